@@ -1,0 +1,1 @@
+export { DurableStaging, type DurableStagingOptions } from './staging.ts'

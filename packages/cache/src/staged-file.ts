@@ -1,0 +1,106 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { mapErrno, StorageError } from '@stored/core/backend'
+
+const CHUNK = 1024 * 1024
+
+/**
+ * Writes a new file and flushes it. A chunk is written while the next one is read and hashed, so at most two are in memory.
+ *
+ * @returns The size in bytes.
+ */
+export async function writeFileBody(
+  file: string,
+  body: AsyncIterable<Uint8Array>,
+  o: { require(bytes: number): void; signal: AbortSignal },
+): Promise<number> {
+  const at = { op: 'put' }
+  let size = 0
+  let handle: FileHandle | undefined
+  let writing: Promise<void> = Promise.resolve()
+  try {
+    handle = await open(file, 'wx', 0o600).catch((error) => {
+      throw mapErrno(error, at)
+    })
+    for await (const chunk of body) {
+      o.require(chunk.length)
+      await writing
+      o.signal.throwIfAborted()
+      writing = writeAll(handle, chunk, size)
+      // It is awaited with the next chunk; until then a failure is not unhandled.
+      writing.catch(() => {})
+      size += chunk.length
+    }
+    await writing
+    await handle.datasync().catch((error) => {
+      throw mapErrno(error, at)
+    })
+    return size
+  } finally {
+    // A write under way must end before its descriptor is closed and used for another file.
+    await Promise.allSettled([writing])
+    await handle?.close()
+  }
+}
+
+async function writeAll(handle: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
+  try {
+    for (let done = 0; done < chunk.length; )
+      done += (await handle.write(chunk, done, chunk.length - done, position + done)).bytesWritten
+  } catch (error) {
+    throw mapErrno(error, { op: 'put' })
+  }
+}
+
+export interface FileBody extends AsyncDisposable {
+  readonly body: AsyncIterable<Uint8Array>
+}
+
+/** Opens a file for one reading of a range; `null` when it is not there. The next chunk is read while one is used. */
+export async function readFileBody(
+  file: string,
+  o: { offset: number; end: number; signal: AbortSignal },
+): Promise<FileBody | null> {
+  let handle: FileHandle
+  try {
+    handle = await open(file, 'r')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw mapErrno(error, { op: 'get' })
+  }
+  return { body: chunks(handle, o), [Symbol.asyncDispose]: () => handle.close() }
+}
+
+async function* chunks(
+  handle: FileHandle,
+  { offset, end, signal }: { offset: number; end: number; signal: AbortSignal },
+): AsyncGenerator<Uint8Array> {
+  const read = (position: number) => {
+    const chunk = position < end ? readChunk(handle, position, Math.min(CHUNK, end - position)) : null
+    chunk?.catch(() => {}) // Awaited with the next turn; until then a failure is not unhandled.
+    return chunk
+  }
+  let next = read(offset)
+  try {
+    for (let position = offset; next; ) {
+      const chunk: Buffer = await next
+      signal.throwIfAborted()
+      position += chunk.length
+      next = read(position)
+      yield chunk
+    }
+  } finally {
+    // A reader that leaves early closes the file: not under a read.
+    await Promise.allSettled([next])
+  }
+}
+
+async function readChunk(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+  const chunk = Buffer.allocUnsafeSlow(length)
+  try {
+    const { bytesRead } = await handle.read(chunk, 0, length, position)
+    if (bytesRead === 0) throw new StorageError('CORRUPT', { op: 'get' }, { detail: 'a staged file is too short' })
+    return bytesRead === length ? chunk : chunk.subarray(0, bytesRead)
+  } catch (error) {
+    throw StorageError.is(error) ? error : mapErrno(error, { op: 'get' })
+  }
+}

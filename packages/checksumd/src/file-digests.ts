@@ -1,0 +1,66 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import type { Algorithm, Digests, Hasher } from '@stored/core'
+import { type ErrorLocation, mapErrno, toStorageError } from '@stored/core/backend'
+import { CHUNK_BYTES, type FileOutcome, type FileTask, OPEN_FLAGS, settle, unchanged } from './file-outcome.ts'
+import { checkAlgorithms, checksums } from './hasher.ts'
+
+export interface FileDigestsOptions {
+  readonly signal?: AbortSignal | undefined
+}
+
+const AT: ErrorLocation = { op: 'checksum' }
+
+/**
+ * Digests of a file, read once in chunks of 1 MiB; the next one is read while the last one is hashed, which happens in this
+ * thread. For many files see `ChecksumPool`.
+ *
+ * @throws {StorageError} SOURCE_CHANGED: it was written to meanwhile · NOT_FOUND · PERMISSION_DENIED · INVALID_ARGUMENT: not
+ *   a regular file, or an unknown algorithm · ABORTED.
+ */
+export async function fileDigests(
+  path: string,
+  algorithms: readonly Algorithm[],
+  { signal }: FileDigestsOptions = {},
+): Promise<Digests> {
+  checkAlgorithms(algorithms, AT)
+  const task = { path, algorithms }
+  return settle(await readFile(task, signal), task, AT)
+}
+
+async function readFile(task: FileTask, signal: AbortSignal | undefined): Promise<FileOutcome> {
+  try {
+    signal?.throwIfAborted()
+    await using handle = await open(task.path, OPEN_FLAGS)
+    const before = await handle.stat({ bigint: true })
+    if (!before.isFile()) return { fault: 'irregular' }
+    const hasher = checksums.hasher(task.algorithms)
+    // One byte more than there should be, so that a small file and its end are found with small buffers.
+    const total = await hashAll(handle, hasher, Math.min(CHUNK_BYTES, Number(before.size) + 1), signal)
+    if (!unchanged(before, await handle.stat({ bigint: true }), total)) return { fault: 'changed' }
+    return { digests: hasher.digest() }
+  } catch (error) {
+    throw signal?.aborted ? toStorageError(error, AT, signal) : mapErrno(error, AT)
+  }
+}
+
+async function hashAll(
+  handle: FileHandle,
+  hasher: Hasher,
+  chunkBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  let filling = Buffer.allocUnsafe(chunkBytes)
+  let hashing = Buffer.allocUnsafe(chunkBytes)
+  let total = 0
+  let reading = handle.read(filling)
+  for (;;) {
+    const { bytesRead } = await reading
+    // Here nothing is under way, so nothing is left behind.
+    signal?.throwIfAborted()
+    if (bytesRead === 0) return total
+    ;[filling, hashing] = [hashing, filling]
+    reading = handle.read(filling)
+    hasher.update(hashing.subarray(0, bytesRead))
+    total += bytesRead
+  }
+}

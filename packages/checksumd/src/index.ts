@@ -1,0 +1,3 @@
+export { ChecksumPool, type ChecksumPoolOptions } from './checksum-pool.ts'
+export { type FileDigestsOptions, fileDigests } from './file-digests.ts'
+export { checksums } from './hasher.ts'

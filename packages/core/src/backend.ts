@@ -1,0 +1,15 @@
+export { type Codec, type CodecOptions, makeCodec } from './backend/codec.ts'
+export * from './backend/contract.ts'
+export { mapErrno } from './backend/errno.ts'
+export {
+  type ErrorLocation,
+  StorageError,
+  type StorageErrorCode,
+  type StorageErrorOptions,
+  toStorageError,
+} from './backend/error.ts'
+export { mapHttp } from './backend/http.ts'
+export { checkKey, compareKeys, isId, keyFault, MAX_KEY_BYTES, RESERVED_PREFIX } from './backend/keys.ts'
+export { MemoryBackend, type MemoryBackendOptions, MemoryPlace } from './backend/memory-backend.ts'
+export { checkOptions, describeType, nearest, unknownName } from './backend/options.ts'
+export { partition } from './backend/partition.ts'

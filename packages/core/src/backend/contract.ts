@@ -1,0 +1,222 @@
+import type { StorageError } from './error.ts'
+
+/** What every operation gets. */
+export interface Op {
+  /** Always there; timeouts are merged into it already. */
+  readonly signal: AbortSignal
+}
+
+/** What a backend says of one blob it holds. */
+export interface Stat {
+  readonly key: string
+  /** Of the whole blob, in bytes, also when only a range was asked for. */
+  readonly size: number
+  /** Milliseconds since the epoch, by the medium's clock. */
+  readonly modified?: number
+  /** An opaque token that changes whenever the content does. Never a checksum. */
+  readonly etag?: string
+  /** Changes with whatever a scan should look at again; finer than `etag`. */
+  readonly fingerprint?: string
+  /** Digests of the whole blob that the backend itself keeps, in lower-case hex. */
+  readonly checksums?: Readonly<Partial<Record<NativeChecksum, string>>>
+  readonly contentType?: string
+  readonly metadata?: Readonly<Record<string, string>>
+}
+
+export type NativeChecksum = 'sha256' | 'sha1' | 'md5' | 'crc32c' | 'crc64nvme'
+
+export interface PutOptions extends Op {
+  /** Exact when given; the guard enforces it, so a driver may preallocate by it. */
+  readonly size?: number
+  /** Hex; known before the first byte when the blob was staged. */
+  readonly sha256?: string
+  /** The same bytes as a local file. A driver that uses it must not touch `body`, and calls `onSent`. */
+  readonly file?: string
+  /** Total bytes sent so far, never falling. */
+  readonly onSent?: (totalBytes: number) => void
+  /** Only if `capabilities.ifAbsent`. @see RFC 9110 section 13.1.2: its `If-None-Match: *`. */
+  readonly ifAbsent?: true
+  /** An etag; only if `capabilities.ifMatch`. @see RFC 9110 section 13.1.1. */
+  readonly ifMatch?: string
+  /** Only if `capabilities.contentType`. */
+  readonly contentType?: string
+  /** Only if `capabilities.metadata`. */
+  readonly metadata?: Readonly<Record<string, string>>
+}
+
+export interface GetOptions extends Op {
+  /** First byte, 0-based; only if `capabilities.range`. @default 0 */
+  readonly offset?: number
+  /** At least 1; only if `capabilities.range`. @default up to the end */
+  readonly length?: number
+  /** Only if `capabilities.ifMatch`. */
+  readonly ifMatch?: string
+}
+
+export interface DeleteOptions extends Op {
+  /** Only if `capabilities.ifMatch`. */
+  readonly ifMatch?: string
+}
+
+export interface ListOptions extends Op {
+  /** A plain prefix of the key; `''` lists everything. */
+  readonly prefix: string
+  /** List only keys that sort after this one, which need not exist. Only if `capabilities.startAfter`. */
+  readonly startAfter?: string
+  /** How many entries the caller is likely to read. */
+  readonly hint?: number
+}
+
+export interface GetResult {
+  readonly stat: Stat
+  readonly body: AsyncIterable<Uint8Array>
+}
+
+export interface LogEvent {
+  readonly level: 'debug' | 'warn'
+  readonly message: string
+  readonly key?: string
+}
+
+export interface OpenContext {
+  readonly signal?: AbortSignal
+  log(event: LogEvent): void
+}
+
+export type WatchEvent =
+  | { readonly type: 'put' | 'delete'; readonly key: string }
+  /** Changes were missed: scan. */
+  | { readonly type: 'overflow' }
+
+/** What a backend can do beyond the five methods. What is absent here is refused by the guard, never ignored. */
+export interface Capabilities {
+  /** The version of this contract. */
+  readonly contract: 1
+  readonly readOnly?: boolean
+  /** `get` takes `offset` and `length`. */
+  readonly range?: boolean
+  /** `put` takes `ifAbsent` and decides it in one step: of many racers exactly one wins. */
+  readonly ifAbsent?: boolean
+  /** `put`, `get` and `delete` take `ifMatch` and decide it in one step. */
+  readonly ifMatch?: boolean
+  /** `false`: while a blob is overwritten, readers may for a moment see NOT_FOUND, never a mix. @default true */
+  readonly atomicOverwrite?: boolean
+  /** `list` yields keys in the order of their UTF-8 bytes. */
+  readonly order?: boolean
+  /** `list` takes `startAfter`. */
+  readonly startAfter?: boolean
+  /** Full-object digests that `stat` reports for every blob. */
+  readonly checksums?: readonly NativeChecksum[]
+  readonly contentType?: boolean
+  readonly metadata?: boolean
+  /** `put` reads `file` itself when it is given. */
+  readonly usesFile?: boolean
+  readonly copy?: boolean
+  readonly deleteMany?: boolean
+  readonly signedUrl?: boolean
+  readonly watch?: boolean
+  readonly sweep?: boolean
+  /** Reading it through a cache would be pointless. */
+  readonly local?: boolean
+  /** `weak`: two quick overwrites of the same size may share an etag. @default 'strong' where there are etags */
+  readonly etag?: 'strong' | 'weak'
+  readonly keys?: {
+    /** @default true */
+    readonly caseSensitive?: boolean
+    /** Keys that are equal after Unicode normalization collide. @default false */
+    readonly normalizes?: boolean
+    /** `p` and `p/q` may both exist. @default true */
+    readonly fileAndPrefix?: boolean
+    readonly maxBytes?: number
+    readonly maxSegmentBytes?: number
+  }
+  readonly limits?: {
+    /** In bytes. */
+    readonly maxSize?: number
+    /** `put` must be told the size. */
+    readonly needsSize?: boolean
+    /** In bytes. */
+    readonly partSize?: number
+    /** Operations at a time; the guard queues the rest. */
+    readonly maxConcurrent?: number
+  }
+}
+
+/**
+ * A place that holds blobs by key. A driver extends this class, implements the five methods and declares what else it can
+ * do. It is called through a guard, which validates keys, counts sizes, computes digests, retries reads and watches for
+ * stalls: a driver does none of these.
+ *
+ * Promises that hold for every method:
+ * - Instances are safe for concurrent calls, up to `limits.maxConcurrent`.
+ * - Keys arrive validated (well-formed, 1 to 1,024 UTF-8 bytes, no control character, no empty, `.` or `..` segment, nothing
+ *   under `.stored/`). A driver may escape a key, never reinterpret it; one that it cannot hold is refused with INVALID_KEY
+ *   before any I/O.
+ * - A failure is a `StorageError`; an abort may also be rejected with `signal.reason`.
+ * - A whole operation is never retried by the driver; a part that it still holds in a buffer may be.
+ * - A missing permission is PERMISSION_DENIED, never an absence: what reads as "not there" reads as "safe to write again".
+ */
+export abstract class StorageBackend {
+  /** The kind of medium: `fs`, `s3`. */
+  abstract readonly name: string
+  /** Final once `open` resolved. */
+  abstract readonly capabilities: Capabilities
+
+  /** Connects and probes. Safe to repeat. Called once before the first operation. */
+  open?(context: OpenContext): Promise<void>
+
+  /**
+   * Stores `body` under `key`, replacing the blob already there.
+   *
+   * Atomic: until it resolves, `stat`, `get` and `list` answer as before; a rejected `put` leaves the former blob, or none,
+   * and nothing half-written that anyone could see. Durable once resolved, as far as the medium allows. Safe to repeat,
+   * conditions apart. Of several at once each resolves or rejects with CONFLICT, and what remains is one of those that resolved.
+   *
+   * @param body Read once, front to back; may be empty, and may throw.
+   * @returns What was stored.
+   * @throws {StorageError} ALREADY_EXISTS with `ifAbsent` when the key is taken · PRECONDITION_FAILED with `ifMatch` when the
+   *   etag differs or nothing is there · KEY_CONFLICT when the medium cannot hold this key beside another · NO_SPACE ·
+   *   TOO_LARGE · `ambiguous` when the write may have landed all the same.
+   */
+  abstract put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat>
+
+  /**
+   * Opens a blob for reading. A reader opened before an overwrite yields the former bytes to their end, or throws CONFLICT.
+   * A body that cannot be read to its end throws; it never just ends.
+   *
+   * @throws {StorageError} NOT_FOUND, before anything is returned · PRECONDITION_FAILED with `ifMatch`.
+   */
+  abstract get(key: string, options: GetOptions): Promise<GetResult>
+
+  /** @returns `null` only for a certain absence. */
+  abstract stat(key: string, options: Op): Promise<Stat | null>
+
+  /** Removes the blob; one that is not there is fine. @throws {StorageError} PRECONDITION_FAILED with `ifMatch`. */
+  abstract delete(key: string, options: DeleteOptions): Promise<void>
+
+  /**
+   * Lists blobs whose key starts with `prefix`. A key that is there throughout comes exactly once; one that comes or goes
+   * meanwhile may or may not. Memory is bounded. Ending the iteration early frees what it holds.
+   */
+  abstract list(options: ListOptions): AsyncIterable<Stat>
+
+  /** Ends what is under way within 5 s; later calls reject with CLOSED. Safe to repeat. */
+  close?(): Promise<void>
+
+  /** Only with `capabilities.copy`. @throws {StorageError} NOT_FOUND. */
+  copy?(from: string, to: string, options: Op): Promise<Stat>
+  /** Only with `capabilities.deleteMany`. @returns The failures, by key. */
+  deleteMany?(keys: readonly string[], options: Op): Promise<Map<string, StorageError>>
+  /** Only with `capabilities.signedUrl`. */
+  signedUrl?(key: string, options: Op & { method: 'GET' | 'PUT'; expiresMs: number }): Promise<string>
+  /** Only with `capabilities.watch`. */
+  watch?(options: Op & { prefix?: string }): AsyncIterable<WatchEvent>
+  /** Only with `capabilities.sweep`: removes debris of its own puts that is at least so old. @returns How many. */
+  sweep?(options: Op & { olderThanMs: number }): Promise<number>
+}
+
+/**
+ * How a driver is found by its name in a configuration: its package exports this as `driver`. It validates its options
+ * (`checkOptions`) and throws INVALID_ARGUMENT; it does no I/O.
+ */
+export type Driver = (options: Readonly<Record<string, unknown>>) => StorageBackend

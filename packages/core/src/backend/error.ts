@@ -1,0 +1,109 @@
+/** Why something failed. Codes are stable; messages are for people and may change. */
+export type StorageErrorCode =
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'PRECONDITION_FAILED'
+  | 'CONFLICT'
+  | 'KEY_CONFLICT'
+  | 'INVALID_KEY'
+  | 'INVALID_ARGUMENT'
+  | 'RANGE_NOT_SATISFIABLE'
+  | 'PERMISSION_DENIED'
+  | 'UNAUTHENTICATED'
+  | 'UNSUPPORTED'
+  | 'ABORTED'
+  | 'TIMEOUT'
+  | 'RATE_LIMITED'
+  | 'UNAVAILABLE'
+  | 'NO_SPACE'
+  | 'TOO_LARGE'
+  | 'SIZE_MISMATCH'
+  | 'CHECKSUM_MISMATCH'
+  | 'MISCONFIGURED'
+  | 'CLOSED'
+  /** The store's own, never a driver's: the source file changed while it was read. */
+  | 'SOURCE_CHANGED'
+  /** The store's own: staging is at its limit. */
+  | 'STAGING_FULL'
+  /** The store's own: a row of the index cannot be read. */
+  | 'CORRUPT'
+  /** The store's own: written by a newer version. */
+  | 'INCOMPATIBLE'
+  /** Not translated by the driver: see `cause`. */
+  | 'INTERNAL'
+
+/** Where it failed. Never holds a credential, nor a URL that holds one. */
+export interface ErrorLocation {
+  /** The operation: a method of the contract or of the store. */
+  readonly op: string
+  /** The backend's name; absent when the store itself failed. */
+  readonly backend?: string | undefined
+  readonly key?: string | undefined
+}
+
+export interface StorageErrorOptions {
+  cause?: unknown
+  /** What a person should know beyond code and place. */
+  detail?: string
+  /** Overrides what the code says. */
+  retryable?: boolean
+  /** The write may have landed all the same: look before claiming either. */
+  ambiguous?: boolean
+  /** The backend asked to wait this long, in milliseconds. */
+  retryAfterMs?: number
+}
+
+const BRAND = Symbol.for('@stored/core/StorageError')
+const RETRYABLE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
+  'CONFLICT',
+  'TIMEOUT',
+  'RATE_LIMITED',
+  'UNAVAILABLE',
+  'STAGING_FULL',
+])
+
+/** The one error that StoreD and its backends reject with. Branch on `code`. */
+export class StorageError extends Error {
+  static {
+    StorageError.prototype.name = 'StorageError'
+  }
+
+  readonly code: StorageErrorCode
+  readonly at: ErrorLocation
+  /** Whether the same call may succeed later with nothing changed by the caller. */
+  readonly retryable: boolean
+  /** Whether a write may have landed although it was rejected. */
+  readonly ambiguous: boolean
+  readonly retryAfterMs?: number
+
+  constructor(code: StorageErrorCode, at: ErrorLocation, options: StorageErrorOptions = {}) {
+    super(describe(code, at, options.detail), 'cause' in options ? { cause: options.cause } : undefined)
+    this.code = code
+    this.at = at
+    this.retryable = options.retryable ?? RETRYABLE.has(code)
+    this.ambiguous = options.ambiguous ?? false
+    if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs
+    // Callers of fetch and of node:fs look for this name, not for a code.
+    if (code === 'ABORTED') this.name = 'AbortError'
+    Object.defineProperty(this, BRAND, { value: true })
+  }
+
+  /** Whether `value` is one, also when it comes from a second copy of this package, where `instanceof` fails. */
+  static is(value: unknown): value is StorageError {
+    return typeof value === 'object' && value !== null && BRAND in value
+  }
+}
+
+function describe(code: StorageErrorCode, at: ErrorLocation, detail: string | undefined): string {
+  const place = [at.backend, at.op, at.key === undefined ? undefined : JSON.stringify(at.key)]
+  const head = `${place.filter((part) => part !== undefined).join(' ')}: ${code}`
+  return detail === undefined ? head : `${head}: ${detail}`
+}
+
+/** `error` itself when it is a StorageError; otherwise ABORTED when `signal` is, else INTERNAL, with `error` as its cause. */
+export function toStorageError(error: unknown, at: ErrorLocation, signal?: AbortSignal): StorageError {
+  if (signal?.aborted && error === signal.reason) return new StorageError('ABORTED', at, { cause: signal.reason })
+  if (StorageError.is(error)) return error
+  if (signal?.aborted) return new StorageError('ABORTED', at, { cause: signal.reason })
+  return new StorageError('INTERNAL', at, { cause: error, detail: error instanceof Error ? error.message : String(error) })
+}

@@ -1,0 +1,1 @@
+export { BlobIndex } from './blob-index.ts'

@@ -1,0 +1,101 @@
+import { StorageError } from '@stored/core/backend'
+import type { Reader, Steps, Tree, Writer } from './ledger.ts'
+
+/** What an implementation does with the writes of a group, in order. */
+export interface Sink extends Reader {
+  put(tree: Tree, key: Uint8Array, value: Uint8Array): void
+  remove(tree: Tree, key: Uint8Array): void
+}
+
+/** One caller of `transact`, waiting for its commit. */
+export interface Caller {
+  readonly steps: Steps
+  resolve(result: { seq: number }): void
+  reject(error: unknown): void
+}
+
+/**
+ * Applies the callers of a group one after the other, inside one transaction of the implementation.
+ *
+ * The steps of a caller run to their end before the first of their writes is applied: one that throws (a row that cannot be
+ * decoded) fails its caller alone and leaves nothing behind.
+ *
+ * @returns What each caller is told once the commit is durable, and the last sequence number used.
+ */
+export function applyGroup(group: readonly Caller[], sink: Sink, seq: number): { tell: (() => void)[]; seq: number } {
+  let last = seq
+  const tell = group.map((caller) => {
+    try {
+      const collected = new Collected(sink, last + 1)
+      if (!caller.steps.guards.every((check) => check(sink)))
+        throw new StorageError('CONFLICT', { op: 'commit' }, { detail: 'a row changed since it was read' })
+      for (const step of caller.steps.writes) step(collected)
+      collected.applyTo(sink)
+      last++
+      return settle(caller, last)
+    } catch (error) {
+      return () => caller.reject(error)
+    }
+  })
+  return { tell, seq: last }
+}
+
+function settle(caller: Caller, seq: number): () => void {
+  return () => {
+    for (const action of caller.steps.afterwards) action()
+    caller.resolve({ seq })
+  }
+}
+
+class Collected implements Writer {
+  readonly #reader: Reader
+  readonly #writes: { tree: Tree; key: Uint8Array; value: Uint8Array | null }[] = []
+  readonly #sums = new Map<string, { tree: Tree; key: Uint8Array; deltas: readonly number[] }>()
+  readonly seq: number
+
+  constructor(reader: Reader, seq: number) {
+    this.#reader = reader
+    this.seq = seq
+  }
+
+  get: Reader['get'] = (tree, key, decode) => this.#reader.get(tree, key, decode)
+  range: Reader['range'] = (tree, range) => this.#reader.range(tree, range)
+
+  put(tree: Tree, key: Uint8Array, value: Uint8Array): void {
+    this.#writes.push({ tree, key, value })
+  }
+
+  remove(tree: Tree, key: Uint8Array): void {
+    this.#writes.push({ tree, key, value: null })
+  }
+
+  add(tree: Tree, key: Uint8Array, deltas: readonly number[]): void {
+    const name = `${tree} ${Buffer.from(key).latin1Slice()}`
+    const former = this.#sums.get(name)
+    this.#sums.set(name, { tree, key, deltas: former ? sum(former.deltas, deltas) : deltas })
+  }
+
+  applyTo(sink: Sink): void {
+    for (const { tree, key, value } of this.#writes) {
+      if (value === null) sink.remove(tree, key)
+      else sink.put(tree, key, value)
+    }
+    for (const { tree, key, deltas } of this.#sums.values())
+      sink.put(tree, key, encodeNumbers(sum(sink.get(tree, key, decodeNumbers) ?? [], deltas)))
+  }
+}
+
+function sum(a: readonly number[], b: readonly number[]): number[] {
+  return b.map((delta, i) => (a[i] ?? 0) + delta)
+}
+
+function encodeNumbers(numbers: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(numbers.length * 8)
+  for (const [i, number] of numbers.entries()) bytes.writeDoubleBE(number, i * 8)
+  return bytes
+}
+
+/** The numbers that `Writer.add` keeps. */
+export function decodeNumbers(bytes: Buffer): number[] {
+  return Array.from({ length: bytes.length / 8 }, (_, i) => bytes.readDoubleBE(i * 8))
+}

@@ -1,0 +1,6 @@
+export { decodeNumbers } from './commit.ts'
+export { afterwards, guard, type Range, type Reader, type Tree, type TreeLedger, write, type Writer } from './ledger.ts'
+export { LmdbLedger, type LmdbLedgerOptions } from './lmdb-ledger.ts'
+export { MemoryLedger } from './memory-ledger.ts'
+export { decodeRow, encodeRow, type Row, rowSeq } from './row.ts'
+export { after, END, scan, Table } from './table.ts'

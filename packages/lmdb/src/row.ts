@@ -1,0 +1,44 @@
+import { crc32 } from 'node:zlib'
+import { StorageError } from '@stored/core/backend'
+
+/*
+ * A row: version (1 byte) · seq of the commit that wrote it (6) · CRC-32 of the JSON (4) · JSON (UTF-8).
+ * LMDB's pages carry no checksum: without the CRC a flipped bit would be read as a fact.
+ */
+const VERSION = 1
+const HEADER = 11
+
+export interface Row<T> {
+  readonly value: T
+  readonly seq: number
+}
+
+export function encodeRow(value: unknown, seq: number): Buffer {
+  const json = JSON.stringify(value)
+  const row = Buffer.allocUnsafe(HEADER + Buffer.byteLength(json))
+  row[0] = VERSION
+  row.writeUIntBE(seq, 1, 6)
+  row.write(json, HEADER)
+  row.writeUInt32BE(crc32(row.subarray(HEADER)), 7)
+  return row
+}
+
+/** @throws {StorageError} INCOMPATIBLE for a newer version, CORRUPT for damage. */
+export function decodeRow<T>(row: Buffer): Row<T> {
+  const seq = rowSeq(row)
+  const json = row.subarray(HEADER)
+  if (crc32(json) !== row.readUInt32BE(7)) throw corrupt('its checksum does not match')
+  return { value: JSON.parse(json.toString()) as T, seq }
+}
+
+/** The commit that wrote the row, without reading the rest. */
+export function rowSeq(row: Buffer): number {
+  if (row.length < HEADER) throw corrupt(`it has ${row.length} bytes`)
+  if (row[0] !== VERSION)
+    throw new StorageError('INCOMPATIBLE', { op: 'read' }, { detail: `a row of format ${row[0]}; this version reads ${VERSION}` })
+  return row.readUIntBE(1, 6)
+}
+
+function corrupt(why: string): StorageError {
+  return new StorageError('CORRUPT', { op: 'read' }, { detail: `a row of the index is damaged: ${why}` })
+}

@@ -1,0 +1,94 @@
+import type { Transaction } from '@stored/core'
+import { type Reader, type Tree, type TreeLedger, write, type Writer } from './ledger.ts'
+import { decodeRow, encodeRow, type Row, rowSeq } from './row.ts'
+
+/**
+ * Rows of one kind in a tree they share with others. A row's key is `partition NUL tag suffix`: all rows of a partition (a
+ * blob's id, a key) lie side by side. Partitions hold no NUL, or are all of one length.
+ */
+export class Table<T> {
+  readonly #ledger: TreeLedger
+  readonly tree: Tree
+  readonly #tag: number
+
+  constructor(ledger: TreeLedger, tree: Tree, tag: string) {
+    this.#ledger = ledger
+    this.tree = tree
+    this.#tag = tag.charCodeAt(0)
+  }
+
+  key(partition: Uint8Array, suffix?: Uint8Array): Buffer {
+    const length = partition.length
+    const key = Buffer.allocUnsafe(length + 2 + (suffix?.length ?? 0))
+    key.set(partition)
+    key[length] = 0
+    key[length + 1] = this.#tag
+    if (suffix) key.set(suffix, length + 2)
+    return key
+  }
+
+  readonly decode = decodeRow<T>
+
+  /** The suffix of `key`, or `null` when it is a row of another kind. */
+  suffix(key: Buffer, partitionLength: number): Buffer | null {
+    return key[partitionLength + 1] === this.#tag ? key.subarray(partitionLength + 2) : null
+  }
+
+  get(key: Uint8Array, reader: Reader = this.#ledger): Row<T> | undefined {
+    return reader.get(this.tree, key, this.decode)
+  }
+
+  seq(key: Uint8Array, reader: Reader = this.#ledger): number | undefined {
+    return reader.get(this.tree, key, rowSeq)
+  }
+
+  put(tx: Transaction, key: Uint8Array, value: T): void {
+    write(tx, (writer) => this.putNow(writer, key, value))
+  }
+
+  putNow(writer: Writer, key: Uint8Array, value: T): void {
+    writer.put(this.tree, key, encodeRow(value, writer.seq))
+  }
+
+  remove(tx: Transaction, key: Uint8Array): void {
+    write(tx, (writer) => writer.remove(this.tree, key))
+  }
+
+  /** All rows of a partition, by suffix. @yields A page at a time is read; rows added meanwhile may or may not come. */
+  *rows(partition: Uint8Array, reader: Reader = this.#ledger): Generator<{ key: Buffer; suffix: Buffer; value: Buffer }> {
+    const first = this.key(partition)
+    for (const [key, value] of scan(reader, this.tree, first, after(first)))
+      yield { key, suffix: key.subarray(first.length), value }
+  }
+}
+
+const PAGE = 500
+
+/** Rows from `from` up to `to`, in pages, so that no read keeps old pages of the file alive. */
+export function* scan(
+  reader: Reader,
+  tree: Tree,
+  from: Uint8Array,
+  to: Uint8Array,
+): Generator<[key: Buffer, value: Buffer]> {
+  let next = from
+  while (true) {
+    const page = reader.range(tree, { from: next, to, limit: PAGE })
+    yield* page
+    const last = page.at(-1)
+    if (page.length < PAGE || !last) return
+    next = Buffer.concat([last[0], Buffer.of(0)])
+  }
+}
+
+/** The first key that does not start with `prefix`, which is not all 0xff. */
+export function after(prefix: Uint8Array): Buffer {
+  let end = prefix.length
+  while (end > 0 && prefix[end - 1] === 0xff) end--
+  const key = Buffer.from(prefix.subarray(0, end))
+  if (end > 0) key[end - 1] = (prefix[end - 1] as number) + 1
+  return key
+}
+
+/** Sorts after every key. */
+export const END = Buffer.alloc(40, 0xff)

@@ -1,0 +1,42 @@
+import type { Place } from '@stored/core'
+
+/*
+ * Neither a backend's name nor a key holds a NUL.
+ *
+ * place: backend NUL key
+ * due:   backend NUL due (6 bytes, ms) seq (6 bytes) key: by time, then in the order of commits
+ */
+
+export function backendPrefix(backend: string): Buffer {
+  return Buffer.from(`${backend}\0`)
+}
+
+export function placeKey({ backend, key }: Place): Buffer {
+  return Buffer.from(`${backend}\0${key}`)
+}
+
+export function parsePlaceKey(bytes: Buffer): Place {
+  const end = bytes.indexOf(0)
+  return { backend: bytes.toString('utf8', 0, end), key: bytes.toString('utf8', end + 1) }
+}
+
+export function dueKey({ backend, key }: Place, due: number, seq: number): Buffer {
+  const head = Buffer.byteLength(backend) + 1
+  const bytes = Buffer.allocUnsafe(head + 12 + Buffer.byteLength(key))
+  bytes.write(backend)
+  bytes[head - 1] = 0
+  bytes.writeUIntBE(due, head, 6)
+  bytes.writeUIntBE(seq, head + 6, 6)
+  bytes.write(key, head + 12)
+  return bytes
+}
+
+/** The end of what is due at `now`. */
+export function dueLimit(backend: string, now: number): Buffer {
+  return dueKey({ backend, key: '' }, now + 1, 0)
+}
+
+export function parseDueKey(bytes: Buffer, backend: string): { due: number; key: string } {
+  const head = Buffer.byteLength(backend) + 1
+  return { due: bytes.readUIntBE(head, 6), key: bytes.toString('utf8', head + 12) }
+}

@@ -1,0 +1,120 @@
+import type { Claimed, Queue, SyncTarget } from '@stored/core'
+
+const LEASE_MS = 60_000
+/** setTimeout() takes no more. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+export interface LaneOptions {
+  readonly queue: Queue
+  readonly target: SyncTarget
+  /** Does a job and settles it, whatever happens; never rejects. */
+  run(job: Claimed, signal: AbortSignal): Promise<void>
+  /** The queue itself failed. */
+  onError(error: unknown): void
+}
+
+/** The jobs of one backend: claims, runs and waits for the next due, by one timer. */
+export class Lane {
+  readonly #options: LaneOptions
+  readonly #ready: Claimed[] = []
+  readonly #running = new Map<Claimed, { abort: AbortController; done: Promise<void> }>()
+  #timer: NodeJS.Timeout | undefined
+  #renewal: NodeJS.Timeout | undefined
+  #claiming: Promise<void> | null = null
+  #claimAgain = false
+  #stopped = false
+
+  constructor(options: LaneOptions) {
+    this.#options = options
+    this.wake()
+  }
+
+  /** Looks for work. Cheap: any number of calls while one look is under way leads to one more. */
+  wake(): void {
+    if (this.#stopped) return
+    this.#claimAgain = true
+    this.#claiming ??= this.#claimLoop().finally(() => {
+      this.#claiming = null
+    })
+  }
+
+  /** Claims nothing more; jobs still running after `graceMs` are aborted. Resolves when all are settled. */
+  async stop(graceMs: number): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    await this.#claiming
+    const patience = setTimeout(() => this.#abortAll(), graceMs)
+    if (graceMs === 0) this.#abortAll()
+    for (const job of this.#ready.splice(0)) this.#start(job)
+    await Promise.all([...this.#running.values()].map(({ done }) => done))
+    clearTimeout(patience)
+    clearInterval(this.#renewal)
+  }
+
+  async #claimLoop(): Promise<void> {
+    const { queue, target, onError } = this.#options
+    try {
+      while (this.#claimAgain && !this.#stopped) {
+        this.#claimAgain = false
+        // Claimed ahead, so that nobody idles during the commit of the next claim.
+        const room = 2 * target.concurrency - this.#running.size - this.#ready.length
+        if (room < target.concurrency) continue
+        const jobs = await queue.claim(target.backend.name, { max: room, leaseMs: LEASE_MS })
+        this.#ready.push(...jobs)
+        if (jobs.length > 0) this.#claimAgain = true
+        this.#startReady()
+      }
+      await this.#armTimer()
+    } catch (error) {
+      onError(error)
+      this.#wakeAfter(1000)
+    }
+  }
+
+  async #armTimer(): Promise<void> {
+    const due = await this.#options.queue.nextDue(this.#options.target.backend.name)
+    if (due !== null) this.#wakeAfter(due - Date.now())
+  }
+
+  #wakeAfter(ms: number): void {
+    clearTimeout(this.#timer)
+    // With room for nothing, the end of a job is what wakes.
+    if (this.#stopped || this.#isFull()) return
+    this.#timer = setTimeout(() => this.wake(), Math.min(Math.max(ms, 1), MAX_TIMER_MS))
+  }
+
+  #isFull(): boolean {
+    return this.#running.size + this.#ready.length > this.#options.target.concurrency
+  }
+
+  #startReady(): void {
+    while (this.#ready.length > 0 && this.#running.size < this.#options.target.concurrency && !this.#stopped)
+      this.#start(this.#ready.shift() as Claimed)
+  }
+
+  #start(job: Claimed): void {
+    const abort = new AbortController()
+    const done = this.#options.run(job, abort.signal).then(() => {
+      this.#running.delete(job)
+      if (this.#running.size === 0) this.#stopRenewing()
+      this.#startReady()
+      if (!this.#isFull()) this.wake()
+    })
+    this.#running.set(job, { abort, done })
+    this.#renewal ??= setInterval(() => this.#renewAll(), LEASE_MS / 3)
+  }
+
+  #stopRenewing(): void {
+    clearInterval(this.#renewal)
+    this.#renewal = undefined
+  }
+
+  #renewAll(): void {
+    for (const [job, { abort }] of this.#running)
+      this.#options.queue.renew(job, LEASE_MS).catch((error: unknown) => abort.abort(error))
+  }
+
+  #abortAll(): void {
+    for (const { abort } of this.#running.values()) abort.abort(new Error('the store closes'))
+  }
+}

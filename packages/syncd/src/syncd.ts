@@ -1,0 +1,115 @@
+import type { Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
+import { StorageError, toStorageError } from '@stored/core/backend'
+import type { TreeLedger } from '@stored/lmdb'
+import { Lane } from './lane.ts'
+import { SyncLock } from './lock.ts'
+import { decide } from './policy.ts'
+import { parkJob, runJob, type Services } from './transfer.ts'
+
+/** What jobs get to end by themselves when the store closes. */
+const CLOSE_GRACE_MS = 5000
+
+export interface SyncDOptions {
+  ledger: TreeLedger
+  index: Index
+  queue: Queue
+  staging: Staging
+  /** `false`: leave the syncing to another process, or to a later one. @default true */
+  sync?: boolean
+}
+
+/** Empties the queue into the backends. Of the processes that have a store open, one syncs. */
+export class SyncD implements Syncer {
+  readonly #services: Services
+  readonly #lock: SyncLock | null
+  readonly #targets = new Map<string, SyncTarget>()
+  readonly #lanes = new Map<string, Lane>()
+  readonly #listeners = new Set<(event: SyncEvent) => void>()
+  readonly #unsubscribe: () => void
+  #closed: Promise<void> | undefined
+
+  static async open({ sync = true, ...services }: SyncDOptions): Promise<SyncD> {
+    const lock = sync ? await SyncLock.acquire(services.ledger) : null
+    // Whoever claimed these is gone: the lock says so.
+    if (lock) await services.queue.recover()
+    return new SyncD(services, lock)
+  }
+
+  private constructor(services: Omit<SyncDOptions, 'sync'>, lock: SyncLock | null) {
+    this.#services = { ...services, target: (name) => this.#targets.get(name) }
+    this.#lock = lock
+    this.#unsubscribe = services.queue.onWork((backend) => this.#lanes.get(backend)?.wake())
+  }
+
+  get active(): boolean {
+    return this.#lock !== null
+  }
+
+  add(target: SyncTarget): void {
+    const { name } = target.backend
+    this.#targets.set(name, target)
+    if (!this.#lock) return
+    const run = (job: Claimed, signal: AbortSignal) => this.#run(target, job, signal)
+    this.#lanes.set(name, new Lane({ queue: this.#services.queue, target, run, onError: () => {} }))
+  }
+
+  async remove(backend: string): Promise<void> {
+    const lane = this.#lanes.get(backend)
+    this.#lanes.delete(backend)
+    await lane?.stop(0)
+    this.#targets.delete(backend)
+  }
+
+  onEvent(listener: (event: SyncEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#unsubscribe()
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.stop(CLOSE_GRACE_MS)))
+    await this.#lock?.release()
+  }
+
+  async #run(target: SyncTarget, job: Claimed, signal: AbortSignal): Promise<void> {
+    const { op, attempts } = job
+    if (op === 'put') this.#emit({ type: 'sync:start', ...progress(job), attempts })
+    try {
+      const seq = await runJob(this.#services, target, job, signal)
+      if (seq !== null) this.#emit({ type: 'sync:complete', ...progress(job), seq, op })
+    } catch (cause) {
+      await this.#fail(job, toStorageError(cause, { backend: job.backend, op, key: job.key }, signal), signal)
+    }
+  }
+
+  async #fail(job: Claimed, error: StorageError, signal: AbortSignal): Promise<void> {
+    // Aborted by us, not by the backend: it goes on with the next start.
+    const decision = signal.aborted ? { park: false as const, afterMs: 0 } : decide(error, job.attempts)
+    try {
+      if (decision.park) {
+        const seq = await parkJob(this.#services, job, error)
+        return this.#emit({ type: 'sync:error', ...progress(job), seq, error })
+      }
+      const { afterMs } = decision
+      await this.#services.ledger.transact((tx) => this.#services.queue.retry(tx, job, { error, afterMs }))
+      if (!signal.aborted) this.#emit({ type: 'sync:retry', ...progress(job), attempts: job.attempts, error, afterMs })
+    } catch (failure) {
+      // The ledger cannot say what became of the job. Its lease ends by itself, and the next start recovers it.
+      const lost = toStorageError(failure, { backend: job.backend, op: 'sync', key: job.key })
+      this.#emit({ type: 'sync:retry', ...progress(job), attempts: job.attempts, error: lost, afterMs: 0 })
+    }
+  }
+
+  #emit(event: SyncEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+}
+
+function progress({ id, backend, key }: Claimed): { checksum: Claimed['id']; backend: string; key: string; time: number } {
+  return { checksum: id, backend, key, time: Date.now() }
+}

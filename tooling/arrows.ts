@@ -1,0 +1,215 @@
+// Holds the arrows between packages: who may import whom, and that a package declares what it imports and nothing else.
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
+import { dirname, join, relative, resolve, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+
+export interface Violation {
+  /** Relative to the root of the repository. */
+  readonly file: string
+  readonly line: number
+  readonly message: string
+}
+
+interface Manifest {
+  readonly name: string
+  readonly private?: boolean
+  readonly exports?: Readonly<Record<string, unknown>>
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
+  readonly devDependencies?: Readonly<Record<string, string>>
+}
+
+interface Package {
+  readonly directory: string
+  readonly manifest: Manifest
+  readonly imports: readonly Import[]
+}
+
+interface Import {
+  readonly file: string
+  readonly line: number
+  readonly specifier: string
+  readonly inTest: boolean
+}
+
+interface Arrows {
+  /** What its source may import of ours, by specifier. */
+  readonly source: readonly string[]
+  /** What its tests may import besides. */
+  readonly tests: readonly string[]
+}
+
+const BACKEND = '@stored/core/backend'
+const CORE = ['@stored/core', BACKEND]
+const SERVICES = [
+  '@stored/cache',
+  '@stored/checksumd',
+  '@stored/index',
+  '@stored/lmdb',
+  '@stored/syncd',
+  '@stored/watchd',
+]
+
+// Tests that need several packages live in @stored/node, so those of a service get nothing besides.
+const ARROWS: Readonly<Record<string, Arrows>> = {
+  '@stored/core': { source: [], tests: [] },
+  '@stored/checksumd': { source: CORE, tests: [] },
+  '@stored/watchd': { source: CORE, tests: [] },
+  '@stored/lmdb': { source: CORE, tests: [] },
+  '@stored/index': { source: [...CORE, '@stored/lmdb'], tests: [] },
+  '@stored/syncd': { source: [...CORE, '@stored/lmdb'], tests: [] },
+  '@stored/cache': { source: [...CORE, '@stored/lmdb'], tests: [] },
+  '@stored/conformance': { source: CORE, tests: [] },
+  '@stored/node': { source: [...CORE, ...SERVICES], tests: ['@stored/conformance', '@stored/driver-fs'] },
+  '@stored/cli': { source: [...CORE, '@stored/node'], tests: ['@stored/driver-fs'] },
+}
+const DRIVER: Arrows = { source: [BACKEND], tests: ['@stored/conformance'] }
+
+/** Third-party packages that only one of ours may import, by its name. An LMDB environment opened twice in a process breaks its locks. */
+const RESERVED: Readonly<Record<string, string>> = { lmdb: '@stored/lmdb' }
+/** Ours that import no third-party package. */
+const BARE = ['@stored/core']
+
+/** Everything in the repository at `root` that breaks a rule. */
+export function findViolations(root: string): Violation[] {
+  const monorepo = loadPackage(root, '{*.config.ts,tooling/**/*.{ts,mjs}}', root)
+  const members = globSync('{packages,drivers,apps,tooling}/*/package.json', { cwd: root })
+    .sort()
+    .map((file) => loadPackage(join(root, dirname(file)), '{src,test}/**/*.{ts,tsx,mjs}', root))
+  const shared = Object.keys(monorepo.manifest.devDependencies ?? {})
+  const found = members.flatMap((member) => [
+    ...member.imports.flatMap((each) => complaints(member, each, members, root).map((message) => at(each, message))),
+    ...undeclared(member, shared),
+    ...unused(member, root),
+  ])
+  return [...found, ...undeclared(monorepo, shared)]
+}
+
+function at({ file, line }: Import, message: string): Violation {
+  return { file, line, message }
+}
+
+function loadPackage(directory: string, sources: string, root: string): Package {
+  const manifest = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as Manifest
+  // A folder that has a manifest of its own is a package of its own.
+  const isOurs = (file: string) =>
+    !/(^|\/)(node_modules|dist)\//.test(file) && owner(join(directory, file)) === directory
+  const pattern = manifest.private && directory !== root ? '**/*.{ts,tsx,mjs}' : sources
+  const files = globSync(pattern, { cwd: directory }).map(toPosix).filter(isOurs).sort()
+  return { directory, manifest, imports: files.flatMap((file) => readImports(join(directory, file), root)) }
+}
+
+function owner(file: string): string {
+  let directory = dirname(file)
+  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory)
+  return directory
+}
+
+function readImports(path: string, root: string): Import[] {
+  const text = readFileSync(path, 'utf8')
+  const file = toPosix(relative(root, path))
+  const inTest = /\.test\.tsx?$|\/test\//.test(file)
+  return ts.preProcessFile(text, true, true).importedFiles.map(({ fileName, pos }) => ({
+    file,
+    line: text.slice(0, pos).split('\n').length,
+    specifier: fileName,
+    inTest,
+  }))
+}
+
+function toPosix(path: string): string {
+  return path.replaceAll(sep, '/')
+}
+
+/** `@scope/name/entry` → `@scope/name`. */
+function packageOf(specifier: string): string {
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
+}
+
+function complaints(from: Package, each: Import, members: readonly Package[], root: string): string[] {
+  const { specifier } = each
+  if (specifier.startsWith('.')) return relativeComplaints(from, each, root)
+  if (isBuiltin(specifier)) return []
+  const name = packageOf(specifier)
+  const target = members.find(({ manifest }) => manifest.name === name)
+  if (target === undefined) return thirdPartyComplaints(from, each, name)
+  const entry = `.${specifier.slice(name.length)}`
+  if (!Object.hasOwn(target.manifest.exports ?? {}, entry)) return [`${specifier} is not an entry of ${name}`]
+  return arrowComplaints(from, each, name)
+}
+
+function relativeComplaints({ directory, manifest }: Package, { file, specifier }: Import, root: string): string[] {
+  const target = resolve(root, dirname(file), specifier)
+  if (!isWithin(directory, target)) return [`${specifier} reaches into another package: import it by its name`]
+  const contract = join(directory, 'src', 'backend')
+  const isContract =
+    manifest.name === '@stored/core' && (isWithin(contract, resolve(root, file)) || file.endsWith('/src/backend.ts'))
+  return isContract && !isWithin(contract, target) ? [`${BACKEND} imports nothing else of @stored/core`] : []
+}
+
+function isWithin(directory: string, path: string): boolean {
+  return path.startsWith(directory + sep)
+}
+
+function thirdPartyComplaints({ manifest }: Package, { inTest }: Import, name: string): string[] {
+  const holder = RESERVED[name]
+  if (holder !== undefined && holder !== manifest.name) return [`only ${holder} imports ${name}`]
+  return BARE.includes(manifest.name) && !inTest ? [`${manifest.name} imports no third-party package`] : []
+}
+
+function arrowComplaints({ directory, manifest }: Package, { inTest, specifier }: Import, name: string): string[] {
+  if (name === manifest.name) return inTest ? [] : ['a package imports its own files by path']
+  if (manifest.private) return []
+  const arrows = ARROWS[manifest.name] ?? (dirname(directory).endsWith(`${sep}drivers`) ? DRIVER : undefined)
+  if (arrows === undefined) return [`${manifest.name} has no arrows: add it to tooling/arrows.ts`]
+  if (arrows.source.includes(specifier) || (inTest && arrows.tests.includes(specifier))) return []
+  return [`${inTest ? 'tests of ' : ''}${manifest.name} may not import ${specifier}`]
+}
+
+function undeclared({ manifest, imports }: Package, shared: readonly string[]): Violation[] {
+  const declared = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
+  const forTests = [...declared, ...Object.keys(manifest.devDependencies ?? {}), ...shared, manifest.name]
+  return imports
+    .filter(({ specifier }) => !specifier.startsWith('.') && !isBuiltin(specifier))
+    .filter(
+      (each) =>
+        !(each.inTest || manifest.private ? forTests : [...declared, manifest.name]).includes(
+          packageOf(each.specifier),
+        ),
+    )
+    .map((each) => at(each, `${packageOf(each.specifier)} is not declared in ${manifest.name}'s package.json`))
+}
+
+function unused({ directory, manifest, imports }: Package, root: string): Violation[] {
+  const file = join(directory, 'package.json')
+  const lines = readFileSync(file, 'utf8').split('\n')
+  const complain = (name: string, why: string): Violation => ({
+    file: toPosix(relative(root, file)),
+    line: lines.findIndex((line) => line.includes(`"${name}":`)) + 1,
+    message: `${name} is declared but ${why}`,
+  })
+  const named = (inTest: boolean) =>
+    new Set(imports.filter((each) => each.inTest === inTest).map(({ specifier }) => packageOf(specifier)))
+  const [bySource, byTests] = [named(false), named(true)]
+  const { dependencies = {}, devDependencies = {} } = manifest
+  return [
+    ...Object.keys(dependencies)
+      .filter((name) => !bySource.has(name))
+      .map((name) => complain(name, byTests.has(name) ? 'only tests import it' : 'not imported')),
+    ...Object.keys(devDependencies)
+      .filter((name) => !byTests.has(name) && !bySource.has(name))
+      .map((name) => complain(name, 'not imported')),
+  ]
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const violations = findViolations(fileURLToPath(new URL('..', import.meta.url)).replace(/[/\\]$/, ''))
+  for (const { file, line, message } of violations) console.error(`${file}:${line}: ${message}`)
+  console.log(violations.length === 0 ? 'all arrows hold' : `${violations.length} violations`)
+  process.exitCode = violations.length === 0 ? 0 : 1
+}

@@ -1,0 +1,73 @@
+// Runs a task of this repository on its own pinned Node.js and pnpm, installing what is missing first.
+// Needs only Node.js 20 and npm: `npm test`, `npm run demo`.
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const toolchain = join(root, 'tooling', 'toolchain')
+const host = `${process.platform}-${process.arch}`
+// Other platforms use their own Node.js, and the pinned pnpm through npx.
+const pinned = ['linux-x64', 'linux-arm64'].includes(host)
+
+const tasks = {
+  build: [['turbo', 'run', 'build', '--output-logs=errors-only']],
+  test: [['vitest', 'run']],
+  kill: [['node', 'tooling/kill/run.ts']],
+  bench: [['node', 'tooling/bench/run.ts']],
+  demo: [['node', 'tooling/demo/run.ts']],
+  types: [['tsc', '-p', '.']],
+  lint: [['biome', 'check', '.']],
+  arrows: [['node', 'tooling/arrows.ts']],
+  packages: [
+    ['turbo', 'run', 'build', '--output-logs=errors-only'],
+    ['node', 'tooling/packages.ts'],
+  ],
+  docs: [['node', 'tooling/docs.ts']],
+  format: [['biome', 'check', '--write', '.']],
+}
+tasks.check = [...tasks.lint, ...tasks.types, ...tasks.arrows, ...tasks.packages, ...tasks.docs]
+
+function run(command, args, options = {}) {
+  const { status, signal, error } = spawnSync(command, args, { stdio: 'inherit', cwd: root, ...options })
+  if (error) throw error
+  if (status !== 0) process.exit(status ?? (signal === 'SIGINT' ? 130 : 1))
+}
+
+/** Runs `action` unless `stamp` says that it ran already on the same inputs. */
+function once(stamp, inputs, action) {
+  const hash = createHash('sha256').update(host)
+  for (const input of inputs) hash.update(readFileSync(input))
+  const digest = hash.digest('hex')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return
+  action()
+  mkdirSync(dirname(stamp), { recursive: true })
+  writeFileSync(stamp, digest)
+}
+
+/** Puts the pinned programs on PATH and returns the command that starts pnpm. */
+function prepareToolchain() {
+  if (!pinned) return ['npx', '--yes', JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).packageManager]
+  const modules = join(toolchain, 'node_modules')
+  once(join(modules, '.stamp'), [join(toolchain, 'package-lock.json')], () =>
+    run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: toolchain }),
+  )
+  const programs = [join(modules, `node-${host}`, 'bin'), join(modules, '@pnpm', `exe.${host}`)]
+  process.env.PATH = [...programs, process.env.PATH].join(delimiter)
+  return ['pnpm']
+}
+
+const [task, ...args] = process.argv.slice(2)
+if (!Object.hasOwn(tasks, task ?? '')) {
+  console.error(`usage: node tooling/run.mjs ${Object.keys(tasks).join('|')} [arguments]`)
+  process.exit(2)
+}
+Object.assign(process.env, { TURBO_TELEMETRY_DISABLED: '1', TURBO_NO_UPDATE_NOTIFIER: '1', DO_NOT_TRACK: '1' })
+const [pnpm, ...prefix] = prepareToolchain()
+once(join(root, 'node_modules', '.install-stamp'), [join(root, 'pnpm-lock.yaml')], () =>
+  run(pnpm, [...prefix, 'install', '--frozen-lockfile', '--reporter=append-only', '--loglevel=warn']),
+)
+const steps = tasks[task]
+for (const [i, step] of steps.entries()) run(pnpm, [...prefix, 'exec', ...step, ...(i === steps.length - 1 ? args : [])])

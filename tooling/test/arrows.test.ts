@@ -1,0 +1,180 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { findViolations } from '../arrows.ts'
+
+type Tree = Record<string, string | object>
+
+const core = { name: '@stored/core', exports: { '.': './src/index.ts', './backend': './src/backend.ts' } }
+const exporting = (name: string, dependencies: object = {}, devDependencies: object = {}) => ({
+  name,
+  exports: { '.': './src/index.ts' },
+  dependencies,
+  devDependencies,
+})
+/** A small repository in which every arrow holds. */
+const sound: Tree = {
+  'package.json': { name: 'monorepo', private: true, devDependencies: { vitest: '*', typescript: '*' } },
+  'tooling/check.ts': `import ts from 'typescript'`,
+  'packages/core/package.json': core,
+  'packages/core/src/backend.ts': `export * from './backend/error.ts'`,
+  'packages/core/src/backend/error.ts': `import { inspect } from 'node:util'`,
+  'packages/core/src/index.ts': `import { StorageError } from './backend/error.ts'`,
+  'packages/core/src/index.test.ts': `import { test } from 'vitest'\nimport { x } from '@stored/core'`,
+  'packages/lmdb/package.json': exporting('@stored/lmdb', { '@stored/core': '*', lmdb: '*' }),
+  'packages/lmdb/src/index.ts': `import { open } from 'lmdb'\nimport type { Ledger } from '@stored/core'`,
+  'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*' }),
+  'packages/index/src/index.ts': `export * from '@stored/lmdb'`,
+  'packages/conformance/package.json': exporting('@stored/conformance', { '@stored/core': '*' }),
+  'packages/conformance/src/index.ts': `import { StorageError } from '@stored/core/backend'`,
+  'drivers/fs/package.json': exporting('@stored/driver-fs', { '@stored/core': '*' }, { '@stored/conformance': '*' }),
+  'drivers/fs/src/index.ts': `import { StorageError } from '@stored/core/backend'`,
+  'drivers/fs/test/conformance.test.ts': `import { cases } from '@stored/conformance'`,
+}
+
+const roots: string[] = []
+afterEach(() => {
+  for (const root of roots.splice(0)) rmSync(root, { recursive: true })
+})
+
+function violations(changes: Tree): string[] {
+  const root = mkdtempSync(join(tmpdir(), 'stored-arrows-'))
+  roots.push(root)
+  for (const [file, content] of Object.entries({ ...sound, ...changes })) {
+    mkdirSync(dirname(join(root, file)), { recursive: true })
+    writeFileSync(join(root, file), typeof content === 'string' ? content : JSON.stringify(content, null, 2))
+  }
+  return findViolations(root).map(({ file, line, message }) => `${file}:${line}: ${message}`)
+}
+
+test('a sound repository has no violation', () => {
+  expect(violations({})).toEqual([])
+})
+
+const unsound: [string, Tree, string[]][] = [
+  [
+    'a service that imports another',
+    {
+      'packages/index/src/index.ts': `\nimport '@stored/lmdb'\nexport type { Queue } from '@stored/syncd'`,
+      'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*', '@stored/syncd': '*' }),
+      'packages/syncd/package.json': exporting('@stored/syncd'),
+    },
+    ['packages/index/src/index.ts:3: @stored/index may not import @stored/syncd'],
+  ],
+  [
+    'a service whose test imports another',
+    {
+      'packages/lmdb/src/index.test.ts': `await import('@stored/index')`,
+      'packages/lmdb/package.json': exporting(
+        '@stored/lmdb',
+        { '@stored/core': '*', lmdb: '*' },
+        { '@stored/index': '*' },
+      ),
+    },
+    ['packages/lmdb/src/index.test.ts:1: tests of @stored/lmdb may not import @stored/index'],
+  ],
+  [
+    'a driver that imports more than the contract',
+    { 'drivers/fs/src/index.ts': `import type { Index } from '@stored/core'` },
+    ['drivers/fs/src/index.ts:1: @stored/driver-fs may not import @stored/core'],
+  ],
+  [
+    'a driver whose source imports the conformance kit',
+    { 'drivers/fs/src/index.ts': `import '@stored/core/backend'\nimport '@stored/conformance'` },
+    [
+      'drivers/fs/src/index.ts:2: @stored/driver-fs may not import @stored/conformance',
+      "drivers/fs/src/index.ts:2: @stored/conformance is not declared in @stored/driver-fs's package.json",
+    ],
+  ],
+  [
+    'a contract that imports what is built on it',
+    { 'packages/core/src/backend/error.ts': `import type { Index } from '../ports.ts'` },
+    ['packages/core/src/backend/error.ts:1: @stored/core/backend imports nothing else of @stored/core'],
+  ],
+  [
+    'an entry of the contract that exports what is built on it',
+    { 'packages/core/src/backend.ts': `export * from './ports.ts'` },
+    ['packages/core/src/backend.ts:1: @stored/core/backend imports nothing else of @stored/core'],
+  ],
+  [
+    'a core that imports a third-party package',
+    {
+      'packages/core/src/index.ts': `import mime from 'mime'`,
+      'packages/core/package.json': { ...core, dependencies: { mime: '*' } },
+    },
+    ['packages/core/src/index.ts:1: @stored/core imports no third-party package'],
+  ],
+  [
+    'lmdb imported by another',
+    {
+      'packages/index/src/index.ts': `import '@stored/lmdb'\nimport { open } from 'lmdb'`,
+      'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*', lmdb: '*' }),
+    },
+    ['packages/index/src/index.ts:2: only @stored/lmdb imports lmdb'],
+  ],
+  [
+    'an import of another package by path',
+    { 'packages/index/src/more.ts': `import { open } from '../../lmdb/src/index.ts'` },
+    ['packages/index/src/more.ts:1: ../../lmdb/src/index.ts reaches into another package: import it by its name'],
+  ],
+  [
+    'an import of a file that is no entry',
+    { 'packages/index/src/more.ts': `import { open } from '@stored/lmdb/src/open.ts'` },
+    ['packages/index/src/more.ts:1: @stored/lmdb/src/open.ts is not an entry of @stored/lmdb'],
+  ],
+  [
+    'a source that imports its own package by name',
+    { 'packages/lmdb/src/more.ts': `import '@stored/lmdb'` },
+    ['packages/lmdb/src/more.ts:1: a package imports its own files by path'],
+  ],
+  [
+    'a package without arrows',
+    {
+      'packages/new/package.json': exporting('@stored/new', { '@stored/core': '*' }),
+      'packages/new/src/index.ts': `import '@stored/core'`,
+    },
+    ['packages/new/src/index.ts:1: @stored/new has no arrows: add it to tooling/arrows.ts'],
+  ],
+  [
+    'an import that is not declared',
+    { 'packages/index/src/more.ts': `import mime from 'mime/lite'` },
+    ["packages/index/src/more.ts:1: mime is not declared in @stored/index's package.json"],
+  ],
+  [
+    'a source that imports what only the repository declares',
+    { 'packages/index/src/more.ts': `import { test } from 'vitest'` },
+    ["packages/index/src/more.ts:1: vitest is not declared in @stored/index's package.json"],
+  ],
+  [
+    'a tool that imports what the repository does not declare',
+    { 'tooling/check.ts': `import 'publint'` },
+    ["tooling/check.ts:1: publint is not declared in monorepo's package.json"],
+  ],
+  [
+    'a declared dependency that nothing imports',
+    { 'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*', mime: '*' }) },
+    ['packages/index/package.json:8: mime is declared but not imported'],
+  ],
+  [
+    'a dependency that only tests import',
+    {
+      'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*', mime: '*' }),
+      'packages/index/test/x.test.ts': `import 'mime'`,
+    },
+    ['packages/index/package.json:8: mime is declared but only tests import it'],
+  ],
+  [
+    'a declared devDependency that nothing imports',
+    { 'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*' }, { mime: '*' }) },
+    ['packages/index/package.json:10: mime is declared but not imported'],
+  ],
+]
+
+test.each(unsound)('%s is a violation', (_title, changes, expected) => {
+  expect(violations(changes)).toEqual(expected)
+})
+
+test('words in comments and strings are no imports', () => {
+  expect(violations({ 'packages/index/src/more.ts': `// import 'mime'\nconst text = "import 'mime'"` })).toEqual([])
+})
