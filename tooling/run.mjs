@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const toolchain = join(root, 'tooling', 'toolchain')
 const host = `${process.platform}-${process.arch}`
-// Other platforms use their own Node.js, and the pinned pnpm through npx.
-const pinned = ['linux-x64', 'linux-arm64'].includes(host)
+// Other platforms, and Linux without glibc, use their own Node.js, and the pinned pnpm through npx.
+const pinned = ['linux-x64', 'linux-arm64'].includes(host) && usesGlibc()
 
 const tasks = {
   build: [['turbo', 'run', 'build', '--output-logs=errors-only']],
@@ -28,7 +28,11 @@ const tasks = {
   docs: [['node', 'tooling/docs.ts']],
   format: [['biome', 'check', '--write', '.']],
 }
-tasks.check = [...tasks.lint, ...tasks.types, ...tasks.arrows, ...tasks.packages, ...tasks.docs]
+tasks.check = ['lint', 'types', 'arrows', 'test', 'packages', 'docs'].flatMap((task) => tasks[task])
+
+function usesGlibc() {
+  return process.report.getReport().header.glibcVersionRuntime !== undefined
+}
 
 function run(command, args, options = {}) {
   const { status, signal, error } = spawnSync(command, args, { stdio: 'inherit', cwd: root, ...options })
@@ -66,8 +70,13 @@ if (!Object.hasOwn(tasks, task ?? '')) {
 }
 Object.assign(process.env, { TURBO_TELEMETRY_DISABLED: '1', TURBO_NO_UPDATE_NOTIFIER: '1', DO_NOT_TRACK: '1' })
 const [pnpm, ...prefix] = prepareToolchain()
-once(join(root, 'node_modules', '.install-stamp'), [join(root, 'pnpm-lock.yaml')], () =>
-  run(pnpm, [...prefix, 'install', '--frozen-lockfile', '--reporter=append-only', '--loglevel=warn']),
+once(
+  join(root, 'node_modules', '.install-stamp'),
+  [join(root, 'pnpm-lock.yaml'), join(root, 'pnpm-workspace.yaml')],
+  () =>
+    // Where nobody can answer, pnpm would rather fail than replace packages that another version installed.
+    run(pnpm, [...prefix, 'install', '--frozen-lockfile', '--config.confirm-modules-purge=false', '--loglevel=warn']),
 )
 const steps = tasks[task]
-for (const [i, step] of steps.entries()) run(pnpm, [...prefix, 'exec', ...step, ...(i === steps.length - 1 ? args : [])])
+for (const [i, step] of steps.entries())
+  run(pnpm, [...prefix, 'exec', ...step, ...(i === steps.length - 1 ? args : [])])

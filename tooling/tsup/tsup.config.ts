@@ -18,5 +18,6 @@ export default defineConfig({
   sourcemap: true,
   clean: true,
   target: 'node22',
+  removeNodeProtocol: false,
   tsconfig: '../../tsconfig.json',
 })

@@ -42,14 +42,24 @@ export class DurableStaging implements Staging {
   readonly #rows: Table<Row>
   readonly #names: SharedSync
   readonly #receiving = new Set<string>()
+  #sweeping: Promise<number> = Promise.resolve(0)
+  #closed = false
 
-  static async open({ ledger, path: directory, inlineMax = INLINE_MAX }: DurableStagingOptions): Promise<DurableStaging> {
+  static async open({
+    ledger,
+    path: directory,
+    inlineMax = INLINE_MAX,
+  }: DurableStagingOptions): Promise<DurableStaging> {
     try {
       await mkdir(directory, { recursive: true })
     } catch (error) {
       throw mapErrno(error, { op: 'open' })
     }
-    return new DurableStaging(ledger, directory, inlineMax)
+    const staging = new DurableStaging(ledger, directory, inlineMax)
+    // In the background: a large directory must not delay the first put.
+    staging.#sweeping = staging.sweep()
+    staging.#sweeping.catch(() => {}) // Reported by close().
+    return staging
   }
 
   private constructor(ledger: TreeLedger, directory: string, inlineMax: number) {
@@ -119,7 +129,9 @@ export class DurableStaging implements Staging {
       const offset = Math.min(o.offset ?? 0, row.size)
       const end = Math.min(offset + (o.length ?? row.size), row.size)
       if ('commit' in row) {
-        const bytes = this.ledger.get('bytes', bytesKey(row.commit, id), (value) => Buffer.from(value.subarray(offset, end)))
+        const bytes = this.ledger.get('bytes', bytesKey(row.commit, id), (value) =>
+          Buffer.from(value.subarray(offset, end)),
+        )
         if (bytes) return { size: row.size, body: once(bytes), [Symbol.asyncDispose]: async () => {} }
       } else {
         const file = path.join(this.#directory, row.file)
@@ -135,10 +147,16 @@ export class DurableStaging implements Staging {
   async sweep(): Promise<number> {
     let count = 0
     for (const name of await readdir(this.#directory)) {
+      if (this.#closed) break
       if (this.#receiving.has(name) || !ownerIsGone(name) || this.#isKept(name)) continue
       if (await this.#discard(name)) count++
     }
     return count
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#sweeping
   }
 
   #inline(chunks: readonly Uint8Array[], size: number): Received {

@@ -1,11 +1,10 @@
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { Algorithm, Digests } from '@stored/core'
-import { checkOptions, type ErrorLocation, StorageError, toStorageError } from '@stored/core/backend'
+import { checkOptions, StorageError, toStorageError } from '@stored/core/backend'
 import { Piscina } from 'piscina'
 import type { FileDigestsOptions } from './file-digests.ts'
-import { type FileOutcome, type FileTask, settle } from './file-outcome.ts'
-import { checkAlgorithms } from './hasher.ts'
+import { AT, checkTask, type FileOutcome, type FileTask, settle } from './file-outcome.ts'
 
 export interface ChecksumPoolOptions {
   /** Files hashed at a time, each in a thread of its own. Costs 1 MiB and a V8 heap each. @default one for each CPU */
@@ -15,7 +14,6 @@ export interface ChecksumPoolOptions {
 // The source file in the workspace, the built one in a package: both lie beside this module.
 const WORKER = new URL(import.meta.url.endsWith('.ts') ? './file-worker.ts' : './file-worker.js', import.meta.url)
 const IDLE_MS = 1_000
-const AT: ErrorLocation = { op: 'checksum' }
 
 /**
  * Digests of many files, in threads that start with the first file and end one second after the last one. Calls beyond
@@ -49,13 +47,13 @@ export class ChecksumPool implements AsyncDisposable {
    * Digests of one file. An abort ends its thread, at whatever byte it is.
    *
    * @throws {StorageError} SOURCE_CHANGED: it was written to meanwhile · NOT_FOUND · PERMISSION_DENIED · INVALID_ARGUMENT: not
-   *   a regular file, or an unknown algorithm · ABORTED · CLOSED.
+   *   a regular file, an unusable path, an unknown algorithm · ABORTED · CLOSED.
    */
   async file(path: string, algorithms: readonly Algorithm[], { signal }: FileDigestsOptions = {}): Promise<Digests> {
-    checkAlgorithms(algorithms, AT)
-    if (this.#closed) throw new StorageError('CLOSED', AT)
     const task = { path, algorithms }
-    return settle(await this.#run(task, signal), task, AT)
+    checkTask(task)
+    if (this.#closed) throw new StorageError('CLOSED', AT)
+    return settle(await this.#run(task, signal), task)
   }
 
   async #run(task: FileTask, signal: AbortSignal | undefined): Promise<FileOutcome> {

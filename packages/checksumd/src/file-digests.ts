@@ -1,30 +1,38 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import type { Algorithm, Digests, Hasher } from '@stored/core'
-import { type ErrorLocation, mapErrno, toStorageError } from '@stored/core/backend'
-import { CHUNK_BYTES, type FileOutcome, type FileTask, OPEN_FLAGS, settle, unchanged } from './file-outcome.ts'
-import { checkAlgorithms, checksums } from './hasher.ts'
+import { toStorageError } from '@stored/core/backend'
+import {
+  AT,
+  CHUNK_BYTES,
+  checkTask,
+  type FileOutcome,
+  type FileTask,
+  fileError,
+  OPEN_FLAGS,
+  settle,
+  unchanged,
+} from './file-outcome.ts'
+import { checksums } from './hasher.ts'
 
 export interface FileDigestsOptions {
   readonly signal?: AbortSignal | undefined
 }
-
-const AT: ErrorLocation = { op: 'checksum' }
 
 /**
  * Digests of a file, read once in chunks of 1 MiB; the next one is read while the last one is hashed, which happens in this
  * thread. For many files see `ChecksumPool`.
  *
  * @throws {StorageError} SOURCE_CHANGED: it was written to meanwhile · NOT_FOUND · PERMISSION_DENIED · INVALID_ARGUMENT: not
- *   a regular file, or an unknown algorithm · ABORTED.
+ *   a regular file, an unusable path, an unknown algorithm · ABORTED.
  */
 export async function fileDigests(
   path: string,
   algorithms: readonly Algorithm[],
   { signal }: FileDigestsOptions = {},
 ): Promise<Digests> {
-  checkAlgorithms(algorithms, AT)
   const task = { path, algorithms }
-  return settle(await readFile(task, signal), task, AT)
+  checkTask(task)
+  return settle(await readFile(task, signal), task)
 }
 
 async function readFile(task: FileTask, signal: AbortSignal | undefined): Promise<FileOutcome> {
@@ -39,7 +47,7 @@ async function readFile(task: FileTask, signal: AbortSignal | undefined): Promis
     if (!unchanged(before, await handle.stat({ bigint: true }), total)) return { fault: 'changed' }
     return { digests: hasher.digest() }
   } catch (error) {
-    throw signal?.aborted ? toStorageError(error, AT, signal) : mapErrno(error, AT)
+    throw signal?.aborted ? toStorageError(error, AT, signal) : fileError(error)
   }
 }
 

@@ -1,7 +1,7 @@
-import type { BigIntStats } from 'node:fs'
-import { constants } from 'node:fs'
+import { type BigIntStats, constants } from 'node:fs'
 import type { Algorithm, Digests } from '@stored/core'
 import { type ErrorLocation, mapErrno, StorageError } from '@stored/core/backend'
+import { checkAlgorithms } from './hasher.ts'
 
 export interface FileTask {
   readonly path: string
@@ -13,6 +13,8 @@ export type FileOutcome =
   | { readonly digests: Digests }
   | { readonly fault: 'irregular' | 'changed' }
   | { readonly errno: Readonly<Record<string, unknown>> & { readonly message: string } }
+
+export const AT: ErrorLocation = { op: 'checksum' }
 
 /** Bytes read at a time: larger ones gain nothing, smaller ones pay more system calls. */
 export const CHUNK_BYTES = 1024 * 1024
@@ -30,12 +32,29 @@ export function unchanged(before: BigIntStats, after: BigIntStats, bytesRead: nu
   )
 }
 
+/** @throws {StorageError} INVALID_ARGUMENT, before anything is opened. */
+export function checkTask({ path, algorithms }: FileTask): void {
+  checkAlgorithms(algorithms, AT)
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+    throw new StorageError('INVALID_ARGUMENT', AT, { detail: 'a path is a string, not empty and without NUL' })
+  }
+}
+
 /** @throws {StorageError} what `outcome` says. */
-export function settle(outcome: FileOutcome, { path }: FileTask, at: ErrorLocation): Digests {
+export function settle(outcome: FileOutcome, { path }: FileTask): Digests {
   if ('digests' in outcome) return outcome.digests
-  if ('errno' in outcome) throw mapErrno(Object.assign(new Error(outcome.errno.message), outcome.errno), at)
+  if ('errno' in outcome) throw fileError(Object.assign(new Error(outcome.errno.message), outcome.errno))
   const file = JSON.stringify(path)
   if (outcome.fault === 'changed')
-    throw new StorageError('SOURCE_CHANGED', at, { detail: `${file} changed while it was read` })
-  throw new StorageError('INVALID_ARGUMENT', at, { detail: `${file} is not a regular file` })
+    throw new StorageError('SOURCE_CHANGED', AT, { detail: `${file} changed while it was read` })
+  throw new StorageError('INVALID_ARGUMENT', AT, { detail: `${file} is not a regular file` })
+}
+
+/** What a failed system call says of a path. Below a file there is nothing, where for keys ENOTDIR is a conflict. */
+export function fileError(error: unknown): StorageError {
+  const { code, message } = error as NodeJS.ErrnoException
+  return new StorageError(code === 'ENOTDIR' ? 'NOT_FOUND' : mapErrno(error, AT).code, AT, {
+    cause: error,
+    detail: message,
+  })
 }

@@ -66,9 +66,22 @@ describe.each(Object.entries(subjects))('%s', (_name, start) => {
     await expect(subject.digests(at('missing'), [])).rejects.toMatchObject({
       code: 'NOT_FOUND',
       at: { op: 'checksum' },
+      message: expect.stringContaining(at('missing')),
       cause: { code: 'ENOENT' },
     })
   })
+
+  test('of a path below a file rejects with NOT_FOUND', async () => {
+    await writeFile(at('file'), '')
+    await expect(subject.digests(at('file/below'), [])).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+
+  test.each(['', 'a\0b', undefined as unknown as string])(
+    'of the path %j rejects with INVALID_ARGUMENT',
+    async (path) => {
+      await expect(subject.digests(path, [])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    },
+  )
 
   test.skipIf(process.getuid?.() === 0)('of a file it may not read rejects with PERMISSION_DENIED', async () => {
     await writeFile(at('secret'), 'x')

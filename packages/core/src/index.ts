@@ -1,2 +1,7 @@
+export { type GuardOptions, guardBackend } from './guard/guard.ts'
+export type { GuardedBackend } from './guard/guarded-backend.ts'
 export type * from './ports.ts'
 export { retryOnConflict } from './retry-on-conflict.ts'
+export type { BlobSource } from './source.ts'
+export { StoreD } from './stored/stored.ts'
+export type * from './stored/types.ts'

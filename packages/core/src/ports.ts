@@ -74,6 +74,8 @@ export interface Failure {
 export interface LocationFacts extends Place {
   readonly id: BlobId
   readonly state: LocationState
+  /** One object for all keys of the blob (layout `id`): it goes with the last of them. */
+  readonly shared?: true
   /** Absent until the first write was confirmed: whatever lies there then is not ours. */
   readonly holds?: Held
   /** When the bytes were last confirmed, in milliseconds since the epoch. */
@@ -232,6 +234,7 @@ export interface Staging {
   release(tx: Transaction, id: BlobId): void
   has(id: BlobId): Promise<boolean>
   open(id: BlobId, o: Op & { offset?: number; length?: number }): Promise<Opened | null>
+  close(): Promise<void>
 }
 
 /** One pass over the bytes, for any number of algorithms. */
@@ -267,7 +270,12 @@ interface SyncProgress {
 
 export type SyncEvent =
   | (SyncProgress & { readonly type: 'sync:start'; readonly attempts: number })
-  | (SyncProgress & { readonly type: 'sync:retry'; readonly attempts: number; readonly error: StorageError; readonly afterMs: number })
+  | (SyncProgress & {
+      readonly type: 'sync:retry'
+      readonly attempts: number
+      readonly error: StorageError
+      readonly afterMs: number
+    })
   | (SyncProgress & { readonly type: 'sync:complete'; readonly seq: number; readonly op: 'put' | 'delete' })
   | (SyncProgress & { readonly type: 'sync:error'; readonly seq: number; readonly error: StorageError })
 

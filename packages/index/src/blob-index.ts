@@ -10,7 +10,18 @@ import type {
   Rev,
   Transaction,
 } from '@stored/core'
-import { after, END, guard, type Reader, type Row, scan, Table, type TreeLedger, type Writer, write } from '@stored/lmdb'
+import {
+  after,
+  END,
+  guard,
+  type Reader,
+  type Row,
+  scan,
+  Table,
+  type TreeLedger,
+  type Writer,
+  write,
+} from '@stored/lmdb'
 import { blobPartition, placeOf, placeSuffix } from './keys.ts'
 
 const NOTHING = Buffer.alloc(0)
@@ -48,7 +59,10 @@ export class BlobIndex implements Index {
     const row = this.#facts.get(this.#facts.key(partition))
     if (!row) return null
     const locations = [...this.#locationsOf(partition)]
-    const rev = joinRevs(row.seq, locations.map((location) => location.rev))
+    const rev = joinRevs(
+      row.seq,
+      locations.map((location) => location.rev),
+    )
     return { facts: { id, ...row.value }, locations, rev }
   }
 

@@ -70,7 +70,7 @@ class Collected implements Writer {
   }
 
   add(tree: Tree, key: Uint8Array, deltas: readonly number[]): void {
-    const name = `${tree} ${Buffer.from(key).latin1Slice()}`
+    const name = `${tree} ${Buffer.from(key).toString('latin1')}`
     const former = this.#sums.get(name)
     this.#sums.set(name, { tree, key, deltas: former ? sum(former.deltas, deltas) : deltas })
   }

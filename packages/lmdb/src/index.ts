@@ -1,5 +1,5 @@
 export { decodeNumbers } from './commit.ts'
-export { afterwards, guard, type Range, type Reader, type Tree, type TreeLedger, write, type Writer } from './ledger.ts'
+export { afterwards, guard, type Range, type Reader, type Tree, type TreeLedger, type Writer, write } from './ledger.ts'
 export { LmdbLedger, type LmdbLedgerOptions } from './lmdb-ledger.ts'
 export { MemoryLedger } from './memory-ledger.ts'
 export { decodeRow, encodeRow, type Row, rowSeq } from './row.ts'

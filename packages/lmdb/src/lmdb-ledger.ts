@@ -1,10 +1,10 @@
-import { access, constants, mkdir } from 'node:fs/promises'
+import { access, constants, mkdir, realpath } from 'node:fs/promises'
 import path from 'node:path'
 import type { Transaction } from '@stored/core'
 import { mapErrno, StorageError, toStorageError } from '@stored/core/backend'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { applyGroup, type Caller, type Sink } from './commit.ts'
-import { newTransaction, type Range, type Tree, TREES, type TreeLedger } from './ledger.ts'
+import { newTransaction, type Range, TREES, type Tree, type TreeLedger } from './ledger.ts'
 import { DiskReserve } from './reserve.ts'
 
 /** The layout of the trees. A store of another format is refused. */
@@ -21,14 +21,19 @@ export interface LmdbLedgerOptions {
   reserve?: number
 }
 
-/** A ledger in one LMDB environment. One per directory and process: opened twice, LMDB's locks break. */
+/** Directories open in this process. Opened twice in one process, LMDB's locks break. */
+const OPEN = new Set<string>()
+
+/** A ledger in one LMDB environment: in each process once, in any number of processes of one machine. */
 export class LmdbLedger implements TreeLedger {
+  readonly #directory: string
   readonly #environment: RootDatabase<Buffer, Buffer>
   readonly #trees: ReadonlyMap<Tree, Bytes>
   readonly #reserve: DiskReserve
   readonly #sink: Sink
   #group: Caller[] = []
   #committing: Promise<void> = Promise.resolve()
+  #closing: Promise<void> | undefined
   #closed = false
 
   /** @throws {StorageError} PERMISSION_DENIED, NO_SPACE … · INCOMPATIBLE for a store of another format. */
@@ -43,16 +48,21 @@ export class LmdbLedger implements TreeLedger {
     }
     const space = new DiskReserve(directory, reserve)
     space.require(0)
+    const real = await realpath(directory)
+    if (OPEN.has(real)) throw new StorageError('CONFLICT', at, { detail: 'this process has the store open already' })
+    OPEN.add(real)
     try {
-      const ledger = new LmdbLedger(directory, space)
+      const ledger = new LmdbLedger(real, space)
       await ledger.#checkFormat()
       return ledger
     } catch (error) {
+      OPEN.delete(real)
       throw toStorageError(error, at)
     }
   }
 
   private constructor(directory: string, reserve: DiskReserve) {
+    this.#directory = directory
     this.#reserve = reserve
     this.#environment = open({
       path: path.join(directory, 'index.mdb'),
@@ -64,7 +74,10 @@ export class LmdbLedger implements TreeLedger {
       safeRestore: true,
     } as Parameters<typeof open<Buffer, Buffer>>[0])
     this.#trees = new Map(
-      TREES.map((name) => [name, this.#environment.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' })]),
+      TREES.map((name) => [
+        name,
+        this.#environment.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }),
+      ]),
     )
     this.#sink = {
       get: (tree, key, decode) => this.get(tree, key, decode),
@@ -75,7 +88,7 @@ export class LmdbLedger implements TreeLedger {
   }
 
   async transact(write: (tx: Transaction) => void): Promise<{ seq: number }> {
-    if (this.#closed) throw new StorageError('CLOSED', { op: 'commit' })
+    if (this.#closing) throw new StorageError('CLOSED', { op: 'commit' })
     const steps = newTransaction()
     write(steps)
     return new Promise((resolve, reject) => {
@@ -91,7 +104,8 @@ export class LmdbLedger implements TreeLedger {
 
   range(tree: Tree, { from, to, limit = 500 }: Range): [Buffer, Buffer][] {
     const rows: [Buffer, Buffer][] = []
-    for (const { key, value } of this.#tree(tree).getRange({ start: from as Buffer, end: to as Buffer, limit })) rows.push([key, value])
+    for (const { key, value } of this.#tree(tree).getRange({ start: from as Buffer, end: to as Buffer, limit }))
+      rows.push([key, value])
     return rows
   }
 
@@ -99,15 +113,22 @@ export class LmdbLedger implements TreeLedger {
     this.#reserve.require(bytes)
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    if (this.#group.length > 0) this.#commit()
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#commit()
     await this.#committing
+    this.#closed = true
     await this.#environment.close()
+    OPEN.delete(this.#directory)
   }
 
   #tree(tree: Tree): Bytes {
+    // A read of a closed environment would end the process, not the call.
+    if (this.#closed) throw new StorageError('CLOSED', { op: 'read' })
     return this.#trees.get(tree) as Bytes
   }
 
@@ -129,7 +150,11 @@ export class LmdbLedger implements TreeLedger {
       await this.#environment.flushed
     } catch (cause) {
       // A failed commit may have reached the disk all the same (measured with EIO injected into fdatasync).
-      const error = new StorageError('UNAVAILABLE', { op: 'commit' }, { cause, ambiguous: true, detail: 'the index could not be written' })
+      const error = new StorageError(
+        'UNAVAILABLE',
+        { op: 'commit' },
+        { cause, ambiguous: true, detail: 'the index could not be written' },
+      )
       tell = group.map((caller) => () => caller.reject(error))
     }
     for (const one of tell) one()
@@ -141,7 +166,11 @@ export class LmdbLedger implements TreeLedger {
       await this.#environment.transaction(() => this.#tree('meta').putSync(FORMAT_KEY, encodeNumber(FORMAT)))
     else if (format !== FORMAT) {
       await this.#environment.close()
-      throw new StorageError('INCOMPATIBLE', { op: 'open' }, { detail: `the store has format ${format}; this version reads ${FORMAT}` })
+      throw new StorageError(
+        'INCOMPATIBLE',
+        { op: 'open' },
+        { detail: `the store has format ${format}; this version reads ${FORMAT}` },
+      )
     }
   }
 

@@ -1,7 +1,7 @@
 import type { Transaction } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { applyGroup, type Sink } from './commit.ts'
-import { newTransaction, type Range, type Tree, TREES, type TreeLedger } from './ledger.ts'
+import { newTransaction, type Range, TREES, type Tree, type TreeLedger } from './ledger.ts'
 
 /** A ledger that lives and dies with the process: for tests, and for stores that need not last. */
 export class MemoryLedger implements TreeLedger, Sink {
@@ -51,7 +51,7 @@ export class MemoryLedger implements TreeLedger, Sink {
 
 /** Strings of one byte a character compare as their bytes do. */
 function name(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).latin1Slice()
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
 }
 
 class SortedTree {
@@ -74,7 +74,9 @@ class SortedTree {
   range(from: string, to: string, limit: number): [Buffer, Buffer][] {
     const start = this.#position(from)
     const end = Math.min(this.#position(to), start + limit)
-    return this.#names.slice(start, end).map((key) => [Buffer.from(key, 'latin1'), Buffer.from(this.#values.get(key) as Buffer)])
+    return this.#names
+      .slice(start, end)
+      .map((key) => [Buffer.from(key, 'latin1'), Buffer.from(this.#values.get(key) as Buffer)])
   }
 
   /** Of the first name that is not less than `key`. */

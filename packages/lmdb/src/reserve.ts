@@ -29,7 +29,11 @@ export class DiskReserve {
     const need = bytes + OVERHEAD
     if (need > this.#budget || performance.now() - this.#lookedAt > FRESH_MS) this.#look()
     if (need > this.#budget)
-      throw new StorageError('NO_SPACE', { op: 'put' }, { detail: `less than ${this.#reserve} bytes would be left on the disk` })
+      throw new StorageError(
+        'NO_SPACE',
+        { op: 'put' },
+        { detail: `less than ${this.#reserve} bytes would be left on the disk` },
+      )
     this.#budget -= need
   }
 

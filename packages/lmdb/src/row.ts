@@ -35,7 +35,11 @@ export function decodeRow<T>(row: Buffer): Row<T> {
 export function rowSeq(row: Buffer): number {
   if (row.length < HEADER) throw corrupt(`it has ${row.length} bytes`)
   if (row[0] !== VERSION)
-    throw new StorageError('INCOMPATIBLE', { op: 'read' }, { detail: `a row of format ${row[0]}; this version reads ${VERSION}` })
+    throw new StorageError(
+      'INCOMPATIBLE',
+      { op: 'read' },
+      { detail: `a row of format ${row[0]}; this version reads ${VERSION}` },
+    )
   return row.readUIntBE(1, 6)
 }
 

@@ -1,5 +1,5 @@
 import type { Transaction } from '@stored/core'
-import { type Reader, type Tree, type TreeLedger, write, type Writer } from './ledger.ts'
+import { type Reader, type Tree, type TreeLedger, type Writer, write } from './ledger.ts'
 import { decodeRow, encodeRow, type Row, rowSeq } from './row.ts'
 
 /**
@@ -55,7 +55,10 @@ export class Table<T> {
   }
 
   /** All rows of a partition, by suffix. @yields A page at a time is read; rows added meanwhile may or may not come. */
-  *rows(partition: Uint8Array, reader: Reader = this.#ledger): Generator<{ key: Buffer; suffix: Buffer; value: Buffer }> {
+  *rows(
+    partition: Uint8Array,
+    reader: Reader = this.#ledger,
+  ): Generator<{ key: Buffer; suffix: Buffer; value: Buffer }> {
     const first = this.key(partition)
     for (const [key, value] of scan(reader, this.tree, first, after(first)))
       yield { key, suffix: key.subarray(first.length), value }

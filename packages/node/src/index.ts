@@ -1,1 +1,2 @@
-export {}
+export type { BackendConfig, NamedDriver, StoreConfig } from './config.ts'
+export { openStore } from './open-store.ts'

@@ -1,12 +1,12 @@
 import type { Claimed, Failure, Job, JobCounts, JobFilter, NewJob, Place, Queue, Transaction } from '@stored/core'
-import { StorageError } from '@stored/core/backend'
+import type { StorageError } from '@stored/core/backend'
 import {
-  afterwards,
   after,
+  afterwards,
   decodeNumbers,
   decodeRow,
-  encodeRow,
   END,
+  encodeRow,
   guard,
   type Reader,
   type Row,
@@ -15,8 +15,8 @@ import {
   Table,
   type Tree,
   type TreeLedger,
-  write,
   type Writer,
+  write,
 } from '@stored/lmdb'
 import { backendPrefix, dueKey, dueLimit, parseDueKey, parsePlaceKey, placeKey } from './keys.ts'
 

@@ -1,6 +1,7 @@
 import type { Claimed, Queue, SyncTarget } from '@stored/core'
 
 const LEASE_MS = 60_000
+const CLOSING = new Error('the backend is being closed')
 /** setTimeout() takes no more. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
@@ -43,9 +44,8 @@ export class Lane {
     this.#stopped = true
     clearTimeout(this.#timer)
     await this.#claiming
-    const patience = setTimeout(() => this.#abortAll(), graceMs)
-    if (graceMs === 0) this.#abortAll()
-    for (const job of this.#ready.splice(0)) this.#start(job)
+    for (const job of this.#ready.splice(0)) this.#start(job).abort(CLOSING)
+    const patience = setTimeout(() => this.#abortAll(CLOSING), graceMs)
     await Promise.all([...this.#running.values()].map(({ done }) => done))
     clearTimeout(patience)
     clearInterval(this.#renewal)
@@ -92,16 +92,20 @@ export class Lane {
       this.#start(this.#ready.shift() as Claimed)
   }
 
-  #start(job: Claimed): void {
+  #start(job: Claimed): AbortController {
     const abort = new AbortController()
-    const done = this.#options.run(job, abort.signal).then(() => {
-      this.#running.delete(job)
-      if (this.#running.size === 0) this.#stopRenewing()
-      this.#startReady()
-      if (!this.#isFull()) this.wake()
-    })
+    // In a turn of its own: a job that is given back is aborted before it runs.
+    const done = Promise.resolve()
+      .then(() => this.#options.run(job, abort.signal))
+      .then(() => {
+        this.#running.delete(job)
+        if (this.#running.size === 0) this.#stopRenewing()
+        this.#startReady()
+        if (!this.#isFull()) this.wake()
+      })
     this.#running.set(job, { abort, done })
     this.#renewal ??= setInterval(() => this.#renewAll(), LEASE_MS / 3)
+    return abort
   }
 
   #stopRenewing(): void {
@@ -114,7 +118,7 @@ export class Lane {
       this.#options.queue.renew(job, LEASE_MS).catch((error: unknown) => abort.abort(error))
   }
 
-  #abortAll(): void {
-    for (const { abort } of this.#running.values()) abort.abort(new Error('the store closes'))
+  #abortAll(reason: Error): void {
+    for (const { abort } of this.#running.values()) abort.abort(reason)
   }
 }

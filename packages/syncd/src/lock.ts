@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { decodeRow, encodeRow, guard, rowSeq, type TreeLedger, write } from '@stored/lmdb'
 import { StorageError } from '@stored/core/backend'
+import { decodeRow, encodeRow, guard, rowSeq, type TreeLedger, write } from '@stored/lmdb'
 
 const KEY = Buffer.from('syncer')
 

@@ -1,5 +1,5 @@
 import type { Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
-import { StorageError, toStorageError } from '@stored/core/backend'
+import { type StorageError, toStorageError } from '@stored/core/backend'
 import type { TreeLedger } from '@stored/lmdb'
 import { Lane } from './lane.ts'
 import { SyncLock } from './lock.ts'
@@ -50,7 +50,7 @@ export class SyncD implements Syncer {
     this.#targets.set(name, target)
     if (!this.#lock) return
     const run = (job: Claimed, signal: AbortSignal) => this.#run(target, job, signal)
-    this.#lanes.set(name, new Lane({ queue: this.#services.queue, target, run, onError: () => {} }))
+    this.#lanes.set(name, new Lane({ queue: this.#services.queue, target, run, onError: warn }))
   }
 
   async remove(backend: string): Promise<void> {
@@ -78,6 +78,8 @@ export class SyncD implements Syncer {
 
   async #run(target: SyncTarget, job: Claimed, signal: AbortSignal): Promise<void> {
     const { op, attempts } = job
+    if (signal.aborted)
+      return this.#fail(job, toStorageError(signal.reason, { op, backend: job.backend }, signal), signal)
     if (op === 'put') this.#emit({ type: 'sync:start', ...progress(job), attempts })
     try {
       const seq = await runJob(this.#services, target, job, signal)
@@ -110,6 +112,16 @@ export class SyncD implements Syncer {
   }
 }
 
-function progress({ id, backend, key }: Claimed): { checksum: Claimed['id']; backend: string; key: string; time: number } {
+function progress({ id, backend, key }: Claimed): {
+  checksum: Claimed['id']
+  backend: string
+  key: string
+  time: number
+} {
   return { checksum: id, backend, key, time: Date.now() }
+}
+
+/** The queue could not be read or claimed from. It is asked again; until then nothing is lost. */
+function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error), { code: 'STORED_SYNC' })
 }

@@ -26,7 +26,12 @@ export interface Services {
 const OWED: ReadonlySet<Location['state']> = new Set<Location['state']>(['pending', 'failed', 'conflict'])
 
 /** Does one job: moves the bytes and settles job and place in one commit. @returns The commit, or `null` when there was nothing to do. */
-export async function runJob(services: Services, target: SyncTarget, job: Claimed, signal: AbortSignal): Promise<number | null> {
+export async function runJob(
+  services: Services,
+  target: SyncTarget,
+  job: Claimed,
+  signal: AbortSignal,
+): Promise<number | null> {
   const location = await services.index.location(job)
   if (!location || !isCurrent(job, location)) {
     await services.ledger.transact((tx) => services.queue.complete(tx, job))
@@ -34,7 +39,13 @@ export async function runJob(services: Services, target: SyncTarget, job: Claime
   }
   if (job.op === 'delete') {
     await removeCopy(target.backend, location, signal)
-    return settle(services, job, (tx) => services.index.unlocate(tx, job))
+    return settle(services, job, (tx, now) => {
+      if (!now) return
+      if (isCurrent(job, now)) return services.index.unlocate(tx, job)
+      // Wanted again meanwhile: the job behind this one has to know that nothing lies there now.
+      const { holds: _, ...rest } = factsOf(now)
+      services.index.locate(tx, rest)
+    })
   }
   const stat = await writeCopy(services, target, job, location, signal)
   const holds = { id: job.id, ...(stat.etag !== undefined && { etag: stat.etag }) }
@@ -42,7 +53,14 @@ export async function runJob(services: Services, target: SyncTarget, job: Claime
     if (!now) return
     // Bound anew meanwhile: what lies there is ours all the same, and the job behind this one has to know.
     if (!isCurrent(job, now)) return services.index.locate(tx, { ...factsOf(now), holds })
-    services.index.locate(tx, { backend: job.backend, key: job.key, id: job.id, state: 'synced', holds, verified: Date.now() })
+    services.index.locate(tx, {
+      backend: job.backend,
+      key: job.key,
+      id: job.id,
+      state: 'synced',
+      holds,
+      verified: Date.now(),
+    })
   })
 }
 
@@ -120,7 +138,8 @@ async function conditionsFor(
   if (holds.etag === undefined) return {}
   if (ifMatch) return { ifMatch: holds.etag }
   const stat = await backend.stat(key, { signal })
-  if (stat && stat.etag !== holds.etag) throw new StorageError('PRECONDITION_FAILED', at, { detail: 'somebody changed it' })
+  if (stat && stat.etag !== holds.etag)
+    throw new StorageError('PRECONDITION_FAILED', at, { detail: 'somebody changed it' })
   return {}
 }
 
@@ -133,7 +152,11 @@ async function removeCopy(backend: GuardedBackend, location: Location, signal: A
   const stat = await backend.stat(key, { signal })
   if (!stat) return
   if (stat.etag !== holds.etag)
-    throw new StorageError('PRECONDITION_FAILED', { backend: backend.name, op: 'delete', key }, { detail: 'somebody changed it' })
+    throw new StorageError(
+      'PRECONDITION_FAILED',
+      { backend: backend.name, op: 'delete', key },
+      { detail: 'somebody changed it' },
+    )
   await backend.delete(key, { signal })
 }
 

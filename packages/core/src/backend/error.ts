@@ -105,5 +105,8 @@ export function toStorageError(error: unknown, at: ErrorLocation, signal?: Abort
   if (signal?.aborted && error === signal.reason) return new StorageError('ABORTED', at, { cause: signal.reason })
   if (StorageError.is(error)) return error
   if (signal?.aborted) return new StorageError('ABORTED', at, { cause: signal.reason })
-  return new StorageError('INTERNAL', at, { cause: error, detail: error instanceof Error ? error.message : String(error) })
+  return new StorageError('INTERNAL', at, {
+    cause: error,
+    detail: error instanceof Error ? error.message : String(error),
+  })
 }

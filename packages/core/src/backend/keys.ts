@@ -28,7 +28,11 @@ export function keyFault(key: unknown): string | null {
 export function checkKey(key: unknown, at: ErrorLocation): asserts key is string {
   const fault = keyFault(key)
   if (fault !== null)
-    throw new StorageError('INVALID_KEY', { ...at, ...(typeof key === 'string' && { key: key.slice(0, 100) }) }, { detail: fault })
+    throw new StorageError(
+      'INVALID_KEY',
+      { ...at, ...(typeof key === 'string' && { key: key.slice(0, 100) }) },
+      { detail: fault },
+    )
 }
 
 /** Whether `text` has the form of a blob's id, which no key has. */

@@ -14,7 +14,10 @@ export function checkOptions(options: unknown, known: readonly string[], at: Err
 /** The error for a name that is not one of `known`. */
 export function unknownName(kind: string, name: string, known: readonly string[], at: ErrorLocation): StorageError {
   const best = nearest(name, known)
-  const hint = best === undefined ? `there ${known.length ? `is ${known.join(', ')}` : 'is none'}` : `did you mean ${JSON.stringify(best)}?`
+  const hint =
+    best === undefined
+      ? `there ${known.length ? `is ${known.join(', ')}` : 'is none'}`
+      : `did you mean ${JSON.stringify(best)}?`
   return new StorageError('INVALID_ARGUMENT', at, { detail: `unknown ${kind} ${JSON.stringify(name)}; ${hint}` })
 }
 

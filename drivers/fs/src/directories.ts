@@ -1,0 +1,158 @@
+import fs from 'node:fs'
+import { basename, dirname } from 'node:path'
+import type { ErrorLocation } from '@stored/core/backend'
+import { errnoError, errnoOf } from './errors.ts'
+import { io } from './io.ts'
+import type { Root } from './root.ts'
+
+const { O_DIRECTORY, O_RDONLY } = fs.constants
+
+/** How often a directory is made again that others remove at the same time. */
+const MAX_ATTEMPTS = 10
+/** How many directories are remembered as durable before all are forgotten. */
+const MAX_REMEMBERED = 10_000
+
+/** A directory below the root, open and known not to be behind a link. */
+export class Directory {
+  readonly path: string
+  readonly fd: number
+  readonly #root: Root
+  readonly #fsync: boolean
+  #running: Promise<void> | undefined
+  #next: Promise<void> | undefined
+
+  constructor(root: Root, path: string, fd: number, fsync: boolean) {
+    this.#root = root
+    this.path = path
+    this.fd = fd
+    this.#fsync = fsync
+  }
+
+  /** The path of an entry in this directory, not in what may lie at its path by now. */
+  at(name: string): string {
+    return this.#root.inside(this.fd, this.path, name)
+  }
+
+  /** Whether it still lies at its path. */
+  async isHere(): Promise<boolean> {
+    if (!this.#root.medium.procfs) return this.#root.holds(this.fd, this.path)
+    return fs.readlinkSync(`/proc/self/fd/${this.fd}`) === this.path
+  }
+
+  /**
+   * Flushes the entries. A flush that runs may have missed the caller's: those who come meanwhile share the next one. When
+   * one fails, so do all after it, since a second fsync of the same descriptor would report success.
+   */
+  sync(): Promise<void> {
+    if (!this.#fsync) return Promise.resolve()
+    this.#next ??= (this.#running ?? Promise.resolve()).then(() => {
+      this.#running = this.#next
+      this.#next = undefined
+      return io.fsync(this.fd)
+    })
+    return this.#next
+  }
+}
+
+interface Shared {
+  readonly directory: Promise<Directory>
+  users: number
+}
+
+/**
+ * The directories that blobs are being written to or removed from. One is open while it is used and no longer, so that a
+ * root can be unmounted, and is shared by those who use it at the same time.
+ */
+export class Directories {
+  readonly #root: Root
+  readonly #fsync: boolean
+  readonly #shared = new Map<string, Shared>()
+  /**
+   * By path, which directory it is whose entry in its parent is known to be flushed. Whoever made it, perhaps another
+   * process, may not have got to that: a blob in it would be lost with it.
+   */
+  readonly #durable = new Map<string, string>()
+
+  constructor(root: Root, fsync: boolean) {
+    this.#root = root
+    this.#fsync = fsync
+  }
+
+  /** @throws ENOENT and ENOTDIR when there is none, ELOOP when a link is on the way. */
+  async use<T>(path: string, at: ErrorLocation, work: (directory: Directory) => Promise<T>): Promise<T> {
+    const shared = this.#shared.get(path) ?? { directory: this.#connect(path, at), users: 0 }
+    this.#shared.set(path, shared)
+    shared.users++
+    try {
+      return await work(await shared.directory)
+    } catch (error) {
+      // It may have been removed, or its fsync have failed: the next caller opens it anew.
+      this.#unshare(path, shared)
+      throw error
+    } finally {
+      if (--shared.users === 0) {
+        this.#unshare(path, shared)
+        await shared.directory.then(({ fd }) => io.close(fd), ignore)
+      }
+    }
+  }
+
+  /** Like `use`, and makes the directory, durably, when it is not there. `work` is called again after an ENOENT. */
+  async ensure<T>(path: string, at: ErrorLocation, work: (directory: Directory) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.use(path, at, work)
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT' || attempt === MAX_ATTEMPTS) throw error
+      }
+      if (path === this.#root.path) await this.#root.check(at)
+      else await this.ensure(dirname(path), at, (parent) => make(parent.at(basename(path))))
+    }
+  }
+
+  /** Removes `path` and its parents, the root apart, as far as they are empty and nobody is about to write there. */
+  async prune(path: string, at: ErrorLocation): Promise<void> {
+    for (let empty = path; empty !== this.#root.path; empty = dirname(empty)) {
+      if (this.#shared.has(empty)) return
+      try {
+        await this.use(dirname(empty), at, (parent) => io.rmdir(parent.at(basename(empty))))
+      } catch {
+        // Not empty, as a rule. Whatever else forbids it leaves an empty directory, which no listing shows.
+        return
+      }
+    }
+  }
+
+  async #connect(path: string, at: ErrorLocation): Promise<Directory> {
+    const fd = await this.#root.open(path, O_RDONLY | O_DIRECTORY)
+    try {
+      const { dev, ino, birthtimeNs } = fs.fstatSync(fd, { bigint: true })
+      const identity = `${dev}-${ino}-${birthtimeNs}`
+      if (this.#durable.get(path) !== identity) {
+        if (path === this.#root.path) await this.#root.check(at)
+        else await this.use(dirname(path), at, (parent) => parent.sync())
+        if (this.#durable.size >= MAX_REMEMBERED) this.#durable.clear()
+        this.#durable.set(path, identity)
+      }
+      return new Directory(this.#root, path, fd, this.#fsync)
+    } catch (error) {
+      await io.close(fd)
+      throw error
+    }
+  }
+
+  #unshare(path: string, shared: Shared): void {
+    if (this.#shared.get(path) === shared) this.#shared.delete(path)
+  }
+}
+
+async function make(path: string): Promise<void> {
+  await io.mkdir(path).catch((error) => {
+    if (errnoOf(error) !== 'EEXIST') throw error
+  })
+  // A dangling link exists too, and would never become a directory.
+  if ((await io.lstat(path)).isSymbolicLink()) throw errnoError('ELOOP', path)
+}
+
+/** For a failure that was reported where the promise was awaited before. */
+function ignore(): void {}

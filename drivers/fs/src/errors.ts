@@ -1,0 +1,33 @@
+import { type ErrorLocation, mapErrno, StorageError, type StorageErrorCode, toStorageError } from '@stored/core/backend'
+
+/** What the usual meaning of an errno misses here. */
+const HERE: Readonly<Record<string, readonly [StorageErrorCode, string]>> = {
+  EXDEV: ['MISCONFIGURED', 'another file system is mounted below the root'],
+  ELOOP: ['PERMISSION_DENIED', 'a symbolic link is in the way'],
+  // Whoever asks whether a blob is there has handled these; what is left are races with other programs.
+  ENOENT: ['CONFLICT', 'removed by someone else meanwhile'],
+}
+
+/** The `code` of a failed system call, or `undefined` for any other value. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+/** An error as the system would raise it. */
+export function errnoError(code: 'ENOENT' | 'ELOOP', path: string): Error {
+  return Object.assign(new Error(`${code}: ${path}`), { code, path })
+}
+
+/** Whether a failed call says for certain that no blob is there: no entry, none below a file or a link, or a socket. */
+export function saysAbsent(error: unknown): boolean {
+  const code = errnoOf(error)
+  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENXIO'
+}
+
+/** Translates what an operation failed with. A StorageError passes as it is. */
+export function toFsError(error: unknown, at: ErrorLocation, signal?: AbortSignal): StorageError {
+  const code = errnoOf(error)
+  if (code === undefined || StorageError.is(error)) return toStorageError(error, at, signal)
+  const here = HERE[code]
+  return here ? new StorageError(here[0], at, { cause: error, detail: here[1] }) : mapErrno(error, at)
+}

@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto'
+import fs from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { type ErrorLocation, StorageError } from '@stored/core/backend'
+import { errnoError, errnoOf, saysAbsent } from './errors.ts'
+import { io } from './io.ts'
+import { type Medium, probe, unlinkIfThere } from './medium.ts'
+import { join } from './paths.ts'
+
+const { O_DIRECTORY, O_RDONLY } = fs.constants
+
+/** The directory that holds the blobs, and `.stored` in it: `tmp` for blobs on their way in, `root` to know it again by. */
+export class Root {
+  /** Absolute and free of links. */
+  readonly path: string
+  /** On the same file system as the blobs, so that a rename publishes. */
+  readonly tmp: string
+  readonly medium: Medium
+  readonly #marker: string
+  readonly #id: string
+  /** Device and inode of the marker: they may change when the file system is mounted again, its content does not. */
+  #seen: string
+
+  constructor(path: string, medium: Medium, id: string, seen: string) {
+    this.path = path
+    this.tmp = join(path, '.stored/tmp')
+    this.medium = medium
+    this.#marker = join(path, '.stored/root')
+    this.#id = id
+    this.#seen = seen
+  }
+
+  /** Opens the root at `path`; makes what is missing, durably. */
+  static async open(path: string): Promise<Root> {
+    await makeDirectories(path)
+    const real = await io.realpath(path)
+    const tmp = join(real, '.stored/tmp')
+    await makeDirectories(tmp)
+    if ((await io.realpath(tmp)) !== tmp) throw errnoError('ELOOP', tmp)
+    const marker = join(real, '.stored/root')
+    const medium = await probe(tmp)
+    const id = await readMarker(marker).catch(async (error) => {
+      if (errnoOf(error) !== 'ENOENT') throw error
+      await writeMarker(marker, join(tmp, randomUUID()), medium)
+      return await readMarker(marker)
+    })
+    return new Root(real, medium, id, identity(await io.lstat(marker)))
+  }
+
+  /**
+   * Asks whether the root is still there. "No such file" means "no such blob" only then: of a disk that is not mounted it
+   * says nothing.
+   *
+   * @throws {StorageError} UNAVAILABLE.
+   */
+  async check(at: ErrorLocation): Promise<void> {
+    try {
+      const seen = identity(await io.lstat(this.#marker))
+      if (seen === this.#seen) return
+      if ((await readMarker(this.#marker)) === this.#id) {
+        this.#seen = seen
+        return
+      }
+    } catch (cause) {
+      if (!saysAbsent(cause)) throw cause
+      throw new StorageError('UNAVAILABLE', at, { cause, detail: `the root ${this.path} is not there` })
+    }
+    throw new StorageError('UNAVAILABLE', at, { detail: `another root is mounted at ${this.path}` })
+  }
+
+  /**
+   * Opens the file or directory at `path` and makes sure that it lies there and not, by a link on the way, elsewhere.
+   *
+   * @throws ELOOP when it does not.
+   */
+  async open(path: string, flags: number): Promise<number> {
+    const fd = await io.open(path, flags)
+    try {
+      if (await this.holds(fd, path)) return fd
+      throw errnoError('ELOOP', path)
+    } catch (error) {
+      await io.close(fd)
+      throw error
+    }
+  }
+
+  /** Whether what is open as `fd` was opened from `path` itself, and by its exact name. */
+  async holds(fd: number, path: string): Promise<boolean> {
+    const { procfs, caseSensitive, normalizes } = this.medium
+    if (!procfs) return (await io.realpath(path)) === path
+    // This link is made up by the kernel from memory: reading it cannot block.
+    const place = fs.readlinkSync(`/proc/self/fd/${fd}`)
+    // A file replaced since it was opened is still the one that lay there.
+    if (place !== path && place !== `${path} (deleted)`) return false
+    return (caseSensitive && !normalizes) || (await this.#isSpelled(path))
+  }
+
+  /** The path of `name` in the directory open as `fd`: where that can be said, in this very directory, wherever it is now. */
+  inside(fd: number, directory: string, name: string): string {
+    return this.medium.procfs ? `/proc/self/fd/${fd}/${name}` : join(directory, name)
+  }
+
+  /** Whether every name of `path` stands like that in its directory, and not in other case or composition. */
+  async #isSpelled(path: string): Promise<boolean> {
+    for (let place = path; place !== this.path; place = dirname(place))
+      if (!(await io.readdir(dirname(place))).includes(basename(place))) return false
+    return true
+  }
+}
+
+/** Makes a directory and its missing parents, and flushes their entries. */
+async function makeDirectories(path: string): Promise<void> {
+  const first = await io.mkdir(path, { recursive: true })
+  if (first === undefined) return
+  for (let made = path; made.length >= first.length; made = dirname(made)) await flushDirectory(dirname(made))
+}
+
+async function flushDirectory(path: string): Promise<void> {
+  const fd = await io.open(path, O_RDONLY | O_DIRECTORY)
+  try {
+    await io.fsync(fd)
+  } finally {
+    await io.close(fd)
+  }
+}
+
+async function readMarker(marker: string): Promise<string> {
+  return (await io.readFile(marker, 'utf8')).trim()
+}
+
+/** Of several at once one wins; each reads again what the marker says. */
+async function writeMarker(marker: string, temp: string, { hardLinks }: Medium): Promise<void> {
+  const fd = await io.open(temp, 'wx')
+  try {
+    await io.write(fd, Buffer.from(`${randomUUID()}\n`), 0)
+    await io.fsync(fd)
+    if (!hardLinks) return await io.rename(temp, marker)
+    await io.link(temp, marker).catch((error) => {
+      if (errnoOf(error) !== 'EEXIST') throw error
+    })
+  } finally {
+    await io.close(fd)
+    await unlinkIfThere(temp)
+  }
+  await flushDirectory(dirname(marker))
+}
+
+function identity({ dev, ino }: fs.BigIntStats): string {
+  return `${dev}-${ino}`
+}

@@ -1,0 +1,144 @@
+import type { GuardedBackend } from '@stored/core'
+import type { Capabilities, StorageBackend } from '@stored/core/backend'
+import type { Harness } from './harness.ts'
+import type { Call, Subject, View } from './subject.ts'
+
+/** How much is run. `quick`: under a minute, no network · `full`: under ten · `soak`: gigabytes. */
+export type Profile = 'quick' | 'full' | 'soak'
+
+/** What `cp.proved` asks a passed case for. `local` is not among them: it is advice to a cache, which no call can disprove. */
+export type Provable = Exclude<keyof Capabilities, 'contract' | 'local' | 'keys' | 'limits'>
+
+/** One promise of the contract, and how it is put to the test. */
+export interface Case {
+  /** `group.name`; stable, so that waivers and reports can refer to it. */
+  readonly id: string
+  readonly group: string
+  /** Call, circumstance, outcome. */
+  readonly title: string
+  /** What goes wrong in practice where this does not hold. */
+  readonly why: string
+  /** New cases come as `should` and become `must` with the next major version. A failed `should` fails no run. */
+  readonly level: 'must' | 'should'
+  /** The version of the kit that brought it. */
+  readonly since: string
+  /** The smallest profile that runs it. */
+  readonly profile: Profile
+  /** `raw`: it is run a second time on the driver, without the guard. */
+  readonly views: readonly View[]
+  /** What may be declared where the medium cannot keep this promise. */
+  readonly declare?: string
+  /** The capabilities that are proved once it has passed. */
+  readonly proves: readonly Provable[]
+  /** In milliseconds. @default 30,000; ten times as long above profile `quick` */
+  readonly timeoutMs?: number
+  /** `true`, or the reason to skip it. */
+  needs(capabilities: Capabilities, harness: Harness, view: View): true | string
+  run(t: Ctx): Promise<void>
+}
+
+/** What a case works with. Instances it opens are closed after it, and what it stored below its scope is removed. */
+export interface Ctx {
+  readonly id: string
+  readonly view: View
+  readonly profile: Profile
+  readonly seed: number
+  readonly harness: Harness
+  readonly capabilities: Capabilities
+  /** Aborted when the time of the case is up. */
+  readonly signal: AbortSignal
+  /** The prefix of every key of this case. */
+  readonly scope: string
+  /** The storage, in the view the case runs in. */
+  readonly store: Subject
+  /** The same instance, with all that the guard adds. Only for cases that are not run raw. */
+  readonly guard: GuardedBackend
+  /** What other cases of this run have shown. */
+  readonly run: { readonly proved: ReadonlySet<string>; readonly complete: boolean }
+  key(name: string): string
+  /** What `writer` writes: bytes that name it. */
+  bytes(size: number, writer?: number): Uint8Array
+  /** Another instance on the same storage, in the same view. */
+  open(): Promise<Subject>
+  /** A guarded instance on a driver that notes each call, with some of its methods replaced. */
+  spied(replaced?: Partial<StorageBackend>): Promise<{ guard: GuardedBackend; calls: Call[] }>
+  /** A bare, opened instance. */
+  driver(): Promise<StorageBackend>
+  /** Reads a blob to its end. */
+  read(key: string, from?: Pick<Subject, 'get'>): Promise<Uint8Array>
+  /** The keys that are listed below the scope and `prefix`, without the scope. */
+  names(prefix?: string, from?: Pick<Subject, 'list'>): Promise<string[]>
+  /** Expects `key` to hold exactly `bytes`. */
+  holds(key: string, bytes: Uint8Array, from?: Subject): Promise<void>
+  /** Expects `key` to be neither found, nor read, nor listed. */
+  lacks(key: string, from?: Subject): Promise<void>
+  /** Expects that no unfinished put left anything, where the harness can tell. */
+  clean(): Promise<void>
+  /** Notes that an undeclared capability was shown to be refused. */
+  refused(capability: string): void
+  /** Ends the case as skipped. */
+  skip(reason: string): never
+}
+
+export type Needs = Case['needs']
+
+/** A case as it is written: what is usual is left out. */
+export interface CaseSpec extends Partial<Pick<Case, 'level' | 'since' | 'profile' | 'declare' | 'proves' | 'timeoutMs'>> {
+  title: string
+  why: string
+  /** Run on the driver too. */
+  raw?: true
+  needs?: Needs
+  run(t: Ctx): Promise<void>
+}
+
+/** The cases of one group, in the order they are written. */
+export function defineCases(group: string, specs: Readonly<Record<string, CaseSpec>>): readonly Case[] {
+  return Object.entries(specs).map(([name, { raw, needs, run, ...spec }]) => ({
+    level: 'must',
+    since: '1.0',
+    profile: 'quick',
+    proves: [],
+    ...spec,
+    id: `${group}.${name}`,
+    group,
+    views: raw ? ['guarded', 'raw'] : ['guarded'],
+    needs: group === 'cp' ? (needs ?? always) : all(writable, needs ?? always),
+    run,
+  }))
+}
+
+const always: Needs = () => true
+const writable: Needs = ({ readOnly }) => (readOnly ? 'readOnly: nothing can be put' : true)
+
+export function capability(name: Provable): Needs {
+  return (capabilities) => (capabilities[name] ? true : `capability ${name} is not declared`)
+}
+
+export function absent(name: Provable): Needs {
+  return (capabilities) => (capabilities[name] ? `capability ${name} is declared` : true)
+}
+
+/** Applies to the raw view alone: through the guard the promise holds for every driver. */
+export function rawOnly(needs: Needs): Needs {
+  return (capabilities, harness, view) => (view === 'raw' ? needs(capabilities, harness, view) : true)
+}
+
+export function hook(name: 'debris' | 'outsider' | 'deny' | 'broken' | 'child'): Needs {
+  return (_, harness) => (harness[name] ? true : `the harness has no ${name}`)
+}
+
+export function outsider(name: 'symlink' | 'mkdir' | 'special' | 'undecodable' | 'outside'): Needs {
+  return (_, harness) => (harness.outsider?.[name] ? true : `the harness has no outsider.${name}`)
+}
+
+/** The first reason to skip among several. */
+export function all(...needs: readonly Needs[]): Needs {
+  return (...args) => {
+    for (const need of needs) {
+      const answer = need(...args)
+      if (answer !== true) return answer
+    }
+    return true
+  }
+}

@@ -1,0 +1,41 @@
+import * as nodeTest from 'node:test'
+import type { Harness } from './harness.ts'
+import { label } from './report.ts'
+import { planRun, type RunOptions } from './runner.ts'
+
+/** The two functions of a test runner that the kit uses: those of node:test, vitest, jest and mocha fit. */
+export interface TestRunner {
+  describe(name: string, body: () => void): unknown
+  /** Where the runner hands a context with `skip` to the test, skipped cases are shown with their reason. */
+  it(name: string, body: (...args: never[]) => Promise<void>): unknown
+}
+
+/**
+ * Registers every case as a test: the whole of a driver's test file beside its harness.
+ *
+ * @param on @default node:test
+ * @throws {StorageError} INVALID_ARGUMENT for an unknown profile, case or waiver.
+ */
+export function conformance(harness: Harness, on: TestRunner = nodeTest, options: RunOptions = {}): void {
+  const run = planRun(harness, options)
+  const groups = Map.groupBy(run.planned, (planned) => planned.case.group)
+  on.describe(`${harness.name} conformance, seed ${run.state.seed}`, () => {
+    for (const [group, planned] of groups)
+      on.describe(group, () => {
+        for (const one of planned)
+          // Without a named parameter: jest and mocha would take that for a callback to wait for.
+          on.it(`${label({ id: one.case.id, view: one.view })}: ${one.case.title}`, async (...args) => {
+            const result = await run.execute(one)
+            if (result.status === 'failed' && result.level === 'must') throw result.error
+            if (result.status === 'skipped') skip(args[0], result.reason)
+            if (result.status === 'waived') skip(args[0], `waived: ${result.waiver.reason} (${result.waiver.issue})`)
+            if (result.status === 'failed') skip(args[0], `should: ${result.error.message}`)
+          })
+      })
+  })
+}
+
+function skip(context: unknown, reason: string): void {
+  const { skip } = (context ?? {}) as { skip?: (reason: string) => void }
+  skip?.call(context, reason)
+}

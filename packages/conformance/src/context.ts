@@ -1,0 +1,160 @@
+import { guardBackend, type GuardedBackend } from '@stored/core'
+import type { Capabilities, StorageBackend } from '@stored/core/backend'
+import type { Case, Ctx, Profile } from './case.ts'
+import { BrokenPromise, equal, rejects, sameBytes, within } from './expect.ts'
+import type { Harness } from './harness.ts'
+import { payload } from './payload.ts'
+import { collect } from './source.ts'
+import { type Call, rawSubject, spyOn, type Subject, type View } from './subject.ts'
+
+/** Longer than the 5 s that the contract gives `close`. */
+const CLOSE_MS = 6_000
+
+/** Thrown by `Ctx.skip`. */
+export class Skipped extends Error {}
+
+export interface RunState {
+  readonly id: string
+  readonly profile: Profile
+  readonly seed: number
+  readonly proved: Set<string>
+  readonly refused: Set<string>
+  /** Whether every case was asked for, so that what is missing was not merely left out. */
+  readonly complete: boolean
+}
+
+export class CaseContext implements Ctx {
+  readonly id: string
+  readonly view: View
+  readonly harness: Harness
+  readonly scope: string
+  readonly run: RunState
+  readonly #deadline = new AbortController()
+  readonly #opened: { close(): Promise<void> }[] = []
+  #store: Subject | undefined
+
+  constructor(harness: Harness, run: RunState, subject: Case, view: View) {
+    const id = view === 'raw' ? `${subject.id}-raw` : subject.id
+    this.id = subject.id
+    this.view = view
+    this.harness = harness
+    this.run = run
+    this.scope = harness.scope?.(id) ?? `t/${run.id}/${id}/`
+  }
+
+  get profile(): Profile {
+    return this.run.profile
+  }
+
+  get seed(): number {
+    return this.run.seed
+  }
+
+  get signal(): AbortSignal {
+    return this.#deadline.signal
+  }
+
+  get capabilities(): Capabilities {
+    return this.store.capabilities
+  }
+
+  get store(): Subject {
+    if (!this.#store) throw new TypeError('the case has not been prepared')
+    return this.#store
+  }
+
+  get guard(): GuardedBackend {
+    if (this.view === 'raw') throw new TypeError(`${this.id} uses the guard and so cannot be run raw`)
+    return this.store as GuardedBackend
+  }
+
+  async prepare(): Promise<void> {
+    this.#store = await this.open()
+  }
+
+  key(name: string): string {
+    return this.scope + name
+  }
+
+  bytes(size: number, writer = 1): Uint8Array {
+    return payload(this.seed, writer, size)
+  }
+
+  async driver(): Promise<StorageBackend> {
+    const driver = await this.harness.open()
+    await driver.open?.({ signal: this.signal, log: () => {} })
+    this.#opened.push({ close: async () => driver.close?.() })
+    return driver
+  }
+
+  async open(): Promise<Subject> {
+    return this.view === 'raw' ? rawSubject(await this.driver()) : this.#guarded(await this.harness.open())
+  }
+
+  async spied(replaced: Partial<StorageBackend> = {}): Promise<{ guard: GuardedBackend; calls: Call[] }> {
+    const calls: Call[] = []
+    const guard = await this.#guarded(spyOn(await this.harness.open(), calls, replaced))
+    calls.length = 0
+    return { guard, calls }
+  }
+
+  async #guarded(driver: StorageBackend): Promise<GuardedBackend> {
+    const guard = guardBackend(driver)
+    this.#opened.push(guard)
+    await guard.open()
+    return guard
+  }
+
+  async read(key: string, from: Pick<Subject, 'get'> = this.store): Promise<Uint8Array> {
+    return collect((await from.get(key)).body)
+  }
+
+  async names(prefix = '', from: Pick<Subject, 'list'> = this.store): Promise<string[]> {
+    const names: string[] = []
+    for await (const { key } of from.list({ prefix: this.key(prefix) })) names.push(key.slice(this.scope.length))
+    return names
+  }
+
+  async holds(key: string, bytes: Uint8Array, from: Subject = this.store): Promise<void> {
+    const stat = await from.stat(key)
+    if (stat === null) throw new BrokenPromise(`stat of ${JSON.stringify(key)} finds it, but it answered null`)
+    equal({ key: stat.key, size: stat.size }, { key, size: bytes.length }, `what stat says of ${JSON.stringify(key)}`)
+    const got = await from.get(key)
+    equal(got.stat.size, bytes.length, `the size that get reports of ${JSON.stringify(key)}`)
+    sameBytes(this.seed, await collect(got.body), bytes, `the blob read from ${JSON.stringify(key)}`)
+  }
+
+  async lacks(key: string, from: Subject = this.store): Promise<void> {
+    equal(await from.stat(key), null, `what stat says of ${JSON.stringify(key)}`)
+    await rejects(from.get(key), 'NOT_FOUND', `get of ${JSON.stringify(key)}`)
+    for await (const stat of from.list({ prefix: key }))
+      if (stat.key === key) throw new BrokenPromise(`list leaves out ${JSON.stringify(key)}, but it was listed`)
+  }
+
+  async clean(): Promise<void> {
+    equal((await this.harness.debris?.()) ?? [], [], 'what unfinished puts left behind')
+  }
+
+  refused(capability: string): void {
+    this.run.refused.add(capability)
+  }
+
+  skip(reason: string): never {
+    throw new Skipped(reason)
+  }
+
+  expire(): void {
+    this.#deadline.abort(new Error(`the time of ${this.id} is up`))
+  }
+
+  /** Closes what was opened and removes what was stored. What fails here is for `lc` and `sd` to judge, not for this case. */
+  async dispose(): Promise<void> {
+    await this.#removeAll().catch(() => {})
+    await Promise.allSettled(this.#opened.map((opened) => within(opened.close(), CLOSE_MS, 'close')))
+  }
+
+  async #removeAll(): Promise<void> {
+    const store = rawSubject(await this.driver())
+    for await (const { key } of store.list({ prefix: this.scope })) await store.delete(key)
+  }
+}

@@ -1,0 +1,78 @@
+/** A body that a case holds in its hand: it waits where it is told to, fails on demand, and counts what is done to it. */
+export class HeldSource implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array, undefined> {
+  /** Chunks asked for, the end included. */
+  pulls = 0
+  /** How often the reader said that it is done with an unfinished body. */
+  returns = 0
+  /** Resolves when the chunk that is held back is asked for. */
+  readonly reached: Promise<void>
+  readonly #chunks: readonly Uint8Array[]
+  readonly #holdAt: number
+  readonly #gate = Promise.withResolvers<void>()
+  readonly #reach = Promise.withResolvers<void>()
+
+  /** @param holdAt The chunk before which it waits for `release`; `chunks.length` is the end. */
+  constructor(chunks: readonly Uint8Array[], holdAt: number) {
+    this.#chunks = chunks
+    this.#holdAt = holdAt
+    this.reached = this.#reach.promise
+    // A case may end without ever waiting for the gate.
+    this.#gate.promise.catch(() => {})
+  }
+
+  release(): void {
+    this.#gate.resolve()
+  }
+
+  fail(error: Error): void {
+    this.#gate.reject(error)
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    const index = this.pulls++
+    if (index === this.#holdAt) {
+      this.#reach.resolve()
+      await this.#gate.promise
+    }
+    const chunk = this.#chunks[index]
+    return chunk === undefined ? { done: true, value: undefined } : { done: false, value: chunk }
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array, undefined>> {
+    this.returns++
+    return { done: true, value: undefined }
+  }
+}
+
+/** `bytes` in pieces of `chunkBytes`. */
+export function chunksOf(bytes: Uint8Array, chunkBytes: number): Uint8Array[] {
+  const chunks: Uint8Array[] = []
+  for (let at = 0; at < bytes.length; at += chunkBytes) chunks.push(bytes.subarray(at, at + chunkBytes))
+  return chunks
+}
+
+/** `bytes` in two halves, of which the second comes only when released. */
+export function halved(bytes: Uint8Array): HeldSource {
+  return new HeldSource(chunksOf(bytes, Math.ceil(bytes.length / 2)), 1)
+}
+
+export async function* streamOf(chunks: Iterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* chunks
+}
+
+/** Yields `chunks`, then throws `error`. */
+export async function* failingAfter(chunks: Iterable<Uint8Array>, error: Error): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* chunks
+  throw error
+}
+
+/** Reads a body to its end. */
+export async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of body) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}

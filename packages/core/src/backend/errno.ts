@@ -1,0 +1,62 @@
+import { type ErrorLocation, StorageError, type StorageErrorCode } from './error.ts'
+
+/** What an error number says of a blob. @see errno(3), and getaddrinfo(3) for those that begin with EAI. */
+const CODES: Readonly<Record<string, StorageErrorCode>> = {
+  ENOENT: 'NOT_FOUND',
+  EEXIST: 'ALREADY_EXISTS',
+  EACCES: 'PERMISSION_DENIED',
+  EPERM: 'PERMISSION_DENIED',
+  EROFS: 'PERMISSION_DENIED',
+  ENOSPC: 'NO_SPACE',
+  EDQUOT: 'NO_SPACE',
+  EISDIR: 'KEY_CONFLICT',
+  ENOTDIR: 'KEY_CONFLICT',
+  ENOTEMPTY: 'KEY_CONFLICT',
+  ENAMETOOLONG: 'INVALID_KEY',
+  EILSEQ: 'INVALID_KEY',
+  EFBIG: 'TOO_LARGE',
+  ETIMEDOUT: 'TIMEOUT',
+  // Of the medium, not of the blob: a bad sector, a pulled cable, a mount that went stale. Another try may meet it mended.
+  EIO: 'UNAVAILABLE',
+  ENODEV: 'UNAVAILABLE',
+  ENXIO: 'UNAVAILABLE',
+  ESTALE: 'UNAVAILABLE',
+  ENOTCONN: 'UNAVAILABLE',
+  EMFILE: 'UNAVAILABLE',
+  ENFILE: 'UNAVAILABLE',
+  ENOMEM: 'UNAVAILABLE',
+  EAGAIN: 'UNAVAILABLE',
+  EBUSY: 'UNAVAILABLE',
+  ETXTBSY: 'UNAVAILABLE',
+  ECONNABORTED: 'UNAVAILABLE',
+  ECONNREFUSED: 'UNAVAILABLE',
+  ECONNRESET: 'UNAVAILABLE',
+  EPIPE: 'UNAVAILABLE',
+  EHOSTDOWN: 'UNAVAILABLE',
+  EHOSTUNREACH: 'UNAVAILABLE',
+  ENETDOWN: 'UNAVAILABLE',
+  ENETRESET: 'UNAVAILABLE',
+  ENETUNREACH: 'UNAVAILABLE',
+  ENOTFOUND: 'UNAVAILABLE',
+  EAI_AGAIN: 'UNAVAILABLE',
+}
+
+/**
+ * The StorageError for a failed system call, with `error` as its cause; a StorageError stays as it is. What the table does
+ * not know is INTERNAL: a mistaken NOT_FOUND would read as "safe to write again".
+ */
+export function mapErrno(error: unknown, at: ErrorLocation): StorageError {
+  if (StorageError.is(error)) return error
+  const errno = errnoOf(error)
+  const code = errno !== undefined && Object.hasOwn(CODES, errno) ? CODES[errno] : undefined
+  if (code !== undefined) return new StorageError(code, at, { cause: error, detail: errno as string })
+  return new StorageError('INTERNAL', at, {
+    cause: error,
+    detail: error instanceof Error ? error.message : String(error),
+  })
+}
+
+function errnoOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}

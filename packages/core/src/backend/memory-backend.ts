@@ -1,0 +1,240 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import {
+  type DeleteOptions,
+  type GetOptions,
+  type GetResult,
+  type ListOptions,
+  type Op,
+  type PutOptions,
+  type Stat,
+  StorageBackend,
+  type WatchEvent,
+} from './contract.ts'
+import { StorageError, type StorageErrorCode } from './error.ts'
+import { compareKeys } from './keys.ts'
+
+/** One blob in memory. Never changed: an overwrite puts another in its place, so readers keep what they opened. */
+export interface MemoryBlob {
+  readonly stat: Stat
+  readonly bytes: Uint8Array
+}
+
+/** The memory that blobs lie in. Backends that share one see the same blobs. */
+export class MemoryPlace {
+  readonly blobs = new Map<string, MemoryBlob>()
+  readonly watchers = new Set<(event: WatchEvent) => void>()
+  #version = 0
+
+  /** An etag that no blob of this place had before. */
+  nextEtag(): string {
+    this.#version += 1
+    return String(this.#version)
+  }
+
+  notify(event: WatchEvent): void {
+    for (const watcher of this.watchers) watcher(event)
+  }
+}
+
+export interface MemoryBackendOptions {
+  /** Where the blobs lie. @default a place of its own */
+  readonly place?: MemoryPlace
+}
+
+/** Events that a watcher may fall behind before it is told to scan instead. */
+const MAX_EVENTS = 1024
+
+/**
+ * Blobs in memory, gone with the process. It has every capability there is and is the plain reading of the contract: where a
+ * driver is in doubt, it should do as this one does.
+ */
+export class MemoryBackend extends StorageBackend {
+  readonly name: string = 'memory'
+  readonly capabilities = Object.freeze({
+    contract: 1,
+    range: true,
+    ifAbsent: true,
+    ifMatch: true,
+    atomicOverwrite: true,
+    order: true,
+    startAfter: true,
+    checksums: Object.freeze(['sha256', 'sha1', 'md5'] as const),
+    contentType: true,
+    metadata: true,
+    usesFile: true,
+    copy: true,
+    deleteMany: true,
+    signedUrl: true,
+    watch: true,
+    sweep: true,
+    local: true,
+    etag: 'strong',
+  } as const)
+  protected readonly place: MemoryPlace
+  #closed = false
+
+  constructor({ place = new MemoryPlace() }: MemoryBackendOptions = {}) {
+    super()
+    this.place = place
+  }
+
+  async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    this.begin('put', key, options)
+    const bytes = await this.collect(key, options.file === undefined ? body : createReadStream(options.file), options)
+    // From here to the end nothing waits, so the conditions and the change are one step.
+    if (options.ifAbsent && this.place.blobs.has(key)) throw this.error('ALREADY_EXISTS', 'put', key)
+    this.checkMatch('put', key, options.ifMatch)
+    return this.commit(key, bytes, options)
+  }
+
+  async get(key: string, options: GetOptions): Promise<GetResult> {
+    this.begin('get', key, options)
+    const blob = this.place.blobs.get(key)
+    if (blob === undefined) throw this.error('NOT_FOUND', 'get', key)
+    this.checkMatch('get', key, options.ifMatch)
+    const { offset = 0, length = Number.POSITIVE_INFINITY } = options
+    if (offset > 0 && offset >= blob.bytes.byteLength) throw this.error('RANGE_NOT_SATISFIABLE', 'get', key)
+    return { stat: blob.stat, body: this.read(key, blob.bytes.subarray(offset, offset + length), options) }
+  }
+
+  async stat(key: string, options: Op): Promise<Stat | null> {
+    this.begin('stat', key, options)
+    return this.place.blobs.get(key)?.stat ?? null
+  }
+
+  async delete(key: string, options: DeleteOptions): Promise<void> {
+    this.begin('delete', key, options)
+    this.checkMatch('delete', key, options.ifMatch)
+    if (this.place.blobs.delete(key)) this.place.notify({ type: 'delete', key })
+  }
+
+  async *list(options: ListOptions): AsyncGenerator<Stat, void, void> {
+    const { prefix, startAfter } = options
+    for (const key of [...this.place.blobs.keys()].sort(compareKeys)) {
+      this.begin('list', undefined, options)
+      if (!key.startsWith(prefix)) continue
+      if (startAfter !== undefined && compareKeys(key, startAfter) <= 0) continue
+      const blob = this.place.blobs.get(key)
+      if (blob !== undefined) yield blob.stat
+    }
+  }
+
+  override async close(): Promise<void> {
+    this.#closed = true
+  }
+
+  override async copy(from: string, to: string, options: Op): Promise<Stat> {
+    this.begin('copy', from, options)
+    const blob = this.place.blobs.get(from)
+    if (blob === undefined) throw this.error('NOT_FOUND', 'copy', from)
+    return this.commit(to, blob.bytes, blob.stat)
+  }
+
+  override async deleteMany(keys: readonly string[], options: Op): Promise<Map<string, StorageError>> {
+    for (const key of keys) await this.delete(key, options)
+    return new Map()
+  }
+
+  /** A `data:` URL of the blob as it is now; it does not expire, and there is none for PUT. @see RFC 2397 */
+  override async signedUrl(key: string, options: Op & { method: 'GET' | 'PUT' }): Promise<string> {
+    this.begin('signedUrl', key, options)
+    if (options.method === 'PUT') throw this.error('UNSUPPORTED', 'signedUrl', key)
+    const blob = this.place.blobs.get(key)
+    if (blob === undefined) throw this.error('NOT_FOUND', 'signedUrl', key)
+    const type = blob.stat.contentType ?? 'application/octet-stream'
+    return `data:${type};base64,${Buffer.from(blob.bytes).toString('base64')}`
+  }
+
+  override async *watch(options: Op & { prefix?: string }): AsyncGenerator<WatchEvent, void, void> {
+    const { signal, prefix = '' } = options
+    let events: WatchEvent[] = []
+    let wake = Promise.withResolvers<void>()
+    const onEvent = (event: WatchEvent): void => {
+      if (event.type !== 'overflow' && !event.key.startsWith(prefix)) return
+      events = events.length < MAX_EVENTS ? [...events, event] : [{ type: 'overflow' }]
+      wake.resolve()
+    }
+    const onAbort = (): void => wake.resolve()
+    this.place.watchers.add(onEvent)
+    signal.addEventListener('abort', onAbort)
+    try {
+      while (true) {
+        this.begin('watch', undefined, options)
+        await wake.promise
+        wake = Promise.withResolvers()
+        signal.throwIfAborted()
+        yield* events.splice(0)
+      }
+    } finally {
+      this.place.watchers.delete(onEvent)
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Nothing half-written lies in the place: a body is collected by its `put`, and forgotten with it. */
+  override async sweep(options: Op & { olderThanMs: number }): Promise<number> {
+    this.begin('sweep', undefined, options)
+    return 0
+  }
+
+  /** What every operation begins with, and each step of a long one. */
+  protected begin(op: string, key: string | undefined, { signal }: Op): void {
+    signal.throwIfAborted()
+    if (this.#closed) throw this.error('CLOSED', op, key)
+  }
+
+  protected async collect(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = []
+    let sent = 0
+    for await (const chunk of body) {
+      this.begin('put', key, options)
+      chunks.push(Uint8Array.from(chunk)) // a copy: the source may use its buffer again
+      sent += chunk.byteLength
+      options.onSent?.(sent)
+    }
+    return Buffer.concat(chunks)
+  }
+
+  protected checkMatch(op: string, key: string, ifMatch: string | undefined): void {
+    if (ifMatch === undefined || this.place.blobs.get(key)?.stat.etag === ifMatch) return
+    throw this.error('PRECONDITION_FAILED', op, key)
+  }
+
+  protected commit(
+    key: string,
+    bytes: Uint8Array,
+    { contentType, metadata }: Pick<Stat, 'contentType' | 'metadata'>,
+  ): Stat {
+    const etag = this.place.nextEtag()
+    const stat: Stat = Object.freeze({
+      key,
+      size: bytes.byteLength,
+      modified: Date.now(),
+      etag,
+      fingerprint: etag,
+      checksums: { sha256: digest('sha256', bytes), sha1: digest('sha1', bytes), md5: digest('md5', bytes) },
+      ...(contentType !== undefined && { contentType }),
+      ...(metadata !== undefined && { metadata: { ...metadata } }),
+    })
+    this.place.blobs.set(key, { stat, bytes })
+    this.place.notify({ type: 'put', key })
+    return stat
+  }
+
+  protected async *read(key: string, bytes: Uint8Array, options: Op): AsyncGenerator<Uint8Array, void, void> {
+    for (let offset = 0; offset < bytes.byteLength; offset += 65_536) {
+      this.begin('get', key, options)
+      // A copy, so that a reader who changes what it got does not change the blob.
+      yield bytes.slice(offset, offset + 65_536)
+    }
+  }
+
+  protected error(code: StorageErrorCode, op: string, key: string | undefined): StorageError {
+    return new StorageError(code, { backend: this.name, op, key })
+  }
+}
+
+function digest(algorithm: string, bytes: Uint8Array): string {
+  return createHash(algorithm).update(bytes).digest('hex')
+}

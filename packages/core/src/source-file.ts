@@ -1,0 +1,164 @@
+import { type BigIntStats, closeSync, constants, fstatSync, open, read, stat } from 'node:fs'
+import { type FileHandle, open as openHandle } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { mapErrno } from './backend/errno.ts'
+import { type ErrorLocation, StorageError } from './backend/error.ts'
+import { type Feed, fed, type Source } from './source.ts'
+
+/** Files up to this size are read whole when they are opened. */
+const SMALL_BYTES = 64 * 1024
+const CHUNK_BYTES = 1 << 20
+/** Opening a FIFO must not wait for its writer. Windows knows neither. */
+const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
+
+/**
+ * Opens the file at `path`. What it was then is compared with what it is after the last byte was read, so a file that is
+ * written, replaced or cut meanwhile fails with SOURCE_CHANGED instead of giving bytes that it never held.
+ *
+ * Between opening and the first read of a large file nothing is held.
+ */
+export async function openFile(source: string | URL, signal: AbortSignal | undefined, at: ErrorLocation): Promise<Source> {
+  signal?.throwIfAborted()
+  const path = pathOf(source, at)
+  const small = await readSmall(path, at)
+  if ('bytes' in small) {
+    const { bytes } = small
+    signal?.throwIfAborted()
+    return { body: once(bytes), size: bytes.byteLength, path, bytes, release() {} }
+  }
+  return fed(new FileFeed(path, small.stats, at), signal, at, { size: Number(small.stats.size), path })
+}
+
+function pathOf(source: string | URL, at: ErrorLocation): string {
+  const invalid = (detail: string, cause?: unknown) => new StorageError('INVALID_ARGUMENT', at, { detail, cause })
+  if (source === '' || (typeof source === 'string' && source.includes('\0'))) throw invalid('that is no path')
+  if (typeof source === 'string') return source
+  try {
+    return fileURLToPath(source)
+  } catch (cause) {
+    throw invalid(`a URL is one of file:, not ${source.protocol}`, cause)
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
+  if (bytes.byteLength > 0) yield bytes
+}
+
+/**
+ * The bytes of a small file, what a large one is.
+ *
+ * Three trips to the thread pool: `fstat` and `close` of a file just opened to be read do not wait for a disk. Measured at 64
+ * calls at once, 22 µs a file against 38 µs with five trips.
+ */
+async function readSmall(path: string, at: ErrorLocation): Promise<{ bytes: Uint8Array } | { stats: BigIntStats }> {
+  const fd = await call<number>((done) => open(path, READ, done)).catch((error) => Promise.reject(unreadable(error, at)))
+  try {
+    const stats = fstatSync(fd, { bigint: true })
+    checkKind(stats, at)
+    if (stats.size > SMALL_BYTES) return { stats }
+    const size = Number(stats.size)
+    // One byte more than it should hold, to see a file that has grown.
+    const buffer = Buffer.allocUnsafe(size + 1)
+    const count = await call<number>((done) => read(fd, buffer, 0, size + 1, 0, done))
+    await checkUnchanged(path, stats, count, at)
+    return { bytes: buffer.subarray(0, size) }
+  } catch (error) {
+    throw unreadable(error, at)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function call<T>(start: (done: (error: Error | null, value: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => start((error, value) => (error ? reject(error) : resolve(value))))
+}
+
+function checkKind(stats: BigIntStats, at: ErrorLocation): void {
+  if (stats.isFile()) return
+  const kind = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a FIFO' : 'a device'
+  throw new StorageError('INVALID_ARGUMENT', at, { detail: `a source is a file, not ${kind}` })
+}
+
+async function checkUnchanged(path: string, was: BigIntStats, count: number, at: ErrorLocation): Promise<void> {
+  const is = await call<BigIntStats>((done) => stat(path, { bigint: true }, done)).catch((cause) => {
+    throw new StorageError('SOURCE_CHANGED', at, { cause, detail: 'the file was removed while it was read' })
+  })
+  const same =
+    BigInt(count) === was.size &&
+    is.size === was.size &&
+    is.mtimeNs === was.mtimeNs &&
+    is.ctimeNs === was.ctimeNs &&
+    is.ino === was.ino
+  if (!same) throw new StorageError('SOURCE_CHANGED', at, { detail: 'the file changed while it was read' })
+}
+
+/** A path that leads through a file, to a directory or to a socket is a wrong argument, not a conflict of keys. */
+const WRONG_PATH: ReadonlySet<unknown> = new Set(['EISDIR', 'ENOTDIR', 'ENXIO', 'ELOOP', 'ENAMETOOLONG'])
+
+function unreadable(error: unknown, at: ErrorLocation): StorageError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (WRONG_PATH.has(code)) return new StorageError('INVALID_ARGUMENT', at, { cause: error, detail: String(code) })
+  return mapErrno(error, at)
+}
+
+/** The chunks of a large file. While one is used, the next is read. */
+class FileFeed implements Feed {
+  readonly #path: string
+  readonly #stats: BigIntStats
+  readonly #at: ErrorLocation
+  #handle: FileHandle | undefined
+  #ahead: Promise<Uint8Array> | undefined
+  #position = 0
+  #stopped = false
+
+  constructor(path: string, stats: BigIntStats, at: ErrorLocation) {
+    this.#path = path
+    this.#stats = stats
+    this.#at = at
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    try {
+      const chunk = await (this.#ahead ?? this.#open().then(() => this.#read()))
+      this.#position += chunk.byteLength
+      if (chunk.byteLength > 0) {
+        this.#readAhead()
+        return { done: false, value: chunk }
+      }
+      await checkUnchanged(this.#path, this.#stats, this.#position, this.#at)
+    } catch (error) {
+      await this.#close()
+      throw unreadable(error, this.#at)
+    }
+    await this.#close()
+    return { done: true, value: undefined }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#close()
+  }
+
+  async #open(): Promise<void> {
+    this.#handle = await openHandle(this.#path, READ)
+    if (this.#stopped) await this.#close()
+  }
+
+  async #read(): Promise<Uint8Array> {
+    // Not used again: whoever gets a chunk may keep it.
+    const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+    const { bytesRead } = await (this.#handle as FileHandle).read(buffer, 0, CHUNK_BYTES, this.#position)
+    return buffer.subarray(0, bytesRead)
+  }
+
+  #readAhead(): void {
+    this.#ahead = this.#read()
+    this.#ahead.catch(() => {}) // Reported by the `next` that awaits it.
+  }
+
+  async #close(): Promise<void> {
+    const handle = this.#handle
+    this.#handle = undefined
+    await handle?.close() // Waits for a read that is under way.
+  }
+}

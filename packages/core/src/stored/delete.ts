@@ -1,0 +1,64 @@
+import { isId } from '../backend/keys.ts'
+import { checkOptions } from '../backend/options.ts'
+import type { Binding, BlobId } from '../ports.ts'
+import { retryOnConflict } from '../retry-on-conflict.ts'
+import { planDelete } from './plan-delete.ts'
+import { hasOtherKeys } from './put.ts'
+import type { Services } from './services.ts'
+import type { DeleteOptions, DeleteResult } from './types.ts'
+
+export interface DeleteOutcome extends DeleteResult {
+  readonly id: BlobId | null
+  readonly seq: number
+}
+
+const NOTHING: DeleteOutcome = { deleted: [], pending: [], id: null, seq: 0 }
+
+/** Unbinds and queues the removal of objects; or, with `backends`, only drops copies. */
+export async function remove(services: Services, idOrKey: string, options: DeleteOptions): Promise<DeleteOutcome> {
+  const at = { op: 'delete', key: idOrKey }
+  checkOptions(options, ['backends', 'signal'], at)
+  for (const name of options.backends ?? []) services.backends.get(name, at)
+  return retryOnConflict(() => removeOnce(services, idOrKey, options))
+}
+
+async function removeOnce(services: Services, idOrKey: string, { backends }: DeleteOptions): Promise<DeleteOutcome> {
+  const { index, ledger, queue, staging } = services
+  const found = await find(services, idOrKey)
+  if (!found) return NOTHING
+  const { id, key, bindings } = found
+  const known = await index.known(id)
+  if (!known) return NOTHING
+  const keys = backends ? [] : bindings.map((binding) => binding.key)
+  const hasOthers = await hasOtherKeys(index, id, keys)
+  const plan = planDelete({ known, keys, hasOtherKeys: hasOthers, backends, key })
+  const { seq } = await ledger.transact((tx) => {
+    index.expect(tx, { id }, known.rev)
+    for (const binding of bindings) index.expect(tx, { key: binding.key }, binding.rev)
+    for (const unbound of keys) index.unbind(tx, unbound)
+    for (const location of plan.locations) index.locate(tx, location)
+    for (const job of plan.jobs) queue.enqueue(tx, job)
+    if (plan.forget) index.forget(tx, id)
+    // Written again, so that whoever decides by its keys at the same moment decides anew.
+    else index.keep(tx, known.facts)
+    if (plan.release) staging.release(tx, id)
+  })
+  return { deleted: keys, pending: [...new Set(plan.jobs.map(({ backend }) => backend))], id, seq }
+}
+
+/** The blob, and the bindings that a deletion by this name ends. */
+async function find(
+  { index }: Services,
+  idOrKey: string,
+): Promise<{ id: BlobId; key: string | undefined; bindings: Binding[] } | null> {
+  if (!isId(idOrKey)) {
+    const binding = await index.binding(idOrKey)
+    return binding && { id: binding.id, key: idOrKey, bindings: [binding] }
+  }
+  const bindings: Binding[] = []
+  for await (const key of index.keys(idOrKey)) {
+    const binding = await index.binding(key)
+    if (binding) bindings.push(binding)
+  }
+  return { id: idOrKey, key: undefined, bindings }
+}

@@ -1,0 +1,168 @@
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import { isId } from '../backend/keys.ts'
+import { checkOptions } from '../backend/options.ts'
+import { verified } from '../guard/verify.ts'
+import type { BlobId, Known, Location, Opened } from '../ports.ts'
+import { markDamaged } from './damage.ts'
+import { hexOf } from './names.ts'
+import type { Services } from './services.ts'
+import type { GetOptions } from './types.ts'
+
+const KNOWN_OPTIONS = ['backend', 'range', 'fallback', 'stream', 'signal']
+
+/** A copy that can be opened. */
+interface Copy {
+  /** For the error that names the others. */
+  readonly name: string
+  open(range: Range | undefined): Promise<Opened>
+}
+
+interface Range {
+  readonly offset: number
+  readonly length: number
+}
+
+/**
+ * Opens a blob for reading: what is staged, else the first synced copy in the order of the configuration. A whole blob is
+ * verified: its last chunk is held back until the digest agrees.
+ *
+ * @throws {StorageError} NOT_FOUND for an unknown id or key · RANGE_NOT_SATISFIABLE · whatever the copy fails with.
+ */
+export async function openBlob(
+  services: Services,
+  idOrKey: string,
+  options: GetOptions,
+  signal: AbortSignal,
+): Promise<Opened> {
+  const at = { op: 'get', key: idOrKey }
+  checkOptions(options, KNOWN_OPTIONS, at)
+  const known = await resolve(services, idOrKey)
+  if (!known) throw new StorageError('NOT_FOUND', at)
+  const range = checkRange(options.range, known.facts.size, at)
+  const copies = await copiesOf(services, known, options.backend, signal, at)
+  if (copies.length === 0) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
+  return openFirst(copies, range, options.fallback ?? false, at)
+}
+
+/** What is known of the blob behind an id or a key. */
+export async function resolve({ index }: Services, idOrKey: string): Promise<Known | null> {
+  if (isId(idOrKey)) return index.known(idOrKey)
+  const bound = await index.binding(idOrKey)
+  return bound && index.known(bound.id)
+}
+
+async function openFirst(
+  copies: readonly Copy[],
+  range: Range | undefined,
+  fallback: boolean,
+  at: ErrorLocation,
+): Promise<Opened> {
+  const failures: unknown[] = []
+  for (const copy of copies) {
+    try {
+      return await copy.open(range)
+    } catch (error) {
+      if (!fallback)
+        throw namingOthers(
+          error,
+          copies.filter((other) => other !== copy),
+        )
+      failures.push(error)
+    }
+  }
+  if (failures.length === 1) throw failures[0]
+  throw new StorageError('UNAVAILABLE', at, { cause: new AggregateError(failures), detail: 'every copy failed' })
+}
+
+async function copiesOf(
+  services: Services,
+  known: Known,
+  backend: string | undefined,
+  signal: AbortSignal,
+  at: ErrorLocation,
+): Promise<Copy[]> {
+  const { staging, backends } = services
+  const { id } = known.facts
+  if (backend !== undefined) {
+    backends.get(backend, at)
+    const there = known.locations.filter((location) => location.backend === backend && location.state === 'synced')
+    if (there.length === 0)
+      throw new StorageError('NOT_FOUND', { ...at, backend }, { detail: 'no synced copy is there' })
+    return there.map((location) => backendCopy(services, location, signal))
+  }
+  const copies: Copy[] = []
+  if (await staging.has(id)) copies.push(stagedCopy(services, id, signal))
+  for (const { name } of backends.all())
+    for (const location of known.locations)
+      if (location.backend === name && location.state === 'synced') copies.push(backendCopy(services, location, signal))
+  return copies
+}
+
+function stagedCopy(services: Services, id: BlobId, signal: AbortSignal): Copy {
+  return {
+    name: 'staged bytes',
+    async open(range) {
+      const opened = await services.staging.open(id, { signal, ...range })
+      // Released since: every backend has it now.
+      if (!opened) return openBlob(services, id, range ? { range } : {}, signal)
+      const at = { op: 'get', key: id }
+      return range
+        ? opened
+        : {
+            ...opened,
+            body: verified(opened.body, hexOf(id), at),
+            [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+          }
+    },
+  }
+}
+
+function backendCopy(services: Services, location: Location, signal: AbortSignal): Copy {
+  const { backend } = services.backends.get(location.backend, { op: 'get' })
+  const failed = (error: unknown) => markDamaged(services, location, error)
+  return {
+    name: location.backend,
+    async open(range) {
+      const options = { signal, ...(range ?? { sha256: hexOf(location.id) }) }
+      const { stat, body } = await backend.get(location.key, options).catch(failed)
+      return { size: stat.size, body: catching(body, failed), [Symbol.asyncDispose]: async () => {} }
+    },
+  }
+}
+
+async function* catching(
+  body: AsyncIterable<Uint8Array>,
+  failed: (error: unknown) => Promise<never>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body
+  } catch (error) {
+    await failed(error)
+  }
+}
+
+function checkRange(range: GetOptions['range'], size: number, at: ErrorLocation): Range | undefined {
+  if (range === undefined) return undefined
+  checkOptions(range, ['offset', 'length'], at)
+  const { offset = 0, length = size } = range
+  for (const number of [offset, length])
+    if (!Number.isSafeInteger(number) || number < 0)
+      throw new StorageError('INVALID_ARGUMENT', at, { detail: 'offset and length are whole numbers from 0' })
+  if (offset > 0 && offset >= size)
+    throw new StorageError('RANGE_NOT_SATISFIABLE', at, { detail: `offset ${offset} of ${size} bytes` })
+  return { offset, length: Math.min(length, size - offset) }
+}
+
+function namingOthers(error: unknown, others: readonly Copy[]): unknown {
+  if (others.length === 0 || !StorageError.is(error) || error.code === 'ABORTED') return error
+  const names = others.map(({ name }) => name).join(', ')
+  return new StorageError(error.code, error.at, {
+    cause: error,
+    detail: `other copies: ${names}; fallback: true reads them`,
+  })
+}
+
+function describeCopies({ locations }: Known): string {
+  const states = locations.map(({ backend, state }) => `${backend} is ${state}`)
+  return `no copy can be read: ${states.join(', ') || 'there is none'}`
+}

@@ -1,0 +1,34 @@
+import { StorageError } from '../backend/error.ts'
+import { checkOptions } from '../backend/options.ts'
+import type { LocationFacts } from '../ports.ts'
+import { recordOf } from './record.ts'
+import type { Services } from './services.ts'
+import type { ListEntry, ListOptions } from './types.ts'
+
+const KNOWN_OPTIONS = ['backend', 'prefix', 'limit', 'after', 'missing', 'signal']
+
+/** Rows of the index in UTF-8 order of keys; no backend is asked. */
+export async function* list(services: Services, options: ListOptions, signal: AbortSignal): AsyncGenerator<ListEntry> {
+  const { index, backends } = services
+  const { backend, prefix = '', after, limit = Number.POSITIVE_INFINITY, missing = false } = options
+  const at = { op: 'list' }
+  checkOptions(options, KNOWN_OPTIONS, at)
+  if (backend !== undefined) backends.get(backend, at)
+  if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit >= 0))
+    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'limit is a whole number from 0' })
+  let left = limit
+  if (left === 0) return
+  for await (const { key, id } of index.bindings({ signal, prefix, ...(after !== undefined && { after }) })) {
+    const known = await index.known(id)
+    if (!known || !isWanted(known.locations, backend, missing)) continue
+    yield { ...recordOf(known, (name) => backends.has(name)), key }
+    if (--left === 0) return
+  }
+}
+
+function isWanted(locations: readonly LocationFacts[], backend: string | undefined, missing: boolean): boolean {
+  const live = locations.filter(({ state }) => state !== 'deleting')
+  const there = backend === undefined ? live : live.filter((location) => location.backend === backend)
+  if (there.length === 0) return backend === undefined
+  return missing || there.some(({ state }) => state !== 'missing')
+}

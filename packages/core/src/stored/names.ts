@@ -1,0 +1,28 @@
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import { checkKey, isId } from '../backend/keys.ts'
+import type { BlobId } from '../ports.ts'
+
+const BACKEND_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+
+/** @throws {StorageError} INVALID_KEY, also for a key of the form of an id: `get` could not tell them apart. */
+export function checkStoreKey(key: unknown, at: ErrorLocation): asserts key is string {
+  checkKey(key, at)
+  if (isId(key)) throw new StorageError('INVALID_KEY', { ...at, key }, { detail: 'it has the form of an id' })
+}
+
+/** @throws {StorageError} INVALID_ARGUMENT. */
+export function checkBackendName(name: string, at: ErrorLocation): void {
+  if (BACKEND_NAME.test(name)) return
+  const detail = `${JSON.stringify(name)} is no name of a backend: letters, digits, ".", "_", "-", at most 64`
+  throw new StorageError('INVALID_ARGUMENT', at, { detail })
+}
+
+/** Where a blob lies by its id: two levels of directories keep each of them small. */
+export function idKey(prefix: string, id: BlobId): string {
+  const hash = id.slice('sha256:'.length)
+  return `${prefix}/sha256/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash}`
+}
+
+export function hexOf(id: BlobId): string {
+  return id.slice('sha256:'.length)
+}

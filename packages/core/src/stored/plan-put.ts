@@ -1,0 +1,131 @@
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import type { Binding, BlobFacts, BlobId, Known, Location, LocationFacts, NewJob, Place } from '../ports.ts'
+
+export interface Target {
+  readonly place: Place
+  /** One object for all keys of the blob. */
+  readonly shared: boolean
+  readonly location: Location | null
+}
+
+export interface PutPlanInput {
+  readonly key: string
+  readonly facts: BlobFacts
+  /** An explicit MIME type overrides the one that is known. */
+  readonly explicitMimeType: boolean
+  readonly bound: Binding | null
+  readonly known: Known | null
+  /** The blob that the key was bound to, when it is another one. */
+  readonly former: { readonly known: Known; readonly hasOtherKeys: boolean } | null
+  /** Where the copies shall be, and what is known of these places. */
+  readonly targets: readonly Target[]
+  readonly ifAbsent: boolean
+  readonly ifMatch: BlobId | undefined
+}
+
+/** What one put writes. Pure data: made from what was read, applied in one commit. */
+export interface PutPlan {
+  readonly facts: BlobFacts
+  readonly isNew: boolean
+  /** Rows to write. */
+  readonly locations: readonly LocationFacts[]
+  readonly jobs: readonly NewJob[]
+  readonly former: FormerPlan | null
+  /** All locations of the blob afterwards. */
+  readonly result: readonly LocationFacts[]
+}
+
+export interface FormerPlan {
+  readonly facts: BlobFacts
+  /** Nothing is left of it: no key, no place. */
+  readonly forget: boolean
+  /** Nothing owes its bytes any more. */
+  readonly release: boolean
+}
+
+/** @throws {StorageError} ALREADY_EXISTS or PRECONDITION_FAILED when the caller's condition on the binding does not hold. */
+export function planPut(input: PutPlanInput): PutPlan {
+  checkConditions(input)
+  const { facts: given, known, targets, former } = input
+  const owing = targets.filter(({ location }) => !isSettled(location, given.id))
+  const locations = owing.map((target) => pendingAt(target, given.id))
+  const lost = former ? lostPlaces(input, former.known) : []
+  return {
+    facts: known ? merge(known.facts, given, input.explicitMimeType) : given,
+    isNew: known === null,
+    locations: [...locations, ...lost.map(deleting)],
+    jobs: [
+      ...locations.map(({ backend, key }): NewJob => ({ op: 'put', backend, key, id: given.id, size: given.size })),
+      ...lost.map(deleteJob),
+    ],
+    former: former && planFormer(input, former),
+    result: [
+      ...(known?.locations ?? []).filter((one) => !locations.some((other) => isSamePlace(one, other))),
+      ...locations,
+    ],
+  }
+}
+
+export function deleting({ backend, key, id, shared, holds }: LocationFacts): LocationFacts {
+  return { backend, key, id, state: 'deleting', ...(shared && { shared }), ...(holds && { holds }) }
+}
+
+export function deleteJob({ backend, key, id }: LocationFacts): NewJob {
+  return { op: 'delete', backend, key, id, size: 0 }
+}
+
+/** Whether a place still needs the blob's bytes from us. */
+export function owes({ state }: LocationFacts): boolean {
+  return state === 'pending' || state === 'failed' || state === 'conflict'
+}
+
+/** Whether a place holds this key's own object. */
+export function isObjectOf({ key, shared, state }: LocationFacts, bound: string): boolean {
+  return key === bound && !shared && state !== 'deleting'
+}
+
+function checkConditions({ key, bound, ifAbsent, ifMatch }: PutPlanInput): void {
+  const at: ErrorLocation = { op: 'put', key }
+  if (ifAbsent && bound) throw new StorageError('ALREADY_EXISTS', at, { detail: `the key is bound to ${bound.id}` })
+  if (ifMatch !== undefined && bound?.id !== ifMatch)
+    throw new StorageError('PRECONDITION_FAILED', at, {
+      detail: bound ? `the key is bound to ${bound.id}` : 'the key is not bound',
+    })
+}
+
+/** Already there, or on its way. */
+function isSettled(location: Location | null, id: BlobId): boolean {
+  return location?.id === id && (location.state === 'synced' || location.state === 'pending')
+}
+
+function pendingAt({ place: { backend, key }, shared, location }: Target, id: BlobId): LocationFacts {
+  const holds = location?.holds
+  return { backend, key, id, state: 'pending', ...(shared && { shared }), ...(holds && { holds }) }
+}
+
+/** Objects of the former blob at this key that the new one does not overwrite. */
+function lostPlaces({ key, targets }: PutPlanInput, former: Known): Location[] {
+  return former.locations.filter(
+    (location) => isObjectOf(location, key) && !targets.some(({ place }) => isSamePlace(place, location)),
+  )
+}
+
+function planFormer({ key }: PutPlanInput, { known, hasOtherKeys }: NonNullable<PutPlanInput['former']>): FormerPlan {
+  // At its other places it stays: under its other keys, or by its id until it is collected.
+  const left = known.locations.filter((location) => location.state !== 'deleting' && !isObjectOf(location, key))
+  return { facts: known.facts, forget: !hasOtherKeys && left.length === 0, release: !left.some(owes) }
+}
+
+function merge(known: BlobFacts, given: BlobFacts, explicitMimeType: boolean): BlobFacts {
+  return {
+    ...known,
+    checksums: { ...known.checksums, ...given.checksums },
+    mimeType: explicitMimeType ? given.mimeType : known.mimeType,
+    modified: given.modified,
+    custom: { ...known.custom, ...given.custom },
+  }
+}
+
+function isSamePlace(a: Place, b: Place): boolean {
+  return a.backend === b.backend && a.key === b.key
+}

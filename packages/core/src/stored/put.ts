@@ -1,0 +1,209 @@
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import { isId } from '../backend/keys.ts'
+import { checkOptions, describeType } from '../backend/options.ts'
+import type { Binding, BlobFacts, BlobId, Hasher, Known, Staged } from '../ports.ts'
+import { retryOnConflict } from '../retry-on-conflict.ts'
+import { type BlobSource, openSource, type Source } from '../source.ts'
+import type { Configured } from './backends.ts'
+import { checkStoreKey, idKey } from './names.ts'
+import { type PutPlan, planPut, type Target } from './plan-put.ts'
+import type { Services } from './services.ts'
+import type { PutOptions } from './types.ts'
+
+const KNOWN_OPTIONS = [
+  'key',
+  'backends',
+  'metadata',
+  'mimeType',
+  'ifAbsent',
+  'ifMatch',
+  'expect',
+  'signal',
+  'onProgress',
+]
+/** What magic bytes need. */
+const HEAD_BYTES = 4100
+
+export interface PutOutcome {
+  readonly key: string
+  readonly plan: PutPlan
+  readonly seq: number
+}
+
+/** Reads the source once, then commits everything that follows from its digest. */
+export async function put(
+  services: Services,
+  source: BlobSource,
+  options: PutOptions,
+  signal: AbortSignal,
+): Promise<PutOutcome> {
+  const custom = checkPutOptions(options)
+  const targets = targetsOf(services, options)
+  const opened = await openSource(source, { signal, at: { op: 'put', key: options.key } })
+  try {
+    const pass = new Pass(services.checksums.hasher(['sha256', ...services.algorithms]), opened, options.onProgress)
+    await using staged = await services.staging.receive(pass.bytes(), { signal })
+    const facts = factsOf(services, pass, opened, options, custom)
+    checkExpected(facts, options)
+    return await commitPut(services, options.key ?? idKey(services.prefix, facts.id), facts, staged, targets, options)
+  } finally {
+    opened.release()
+  }
+}
+
+/** @returns The metadata as it will be kept. */
+function checkPutOptions(options: PutOptions): Readonly<Record<string, unknown>> {
+  const at: ErrorLocation = { op: 'put', key: options.key }
+  checkOptions(options, KNOWN_OPTIONS, at)
+  const refuse = (detail: string) => new StorageError('INVALID_ARGUMENT', at, { detail })
+  if (options.key !== undefined) checkStoreKey(options.key, { op: 'put' })
+  if (options.ifAbsent && options.ifMatch !== undefined) throw refuse('ifAbsent and ifMatch exclude each other')
+  for (const id of [options.ifMatch, options.expect?.checksum])
+    if (id !== undefined && !isId(id)) throw refuse(`${JSON.stringify(id)} is no id: "sha256:" and 64 hex digits`)
+  if (options.expect) checkOptions(options.expect, ['checksum', 'size'], at)
+  if (options.mimeType !== undefined && typeof options.mimeType !== 'string') throw refuse('mimeType is a string')
+  return options.metadata === undefined ? {} : plainCopy(options.metadata, refuse)
+}
+
+/** A copy of JSON values: what the caller changes later changes nothing here, and what JSON cannot hold is refused. */
+function plainCopy(metadata: unknown, refuse: (detail: string) => StorageError): Record<string, unknown> {
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
+    throw refuse(`metadata is an object, not ${describeType(metadata)}`)
+  try {
+    return JSON.parse(JSON.stringify(metadata)) as Record<string, unknown>
+  } catch (cause) {
+    throw new StorageError('INVALID_ARGUMENT', { op: 'put' }, { cause, detail: 'metadata must be JSON values' })
+  }
+}
+
+function targetsOf({ backends, defaultBackends }: Services, { backends: names, key }: PutOptions): Configured[] {
+  const at = { op: 'put', key }
+  const chosen = [...new Set(names ?? defaultBackends ?? backends.all().map(({ name }) => name))]
+  if (chosen.length === 0)
+    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'a blob needs at least one backend' })
+  return chosen.map((name) => backends.get(name, at))
+}
+
+function checkExpected({ id, size }: BlobFacts, { expect, key }: PutOptions): void {
+  const at = { op: 'put', key }
+  if (expect?.size !== undefined && expect.size !== size)
+    throw new StorageError('SIZE_MISMATCH', at, { detail: `expected ${expect.size} bytes, got ${size}` })
+  if (expect?.checksum !== undefined && expect.checksum !== id)
+    throw new StorageError('CHECKSUM_MISMATCH', at, { detail: `expected ${expect.checksum}, got ${id}` })
+}
+
+function factsOf(
+  { mimeTypeOf }: Services,
+  pass: Pass,
+  { path }: Source,
+  { key, mimeType }: PutOptions,
+  custom: Readonly<Record<string, unknown>>,
+): BlobFacts {
+  const checksums = pass.digests()
+  const now = Date.now()
+  return {
+    id: `sha256:${checksums.sha256}`,
+    checksums,
+    size: pass.size,
+    mimeType: mimeType ?? mimeTypeOf(pass.head(), { key, path }),
+    created: now,
+    modified: now,
+    custom,
+  }
+}
+
+/** The one pass over the bytes: digests, size and the head for the MIME type. */
+class Pass {
+  readonly #hasher: Hasher
+  readonly #source: Source
+  readonly #onProgress: PutOptions['onProgress']
+  readonly #head: Uint8Array[] = []
+  #headSize = 0
+  size = 0
+
+  constructor(hasher: Hasher, source: Source, onProgress: PutOptions['onProgress']) {
+    this.#hasher = hasher
+    this.#source = source
+    this.#onProgress = onProgress
+  }
+
+  async *bytes(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of this.#source.body) {
+      this.#hasher.update(chunk)
+      this.size += chunk.length
+      if (this.#headSize < HEAD_BYTES) this.#keepHead(chunk)
+      yield chunk
+      this.#onProgress?.({ bytes: this.size, total: this.#source.size })
+    }
+  }
+
+  head(): Uint8Array {
+    return this.#head.length === 1 ? (this.#head[0] as Uint8Array) : Buffer.concat(this.#head)
+  }
+
+  digests() {
+    return this.#hasher.digest()
+  }
+
+  #keepHead(chunk: Uint8Array): void {
+    const part = chunk.subarray(0, HEAD_BYTES - this.#headSize)
+    this.#head.push(part)
+    this.#headSize += part.length
+  }
+}
+
+/** Reads, decides and commits; again when a row changed in between. */
+function commitPut(
+  services: Services,
+  key: string,
+  facts: BlobFacts,
+  staged: Staged,
+  targets: readonly Configured[],
+  { mimeType, ifAbsent = false, ifMatch }: PutOptions,
+): Promise<PutOutcome> {
+  const { index, ledger, queue, staging } = services
+  return retryOnConflict(async () => {
+    const [bound, known, places] = await Promise.all([
+      index.binding(key),
+      index.known(facts.id),
+      Promise.all(targets.map((target) => readTarget(services, target, key, facts.id))),
+    ])
+    const former = await readFormer(services, key, bound, facts.id)
+    const explicitMimeType = mimeType !== undefined
+    const plan = planPut({ key, facts, explicitMimeType, bound, known, former, targets: places, ifAbsent, ifMatch })
+    const { seq } = await ledger.transact((tx) => {
+      index.expect(tx, { key }, bound?.rev ?? null)
+      index.expect(tx, { id: facts.id }, known?.rev ?? null)
+      for (const { place, location } of places) index.expect(tx, { place }, location?.rev ?? null)
+      index.keep(tx, plan.facts)
+      index.bind(tx, key, facts.id)
+      for (const location of plan.locations) index.locate(tx, location)
+      for (const job of plan.jobs) queue.enqueue(tx, job)
+      if (plan.jobs.some(({ op }) => op === 'put')) staging.keep(tx, facts.id, staged)
+      if (!former || !plan.former) return
+      index.expect(tx, { id: former.known.facts.id }, former.known.rev)
+      if (plan.former.forget) index.forget(tx, former.known.facts.id)
+      // Written again, so that whoever decides by its keys at the same moment decides anew.
+      else index.keep(tx, plan.former.facts)
+      if (plan.former.release) staging.release(tx, former.known.facts.id)
+    })
+    return { key, plan, seq }
+  })
+}
+
+async function readTarget({ backends, index }: Services, target: Configured, key: string, id: BlobId): Promise<Target> {
+  const place = backends.placeOf(target, key, id)
+  return { place, shared: target.layout === 'id', location: await index.location(place) }
+}
+
+async function readFormer({ index }: Services, key: string, bound: Binding | null, id: BlobId) {
+  if (!bound || bound.id === id) return null
+  const known: Known | null = await index.known(bound.id)
+  return known && { known, hasOtherKeys: await hasOtherKeys(index, bound.id, [key]) }
+}
+
+/** Whether the blob is bound to a key beside these. */
+export async function hasOtherKeys(index: Services['index'], id: BlobId, keys: readonly string[]): Promise<boolean> {
+  for await (const key of index.keys(id)) if (!keys.includes(key)) return true
+  return false
+}

@@ -1,0 +1,27 @@
+import type { Known, LocationFacts } from '../ports.ts'
+import type { BlobRecord, RecordLocation } from './types.ts'
+
+/** The public shape. Places being cleaned are gone for readers. */
+export function recordOf(
+  { facts, locations }: Pick<Known, 'facts'> & { locations: readonly LocationFacts[] },
+  isConfigured: (backend: string) => boolean,
+): BlobRecord {
+  const shown = locations.filter((location) => location.state !== 'deleting')
+  return { ...facts, locations: shown.map((location) => locationOf(location, isConfigured(location.backend))) }
+}
+
+function locationOf(
+  { backend, key, id, state, holds, verified, error }: LocationFacts,
+  configured: boolean,
+): RecordLocation {
+  const etag = holds?.id === id ? holds.etag : undefined
+  return {
+    backend,
+    key,
+    synced: state === 'synced' && configured,
+    state: configured ? state : 'detached',
+    ...(etag !== undefined && { etag }),
+    ...(verified !== undefined && { verified }),
+    ...(error && { error }),
+  }
+}

@@ -1,0 +1,299 @@
+import { Readable } from 'node:stream'
+import { StorageError, toStorageError } from '../backend/error.ts'
+import type { BlobId, Opened, Place } from '../ports.ts'
+import type { BlobSource } from '../source.ts'
+import { Backends } from './backends.ts'
+import { Changes } from './changes.ts'
+import { remove } from './delete.ts'
+import { Events } from './events.ts'
+import { openBlob, resolve } from './get.ts'
+import { list } from './list.ts'
+import { put } from './put.ts'
+import { recordOf } from './record.ts'
+import type { Services } from './services.ts'
+import { synced } from './synced.ts'
+import type {
+  BackendInfo,
+  BackendOptions,
+  BlobRecord,
+  DeleteOptions,
+  DeleteResult,
+  GetOptions,
+  ListEntry,
+  ListOptions,
+  PutOptions,
+  PutResult,
+  StoreDOptions,
+  StoreEvent,
+  StoreEventOf,
+  SyncedOptions,
+} from './types.ts'
+
+/** What fits a Buffer everywhere. */
+const MAX_BUFFER = 2 ** 31
+const NEVER = new AbortController().signal
+const NO_JOBS = { waiting: 0, running: 0, parked: 0, bytes: 0 }
+
+/**
+ * One store: blobs by id or key, staged durably, brought to their backends in the background.
+ *
+ * Every method rejects with a {@link StorageError}. `put` never waits for a backend, and no failure of one fails it.
+ */
+export class StoreD<Names extends string = string> implements AsyncDisposable {
+  readonly #services: Services
+  readonly #events = new Events()
+  readonly #changes = new Changes()
+  readonly #unsubscribe: () => void
+  readonly #busy = new Set<Promise<unknown>>()
+  #closed: Promise<void> | undefined
+
+  /** @throws {StorageError} MISCONFIGURED when the services are made on different ledgers · INVALID_ARGUMENT. */
+  constructor(options: StoreDOptions<Names>) {
+    const {
+      ledger,
+      index,
+      queue,
+      staging,
+      syncer,
+      backends,
+      defaultBackends,
+      algorithms = [],
+      prefix = 'blobs',
+    } = options
+    if ([index, queue, staging].some((service) => service.ledger !== ledger))
+      throw new StorageError(
+        'MISCONFIGURED',
+        { op: 'open' },
+        { detail: 'index, queue and staging must share one ledger' },
+      )
+    const configured = new Backends(prefix)
+    for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
+    for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
+    this.#services = { ...options, backends: configured, defaultBackends, algorithms, prefix }
+    this.#unsubscribe = syncer.onEvent((event) => this.#announce(event))
+    for (const target of configured.all()) syncer.add(target)
+  }
+
+  /**
+   * Stores bytes: reads the source once, stages and records them in one commit, and resolves when that is durable. The copies
+   * follow in the background.
+   *
+   * @param source A Buffer or typed array, a path or `file:` URL, a Readable or web stream, a Blob, an (async) iterable of bytes.
+   * @throws {StorageError} INVALID_KEY · INVALID_ARGUMENT · NOT_FOUND: no such file · SOURCE_CHANGED while it was read ·
+   *   SIZE_MISMATCH, CHECKSUM_MISMATCH: not what was expected · ALREADY_EXISTS, PRECONDITION_FAILED: the condition · NO_SPACE.
+   */
+  put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
+    return this.#run({ op: 'put', key: options.key }, options.signal, async (signal) => {
+      const { key, plan, seq } = await put(this.#services, source, options, signal)
+      const { facts, isNew, result } = plan
+      this.#announce({ type: 'put', checksum: facts.id, key, size: facts.size, isNew, seq, time: Date.now() })
+      return { ...recordOf({ facts, locations: result }, this.#isConfigured), key, isNew }
+    })
+  }
+
+  /**
+   * Reads a blob by id or key. Whole blobs are verified against their id: a Buffer is never wrong, a stream ends with an error
+   * instead of its last bytes.
+   *
+   * @throws {StorageError} NOT_FOUND · RANGE_NOT_SATISFIABLE · CHECKSUM_MISMATCH · TOO_LARGE: above 2 GiB, use `stream: true`
+   *   · whatever the backend fails with.
+   */
+  get(idOrKey: string, options: GetOptions<Names> & { stream: true }): Promise<Readable>
+  get(idOrKey: string, options?: GetOptions<Names> & { stream?: false }): Promise<Buffer>
+  get(idOrKey: string, options: GetOptions<Names> & { stream?: boolean } = {}): Promise<Readable | Buffer> {
+    const at = { op: 'get', key: idOrKey }
+    return this.#run<Readable | Buffer>(at, options.signal, async (signal) => {
+      const opened = await openBlob(this.#services, idOrKey, options, signal)
+      if (options.stream) return Readable.from(drain(opened), { objectMode: false })
+      const length = Math.min(opened.size, options.range?.length ?? opened.size)
+      if (length <= MAX_BUFFER) return readAll(opened)
+      await opened[Symbol.asyncDispose]()
+      throw new StorageError('TOO_LARGE', at, {
+        detail: `${length} bytes do not fit a Buffer; read them with stream: true`,
+      })
+    })
+  }
+
+  /** @returns The record, or `null` when nothing is known under this id or key. */
+  stat(idOrKey: string): Promise<BlobRecord | null> {
+    return this.#run({ op: 'stat', key: idOrKey }, undefined, async () => {
+      const known = await resolve(this.#services, idOrKey)
+      return known && recordOf(known, this.#isConfigured)
+    })
+  }
+
+  async has(idOrKey: string): Promise<boolean> {
+    return (await this.stat(idOrKey)) !== null
+  }
+
+  /** Lists the index in UTF-8 order of keys, a page at a time. No backend is asked. */
+  list(options: ListOptions<Names> = {}): AsyncIterable<ListEntry> {
+    this.#checkOpen('list')
+    return list(this.#services, options, options.signal ?? NEVER)
+  }
+
+  /**
+   * Unbinds a key, or all keys of an id, and removes the objects that belong to them, in the background. Gone for readers at
+   * once. With `backends` only copies are dropped, and never the last one.
+   *
+   * @returns Both lists empty when nothing is known under this id or key.
+   * @throws {StorageError} PRECONDITION_FAILED: no synced or staged copy would remain.
+   */
+  delete(idOrKey: string, options: DeleteOptions<Names> = {}): Promise<DeleteResult> {
+    return this.#run({ op: 'delete', key: idOrKey }, options.signal, async () => {
+      const { deleted, pending, id, seq } = await remove(this.#services, idOrKey, options)
+      if (id !== null && deleted.length > 0)
+        this.#announce({ type: 'delete', checksum: id, keys: deleted, seq, time: Date.now() })
+      return { deleted, pending }
+    })
+  }
+
+  /**
+   * Waits until one blob, or everything, is where it shall be. Resolves at once when nothing is owed.
+   *
+   * @throws {StorageError} The error of a job that was parked, once the others settled · NOT_FOUND · UNSUPPORTED: something is
+   *   owed, but this process does not sync the store.
+   */
+  synced(idOrKey?: string, options: SyncedOptions<Names> = {}): Promise<void> {
+    const at = { op: 'synced', key: idOrKey }
+    return this.#run(
+      at,
+      options.signal,
+      (signal) => synced(this.#services, this.#changes, idOrKey, options, signal),
+      false,
+    )
+  }
+
+  /** @throws {StorageError} ALREADY_EXISTS · INVALID_ARGUMENT. */
+  addBackend(name: string, options: BackendOptions): void {
+    this.#checkOpen('addBackend')
+    this.#services.syncer.add(this.#services.backends.add(name, options))
+  }
+
+  /**
+   * Forgets a backend. Nothing on it is deleted; copies there show as `detached`.
+   *
+   * @throws {StorageError} PRECONDITION_FAILED when jobs wait for it, or it holds the only copy of a blob; `force` overrides.
+   */
+  removeBackend(name: Names, { force = false }: { force?: boolean } = {}): Promise<void> {
+    const at = { op: 'removeBackend', backend: name }
+    return this.#run(at, undefined, async (signal) => {
+      const { backends, syncer } = this.#services
+      const { backend } = backends.get(name, at)
+      if (!force) await this.#checkRemovable(name, signal)
+      await syncer.remove(name)
+      backends.remove(name)
+      await backend.close()
+      this.#changes.notify()
+    })
+  }
+
+  async listBackends(): Promise<BackendInfo[]> {
+    return Promise.all(this.#services.backends.all().map(({ name }) => this.getBackend(name as Names)))
+  }
+
+  /** @throws {StorageError} INVALID_ARGUMENT for an unknown name. */
+  getBackend(name: Names): Promise<BackendInfo> {
+    const at = { op: 'getBackend', backend: name }
+    return this.#run(at, undefined, async () => {
+      const { backend, layout } = this.#services.backends.get(name, at)
+      const jobs = (await this.#services.queue.counts())[name] ?? NO_JOBS
+      return { name, driver: backend.driver, capabilities: backend.capabilities, layout, jobs }
+    })
+  }
+
+  /** @returns A function that ends it. A listener that throws becomes a process warning. */
+  on<Type extends StoreEvent['type']>(type: Type, listener: (event: StoreEventOf<Type>) => void): () => void {
+    return this.#events.on(type, listener)
+  }
+
+  /** Claims no more jobs, gives running ones 5 s, and closes everything. What is owed goes on with the next start. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    const { syncer, backends, staging, ledger } = this.#services
+    await Promise.allSettled(this.#busy)
+    await syncer.close()
+    this.#unsubscribe()
+    this.#changes.notify()
+    await Promise.all(backends.all().map(({ backend }) => backend.close()))
+    await staging.close()
+    await ledger.close()
+  }
+
+  #announce(event: StoreEvent): void {
+    this.#changes.notify()
+    this.#events.emit(event)
+  }
+
+  readonly #isConfigured = (backend: string): boolean => this.#services.backends.has(backend)
+
+  #checkOpen(op: string): void {
+    if (this.#closed) throw new StorageError('CLOSED', { op })
+  }
+
+  /** Runs an operation that `close` waits for, and makes every failure a StorageError. */
+  async #run<T>(
+    at: { op: string; key?: string | undefined; backend?: string },
+    signal: AbortSignal | undefined,
+    operation: (signal: AbortSignal) => Promise<T>,
+    closeWaits = true,
+  ): Promise<T> {
+    this.#checkOpen(at.op)
+    if (signal?.aborted) throw new StorageError('ABORTED', at, { cause: signal.reason })
+    const running = operation(signal ?? NEVER)
+    if (closeWaits) this.#busy.add(running)
+    try {
+      return await running
+    } catch (error) {
+      throw toStorageError(error, at, signal)
+    } finally {
+      this.#busy.delete(running)
+    }
+  }
+
+  async #checkRemovable(name: string, signal: AbortSignal): Promise<void> {
+    const { queue, index, staging } = this.#services
+    const at = { op: 'removeBackend', backend: name }
+    const { waiting, running } = (await queue.counts())[name] ?? NO_JOBS
+    if (waiting + running > 0)
+      throw new StorageError('PRECONDITION_FAILED', at, {
+        detail: `${waiting + running} jobs wait for it; force: true leaves them`,
+      })
+    for await (const { id, key, state } of index.located({ backend: name, signal })) {
+      if (state !== 'synced' || (await staging.has(id)) || (await this.#hasOtherCopy(id, { backend: name, key })))
+        continue
+      throw new StorageError(
+        'PRECONDITION_FAILED',
+        { ...at, key },
+        { detail: 'it holds the only copy of this blob; force: true leaves it' },
+      )
+    }
+  }
+
+  async #hasOtherCopy(id: BlobId, { backend }: Place): Promise<boolean> {
+    const known = await this.#services.index.known(id)
+    // Of a blob without facts only places being cleaned are left.
+    return known === null || known.locations.some((other) => other.state === 'synced' && other.backend !== backend)
+  }
+}
+
+async function readAll(opened: Opened): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of drain(opened)) chunks.push(chunk)
+  const [first] = chunks
+  if (chunks.length === 1 && first) return Buffer.from(first.buffer, first.byteOffset, first.byteLength)
+  return Buffer.concat(chunks)
+}
+
+async function* drain(opened: Opened): AsyncGenerator<Uint8Array> {
+  await using _ = opened
+  yield* opened.body
+}

@@ -1,0 +1,92 @@
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import { checkOptions } from '../backend/options.ts'
+import type { Failure, Known, Location, Place } from '../ports.ts'
+import type { Changes } from './changes.ts'
+import { resolve } from './get.ts'
+import type { Services } from './services.ts'
+import type { SyncedOptions } from './types.ts'
+
+const KNOWN_OPTIONS = ['copies', 'backends', 'signal']
+
+/** Waits until nothing is owed any more, of one blob or of all. @throws {StorageError} The error of a job that was parked. */
+export async function synced(
+  services: Services,
+  changes: Changes,
+  idOrKey: string | undefined,
+  options: SyncedOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const at = { op: 'synced', key: idOrKey }
+  checkOptions(options, KNOWN_OPTIONS, at)
+  for (const name of options.backends ?? []) services.backends.get(name, at)
+  if (options.copies !== undefined && idOrKey === undefined)
+    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'copies are counted for one blob: name it' })
+  const isSettled =
+    idOrKey === undefined ? () => allSettled(services, options, at) : () => blobSettled(services, idOrKey, options, at)
+  for (;;) {
+    const changed = changes.next()
+    if (await isSettled()) return
+    if (!services.syncer.active)
+      throw new StorageError('UNSUPPORTED', at, {
+        detail: 'this process does not sync the store; another one does, or shall',
+      })
+    await either(changed, signal, at)
+  }
+}
+
+async function allSettled({ queue, backends }: Services, options: SyncedOptions, at: ErrorLocation): Promise<boolean> {
+  const counts = await queue.counts()
+  const names = options.backends ?? backends.all().map(({ name }) => name)
+  if (names.some((name) => (counts[name]?.waiting ?? 0) + (counts[name]?.running ?? 0) > 0)) return false
+  for (const backend of names) {
+    if ((counts[backend]?.parked ?? 0) === 0) continue
+    for await (const job of queue.jobs({ backend, state: 'parked' })) throw parked(job, job.error, at)
+  }
+  return true
+}
+
+async function blobSettled(
+  services: Services,
+  idOrKey: string,
+  options: SyncedOptions,
+  at: ErrorLocation,
+): Promise<boolean> {
+  const known = await resolve(services, idOrKey)
+  if (!known) throw new StorageError('NOT_FOUND', at)
+  const locations = countedOf(services, known, options)
+  const done = locations.filter(({ state }) => state === 'synced').length
+  if (options.copies !== undefined && done >= options.copies) return true
+  if (locations.some(({ state }) => state === 'pending')) return false
+  const failed = locations.find(({ state }) => state === 'failed' || state === 'conflict')
+  if (failed) throw parked(failed, failed.error, at)
+  if (options.copies !== undefined && done < options.copies)
+    throw new StorageError('INVALID_ARGUMENT', at, {
+      detail: `${options.copies} copies are more than the ${locations.length} there shall be`,
+    })
+  return true
+}
+
+function countedOf({ backends }: Services, { locations }: Known, options: SyncedOptions): Location[] {
+  return locations.filter(({ backend, state }) => {
+    if (state === 'deleting') return false
+    return options.backends ? options.backends.includes(backend) : backends.has(backend)
+  })
+}
+
+function parked({ backend, key }: Place, error: Failure | undefined, at: ErrorLocation): StorageError {
+  return new StorageError(
+    error?.code ?? 'INTERNAL',
+    { ...at, backend, key },
+    { detail: error?.message ?? 'its job was parked' },
+  )
+}
+
+/** Resolves with `changed`, or rejects when aborted; leaves no listener on the caller's signal. */
+function either(changed: Promise<void>, signal: AbortSignal, at: ErrorLocation): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const abort = () => reject(new StorageError('ABORTED', at, { cause: signal.reason }))
+  if (signal.aborted) abort()
+  signal.addEventListener('abort', abort, { once: true })
+  changed.then(resolve)
+  return promise.finally(() => signal.removeEventListener('abort', abort))
+}

@@ -1,0 +1,92 @@
+import type { Algorithm, BackendOptions } from '@stored/core'
+import { checkOptions, describeType, StorageBackend, StorageError, unknownName } from '@stored/core/backend'
+import { makeBackend } from './drivers.ts'
+
+/** A backend by the name of its driver: the driver's options and the store's side by side, as JSON has it. */
+export interface NamedDriver extends Omit<BackendOptions, 'backend'> {
+  /** `fs`, `s3` …, the name of a package, or a path. */
+  driver: string
+  [option: string]: unknown
+}
+
+/** A backend, a backend with the store's options, or the name of a driver with its options. */
+export type BackendConfig = StorageBackend | BackendOptions | NamedDriver
+
+export interface StoreConfig<Backends extends Readonly<Record<string, BackendConfig>>> {
+  /** Directory of the store: index, queue and staged bytes. Made when missing; a local disk. */
+  path: string
+  /** Where copies can be, by name. */
+  backends: Backends
+  /** Where copies shall be unless a put says otherwise. @default all backends */
+  defaultBackends?: readonly NoInfer<keyof Backends & string>[] | undefined
+  /** What is computed of every blob; SHA-256 always is. @default ['sha256'] */
+  checksums?: readonly Algorithm[]
+  /** First part of the keys of objects named by their id. @default 'blobs' */
+  prefix?: string
+  /** `false`: leave the syncing to another process, or to a later one. @default true */
+  sync?: boolean
+  /** Bytes of the disk that puts leave free. @default the larger of 256 MiB and 1 % of the disk, but at most a tenth of it */
+  reserve?: number
+}
+
+type UntypedConfig = Omit<StoreConfig<Readonly<Record<string, BackendConfig>>>, 'defaultBackends'> & {
+  defaultBackends?: readonly string[] | undefined
+}
+
+const AT = { op: 'open' }
+const KNOWN_OPTIONS = ['path', 'backends', 'defaultBackends', 'checksums', 'prefix', 'sync', 'reserve']
+const ALGORITHMS = ['sha256', 'sha1', 'md5', 'xxh3']
+const STORE_SIDE = ['layout', 'overwrite', 'concurrency'] as const
+
+/** @throws {StorageError} INVALID_ARGUMENT, naming the option and the type of its value, never the value. */
+export function checkConfig(config: UntypedConfig): void {
+  checkOptions(config, KNOWN_OPTIONS, AT)
+  const { path, backends, checksums, sync, reserve, prefix, defaultBackends } = config
+  expectType('path', path, 'string', typeof path === 'string' && path !== '')
+  expectType('backends', backends, 'object', describeType(backends) === 'object')
+  expectType('sync', sync, 'boolean', sync === undefined || typeof sync === 'boolean')
+  expectType('prefix', prefix, 'string', prefix === undefined || typeof prefix === 'string')
+  expectType(
+    'reserve',
+    reserve,
+    'number of bytes',
+    reserve === undefined || (Number.isSafeInteger(reserve) && reserve >= 0),
+  )
+  expectType('checksums', checksums, 'array', checksums === undefined || Array.isArray(checksums))
+  expectType(
+    'defaultBackends',
+    defaultBackends,
+    'array',
+    defaultBackends === undefined || Array.isArray(defaultBackends),
+  )
+  for (const name of checksums ?? [])
+    if (!ALGORITHMS.includes(name)) throw unknownName('checksum', String(name), ALGORITHMS, AT)
+}
+
+/** What the store needs to know of a configured backend. */
+export async function resolveBackend(name: string, config: BackendConfig): Promise<BackendOptions> {
+  if (config instanceof StorageBackend) return { backend: config }
+  expectType(`backends.${name}`, config, 'object', describeType(config) === 'object')
+  if (!('driver' in config)) {
+    if (!('backend' in config)) throw invalid(`backends.${name} needs a "driver", or a "backend"`)
+    return config as BackendOptions
+  }
+  const { driver, ...options } = config
+  expectType(`backends.${name}.driver`, driver, 'string', typeof driver === 'string')
+  const storeSide: Record<string, unknown> = {}
+  const driverSide: Record<string, unknown> = { ...options }
+  for (const option of STORE_SIDE) {
+    if (!(option in options)) continue
+    storeSide[option] = options[option]
+    delete driverSide[option]
+  }
+  return { ...storeSide, backend: await makeBackend(name, driver as string, driverSide) }
+}
+
+function expectType(option: string, value: unknown, expected: string, ok: boolean): void {
+  if (!ok) throw invalid(`${option} is a ${expected}, not ${describeType(value)}`)
+}
+
+function invalid(detail: string): StorageError {
+  return new StorageError('INVALID_ARGUMENT', AT, { detail })
+}

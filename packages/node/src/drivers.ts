@@ -1,0 +1,73 @@
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Driver, StorageBackend } from '@stored/core/backend'
+import { nearest, StorageError } from '@stored/core/backend'
+
+/** Drivers of this project, for the hint when a name is mistyped. */
+const OURS = ['fs', 's3', 'azure', 'sftp', 'rclone']
+
+/**
+ * Makes a backend by the name of its driver: `@stored/driver-NAME`, then `stored-driver-NAME`, then NAME itself, which may be a
+ * package or a path. Looked up from the working directory, where the application's packages are, then from here.
+ *
+ * @throws {StorageError} MISCONFIGURED: not installed, or not a driver · INVALID_ARGUMENT: an option the driver does not know.
+ */
+export async function makeBackend(
+  name: string,
+  driver: string,
+  options: Readonly<Record<string, unknown>>,
+): Promise<StorageBackend> {
+  const at = { op: 'open', backend: name }
+  const module = await importFirst([`@stored/driver-${driver}`, `stored-driver-${driver}`, driver], at)
+  if (!module) throw new StorageError('MISCONFIGURED', at, { detail: missing(driver) })
+  const make = module.driver
+  if (typeof make !== 'function')
+    throw new StorageError('MISCONFIGURED', at, {
+      detail: `${JSON.stringify(driver)} is no driver: it exports no function "driver"`,
+    })
+  return (make as Driver)(options)
+}
+
+async function importFirst(
+  names: readonly string[],
+  at: { op: string; backend: string },
+): Promise<Record<string, unknown> | null> {
+  const require = createRequire(path.join(process.cwd(), 'stored.config.json'))
+  for (const name of names) {
+    const found = find(name, require)
+    if (found === null) continue
+    try {
+      return (await import(found)) as Record<string, unknown>
+    } catch (cause) {
+      throw new StorageError('MISCONFIGURED', at, {
+        cause,
+        detail: `the driver ${JSON.stringify(name)} cannot be loaded`,
+      })
+    }
+  }
+  return null
+}
+
+function find(name: string, require: NodeJS.Require): string | null {
+  for (const resolve of [() => pathToFileURL(require.resolve(name)).href, () => import.meta.resolve(name)]) {
+    try {
+      return resolve()
+    } catch (error) {
+      if (!isNotFound(error)) throw error
+    }
+  }
+  return null
+}
+
+function isNotFound(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code
+  return code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND' || code === 'ERR_INVALID_MODULE_SPECIFIER'
+}
+
+function missing(driver: string): string {
+  const best = nearest(driver, OURS)
+  if (OURS.includes(driver)) return `the driver "${driver}" is not installed: npm install @stored/driver-${driver}`
+  const hint = best === undefined ? '' : `; did you mean ${JSON.stringify(best)}?`
+  return `no driver ${JSON.stringify(driver)}: tried @stored/driver-${driver}, stored-driver-${driver} and ${driver}${hint}`
+}

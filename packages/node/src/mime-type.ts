@@ -1,0 +1,22 @@
+import { filetypemime } from 'magic-bytes.js'
+import mime from 'mime'
+
+const UNKNOWN = 'application/octet-stream'
+
+/**
+ * The MIME type by the first bytes, else by the extension of the key, else of the path. Where the bytes fit several types (every
+ * Office document is a ZIP archive), the extension chooses among them.
+ */
+export function mimeTypeOf(
+  head: Uint8Array,
+  { key, path }: { key?: string | undefined; path?: string | undefined },
+): string {
+  const byName = typeByName(key) ?? typeByName(path)
+  const byBytes = filetypemime(head)
+  if (byName !== undefined && byBytes.includes(byName)) return byName
+  return byBytes[0] ?? byName ?? UNKNOWN
+}
+
+function typeByName(name: string | undefined): string | undefined {
+  return name === undefined ? undefined : (mime.getType(name) ?? undefined)
+}

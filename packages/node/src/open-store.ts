@@ -1,0 +1,47 @@
+import path from 'node:path'
+import { DurableStaging } from '@stored/cache'
+import { checksums } from '@stored/checksumd'
+import { type BackendOptions, StoreD } from '@stored/core'
+import { BlobIndex } from '@stored/index'
+import { LmdbLedger } from '@stored/lmdb'
+import { JobQueue, SyncD } from '@stored/syncd'
+import { type BackendConfig, checkConfig, resolveBackend, type StoreConfig } from './config.ts'
+import { mimeTypeOf } from './mime-type.ts'
+
+/**
+ * Opens a store, making it when it is not there, and goes on with what it still owes.
+ *
+ * @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration, before anything is touched · PERMISSION_DENIED,
+ *   NO_SPACE: the directory · INCOMPATIBLE: made by a newer version · CONFLICT: open already in this process.
+ */
+export async function openStore<const Backends extends Readonly<Record<string, BackendConfig>>>(
+  config: StoreConfig<Backends>,
+): Promise<StoreD<keyof Backends & string>> {
+  checkConfig(config)
+  const backends = {} as Record<keyof Backends & string, BackendOptions>
+  for (const name of Object.keys(config.backends) as (keyof Backends & string)[])
+    backends[name] = await resolveBackend(name, config.backends[name] as BackendConfig)
+  const directory = path.resolve(config.path)
+  const ledger = await LmdbLedger.open({
+    path: directory,
+    ...(config.reserve !== undefined && { reserve: config.reserve }),
+  })
+  try {
+    const index = new BlobIndex(ledger)
+    const queue = new JobQueue(ledger)
+    const staging = await DurableStaging.open({ ledger, path: path.join(directory, 'staging') })
+    const syncer = await SyncD.open({
+      ledger,
+      index,
+      queue,
+      staging,
+      ...(config.sync !== undefined && { sync: config.sync }),
+    })
+    const { defaultBackends, checksums: algorithms, prefix } = config
+    const services = { ledger, index, queue, staging, syncer, checksums, mimeTypeOf }
+    return new StoreD({ ...services, backends, defaultBackends, algorithms, prefix })
+  } catch (error) {
+    await ledger.close()
+    throw error
+  }
+}

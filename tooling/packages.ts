@@ -1,0 +1,263 @@
+// Packs every public package as it would be published, lints the tarballs, and uses them as a stranger does: installed by npm, outside
+// the workspace. Needs a build.
+import { spawnSync } from 'node:child_process'
+import { existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
+
+interface Manifest {
+  readonly name: string
+  readonly private?: boolean
+  readonly description?: string
+  readonly license?: string
+  readonly type?: string
+  readonly engines?: object
+  readonly sideEffects?: boolean
+  readonly files?: readonly string[]
+  readonly repository?: { readonly directory?: string }
+  readonly publishConfig?: { readonly access?: string }
+  readonly exports?: Readonly<Record<string, string>>
+  readonly dependencies?: Readonly<Record<string, string>>
+}
+
+interface Package {
+  readonly directory: string
+  readonly manifest: Manifest
+}
+
+interface Consumer {
+  readonly name: string
+  /** Ours that are named in its `npm install`. */
+  readonly packages: readonly string[]
+  readonly program: string
+}
+
+/** Combinations that people install. */
+const CONSUMERS: readonly Consumer[] = [
+  {
+    name: 'core with a driver',
+    packages: ['@stored/core', '@stored/driver-fs'],
+    program: `
+import { strictEqual } from 'node:assert'
+import { Readable } from 'node:stream'
+import { type GuardedBackend, guardBackend } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
+import { FsBackend } from '@stored/driver-fs'
+
+const backend: GuardedBackend = guardBackend(new FsBackend({ root: 'data' }))
+await backend.put('a/b.txt', Readable.from([Buffer.from('hello')]))
+const { body } = await backend.get('a/b.txt')
+const chunks: Uint8Array[] = []
+for await (const chunk of body) chunks.push(chunk)
+strictEqual(Buffer.concat(chunks).toString(), 'hello')
+// One class, whichever entry of whichever package threw it.
+const error: unknown = await backend.get('missing').catch((error: unknown) => error)
+strictEqual(error instanceof StorageError && error.code, 'NOT_FOUND')
+await backend.close()
+`,
+  },
+  {
+    name: 'node with a driver',
+    packages: ['@stored/node', '@stored/driver-fs'],
+    program: `
+import { strictEqual } from 'node:assert'
+import { openStore } from '@stored/node'
+
+const store = await openStore({ path: 'store', backends: { local: { driver: 'fs', root: 'data' } } })
+const { id } = await store.put(Buffer.from('hello'), { key: 'a/b.txt' })
+await store.synced()
+const byKey: Buffer = await store.get('a/b.txt')
+strictEqual(byKey.toString(), 'hello')
+const byId: Buffer = await store.get(id)
+strictEqual(byId.toString(), 'hello')
+await store.close()
+`,
+  },
+  {
+    name: 'checksums alone',
+    packages: ['@stored/checksumd'],
+    program: `
+import { strictEqual } from 'node:assert'
+import { writeFile } from 'node:fs/promises'
+import { ChecksumPool, checksums, fileDigests } from '@stored/checksumd'
+
+const hasher = checksums.hasher(['xxh3'])
+hasher.update(Buffer.from('abc'))
+const expected = hasher.digest()
+strictEqual(expected.xxh3, '78af5f94892f3950')
+await writeFile('file', 'abc')
+strictEqual((await fileDigests('file', [])).sha256, expected.sha256)
+await using pool = new ChecksumPool({ threads: 1 })
+strictEqual((await pool.file('file', ['xxh3'])).xxh3, expected.xxh3)
+`,
+  },
+]
+
+const CONSUMER_TSCONFIG = {
+  compilerOptions: {
+    target: 'ES2022',
+    module: 'NodeNext',
+    strict: true,
+    skipLibCheck: false,
+    types: ['node'],
+    noEmit: true,
+  },
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const catalog = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8')
+
+/** What a public package lacks, of what all of ours have. */
+export function manifestFaults(directory: string, manifest: Manifest, engines: object | undefined): string[] {
+  const { name } = manifest
+  const demands: [boolean, string][] = [
+    [existsSync(join(directory, 'README.md')), 'README.md'],
+    [existsSync(join(directory, 'LICENSE')), 'LICENSE'],
+    [(manifest.description ?? '') !== '', 'a description'],
+    [manifest.license === 'MIT', '"license": "MIT"'],
+    [manifest.type === 'module', '"type": "module"'],
+    [manifest.sideEffects === false, '"sideEffects": false'],
+    [isDeepStrictEqual(manifest.files, ['dist']), '"files": ["dist"]'],
+    [isDeepStrictEqual(manifest.engines, engines), 'the engines of the root'],
+    [
+      manifest.repository?.directory === `${basename(dirname(directory))}/${basename(directory)}`,
+      'its directory in "repository"',
+    ],
+    [manifest.publishConfig?.access === 'public', '"publishConfig": { "access": "public" }'],
+  ]
+  return demands.filter(([met]) => !met).map(([, what]) => `${name} lacks ${what}`)
+}
+
+function main(): string[] {
+  const temp = mkdtempSync(join(tmpdir(), 'stored-packages-'))
+  try {
+    const packages = publicPackages()
+    const { engines } = readManifest(root)
+    const faults = packages.flatMap(({ directory, manifest }) => manifestFaults(directory, manifest, engines))
+    const tarballs = new Map<string, string>()
+    for (const { directory, manifest } of packages)
+      tarballs.set(manifest.name, pack(directory, join(temp, 'tarballs', manifest.name)))
+    for (const [name, tarball] of tarballs) {
+      faults.push(...run(`publint ${name}`, root, 'publint', 'run', tarball, '--strict'))
+      faults.push(
+        ...run(`attw ${name}`, root, 'attw', tarball, '--profile', 'esm-only', '--no-definitely-typed', '--no-color'),
+      )
+    }
+    for (const consumer of [...CONSUMERS, everything(packages)])
+      faults.push(...consume(consumer, tarballs, mkdtempSync(join(temp, 'consumer-'))))
+    return faults
+  } finally {
+    rmSync(temp, { recursive: true })
+  }
+}
+
+/** Loads all there is, which also compiles every declaration file. */
+function everything(packages: readonly Package[]): Consumer {
+  const entries = packages.flatMap(({ manifest }) =>
+    Object.entries(manifest.exports ?? {})
+      .filter(([, file]) => file.endsWith('.ts'))
+      .map(([entry]) => manifest.name + entry.slice(1)),
+  )
+  return {
+    name: 'every entry of every package',
+    packages: packages.map(({ manifest }) => manifest.name),
+    program: entries.map((entry, i) => `import '${entry}'\nexport type * as _${i} from '${entry}'\n`).join(''),
+  }
+}
+
+function publicPackages(): Package[] {
+  return globSync('{packages,drivers}/*/package.json', { cwd: root })
+    .sort()
+    .map((file) => join(root, dirname(file)))
+    .map((directory) => ({ directory, manifest: readManifest(directory) }))
+    .filter(({ manifest }) => !manifest.private)
+}
+
+function readManifest(directory: string): Manifest {
+  return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as Manifest
+}
+
+function pack(directory: string, destination: string): string {
+  mkdirSync(destination, { recursive: true })
+  const faults = run(`pack ${basename(directory)}`, directory, 'pnpm', 'pack', '--pack-destination', destination)
+  const tarball = readdirSync(destination).find((file) => file.endsWith('.tgz'))
+  if (faults.length > 0 || tarball === undefined) throw new Error(`cannot pack ${directory}: ${faults.join('\n')}`)
+  return join(destination, tarball)
+}
+
+function consume(
+  { name, packages, program }: Consumer,
+  tarballs: ReadonlyMap<string, string>,
+  directory: string,
+): string[] {
+  const write = (file: string, content: string) => writeFileSync(join(directory, file), content)
+  const dependencies = Object.fromEntries(
+    withOurs(packages, tarballs).map((each) => [each, `file:${tarballs.get(each)}`]),
+  )
+  write(
+    'package.json',
+    JSON.stringify({
+      private: true,
+      type: 'module',
+      dependencies,
+      devDependencies: { '@types/node': version('@types/node') },
+    }),
+  )
+  write('tsconfig.json', JSON.stringify(CONSUMER_TSCONFIG))
+  write('program.ts', program)
+  const install = run(
+    `install: ${name}`,
+    directory,
+    'npm',
+    'install',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+  )
+  if (install.length > 0) return install
+  return [
+    ...run(`types: ${name}`, directory, 'tsc', '-p', '.'),
+    ...run(`use: ${name}`, directory, 'node', 'program.ts'),
+  ]
+}
+
+/** `names` and those of ours that they depend on: a registry does not have this version of them yet. */
+function withOurs(names: readonly string[], tarballs: ReadonlyMap<string, string>): string[] {
+  const all = new Set(names)
+  for (const name of all) {
+    const found = publicPackages().find(({ manifest }) => manifest.name === name)
+    if (found === undefined) throw new Error(`no public package is called ${name}`)
+    for (const dependency of Object.keys(found.manifest.dependencies ?? {}))
+      if (tarballs.has(dependency)) all.add(dependency)
+  }
+  return [...all]
+}
+
+function version(name: string): string {
+  const found = catalog.split('\n').find((line) => line.trim().startsWith(`'${name}':`))
+  if (found === undefined) throw new Error(`${name} is not in the catalog`)
+  return found.slice(found.indexOf(':') + 1).trim()
+}
+
+function run(title: string, cwd: string, command: string, ...args: string[]): string[] {
+  const PATH = [join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter)
+  const started = performance.now()
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, PATH },
+  })
+  const passed = status === 0
+  console.log(`${passed ? 'passed' : 'FAILED'}  ${title}  ${((performance.now() - started) / 1000).toFixed(1)} s`)
+  return passed ? [] : [`${title}: ${error ?? ''}${stdout}${stderr}`.trim()]
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const faults = main()
+  for (const fault of faults) console.error(fault)
+  process.exitCode = faults.length === 0 ? 0 : 1
+}
