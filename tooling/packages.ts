@@ -41,13 +41,12 @@ const CONSUMERS: readonly Consumer[] = [
     packages: ['@stored/core', '@stored/driver-fs'],
     program: `
 import { strictEqual } from 'node:assert'
-import { Readable } from 'node:stream'
 import { type GuardedBackend, guardBackend } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { FsBackend } from '@stored/driver-fs'
 
 const backend: GuardedBackend = guardBackend(new FsBackend({ root: 'data' }))
-await backend.put('a/b.txt', Readable.from([Buffer.from('hello')]))
+await backend.put('a/b.txt', Buffer.from('hello'))
 const { body } = await backend.get('a/b.txt')
 const chunks: Uint8Array[] = []
 for await (const chunk of body) chunks.push(chunk)

@@ -5,8 +5,6 @@ import { errnoError, errnoOf } from './errors.ts'
 import { io } from './io.ts'
 import type { Root } from './root.ts'
 
-const { O_DIRECTORY, O_RDONLY } = fs.constants
-
 /** How often a directory is made again that others remove at the same time. */
 const MAX_ATTEMPTS = 10
 /** How many directories are remembered as durable before all are forgotten. */
@@ -35,8 +33,8 @@ export class Directory {
 
   /** Whether it still lies at its path. */
   async isHere(): Promise<boolean> {
-    if (!this.#root.medium.procfs) return this.#root.holds(this.fd, this.path)
-    return fs.readlinkSync(`/proc/self/fd/${this.fd}`) === this.path
+    const place = this.#root.medium.procfs ? this.#root.placeOf(this.fd) : await io.realpath(this.path)
+    return place === this.path
   }
 
   /**
@@ -80,11 +78,15 @@ export class Directories {
 
   /** @throws ENOENT and ENOTDIR when there is none, ELOOP when a link is on the way. */
   async use<T>(path: string, at: ErrorLocation, work: (directory: Directory) => Promise<T>): Promise<T> {
-    const shared = this.#shared.get(path) ?? { directory: this.#connect(path, at), users: 0 }
-    this.#shared.set(path, shared)
+    const joined = this.#shared.get(path)
+    const shared = joined ?? { directory: this.#connect(path, at), users: 0 }
+    if (joined === undefined) this.#shared.set(path, shared)
     shared.users++
     try {
-      return await work(await shared.directory)
+      const directory = await shared.directory
+      // One that was open already may have been moved since.
+      if (joined !== undefined && !(await directory.isHere())) throw errnoError('ENOENT', path)
+      return await work(directory)
     } catch (error) {
       // It may have been removed, or its fsync have failed: the next caller opens it anew.
       this.#unshare(path, shared)
@@ -124,7 +126,7 @@ export class Directories {
   }
 
   async #connect(path: string, at: ErrorLocation): Promise<Directory> {
-    const fd = await this.#root.open(path, O_RDONLY | O_DIRECTORY)
+    const fd = await this.#root.openDirectory(path)
     try {
       const { dev, ino, birthtimeNs } = fs.fstatSync(fd, { bigint: true })
       const identity = `${dev}-${ino}-${birthtimeNs}`

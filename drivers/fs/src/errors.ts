@@ -14,7 +14,7 @@ export function errnoOf(error: unknown): string | undefined {
 }
 
 /** An error as the system would raise it. */
-export function errnoError(code: 'ENOENT' | 'ELOOP', path: string): Error {
+export function errnoError(code: 'ENOENT' | 'ENOTDIR' | 'ELOOP', path: string): Error {
   return Object.assign(new Error(`${code}: ${path}`), { code, path })
 }
 

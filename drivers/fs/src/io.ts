@@ -10,7 +10,7 @@ export const io = {
   close: promisify(fs.close),
   fsync: promisify(fs.fsync),
   fdatasync: promisify(fs.fdatasync),
-  fchmod: promisify(fs.fchmod),
+  chmod: promisify(fs.chmod),
   rename: promisify(fs.rename),
   link: promisify(fs.link),
   unlink: promisify(fs.unlink),
@@ -18,6 +18,7 @@ export const io = {
   rmdir: promisify(fs.rmdir),
   copyFile: promisify(fs.copyFile),
   readFile: promisify(fs.readFile),
+  readlink: promisify(fs.readlink),
   realpath: promisify(fs.realpath.native),
   readdir: promisify(fs.readdir),
 
@@ -39,14 +40,18 @@ export const io = {
   /** @returns The bytes read; 0 at the end of the file. */
   read(fd: number, buffer: Uint8Array, offset: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      fs.read(fd, buffer, offset, buffer.length - offset, position, (error, count) => (error ? reject(error) : resolve(count)))
+      fs.read(fd, buffer, offset, buffer.length - offset, position, (error, count) =>
+        error ? reject(error) : resolve(count),
+      )
     })
   },
 
   /** @returns The bytes written, which may be fewer. */
   write(fd: number, buffer: Uint8Array, offset: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      fs.write(fd, buffer, offset, buffer.length - offset, null, (error, count) => (error ? reject(error) : resolve(count)))
+      fs.write(fd, buffer, offset, buffer.length - offset, null, (error, count) =>
+        error ? reject(error) : resolve(count),
+      )
     })
   },
 }

@@ -35,11 +35,15 @@ export async function probe(directory: string): Promise<Medium> {
   }
 }
 
-/** Removes a file that may be gone already. */
-export async function unlinkIfThere(path: string): Promise<void> {
-  await io.unlink(path).catch((error) => {
-    if (errnoOf(error) !== 'ENOENT') throw error
-  })
+/** @returns Whether the file was there to be removed. */
+export async function unlinkIfThere(path: string): Promise<boolean> {
+  try {
+    await io.unlink(path)
+    return true
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false
+    throw error
+  }
 }
 
 async function tellsPlaces(directory: string): Promise<boolean> {

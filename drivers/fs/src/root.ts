@@ -7,7 +7,9 @@ import { io } from './io.ts'
 import { type Medium, probe, unlinkIfThere } from './medium.ts'
 import { join } from './paths.ts'
 
-const { O_DIRECTORY, O_RDONLY } = fs.constants
+const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
+/** Not among Node's constants. Opens what may not be read, and waits for nothing. @see open(2), asm-generic/fcntl.h */
+const O_PATH = 0o10000000
 
 /** The directory that holds the blobs, and `.stored` in it: `tmp` for blobs on their way in, `root` to know it again by. */
 export class Root {
@@ -68,31 +70,58 @@ export class Root {
     throw new StorageError('UNAVAILABLE', at, { detail: `another root is mounted at ${this.path}` })
   }
 
-  /**
-   * Opens the file or directory at `path` and makes sure that it lies there and not, by a link on the way, elsewhere.
-   *
-   * @throws ELOOP when it does not.
-   */
-  async open(path: string, flags: number): Promise<number> {
-    const fd = await io.open(path, flags)
+  /** Opens the directory at `path`. @throws ELOOP when a link on the way led elsewhere, ENOTDIR for another spelling. */
+  async openDirectory(path: string): Promise<number> {
+    const fd = await io.open(path, O_RDONLY | O_DIRECTORY)
     try {
-      if (await this.holds(fd, path)) return fd
-      throw errnoError('ELOOP', path)
+      await this.checkSpelling(path)
+      this.#compare(this.medium.procfs ? this.placeOf(fd) : await io.realpath(path), path)
+      return fd
     } catch (error) {
       await io.close(fd)
       throw error
     }
   }
 
-  /** Whether what is open as `fd` was opened from `path` itself, and by its exact name. */
-  async holds(fd: number, path: string): Promise<boolean> {
-    const { procfs, caseSensitive, normalizes } = this.medium
-    if (!procfs) return (await io.realpath(path)) === path
-    // This link is made up by the kernel from memory: reading it cannot block.
-    const place = fs.readlinkSync(`/proc/self/fd/${fd}`)
-    // A file replaced since it was opened is still the one that lay there.
-    if (place !== path && place !== `${path} (deleted)`) return false
-    return (caseSensitive && !normalizes) || (await this.#isSpelled(path))
+  /**
+   * Where what is open as `fd` lies, by its descriptor: only with `medium.procfs`. Synchronous, since the kernel makes the
+   * answer up from memory, while the threads may all be busy flushing.
+   */
+  placeOf(fd: number): string {
+    return fs.readlinkSync(`/proc/self/fd/${fd}`)
+  }
+
+  /** What lies at `path` itself. @throws ELOOP when a link on the way leads elsewhere. */
+  async lstat(path: string): Promise<fs.BigIntStats> {
+    if (!this.medium.procfs) {
+      await this.checkPlace(undefined, path)
+      return await io.lstat(path)
+    }
+    const fd = await io.open(path, O_PATH | O_NOFOLLOW)
+    try {
+      await this.checkPlace(fd, path)
+      return fs.fstatSync(fd, { bigint: true })
+    } finally {
+      await io.close(fd)
+    }
+  }
+
+  /**
+   * Makes sure that the file open as `fd` lies at `path` itself.
+   *
+   * @param fd Not needed without `medium.procfs`.
+   * @throws ELOOP when a link on the way led elsewhere, ENOTDIR for another spelling.
+   */
+  async checkPlace(fd: number | undefined, path: string): Promise<void> {
+    await this.checkSpelling(path)
+    this.#compare(await (this.medium.procfs ? io.readlink(`/proc/self/fd/${fd}`) : io.realpath(path)), path)
+  }
+
+  /** @throws ENOTDIR, as if it were not there, when `path` stands in its directories in other case or composition. */
+  async checkSpelling(path: string): Promise<void> {
+    if (this.medium.caseSensitive && !this.medium.normalizes) return
+    for (let place = path; place !== this.path; place = dirname(place))
+      if (!(await io.readdir(dirname(place))).includes(basename(place))) throw errnoError('ENOTDIR', path)
   }
 
   /** The path of `name` in the directory open as `fd`: where that can be said, in this very directory, wherever it is now. */
@@ -100,11 +129,9 @@ export class Root {
     return this.medium.procfs ? `/proc/self/fd/${fd}/${name}` : join(directory, name)
   }
 
-  /** Whether every name of `path` stands like that in its directory, and not in other case or composition. */
-  async #isSpelled(path: string): Promise<boolean> {
-    for (let place = path; place !== this.path; place = dirname(place))
-      if (!(await io.readdir(dirname(place))).includes(basename(place))) return false
-    return true
+  #compare(place: string, path: string): void {
+    // What was replaced since it was opened is still what lay there.
+    if (place !== path && place !== `${path} (deleted)`) throw errnoError('ELOOP', path)
   }
 }
 

@@ -136,7 +136,7 @@ export class DurableStaging implements Staging {
       } else {
         const file = path.join(this.#directory, row.file)
         const opened = await readFileBody(file, { offset, end, signal: o.signal })
-        if (opened) return { size: row.size, file, ...opened }
+        if (opened) return { size: row.size, ...opened }
       }
       // Released between the two reads: look again. A row that is still the same lost its bytes.
       if (this.#rows.seq(this.#rowKey(id)) === found.seq) throw lost(id)

@@ -83,7 +83,8 @@ export interface Ctx {
 export type Needs = Case['needs']
 
 /** A case as it is written: what is usual is left out. */
-export interface CaseSpec extends Partial<Pick<Case, 'level' | 'since' | 'profile' | 'declare' | 'proves' | 'timeoutMs'>> {
+export interface CaseSpec
+  extends Partial<Pick<Case, 'level' | 'since' | 'profile' | 'declare' | 'proves' | 'timeoutMs'>> {
   title: string
   why: string
   /** Run on the driver too. */

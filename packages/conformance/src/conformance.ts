@@ -7,7 +7,7 @@ import { planRun, type RunOptions } from './runner.ts'
 export interface TestRunner {
   describe(name: string, body: () => void): unknown
   /** Where the runner hands a context with `skip` to the test, skipped cases are shown with their reason. */
-  it(name: string, body: (...args: never[]) => Promise<void>): unknown
+  it(name: string, body: (...args: unknown[]) => Promise<void>): unknown
 }
 
 /**
@@ -22,8 +22,8 @@ export function conformance(harness: Harness, on: TestRunner = nodeTest, options
   on.describe(`${harness.name} conformance, seed ${run.state.seed}`, () => {
     for (const [group, planned] of groups)
       on.describe(group, () => {
+        // Without a named parameter: jest and mocha would take that for a callback to wait for.
         for (const one of planned)
-          // Without a named parameter: jest and mocha would take that for a callback to wait for.
           on.it(`${label({ id: one.case.id, view: one.view })}: ${one.case.title}`, async (...args) => {
             const result = await run.execute(one)
             if (result.status === 'failed' && result.level === 'must') throw result.error

@@ -1,11 +1,11 @@
-import { guardBackend, type GuardedBackend } from '@stored/core'
+import { type GuardedBackend, guardBackend } from '@stored/core'
 import type { Capabilities, StorageBackend } from '@stored/core/backend'
 import type { Case, Ctx, Profile } from './case.ts'
 import { BrokenPromise, equal, rejects, sameBytes, within } from './expect.ts'
 import type { Harness } from './harness.ts'
 import { payload } from './payload.ts'
 import { collect } from './source.ts'
-import { type Call, rawSubject, spyOn, type Subject, type View } from './subject.ts'
+import { type Call, rawSubject, type Subject, spyOn, type View } from './subject.ts'
 
 /** Longer than the 5 s that the contract gives `close`. */
 const CLOSE_MS = 6_000

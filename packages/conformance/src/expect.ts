@@ -80,11 +80,7 @@ export async function within<T>(promise: Promise<T>, ms: number, what: string): 
 }
 
 /** Asks `probe` again and again until it answers true. */
-export async function eventually(
-  probe: () => boolean | Promise<boolean>,
-  ms: number,
-  what: string,
-): Promise<void> {
+export async function eventually(probe: () => boolean | Promise<boolean>, ms: number, what: string): Promise<void> {
   const deadline = performance.now() + ms
   while (!(await probe())) {
     if (performance.now() > deadline) throw new BrokenPromise(`${what}, within ${ms} ms`)

@@ -1,1 +1,9 @@
-export {}
+export type { Case, Ctx, Profile, Provable } from './case.ts'
+export { cases } from './cases.ts'
+export { type ChildTask, runChild } from './child.ts'
+export { conformance, type TestRunner } from './conformance.ts'
+export { BrokenPromise } from './expect.ts'
+export type { Harness, Outsider, Waiver } from './harness.ts'
+export { formatReport, type Outcome, type Report, type Result } from './report.ts'
+export { type RunOptions, runConformance } from './runner.ts'
+export type { Call, GuardedBackend, Subject, View } from './subject.ts'

@@ -65,7 +65,10 @@ export async function* streamOf(chunks: Iterable<Uint8Array>): AsyncGenerator<Ui
 }
 
 /** Yields `chunks`, then throws `error`. */
-export async function* failingAfter(chunks: Iterable<Uint8Array>, error: Error): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* failingAfter(
+  chunks: Iterable<Uint8Array>,
+  error: Error,
+): AsyncGenerator<Uint8Array, void, undefined> {
   yield* chunks
   throw error
 }

@@ -221,8 +221,6 @@ export interface Opened extends AsyncDisposable {
   /** Of the whole blob, in bytes. */
   readonly size: number
   readonly body: AsyncIterable<Uint8Array>
-  /** The whole blob as a local file, where it is one. */
-  readonly file?: string
 }
 
 /** Bytes owed to a backend. Durable; nothing evicts them; `release` is the only way out. */

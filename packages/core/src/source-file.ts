@@ -3,7 +3,8 @@ import { type FileHandle, open as openHandle } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { mapErrno } from './backend/errno.ts'
 import { type ErrorLocation, StorageError } from './backend/error.ts'
-import { type Feed, fed, type Source } from './source.ts'
+import type { Source } from './source.ts'
+import { type Feed, fed } from './source-feed.ts'
 
 /** Files up to this size are read whole when they are opened. */
 const SMALL_BYTES = 64 * 1024
@@ -17,7 +18,11 @@ const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
  *
  * Between opening and the first read of a large file nothing is held.
  */
-export async function openFile(source: string | URL, signal: AbortSignal | undefined, at: ErrorLocation): Promise<Source> {
+export async function openFile(
+  source: string | URL,
+  signal: AbortSignal | undefined,
+  at: ErrorLocation,
+): Promise<Source> {
   signal?.throwIfAborted()
   const path = pathOf(source, at)
   const small = await readSmall(path, at)
@@ -51,7 +56,9 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> 
  * calls at once, 22 µs a file against 38 µs with five trips.
  */
 async function readSmall(path: string, at: ErrorLocation): Promise<{ bytes: Uint8Array } | { stats: BigIntStats }> {
-  const fd = await call<number>((done) => open(path, READ, done)).catch((error) => Promise.reject(unreadable(error, at)))
+  const fd = await call<number>((done) => open(path, READ, done)).catch((error) =>
+    Promise.reject(unreadable(error, at)),
+  )
   try {
     const stats = fstatSync(fd, { bigint: true })
     checkKind(stats, at)
@@ -121,7 +128,8 @@ class FileFeed implements Feed {
     try {
       const chunk = await (this.#ahead ?? this.#open().then(() => this.#read()))
       this.#position += chunk.byteLength
-      if (chunk.byteLength > 0) {
+      // A file that grew is not followed: it has changed.
+      if (chunk.byteLength > 0 && this.#position <= this.#stats.size) {
         this.#readAhead()
         return { done: false, value: chunk }
       }
@@ -146,8 +154,9 @@ class FileFeed implements Feed {
 
   async #read(): Promise<Uint8Array> {
     // Not used again: whoever gets a chunk may keep it.
-    const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
-    const { bytesRead } = await (this.#handle as FileHandle).read(buffer, 0, CHUNK_BYTES, this.#position)
+    const rest = Number(this.#stats.size) - this.#position + 1
+    const buffer = Buffer.allocUnsafeSlow(Math.min(rest, CHUNK_BYTES))
+    const { bytesRead } = await (this.#handle as FileHandle).read(buffer, 0, buffer.byteLength, this.#position)
     return buffer.subarray(0, bytesRead)
   }
 
@@ -159,6 +168,8 @@ class FileFeed implements Feed {
   async #close(): Promise<void> {
     const handle = this.#handle
     this.#handle = undefined
-    await handle?.close() // Waits for a read that is under way.
+    // Else the number of the file could be another's by the time a read that is under way gets to it.
+    await this.#ahead?.catch(() => {})
+    await handle?.close()
   }
 }

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { type ErrorLocation, StorageError } from './backend/error.ts'
 import { describeType } from './backend/options.ts'
+import { type Feed, fed } from './source-feed.ts'
 import { openFile } from './source-file.ts'
 
 /**
@@ -36,13 +37,6 @@ export interface OpenSourceOptions {
   readonly signal?: AbortSignal | undefined
   /** For errors. @default `{ op: 'put' }` */
   readonly at?: ErrorLocation | undefined
-}
-
-/** What a body is read from: an iterator, or something made to look like one. */
-export interface Feed {
-  next(): IteratorResult<unknown> | PromiseLike<IteratorResult<unknown>>
-  /** Called at most once, and only if the feed did not end by itself. */
-  stop?(reason: unknown): unknown
 }
 
 /** Bytes in memory come in chunks of this size, so that hashing does not hold up the event loop for long. */
@@ -81,22 +75,6 @@ async function* chunksOf(bytes: Uint8Array, signal: AbortSignal | undefined): As
   }
 }
 
-/** A source around `feed`. */
-export function fed(
-  feed: Feed,
-  signal: AbortSignal | undefined,
-  at: ErrorLocation,
-  known: Pick<Source, 'size' | 'path'> = {},
-): Source {
-  const body = new FedBody(feed, signal, at)
-  signal?.throwIfAborted() // The body has released the feed.
-  return {
-    ...known,
-    body,
-    release: () => body.stop(new StorageError('CLOSED', at, { detail: 'the source was released' })),
-  }
-}
-
 function feedOf(source: unknown, at: ErrorLocation): Feed {
   if (source instanceof ReadableStream) return streamFeed(source, at)
   if (typeof source !== 'object' || source === null) throw noSource(source, at)
@@ -121,7 +99,8 @@ function iteratorFeed(iterator: Iterator<unknown> | AsyncIterator<unknown>): Fee
 
 /** Not by its own iterator: the `return` of that waits for a read that is under way, which may take forever. */
 function streamFeed(stream: ReadableStream, at: ErrorLocation): Feed {
-  if (stream.locked || Readable.isDisturbed(stream)) throw readBefore(at)
+  // The types know only of Node's own streams.
+  if (stream.locked || Readable.isDisturbed(stream as unknown as Readable)) throw readBefore(at)
   const reader = stream.getReader()
   return {
     next: async () => {
@@ -143,76 +122,4 @@ function readableFeed(readable: Readable, at: ErrorLocation): Feed {
 
 function readBefore(at: ErrorLocation): StorageError {
   return new StorageError('INVALID_ARGUMENT', at, { detail: 'the stream is locked, was destroyed, or was read before' })
-}
-
-/** The chunks of a feed, until it ends, fails, or is stopped from outside, which takes effect at once. */
-class FedBody implements AsyncIterableIterator<Uint8Array, void, void> {
-  readonly #feed: Feed
-  readonly #signal: AbortSignal | undefined
-  readonly #at: ErrorLocation
-  readonly #onAbort = (): void => this.stop(this.#signal?.reason)
-  /** Set once nothing more is read; `reason` is for who goes on asking. */
-  #ended: { readonly reason?: unknown } | undefined
-  #reject: ((reason: unknown) => void) | undefined
-
-  constructor(feed: Feed, signal: AbortSignal | undefined, at: ErrorLocation) {
-    this.#feed = feed
-    this.#signal = signal
-    this.#at = at
-    if (signal?.aborted) this.#onAbort()
-    else signal?.addEventListener('abort', this.#onAbort)
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this
-  }
-
-  next(): Promise<IteratorResult<Uint8Array, void>> {
-    if (this.#ended !== undefined) return this.#afterEnd(this.#ended)
-    return new Promise((resolve, reject) => {
-      this.#reject = reject
-      this.#pull().then(resolve, reject)
-    })
-  }
-
-  return(): Promise<IteratorResult<Uint8Array, void>> {
-    this.stop(undefined)
-    return Promise.resolve({ done: true, value: undefined })
-  }
-
-  /** Rejects a read that is under way and releases the feed, unless it has ended. */
-  stop(reason: unknown): void {
-    if (this.#ended !== undefined) return
-    this.#end(reason === undefined ? {} : { reason })
-    this.#reject?.(reason ?? new StorageError('CLOSED', this.#at, { detail: 'the source was released' }))
-    // Whoever stops a source has a reason of their own to report; that the source minds being stopped adds nothing to it.
-    new Promise((resolve) => resolve(this.#feed.stop?.(reason))).catch(() => {})
-  }
-
-  async #pull(): Promise<IteratorResult<Uint8Array, void>> {
-    try {
-      const { done, value } = await this.#feed.next()
-      if (done) {
-        this.#end({})
-        return { done, value: undefined }
-      }
-      if (value instanceof Uint8Array) return { done: false, value }
-    } catch (error) {
-      this.#end({ reason: error })
-      throw error
-    }
-    const error = new StorageError('INVALID_ARGUMENT', this.#at, { detail: 'a chunk of the source is not bytes' })
-    this.stop(error)
-    throw error
-  }
-
-  #end(ended: { readonly reason?: unknown }): void {
-    this.#ended ??= ended
-    this.#signal?.removeEventListener('abort', this.#onAbort)
-  }
-
-  async #afterEnd(ended: { readonly reason?: unknown }): Promise<IteratorResult<Uint8Array, void>> {
-    if ('reason' in ended) throw ended.reason
-    return { done: true, value: undefined }
-  }
 }

@@ -47,6 +47,9 @@ function settle(caller: Caller, seq: number): () => void {
   }
 }
 
+/** Of lmdb-js. Met only when a write is applied, a longer key would leave half a transaction behind. */
+const MAX_KEY_BYTES = 1978
+
 class Collected implements Writer {
   readonly #reader: Reader
   readonly #writes: { tree: Tree; key: Uint8Array; value: Uint8Array | null }[] = []
@@ -62,6 +65,12 @@ class Collected implements Writer {
   range: Reader['range'] = (tree, range) => this.#reader.range(tree, range)
 
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void {
+    if (key.length > MAX_KEY_BYTES)
+      throw new StorageError(
+        'INVALID_KEY',
+        { op: 'commit' },
+        { detail: `a row's key takes ${key.length} bytes of ${MAX_KEY_BYTES}` },
+      )
     this.#writes.push({ tree, key, value })
   }
 

@@ -47,7 +47,7 @@ export class LmdbLedger implements TreeLedger {
       throw mapErrno(error, at)
     }
     const space = new DiskReserve(directory, reserve)
-    space.require(0)
+    space.requireHeadroom()
     const real = await realpath(directory)
     if (OPEN.has(real)) throw new StorageError('CONFLICT', at, { detail: 'this process has the store open already' })
     OPEN.add(real)
@@ -99,7 +99,8 @@ export class LmdbLedger implements TreeLedger {
 
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
     const value = this.#tree(tree).getBinaryFast(key as Buffer)
-    return value === undefined ? undefined : decode(value)
+    // What lmdb-js returns says its length, but is as long as its buffer to what is native, such as toString('hex').
+    return value === undefined ? undefined : decode(value.subarray(0, value.length))
   }
 
   range(tree: Tree, { from, to, limit = 500 }: Range): [Buffer, Buffer][] {
@@ -141,6 +142,12 @@ export class LmdbLedger implements TreeLedger {
 
   async #apply(group: Caller[]): Promise<void> {
     let tell: (() => void)[] = []
+    try {
+      this.#reserve.requireHeadroom()
+    } catch (error) {
+      for (const caller of group) caller.reject(error)
+      return
+    }
     try {
       await this.#environment.transaction(() => {
         const applied = applyGroup(group, this.#sink, this.#readNumber(SEQ_KEY) ?? 0)

@@ -5,6 +5,8 @@ import { StorageError } from '@stored/core/backend'
 const FRESH_MS = 1000
 /** A page for each row of a commit, copied on write: what a small blob may cost beyond its bytes. */
 const OVERHEAD = 64 * 1024
+/** What any commit may need, also one that removes rows. */
+const HEADROOM = 1024 * 1024
 
 /**
  * Refuses growth before the disk is full. LMDB must never meet ENOSPC: it aborts the process (measured: 3 of 4 runs with
@@ -13,6 +15,7 @@ const OVERHEAD = 64 * 1024
 export class DiskReserve {
   readonly #path: string
   readonly #reserve: number
+  #free = 0
   #budget = 0
   #lookedAt = Number.NEGATIVE_INFINITY
 
@@ -24,22 +27,29 @@ export class DiskReserve {
     this.#reserve = reserve ?? Math.min(Math.max(256 * 2 ** 20, size / 100), size / 10)
   }
 
-  /** @throws {StorageError} NO_SPACE. */
+  /** For what grows the store. @throws {StorageError} NO_SPACE: the reserve would be touched. */
   require(bytes: number): void {
     const need = bytes + OVERHEAD
-    if (need > this.#budget || performance.now() - this.#lookedAt > FRESH_MS) this.#look()
-    if (need > this.#budget)
-      throw new StorageError(
-        'NO_SPACE',
-        { op: 'put' },
-        { detail: `less than ${this.#reserve} bytes would be left on the disk` },
-      )
+    this.#look(need > this.#budget)
+    if (need > this.#budget) throw noSpace(`less than ${this.#reserve} bytes would be left on the disk`)
     this.#budget -= need
   }
 
-  #look(): void {
+  /** For any commit. @throws {StorageError} NO_SPACE: somebody else used up the reserve. */
+  requireHeadroom(): void {
+    this.#look(false)
+    if (this.#free < HEADROOM) throw noSpace('the disk is full')
+  }
+
+  #look(now: boolean): void {
+    if (!now && performance.now() - this.#lookedAt < FRESH_MS) return
     const { bavail, bsize } = statfsSync(this.#path)
-    this.#budget = bavail * bsize - this.#reserve
+    this.#free = bavail * bsize
+    this.#budget = this.#free - this.#reserve
     this.#lookedAt = performance.now()
   }
+}
+
+function noSpace(detail: string): StorageError {
+  return new StorageError('NO_SPACE', { op: 'put' }, { detail })
 }

@@ -107,9 +107,9 @@ async function writeCopy(
 ): Promise<Stat> {
   const write = async (conditions: { ifAbsent?: true; ifMatch?: string }) => {
     await using copy = await openCopy(services, job, signal)
-    const file = copy.file === undefined ? {} : { file: copy.file }
+    // Through the guard, which hashes on the way: a staged file that went bad must not count as synced.
     const sha256 = job.id.slice('sha256:'.length)
-    return backend.put(job.key, copy.body, { size: job.size, sha256, ...file, ...conditions, signal })
+    return await backend.put(job.key, copy.body, { size: job.size, sha256, ...conditions, signal })
   }
   try {
     return await write(overwrite ? {} : await conditionsFor(backend, location, signal))

@@ -74,7 +74,7 @@ export class StorageError extends Error {
   readonly retryable: boolean
   /** Whether a write may have landed although it was rejected. */
   readonly ambiguous: boolean
-  readonly retryAfterMs?: number
+  declare readonly retryAfterMs?: number
 
   constructor(code: StorageErrorCode, at: ErrorLocation, options: StorageErrorOptions = {}) {
     super(describe(code, at, options.detail), 'cause' in options ? { cause: options.cause } : undefined)

@@ -105,14 +105,10 @@ function stagedCopy(services: Services, id: BlobId, signal: AbortSignal): Copy {
       const opened = await services.staging.open(id, { signal, ...range })
       // Released since: every backend has it now.
       if (!opened) return openBlob(services, id, range ? { range } : {}, signal)
-      const at = { op: 'get', key: id }
-      return range
-        ? opened
-        : {
-            ...opened,
-            body: verified(opened.body, hexOf(id), at),
-            [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-          }
+      if (range) return opened
+      const expected = { size: opened.size, sha256: hexOf(id) }
+      const close = () => opened[Symbol.asyncDispose]()
+      return { size: opened.size, body: verified(opened.body, expected, { op: 'get', key: id }), [Symbol.asyncDispose]: close }
     },
   }
 }

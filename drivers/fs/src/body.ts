@@ -1,0 +1,135 @@
+import fs from 'node:fs'
+import { type ErrorLocation, type GetOptions, type GetResult, StorageError } from '@stored/core/backend'
+import { errnoError, toFsError } from './errors.ts'
+import { io } from './io.ts'
+import type { Root } from './root.ts'
+import { toStat } from './stat.ts'
+
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
+/** Up to here a blob is read at once and no file stays open, in bytes. */
+const SMALL_BYTES = 64 * 1024
+
+/** In bytes. */
+const CHUNK_BYTES = 1024 * 1024
+
+/**
+ * Opens the blob at `path`, which is that of `key`.
+ *
+ * @throws ENOENT, ENOTDIR, ELOOP or ENXIO when no blob is there.
+ */
+export async function openBlob(
+  root: Root,
+  path: string,
+  key: string,
+  { offset = 0, length = Number.POSITIVE_INFINITY }: GetOptions,
+  signals: readonly AbortSignal[],
+  at: ErrorLocation,
+): Promise<GetResult> {
+  // Not waiting: what lies there may be a pipe.
+  const fd = await io.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  let body: FileBody | undefined
+  try {
+    // Of an open file the kernel answers out of memory, for less than a thread costs.
+    const found = fs.fstatSync(fd, { bigint: true })
+    if (!found.isFile()) throw errnoError('ENOENT', path)
+    const stat = toStat(key, found)
+    if (offset > 0 && offset >= stat.size) throw new StorageError('RANGE_NOT_SATISFIABLE', at)
+    const end = Math.min(stat.size, offset + length)
+    if (end - offset > SMALL_BYTES) {
+      await root.checkPlace(fd, path)
+      body = new FileBody(fd, offset, end, signals, at)
+      return { stat, body }
+    }
+    // Side by side; nothing is handed out before both are done.
+    const place = root.checkPlace(fd, path)
+    const read = readExactly(fd, offset, end - offset, at)
+    await Promise.allSettled([place, read])
+    await place
+    return { stat, body: bodyOf(await read) }
+  } finally {
+    if (body === undefined) await io.close(fd)
+  }
+}
+
+/**
+ * The bytes from `position` to `end` of an open file, which it closes: at the end, on a failure, when the iteration is left,
+ * and when a signal aborts, also when nobody reads.
+ */
+class FileBody implements AsyncIterableIterator<Uint8Array, void> {
+  readonly #fd: number
+  readonly #end: number
+  readonly #signals: readonly AbortSignal[]
+  readonly #at: ErrorLocation
+  readonly #onAbort = () => void this.#release()
+  #position: number
+  /** Reads are done one after the other, and the file is closed after the last. */
+  #last: Promise<unknown> = Promise.resolve()
+  #released = false
+
+  constructor(fd: number, position: number, end: number, signals: readonly AbortSignal[], at: ErrorLocation) {
+    this.#fd = fd
+    this.#position = position
+    this.#end = end
+    this.#signals = signals
+    this.#at = at
+    for (const signal of signals) signal.addEventListener('abort', this.#onAbort)
+    if (signals.some((signal) => signal.aborted)) void this.#release()
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  next(): Promise<IteratorResult<Uint8Array, void>> {
+    const step = this.#last.then(() => this.#read())
+    this.#last = step.catch(() => {})
+    return step
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array, void>> {
+    await this.#release()
+    return { done: true, value: undefined }
+  }
+
+  async #read(): Promise<IteratorResult<Uint8Array, void>> {
+    const aborted = this.#signals.find((signal) => signal.aborted)
+    if (aborted !== undefined) throw toFsError(aborted.reason, this.#at, aborted)
+    if (this.#released) return { done: true, value: undefined }
+    try {
+      const length = Math.min(CHUNK_BYTES, this.#end - this.#position)
+      const value = await readExactly(this.#fd, this.#position, length, this.#at)
+      this.#position += length
+      if (this.#position === this.#end) void this.#release()
+      return { done: false, value }
+    } catch (error) {
+      void this.#release()
+      throw toFsError(error, this.#at)
+    }
+  }
+
+  #release(): Promise<unknown> {
+    if (!this.#released) {
+      this.#released = true
+      for (const signal of this.#signals) signal.removeEventListener('abort', this.#onAbort)
+      // What was read was read: a failure to close a file opened for reading loses nothing.
+      this.#last = this.#last.then(() => io.close(this.#fd)).catch(() => {})
+    }
+    return this.#last
+  }
+}
+
+/** A body read already. */
+async function* bodyOf(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
+  if (bytes.length > 0) yield bytes
+}
+
+/** Reads `length` bytes at `position`. @throws {StorageError} CONFLICT when the file ends before. */
+async function readExactly(fd: number, position: number, length: number, at: ErrorLocation): Promise<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(length)
+  for (let filled = 0; filled < length; ) {
+    const count = await io.read(fd, buffer, filled, position + filled)
+    if (count === 0) throw new StorageError('CONFLICT', at, { detail: 'the file was cut short while it was read' })
+    filled += count
+  }
+  return buffer
+}

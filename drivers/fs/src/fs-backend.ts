@@ -1,0 +1,276 @@
+import { basename, dirname, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import {
+  type Capabilities,
+  type DeleteOptions,
+  type ErrorLocation,
+  type GetOptions,
+  type GetResult,
+  type ListOptions,
+  type LogEvent,
+  type Op,
+  type OpenContext,
+  type PutOptions,
+  type Stat,
+  StorageBackend,
+  StorageError,
+} from '@stored/core/backend'
+import { openBlob } from './body.ts'
+import { Directories, type Directory } from './directories.ts'
+import { errnoOf, saysAbsent, toFsError } from './errors.ts'
+import { io } from './io.ts'
+import type { Medium } from './medium.ts'
+import { type FsBackendOptions, parseOptions } from './options.ts'
+import { MAX_SEGMENT_BYTES, toPath } from './paths.ts'
+import { Root } from './root.ts'
+import { interruptible, readSource } from './source.ts'
+import { toStat } from './stat.ts'
+import { sweepTemps, Temp } from './temp.ts'
+import { walk } from './walk.ts'
+
+const CLOSE_MS = 5000
+
+interface Opened {
+  readonly root: Root
+  readonly directories: Directories
+  readonly log: (event: LogEvent) => void
+}
+
+/** Blobs as plain files under one directory, readable by any other tool. */
+export class FsBackend extends StorageBackend {
+  readonly name = 'fs'
+  readonly #path: string
+  readonly #fsync: boolean
+  readonly #closing = new AbortController()
+  readonly #running = new Set<Promise<unknown>>()
+  #capabilities = capabilitiesOf({ hardLinks: true, caseSensitive: true, normalizes: false })
+  #opening: Promise<void> | undefined
+  #opened: Opened | undefined
+
+  constructor(options: FsBackendOptions) {
+    super()
+    const { root, fsync } = parseOptions(options)
+    this.#path = resolve(root)
+    this.#fsync = fsync
+  }
+
+  get capabilities(): Capabilities {
+    return this.#capabilities
+  }
+
+  override open(context: OpenContext): Promise<void> {
+    this.#opening ??= this.#open(context).catch((error) => {
+      this.#opening = undefined
+      throw error
+    })
+    return this.#opening
+  }
+
+  put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    return this.#run('put', key, options, async ({ root, directories }, at) => {
+      const path = this.#pathOf(root, key, at)
+      await using temp = await Temp.create(root, at, options.file)
+      await this.#receive(temp, body, options, at)
+      // Before it gets its name: a name must never lead to bytes that a power cut can take.
+      if (this.#fsync) await temp.flush()
+      options.signal.throwIfAborted()
+      await directories.ensure(dirname(path), at, (directory) => publish(temp, directory, root, path, options, at))
+      return toStat(key, temp.stat())
+    })
+  }
+
+  get(key: string, options: GetOptions): Promise<GetResult> {
+    return this.#run('get', key, options, async ({ root }, at) => {
+      const signals = [options.signal, this.#closing.signal]
+      const blob = await ifThere(root, at, openBlob(root, this.#pathOf(root, key, at), key, options, signals, at))
+      if (blob === null) throw new StorageError('NOT_FOUND', at)
+      return blob
+    })
+  }
+
+  stat(key: string, options: Op): Promise<Stat | null> {
+    return this.#run('stat', key, options, async ({ root }, at) => {
+      const found = await ifThere(root, at, root.lstat(this.#pathOf(root, key, at)))
+      return found?.isFile() ? toStat(key, found) : null
+    })
+  }
+
+  delete(key: string, options: DeleteOptions): Promise<void> {
+    return this.#run('delete', key, options, async ({ root, directories }, at) => {
+      const path = this.#pathOf(root, key, at)
+      const removal = directories.use(dirname(path), at, (directory) => remove(directory, root, path))
+      if (await ifThere(root, at, removal)) await directories.prune(dirname(path), at)
+    })
+  }
+
+  async *list(options: ListOptions): AsyncGenerator<Stat, void, void> {
+    const at = { backend: this.name, op: 'list' }
+    try {
+      const { root, log } = this.#ready(at, options.signal)
+      for await (const stat of walk(root, options, at, log)) {
+        yield stat
+        this.#closing.signal.throwIfAborted()
+      }
+    } catch (error) {
+      throw toFsError(error, at, options.signal)
+    }
+  }
+
+  override sweep(options: Op & { olderThanMs: number }): Promise<number> {
+    return this.#run('sweep', undefined, options, async ({ root }, at) => {
+      await root.check(at)
+      return sweepTemps(root, options.olderThanMs, options.signal)
+    })
+  }
+
+  override async close(): Promise<void> {
+    this.#closing.abort(new StorageError('CLOSED', { backend: this.name, op: 'close' }))
+    // What hangs in the medium cannot be called back.
+    const patience = setTimeout(CLOSE_MS, undefined, { ref: false })
+    await Promise.race([Promise.allSettled(this.#running), patience])
+  }
+
+  async #open({ log, signal }: OpenContext): Promise<void> {
+    const at = { backend: this.name, op: 'open' }
+    if (process.platform === 'win32')
+      throw new StorageError('UNSUPPORTED', at, { detail: 'this driver needs the file names and links of POSIX' })
+    try {
+      signal?.throwIfAborted()
+      const root = await Root.open(this.#path)
+      this.#capabilities = capabilitiesOf(root.medium)
+      this.#opened = { root, directories: new Directories(root, this.#fsync), log }
+    } catch (error) {
+      if (!saysAbsent(error) && errnoOf(error) !== 'EEXIST') throw toFsError(error, at, signal)
+      const detail = `${this.#path} is no directory, nor can it become one`
+      throw new StorageError('MISCONFIGURED', at, { cause: error, detail })
+    }
+  }
+
+  async #receive(
+    temp: Temp,
+    body: AsyncIterable<Uint8Array>,
+    { file, signal, onSent }: PutOptions,
+    at: ErrorLocation,
+  ): Promise<void> {
+    if (temp.isClone) return onSent?.(Number(temp.stat().size))
+    const source = interruptible(file === undefined ? body : readSource(file), [signal, this.#closing.signal], at)
+    await temp.write(source, file === undefined ? undefined : onSent)
+  }
+
+  #pathOf(root: Root, key: string, at: ErrorLocation): string {
+    return toPath(root.path, key, root.medium.caseSensitive, at)
+  }
+
+  #ready(at: ErrorLocation, signal: AbortSignal): Opened {
+    if (this.#closing.signal.aborted) throw new StorageError('CLOSED', at)
+    if (this.#opened === undefined) throw new StorageError('MISCONFIGURED', at, { detail: 'open() comes first' })
+    signal.throwIfAborted()
+    return this.#opened
+  }
+
+  async #run<T>(
+    op: string,
+    key: string | undefined,
+    { signal }: Op,
+    work: (opened: Opened, at: ErrorLocation) => Promise<T>,
+  ): Promise<T> {
+    const at = { backend: this.name, op, key }
+    let running: Promise<T> | undefined
+    try {
+      running = work(this.#ready(at, signal), at)
+      this.#running.add(running)
+      return await running
+    } catch (error) {
+      throw toFsError(error, at, signal)
+    } finally {
+      if (running !== undefined) this.#running.delete(running)
+    }
+  }
+}
+
+/** Gives the blob its name, durably. */
+async function publish(
+  temp: Temp,
+  directory: Directory,
+  root: Root,
+  path: string,
+  { ifAbsent }: PutOptions,
+  at: ErrorLocation,
+): Promise<void> {
+  const target = directory.at(basename(path))
+  await checkAlias(root, path)
+  if (ifAbsent) await claim(temp, target, at)
+  else await temp.replace(target)
+  try {
+    await directory.sync()
+  } catch (cause) {
+    throw new StorageError('UNAVAILABLE', at, { cause, ambiguous: true, detail: 'its directory could not be flushed' })
+  }
+  if (await directory.isHere()) return
+  await root.check(at)
+  throw new StorageError('CONFLICT', at, { ambiguous: true, detail: 'its directory was moved away meanwhile' })
+}
+
+async function claim(temp: Temp, target: string, at: ErrorLocation): Promise<void> {
+  try {
+    await temp.claim(target)
+  } catch (cause) {
+    if (errnoOf(cause) !== 'EEXIST') throw cause
+    const isBlob = (await io.lstat(target)).isFile()
+    throw new StorageError(isBlob ? 'ALREADY_EXISTS' : 'KEY_CONFLICT', at, { cause })
+  }
+}
+
+/** @throws ENOTDIR when a blob lies there under a name that the medium takes for the same. */
+async function checkAlias(root: Root, path: string): Promise<void> {
+  if (root.medium.caseSensitive && !root.medium.normalizes) return
+  try {
+    await io.lstat(path)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return
+    throw error
+  }
+  await root.checkSpelling(path)
+}
+
+/** @returns Whether there was a blob to remove; a directory or a link is none. */
+async function remove(directory: Directory, root: Root, path: string): Promise<boolean> {
+  const target = directory.at(basename(path))
+  if (!(await io.lstat(target)).isFile()) return false
+  await root.checkSpelling(path)
+  await io.unlink(target)
+  await directory.sync()
+  return true
+}
+
+/** @returns `null` when nothing is there, for certain. */
+async function ifThere<T>(root: Root, at: ErrorLocation, found: Promise<T>): Promise<T | null> {
+  try {
+    return await found
+  } catch (error) {
+    if (!saysAbsent(error)) throw error
+    await root.check(at)
+    return null
+  }
+}
+
+function capabilitiesOf(medium: Pick<Medium, 'hardLinks' | 'caseSensitive' | 'normalizes'>): Capabilities {
+  return Object.freeze<Capabilities>({
+    contract: 1,
+    range: true,
+    ifAbsent: medium.hardLinks,
+    ifMatch: false,
+    order: true,
+    startAfter: true,
+    usesFile: true,
+    sweep: true,
+    local: true,
+    etag: 'strong',
+    keys: Object.freeze({
+      caseSensitive: medium.caseSensitive,
+      normalizes: medium.normalizes,
+      fileAndPrefix: false,
+      maxSegmentBytes: MAX_SEGMENT_BYTES,
+    }),
+  })
+}

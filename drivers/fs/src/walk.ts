@@ -1,0 +1,101 @@
+import { isUtf8 } from 'node:buffer'
+import type { Dirent } from 'node:fs'
+import { compareKeys, type ErrorLocation, type ListOptions, type LogEvent, type Stat } from '@stored/core/backend'
+import { saysAbsent } from './errors.ts'
+import { io } from './io.ts'
+import { isKey, join } from './paths.ts'
+import type { Root } from './root.ts'
+import { toStat } from './stat.ts'
+
+/** How many files are looked at together. */
+const BATCH = 64
+
+/** A name below the root: of a file, its key; of a directory, what the keys below it start with. */
+interface Entry {
+  readonly name: string
+  readonly isDirectory: boolean
+}
+
+/** Lists the blobs in the order of their keys. Of each directory on the way to the current one it holds the names still to come. */
+export async function* walk(
+  root: Root,
+  options: ListOptions,
+  at: ErrorLocation,
+  log: (event: LogEvent) => void,
+): AsyncGenerator<Stat, void, void> {
+  const base = options.prefix.slice(0, options.prefix.lastIndexOf('/') + 1)
+  if (base !== '' && !isKey(base.slice(0, -1))) return
+  // What is read of an empty mount point would be "nothing there"; so it is at the end when the root went meanwhile.
+  await root.check(at)
+  const stack = [await entriesOf(root, base, options, log)]
+  for (let entries = stack.at(-1); entries !== undefined; entries = stack.at(-1)) {
+    options.signal.throwIfAborted()
+    const files = takeFiles(entries, Math.min(options.hint ?? BATCH, BATCH))
+    for (const stat of await Promise.all(files.map(({ name }) => statOf(root, name)))) if (stat !== null) yield stat
+    const next = files.length > 0 ? undefined : entries.pop()
+    if (next !== undefined) stack.push(await entriesOf(root, next.name, options, log))
+    else if (entries.length === 0) stack.pop()
+  }
+  await root.check(at)
+}
+
+/** What is in a directory, the first at the end; nothing when it is gone or a link has taken its place. */
+async function entriesOf(
+  root: Root,
+  base: string,
+  options: ListOptions,
+  log: (event: LogEvent) => void,
+): Promise<Entry[]> {
+  const path = base === '' ? root.path : join(root.path, base.slice(0, -1))
+  try {
+    const fd = await root.openDirectory(path)
+    try {
+      const found = await io.entries(root.inside(fd, path, '.'))
+      return found.flatMap((entry) => toEntry(base, entry, options, log)).sort((a, b) => compareKeys(b.name, a.name))
+    } finally {
+      await io.close(fd)
+    }
+  } catch (error) {
+    if (saysAbsent(error)) return []
+    throw error
+  }
+}
+
+/** @returns None for what cannot be a blob, nor lead to one that is asked for. */
+function toEntry(base: string, entry: Dirent<Buffer>, options: ListOptions, log: (event: LogEvent) => void): Entry[] {
+  const isDirectory = entry.isDirectory()
+  if (!isDirectory && !entry.isFile()) return []
+  const name = base + entry.name.toString()
+  if (name === '.stored') return []
+  if (!isUtf8(entry.name) || !isKey(name)) {
+    log({ level: 'warn', message: 'not listed: its name cannot be a key', key: name })
+    return []
+  }
+  if (isDirectory) return leadsTo(`${name}/`, options) ? [{ name: `${name}/`, isDirectory }] : []
+  const wanted =
+    name.startsWith(options.prefix) && (options.startAfter === undefined || compareKeys(name, options.startAfter) > 0)
+  return wanted ? [{ name, isDirectory }] : []
+}
+
+/** Whether keys that start with `base` may be asked for. */
+function leadsTo(base: string, { prefix, startAfter = '' }: ListOptions): boolean {
+  if (!base.startsWith(prefix) && !prefix.startsWith(base)) return false
+  return compareKeys(base, startAfter) > 0 || startAfter.startsWith(base)
+}
+
+/** Takes the files that come before the next directory, at most `count`. */
+function takeFiles(entries: Entry[], count: number): Entry[] {
+  const files: Entry[] = []
+  while (files.length < count && entries.at(-1)?.isDirectory === false) files.push(entries.pop() as Entry)
+  return files
+}
+
+async function statOf(root: Root, key: string): Promise<Stat | null> {
+  try {
+    const stat = await io.lstat(join(root.path, key))
+    return stat.isFile() ? toStat(key, stat) : null
+  } catch (error) {
+    if (saysAbsent(error)) return null
+    throw error
+  }
+}

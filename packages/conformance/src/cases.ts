@@ -1,0 +1,37 @@
+import type { Case } from './case.ts'
+import { aborts } from './cases/aborts.ts'
+import { atomicity } from './cases/atomicity.ts'
+import { checksums } from './cases/checksums.ts'
+import { conditions } from './cases/conditions.ts'
+import { honesty } from './cases/honesty.ts'
+import { keys } from './cases/keys.ts'
+import { lifecycle } from './cases/lifecycle.ts'
+import { listing } from './cases/listing.ts'
+import { metadata } from './cases/metadata.ts'
+import { ranges } from './cases/ranges.ts'
+import { roundTrip } from './cases/round-trip.ts'
+import { sizes } from './cases/sizes.ts'
+import { sources } from './cases/sources.ts'
+import { statAndDelete } from './cases/stat-delete.ts'
+import { traversal } from './cases/traversal.ts'
+import { watching } from './cases/watching.ts'
+
+/** Every case, in the order they run: what others rest on first, and `cp.proved`, which looks back on all, last. */
+export const cases: readonly Case[] = Object.freeze([
+  ...roundTrip,
+  ...sizes,
+  ...keys,
+  ...traversal,
+  ...ranges,
+  ...statAndDelete,
+  ...listing,
+  ...atomicity,
+  ...aborts,
+  ...sources,
+  ...conditions,
+  ...checksums,
+  ...metadata,
+  ...watching,
+  ...lifecycle,
+  ...honesty,
+])

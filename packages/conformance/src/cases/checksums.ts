@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto'
+import type { NativeChecksum } from '@stored/core/backend'
+import { type Ctx, defineCases } from '../case.ts'
+import { check, equal } from '../expect.ts'
+
+/** What node:crypto can compute; the others are compared by the drivers that declare them. */
+const KNOWN: readonly NativeChecksum[] = ['sha256', 'sha1', 'md5']
+
+export const checksums = defineCases('ck', {
+  native: {
+    title: 'the declared checksums are the digests of the whole blob, for nothing, one part and three',
+    why: 'A digest of the digests of parts looks like a checksum and matches nothing.',
+    needs: (capabilities) => (capabilities.checksums?.length ? true : 'capability checksums is not declared'),
+    proves: ['checksums'],
+    async run(t) {
+      const part = t.capabilities.limits?.partSize ?? 1 << 20
+      for (const size of [0, part, 3 * part]) {
+        await t.store.put(t.key('blob'), t.bytes(size), { size })
+        await checkDigests(t, t.bytes(size))
+      }
+    },
+  },
+  'no-fake': {
+    title: 'checksums that are not declared are not reported',
+    why: 'An etag that happens to be an MD5 for small blobs is none for large ones.',
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(100))
+      const { checksums = {} } = (await t.store.stat(t.key('blob'))) ?? {}
+      const declared = t.capabilities.checksums ?? []
+      for (const algorithm of Object.keys(checksums))
+        check(
+          declared.some((name) => name === algorithm),
+          `checksum ${algorithm} is declared, since stat reports it`,
+        )
+    },
+  },
+})
+
+async function checkDigests(t: Ctx, bytes: Uint8Array): Promise<void> {
+  const reported = (await t.store.stat(t.key('blob')))?.checksums ?? {}
+  for (const algorithm of t.capabilities.checksums ?? []) {
+    check(reported[algorithm] !== undefined, `stat reports the declared checksum ${algorithm} of ${bytes.length} bytes`)
+    if (!KNOWN.includes(algorithm)) continue
+    const digest = createHash(algorithm).update(bytes).digest('hex')
+    equal(reported[algorithm], digest, `the ${algorithm} of ${bytes.length} bytes`)
+  }
+}

@@ -1,0 +1,190 @@
+import { absent, type Ctx, capability, defineCases, type Needs } from '../case.ts'
+import { check, checkCode, equal, rejects, sameBytes } from '../expect.ts'
+import { writerOf } from '../payload.ts'
+import { collect } from '../source.ts'
+import type { Subject } from '../subject.ts'
+
+const RACERS = 50
+const IN_ONE_STEP = 'A look and then a write are two steps: of racers between them every one wins.'
+const partly: Needs = ({ ifAbsent, ifMatch }) =>
+  ifAbsent && ifMatch ? 'capabilities ifAbsent and ifMatch are both declared' : true
+
+export const conditions = defineCases('cw', {
+  new: {
+    title: 'put with ifAbsent of a free key stores the blob',
+    why: 'A first write always carries the condition.',
+    needs: capability('ifAbsent'),
+    async run(t) {
+      await t.store.put(t.key('dir/blob'), t.bytes(1_000), { ifAbsent: true })
+      await t.holds(t.key('dir/blob'), t.bytes(1_000))
+    },
+  },
+  exists: {
+    title: 'put with ifAbsent of a taken key rejects with ALREADY_EXISTS and leaves the blob',
+    why: 'StoreD never writes over what it did not put there.',
+    declare: 'no ifAbsent',
+    needs: capability('ifAbsent'),
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(1_000, 1))
+      await rejects(
+        t.store.put(t.key('blob'), t.bytes(1_000, 2), { ifAbsent: true }),
+        'ALREADY_EXISTS',
+        'the second put',
+      )
+      await t.holds(t.key('blob'), t.bytes(1_000, 1))
+      await t.clean()
+    },
+  },
+  race: {
+    title: `of ${RACERS} puts with ifAbsent at once exactly one resolves, and its blob is there`,
+    why: IN_ONE_STEP,
+    declare: 'no ifAbsent',
+    needs: capability('ifAbsent'),
+    proves: ['ifAbsent'],
+    async run(t) {
+      const other = await t.open()
+      const races = Array.from({ length: RACERS }, (_, i) =>
+        (i % 2 ? t.store : other).put(t.key('blob'), t.bytes(10_000, i + 1), { ifAbsent: true }),
+      )
+      const outcomes = await Promise.allSettled(races)
+      const winners = outcomes.flatMap(({ status }, i) => (status === 'fulfilled' ? [i + 1] : []))
+      equal(winners.length, 1, 'the number of puts that resolved')
+      for (const outcome of outcomes)
+        if (outcome.status === 'rejected') checkCode(outcome.reason, ['ALREADY_EXISTS', 'CONFLICT'], 'a put that lost')
+      await t.holds(t.key('blob'), t.bytes(10_000, winners[0]))
+    },
+  },
+  'after-delete': {
+    title: 'put with ifAbsent of a deleted key stores the blob',
+    why: 'A tombstone taken for a blob blocks its key for ever.',
+    needs: capability('ifAbsent'),
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(100, 1))
+      await t.store.delete(t.key('blob'))
+      await t.store.put(t.key('blob'), t.bytes(100, 2), { ifAbsent: true })
+      await t.holds(t.key('blob'), t.bytes(100, 2))
+    },
+  },
+  match: {
+    title: 'put with the etag of the blob overwrites it and gives a new etag',
+    why: 'This is how an overwrite spares what someone else has written meanwhile.',
+    needs: capability('ifMatch'),
+    async run(t) {
+      const first = await t.store.put(t.key('blob'), t.bytes(100, 1))
+      const second = await t.store.put(t.key('blob'), t.bytes(100, 2), { ifMatch: first.etag as string })
+      check(first.etag !== second.etag, 'the overwrite has a new etag')
+      await t.holds(t.key('blob'), t.bytes(100, 2))
+    },
+  },
+  stale: {
+    title: 'put with a former etag rejects with PRECONDITION_FAILED and leaves the blob',
+    why: 'A condition that is accepted and ignored overwrites what someone else has just written.',
+    declare: 'no ifMatch',
+    needs: capability('ifMatch'),
+    async run(t) {
+      const { etag } = await t.store.put(t.key('blob'), t.bytes(100, 1))
+      await t.store.put(t.key('blob'), t.bytes(100, 2))
+      const put = t.store.put(t.key('blob'), t.bytes(100, 3), { ifMatch: etag as string })
+      await rejects(put, 'PRECONDITION_FAILED', 'put with a former etag')
+      await t.holds(t.key('blob'), t.bytes(100, 2))
+    },
+  },
+  'match-missing': {
+    title: 'put with an etag of a key that holds nothing rejects with PRECONDITION_FAILED and stores nothing',
+    why: 'AWS answers 404, Ceph 412, and some accept: whoever waits for one code misses the others.',
+    needs: capability('ifMatch'),
+    async run(t) {
+      const { etag } = await t.store.put(t.key('other'), t.bytes(100))
+      const put = t.store.put(t.key('blob'), t.bytes(100), { ifMatch: etag as string })
+      await rejects(put, 'PRECONDITION_FAILED', 'put with an etag of nothing')
+      await t.lacks(t.key('blob'))
+    },
+  },
+  counter: {
+    title: '5 workers that each raise a counter 10 times by ifMatch raise it by 50',
+    why: IN_ONE_STEP,
+    declare: 'no ifMatch',
+    needs: capability('ifMatch'),
+    proves: ['ifMatch'],
+    timeoutMs: 60_000,
+    async run(t) {
+      await t.store.put(t.key('counter'), t.bytes(64, 0))
+      const workers = await Promise.all(Array.from({ length: 5 }, () => t.open()))
+      await Promise.all(
+        workers.map(async (store) => {
+          for (let raised = 0; raised < 10; ) if (await raise(t, store)) raised++
+        }),
+      )
+      equal(writerOf(await t.read(t.key('counter'))), 50, 'the counter')
+    },
+  },
+  'get-match': {
+    title: 'get with the etag of the blob reads it, and with a former one rejects with PRECONDITION_FAILED',
+    why: 'A resumed read would go on in the middle of another blob.',
+    needs: capability('ifMatch'),
+    async run(t) {
+      const first = await t.store.put(t.key('blob'), t.bytes(100, 1))
+      const second = await t.store.put(t.key('blob'), t.bytes(100, 2))
+      const { body } = await t.guard.get(t.key('blob'), { ifMatch: second.etag })
+      sameBytes(t.seed, await collect(body), t.bytes(100, 2), 'the blob read by its etag')
+      await rejects(
+        t.guard.get(t.key('blob'), { ifMatch: first.etag }),
+        'PRECONDITION_FAILED',
+        'get with a former etag',
+      )
+    },
+  },
+  both: {
+    title: 'put with ifAbsent and ifMatch at once rejects with INVALID_ARGUMENT',
+    why: 'They exclude each other: services take either one, each another.',
+    async run(t) {
+      const put = t.store.put(t.key('blob'), t.bytes(10), { ifAbsent: true, ifMatch: 'x' })
+      const both = t.capabilities.ifAbsent && t.capabilities.ifMatch
+      await rejects(put, both ? 'INVALID_ARGUMENT' : ['INVALID_ARGUMENT', 'UNSUPPORTED'], 'put with both conditions')
+      await t.lacks(t.key('blob'))
+    },
+  },
+  undeclared: {
+    title: 'a condition that is not declared rejects with UNSUPPORTED, and the blob stays as it is',
+    why: 'A condition that is accepted and ignored is worse than none: everyone believes in it.',
+    needs: partly,
+    async run(t) {
+      const { etag = 'x' } = await t.store.put(t.key('blob'), t.bytes(100, 1))
+      if (absent('ifAbsent')(t.capabilities, t.harness, t.view) === true) {
+        await rejects(
+          t.store.put(t.key('blob'), t.bytes(100, 2), { ifAbsent: true }),
+          'UNSUPPORTED',
+          'put with ifAbsent',
+        )
+        await rejects(
+          t.store.put(t.key('free'), t.bytes(100, 2), { ifAbsent: true }),
+          'UNSUPPORTED',
+          'put with ifAbsent',
+        )
+        t.refused('ifAbsent')
+      }
+      if (absent('ifMatch')(t.capabilities, t.harness, t.view) === true) {
+        await rejects(t.store.put(t.key('blob'), t.bytes(100, 2), { ifMatch: etag }), 'UNSUPPORTED', 'put with ifMatch')
+        await rejects(t.guard.get(t.key('blob'), { ifMatch: etag }), 'UNSUPPORTED', 'get with ifMatch')
+        await rejects(t.guard.delete(t.key('blob'), { ifMatch: etag }), 'UNSUPPORTED', 'delete with ifMatch')
+        t.refused('ifMatch')
+      }
+      await t.holds(t.key('blob'), t.bytes(100, 1))
+      await t.lacks(t.key('free'))
+    },
+  },
+})
+
+/** Reads the counter and writes its successor on the condition that it is still the same. @returns Whether it was. */
+async function raise(t: Ctx, store: Subject): Promise<boolean> {
+  const key = t.key('counter')
+  const { stat, body } = await store.get(key)
+  const value = writerOf(await collect(body))
+  try {
+    await store.put(key, t.bytes(64, value + 1), { ifMatch: stat.etag as string })
+    return true
+  } catch (error) {
+    checkCode(error, ['PRECONDITION_FAILED', 'CONFLICT'], 'a put that lost')
+    return false
+  }
+}

@@ -1,0 +1,115 @@
+import { defineCases, hook } from '../case.ts'
+import { runToExit } from '../child.ts'
+import { check, equal, rejects, settle, within } from '../expect.ts'
+import { openFiles } from '../resources.ts'
+import { collect, halved } from '../source.ts'
+
+/** What the contract gives `close`, and a little for the machine. */
+const CLOSE_MS = 5_500
+const EXIT_MS = 2_000
+
+export const lifecycle = defineCases('lc', {
+  'open-twice': {
+    title: 'a second open changes nothing',
+    why: 'Two parts of a program that share a backend both open it.',
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(10))
+      await t.guard.open()
+      const driver = await t.driver()
+      await driver.open?.({ signal: t.signal, log: () => {} })
+      await t.holds(t.key('blob'), t.bytes(10))
+      check((await driver.stat(t.key('blob'), { signal: t.signal })) !== null, 'the driver opened twice finds the blob')
+    },
+  },
+  'open-fail': {
+    title: 'open of a place that is not there rejects, and leaves nothing open',
+    why: 'It is tried again and again while the place is away.',
+    needs: hook('broken'),
+    async run(t) {
+      const before = openFiles()
+      for (let i = 0; i < 10; i++) {
+        const driver = await t.harness.broken?.()
+        const opened = await settle((async () => driver?.open?.({ signal: t.signal, log: () => {} }))())
+        check(opened.status === 'rejected', 'open rejects, but it resolved')
+        await driver?.close?.()
+      }
+      check(openFiles() < before + 5, 'fewer than 5 of 10 failed opens leave something open')
+    },
+  },
+  'close-twice': {
+    title: 'a second close resolves',
+    why: 'It is called by `await using` and by the handler of a signal.',
+    async run(t) {
+      const driver = await t.driver()
+      for (const what of ['the first close', 'the second close']) {
+        await within(Promise.resolve(driver.close?.()), CLOSE_MS, what)
+        await within(t.store.close(), CLOSE_MS, what)
+      }
+    },
+  },
+  'close-inflight': {
+    title: 'close ends a put and a read under way, which settle within 5 s',
+    why: 'A program that shuts down waits for them, or is killed in the middle.',
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(4 << 20))
+      const { body } = await t.store.get(t.key('blob'))
+      const reader = body[Symbol.asyncIterator]()
+      await reader.next()
+      const source = halved(t.bytes(1 << 20, 2))
+      const put = settle(t.store.put(t.key('other'), source))
+      await source.reached
+      await within(t.store.close(), CLOSE_MS, 'close')
+      const outcome = await within(put, CLOSE_MS, 'the put under way')
+      check(outcome.status === 'rejected', 'the put under way rejects, but it resolved without its bytes')
+      await within(settle(collect({ [Symbol.asyncIterator]: () => reader })), CLOSE_MS, 'the read under way')
+      await t.lacks(t.key('other'), await t.open())
+    },
+  },
+  'after-close': {
+    title: 'every operation after close rejects with CLOSED',
+    why: 'A closed instance that still answers hides that it is used after its end.',
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(10))
+      const driver = await t.driver()
+      const op = { signal: t.signal }
+      await driver.close?.()
+      await t.store.close()
+      if (driver.close) await rejects(driver.stat(t.key('blob'), op), 'CLOSED', 'stat of the closed driver')
+      await rejects(t.store.put(t.key('blob'), t.bytes(10)), 'CLOSED', 'put')
+      await rejects(t.store.get(t.key('blob')), 'CLOSED', 'get')
+      await rejects(t.store.stat(t.key('blob')), 'CLOSED', 'stat')
+      await rejects(t.guard.has(t.key('blob')), 'CLOSED', 'has')
+      await rejects(t.store.delete(t.key('blob')), 'CLOSED', 'delete')
+      await rejects(t.guard.list({ prefix: t.scope }).next(), 'CLOSED', 'list')
+      await rejects(t.guard.copy(t.key('blob'), t.key('copy')), 'CLOSED', 'copy')
+    },
+  },
+  exits: {
+    title: 'a process that puts, gets and closes ends by itself within 2 s',
+    why: 'A timer or a connection left behind keeps every command waiting.',
+    needs: hook('child'),
+    timeoutMs: 60_000,
+    async run(t) {
+      const task = { key: t.key('blob'), seed: t.seed, writer: 1, size: 1_000, until: 'exit' } as const
+      const { code, lingeredMs } = await runToExit(t.harness.child as string, task)
+      equal(code, 0, 'the exit code')
+      check(
+        lingeredMs < EXIT_MS,
+        `the process ends within ${EXIT_MS} ms of its close, but took ${Math.round(lingeredMs)}`,
+      )
+      await t.holds(t.key('blob'), t.bytes(1_000))
+    },
+  },
+  'two-instances': {
+    title: 'closing one instance leaves another on the same storage usable',
+    why: 'A pool shared behind the scenes is closed by the first who leaves.',
+    async run(t) {
+      const [a, b] = [await t.open(), await t.open()]
+      await a.put(t.key('blob'), t.bytes(10, 1))
+      await a.close()
+      await t.holds(t.key('blob'), t.bytes(10, 1), b)
+      await b.put(t.key('blob'), t.bytes(10, 2))
+      await t.holds(t.key('blob'), t.bytes(10, 2), b)
+    },
+  },
+})

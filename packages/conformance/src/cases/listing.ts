@@ -1,0 +1,344 @@
+import { compareKeys } from '@stored/core/backend'
+import { all, type Ctx, capability, defineCases, hook, outsider } from '../case.ts'
+import { check, equal, eventually, rejects, within } from '../expect.ts'
+import { openFiles } from '../resources.ts'
+import { halved } from '../source.ts'
+
+const SAMPLE = ['foo/x', 'foo/y', 'fob', 'foo', 'bar', 'foo.bar/z']
+const ABORT_MS = 1_000
+
+export const listing = defineCases('ls', {
+  empty: {
+    title: 'list of nothing yields nothing',
+    why: 'A directory that was never made is an empty one.',
+    raw: true,
+    async run(t) {
+      equal(await t.names(), [], 'the list')
+    },
+  },
+  all: {
+    title: 'list yields every key once, with the size that stat gives',
+    why: 'A scan that misses a blob reports it as lost.',
+    raw: true,
+    async run(t) {
+      const names = await putSample(t)
+      const sizes: [string, number][] = []
+      for await (const { key, size } of t.store.list({ prefix: t.scope })) sizes.push([key, size])
+      const expected = await Promise.all(
+        names.map(async (name) => [t.key(name), (await t.store.stat(t.key(name)))?.size]),
+      )
+      equal(sizes.sort(), expected.sort(), 'the list with sizes')
+    },
+  },
+  'prefix-string': {
+    title: 'list of `fo` yields `foo/x` and `fob`',
+    why: 'A prefix is a string, not a directory: half a name is one too.',
+    raw: true,
+    async run(t) {
+      await putAll(t, ['foo/x', 'fob', 'bar'])
+      equal((await t.names('fo')).sort(), ['fob', 'foo/x'], 'the list of `fo`')
+      equal((await t.names('foo/x')).sort(), ['foo/x'], 'the list of `foo/x`')
+    },
+  },
+  'prefix-is-key': {
+    title: 'list of a prefix that is a key yields that key',
+    why: 'A prefix taken for a directory leaves out the blob of the same name.',
+    async run(t) {
+      await putAll(t, ['key', 'key2', 'ke'])
+      equal((await t.names('key')).sort(), ['key', 'key2'], 'the list of `key`')
+    },
+  },
+  'prefix-none': {
+    title: 'list of a prefix that nothing has yields nothing',
+    why: 'Nothing below a prefix is no error.',
+    async run(t) {
+      await putAll(t, ['foo/x'])
+      for (const prefix of ['fooo', 'foo/x/', 'foo/xx', 'no/such/place/'])
+        equal(await t.names(prefix), [], `the list of ${prefix}`)
+    },
+  },
+  'prefix-escaped': {
+    title: 'list of a prefix with characters that a codec escapes yields what begins with them',
+    why: 'A prefix that is escaped otherwise than the keys matches nothing, or too much.',
+    async run(t) {
+      for (const c of ['%', ':', '*', '?', '"', '<', '|', '\\', ' ', '.', '#', '😀', '%2F']) {
+        await putAll(t, [`p${c}/x`, `p${c}y`])
+        equal((await t.names(`p${c}`)).sort(), [`p${c}/x`, `p${c}y`].sort(), `the list of ${JSON.stringify(`p${c}`)}`)
+        equal(await t.names(`p${c}/`), [`p${c}/x`], `the list of ${JSON.stringify(`p${c}/`)}`)
+        for (const name of [`p${c}/x`, `p${c}y`]) await t.store.delete(t.key(name))
+      }
+    },
+  },
+  order: {
+    title: 'list yields keys in the order of their UTF-8 bytes',
+    why: 'Two listings are compared by walking both: one key out of place reads as one deleted and one new.',
+    raw: true,
+    declare: 'no order',
+    needs: capability('order'),
+    proves: ['order'],
+    async run(t) {
+      const names = ['t-/x', 't.', 't/x', 't0', 't.a/x', 'a', 'Z', '\uff5e', '😀', 'é', 'e/😀', '~']
+      await putAll(t, names)
+      equal(await t.names(), [...names].sort(byUtf8), 'the list')
+    },
+  },
+  pages: {
+    title: 'list of 2,500 keys yields each of them once',
+    why: 'Between two pages a key is missed, or comes twice.',
+    profile: 'full',
+    async run(t) {
+      const names = numbered(2_500)
+      await putAll(t, names)
+      equal((await t.names()).sort(), names, 'the list')
+    },
+  },
+  limit: {
+    title: 'list with a limit yields so many and then ends',
+    why: 'A limit taken for a hint makes a page of any size.',
+    async run(t) {
+      await putAll(t, numbered(7))
+      for (const limit of [1, 3, 7, 20]) {
+        const keys = await keysOf(t.guard.list({ prefix: t.scope, limit }))
+        equal(keys.length, Math.min(limit, 7), `the number of entries with limit ${limit}`)
+      }
+    },
+  },
+  after: {
+    title: 'list after a key yields what sorts after it, whether it exists or not',
+    why: 'A listing that begins with its cursor never ends.',
+    proves: ['startAfter'],
+    async run(t) {
+      await putAll(t, ['a', 'b', 'bb/c', 'c', '\uff5e', '😀'])
+      for (const cursor of ['', 'a', 'aa', 'b', 'b.', 'bb/c', '\uff5e', '😀', '\u{1f601}']) {
+        const expected = ['a', 'b', 'bb/c', 'c', '\uff5e', '😀'].filter((name) => byUtf8(name, cursor) > 0)
+        const keys = await keysOf(t.guard.list({ prefix: t.scope, startAfter: t.key(cursor) }))
+        equal(
+          keys.sort(byUtf8),
+          expected.map((name) => t.key(name)),
+          `the list after ${JSON.stringify(cursor)}`,
+        )
+      }
+    },
+  },
+  'after-prefix': {
+    title: 'list of a prefix after a key yields what has the prefix and sorts after the key',
+    why: 'A cursor outside the prefix lists the neighbours, or nothing.',
+    async run(t) {
+      await putAll(t, ['a/1', 'b/1', 'b/2', 'b/3', 'c/1'])
+      for (const [cursor, expected] of [
+        ['a/1', ['b/1', 'b/2', 'b/3']],
+        ['b/1', ['b/2', 'b/3']],
+        ['b/3', []],
+        ['c', []],
+      ] as const)
+        equal(
+          (await keysOf(t.guard.list({ prefix: t.key('b/'), startAfter: t.key(cursor) }))).sort(),
+          expected.map((name) => t.key(name)),
+          `the list of \`b/\` after ${cursor}`,
+        )
+    },
+  },
+  delimiter: {
+    title: 'list with a delimiter yields each common prefix once, of size -1, and the keys beside them',
+    why: 'This is how a tree is browsed level by level.',
+    async run(t) {
+      await putAll(t, ['a/1', 'a/2', 'a/b/3', 'b', 'c/1', 'c.d'])
+      equal(
+        await folded(t, ''),
+        [
+          ['a/', -1],
+          ['b', 10],
+          ['c.d', 10],
+          ['c/', -1],
+        ],
+        'the top level',
+      )
+      equal(
+        await folded(t, 'a/'),
+        [
+          ['a/1', 10],
+          ['a/2', 10],
+          ['a/b/', -1],
+        ],
+        'the level of `a/`',
+      )
+    },
+  },
+  strong: {
+    title: 'a blob is listed as soon as its put resolved, and no more as soon as its delete did',
+    why: 'A scan right after a write would report the blob as lost.',
+    async run(t) {
+      const other = await t.open()
+      for (const name of numbered(10)) {
+        await t.store.put(t.key(name), t.bytes(10))
+        check((await t.names('', other)).includes(name), `list yields ${name} right after its put`)
+        await t.store.delete(t.key(name))
+        equal(await t.names('', other), [], `the list right after ${name} was deleted`)
+      }
+    },
+  },
+  'no-temp': {
+    title: 'list during a put yields neither the key nor a temporary name',
+    why: 'What is listed is adopted, copied and indexed: half a blob under a name that will be gone.',
+    async run(t) {
+      await t.store.put(t.key('before'), t.bytes(10))
+      const known = new Set(await keysOf(t.store.list({ prefix: '' })))
+      const source = halved(t.bytes(200_000))
+      const put = t.store.put(t.key('dir/blob'), source)
+      await source.reached
+      equal(await t.names(), ['before'], 'the list of the scope during the put')
+      const appeared = (await keysOf(t.store.list({ prefix: '' }))).filter((key) => !known.has(key))
+      equal(appeared, [], 'what appeared in the list of everything')
+      source.release()
+      await put
+      equal((await t.names()).sort(), ['before', 'dir/blob'], 'the list after the put')
+    },
+  },
+  'no-dirs': {
+    title: 'empty directories and directory markers are not listed',
+    why: 'A directory that is listed is fetched, and fails.',
+    async run(t) {
+      await t.store.put(t.key('dir/blob'), t.bytes(10))
+      await t.store.delete(t.key('dir/blob'))
+      await t.harness.outsider?.mkdir?.(t.key('empty'))
+      equal(await t.names(), [], 'the list')
+    },
+  },
+  'foreign-name': {
+    title: 'a name that is not UTF-8 is left out, and the rest listed',
+    why: 'Two such names decode to the same string, and one bad name would end the scan of a million.',
+    needs: all(hook('outsider'), outsider('undecodable')),
+    async run(t) {
+      await putAll(t, ['a', 'z'])
+      await t.harness.outsider?.undecodable?.(t.scope)
+      equal((await t.names()).sort(), ['a', 'z'], 'the list')
+    },
+  },
+  break: {
+    title: 'a listing left after its first entry frees what it held',
+    why: 'A directory or connection that stays open with each look at a listing ends in EMFILE.',
+    async run(t) {
+      await putAll(
+        t,
+        numbered(20).map((name) => `${name}/blob`),
+      )
+      await keepsNothingOpen(async () => {
+        for await (const _ of t.store.list({ prefix: t.scope })) break
+      })
+    },
+  },
+  abort: {
+    title: 'a listing aborted half-way rejects with ABORTED within a second',
+    why: 'A scan of millions has to stop when its program does.',
+    async run(t) {
+      await putAll(t, numbered(50))
+      const abort = new AbortController()
+      const entries = t.store.list({ prefix: t.scope, signal: abort.signal })[Symbol.asyncIterator]()
+      await entries.next()
+      abort.abort(new Error('enough'))
+      const rest = async () => {
+        while (!(await entries.next()).done);
+      }
+      await within(rejects(rest(), 'ABORTED', 'the listing after the abort'), ABORT_MS, 'the aborted listing')
+    },
+  },
+  mutating: {
+    title: 'a listing during which keys come and go yields every other key once, and does not fail',
+    why: 'A live store is never still; a scan that fails on the first vanished file never ends.',
+    async run(t) {
+      const stay = numbered(40).map((name) => `${name}/stay`)
+      await putAll(t, [...stay, ...numbered(40).map((name) => `${name}/gone`)])
+      const seen: string[] = []
+      for await (const { key } of t.store.list({ prefix: t.scope })) {
+        seen.push(key)
+        const name = numbered(40)[seen.length - 1]
+        if (name === undefined) continue
+        await t.store.delete(t.key(`${name}/gone`))
+        await t.store.put(t.key(`${name}/new`), t.bytes(10))
+      }
+      equal(seen.length, new Set(seen).size, 'the number of entries and of different keys')
+      equal(
+        seen.filter((key) => key.endsWith('/stay')).sort(),
+        stay.map((name) => t.key(name)),
+        'the keys that stayed',
+      )
+    },
+  },
+  interleaved: {
+    title: 'two listings read by turns both yield everything',
+    why: 'A cursor kept in the instance is moved by both.',
+    async run(t) {
+      const names = numbered(20)
+      await putAll(t, names)
+      const iterators = [0, 1].map(() => t.store.list({ prefix: t.scope })[Symbol.asyncIterator]())
+      const seen: string[][] = [[], []]
+      for (let i = 0; i <= names.length; i++)
+        for (const [which, iterator] of iterators.entries()) {
+          const { done, value } = await iterator.next()
+          if (!done) seen[which]?.push(value.key.slice(t.scope.length))
+        }
+      for (const list of seen) equal(list.sort(), names, 'each of both lists')
+    },
+  },
+  lazy: {
+    title: 'list of 100,000 keys yields its first before its last, in bounded memory',
+    why: 'A listing collected before it is handed out does not fit, and says nothing for minutes.',
+    profile: 'soak',
+    async run(t) {
+      const names = numbered(100_000)
+      for (let at = 0; at < names.length; at += 64)
+        await Promise.all(names.slice(at, at + 64).map((name) => t.store.put(t.key(name), t.bytes(1))))
+      const before = process.memoryUsage.rss()
+      let count = 0
+      for await (const _ of t.store.list({ prefix: t.scope })) count++
+      equal(count, names.length, 'the number of entries')
+      const growth = process.memoryUsage.rss() - before
+      check(growth <= 64 << 20, `memory grows by at most 64 MiB, but it grew by ${growth} bytes`)
+    },
+  },
+})
+
+/** Repeats `use` and expects the number of open files and sockets not to grow with it. */
+export async function keepsNothingOpen(use: () => Promise<void>): Promise<void> {
+  const times = 20
+  await use() // opens what is kept on purpose: a pool of connections
+  const before = openFiles()
+  for (let i = 0; i < times; i++) await use()
+  await eventually(
+    () => openFiles() < before + times / 2,
+    5_000,
+    `fewer than ${times / 2} of ${times} uses leave something open`,
+  )
+}
+
+function byUtf8(a: string, b: string): number {
+  return compareKeys(a, b)
+}
+
+/** Names of equal length, in order. */
+function numbered(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => String(i).padStart(6, '0'))
+}
+
+async function putAll(t: Ctx, names: readonly string[]): Promise<void> {
+  for (const name of names) await t.store.put(t.key(name), t.bytes(10), { size: 10 })
+}
+
+async function putSample(t: Ctx): Promise<string[]> {
+  const names = t.capabilities.keys?.fileAndPrefix === false ? SAMPLE.filter((name) => name !== 'foo') : SAMPLE
+  for (const [i, name] of names.entries()) await t.store.put(t.key(name), t.bytes(i * 10), { size: i * 10 })
+  return [...names]
+}
+
+async function keysOf(entries: AsyncIterable<{ key: string }>): Promise<string[]> {
+  const keys: string[] = []
+  for await (const { key } of entries) keys.push(key)
+  return keys
+}
+
+async function folded(t: Ctx, prefix: string): Promise<[string, number][]> {
+  const level: [string, number][] = []
+  for await (const { key, size } of t.guard.list({ prefix: t.key(prefix), delimiter: '/' }))
+    level.push([key.slice(t.scope.length), size])
+  return level.sort(([a], [b]) => byUtf8(a, b))
+}

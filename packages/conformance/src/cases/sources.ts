@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { Readable } from 'node:stream'
+import { StorageError } from '@stored/core/backend'
+import { all, type Ctx, capability, defineCases, hook } from '../case.ts'
+import { check, equal, eventually, rejects, settle } from '../expect.ts'
+import { chunksOf, failingAfter, HeldSource } from '../source.ts'
+import type { Body } from '../subject.ts'
+
+const SIZE = 200_000
+const CHUNK = 20_000
+const HALF_STORED = 'A source that fails is a broken connection upstream; what is stored then is half a blob.'
+
+export const sources = defineCases('src', {
+  first: failing('before its first chunk', 0),
+  mid: failing('half-way', SIZE / CHUNK / 2),
+  last: failing('after its last chunk', SIZE / CHUNK),
+  over: {
+    title: 'an overwrite whose source throws leaves the former blob',
+    why: 'The copy that was there may be the only one.',
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(1_000, 1))
+      const put = t.store.put(t.key('blob'), failingAfter(chunksOf(t.bytes(SIZE, 2), CHUNK), new Error('upstream')))
+      check((await settle(put)).status === 'rejected', 'the overwrite rejects, but it resolved')
+      await t.holds(t.key('blob'), t.bytes(1_000, 1))
+    },
+  },
+  debris: {
+    title: 'put whose source throws leaves no debris',
+    why: 'Temporary files and parts add up, one for every broken connection.',
+    needs: hook('debris'),
+    async run(t) {
+      for (const after of [0, 1, SIZE / CHUNK]) {
+        const source = failingAfter(chunksOf(t.bytes(SIZE), CHUNK).slice(0, after), new Error('upstream'))
+        check((await settle(t.store.put(t.key('dir/blob'), source))).status === 'rejected', 'put rejects')
+      }
+      await t.clean()
+    },
+  },
+  destroyed: {
+    title: 'put of a stream destroyed without an error rejects and stores nothing',
+    why: 'A request that was cut off ends its stream like this: in silence.',
+    async run(t) {
+      const stream = new Readable({ read() {} })
+      stream.push(t.bytes(1_000))
+      const put = settle(t.guard.put(t.key('blob'), stream))
+      await eventually(() => stream.readableLength === 0, 5_000, 'the first chunk is read')
+      stream.destroy()
+      check((await put).status === 'rejected', 'put of a destroyed stream rejects, but it resolved')
+      await t.lacks(t.key('blob'))
+    },
+  },
+  released: {
+    title: 'put whose driver fails releases the source once',
+    why: 'A source that nobody ends keeps its file, its connection, its upload of someone else.',
+    async run(t) {
+      const { guard } = await t.spied({
+        async put(key: string, body: AsyncIterable<Uint8Array>): Promise<never> {
+          for await (const _ of body) break
+          throw new StorageError('UNAVAILABLE', { op: 'put', key })
+        },
+      })
+      const source = new HeldSource(chunksOf(t.bytes(SIZE), CHUNK), Number.POSITIVE_INFINITY)
+      await rejects(guard.put(t.key('blob'), source), 'UNAVAILABLE', 'put whose driver fails')
+      equal(source.returns, 1, 'how often the source was released')
+      await t.lacks(t.key('blob'))
+    },
+  },
+  type: {
+    title: 'put of a source that yields text rejects with INVALID_ARGUMENT and stores nothing',
+    why: 'Text has no bytes until someone chooses an encoding.',
+    async run(t) {
+      for (const chunk of ['text', 7, null, { length: 3 }]) {
+        const source = (async function* () {
+          yield t.bytes(10)
+          yield chunk
+        })() as Body
+        await rejects(t.store.put(t.key('blob'), source), 'INVALID_ARGUMENT', `put of ${typeof chunk} chunks`)
+      }
+      await t.lacks(t.key('blob'))
+    },
+  },
+  file: {
+    title: 'put of a local file as hint stores the same as put of its bytes',
+    why: 'A way around the body is a second driver, with faults of its own.',
+    needs: all(capability('usesFile')),
+    proves: ['usesFile'],
+    async run(t) {
+      const directory = await mkdtemp(path.join(tmpdir(), 'stored-conformance-'))
+      try {
+        for (const size of [0, 1, SIZE]) {
+          const [bytes, file] = [t.bytes(size), path.join(directory, String(size))]
+          await writeFile(file, bytes)
+          await putFile(t, file, bytes)
+        }
+      } finally {
+        await rm(directory, { recursive: true })
+      }
+    },
+  },
+})
+
+function failing(when: string, after: number) {
+  return {
+    title: `put whose source throws ${when} rejects with that error as its cause and stores nothing`,
+    why: HALF_STORED,
+    async run(t: Ctx) {
+      const upstream = new Error('upstream')
+      const chunks = chunksOf(t.bytes(SIZE), CHUNK).slice(0, after)
+      const { status, reason } = (await settle(
+        t.store.put(t.key('blob'), failingAfter(chunks, upstream)),
+      )) as PromiseRejectedResult
+      check(status === 'rejected', 'put rejects, but it resolved')
+      check(
+        StorageError.is(reason) && reason.cause === upstream,
+        'put rejects with a StorageError whose cause is that of the source',
+      )
+      await t.lacks(t.key('blob'))
+    },
+  }
+}
+
+async function putFile(t: Ctx, file: string, bytes: Uint8Array): Promise<void> {
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  const source = new HeldSource(chunksOf(bytes, CHUNK), Number.POSITIVE_INFINITY)
+  const sent: number[] = []
+  const onSent = (total: number) => void sent.push(total)
+  const hinted = { size: bytes.length, sha256, file, onSent, signal: t.signal }
+  const driver = await t.driver()
+  const stored = await driver.put(t.key('file'), source, hinted)
+  equal(source.pulls, 0, 'the number of chunks read beside the file')
+  equal(stored.size, bytes.length, 'the size that put returns')
+  check(
+    sent.every((total, i) => total >= (sent[i - 1] ?? 0)),
+    'the totals told to onSent never fall',
+  )
+  if (bytes.length > 0) equal(sent.at(-1), bytes.length, 'the last total told to onSent')
+  await t.holds(t.key('file'), bytes)
+  await t.store.put(t.key('body'), bytes, { size: bytes.length })
+  await t.holds(t.key('body'), bytes)
+}

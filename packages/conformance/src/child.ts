@@ -1,0 +1,82 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import type { StorageBackend } from '@stored/core/backend'
+import { BrokenPromise, within } from './expect.ts'
+import { payload } from './payload.ts'
+import { chunksOf, collect } from './source.ts'
+
+const START_MS = 20_000
+const CHUNK_BYTES = 64 << 10
+
+/** What the kit has a process of its own do. */
+export interface ChildTask {
+  readonly key: string
+  readonly seed: number
+  readonly writer: number
+  readonly size: number
+  /** `hang`: put, and stop half-way · `race`: put, and say so when the body has ended · `exit`: put, get, close. */
+  readonly until: 'hang' | 'race' | 'exit'
+}
+
+/**
+ * The whole of the module that `Harness.child` names: does what the kit asks for, in a process that the kit may kill.
+ *
+ * @param open As in the harness; on the same storage, so its place comes through the environment.
+ */
+export async function runChild(open: () => Promise<StorageBackend>): Promise<void> {
+  const task = JSON.parse(process.argv[2] ?? '') as ChildTask
+  const { signal } = new AbortController()
+  const backend = await open()
+  await backend.open?.({ signal, log: () => {} })
+  await backend.put(task.key, bodyOf(task), { signal })
+  if (task.until === 'exit') await collect((await backend.get(task.key, { signal })).body)
+  await backend.close?.()
+  tell('closed')
+  process.disconnect()
+}
+
+async function* bodyOf({ seed, writer, size, until }: ChildTask): AsyncGenerator<Uint8Array, void, undefined> {
+  const chunks = chunksOf(payload(seed, writer, size), CHUNK_BYTES)
+  for (const [i, chunk] of chunks.entries()) {
+    if (until === 'hang' && i === Math.ceil(chunks.length / 2)) {
+      tell('reached')
+      process.channel?.ref() // nothing else keeps this process
+      await new Promise<never>(() => {})
+    }
+    yield chunk
+  }
+  if (until === 'race') tell('reached')
+}
+
+function tell(message: 'reached' | 'closed'): void {
+  process.send?.(message)
+}
+
+/** Runs a task until its process says `reached`, and kills it there, as a power cut would. */
+export async function killAtReached(module: string, task: ChildTask): Promise<void> {
+  const child = fork(module, [JSON.stringify(task)])
+  try {
+    const ended = once(child, 'exit')
+    const said = await within(Promise.race([once(child, 'message'), ended]), START_MS, 'the child process')
+    if (said[0] !== 'reached')
+      throw new BrokenPromise(`the child process reaches its put, but it ended with ${said[0]}`)
+    child.kill('SIGKILL')
+    await ended
+  } finally {
+    child.kill('SIGKILL')
+  }
+}
+
+/** Runs a task to its end. @returns The exit code, and how long after `close` the process went on, in milliseconds. */
+export async function runToExit(module: string, task: ChildTask): Promise<{ code: number | null; lingeredMs: number }> {
+  const child = fork(module, [JSON.stringify(task)])
+  try {
+    const ended = once(child, 'exit')
+    await within(Promise.race([once(child, 'message'), ended]), START_MS, 'the child process')
+    const closed = performance.now()
+    const [code] = (await within(ended, START_MS, 'the child process')) as [number | null]
+    return { code, lingeredMs: performance.now() - closed }
+  } finally {
+    child.kill('SIGKILL')
+  }
+}

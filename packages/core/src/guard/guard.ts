@@ -1,0 +1,333 @@
+import type { Capabilities, LogEvent, Stat, StorageBackend, WatchEvent } from '../backend/contract.ts'
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import { checkKey } from '../backend/keys.ts'
+import { checkOptions } from '../backend/options.ts'
+import { type BlobSource, openSource, type Source } from '../source.ts'
+import { checkCall, checkGet, checkList, checkPut, required } from './arguments.ts'
+import type {
+  CallOptions,
+  GuardedBackend,
+  GuardedGetOptions,
+  GuardedGetResult,
+  GuardedListOptions,
+  GuardedPutOptions,
+} from './guarded-backend.ts'
+import { type ListContext, list } from './listing.ts'
+import type { Operation } from './operation.ts'
+import { put } from './put.ts'
+import { type OpenedRange, openRange, slice } from './ranges.ts'
+import { delay, type RetryPolicy, retried } from './retry.ts'
+import { Session } from './session.ts'
+import { discardBody, pull, Stream } from './stream.ts'
+import { Meter } from './verify.ts'
+
+export interface GuardOptions {
+  /** The name it was configured under. @default the driver's */
+  readonly name?: string
+  /** How long no byte may go by, either way, before a call is aborted with TIMEOUT, in milliseconds. @default 60,000 */
+  readonly idleTimeoutMs?: number
+  /** Further tries of a `get`, `stat` or `list` after a retryable failure. @default 4 */
+  readonly retries?: number
+  /** How much to read and throw away for a range where the driver has none, in bytes. @default 16 MiB */
+  readonly discardLimit?: number
+  /** How many entries to hold to sort a listing where the driver does not. @default 100,000 */
+  readonly sortLimit?: number
+  /** @default nobody is told */
+  readonly log?: (event: LogEvent) => void
+  /** For jitter, from 0 to below 1. @default Math.random */
+  readonly random?: () => number
+  /** Waits between tries. @default a timer */
+  readonly delay?: (ms: number, signal: AbortSignal) => Promise<void>
+}
+
+const KNOWN_OPTIONS = ['name', 'idleTimeoutMs', 'retries', 'discardLimit', 'sortLimit', 'log', 'random', 'delay']
+
+/** Puts a guard before a driver: what every program that uses a backend should hold. */
+export function guardBackend(backend: StorageBackend, options: GuardOptions = {}): GuardedBackend {
+  checkOptions(options, KNOWN_OPTIONS, { op: 'guardBackend' })
+  return new Guard(backend, options)
+}
+
+type Flag = 'ifAbsent' | 'ifMatch' | 'signedUrl' | 'watch' | 'sweep'
+
+class Guard implements GuardedBackend {
+  readonly name: string
+  readonly #driver: StorageBackend
+  readonly #discardLimit: number
+  readonly #sortLimit: number
+  readonly #retry: RetryPolicy
+  readonly #session: Session
+
+  constructor(driver: StorageBackend, options: GuardOptions) {
+    this.name = options.name ?? driver.name
+    this.#driver = driver
+    this.#discardLimit = options.discardLimit ?? 16 << 20
+    this.#sortLimit = options.sortLimit ?? 100_000
+    this.#retry = {
+      retries: options.retries ?? 4,
+      random: options.random ?? Math.random,
+      delay: options.delay ?? delay,
+    }
+    const { name, idleTimeoutMs = 60_000, log = () => {} } = options
+    this.#session = new Session(driver, { name: name ?? driver.name, idleTimeoutMs, log })
+  }
+
+  get driver(): string {
+    return this.#driver.name
+  }
+
+  get capabilities(): Capabilities {
+    return this.#driver.capabilities
+  }
+
+  async open(options: CallOptions = {}): Promise<void> {
+    const at = this.#session.at('open')
+    checkCall(options, at)
+    await this.#session.run(this.#session.begin(at, options.signal), async () => {})
+  }
+
+  async put(
+    key: string,
+    source: BlobSource,
+    options: GuardedPutOptions = {},
+  ): Promise<Stat & { readonly sha256: string }> {
+    const at = this.#session.at('put', key)
+    checkKey(key, at)
+    checkPut(options, at)
+    const operation = this.#session.begin(at, options.signal)
+    let opened: Source | undefined
+    try {
+      const opening = openSource(source, { signal: operation.signal, at })
+      const ready = 'body' in opening ? opening : await operation.until(opening)
+      opened = ready
+      return await this.#session.run(operation, () => {
+        this.#checkWritable(at)
+        if (options.ifAbsent) this.#need('ifAbsent', at)
+        if (options.ifMatch !== undefined) this.#need('ifMatch', at)
+        return this.#session.inPlace(operation, () => put({ driver: this.#driver, operation }, key, ready, options))
+      })
+    } catch (error) {
+      operation.end()
+      throw operation.failure(error)
+    } finally {
+      opened?.release()
+    }
+  }
+
+  async get(key: string, options: GuardedGetOptions = {}): Promise<GuardedGetResult> {
+    const at = this.#session.at('get', key)
+    checkKey(key, at)
+    checkGet(options, at)
+    const operation = this.#session.begin(at, options.signal)
+    try {
+      await this.#session.ready(operation)
+      if (options.ifMatch !== undefined) this.#need('ifMatch', at)
+      const context = { driver: this.#driver, operation, discardLimit: this.#discardLimit }
+      const opened = await this.#retried(operation, () => openRange(context, key, options))
+      return reading(opened, operation, options.sha256)
+    } catch (error) {
+      operation.end()
+      throw operation.failure(error)
+    }
+  }
+
+  async stat(key: string, options: CallOptions = {}): Promise<Stat | null> {
+    const at = this.#session.at('stat', key)
+    checkKey(key, at)
+    checkCall(options, at)
+    const operation = this.#session.begin(at, options.signal)
+    return this.#session.run(operation, async () => {
+      const { signal } = operation
+      const stat = await this.#retried(operation, () => operation.settle(this.#driver.stat(key, { signal })))
+      operation.throwIfAborted()
+      return stat
+    })
+  }
+
+  async has(key: string, options: CallOptions = {}): Promise<boolean> {
+    return (await this.stat(key, options)) !== null
+  }
+
+  async delete(key: string, options: CallOptions & { readonly ifMatch?: string | undefined } = {}): Promise<void> {
+    const at = this.#session.at('delete', key)
+    checkKey(key, at)
+    checkCall(options, at, ['ifMatch'])
+    const { ifMatch } = options
+    const operation = this.#session.begin(at, options.signal)
+    return this.#session.run(operation, () => {
+      this.#checkWritable(at)
+      if (ifMatch !== undefined) this.#need('ifMatch', at)
+      const { signal } = operation
+      const passed = ifMatch === undefined ? { signal } : { signal, ifMatch }
+      return this.#session.inPlace(operation, () => operation.settle(this.#driver.delete(key, passed)))
+    })
+  }
+
+  list(options: GuardedListOptions = {}): AsyncIterableIterator<Stat, void, void> {
+    return new Stream(() => {
+      const at = this.#session.at('list')
+      checkList(options, at)
+      const operation = this.#session.begin(at, options.signal)
+      return { operation, items: this.#list(operation, options) }
+    })
+  }
+
+  async copy(from: string, to: string, options: CallOptions = {}): Promise<Stat> {
+    const at = this.#session.at('copy', from)
+    checkKey(from, at)
+    checkKey(to, { ...at, key: to })
+    checkCall(options, at)
+    const { signal } = options
+    const operation = this.#session.begin(at, signal)
+    const native = await this.#session.run(operation, async () => {
+      this.#checkWritable(at)
+      if (!this.capabilities.copy) return null
+      const { signal } = operation
+      return this.#session.inPlace(operation, () => operation.settle(this.#call('copy', at)(from, to, { signal })))
+    })
+    if (native !== null) return native
+    const { stat, body } = await this.get(from, { signal })
+    const { size, contentType, metadata } = stat
+    return this.put(to, body, { size, contentType, metadata, signal })
+  }
+
+  async deleteMany(keys: readonly string[], options: CallOptions = {}): Promise<Map<string, StorageError>> {
+    const at = this.#session.at('deleteMany')
+    for (const key of keys) checkKey(key, at)
+    checkCall(options, at)
+    const operation = this.#session.begin(at, options.signal)
+    return this.#session.run(operation, async () => {
+      this.#checkWritable(at)
+      if (!this.capabilities.deleteMany) return this.#deleteEach(keys, operation)
+      const { signal } = operation
+      return this.#session.inPlace(operation, () => operation.settle(this.#call('deleteMany', at)(keys, { signal })))
+    })
+  }
+
+  async signedUrl(
+    key: string,
+    options: CallOptions & { readonly method: 'GET' | 'PUT'; readonly expiresMs: number },
+  ): Promise<string> {
+    const at = this.#session.at('signedUrl', key)
+    checkKey(key, at)
+    checkCall(options, at, ['method', 'expiresMs'])
+    required(options, ['method', 'expiresMs'], at)
+    const { method, expiresMs } = options
+    const operation = this.#session.begin(at, options.signal)
+    return this.#session.run(operation, () => {
+      if (method === 'PUT') this.#checkWritable(at)
+      this.#need('signedUrl', at)
+      const { signal } = operation
+      return operation.settle(this.#call('signedUrl', at)(key, { method, expiresMs, signal }))
+    })
+  }
+
+  watch(
+    options: CallOptions & { readonly prefix?: string | undefined } = {},
+  ): AsyncIterableIterator<WatchEvent, void, void> {
+    return new Stream(() => {
+      const at = this.#session.at('watch')
+      checkCall(options, at, ['prefix'])
+      // Nothing happening for a long time is no stall.
+      const operation = this.#session.begin(at, options.signal, { idle: true })
+      return { operation, items: this.#watch(operation, options.prefix) }
+    })
+  }
+
+  async sweep(options: CallOptions & { readonly olderThanMs: number }): Promise<number> {
+    const at = this.#session.at('sweep')
+    checkCall(options, at, ['olderThanMs'])
+    required(options, ['olderThanMs'], at)
+    const { olderThanMs } = options
+    const operation = this.#session.begin(at, options.signal)
+    return this.#session.run(operation, () => {
+      this.#checkWritable(at)
+      this.#need('sweep', at)
+      const { signal } = operation
+      return operation.settle(this.#call('sweep', at)({ olderThanMs, signal }))
+    })
+  }
+
+  close(): Promise<void> {
+    return this.#session.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async *#list(operation: Operation, options: GuardedListOptions): AsyncGenerator<Stat, void, void> {
+    await this.#session.ready(operation)
+    const context: ListContext = {
+      driver: this.#driver,
+      operation,
+      run: (step) => this.#session.inPlace(operation, step),
+      retry: this.#retry,
+      sortLimit: this.#sortLimit,
+      onForeign: (key: string, fault: string) => this.#session.warn(`left out of the listing: ${fault}`, key),
+    }
+    yield* list(context, options)
+  }
+
+  async *#watch(operation: Operation, prefix: string | undefined): AsyncGenerator<WatchEvent, void, void> {
+    await this.#session.ready(operation)
+    this.#need('watch', operation.at)
+    const { signal } = operation
+    yield* pull(this.#call('watch', operation.at)(prefix === undefined ? { signal } : { signal, prefix }), operation)
+  }
+
+  async #deleteEach(keys: readonly string[], operation: Operation): Promise<Map<string, StorageError>> {
+    const failures = new Map<string, StorageError>()
+    for (const key of keys) {
+      operation.throwIfAborted()
+      await this.delete(key, { signal: operation.signal }).catch((error) => failures.set(key, error as StorageError))
+    }
+    operation.throwIfAborted()
+    return failures
+  }
+
+  #retried<T>(operation: Operation, attempt: () => Promise<T>): Promise<T> {
+    return retried(this.#retry, operation, () => this.#session.inPlace(operation, attempt))
+  }
+
+  #need(flag: Flag, at: ErrorLocation): void {
+    if (!this.capabilities[flag])
+      throw new StorageError('UNSUPPORTED', at, { detail: `driver ${this.driver} has no ${flag}` })
+  }
+
+  #checkWritable(at: ErrorLocation): void {
+    if (this.capabilities.readOnly) throw new StorageError('UNSUPPORTED', at, { detail: 'the backend is read-only' })
+  }
+
+  #call<M extends 'copy' | 'deleteMany' | 'signedUrl' | 'watch' | 'sweep'>(
+    method: M,
+    at: ErrorLocation,
+  ): NonNullable<StorageBackend[M]> {
+    const implementation = this.#driver[method]
+    if (implementation !== undefined) return implementation.bind(this.#driver) as NonNullable<StorageBackend[M]>
+    throw new StorageError('INTERNAL', at, {
+      detail: `driver ${this.driver} declares ${method} and does not implement it`,
+    })
+  }
+}
+
+/** The result of a `get`: its body counts, verifies where it can, and ends the operation. */
+function reading(
+  { stat, body, skip, length }: OpenedRange,
+  operation: Operation,
+  sha256: string | undefined,
+): GuardedGetResult {
+  const whole = length === stat.size
+  const digest = whole ? (sha256 ?? stat.checksums?.sha256) : undefined
+  const meter = new Meter(digest === undefined ? [] : ['sha256'])
+  const begin = () => {
+    const chunks = pull(body, operation)
+    const wanted = skip === undefined ? chunks : slice(chunks, skip, length)
+    return { operation, items: meter.pass(wanted, { size: length, sha256: digest }, operation.at) }
+  }
+  const discard = async () => {
+    operation.end()
+    await discardBody(body)
+  }
+  return { stat, body: new Stream(begin, discard), verified: digest !== undefined }
+}

@@ -1,0 +1,193 @@
+import { type ErrorLocation, StorageError, type StorageErrorCode, toStorageError } from '../backend/error.ts'
+
+/** How long a driver has to come back after an abort. */
+const GRACE_MS = 2000
+
+/** What an operation is told by its guard. */
+export interface Supervision {
+  /** No byte either way for so long is a stall. `Infinity` does not watch. */
+  readonly idleTimeoutMs: number
+  /** Called when the operation has ended. */
+  onEnd?(operation: Operation): void
+  /** Called when the driver did not come back and was left to itself. */
+  onDetach?(at: ErrorLocation): void
+}
+
+/** Why an operation was aborted, as it will be reported. */
+interface Verdict {
+  readonly code: StorageErrorCode
+  readonly detail?: string
+  readonly cause?: unknown
+}
+
+/**
+ * One call under way: the signal its driver gets, the watchdog over it, and the way out when the driver does not come back.
+ *
+ * The signal is aborted by the caller's, by a stall, or by `stop`. The driver's own answer is then waited for, as it says what
+ * became of the call, but not for ever. One thing is waited for at a time.
+ */
+export class Operation {
+  readonly at: ErrorLocation
+  readonly #supervision: Supervision
+  readonly #controller = new AbortController()
+  readonly #caller: AbortSignal | undefined
+  readonly #onCallerAbort = (): void =>
+    this.#abort({ code: 'ABORTED', cause: this.#caller?.reason }, this.#caller?.reason)
+  #verdict: Verdict | undefined
+  /** What an abort does to the waiting; there while something is waited for. */
+  #onAbort: (() => void) | undefined
+  #onSettled: (() => void) | undefined
+  #watchdog: NodeJS.Timeout | undefined
+  #grace: NodeJS.Timeout | undefined
+  #lastByte = 0
+
+  constructor(at: ErrorLocation, supervision: Supervision, caller: AbortSignal | undefined) {
+    this.at = at
+    this.#supervision = supervision
+    this.#caller = caller
+    if (caller?.aborted) this.#onCallerAbort()
+    else caller?.addEventListener('abort', this.#onCallerAbort)
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** A byte went by. */
+  touch(): void {
+    this.#lastByte = performance.now()
+  }
+
+  stop(code: StorageErrorCode, detail: string): void {
+    this.#abort({ code, detail }, new StorageError(code, this.at, { detail }))
+  }
+
+  throwIfAborted(): void {
+    if (this.#verdict !== undefined) throw this.failure(undefined)
+  }
+
+  /** Waits for what is not the driver's answer; an abort ends the waiting at once. */
+  until<T>(work: PromiseLike<T>): Promise<T> {
+    return this.#wait(work, (reject) => reject(this.failure(undefined)))
+  }
+
+  /**
+   * Waits for the driver, under the watchdog; after an abort, two seconds more.
+   *
+   * @param discard Frees an answer that came too late.
+   */
+  settle<T>(work: PromiseLike<T>, discard?: (late: T) => void): Promise<T> {
+    this.touch()
+    if (this.#watchdog === undefined) this.#watch(this.#supervision.idleTimeoutMs)
+    return this.#wait(
+      work,
+      (reject) => {
+        this.#grace = setTimeout(() => {
+          this.#supervision.onDetach?.(this.at)
+          reject(this.#aborted(true))
+        }, GRACE_MS)
+        this.#grace.unref()
+      },
+      discard,
+    )
+  }
+
+  get isWaiting(): boolean {
+    return this.#onAbort !== undefined
+  }
+
+  /** Resolves once nothing is waited for. */
+  settled(): Promise<void> {
+    if (!this.isWaiting) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onSettled = resolve
+    })
+  }
+
+  /** What the operation fails with, given what its driver or its source failed with. */
+  failure(error: unknown): StorageError {
+    if (this.#verdict !== undefined) return this.#aborted(StorageError.is(error) && error.ambiguous)
+    return located(toStorageError(error, this.at), this.at)
+  }
+
+  end(): void {
+    clearTimeout(this.#watchdog)
+    clearTimeout(this.#grace)
+    this.#caller?.removeEventListener('abort', this.#onCallerAbort)
+    this.#supervision.onEnd?.(this)
+  }
+
+  #abort(verdict: Verdict, reason: unknown): void {
+    if (this.#verdict !== undefined) return
+    this.#verdict = verdict
+    this.#controller.abort(reason)
+    this.#onAbort?.()
+  }
+
+  #aborted(ambiguous: boolean): StorageError {
+    const { code, ...rest } = this.#verdict as Verdict
+    return new StorageError(code, this.at, { ...rest, ambiguous })
+  }
+
+  #wait<T>(
+    work: PromiseLike<T>,
+    onAbort: (reject: (error: unknown) => void) => void,
+    discard?: (late: T) => void,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let left = false
+      const leave = (error: unknown): void => {
+        left = true
+        this.#settle()
+        reject(error)
+      }
+      this.#onAbort = () => onAbort(leave)
+      work.then(
+        (value) => {
+          if (left) return discard?.(value)
+          this.#settle()
+          resolve(value)
+        },
+        (error) => {
+          if (!left) leave(this.failure(error))
+        },
+      )
+      if (this.#verdict !== undefined) this.#onAbort()
+    })
+  }
+
+  #settle(): void {
+    this.#onAbort = undefined
+    clearTimeout(this.#grace)
+    this.#onSettled?.()
+  }
+
+  /** One timer for the whole operation: it looks when the last byte went by, and sets itself again for the rest. */
+  #watch(ms: number): void {
+    if (ms === Number.POSITIVE_INFINITY) return
+    this.#watchdog = setTimeout(() => {
+      this.#watchdog = undefined
+      // Nobody waits: a consumer may take its time. The next wait sets it again.
+      if (!this.isWaiting) return
+      const { idleTimeoutMs } = this.#supervision
+      const rest = this.#lastByte + idleTimeoutMs - performance.now()
+      if (rest > 0) this.#watch(Math.ceil(rest))
+      else this.stop('TIMEOUT', `no byte went by for ${idleTimeoutMs} ms`)
+    }, ms)
+    this.#watchdog.unref()
+  }
+}
+
+/** `error` with the name a backend was configured under, where its driver could only give its own. */
+function located(error: StorageError, at: ErrorLocation): StorageError {
+  if (error.at.backend === at.backend) return error
+  const { code, retryable, ambiguous, retryAfterMs, message } = error
+  const [, detail] = message.split(`: ${code}: `)
+  return new StorageError(code, at, {
+    retryable,
+    ambiguous,
+    ...(error.cause !== undefined && { cause: error.cause }),
+    ...(detail !== undefined && { detail }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  })
+}

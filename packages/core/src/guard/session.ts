@@ -1,0 +1,138 @@
+import type { LogEvent, StorageBackend } from '../backend/contract.ts'
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import { Limiter } from './limiter.ts'
+import { Operation, type Supervision } from './operation.ts'
+
+/** How long a driver may take to close. */
+const CLOSE_MS = 5000
+
+export interface SessionOptions {
+  /** The backend's, as configured. */
+  readonly name: string
+  readonly idleTimeoutMs: number
+  readonly log: (event: LogEvent) => void
+}
+
+/** The life of one backend: opened by the first operation, its operations under way, closed for good. */
+export class Session {
+  readonly #driver: StorageBackend
+  readonly #name: string
+  readonly #log: (event: LogEvent) => void
+  readonly #supervision: Supervision
+  readonly #operations = new Set<Operation>()
+  #limiter: Limiter | undefined
+  #opening: Promise<void> | undefined
+  #opened = false
+  #closing: Promise<void> | undefined
+
+  constructor(driver: StorageBackend, { name, idleTimeoutMs, log }: SessionOptions) {
+    this.#driver = driver
+    this.#name = name
+    this.#log = log
+    this.#supervision = {
+      idleTimeoutMs,
+      onEnd: (operation) => this.#operations.delete(operation),
+      onDetach: ({ op, key }) => this.warn(`${op} did not come back after it was aborted, and was left to itself`, key),
+    }
+  }
+
+  at(op: string, key?: string): ErrorLocation {
+    return key === undefined ? { backend: this.#name, op } : { backend: this.#name, op, key }
+  }
+
+  /**
+   * Begins an operation. Whoever begins it ends it.
+   *
+   * @param idle Whether nothing happening for a long time is no stall.
+   * @throws {StorageError} CLOSED.
+   */
+  begin(at: ErrorLocation, signal: AbortSignal | undefined, { idle = false } = {}): Operation {
+    if (this.#closing !== undefined) throw new StorageError('CLOSED', at)
+    const supervision = idle ? { ...this.#supervision, idleTimeoutMs: Number.POSITIVE_INFINITY } : this.#supervision
+    const operation = new Operation(at, supervision, signal)
+    this.#operations.add(operation)
+    return operation
+  }
+
+  /** Runs an operation that ends with `work`, on an open backend. */
+  async run<T>(operation: Operation, work: () => Promise<T>): Promise<T> {
+    try {
+      await this.ready(operation)
+      return await work()
+    } catch (error) {
+      throw operation.failure(error)
+    } finally {
+      operation.end()
+    }
+  }
+
+  /** Waits until the backend is open; `undefined` when it is. A failure to open is forgotten, and tried again by the next. */
+  ready(operation: Operation): Promise<void> | undefined {
+    operation.throwIfAborted()
+    if (this.#opened) return undefined
+    this.#opening ??= this.#open()
+    return operation.until(this.#opening)
+  }
+
+  /**
+   * Runs a call once the driver has a place for it. The body of a `get` needs none once it is open: it may be the source of a
+   * `put` that waits for one.
+   */
+  async inPlace<T>(operation: Operation, call: () => Promise<T>): Promise<T> {
+    const limiter = this.#limiter
+    if (limiter === undefined) return call()
+    const place = limiter.enter()
+    if (place !== undefined) await this.#await(place, operation, limiter)
+    try {
+      return await call()
+    } finally {
+      limiter.leave()
+    }
+  }
+
+  /** Aborts what is under way, waits for it to settle, then closes the driver. Safe to repeat. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  warn(message: string, key: string | undefined): void {
+    this.#log(key === undefined ? { level: 'warn', message } : { level: 'warn', message, key })
+  }
+
+  async #open(): Promise<void> {
+    const operation = this.begin(this.at('open'), undefined)
+    try {
+      await operation.settle(Promise.resolve(this.#driver.open?.({ signal: operation.signal, log: this.#log })))
+      const places = this.#driver.capabilities.limits?.maxConcurrent
+      if (places !== undefined) this.#limiter = new Limiter(places)
+      this.#opened = true
+    } catch (error) {
+      this.#opening = undefined
+      throw operation.failure(error)
+    } finally {
+      operation.end()
+    }
+  }
+
+  async #close(): Promise<void> {
+    const operations = [...this.#operations]
+    for (const operation of operations) operation.stop('CLOSED', 'the backend was closed')
+    await Promise.all(operations.map((operation) => operation.settled()))
+    const operation = new Operation(this.at('close'), { ...this.#supervision, idleTimeoutMs: CLOSE_MS }, undefined)
+    try {
+      await operation.settle(Promise.resolve(this.#driver.close?.()))
+    } finally {
+      operation.end()
+    }
+  }
+
+  async #await(place: Promise<void>, operation: Operation, limiter: Limiter): Promise<void> {
+    try {
+      await operation.until(place)
+    } catch (error) {
+      void place.then(() => limiter.leave()) // It comes all the same, to nobody.
+      throw error
+    }
+  }
+}

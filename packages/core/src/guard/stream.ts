@@ -1,0 +1,98 @@
+import type { Operation } from './operation.ts'
+
+/** How a step of an iteration is run: a guard may make it wait for a free place. */
+export type Runner = <T>(step: () => Promise<T>) => Promise<T>
+
+/** What a driver's iterable yields, each step under the watchdog. Leaving early returns the driver's iterator. */
+export async function* pull<T>(
+  iterable: AsyncIterable<T>,
+  operation: Operation,
+  run: Runner = (step) => step(),
+): AsyncGenerator<T, void, void> {
+  const iterator = iterable[Symbol.asyncIterator]()
+  let open = true
+  const next = async (): Promise<IteratorResult<T>> => {
+    open = false // An iterator that failed or did not come back has nothing to return.
+    const step = await operation.settle(iterator.next())
+    open = step.done !== true
+    return step
+  }
+  try {
+    while (true) {
+      operation.throwIfAborted()
+      const step = await run(next)
+      operation.throwIfAborted()
+      if (step.done) return
+      yield step.value
+    }
+  } finally {
+    if (open) await leave(iterator, operation)
+  }
+}
+
+async function leave(iterator: AsyncIterator<unknown>, operation: Operation): Promise<void> {
+  if (iterator.return !== undefined) await operation.settle(Promise.resolve(iterator.return()))
+}
+
+/** What a stream reads from, and the operation that ends with it. */
+export interface Flow<T> {
+  readonly operation: Operation
+  readonly items: AsyncIterator<T, void, void>
+}
+
+/**
+ * A stream of an operation, begun by the first step. Leaving it aborts a step that is under way; a generator alone would make
+ * the leaving wait for it.
+ */
+export class Stream<T> implements AsyncIterableIterator<T, void, void> {
+  readonly #begin: () => Flow<T>
+  readonly #discard: (() => Promise<void>) | undefined
+  #flow: Flow<T> | undefined
+  #left = false
+
+  /** @param discard Frees what is held already, when the stream is left before its first step. */
+  constructor(begin: () => Flow<T>, discard?: () => Promise<void>) {
+    this.#begin = begin
+    this.#discard = discard
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async next(): Promise<IteratorResult<T, void>> {
+    if (this.#left) return { done: true, value: undefined }
+    this.#flow ??= this.#begin()
+    const { operation, items } = this.#flow
+    try {
+      const step = await items.next()
+      if (step.done) operation.end()
+      return step
+    } catch (error) {
+      operation.end()
+      throw operation.failure(error)
+    }
+  }
+
+  async return(): Promise<IteratorResult<T, void>> {
+    if (!this.#left) {
+      this.#left = true
+      await (this.#flow === undefined ? this.#discard?.() : end(this.#flow))
+    }
+    return { done: true, value: undefined }
+  }
+}
+
+async function end({ operation, items }: Flow<unknown>): Promise<void> {
+  if (operation.isWaiting) operation.stop('ABORTED', 'nobody reads it any more')
+  try {
+    await items.return?.()
+  } finally {
+    operation.end()
+  }
+}
+
+/** Frees a body that nobody reads. */
+export async function discardBody(body: AsyncIterable<unknown>): Promise<void> {
+  await body[Symbol.asyncIterator]().return?.()
+}

@@ -1,0 +1,228 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { type Database, open as openEnvironment } from 'lmdb'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { write } from './ledger.ts'
+import { LmdbLedger } from './lmdb-ledger.ts'
+import { Table } from './table.ts'
+
+let directory: string
+const opened: LmdbLedger[] = []
+
+beforeEach(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), 'stored-lmdb-'))
+})
+
+afterEach(async () => {
+  for (const ledger of opened.splice(0)) await ledger.close()
+  await chmod(directory, 0o700)
+  await rm(directory, { recursive: true })
+})
+
+async function open(options: { reserve?: number; at?: string } = {}): Promise<LmdbLedger> {
+  const ledger = await LmdbLedger.open({ path: options.at ?? directory, reserve: options.reserve ?? 0 })
+  opened.push(ledger)
+  return ledger
+}
+
+const row = Buffer.from('row')
+const putRow = (ledger: LmdbLedger, value: string) =>
+  ledger.transact((tx) => write(tx, (writer) => writer.put('keys', row, Buffer.from(value))))
+
+/** Opens the file behind the ledger's back. */
+async function tamper(tree: string, change: (db: Database<Buffer, Buffer>) => Promise<unknown>): Promise<void> {
+  const options = { encoding: 'binary', keyEncoding: 'binary' } as const
+  const environment = openEnvironment<Buffer, Buffer>({
+    path: path.join(directory, 'index.mdb'),
+    maxDbs: 8,
+    ...options,
+  })
+  await change(environment.openDB<Buffer, Buffer>({ name: tree, ...options }))
+  await environment.close()
+}
+
+/** LMDB counts its commits. @see struct MDB_meta in mdb.c: `mm_txnid`, in each of the first two pages */
+async function commits(): Promise<bigint> {
+  const file = await readFile(path.join(directory, 'index.mdb'))
+  const [first, second] = [file.readBigUInt64LE(TXNID), file.readBigUInt64LE(4096 + TXNID)]
+  return first > second ? first : second
+}
+const TXNID = 144
+
+describe('LmdbLedger.open()', () => {
+  test('makes its directory and the ones above it', async () => {
+    const at = path.join(directory, 'a/b')
+    await open({ at })
+    expect((await stat(at)).isDirectory()).toBe(true)
+  })
+
+  test('of a directory that this process has open rejects CONFLICT, by another name of it too', async () => {
+    await open()
+    await expect(open()).rejects.toMatchObject({ code: 'CONFLICT' })
+    await expect(open({ at: path.join(directory, '../', path.basename(directory)) })).rejects.toMatchObject({
+      code: 'CONFLICT',
+    })
+  })
+
+  test('twice at the same moment opens one and rejects the other', async () => {
+    const outcomes = await Promise.allSettled([open(), open()])
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+  })
+
+  test('after close() opens again, and finds what was written', async () => {
+    const former = await open()
+    await putRow(former, 'kept')
+    await former.close()
+    expect((await open()).get('keys', row, String)).toBe('kept')
+  })
+
+  test('goes on with the sequence number of the last process', async () => {
+    const former = await open()
+    const { seq } = await putRow(former, '1')
+    await former.close()
+    expect(await putRow(await open(), '2')).toEqual({ seq: seq + 1 })
+  })
+
+  test.skipIf(process.getuid?.() === 0)('of a directory it must not write to rejects PERMISSION_DENIED', async () => {
+    await chmod(directory, 0o500)
+    await expect(open()).rejects.toMatchObject({ code: 'PERMISSION_DENIED' })
+  })
+
+  test('of a path below a file rejects, naming no code of a missing blob', async () => {
+    await expect(open({ at: '/dev/null/store' })).rejects.toMatchObject({ code: 'KEY_CONFLICT' })
+  })
+
+  test('of a newer format rejects INCOMPATIBLE, naming both, and leaves the store free', async () => {
+    await (await open()).close()
+    const format = (version: number) => (db: Database<Buffer, Buffer>) =>
+      db.put(Buffer.from('format'), Buffer.from([0, 0, 0, 0, 0, version]))
+    await tamper('meta', format(2))
+    await expect(open()).rejects.toMatchObject({
+      code: 'INCOMPATIBLE',
+      message: expect.stringMatching(/format 2.*reads 1/),
+    })
+    await tamper('meta', format(1))
+    await expect(open()).resolves.toBeInstanceOf(LmdbLedger)
+  })
+})
+
+describe('LmdbLedger', () => {
+  test('below its reserve opens and commits, and requireSpace() of anything is NO_SPACE', async () => {
+    const ledger = await open({ reserve: 2 ** 52 })
+    expect(() => ledger.requireSpace(1)).toThrow(expect.objectContaining({ code: 'NO_SPACE' }))
+    await putRow(ledger, 'on the reserve')
+    expect(ledger.get('keys', row, String)).toBe('on the reserve')
+  })
+
+  test('64 transact() at once share one commit', async () => {
+    const ledger = await open()
+    await putRow(ledger, 'first')
+    const before = await commits()
+    const results = await Promise.all(Array.from({ length: 64 }, (_, i) => putRow(ledger, String(i))))
+    expect(Number((await commits()) - before)).toBeLessThanOrEqual(2)
+    expect(new Set(results.map(({ seq }) => seq)).size).toBe(64)
+  })
+
+  test('a damaged row is CORRUPT to its readers, and to a commit that reads it', async () => {
+    const former = await open()
+    const table = new Table<{ size: number }>(former, 'keys', 'X')
+    const key = table.key(Buffer.from('p'))
+    await former.transact((tx) => table.put(tx, key, { size: 1 }))
+    await former.close()
+    await tamper('keys', (db) => {
+      const value = Buffer.from(db.get(key) as Buffer)
+      value[value.length - 2] = (value[value.length - 2] as number) ^ 1
+      return db.put(key, value)
+    })
+
+    const ledger = await open()
+    const damaged = new Table<{ size: number }>(ledger, 'keys', 'X')
+    expect(() => damaged.get(key)).toThrow(expect.objectContaining({ code: 'CORRUPT' }))
+    const failing = ledger.transact((tx) => {
+      write(tx, (writer) => writer.put('keys', row, row))
+      write(tx, (writer) => void damaged.get(key, writer))
+    })
+    await expect(failing).rejects.toMatchObject({ code: 'CORRUPT' })
+    expect(ledger.get('keys', row, String)).toBeUndefined()
+  })
+
+  test('close() waits for what was handed in, and reads after it are CLOSED', async () => {
+    const ledger = await open()
+    const putting = putRow(ledger, 'in time')
+    await ledger.close()
+    await expect(putting).resolves.toEqual({ seq: expect.any(Number) })
+    expect(() => ledger.get('keys', row, String)).toThrow(expect.objectContaining({ code: 'CLOSED' }))
+    expect(() => ledger.range('keys', { from: row, to: row })).toThrow(expect.objectContaining({ code: 'CLOSED' }))
+    expect((await open()).get('keys', row, String)).toBe('in time')
+  })
+})
+
+/** A process that commits, says so, and is killed by the signal it sends itself, before anything can be tidied up. */
+const CHILD = `
+  import { writeSync } from 'node:fs'
+  import { write } from ${JSON.stringify(new URL('ledger.ts', import.meta.url).href)}
+  import { LmdbLedger } from ${JSON.stringify(new URL('lmdb-ledger.ts', import.meta.url).href)}
+  const ledger = await LmdbLedger.open({ path: process.argv[1], reserve: 0 })
+  for (let i = 0; i < 20; i++) {
+    await ledger.transact((tx) => write(tx, (writer) => writer.put('keys', Buffer.from('row'), Buffer.from(String(i)))))
+    writeSync(1, 'ack ' + i + '\\n')
+  }
+  process.kill(process.pid, 'SIGKILL')
+`
+const hasStrace = spawnSync('strace', ['-f', 'true']).status === 0
+
+describe('the promise of transact()', () => {
+  test('resolves for rows that survive kill -9', async () => {
+    const { signal, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', CHILD, directory], {
+      encoding: 'utf8',
+    })
+    expect(signal).toBe('SIGKILL')
+    expect(stdout.trim().split('\n').at(-1)).toBe('ack 19')
+    expect((await open()).get('keys', row, String)).toBe('19')
+  })
+
+  test('leaves the store to a process that opens it while another has it open', async () => {
+    const child = spawn(process.execPath, [
+      '--input-type=module',
+      '-e',
+      CHILD.replace(/process\.kill.*/, 'setInterval(() => {}, 1000)'),
+      directory,
+    ])
+    let said = ''
+    for await (const chunk of child.stdout) if ((said += chunk).includes('ack 19')) break
+    const ledger = await open()
+    expect(ledger.get('keys', row, String)).toBe('19')
+    await putRow(ledger, 'ours')
+    child.kill('SIGKILL')
+    expect(ledger.get('keys', row, String)).toBe('ours')
+  })
+
+  test.skipIf(!hasStrace)('resolves only after the data was flushed', async () => {
+    const log = path.join(directory, 'strace')
+    const command = [
+      '-f',
+      '-o',
+      log,
+      '-e',
+      'trace=fdatasync,fsync,msync,write',
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      CHILD,
+      directory,
+    ]
+    spawnSync('strace', command)
+    const lines = (await readFile(log, 'utf8')).split('\n')
+    const acks = lines.flatMap((line, i) => (line.includes('write(1, "ack ') ? [i] : []))
+    expect(acks).toHaveLength(20)
+    for (const [i, ack] of acks.entries()) {
+      const between = lines.slice(acks[i - 1] ?? 0, ack)
+      expect(
+        between.some((line) => /(fdatasync|fsync|msync)(\(| resumed).*= 0$/.test(line)),
+        `a flush before ack ${i}`,
+      ).toBe(true)
+    }
+  })
+})

@@ -1,0 +1,95 @@
+import fc from 'fast-check'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { MemoryLedger } from './memory-ledger.ts'
+import { after, END, scan, Table } from './table.ts'
+
+let ledger: MemoryLedger
+let table: Table<number>
+let sibling: Table<number>
+
+beforeEach(() => {
+  ledger = new MemoryLedger()
+  table = new Table(ledger, 'keys', 'A')
+  sibling = new Table(ledger, 'keys', 'B')
+})
+
+async function fill(of: Table<number>, partition: string, suffixes: readonly string[]): Promise<void> {
+  await ledger.transact((tx) => {
+    for (const [i, suffix] of suffixes.entries()) of.put(tx, of.key(Buffer.from(partition), Buffer.from(suffix)), i)
+  })
+}
+
+const suffixes = (of: Table<number>, partition: string) =>
+  [...of.rows(Buffer.from(partition))].map(({ suffix }) => suffix.toString())
+
+describe('Table', () => {
+  test('get() returns value and commit of a row; seq() the commit alone', async () => {
+    const key = table.key(Buffer.from('p'))
+    const { seq } = await ledger.transact((tx) => table.put(tx, key, 42))
+    expect(table.get(key)).toEqual({ value: 42, seq })
+    expect(table.seq(key)).toBe(seq)
+  })
+
+  test('get() of a removed row is undefined', async () => {
+    const key = table.key(Buffer.from('p'))
+    await ledger.transact((tx) => table.put(tx, key, 42))
+    await ledger.transact((tx) => table.remove(tx, key))
+    expect(table.get(key)).toBeUndefined()
+    expect(table.seq(key)).toBeUndefined()
+  })
+
+  test('rows() of a partition are those of this table, not of its sibling, and of no longer partition', async () => {
+    await fill(table, 'p', ['', 'x', 'y'])
+    await fill(sibling, 'p', ['z'])
+    await fill(table, 'pp', ['other'])
+    expect(suffixes(table, 'p')).toEqual(['', 'x', 'y'])
+    expect(suffixes(sibling, 'p')).toEqual(['z'])
+  })
+
+  test('rows() of more than a page come all, once, in order', async () => {
+    const names = Array.from({ length: 1001 }, (_, i) => String(i).padStart(5, '0'))
+    await fill(table, 'p', names)
+    expect(suffixes(table, 'p')).toEqual(names)
+  })
+
+  test('suffix() tells a row of this table from one of another', () => {
+    const partition = Buffer.from('p')
+    expect(table.suffix(table.key(partition, Buffer.from('x')), 1)?.toString()).toBe('x')
+    expect(table.suffix(sibling.key(partition, Buffer.from('x')), 1)).toBeNull()
+  })
+})
+
+describe('scan()', () => {
+  test('of exactly one page ends', async () => {
+    await fill(
+      table,
+      'p',
+      Array.from({ length: 500 }, (_, i) => String(i)),
+    )
+    expect([...scan(ledger, 'keys', Buffer.alloc(0), END)]).toHaveLength(500)
+  })
+
+  test('reads a page at a time: a row added behind the present page comes', async () => {
+    await fill(
+      table,
+      'p',
+      Array.from({ length: 500 }, (_, i) => `a${i}`),
+    )
+    const rows = scan(ledger, 'keys', Buffer.alloc(0), END)
+    rows.next()
+    await fill(table, 'p', ['z'])
+    expect([...rows].at(-1)?.[0].toString()).toBe('p\0Az')
+  })
+})
+
+test('after() of a prefix sorts behind all that begins with it and before all else', () => {
+  const prefix = fc.uint8Array({ minLength: 1, maxLength: 4 }).filter((bytes) => bytes.some((byte) => byte !== 0xff))
+  fc.assert(
+    fc.property(prefix, fc.uint8Array({ maxLength: 6 }), (start, other) => {
+      const end = after(start)
+      expect(Buffer.compare(Buffer.concat([start, other]), end)).toBe(-1)
+      const isBehind = Buffer.compare(other, start) > 0 && !Buffer.from(other).subarray(0, start.length).equals(start)
+      if (isBehind) expect(Buffer.compare(other, end)).toBeGreaterThanOrEqual(0)
+    }),
+  )
+})

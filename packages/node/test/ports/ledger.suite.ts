@@ -1,0 +1,194 @@
+import { describe, expect, test } from 'vitest'
+import { type Current, commit, factsOf, idOf } from './subject.ts'
+
+const CONFLICT = { code: 'CONFLICT', at: { op: 'commit' }, retryable: true }
+
+export function ledgerSuite(current: Current): void {
+  describe('transact()', () => {
+    test('resolves with sequence numbers that rise in the order of the commits', async () => {
+      const { ledger, index } = current()
+      const seqs: number[] = []
+      const one = (i: number) =>
+        ledger.transact((tx) => index.bind(tx, `k${i}`, idOf('a'))).then(({ seq }) => seqs.push(seq))
+      await one(0)
+      await Promise.all(Array.from({ length: 64 }, (_, i) => one(i + 1)))
+      await one(65)
+      expect(seqs).toEqual([...new Set(seqs)].sort((a, b) => a - b))
+      expect(seqs).toHaveLength(66)
+    })
+
+    test('shows what it wrote to whoever reads as soon as it resolved', async () => {
+      const { index } = current()
+      for (let i = 0; i < 20; i++) {
+        const [key, id] = [`k${i}`, idOf(`${i}`)]
+        expect(await index.binding(key)).toBeNull()
+        await commit(current(), (tx) => index.bind(tx, key, id))
+        expect(await index.binding(key)).toMatchObject({ key, id })
+      }
+    })
+
+    test('that collects nothing resolves', async () => {
+      await expect(commit(current(), () => {})).resolves.toEqual({ seq: expect.any(Number) })
+    })
+
+    test('whose collecting throws rejects with that error and writes nothing', async () => {
+      const { index } = current()
+      const error = new Error('no')
+      const failing = commit(current(), (tx) => {
+        index.bind(tx, 'k', idOf('a'))
+        throw error
+      })
+      await expect(failing).rejects.toBe(error)
+      expect(await index.binding('k')).toBeNull()
+    })
+
+    test('of which a step throws writes nothing, and fails no other of the same moment', async () => {
+      const { index, queue } = current()
+      await commit(current(), (tx) => queue.enqueue(tx, { op: 'put', backend: 'b', key: 'k', id: idOf('a'), size: 1 }))
+      const [job] = await queue.claim('b', { max: 1, leaseMs: 1000 })
+      if (!job) throw new Error('nothing claimed')
+      const outcomes = await Promise.allSettled([
+        commit(current(), (tx) => index.bind(tx, 'before', idOf('a'))),
+        commit(current(), (tx) => {
+          index.bind(tx, 'failing', idOf('a'))
+          // No row can say when this is due.
+          queue.retry(tx, job, { error: new Error() as never, afterMs: Number.POSITIVE_INFINITY })
+        }),
+        commit(current(), (tx) => index.bind(tx, 'behind', idOf('a'))),
+      ])
+      expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+      expect(await index.binding('failing')).toBeNull()
+      expect(await queue.counts()).toMatchObject({ b: { waiting: 0, running: 1 } })
+    })
+  })
+
+  describe('a guard', () => {
+    test('on a binding that was bound anew rejects CONFLICT and writes nothing', async () => {
+      const { index } = current()
+      await commit(current(), (tx) => index.bind(tx, 'k', idOf('a')))
+      const read = await index.binding('k')
+      await commit(current(), (tx) => index.bind(tx, 'k', idOf('b')))
+      const stale = commit(current(), (tx) => {
+        index.bind(tx, 'other', idOf('c'))
+        index.expect(tx, { key: 'k' }, read?.rev ?? null)
+      })
+      await expect(stale).rejects.toMatchObject(CONFLICT)
+      expect(await index.binding('other')).toBeNull()
+    })
+
+    test('on a binding that changed and changed back rejects CONFLICT', async () => {
+      const { index } = current()
+      await commit(current(), (tx) => index.bind(tx, 'k', idOf('a')))
+      const read = await index.binding('k')
+      await commit(current(), (tx) => index.bind(tx, 'k', idOf('b')))
+      await commit(current(), (tx) => index.bind(tx, 'k', idOf('a')))
+      const stale = commit(current(), (tx) => index.expect(tx, { key: 'k' }, read?.rev ?? null))
+      await expect(stale).rejects.toMatchObject(CONFLICT)
+    })
+
+    test('on a row that is as it was read passes', async () => {
+      const { index } = current()
+      await commit(current(), (tx) => {
+        index.keep(tx, factsOf('a'))
+        index.bind(tx, 'k', idOf('a'))
+        index.locate(tx, { backend: 'b', key: 'k', id: idOf('a'), state: 'pending' })
+      })
+      const [binding, known, location] = await Promise.all([
+        index.binding('k'),
+        index.known(idOf('a')),
+        index.location({ backend: 'b', key: 'k' }),
+      ])
+      const fresh = commit(current(), (tx) => {
+        index.expect(tx, { key: 'k' }, binding?.rev ?? null)
+        index.expect(tx, { id: idOf('a') }, known?.rev ?? null)
+        index.expect(tx, { place: { backend: 'b', key: 'k' } }, location?.rev ?? null)
+      })
+      await expect(fresh).resolves.toEqual({ seq: expect.any(Number) })
+    })
+
+    test('on the absence of a row passes while it is absent and rejects CONFLICT once it is there', async () => {
+      const { index } = current()
+      const absent = [{ key: 'k' }, { id: idOf('a') }, { place: { backend: 'b', key: 'k' } }]
+      const bindIfAbsent = () =>
+        commit(current(), (tx) => {
+          for (const what of absent) index.expect(tx, what, null)
+          index.bind(tx, 'k', idOf('a'))
+        })
+      await bindIfAbsent()
+      await expect(bindIfAbsent()).rejects.toMatchObject(CONFLICT)
+    })
+
+    test.for(['the binding', 'the facts', 'a place'])('on %s that was removed rejects CONFLICT', async (what) => {
+      const { index } = current()
+      const place = { backend: 'b', key: 'k' }
+      await commit(current(), (tx) => {
+        index.keep(tx, factsOf('a'))
+        index.bind(tx, 'k', idOf('a'))
+        index.locate(tx, { ...place, id: idOf('a'), state: 'pending' })
+      })
+      const [binding, known, location] = [
+        await index.binding('k'),
+        await index.known(idOf('a')),
+        await index.location(place),
+      ]
+      await commit(current(), (tx) => {
+        if (what === 'the binding') index.unbind(tx, 'k')
+        else if (what === 'the facts') index.forget(tx, idOf('a'))
+        else index.unlocate(tx, place)
+      })
+      const stale = commit(current(), (tx) => {
+        if (what === 'the binding') index.expect(tx, { key: 'k' }, binding?.rev ?? null)
+        else if (what === 'the facts') index.expect(tx, { id: idOf('a') }, known?.rev ?? null)
+        else index.expect(tx, { place }, location?.rev ?? null)
+      })
+      await expect(stale).rejects.toMatchObject(CONFLICT)
+    })
+
+    test('that several hold at the same moment lets the first pass, and fails no bystander', async () => {
+      const { index } = current()
+      const bindIfAbsent = (text: string) =>
+        commit(current(), (tx) => {
+          index.expect(tx, { key: 'k' }, null)
+          index.bind(tx, 'k', idOf(text))
+        })
+      const outcomes = await Promise.allSettled([
+        commit(current(), (tx) => index.bind(tx, 'bystander 1', idOf('x'))),
+        bindIfAbsent('first'),
+        bindIfAbsent('second'),
+        commit(current(), (tx) => index.bind(tx, 'bystander 2', idOf('x'))),
+        bindIfAbsent('third'),
+      ])
+      expect(outcomes.map(({ status }) => status)).toEqual([
+        'fulfilled',
+        'fulfilled',
+        'rejected',
+        'fulfilled',
+        'rejected',
+      ])
+      expect(outcomes[2]).toMatchObject({ reason: CONFLICT })
+      expect(await index.binding('k')).toMatchObject({ id: idOf('first') })
+      expect(await index.binding('bystander 2')).not.toBeNull()
+    })
+
+    test('read, write and retry by many at once loses no update', async () => {
+      const { index } = current()
+      await commit(current(), (tx) => index.keep(tx, factsOf('a', { custom: { n: 0 } })))
+      const increment = async (): Promise<void> => {
+        const known = await index.known(idOf('a'))
+        if (!known) throw new Error('gone')
+        const custom = { n: (known.facts.custom.n as number) + 1 }
+        try {
+          await commit(current(), (tx) => {
+            index.expect(tx, { id: idOf('a') }, known.rev)
+            index.keep(tx, { ...known.facts, custom })
+          })
+        } catch (error) {
+          expect(error).toMatchObject(CONFLICT)
+          return increment()
+        }
+      }
+      await Promise.all(Array.from({ length: 20 }, increment))
+      expect((await index.known(idOf('a')))?.facts.custom).toEqual({ n: 20 })
+    })
+  })
+}

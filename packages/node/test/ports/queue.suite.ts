@@ -1,0 +1,378 @@
+import type { Claimed, JobFilter, NewJob } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { type Current, collect, commit, idOf } from './subject.ts'
+
+const START = 1_732_844_100_000
+const LEASE = { leaseMs: 60_000 }
+const ERROR = new StorageError('TIMEOUT', { op: 'put', backend: 'x', key: 'k' })
+const FAILURE = { code: 'TIMEOUT', message: ERROR.message }
+
+export function queueSuite(current: Current): void {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date'], now: START })
+    return () => {
+      vi.useRealTimers()
+    }
+  })
+
+  const jobOf = (text: string, backend: string, key: string, more: Partial<NewJob> = {}): NewJob => {
+    return { op: 'put', backend, key, id: idOf(text), size: 10, ...more }
+  }
+  const enqueue = (...args: Parameters<typeof jobOf>) =>
+    commit(current(), (tx) => current().queue.enqueue(tx, jobOf(...args)))
+  const claim = (backend: string, max = 100) => current().queue.claim(backend, { max, ...LEASE })
+  const claimOne = async (backend: string): Promise<Claimed> => {
+    const [job, ...more] = await claim(backend)
+    if (!job || more.length > 0) throw new Error(`claimed ${more.length} too many`)
+    return job
+  }
+  const complete = (job: Claimed) => commit(current(), (tx) => current().queue.complete(tx, job))
+  const retry = (job: Claimed, afterMs = 0) =>
+    commit(current(), (tx) => current().queue.retry(tx, job, { error: ERROR, afterMs }))
+  const park = (job: Claimed) => commit(current(), (tx) => current().queue.park(tx, job, ERROR))
+  const jobs = (filter: JobFilter = {}) => collect(current().queue.jobs(filter))
+  const states = async (filter?: JobFilter) => (await jobs(filter)).map(({ state, key, id }) => [state, key, id])
+  const counts = async (backend: string) => (await current().queue.counts())[backend]
+  const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
+
+  describe('enqueue()', () => {
+    test('makes a waiting job, due at once, not yet tried', async () => {
+      await enqueue('a', 'x', 'k')
+      expect(await jobs()).toEqual([
+        { ...jobOf('a', 'x', 'k'), state: 'waiting', attempts: 0, created: START, due: START },
+      ])
+      expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10 })
+    })
+
+    test('replaces the waiting job of its place, and of no other', async () => {
+      await enqueue('a', 'x', 'k')
+      await enqueue('a', 'x', 'kk')
+      await enqueue('a', 'y', 'k')
+      await enqueue('b', 'x', 'k', { size: 3 })
+      expect(await states({ backend: 'x' })).toEqual([
+        ['waiting', 'k', idOf('b')],
+        ['waiting', 'kk', idOf('a')],
+      ])
+      expect(await counts('x')).toEqual({ waiting: 2, running: 0, parked: 0, bytes: 13 })
+      expect(await counts('y')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10 })
+      expect((await claim('x')).map(({ key, id }) => [key, id])).toEqual([
+        ['kk', idOf('a')],
+        ['k', idOf('b')],
+      ])
+    })
+
+    test('replaces a job that waits for its next try: the newer one is due at once', async () => {
+      await enqueue('a', 'x', 'k')
+      await retry(await claimOne('x'), 60_000)
+      await enqueue('b', 'x', 'k')
+      expect(await claimOne('x')).toMatchObject({ id: idOf('b'), attempts: 1 })
+    })
+
+    test('replaces the parked job of its place', async () => {
+      await enqueue('a', 'x', 'k')
+      await park(await claimOne('x'))
+      await enqueue('b', 'x', 'k', { op: 'delete', size: 0 })
+      expect(await states()).toEqual([['waiting', 'k', idOf('b')]])
+      expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 0 })
+    })
+
+    test('stands behind the running job of its place: neither claimed nor due until that one ends', async () => {
+      await enqueue('a', 'x', 'k')
+      await claimOne('x')
+      await enqueue('b', 'x', 'k')
+      await enqueue('c', 'x', 'k')
+      expect(await states()).toEqual([
+        ['running', 'k', idOf('a')],
+        ['waiting', 'k', idOf('c')],
+      ])
+      expect(await claim('x')).toEqual([])
+      expect(await current().queue.nextDue('x')).toBeNull()
+    })
+
+    test('in a transaction that fails leaves no job and wakes nobody', async () => {
+      const woken: string[] = []
+      current().queue.onWork((backend) => woken.push(backend))
+      const failing = commit(current(), (tx) => {
+        current().queue.enqueue(tx, jobOf('a', 'x', 'k'))
+        current().index.expect(tx, { key: 'k' }, 'stale' as never)
+      })
+      await expect(failing).rejects.toMatchObject({ code: 'CONFLICT' })
+      expect(await jobs()).toEqual([])
+      expect(woken).toEqual([])
+    })
+  })
+
+  describe('when a running job ends, the one behind it', () => {
+    test.for([
+      ['complete()', complete],
+      ['retry()', (job: Claimed) => retry(job, 60_000)],
+      ['park()', park],
+      ['recover()', () => current().queue.recover()],
+    ] as [string, (job: Claimed) => Promise<unknown>][])(
+      'by %s: may be claimed, and is the only one left',
+      async ([, end]) => {
+        await enqueue('a', 'x', 'k')
+        const first = await claimOne('x')
+        await enqueue('b', 'x', 'k', { size: 7 })
+        await end(first)
+        expect(await states()).toEqual([['waiting', 'k', idOf('b')]])
+        expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 7 })
+        expect(await claimOne('x')).toMatchObject({ id: idOf('b'), attempts: 1 })
+      },
+    )
+  })
+
+  describe('claim()', () => {
+    test('takes jobs of one backend, the longest due first, then in the order of their commits', async () => {
+      await enqueue('a', 'x', 'late')
+      await retry(await claimOne('x'), 500)
+      await enqueue('a', 'x', 'z')
+      await enqueue('a', 'x', 'a')
+      await enqueue('a', 'y', 'other')
+      pass(1)
+      await enqueue('a', 'x', '0')
+      pass(1000)
+      expect((await claim('x')).map(({ key }) => key)).toEqual(['z', 'a', '0', 'late'])
+    })
+
+    test('takes no more than `max`, and leaves the others', async () => {
+      for (const key of ['a', 'b', 'c']) await enqueue('a', 'x', key)
+      expect((await claim('x', 2)).map(({ key }) => key)).toEqual(['a', 'b'])
+      expect((await claim('x', 2)).map(({ key }) => key)).toEqual(['c'])
+      expect(await claim('x', 2)).toEqual([])
+    })
+
+    test('takes nothing before it is due', async () => {
+      await enqueue('a', 'x', 'k')
+      await retry(await claimOne('x'), 1000)
+      pass(999)
+      expect(await claim('x')).toEqual([])
+      pass(1)
+      expect(await claimOne('x')).toMatchObject({ attempts: 2, error: FAILURE })
+    })
+
+    test('counts the attempt, and keeps the age of the job', async () => {
+      await enqueue('a', 'x', 'k')
+      for (let attempts = 1; attempts <= 3; attempts++) {
+        pass(10)
+        const job = await claimOne('x')
+        expect(job).toMatchObject({ ...jobOf('a', 'x', 'k'), state: 'running', attempts, created: START })
+        await retry(job)
+      }
+    })
+
+    test('by several at the same moment gives each job to one', async () => {
+      const keys = Array.from({ length: 20 }, (_, i) => `k${i}`)
+      await Promise.all(keys.map((key) => enqueue('a', 'x', key)))
+      const claims = await Promise.all(Array.from({ length: 8 }, () => claim('x', 3)))
+      const taken = claims.flat()
+      expect(taken).toHaveLength(20)
+      expect(new Set(taken.map(({ key }) => key)).size).toBe(20)
+      expect(new Set(taken.map(({ lease }) => lease)).size).toBe(20)
+    })
+
+    test('of one backend is not confused by another whose name begins alike', async () => {
+      await enqueue('a', 'x', 'k')
+      await enqueue('a', 'xy', 'k')
+      expect(await claimOne('x')).toMatchObject({ backend: 'x' })
+    })
+  })
+
+  describe('the lease', () => {
+    test.for([
+      ['complete()', complete],
+      ['retry()', (job: Claimed) => retry(job)],
+      ['park()', park],
+      ['renew()', (job: Claimed) => current().queue.renew(job, 1000)],
+    ] as [string, (job: Claimed) => Promise<unknown>][])(
+      'lost to recover(): %s rejects CONFLICT and changes nothing',
+      async ([, settle]) => {
+        await enqueue('a', 'x', 'k')
+        const lost = await claimOne('x')
+        await current().queue.recover()
+        await expect(settle(lost)).rejects.toMatchObject({ code: 'CONFLICT' })
+        expect(await states()).toEqual([['waiting', 'k', idOf('a')]])
+
+        const again = await claimOne('x')
+        await expect(settle(lost)).rejects.toMatchObject({ code: 'CONFLICT' })
+        await expect(complete(again)).resolves.toEqual({ seq: expect.any(Number) })
+      },
+    )
+
+    test('ends with the job: complete() a second time rejects CONFLICT', async () => {
+      await enqueue('a', 'x', 'k')
+      const job = await claimOne('x')
+      await complete(job)
+      await expect(complete(job)).rejects.toMatchObject({ code: 'CONFLICT' })
+      expect(await counts('x')).toEqual({ waiting: 0, running: 0, parked: 0, bytes: 0 })
+    })
+
+    test('lasts through renew(): the job is still ours', async () => {
+      await enqueue('a', 'x', 'k')
+      const job = await claimOne('x')
+      await current().queue.renew(job, 60_000)
+      expect(await states()).toEqual([['running', 'k', idOf('a')]])
+      await complete(job)
+      expect(await jobs()).toEqual([])
+    })
+  })
+
+  describe('recover()', () => {
+    test('puts running jobs back, due as before, their attempts counted, and says how many', async () => {
+      await enqueue('a', 'x', 'k')
+      await enqueue('a', 'y', 'l')
+      await enqueue('a', 'y', 'waiting')
+      const [first] = [await claimOne('x'), await claim('y', 1)]
+      pass(10)
+      expect(await current().queue.recover()).toBe(2)
+      expect((await jobs()).map(({ state, attempts, due }) => [state, attempts, due])).toEqual([
+        ['waiting', 1, START],
+        ['waiting', 1, START],
+        ['waiting', 0, START],
+      ])
+      expect(await claimOne('x')).toMatchObject({ attempts: 2 })
+      expect(first.attempts).toBe(1)
+    })
+
+    test('of nothing running is 0', async () => {
+      await enqueue('a', 'x', 'k')
+      expect(await current().queue.recover()).toBe(0)
+    })
+  })
+
+  describe('park() and unpark()', () => {
+    test('a parked job keeps its error and is not due', async () => {
+      await enqueue('a', 'x', 'k')
+      await park(await claimOne('x'))
+      pass(10 ** 9)
+      expect(await claim('x')).toEqual([])
+      expect(await current().queue.nextDue('x')).toBeNull()
+      expect(await jobs({ state: 'parked' })).toMatchObject([{ key: 'k', attempts: 1, error: FAILURE }])
+      expect(await counts('x')).toEqual({ waiting: 0, running: 0, parked: 1, bytes: 10 })
+    })
+
+    test('unpark() makes it wait again, as if never tried', async () => {
+      await enqueue('a', 'x', 'k')
+      await park(await claimOne('x'))
+      pass(5)
+      expect(await current().queue.unpark({})).toBe(1)
+      const [job] = await jobs()
+      expect(job).toEqual({ ...jobOf('a', 'x', 'k'), state: 'waiting', attempts: 0, created: START, due: START + 5 })
+      expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10 })
+    })
+
+    test('unpark() takes those of its filter only', async () => {
+      for (const [text, backend, key] of [
+        ['a', 'x', 'k'],
+        ['b', 'x', 'l'],
+        ['a', 'y', 'k'],
+      ] as const) {
+        await enqueue(text, backend, key)
+        await park(await claimOne(backend))
+      }
+      expect(await current().queue.unpark({ backend: 'x', id: idOf('a') })).toBe(1)
+      expect(await current().queue.unpark({ key: 'l' })).toBe(1)
+      expect(await current().queue.unpark({ backend: 'none' })).toBe(0)
+      expect((await jobs({ state: 'parked' })).map(({ backend, key }) => [backend, key])).toEqual([['y', 'k']])
+    })
+  })
+
+  describe('cancel()', () => {
+    const cancel = (backend: string, key: string) =>
+      commit(current(), (tx) => current().queue.cancel(tx, { backend, key }))
+
+    test('drops a waiting and a parked job', async () => {
+      await enqueue('a', 'x', 'parked')
+      await park(await claimOne('x'))
+      await enqueue('a', 'x', 'waiting')
+      await cancel('x', 'parked')
+      await cancel('x', 'waiting')
+      expect(await jobs()).toEqual([])
+      expect(await current().queue.nextDue('x')).toBeNull()
+      expect(await counts('x')).toEqual({ waiting: 0, running: 0, parked: 0, bytes: 0 })
+    })
+
+    test('leaves a running job to its end and drops what waits behind it', async () => {
+      await enqueue('a', 'x', 'k')
+      const job = await claimOne('x')
+      await enqueue('b', 'x', 'k')
+      await cancel('x', 'k')
+      expect(await states()).toEqual([['running', 'k', idOf('a')]])
+      await complete(job)
+      expect(await jobs()).toEqual([])
+    })
+  })
+
+  describe('nextDue()', () => {
+    test('is when the first waiting job may be tried, `null` when there is none', async () => {
+      expect(await current().queue.nextDue('x')).toBeNull()
+      await enqueue('a', 'x', 'k')
+      expect(await current().queue.nextDue('x')).toBe(START)
+      await retry(await claimOne('x'), 1234.4)
+      expect(await current().queue.nextDue('x')).toBe(START + 1234)
+      await enqueue('a', 'y', 'k')
+      expect(await current().queue.nextDue('x')).toBe(START + 1234)
+    })
+  })
+
+  describe('jobs()', () => {
+    test('are filtered by backend, key, blob and state', async () => {
+      await enqueue('a', 'x', 'k')
+      await enqueue('b', 'x', 'l')
+      await enqueue('a', 'y', 'k')
+      await claimOne('y')
+      expect(await states({ backend: 'x' })).toEqual([
+        ['waiting', 'k', idOf('a')],
+        ['waiting', 'l', idOf('b')],
+      ])
+      expect(await states({ key: 'k' })).toEqual([
+        ['running', 'k', idOf('a')],
+        ['waiting', 'k', idOf('a')],
+      ])
+      expect(await states({ id: idOf('b') })).toEqual([['waiting', 'l', idOf('b')]])
+      expect(await states({ state: 'running' })).toEqual([['running', 'k', idOf('a')]])
+      expect(await states({ backend: 'y', state: 'waiting' })).toEqual([])
+    })
+  })
+
+  describe('onWork()', () => {
+    test.for([
+      ['enqueue()', async () => enqueue('a', 'x', 'new')],
+      ['complete() with one waiting behind', async (job: Claimed) => complete(job)],
+      ['retry()', async (job: Claimed) => retry(job, 1000)],
+      ['recover()', async () => current().queue.recover()],
+    ] as [string, (job: Claimed) => Promise<unknown>][])(
+      'is told after %s, once the job can be found',
+      async ([, act]) => {
+        await enqueue('a', 'x', 'k')
+        const job = await claimOne('x')
+        await enqueue('b', 'x', 'k')
+        let found: Promise<number | null> | undefined
+        current().queue.onWork((backend) => {
+          found ??= current().queue.nextDue(backend)
+        })
+        await act(job)
+        expect(await found).toEqual(expect.any(Number))
+      },
+    )
+
+    test('is told after unpark()', async () => {
+      await enqueue('a', 'x', 'k')
+      await park(await claimOne('x'))
+      const woken: string[] = []
+      current().queue.onWork((backend) => woken.push(backend))
+      await current().queue.unpark({})
+      expect(woken).toEqual(['x'])
+    })
+
+    test('is told no more once it was ended', async () => {
+      const woken: string[] = []
+      const end = current().queue.onWork((backend) => woken.push(backend))
+      await enqueue('a', 'x', 'k')
+      end()
+      await enqueue('a', 'y', 'k')
+      expect(woken).toEqual(['x'])
+    })
+  })
+}

@@ -1,0 +1,13 @@
+import type { Bench } from './bench.ts'
+import { getLarge } from './benches/get-large.ts'
+import { getSmall } from './benches/get-small.ts'
+import { putLarge } from './benches/put-large.ts'
+import { putSmall } from './benches/put-small.ts'
+import { reopen } from './benches/reopen.ts'
+import { stat } from './benches/stat.ts'
+import { syncLocal } from './benches/sync-local.ts'
+
+/** By name, in the order of the documentation. */
+export const benches: Readonly<Record<string, Bench>> = Object.fromEntries(
+  [putSmall, putLarge, getSmall, getLarge, stat, syncLocal, reopen].map((bench) => [bench.name, bench]),
+)
