@@ -11,9 +11,9 @@ export interface Subject {
   readonly directory: string
   readonly params: Params
   /** Ends the preparation. From here on time, memory and flushes count. */
-  start(): Promise<void>
+  readonly start: () => Promise<void>
   /** Ends the measurement. A side that is to be killed does not return from it. */
-  stop(count: number): Promise<void>
+  readonly stop: (count: number) => Promise<void>
 }
 
 export interface Comparison {
@@ -33,6 +33,8 @@ export type Reach =
   | { readonly ratio: number; readonly stretch?: number }
   /** Of StoreD's own figure. */
   | { readonly atMost: number }
+  /** Than the rival's. */
+  | { readonly atMostMore: number }
 
 export interface Bench {
   readonly name: string

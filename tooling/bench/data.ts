@@ -58,7 +58,11 @@ export function shuffled<T>(items: readonly T[], seed: string): T[] {
 }
 
 /** Runs `work` for each item, `limit` at a time. The first failure ends it. */
-export async function inFlight<T>(limit: number, items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
+export async function inFlight<T>(
+  limit: number,
+  items: readonly T[],
+  work: (item: T) => Promise<unknown>,
+): Promise<void> {
   let next = 0
   const worker = async (): Promise<void> => {
     while (next < items.length) await work(items[next++] as T)

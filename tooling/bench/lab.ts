@@ -22,6 +22,8 @@ export interface Contestant {
   readonly directory?: string
   /** End the process with SIGKILL as soon as it is measured. */
   readonly kill?: boolean
+  /** Prepares the directory, each time. */
+  readonly before?: (directory: string) => Promise<void>
   /** Looks at what the process left behind; throws when that is wrong. */
   readonly check?: (directory: string) => Promise<void>
 }
@@ -68,6 +70,11 @@ export class Lab {
     return Math.max(least, Math.round(full * this.#options.scale))
   }
 
+  /** How many there will be. */
+  rounds(least = 1): number {
+    return Math.max(least, this.#options.rounds)
+  }
+
   makeDirectory(): string {
     const directory = join(this.#options.directory, String(this.#directories++))
     mkdirSync(directory)
@@ -80,10 +87,10 @@ export class Lab {
     await this.#run({ name: side, side, params }, directory)
   }
 
-  /** At least so many rounds of all contestants, each beginning with another one. @returns Their samples, in the order given. */
+  /** Rounds of all contestants, each beginning with another one. @returns Their samples, in the order given. */
   async compete(contestants: readonly Contestant[], leastRounds = 1): Promise<Sample[][]> {
     const samples: Sample[][] = contestants.map(() => [])
-    const rounds = Math.max(leastRounds, this.#options.rounds)
+    const rounds = this.rounds(leastRounds)
     for (let round = 0; round < rounds; round++) {
       for (let turn = 0; turn < contestants.length; turn++) {
         const i = (round + turn) % contestants.length
@@ -97,6 +104,7 @@ export class Lab {
 
   async #measure(contestant: Contestant): Promise<Sample> {
     const directory = contestant.directory ?? this.makeDirectory()
+    await contestant.before?.(directory)
     // What one contestant left in the page cache must not be written at the expense of the next.
     execFileSync('sync')
     try {

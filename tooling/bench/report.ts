@@ -4,11 +4,11 @@ import type { Comparison } from './bench.ts'
 
 /** File systems by what statfs(2) says of them. */
 const FILE_SYSTEMS: Readonly<Record<number, string>> = {
-  0xef53: 'ext4',
-  0x58465342: 'xfs',
-  0x9123683e: 'btrfs',
-  0x01021994: 'tmpfs',
-  0x794c7630: 'overlayfs',
+  61267: 'ext4',
+  1481003842: 'xfs',
+  2435016766: 'btrfs',
+  16914836: 'tmpfs',
+  2035054128: 'overlayfs',
 }
 
 /** One line for programs. */
@@ -31,7 +31,16 @@ export function toTable(comparisons: readonly Comparison[]): string {
   const head = ['bench', 'unit', 'StoreD', 'rival', 'ratio', 'reach', '', 'against']
   const rows = comparisons.map((comparison) => {
     const { bench, unit, ours, rival, rivalName, ratio } = comparison
-    return [bench, unit, number(ours), number(rival), number(ratio), describeReach(comparison), verdict(comparison), rivalName]
+    return [
+      bench,
+      unit,
+      number(ours),
+      number(rival),
+      number(ratio),
+      describeReach(comparison),
+      verdict(comparison),
+      rivalName,
+    ]
   })
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)))
   const isNumber = (i: number) => i >= 2 && i <= 4
@@ -46,12 +55,14 @@ export function toTable(comparisons: readonly Comparison[]): string {
 function describeReach({ reach }: Comparison): string {
   if (!reach) return ''
   if ('atMost' in reach) return `StoreD ≤ ${reach.atMost}`
+  if ('atMostMore' in reach) return `≤ rival + ${reach.atMostMore}`
   return `≥ ${reach.ratio}${reach.stretch === undefined ? '' : `, stretch ${reach.stretch}`}`
 }
 
-function verdict({ reach, ratio, ours }: Comparison): string {
+function verdict({ reach, ratio, ours, rival }: Comparison): string {
   if (!reach) return ''
   if ('atMost' in reach) return ours <= reach.atMost ? 'reached' : 'SHORT'
+  if ('atMostMore' in reach) return ours <= rival + reach.atMostMore ? 'reached' : 'SHORT'
   if (reach.stretch !== undefined && ratio >= reach.stretch) return 'stretch'
   return ratio >= reach.ratio ? 'reached' : 'SHORT'
 }

@@ -31,7 +31,13 @@ const rounds = Number(values.rounds)
 const scale = Number(values.scale)
 const names = positionals.includes('all') ? Object.keys(benches) : positionals
 const unknown = names.filter((name) => !Object.hasOwn(benches, name))
-if (values.help || names.length === 0 || unknown.length > 0 || !(Number.isInteger(rounds) && rounds > 0) || !(scale > 0)) {
+if (
+  values.help ||
+  names.length === 0 ||
+  unknown.length > 0 ||
+  !(Number.isInteger(rounds) && rounds > 0) ||
+  !(scale > 0)
+) {
   if (unknown.length > 0) console.error(`no bench ${unknown.join(', ')}\n`)
   console.error(USAGE)
   process.exit(values.help ? 0 : 2)
@@ -45,16 +51,27 @@ process.once('SIGINT', () => {
   process.exit(130)
 })
 try {
-  if (!values.json) console.log(`${describeMachine(directory)}\n${rounds} rounds, medians\n`)
+  if (!values.json) console.log(`${describeMachine(directory)}\n${describeRun()}\n`)
   for (const name of names) await runOne(benches[name] as Bench)
 } finally {
   clean()
 }
 
+function describeRun(): string {
+  const scaled = scale === 1 ? '' : `, counts and sizes × ${scale}: for trying out only`
+  return `medians of ${rounds} ${rounds === 1 ? 'round' : 'rounds'}${scaled}`
+}
+
 async function runOne(bench: Bench): Promise<void> {
   const place = join(directory, bench.name)
   mkdirSync(place)
-  const lab = new Lab({ bench: bench.name, directory: place, rounds, scale, onProgress: (text) => show(`${bench.name}: ${text}`) })
+  const lab = new Lab({
+    bench: bench.name,
+    directory: place,
+    rounds,
+    scale,
+    onProgress: (text) => show(`${bench.name}: ${text}`),
+  })
   if (lab.noFlushes !== null) console.error(`${bench.name}: flushes are not counted and not delayed: ${lab.noFlushes}`)
   const comparisons: Comparison[] = await bench.run(lab)
   show('')

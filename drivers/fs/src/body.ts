@@ -58,6 +58,7 @@ export async function openBlob(
 class FileBody implements AsyncIterableIterator<Uint8Array, void> {
   readonly #fd: number
   readonly #end: number
+  /** The caller's, and those of the backend. */
   readonly #signals: readonly AbortSignal[]
   readonly #at: ErrorLocation
   readonly #onAbort = () => void this.#release()
@@ -82,6 +83,7 @@ class FileBody implements AsyncIterableIterator<Uint8Array, void> {
 
   next(): Promise<IteratorResult<Uint8Array, void>> {
     const step = this.#last.then(() => this.#read())
+    // Whoever called next() gets the failure; this only waits.
     this.#last = step.catch(() => {})
     return step
   }
@@ -93,7 +95,7 @@ class FileBody implements AsyncIterableIterator<Uint8Array, void> {
 
   async #read(): Promise<IteratorResult<Uint8Array, void>> {
     const aborted = this.#signals.find((signal) => signal.aborted)
-    if (aborted !== undefined) throw toFsError(aborted.reason, this.#at, aborted)
+    if (aborted !== undefined) throw toFsError(aborted.reason, this.#at, this.#signals[0])
     if (this.#released) return { done: true, value: undefined }
     try {
       const length = Math.min(CHUNK_BYTES, this.#end - this.#position)

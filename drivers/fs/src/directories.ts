@@ -94,7 +94,8 @@ export class Directories {
     } finally {
       if (--shared.users === 0) {
         this.#unshare(path, shared)
-        await shared.directory.then(({ fd }) => io.close(fd), ignore)
+        // Of a directory opened for reading there is nothing to write back: this does not block.
+        await shared.directory.then(({ fd }) => fs.closeSync(fd), ignore)
       }
     }
   }

@@ -49,7 +49,7 @@ export async function unlinkIfThere(path: string): Promise<boolean> {
 async function tellsPlaces(directory: string): Promise<boolean> {
   const fd = await io.open(directory, 'r')
   try {
-    return fs.readlinkSync(`/proc/self/fd/${fd}`) === directory
+    return (await io.readlink(`/proc/self/fd/${fd}`)) === directory
   } catch {
     // No such thing on this system: whatever the error says, it is of no use.
     return false

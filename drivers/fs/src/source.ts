@@ -14,30 +14,33 @@ export async function* interruptible(
   signals: readonly AbortSignal[],
   at: ErrorLocation,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const interruption = Promise.withResolvers<never>()
-  // Raced below; nobody need be waiting when it comes.
-  interruption.promise.catch(() => {})
-  const interrupt = () => interruption.reject(signals.find((signal) => signal.aborted)?.reason)
-  for (const signal of signals) signal.addEventListener('abort', interrupt)
-  if (signals.some((signal) => signal.aborted)) interrupt()
   const iterator = source[Symbol.asyncIterator]()
   let ended = false
+  let fail: (reason: unknown) => void = () => {}
+  const interrupt = () => fail(signals.find((signal) => signal.aborted)?.reason)
+  // A promise for each step: reactions to one for all steps would pile up with the size of the blob.
+  const step = () =>
+    new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+      fail = reject
+      if (signals.some((signal) => signal.aborted)) return interrupt()
+      iterator.next().then(resolve, (error) => {
+        // It ends itself when next() throws.
+        ended = true
+        reject(toStorageError(error, at))
+      })
+    })
+  for (const signal of signals) signal.addEventListener('abort', interrupt)
   try {
     for (;;) {
-      // It ends itself when next() throws.
-      const next = iterator.next().catch((error) => {
-        ended = true
-        throw toStorageError(error, at)
-      })
-      const { done, value } = await Promise.race([next, interruption.promise])
+      const { done, value } = await step()
       ended = done === true
       if (ended) return
-      yield value as Uint8Array
+      yield value
     }
   } finally {
     for (const signal of signals) signal.removeEventListener('abort', interrupt)
     // Not waited for: a generator that hangs in next() answers only after it. What it throws then changes nothing.
-    if (!ended) iterator.return?.().catch(() => {})
+    if (!ended) Promise.resolve(iterator.return?.()).catch(() => {})
   }
 }
 

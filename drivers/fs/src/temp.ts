@@ -78,7 +78,8 @@ export class Temp implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await io.close(this.fd)
+    // It was flushed, or need not be: nothing is lost that was promised.
+    await io.close(this.fd).catch(() => {})
     // A put that failed says why already; a survivor is hidden, and swept later.
     if (!this.#published) await unlinkIfThere(this.path).catch(() => {})
     live.delete(this.path)
@@ -92,12 +93,21 @@ export class Temp implements AsyncDisposable {
  */
 export async function sweepTemps(root: Root, olderThanMs: number, signal: AbortSignal): Promise<number> {
   let swept = 0
-  for (const name of await io.readdir(root.tmp)) {
+  for (const name of await readTemps(root)) {
     signal.throwIfAborted()
     const path = join(root.tmp, name)
     if (!live.has(path) && (await isOld(path, olderThanMs)) && (await unlinkIfThere(path))) swept++
   }
   return swept
+}
+
+async function readTemps(root: Root): Promise<string[]> {
+  try {
+    return await io.readdir(root.tmp)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return []
+    throw error
+  }
 }
 
 async function isOld(path: string, olderThanMs: number): Promise<boolean> {

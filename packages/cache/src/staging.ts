@@ -174,7 +174,8 @@ export class DurableStaging implements Staging {
       await this.#names.run()
       return this.#received(file, size)
     } catch (error) {
-      await this.#discard(file)
+      // Ended here, too: a generator over the source that never began has no `finally`. What ending it throws says less than `error`.
+      await Promise.allSettled([rest.return?.(), this.#discard(file)])
       throw error
     }
   }
@@ -249,10 +250,6 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 async function* prepend(head: Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  try {
-    yield* head.splice(0)
-    yield* { [Symbol.asyncIterator]: () => rest }
-  } finally {
-    await rest.return?.()
-  }
+  yield* head.splice(0)
+  yield* { [Symbol.asyncIterator]: () => rest }
 }

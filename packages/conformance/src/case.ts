@@ -6,7 +6,7 @@ import type { Call, Subject, View } from './subject.ts'
 /** How much is run. `quick`: under a minute, no network · `full`: under ten · `soak`: gigabytes. */
 export type Profile = 'quick' | 'full' | 'soak'
 
-/** What `cp.proved` asks a passed case for. `local` is not among them: it is advice to a cache, which no call can disprove. */
+/** What `cp.proved` looks for a case of. `local` is not among them: it is advice to a cache, which no call can disprove. */
 export type Provable = Exclude<keyof Capabilities, 'contract' | 'local' | 'keys' | 'limits'>
 
 /** One promise of the contract, and how it is put to the test. */
@@ -28,7 +28,7 @@ export interface Case {
   readonly views: readonly View[]
   /** What may be declared where the medium cannot keep this promise. */
   readonly declare?: string
-  /** The capabilities that are proved once it has passed. */
+  /** The capabilities that it puts to the test. */
   readonly proves: readonly Provable[]
   /** In milliseconds. @default 30,000; ten times as long above profile `quick` */
   readonly timeoutMs?: number
@@ -53,8 +53,8 @@ export interface Ctx {
   readonly store: Subject
   /** The same instance, with all that the guard adds. Only for cases that are not run raw. */
   readonly guard: GuardedBackend
-  /** What other cases of this run have shown. */
-  readonly run: { readonly proved: ReadonlySet<string>; readonly complete: boolean }
+  /** What this run has put to the test so far, and whether that is everything. */
+  readonly run: { readonly tested: ReadonlySet<string>; readonly complete: boolean }
   key(name: string): string
   /** What `writer` writes: bytes that name it. */
   bytes(size: number, writer?: number): Uint8Array

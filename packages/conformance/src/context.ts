@@ -17,7 +17,8 @@ export interface RunState {
   readonly id: string
   readonly profile: Profile
   readonly seed: number
-  readonly proved: Set<string>
+  /** Capabilities that a case has put to the test; whether it passed is its own result. */
+  readonly tested: Set<string>
   readonly refused: Set<string>
   /** Whether every case was asked for, so that what is missing was not merely left out. */
   readonly complete: boolean
@@ -127,7 +128,7 @@ export class CaseContext implements Ctx {
   async lacks(key: string, from: Subject = this.store): Promise<void> {
     equal(await from.stat(key), null, `what stat says of ${JSON.stringify(key)}`)
     await rejects(from.get(key), 'NOT_FOUND', `get of ${JSON.stringify(key)}`)
-    for await (const stat of from.list({ prefix: key }))
+    for await (const stat of from.list({ prefix: this.scope }))
       if (stat.key === key) throw new BrokenPromise(`list leaves out ${JSON.stringify(key)}, but it was listed`)
   }
 

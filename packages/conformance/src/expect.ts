@@ -60,6 +60,15 @@ export function checkCode(error: unknown, codes: readonly StorageErrorCode[], wh
   return error
 }
 
+/**
+ * `promise`, to be awaited later. A case that fails before has said what is wrong: what then becomes of this one does not
+ * count.
+ */
+export function started<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {})
+  return promise
+}
+
 /** The outcome of a promise, which then counts as handled. */
 export async function settle<T>(promise: Promise<T>): Promise<PromiseSettledResult<T>> {
   const [outcome] = await Promise.allSettled([promise])

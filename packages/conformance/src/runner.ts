@@ -54,7 +54,7 @@ export function planRun(harness: Harness, { profile = 'quick', only, seed }: Run
     id: randomUUID().slice(0, 8),
     profile,
     seed: seed ?? randomInt(2 ** 31),
-    proved: new Set(),
+    tested: new Set(),
     refused: new Set(),
     complete: only === undefined,
   }
@@ -83,7 +83,6 @@ async function judge(harness: Harness, state: RunState, planned: Planned): Promi
     const waiver = harness.waive?.[subject.id]
     return waiver ? { status: 'waived', waiver, error } : { status: 'failed', error }
   }
-  for (const capability of subject.proves) state.proved.add(capability)
   return { status: 'proved' }
 }
 
@@ -97,6 +96,7 @@ async function tryCase(harness: Harness, state: RunState, subject: Case, view: V
     await within(t.prepare(), TIMEOUT_MS.quick, 'open')
     const answer = subject.needs(t.capabilities, harness, view)
     if (answer !== true) return answer
+    for (const capability of subject.proves) state.tested.add(capability)
     await within(subject.run(t), subject.timeoutMs ?? TIMEOUT_MS[subject.profile], 'the whole case')
     // Node reports an unhandled rejection only once the microtasks of its turn have run.
     await nextTurn()

@@ -6,6 +6,8 @@ export class HeldSource implements AsyncIterable<Uint8Array>, AsyncIterator<Uint
   returns = 0
   /** Resolves when the chunk that is held back is asked for. */
   readonly reached: Promise<void>
+  /** Of the whole body, in bytes. */
+  readonly size: number
   readonly #chunks: readonly Uint8Array[]
   readonly #holdAt: number
   readonly #gate = Promise.withResolvers<void>()
@@ -13,6 +15,7 @@ export class HeldSource implements AsyncIterable<Uint8Array>, AsyncIterator<Uint
 
   /** @param holdAt The chunk before which it waits for `release`; `chunks.length` is the end. */
   constructor(chunks: readonly Uint8Array[], holdAt: number) {
+    this.size = chunks.reduce((total, chunk) => total + chunk.length, 0)
     this.#chunks = chunks
     this.#holdAt = holdAt
     this.reached = this.#reach.promise

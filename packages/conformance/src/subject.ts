@@ -21,7 +21,7 @@ export interface Subject {
   get(key: string, options?: { offset?: number; length?: number; signal?: AbortSignal }): Promise<GetResult>
   stat(key: string, options?: { signal?: AbortSignal }): Promise<Stat | null>
   delete(key: string, options?: { signal?: AbortSignal }): Promise<void>
-  list(options?: { prefix?: string; signal?: AbortSignal }): AsyncIterable<Stat>
+  list(options?: { prefix?: string; startAfter?: string; signal?: AbortSignal }): AsyncIterable<Stat>
   close(): Promise<void>
 }
 
@@ -36,7 +36,7 @@ export function rawSubject(driver: StorageBackend): Subject {
     get: (key, { signal = never, ...options } = {}) => driver.get(key, { ...options, signal }),
     stat: (key, { signal = never } = {}) => driver.stat(key, { signal }),
     delete: (key, { signal = never } = {}) => driver.delete(key, { signal }),
-    list: ({ prefix = '', signal = never } = {}) => driver.list({ prefix, signal }),
+    list: ({ prefix = '', signal = never, ...options } = {}) => driver.list({ ...options, prefix, signal }),
     close: async () => driver.close?.(),
   }
 }

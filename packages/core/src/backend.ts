@@ -8,8 +8,8 @@ export {
   type StorageErrorOptions,
   toStorageError,
 } from './backend/error.ts'
-export { mapHttp } from './backend/http.ts'
+export { type HttpErrorOptions, mapHttp } from './backend/http.ts'
 export { checkKey, compareKeys, isId, keyFault, MAX_KEY_BYTES, RESERVED_PREFIX } from './backend/keys.ts'
-export { MemoryBackend, type MemoryBackendOptions, MemoryPlace } from './backend/memory-backend.ts'
+export { MemoryBackend, type MemoryBackendOptions, type MemoryBlob, MemoryPlace } from './backend/memory-backend.ts'
 export { checkOptions, describeType, nearest, unknownName } from './backend/options.ts'
 export { partition } from './backend/partition.ts'

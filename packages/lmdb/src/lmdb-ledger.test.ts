@@ -43,13 +43,12 @@ async function tamper(tree: string, change: (db: Database<Buffer, Buffer>) => Pr
   await environment.close()
 }
 
-/** LMDB counts its commits. @see struct MDB_meta in mdb.c: `mm_txnid`, in each of the first two pages */
-async function commits(): Promise<bigint> {
-  const file = await readFile(path.join(directory, 'index.mdb'))
-  const [first, second] = [file.readBigUInt64LE(TXNID), file.readBigUInt64LE(4096 + TXNID)]
-  return first > second ? first : second
-}
 const TXNID = 144
+/** LMDB counts its commits. @see struct MDB_meta in mdb.c: `mm_txnid`, in each of the first two pages */
+async function commits(): Promise<number> {
+  const file = await readFile(path.join(directory, 'index.mdb'))
+  return Math.max(...[0, 4096].map((page) => Number(file.readBigUInt64LE(page + TXNID))))
+}
 
 describe('LmdbLedger.open()', () => {
   test('makes its directory and the ones above it', async () => {
@@ -121,7 +120,9 @@ describe('LmdbLedger', () => {
     await putRow(ledger, 'first')
     const before = await commits()
     const results = await Promise.all(Array.from({ length: 64 }, (_, i) => putRow(ledger, String(i))))
-    expect(Number((await commits()) - before)).toBeLessThanOrEqual(2)
+    const made = (await commits()) - before
+    expect(made).toBeGreaterThanOrEqual(1)
+    expect(made).toBeLessThanOrEqual(2)
     expect(new Set(results.map(({ seq }) => seq)).size).toBe(64)
   })
 
@@ -191,7 +192,10 @@ describe('the promise of transact()', () => {
       directory,
     ])
     let said = ''
-    for await (const chunk of child.stdout) if ((said += chunk).includes('ack 19')) break
+    for await (const chunk of child.stdout) {
+      said += chunk
+      if (said.includes('ack 19')) break
+    }
     const ledger = await open()
     expect(ledger.get('keys', row, String)).toBe('19')
     await putRow(ledger, 'ours')

@@ -14,15 +14,26 @@ describe('openStore() refuses before anything is touched', () => {
     ['a path of the wrong type', { ...base, path: 7 }, /path is a string, not number/],
     ['a wrong checksum', { ...base, checksums: ['sha265'] }, /unknown checksum "sha265"; did you mean "sha256"\?/],
     ['an unknown driver', { ...base, backends: { x: { driver: 'fss' } } }, /no driver "fss".*did you mean "fs"\?/],
-    ['a driver that is not installed', { ...base, backends: { x: { driver: 's3' } } }, /npm install @stored\/driver-s3/],
+    [
+      'a driver that is not installed',
+      { ...base, backends: { x: { driver: 's3' } } },
+      /npm install @stored\/driver-s3/,
+    ],
     ['a package that is no driver', { ...base, backends: { x: { driver: 'lmdb-none/none' } } }, /no driver/],
-    ['an unknown option of a driver', { ...base, backends: { x: { driver: 'fs', rot: '/x' } } }, /unknown option "rot"; did you mean "root"\?/],
+    [
+      'an unknown option of a driver',
+      { ...base, backends: { x: { driver: 'fs', rot: '/x' } } },
+      /unknown option "rot"; did you mean "root"\?/,
+    ],
     ['a backend that is none', { ...base, backends: { x: 'fs' } }, /backends\.x is a object, not string/],
     ['a default that is no backend', { ...base, backends: {}, defaultBackends: ['a'] }, /unknown backend "a"/],
     ['a name that is none', { ...base, backends: { 'a b': { driver: 'fs', root: 'x' } } }, /no name of a backend/],
   ])('%s', async (_, config, message) => {
     await using dir = await temp()
-    const opening = openStore({ ...config, ...(config.path === 'store' && { path: path.join(dir.path, 'store') }) } as never)
+    const opening = openStore({
+      ...config,
+      ...(config.path === 'store' && { path: path.join(dir.path, 'store') }),
+    } as never)
     await expect(opening).rejects.toThrow(message)
   })
 
@@ -71,7 +82,8 @@ describe('put() refuses, and stores nothing', () => {
   ])('%s', async (_, source, options, code) => {
     await using dir = await temp()
     await using store = await openAt(dir.path, { sync: false })
-    const given = typeof source === 'function' ? source() : typeof source === 'string' ? path.join(dir.path, source) : source
+    const given =
+      typeof source === 'function' ? source() : typeof source === 'string' ? path.join(dir.path, source) : source
     await expect(store.put(given as never, options as never)).rejects.toMatchObject({ name: 'StorageError', code })
     expect(await collect(store.list())).toEqual([])
     expect(await filesBelow(path.join(dir.path, 'store/staging'))).toEqual({})

@@ -121,7 +121,8 @@ describe('put()', () => {
     const tries = Array.from({ length: 20 }, (_, i) => store.put(Buffer.from(`v${i}`), { key: 'k', ifAbsent: true }))
     const settled = await Promise.allSettled(tries)
     expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
-    for (const one of settled) if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'ALREADY_EXISTS' })
+    for (const one of settled)
+      if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'ALREADY_EXISTS' })
   })
 
   test('with ifMatch stores only over that blob', async () => {
@@ -158,7 +159,11 @@ describe('put()', () => {
     const abort = new AbortController()
     const stalled = new Readable({ read() {} })
     stalled.push(BIG)
-    const putting = store.put(stalled, { key: 'k', signal: abort.signal, onProgress: () => abort.abort(new Error('enough')) })
+    const putting = store.put(stalled, {
+      key: 'k',
+      signal: abort.signal,
+      onProgress: () => abort.abort(new Error('enough')),
+    })
     await expect(putting).rejects.toMatchObject({ code: 'ABORTED', name: 'AbortError', cause: { message: 'enough' } })
     expect(stalled.destroyed).toBe(true)
     expect(await store.has('k')).toBe(false)
@@ -364,7 +369,8 @@ describe('list()', () => {
     await using store = await openAt(dir.path, { sync: false })
     const keys = ['b', 'a/2', 'a/1', 'a', 'a.b', '\u{1F600}', '\uFF5E']
     for (const key of keys) await store.put(Buffer.from(key), { key, backends: key === 'b' ? ['b'] : ['a'] })
-    const names = async (options: Parameters<typeof store.list>[0]) => (await collect(store.list(options))).map(({ key }) => key)
+    const names = async (options: Parameters<typeof store.list>[0]) =>
+      (await collect(store.list(options))).map(({ key }) => key)
     expect(await names({})).toEqual(['a', 'a.b', 'a/1', 'a/2', 'b', '\uFF5E', '\u{1F600}'])
     expect(await names({ prefix: 'a/' })).toEqual(['a/1', 'a/2'])
     expect(await names({ prefix: 'a', after: 'a.b' })).toEqual(['a/1', 'a/2'])
@@ -414,10 +420,14 @@ describe('backends', () => {
     await using store = await openAt(dir.path, { backends: {} })
     await expect(store.put(HELLO)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     store.addBackend('m', { backend: new MemoryBackend() })
-    expect(() => store.addBackend('m', { backend: new MemoryBackend() })).toThrow(expect.objectContaining({ code: 'ALREADY_EXISTS' }))
+    expect(() => store.addBackend('m', { backend: new MemoryBackend() })).toThrow(
+      expect.objectContaining({ code: 'ALREADY_EXISTS' }),
+    )
     const { id } = await store.put(HELLO)
     await store.synced()
-    expect(await store.listBackends()).toMatchObject([{ name: 'm', driver: 'memory', layout: 'key', jobs: { waiting: 0, parked: 0 } }])
+    expect(await store.listBackends()).toMatchObject([
+      { name: 'm', driver: 'memory', layout: 'key', jobs: { waiting: 0, parked: 0 } },
+    ])
     const only = store.removeBackend('m' as never)
     await expect(only).rejects.toThrow(/only copy/)
     await store.removeBackend('m' as never, { force: true })

@@ -36,6 +36,8 @@ export class Lane {
     this.#claimAgain = true
     this.#claiming ??= this.#claimLoop().finally(() => {
       this.#claiming = null
+      // Woken behind the last look, while it asked when to look next.
+      if (this.#claimAgain) this.wake()
     })
   }
 

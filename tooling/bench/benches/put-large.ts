@@ -51,7 +51,11 @@ counts every read() of the process, so 1 means that the source was read once.`,
     ]
     if (medianOf(ours, memoryMib) !== null)
       results.push(
-        compare({ bench, unit: 'bytes read/byte', better: 'less', figure: readsPerByte, reach: { atMost: 1.01 } }, ours, against),
+        compare(
+          { bench, unit: 'bytes read/byte', better: 'less', figure: readsPerByte, reach: { atMost: 1.01 } },
+          ours,
+          against,
+        ),
         compare({ bench, unit: 'MiB memory', better: 'less', figure: memoryMib, reach: { atMost: 64 } }, ours, against),
       )
     return results
@@ -65,7 +69,7 @@ async function copyDurably(source: string, target: string): Promise<number> {
   const buffer = Buffer.allocUnsafeSlow(CHUNK)
   let size = 0
   for (;;) {
-    const { bytesRead } = await read(from, buffer, 0, CHUNK)
+    const { bytesRead } = await read(from, buffer)
     if (bytesRead === 0) break
     const chunk = buffer.subarray(0, bytesRead)
     digest.update(chunk)

@@ -105,7 +105,13 @@ async function comparePlain(lab: Lab): Promise<Comparison[]> {
     compare({ ...what, reach: { ratio: 1.2, stretch: 1.5 } }, ours, durable),
     compare({ ...what, reach: { ratio: 1.2 } }, ours, named.slice(files.length)),
     ...(lab.noFlushes === null
-      ? [compare({ ...what, unit: 'flushes/put', better: 'less', figure: flushesPer, reach: { atMost: 0.1 } }, ours, durable)]
+      ? [
+          compare(
+            { ...what, unit: 'flushes/put', better: 'less', figure: flushesPer, reach: { atMost: 0.1 } },
+            ours,
+            durable,
+          ),
+        ]
       : []),
   ]
 }

@@ -1,7 +1,6 @@
-import { once } from 'node:events'
 import type { Bench } from '../bench.ts'
 import { idOf, inFlight } from '../data.ts'
-import { compare, medianOf, memoryMib } from '../figures.ts'
+import { compare, medianOf, memoryMib, seconds } from '../figures.ts'
 import type { Contestant } from '../lab.ts'
 import { openBenchStore } from '../stores.ts'
 
@@ -30,20 +29,44 @@ before opening.`,
     },
 
     async open({ directory, params, start, stop }) {
-      const last = idOf(blobOf(Number(params.count) - 1))
+      const asked = idOf(blobOf(Number(params.asked)))
       await start()
       const store = await openBenchStore(directory, true)
       await new Promise<void>((resolve) => store.on('sync:start', () => resolve()))
-      await store.get(last)
+      await store.get(asked)
       await stop(1)
       await store.close()
     },
   },
 
   async run(lab) {
-    const directory = lab.makeDirectory()
-    const count = lab.scaled(1_000_000, SPARE)
-    await lab.prepare('fill', directory, { count: count + SPARE * LEAST_ROUNDS })
-    return []
+    const large = lab.makeDirectory()
+    const many = lab.scaled(1_000_000, SPARE)
+    await lab.prepare('fill', large, { count: many + SPARE * lab.rounds(LEAST_ROUNDS) })
+    const contestants: Contestant[] = [
+      // The first are done by the time the last round opens the store.
+      { name: 'StoreD', side: 'open', params: { asked: many + SPARE - 1 }, directory: large },
+      {
+        name: `${FEW} jobs`,
+        side: 'open',
+        params: { asked: FEW - 1 },
+        before: (directory) => lab.prepare('fill', directory, { count: FEW }),
+      },
+    ]
+    const [ours = [], few = []] = await lab.compete(contestants, LEAST_ROUNDS)
+    const against = [{ name: `the same with ${FEW} jobs`, samples: few }]
+    const bench = 'reopen'
+    const results = [
+      compare({ bench, unit: 's', better: 'less', figure: seconds, reach: { ratio: 0.67 } }, ours, against),
+    ]
+    if (medianOf(ours, memoryMib) !== null)
+      results.push(
+        compare(
+          { bench, unit: 'MiB memory', better: 'less', figure: memoryMib, reach: { atMostMore: 50 } },
+          ours,
+          against,
+        ),
+      )
+    return results
   },
 }

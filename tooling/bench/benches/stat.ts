@@ -67,7 +67,12 @@ location; by key the binding first), checks their CRC and parses them, with the 
     const count = lab.scaled(20_000, IN_FLIGHT)
     await lab.prepare('fill', directory, { count })
     const sides = (['id', 'key'] as const).flatMap((by) =>
-      (['stored', 'rows'] as const).map((side) => ({ name: `${side} by ${by}`, side, params: { count, by }, directory })),
+      (['stored', 'rows'] as const).map((side) => ({
+        name: `${side} by ${by}`,
+        side,
+        params: { count, by },
+        directory,
+      })),
     )
     const [byId = [], rowsById = [], byKey = [], rowsByKey = []] = await lab.compete(sides)
     const what = { unit: 'records/s', better: 'more', figure: rate, reach: { ratio: 0.5 } } as const

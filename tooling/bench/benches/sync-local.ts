@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { hash } from 'node:crypto'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Bench, Side } from '../bench.ts'
+import type { Bench, Params, Side } from '../bench.ts'
 import { close, fsync, open, readFile, write } from '../callbacks.ts'
 import { inFlight, writeTree } from '../data.ts'
 import { compare, rate } from '../figures.ts'
@@ -17,9 +17,8 @@ const TOOLS = [
   { name: `rclone copy --transfers ${IN_FLIGHT}, not durable`, side: 'rclone', program: 'rclone' },
 ]
 
-function namesOf({ count, source }: { readonly count?: number | string; readonly source?: string | number }) {
-  const names = JSON.parse(readFileSync(join(String(source), '..', 'names'), 'utf8')) as string[]
-  return names.slice(0, Number(count))
+function namesOf({ source }: Params): string[] {
+  return JSON.parse(readFileSync(`${source}.json`, 'utf8')) as string[]
 }
 
 export const syncLocal: Bench = {
@@ -32,8 +31,7 @@ and renames nothing. cp and rclone are for information. After each round every c
   sides: {
     async source({ directory, params }) {
       const names = writeTree(join(directory, 'source'), Number(params.count), 'sync-local')
-      const { writeFileSync } = await import('node:fs')
-      writeFileSync(join(directory, 'names'), JSON.stringify(names))
+      writeFileSync(join(directory, 'source.json'), JSON.stringify(names))
     },
 
     async stored({ directory, params, start, stop }) {
@@ -64,7 +62,10 @@ and renames nothing. cp and rclone are for information. After each round every c
     },
 
     cp: tool((source, target) => ['cp', ['-r', source, target]]),
-    rclone: tool((source, target) => ['rclone', ['copy', '--config', '', '--transfers', String(IN_FLIGHT), source, target]]),
+    rclone: tool((source, target) => [
+      'rclone',
+      ['copy', '--config', '', '--transfers', String(IN_FLIGHT), source, target],
+    ]),
   },
 
   async run(lab) {
@@ -95,8 +96,9 @@ function tool(command: (source: string, target: string) => [string, string[]]): 
   }
 }
 
-function compareTrees(params: { readonly count: number; readonly source: string }, copy: string): void {
+function compareTrees(params: Params, copy: string): void {
   const digest = (path: string) => hash('sha256', readFileSync(path))
   for (const name of namesOf(params))
-    if (digest(join(params.source, name)) !== digest(join(copy, name))) throw new Error(`${name} was not copied`)
+    if (digest(join(String(params.source), name)) !== digest(join(copy, name)))
+      throw new Error(`${name} was not copied`)
 }

@@ -1,6 +1,6 @@
 import { all, type Ctx, capability, defineCases, hook } from '../case.ts'
 import { type ChildTask, killAtReached } from '../child.ts'
-import { check, checkCode, equal, sameBytes, settle } from '../expect.ts'
+import { check, checkCode, equal, sameBytes, settle, started } from '../expect.ts'
 import { payload, writerOf } from '../payload.ts'
 import { chunksOf, collect, HeldSource, halved, streamOf } from '../source.ts'
 import type { Subject } from '../subject.ts'
@@ -29,7 +29,7 @@ export const atomicity = defineCases('at', {
     async run(t) {
       const other = await t.open()
       const source = halved(t.bytes(LARGE))
-      const put = t.store.put(t.key('blob'), source)
+      const put = started(t.store.put(t.key('blob'), source, { size: source.size }))
       await source.reached
       for (const view of [t.store, other]) await t.lacks(t.key('blob'), view)
       source.release()
@@ -45,7 +45,7 @@ export const atomicity = defineCases('at', {
       const other = await t.open()
       await t.store.put(t.key('blob'), t.bytes(300_000, 1))
       const source = halved(t.bytes(LARGE, 2))
-      const put = t.store.put(t.key('blob'), source)
+      const put = started(t.store.put(t.key('blob'), source, { size: source.size }))
       await source.reached
       for (const view of [t.store, other]) await t.holds(t.key('blob'), t.bytes(300_000, 1), view)
       source.release()
@@ -98,7 +98,7 @@ export const atomicity = defineCases('at', {
       const other = await t.open()
       const bodies = [1, 2].map((writer) => new HeldSource(chunksOf(t.bytes(LARGE, writer), 64 << 10), 8))
       const [a, b] = bodies as [HeldSource, HeldSource]
-      const puts = [t.store.put(t.key('blob'), a), other.put(t.key('blob'), b)]
+      const puts = [started(t.store.put(t.key('blob'), a)), started(other.put(t.key('blob'), b))]
       await Promise.all([a.reached, b.reached])
       a.release()
       b.release()
@@ -111,7 +111,9 @@ export const atomicity = defineCases('at', {
     async run(t) {
       const other = await t.open()
       const puts = Array.from({ length: 16 }, (_, i) =>
-        (i % 2 ? t.store : other).put(t.key('deep/blob'), streamOf(chunksOf(t.bytes(50_000, i + 1), 10_000))),
+        (i % 2 ? t.store : other).put(t.key('deep/blob'), streamOf(chunksOf(t.bytes(50_000, i + 1), 10_000)), {
+          size: 50_000,
+        }),
       )
       await survivorAmong(t, t.key('deep/blob'), 50_000, await Promise.allSettled(puts))
     },
@@ -184,7 +186,7 @@ export const atomicity = defineCases('at', {
     async run(t) {
       const other = await t.open()
       const source = halved(t.bytes(LARGE))
-      const put = t.store.put(t.key('live'), source)
+      const put = started(t.store.put(t.key('live'), source, { size: source.size }))
       await source.reached
       await t.guard.sweep({ olderThanMs: HOUR_MS })
       await (await t.driver()).sweep?.({ olderThanMs: HOUR_MS, signal: t.signal })
@@ -214,8 +216,10 @@ async function duringOverwrites(t: Ctx, read: (store: Subject, key: string) => P
   await t.store.put(key, t.bytes(sizeOfVersion(0), 0))
   let done = false
   const overwrites = (async () => {
-    for (const writer of VERSIONS)
-      await t.store.put(key, streamOf(chunksOf(t.bytes(sizeOfVersion(writer), writer), 16_384)))
+    for (const writer of VERSIONS) {
+      const size = sizeOfVersion(writer)
+      await t.store.put(key, streamOf(chunksOf(t.bytes(size, writer), 16_384)), { size })
+    }
   })().finally(() => {
     done = true
   })

@@ -56,7 +56,7 @@ export const lifecycle = defineCases('lc', {
       const reader = body[Symbol.asyncIterator]()
       await reader.next()
       const source = halved(t.bytes(1 << 20, 2))
-      const put = settle(t.store.put(t.key('other'), source))
+      const put = settle(t.store.put(t.key('other'), source, { size: source.size }))
       await source.reached
       await within(t.store.close(), CLOSE_MS, 'close')
       const outcome = await within(put, CLOSE_MS, 'the put under way')

@@ -22,7 +22,9 @@ export const sources = defineCases('src', {
     why: 'The copy that was there may be the only one.',
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(1_000, 1))
-      const put = t.store.put(t.key('blob'), failingAfter(chunksOf(t.bytes(SIZE, 2), CHUNK), new Error('upstream')))
+      const put = t.store.put(t.key('blob'), failingAfter(chunksOf(t.bytes(SIZE, 2), CHUNK), new Error('upstream')), {
+        size: SIZE,
+      })
       check((await settle(put)).status === 'rejected', 'the overwrite rejects, but it resolved')
       await t.holds(t.key('blob'), t.bytes(1_000, 1))
     },
@@ -34,7 +36,10 @@ export const sources = defineCases('src', {
     async run(t) {
       for (const after of [0, 1, SIZE / CHUNK]) {
         const source = failingAfter(chunksOf(t.bytes(SIZE), CHUNK).slice(0, after), new Error('upstream'))
-        check((await settle(t.store.put(t.key('dir/blob'), source))).status === 'rejected', 'put rejects')
+        check(
+          (await settle(t.store.put(t.key('dir/blob'), source, { size: SIZE }))).status === 'rejected',
+          'put rejects',
+        )
       }
       await t.clean()
     },
@@ -45,7 +50,7 @@ export const sources = defineCases('src', {
     async run(t) {
       const stream = new Readable({ read() {} })
       stream.push(t.bytes(1_000))
-      const put = settle(t.guard.put(t.key('blob'), stream))
+      const put = settle(t.guard.put(t.key('blob'), stream, { size: 2_000 }))
       await eventually(() => stream.readableLength === 0, 5_000, 'the first chunk is read')
       stream.destroy()
       check((await put).status === 'rejected', 'put of a destroyed stream rejects, but it resolved')
@@ -63,7 +68,7 @@ export const sources = defineCases('src', {
         },
       })
       const source = new HeldSource(chunksOf(t.bytes(SIZE), CHUNK), Number.POSITIVE_INFINITY)
-      await rejects(guard.put(t.key('blob'), source), 'UNAVAILABLE', 'put whose driver fails')
+      await rejects(guard.put(t.key('blob'), source, { size: source.size }), 'UNAVAILABLE', 'put whose driver fails')
       equal(source.returns, 1, 'how often the source was released')
       await t.lacks(t.key('blob'))
     },
@@ -77,7 +82,11 @@ export const sources = defineCases('src', {
           yield t.bytes(10)
           yield chunk
         })() as Body
-        await rejects(t.store.put(t.key('blob'), source), 'INVALID_ARGUMENT', `put of ${typeof chunk} chunks`)
+        await rejects(
+          t.store.put(t.key('blob'), source, { size: 20 }),
+          'INVALID_ARGUMENT',
+          `put of ${typeof chunk} chunks`,
+        )
       }
       await t.lacks(t.key('blob'))
     },
@@ -110,7 +119,7 @@ function failing(when: string, after: number) {
       const upstream = new Error('upstream')
       const chunks = chunksOf(t.bytes(SIZE), CHUNK).slice(0, after)
       const { status, reason } = (await settle(
-        t.store.put(t.key('blob'), failingAfter(chunks, upstream)),
+        t.store.put(t.key('blob'), failingAfter(chunks, upstream), { size: SIZE }),
       )) as PromiseRejectedResult
       check(status === 'rejected', 'put rejects, but it resolved')
       check(

@@ -120,7 +120,7 @@ export const traversal = defineCases('tr', {
     run: (t) =>
       withOutside(t, async (outside, { symlink }) => {
         const source = halved(t.bytes(200_000))
-        const put = settle(t.store.put(t.key('dir/planted'), source))
+        const put = settle(t.store.put(t.key('dir/planted'), source, { size: source.size }))
         await source.reached
         await symlink(t.key('dir'), outside)
         source.release()

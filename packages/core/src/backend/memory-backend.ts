@@ -226,7 +226,7 @@ export class MemoryBackend extends StorageBackend {
     for (let offset = 0; offset < bytes.byteLength; offset += 65_536) {
       this.begin('get', key, options)
       // A copy, so that a reader who changes what it got does not change the blob.
-      yield bytes.slice(offset, offset + 65_536)
+      yield Buffer.from(bytes.subarray(offset, offset + 65_536))
     }
   }
 

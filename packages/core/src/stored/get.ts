@@ -108,7 +108,11 @@ function stagedCopy(services: Services, id: BlobId, signal: AbortSignal): Copy {
       if (range) return opened
       const expected = { size: opened.size, sha256: hexOf(id) }
       const close = () => opened[Symbol.asyncDispose]()
-      return { size: opened.size, body: verified(opened.body, expected, { op: 'get', key: id }), [Symbol.asyncDispose]: close }
+      return {
+        size: opened.size,
+        body: verified(opened.body, expected, { op: 'get', key: id }),
+        [Symbol.asyncDispose]: close,
+      }
     },
   }
 }

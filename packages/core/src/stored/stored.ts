@@ -229,7 +229,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   #announce(event: StoreEvent): void {
-    this.#changes.notify()
+    // That a job begins settles nothing.
+    if (event.type !== 'sync:start') this.#changes.notify()
     this.#events.emit(event)
   }
 

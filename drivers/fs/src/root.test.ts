@@ -1,0 +1,32 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it, onTestFinished } from 'vitest'
+import type { Medium } from './medium.ts'
+import { Root } from './root.ts'
+
+const EXACT: Medium = { procfs: false, hardLinks: true, reflinks: false, caseSensitive: true, normalizes: false }
+
+async function makeRoot(medium: Partial<Medium>): Promise<Root> {
+  const path = await mkdtemp(join(tmpdir(), 'driver-fs-'))
+  onTestFinished(() => rm(path, { recursive: true }))
+  await mkdir(join(path, 'Dir'))
+  await writeFile(join(path, 'Dir/\u00e9'), '')
+  return new Root(path, { ...EXACT, ...medium }, 'id', '0-0')
+}
+
+it('checkSpelling() refuses another case where the medium would not', async () => {
+  const root = await makeRoot({ caseSensitive: false })
+  await root.checkSpelling(join(root.path, 'Dir/\u00e9'))
+  await expect(root.checkSpelling(join(root.path, 'dir'))).rejects.toMatchObject({ code: 'ENOTDIR' })
+})
+
+it('checkSpelling() refuses another composition where the medium would not', async () => {
+  const root = await makeRoot({ normalizes: true })
+  await expect(root.checkSpelling(join(root.path, 'Dir/e\u0301'))).rejects.toMatchObject({ code: 'ENOTDIR' })
+})
+
+it('checkSpelling() reads no directory where every name is exact', async () => {
+  const root = await makeRoot({})
+  await root.checkSpelling(join(root.path, 'not/there'))
+})

@@ -1,0 +1,5 @@
+// Started by the kit as a process of its own; the root comes through the environment.
+import { runChild } from '@stored/conformance'
+import { FsBackend } from '../src/index.ts'
+
+await runChild(async () => new FsBackend({ root: process.env.STORED_TEST_ROOT as string }))

@@ -1,0 +1,40 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { SharedSync } from './shared-sync.ts'
+
+let directory: string
+beforeEach(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), 'stored-sync-'))
+})
+afterEach(() => rm(directory, { recursive: true, force: true }))
+
+test('run() during a flush waits for the next one, which all who come meanwhile share', async () => {
+  const sync = new SharedSync(directory)
+  const first = sync.run()
+  const [second, third] = [sync.run(), sync.run()]
+  expect(second).not.toBe(first)
+  expect(third).toBe(second)
+  const order: string[] = []
+  await Promise.all([first.then(() => order.push('first')), second.then(() => order.push('second'))])
+  expect(order).toEqual(['first', 'second'])
+})
+
+test('run() after the last flush flushes anew', async () => {
+  const sync = new SharedSync(directory)
+  const first = sync.run()
+  await first
+  const second = sync.run()
+  expect(second).not.toBe(first)
+  await second
+})
+
+test('run() of a directory that is gone rejects for all who share it, and works again once it is back', async () => {
+  const gone = path.join(directory, 'gone')
+  const sync = new SharedSync(gone)
+  const outcomes = await Promise.allSettled([sync.run(), sync.run(), sync.run()])
+  for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'NOT_FOUND' } })
+  await mkdir(gone)
+  await expect(sync.run()).resolves.toBeUndefined()
+})

@@ -1,0 +1,267 @@
+import {
+  type GetOptions,
+  type GetResult,
+  type ListOptions,
+  MemoryBackend,
+  type MemoryPlace,
+  type Op,
+  type PutOptions,
+  type Stat,
+  type StorageBackend,
+  type WatchEvent,
+} from '@stored/core/backend'
+
+/** A driver with one fault that a real one had. The kit is trusted as far as it finds them. */
+export interface Mutant {
+  readonly name: string
+  /** What is wrong with it. */
+  readonly fault: string
+  /** The cases that have to fail. */
+  readonly killedBy: readonly string[]
+  open(place: MemoryPlace): StorageBackend
+}
+
+type Keyed = Pick<MemoryBackend, 'put' | 'get' | 'stat' | 'delete' | 'list'>
+
+class WritesInPlace extends MemoryBackend {
+  protected override collect(key: string, body: AsyncIterable<Uint8Array>, o: PutOptions): Promise<Uint8Array> {
+    const { blobs } = this.place
+    const before = blobs.get(key)
+    const show = (bytes: Uint8Array) => blobs.set(key, { bytes, stat: { key, size: bytes.length, etag: 'partial' } })
+    const restore = () => (before ? blobs.set(key, before) : blobs.delete(key))
+    return super.collect(key, tapped(body, show), o).finally(restore)
+  }
+}
+
+class StatThenPut extends MemoryBackend {
+  override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    const { ifAbsent, ...rest } = options
+    if (ifAbsent && (await this.stat(key, options)) !== null) throw this.error('ALREADY_EXISTS', 'put', key)
+    return super.put(key, body, rest)
+  }
+}
+
+class ListShowsTemp extends MemoryBackend {
+  protected override async collect(key: string, body: AsyncIterable<Uint8Array>, o: PutOptions): Promise<Uint8Array> {
+    const temp = `${key}.tmp`
+    this.place.blobs.set(temp, { bytes: new Uint8Array(), stat: { key: temp, size: 0 } })
+    return super.collect(key, body, o).finally(() => this.place.blobs.delete(temp))
+  }
+}
+
+class Utf16Order extends MemoryBackend {
+  override async *list(options: ListOptions): AsyncGenerator<Stat, void, void> {
+    const stats = await Array.fromAsync(super.list(options))
+    yield* stats.sort((a, b) => (a.key < b.key ? -1 : 1))
+  }
+}
+
+class DeleteThrowsMissing extends MemoryBackend {
+  override async delete(key: string, options: Op): Promise<void> {
+    if (!this.place.blobs.has(key)) throw this.error('NOT_FOUND', 'delete', key)
+    return super.delete(key, options)
+  }
+}
+
+class RangeSize extends MemoryBackend {
+  override async get(key: string, options: GetOptions): Promise<GetResult> {
+    const { stat, body } = await super.get(key, options)
+    const { offset = 0, length = Number.POSITIVE_INFINITY } = options
+    return { stat: { ...stat, size: Math.min(length, stat.size - offset) }, body }
+  }
+}
+
+class InclusiveRange extends MemoryBackend {
+  override get(key: string, options: GetOptions): Promise<GetResult> {
+    return super.get(key, options.length === undefined ? options : { ...options, length: options.length + 1 })
+  }
+}
+
+class NeverSettles extends MemoryBackend {
+  override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    try {
+      return await super.put(key, body, options)
+    } catch (error) {
+      return options.signal.aborted ? new Promise(() => {}) : Promise.reject(error)
+    }
+  }
+}
+
+class SwallowsShort extends MemoryBackend {
+  protected override collect(key: string, body: AsyncIterable<Uint8Array>, o: PutOptions): Promise<Uint8Array> {
+    return super.collect(key, endingOnError(body), o)
+  }
+}
+
+class StopsAtEmptyChunk extends MemoryBackend {
+  protected override collect(key: string, body: AsyncIterable<Uint8Array>, o: PutOptions): Promise<Uint8Array> {
+    return super.collect(key, blankAfterEmpty(body), o)
+  }
+}
+
+class ClosesNothing extends MemoryBackend {
+  override async close(): Promise<void> {}
+}
+
+class PrefixAsDirectory extends MemoryBackend {
+  override list(options: ListOptions): AsyncGenerator<Stat, void, void> {
+    const { prefix } = options
+    return super.list(prefix === '' || prefix.endsWith('/') ? options : { ...options, prefix: `${prefix}/` })
+  }
+}
+
+class CachesList extends MemoryBackend {
+  readonly #cache = new Map<string, Promise<Stat[]>>()
+  override async *list(options: ListOptions): AsyncGenerator<Stat, void, void> {
+    const id = `${options.prefix}\n${options.startAfter}`
+    const cached = this.#cache.get(id) ?? Array.fromAsync(super.list(options))
+    this.#cache.set(id, cached)
+    yield* await cached
+  }
+}
+
+class AfterIncludesCursor extends MemoryBackend {
+  override async *list(options: ListOptions): AsyncGenerator<Stat, void, void> {
+    const at = options.startAfter === undefined ? undefined : this.place.blobs.get(options.startAfter)
+    if (at?.stat.key.startsWith(options.prefix)) yield at.stat
+    yield* super.list(options)
+  }
+}
+
+class EtagOfSize extends MemoryBackend {
+  protected override commit(key: string, bytes: Uint8Array, options: Pick<Stat, 'contentType' | 'metadata'>): Stat {
+    const stat = { ...super.commit(key, bytes, options), etag: String(bytes.length) }
+    this.place.blobs.set(key, { bytes, stat })
+    return stat
+  }
+}
+
+class IgnoresIfMatch extends MemoryBackend {
+  protected override checkMatch(): void {}
+}
+
+class KeepsTail extends MemoryBackend {
+  protected override commit(key: string, bytes: Uint8Array, options: Pick<Stat, 'contentType' | 'metadata'>): Stat {
+    const tail = this.place.blobs.get(key)?.bytes.subarray(bytes.length) ?? new Uint8Array()
+    const stat = super.commit(key, bytes, options)
+    this.place.blobs.set(key, { stat, bytes: Buffer.concat([bytes, tail]) })
+    return stat
+  }
+}
+
+class TornReader extends MemoryBackend {
+  protected override async *read(key: string, bytes: Uint8Array, options: Op): AsyncGenerator<Uint8Array, void, void> {
+    yield* super.read(key, bytes.subarray(0, 65_536), options)
+    if (bytes.length <= 65_536) return
+    const now = this.place.blobs.get(key)?.bytes ?? bytes
+    yield* super.read(key, (now.length === bytes.length ? now : bytes).subarray(65_536), options)
+  }
+}
+
+class DropsType extends MemoryBackend {
+  protected override commit(key: string, bytes: Uint8Array, { metadata }: Pick<Stat, 'metadata'>): Stat {
+    return super.commit(key, bytes, metadata ? { metadata } : {})
+  }
+}
+
+class WatchesTwice extends MemoryBackend {
+  override async *watch(options: Op & { prefix?: string }): AsyncGenerator<WatchEvent, void, void> {
+    for await (const event of super.watch(options)) yield* [event, event]
+  }
+}
+
+/** Each is a change of a few lines to MemoryBackend, which passes every case as it is. */
+export const mutants: readonly Mutant[] = Object.freeze([
+  of('writes-in-place', 'an unfinished put is seen under its key', WritesInPlace, ['at.hidden-new', 'at.hidden-old']),
+  of('stat-then-put', 'ifAbsent looks first and writes later', StatThenPut, ['cw.race']),
+  of('list-shows-temp', 'list yields the temporary name of a put', ListShowsTemp, ['ls.no-temp']),
+  of('utf16-order', 'list sorts by UTF-16 units', Utf16Order, ['ls.order']),
+  of('delete-throws-missing', 'delete of nothing is NOT_FOUND', DeleteThrowsMissing, [
+    'sd.delete-missing',
+    'sd.delete-twice',
+  ]),
+  of('range-size', 'stat.size of a range is that of the range', RangeSize, ['rg.middle']),
+  of('inclusive-range', 'a range ends one byte late', InclusiveRange, ['rg.middle', 'rg.first']),
+  of('never-settles', 'an aborted put stays pending', NeverSettles, ['ab.start', 'ab.put-idle']),
+  of('swallows-short', 'a body that throws is stored up to there', SwallowsShort, ['sz.short', 'src.mid', 'ab.mid']),
+  of('stops-at-empty-chunk', 'an empty chunk is taken for the end', StopsAtEmptyChunk, ['rt.chunking']),
+  of('close-noop', 'close closes nothing', ClosesNothing, ['lc.after-close']),
+  of('prefix-as-directory', 'a prefix is taken for a directory', PrefixAsDirectory, [
+    'ls.prefix-string',
+    'ls.prefix-is-key',
+  ]),
+  of('caches-list', 'list answers from a cache', CachesList, ['ls.strong']),
+  of('after-includes-cursor', 'list begins with its cursor', AfterIncludesCursor, ['ls.after']),
+  of('etag-of-size', 'the etag is the size', EtagOfSize, ['rt.etag', 'cw.counter']),
+  of('ignores-if-match', 'ifMatch is accepted and ignored', IgnoresIfMatch, ['cw.stale', 'sd.ifmatch-stale']),
+  of('keeps-tail', 'an overwrite is not cut to its size', KeepsTail, ['at.shrink']),
+  of('torn-reader', 'a reader goes on in the new blob', TornReader, ['at.pinned-reader']),
+  of('drops-type', 'the content type is forgotten', DropsType, ['md.type']),
+  of('watches-twice', 'every change is two events', WatchesTwice, ['wa.put', 'wa.over', 'wa.delete']),
+  renames('decodes-percent', 'keys are percent-decoded', decode, ['key.percent', 'key.escape-twin', 'tr.encoded']),
+  renames('strips-trailing-dot', 'dots at the end of a key are cut off', (key) => key.replace(/\.+$/, ''), [
+    'key.dots',
+  ]),
+  renames('lowercases', 'keys are stored in lower case', (key) => key.toLowerCase(), ['key.case']),
+  renames('normalizes', 'keys are normalized', (key) => key.normalize('NFC'), ['key.nfc-nfd']),
+  renames('backslash-is-slash', 'a backslash is a slash', (key) => key.replaceAll('\\', '/'), ['key.backslash']),
+])
+
+function of(
+  name: string,
+  fault: string,
+  Backend: new (options: { place: MemoryPlace }) => MemoryBackend,
+  killedBy: readonly string[],
+): Mutant {
+  return { name, fault, killedBy, open: (place) => new Backend({ place }) }
+}
+
+/** A driver that stores each key under another name. */
+function renames(name: string, fault: string, rename: (key: string) => string, killedBy: readonly string[]): Mutant {
+  const open = (place: MemoryPlace) => {
+    const backend = new MemoryBackend({ place })
+    const { put, get, stat, delete: remove } = MemoryBackend.prototype
+    const renamed: Partial<Keyed> = {
+      put: (key, ...rest) => put.call(backend, rename(key), ...rest),
+      get: (key, ...rest) => get.call(backend, rename(key), ...rest),
+      stat: (key, ...rest) => stat.call(backend, rename(key), ...rest),
+      delete: (key, ...rest) => remove.call(backend, rename(key), ...rest),
+    }
+    return Object.assign(backend, renamed)
+  }
+  return { name, fault, killedBy, open }
+}
+
+function decode(key: string): string {
+  return key.replaceAll(/%[0-7][0-9a-f]/gi, (triplet) => decodeURIComponent(triplet))
+}
+
+async function* endingOnError(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* body
+  } catch {
+    // The fault: what was thrown is forgotten.
+  }
+}
+
+/** `body`, telling what has come of it so far with each chunk. */
+async function* tapped(
+  body: AsyncIterable<Uint8Array>,
+  tell: (soFar: Uint8Array) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let soFar = Buffer.alloc(0)
+  for await (const chunk of body) {
+    soFar = Buffer.concat([soFar, chunk])
+    tell(soFar)
+    yield chunk
+  }
+}
+
+/** `body` read to its end, of which nothing is kept after an empty chunk. */
+async function* blankAfterEmpty(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let ended = false
+  for await (const chunk of body) {
+    ended ||= chunk.length === 0
+    if (!ended) yield chunk
+  }
+}

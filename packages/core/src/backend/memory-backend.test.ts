@@ -1,0 +1,89 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import type { PutOptions } from './contract.ts'
+import { MemoryBackend, MemoryPlace } from './memory-backend.ts'
+
+// What holds for every backend is proved by the conformance kit; this is what only a backend in memory can get wrong.
+
+const { signal } = new AbortController()
+
+async function* body(...chunks: string[]): AsyncGenerator<Uint8Array> {
+  for (const chunk of chunks) yield Buffer.from(chunk)
+}
+
+function put(backend: MemoryBackend, key: string, text: string, options: Partial<PutOptions> = {}) {
+  return backend.put(key, body(text), { signal, ...options })
+}
+
+async function read(backend: MemoryBackend, key: string): Promise<string> {
+  const { body } = await backend.get(key, { signal })
+  return Buffer.concat(await Array.fromAsync(body)).toString()
+}
+
+test('two backends on one place see the same blobs; closing one leaves the other usable', async () => {
+  const place = new MemoryPlace()
+  const [a, b] = [new MemoryBackend({ place }), new MemoryBackend({ place })]
+  await put(a, 'k', 'bytes')
+  await a.close()
+  expect(await read(b, 'k')).toBe('bytes')
+  await expect(a.stat('k', { signal })).rejects.toMatchObject({ code: 'CLOSED' })
+})
+
+test('who changes the bytes it put, or got, does not change the blob', async () => {
+  const backend = new MemoryBackend()
+  const bytes = Buffer.from('mine')
+  async function* own(): AsyncGenerator<Uint8Array> {
+    yield bytes
+    bytes.fill(0)
+  }
+  await backend.put('k', own(), { signal })
+  const { body: got } = await backend.get('k', { signal })
+  for await (const chunk of got) chunk.fill(0)
+  expect(await read(backend, 'k')).toBe('mine')
+})
+
+test('put({ file }) reads the file, reports what it sent and leaves the body alone', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'stored-memory-'))
+  try {
+    const file = join(directory, 'blob')
+    await writeFile(file, 'from the file')
+    const sent: number[] = []
+    const untouched = { [Symbol.asyncIterator]: () => expect.fail('the body was touched') }
+    const backend = new MemoryBackend()
+    await backend.put('k', untouched, { signal, file, onSent: (total) => sent.push(total) })
+    expect(await read(backend, 'k')).toBe('from the file')
+    expect(sent).toEqual([13])
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+})
+
+test('signedUrl() for GET can be fetched; for PUT there is none', async () => {
+  const backend = new MemoryBackend()
+  await put(backend, 'k', 'bytes', { contentType: 'text/plain' })
+  const response = await fetch(await backend.signedUrl('k', { signal, method: 'GET' }))
+  expect([response.headers.get('content-type'), await response.text()]).toEqual(['text/plain', 'bytes'])
+  await expect(backend.signedUrl('k', { signal, method: 'PUT' })).rejects.toMatchObject({ code: 'UNSUPPORTED' })
+})
+
+test('watch() that falls behind is told to scan', async () => {
+  const backend = new MemoryBackend()
+  const events = backend.watch({ signal })
+  const first = events.next()
+  for (let i = 0; i < 1500; i += 1) await put(backend, `k${i}`, '')
+  expect((await first).value).toEqual({ type: 'put', key: 'k0' })
+  expect((await events.next()).value).toEqual({ type: 'overflow' })
+  await events.return()
+})
+
+test('copy() keeps type and metadata and is a blob of its own', async () => {
+  const backend = new MemoryBackend()
+  const from = await put(backend, 'a', 'bytes', { contentType: 'text/plain', metadata: { x: '1' } })
+  const to = await backend.copy('a', 'b', { signal })
+  expect(to).toMatchObject({ key: 'b', contentType: 'text/plain', metadata: { x: '1' } })
+  expect(to.etag).not.toBe(from.etag)
+  await backend.delete('a', { signal })
+  expect(await read(backend, 'b')).toBe('bytes')
+})

@@ -1,0 +1,141 @@
+import { describe, expect, test } from 'vitest'
+import type { BlobId, Location, LocationFacts, LocationState, Rev } from '../ports.ts'
+import { type DeletePlanInput, planDelete } from './plan-delete.ts'
+
+const A: BlobId = `sha256:${'a'.repeat(64)}`
+const REV = '1' as Rev
+const HOLDS = { id: A, etag: '"1"' }
+const facts = {
+  id: A,
+  checksums: { sha256: 'a' },
+  size: 3,
+  mimeType: 'text/plain',
+  created: 1,
+  modified: 1,
+  custom: {},
+}
+
+const at = (
+  backend: string,
+  key: string,
+  state: LocationState = 'synced',
+  more: Partial<LocationFacts> = {},
+): Location => {
+  return { backend, key, id: A, state, rev: REV, ...more }
+}
+const shared = (backend: string, state: LocationState = 'synced') => at(backend, 'blobs/a', state, { shared: true })
+
+/** delete('k') of a blob that has no other key. */
+function plan(locations: Location[], input: Partial<DeletePlanInput> = {}) {
+  const known = { facts, locations, rev: REV }
+  const result = planDelete({ known, keys: ['k'], hasOtherKeys: false, backends: undefined, key: 'k', ...input })
+  return { ...result, dropped: result.jobs.map(({ backend, key }) => `${backend}/${key}`) }
+}
+
+describe('delete(key) of the last key', () => {
+  test('drops every copy, and forgets the blob', () => {
+    const { locations, jobs, forget, release } = plan([
+      at('x', 'k', 'synced', { holds: HOLDS, verified: 5 }),
+      shared('y', 'pending'),
+    ])
+    expect(locations).toEqual([
+      { backend: 'x', key: 'k', id: A, state: 'deleting', holds: HOLDS },
+      { backend: 'y', key: 'blobs/a', id: A, state: 'deleting', shared: true },
+    ])
+    expect(jobs).toEqual([
+      { op: 'delete', backend: 'x', key: 'k', id: A, size: 0 },
+      { op: 'delete', backend: 'y', key: 'blobs/a', id: A, size: 0 },
+    ])
+    expect({ forget, release }).toEqual({ forget: true, release: true })
+  })
+
+  test('drops copies of keys that were bound anew before', () => {
+    expect(plan([at('x', 'k'), at('x', 'former')]).dropped).toEqual(['x/k', 'x/former'])
+  })
+
+  const states: LocationState[] = ['pending', 'synced', 'failed', 'conflict', 'missing', 'corrupt', 'unknown']
+  test.for(states)('drops a copy that is %s', (state) => {
+    expect(plan([at('x', 'k', state)]).dropped).toEqual(['x/k'])
+  })
+
+  test('does not clean again what is being cleaned', () => {
+    expect(plan([at('x', 'k', 'deleting')])).toMatchObject({ dropped: [], forget: true, release: true })
+  })
+})
+
+describe('delete(key) of one key of several', () => {
+  const more = { hasOtherKeys: true }
+
+  test('drops the objects of that key on all backends, and no other', () => {
+    const result = plan([at('x', 'k'), at('y', 'k'), at('x', 'other'), shared('z')], more)
+    expect(result).toMatchObject({ dropped: ['x/k', 'y/k'], forget: false })
+  })
+
+  test('leaves the one object of all keys, also when it has the name of that key', () => {
+    const one = at('x', 'k', 'synced', { shared: true })
+    expect(plan([one], more)).toMatchObject({ dropped: [], forget: false })
+  })
+
+  test('keeps the staged bytes while a copy that stays owes them', () => {
+    expect(plan([at('x', 'k'), at('x', 'other', 'pending')], more).release).toBe(false)
+    expect(plan([at('x', 'k'), shared('y', 'failed')], more).release).toBe(false)
+  })
+
+  test('releases the staged bytes when only what it drops owed them', () => {
+    expect(plan([at('x', 'k', 'pending'), at('x', 'other')], more).release).toBe(true)
+  })
+})
+
+test('delete(id) drops all keys and copies', () => {
+  const result = plan([at('x', 'k'), at('x', 'other'), shared('y')], { keys: ['k', 'other'], key: undefined })
+  expect(result).toMatchObject({ dropped: ['x/k', 'x/other', 'y/blobs/a'], forget: true, release: true })
+})
+
+describe('delete({ backends })', () => {
+  const onX = (more: Partial<DeletePlanInput> = {}) => ({ keys: [], backends: ['x'], hasOtherKeys: true, ...more })
+
+  test('drops the copies there, and neither key nor facts', () => {
+    expect(plan([at('x', 'k'), at('y', 'k')], onX())).toMatchObject({ dropped: ['x/k'], forget: false, release: true })
+  })
+
+  test('of a key leaves the objects of other keys on that backend', () => {
+    expect(plan([at('x', 'k'), at('x', 'other')], onX()).dropped).toEqual(['x/k'])
+  })
+
+  test('of an id drops those of all keys', () => {
+    const result = plan([at('x', 'k'), at('x', 'other'), at('y', 'k')], onX({ key: undefined }))
+    expect(result.dropped).toEqual(['x/k', 'x/other'])
+  })
+
+  test('drops the one object of all keys', () => {
+    expect(plan([shared('x'), at('y', 'k')], onX()).dropped).toEqual(['x/blobs/a'])
+  })
+
+  test('where there is no copy does nothing, also when it is the only one', () => {
+    expect(plan([at('y', 'k', 'missing')], onX())).toMatchObject({ dropped: [], forget: false })
+  })
+
+  const safe: LocationState[] = ['synced', 'pending', 'failed', 'conflict']
+  test.for(safe)('passes when a copy elsewhere is %s: on a backend, or staged', (state) => {
+    expect(plan([at('x', 'k'), at('y', 'k', state)], onX()).dropped).toEqual(['x/k'])
+  })
+
+  test.for(safe.slice(1))('keeps the staged bytes while a copy elsewhere is %s', (state) => {
+    expect(plan([at('x', 'k'), at('y', 'k', state)], onX()).release).toBe(false)
+  })
+
+  const unsafe: LocationState[] = ['missing', 'corrupt', 'unknown', 'deleting']
+  test.for(unsafe)('throws PRECONDITION_FAILED when the only other copy is %s', (state) => {
+    const failing = () => plan([at('x', 'k'), at('y', 'k', state)], onX())
+    expect(failing).toThrow(expect.objectContaining({ code: 'PRECONDITION_FAILED', at: { op: 'delete', key: 'k' } }))
+  })
+
+  test('of all backends with a copy throws PRECONDITION_FAILED', () => {
+    const failing = () => plan([at('x', 'k'), at('y', 'k')], onX({ backends: ['x', 'y'] }))
+    expect(failing).toThrow(expect.objectContaining({ code: 'PRECONDITION_FAILED' }))
+  })
+
+  test('of a blob without keys obeys the same rule', () => {
+    expect(plan([at('x', 'k'), at('y', 'k')], onX({ hasOtherKeys: false, key: undefined })).forget).toBe(false)
+  })
+})

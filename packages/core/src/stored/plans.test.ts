@@ -1,0 +1,224 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { BlobFacts, BlobId, Known, Location, LocationFacts, NewJob, Place, Rev } from '../ports.ts'
+import { idKey } from './names.ts'
+import { planDelete } from './plan-delete.ts'
+import { owes, planPut } from './plan-put.ts'
+
+/** Two backends of layout key, one of layout id. */
+const BACKENDS = ['x', 'y', 'id']
+const KEYS = ['k', 'l', 'm']
+const IDS = ['a', 'b', 'c'].map((digit): BlobId => `sha256:${digit.repeat(64)}`)
+const REV = '1' as Rev
+
+const nameOf = ({ backend, key }: Place) => `${backend}/${key}`
+const placeOf = (backend: string, key: string, id: BlobId): Place => {
+  return { backend, key: backend === 'id' ? idKey('blobs', id) : key }
+}
+const factsOf = (id: BlobId): BlobFacts => {
+  return {
+    id,
+    checksums: { sha256: id.slice(7) },
+    size: 1,
+    mimeType: 'text/plain',
+    created: 1,
+    modified: 1,
+    custom: {},
+  }
+}
+
+/** A store without ledger, bytes or backends: what the plans are applied to. */
+class World {
+  readonly blobs = new Set<BlobId>()
+  readonly bindings = new Map<string, BlobId>()
+  readonly locations = new Map<string, LocationFacts>()
+  readonly jobs = new Map<string, NewJob>()
+  readonly staged = new Set<BlobId>()
+  /** Backends that shall have a copy, by the key under which they were asked for. */
+  readonly wanted = new Map<string, Set<string>>()
+
+  put(id: BlobId, key: string, backends: readonly string[]): void {
+    const formerId = this.bindings.get(key)
+    const former = formerId === undefined || formerId === id ? undefined : this.known(formerId)
+    const targets = backends.map((backend) => {
+      const place = placeOf(backend, key, id)
+      return { place, shared: backend === 'id', location: this.location(place) }
+    })
+    const plan = planPut({
+      key,
+      facts: factsOf(id),
+      explicitMimeType: false,
+      bound: formerId === undefined ? null : { key, id: formerId, rev: REV },
+      known: this.known(id) ?? null,
+      former: former ? { known: former, hasOtherKeys: this.keysOf(former.facts.id).length > 1 } : null,
+      targets,
+      ifAbsent: false,
+      ifMatch: undefined,
+    })
+    this.#checkTakenOver(plan.locations, [id, formerId])
+    this.blobs.add(id)
+    this.bindings.set(key, id)
+    this.#apply(plan)
+    if (plan.jobs.some(({ op }) => op === 'put')) this.staged.add(id)
+    if (former && plan.former?.forget) this.blobs.delete(former.facts.id)
+    if (former && plan.former?.release) this.staged.delete(former.facts.id)
+    const kept = former || formerId === undefined ? [] : (this.wanted.get(key) ?? [])
+    this.wanted.set(key, new Set([...kept, ...backends]))
+  }
+
+  remove(id: BlobId, key: string | undefined, backends: readonly string[] | undefined): void {
+    const known = this.known(id)
+    if (!known) return
+    const keys = backends ? [] : key === undefined ? this.keysOf(id) : [key]
+    const hasOtherKeys = this.keysOf(id).some((other) => !keys.includes(other))
+    const plan = planDelete({ known, keys, hasOtherKeys, backends, key })
+    for (const unbound of keys) {
+      this.bindings.delete(unbound)
+      this.wanted.delete(unbound)
+    }
+    this.#apply(plan)
+    if (plan.forget) this.blobs.delete(id)
+    if (plan.release) this.staged.delete(id)
+    for (const backend of backends ?? []) {
+      const dropsAll = key === undefined || backend === 'id'
+      for (const one of dropsAll ? this.keysOf(id) : [key]) this.wanted.get(one)?.delete(backend)
+    }
+  }
+
+  /** As a worker settles it. */
+  settle(job: NewJob, isDone: boolean): void {
+    const location = this.location(job)
+    if (!location) throw new Error(`a job without a place: ${nameOf(job)}`)
+    this.jobs.delete(nameOf(job))
+    if (job.op === 'delete') {
+      this.locations.delete(nameOf(job))
+      return
+    }
+    this.locations.set(nameOf(job), { ...location, state: isDone ? 'synced' : 'failed' })
+    if (!this.#locationsOf(job.id).some(owes)) this.staged.delete(job.id)
+  }
+
+  known(id: BlobId): Known | undefined {
+    return this.blobs.has(id) ? { facts: factsOf(id), locations: this.#locationsOf(id), rev: REV } : undefined
+  }
+
+  location(place: Place): Location | null {
+    const location = this.locations.get(nameOf(place))
+    return location ? { ...location, rev: REV } : null
+  }
+
+  keysOf(id: BlobId): string[] {
+    return [...this.bindings].flatMap(([key, bound]) => (bound === id ? [key] : []))
+  }
+
+  live(): LocationFacts[] {
+    return [...this.locations.values()].filter(({ state }) => state !== 'deleting')
+  }
+
+  #locationsOf(id: BlobId): Location[] {
+    return [...this.locations.values()].filter((one) => one.id === id).map((one) => ({ ...one, rev: REV }))
+  }
+
+  #apply({ locations, jobs }: { locations: readonly LocationFacts[]; jobs: readonly NewJob[] }): void {
+    expect(new Set(locations.map(nameOf)).size, 'one row for each place').toBe(locations.length)
+    expect(jobs.map(nameOf), 'one job for each row').toEqual(locations.map(nameOf))
+    for (const location of locations) this.locations.set(nameOf(location), location)
+    for (const job of jobs) this.jobs.set(nameOf(job), job)
+  }
+
+  /** A place that is in use goes from one blob to another only with its key. */
+  #checkTakenOver(locations: readonly LocationFacts[], involved: readonly (BlobId | undefined)[]): void {
+    for (const location of locations) {
+      const before = this.location(location)
+      if (before && before.state !== 'deleting') expect(involved, nameOf(location)).toContain(before.id)
+    }
+  }
+}
+
+function checkInvariants(world: World): void {
+  for (const [key, id] of world.bindings) {
+    expect(world.blobs, `${key} is bound to a blob that is known`).toContain(id)
+    for (const backend of world.wanted.get(key) ?? []) {
+      const location = world.location(placeOf(backend, key, id))
+      expect(location, `${key} has its copy on ${backend}`).toMatchObject({ id })
+      expect(location?.state, `${key} has its copy on ${backend}`).not.toBe('deleting')
+    }
+  }
+  for (const location of world.live()) {
+    expect(world.blobs, `${nameOf(location)} is a copy of a blob that is known`).toContain(location.id)
+    if (!location.shared) expect(world.bindings.get(location.key), nameOf(location)).toBe(location.id)
+  }
+  for (const id of IDS) {
+    const isOwed = world.live().some((location) => location.id === id && owes(location))
+    expect(world.staged.has(id), 'bytes are staged for as long as they are owed').toBe(isOwed)
+  }
+  for (const location of world.locations.values()) {
+    const job = world.jobs.get(nameOf(location))
+    if (location.state === 'pending') expect(job).toMatchObject({ op: 'put', id: location.id })
+    else if (location.state === 'deleting') expect(job).toMatchObject({ op: 'delete', id: location.id })
+    else expect(job).toBeUndefined()
+  }
+}
+
+type Step = (world: World) => void
+const key = fc.constantFrom(...KEYS)
+const id = fc.constantFrom(...IDS)
+const backends = fc.subarray(BACKENDS, { minLength: 1 })
+const named = (text: string, step: Step): Step => Object.assign(step, { [fc.toStringMethod]: () => text })
+
+const puts = fc
+  .tuple(id, key, backends)
+  .map(([id, key, backends]) => named(`put ${id[7]} at ${key} to ${backends}`, (world) => world.put(id, key, backends)))
+const deletions = key.map((key) =>
+  named(`delete ${key}`, (world) => {
+    const id = world.bindings.get(key)
+    if (id !== undefined) world.remove(id, key, undefined)
+  }),
+)
+const deletionsById = id.map((id) => named(`delete ${id[7]}`, (world) => world.remove(id, undefined, undefined)))
+const drops = fc.tuple(id, fc.option(key, { nil: undefined }), backends).map(([id, key, backends]) =>
+  named(`drop ${key ?? id[7]} from ${backends}`, (world) => {
+    const meant = key === undefined ? id : world.bindings.get(key)
+    if (meant !== undefined) drop(world, meant, key, backends)
+  }),
+)
+const settlements = fc.tuple(fc.nat(20), fc.boolean()).map(([i, isDone]) =>
+  named(`job ${i} ${isDone ? 'succeeds' : 'is parked'}`, (world) => {
+    const job = [...world.jobs.values()][i % (world.jobs.size || 1)]
+    if (job) world.settle(job, isDone)
+  }),
+)
+const damages = fc.tuple(fc.nat(20), fc.constantFrom('missing', 'corrupt', 'unknown')).map(([i, state]) =>
+  named(`copy ${i} is ${state}`, (world) => {
+    const synced = world.live().filter((location) => location.state === 'synced')
+    const location = synced[i % (synced.length || 1)]
+    if (location) world.locations.set(nameOf(location), { ...location, state })
+  }),
+)
+
+/** Drops copies; refused when, and only when, none would be left. */
+function drop(world: World, id: BlobId, key: string | undefined, backends: readonly string[]): void {
+  const before = world.live().filter((location) => location.id === id)
+  const isMeant = ({ backend, key: name, shared }: LocationFacts) =>
+    backends.includes(backend) && (key === undefined || shared || name === key)
+  const isLast = !before.some((one) => !isMeant(one) && (one.state === 'synced' || owes(one)))
+  const remove = () => world.remove(id, key, backends)
+  if (before.some(isMeant) && isLast) expect(remove).toThrow(expect.objectContaining({ code: 'PRECONDITION_FAILED' }))
+  else expect(remove).not.toThrow()
+}
+
+test('whatever is put, deleted, synced and lost: each key has its copies, no place has two blobs, staged is what is owed', () => {
+  const steps = fc.array(fc.oneof(puts, puts, settlements, settlements, deletions, deletionsById, drops, damages), {
+    maxLength: 40,
+  })
+  fc.assert(
+    fc.property(steps, (run) => {
+      const world = new World()
+      for (const step of run) {
+        step(world)
+        checkInvariants(world)
+      }
+    }),
+    { numRuns: 1000 },
+  )
+})
