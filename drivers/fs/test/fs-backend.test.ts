@@ -1,17 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import {
-  link,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-  truncate,
-  utimes,
-  writeFile,
-} from 'node:fs/promises'
+import { link, mkdir, readdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { driver } from '../src/index.ts'
@@ -156,77 +144,6 @@ describe('put()', () => {
       code: 'CONFLICT',
       ambiguous: true,
     })
-  })
-})
-
-describe('symbolic links', () => {
-  async function openBesideOutside() {
-    const opened = await openBackend()
-    const outside = join(opened.place, 'outside')
-    await mkdir(outside)
-    await writeFile(join(outside, 'secret'), 'secret')
-    await symlink(outside, join(opened.root, 'link'))
-    return { ...opened, outside }
-  }
-
-  it('on the way of a put make it reject with PERMISSION_DENIED and write nothing', async () => {
-    const { backend, outside } = await openBesideOutside()
-    for (const key of ['link/secret', 'link/new', 'link/deeper/new'])
-      for (const ifAbsent of [{}, { ifAbsent: true } as const])
-        await expect(backend.put(key, bodyOf('x'), { signal, ...ifAbsent })).rejects.toMatchObject({
-          code: 'PERMISSION_DENIED',
-        })
-    expect(await readdir(outside)).toEqual(['secret'])
-    expect(await readFile(join(outside, 'secret'), 'utf8')).toBe('secret')
-  })
-
-  it('that lead nowhere make a put below them reject with PERMISSION_DENIED', async () => {
-    const { backend, root } = await openBackend()
-    await symlink('nowhere', join(root, 'dangling'))
-    await expect(backend.put('dangling/key', bodyOf('x'), { signal })).rejects.toMatchObject({
-      code: 'PERMISSION_DENIED',
-    })
-    expect(await readdir(root)).not.toContain('nowhere')
-  })
-
-  it('hide what they lead to from get, stat, list and delete', async () => {
-    const { backend, root, outside } = await openBesideOutside()
-    await symlink(join(outside, 'secret'), join(root, 'file'))
-    for (const key of ['link/secret', 'file']) {
-      await expect(backend.get(key, { signal })).rejects.toMatchObject({ code: 'NOT_FOUND' })
-      expect(await backend.stat(key, { signal })).toBeNull()
-      await backend.delete(key, { signal })
-    }
-    expect(await keysOf(backend)).toEqual([])
-    expect(await keysOf(backend, 'link/')).toEqual([])
-    expect(await readdir(outside)).toEqual(['secret'])
-    expect(await readdir(root)).toContain('file')
-  })
-
-  it('that take the place of a directory during a put do not move it outside', async () => {
-    const { backend, root, outside } = await openBesideOutside()
-    await backend.put('dir/old', bodyOf('x'), { signal })
-    const { body, reached, release } = pausedBody('a', 'b')
-    const put = backend.put('dir/new', body, { signal })
-    await reached
-    await rename(join(root, 'dir'), join(root, 'moved'))
-    await symlink(outside, join(root, 'dir'))
-    release()
-    await expect(put).rejects.toMatchObject({ code: 'PERMISSION_DENIED' })
-    expect(await readdir(outside)).toEqual(['secret'])
-  })
-
-  it.runIf(process.platform === 'linux')('that take its place just before the rename do not either', async () => {
-    const { backend, root, outside } = await openBesideOutside()
-    await backend.put('dir/old', bodyOf('x'), { signal })
-    const { rename: publish } = io
-    vi.spyOn(io, 'rename').mockImplementation(async (from, to) => {
-      await rename(join(root, 'dir'), join(root, 'moved'))
-      await symlink(outside, join(root, 'dir'))
-      await publish(from, to)
-    })
-    await expect(backend.put('dir/new', bodyOf('x'), { signal })).rejects.toMatchObject({ ambiguous: true })
-    expect(await readdir(outside)).toEqual(['secret'])
   })
 })
 

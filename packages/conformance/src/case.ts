@@ -30,7 +30,7 @@ export interface Case {
   readonly declare?: string
   /** The capabilities that it puts to the test. */
   readonly proves: readonly Provable[]
-  /** In milliseconds. @default 30,000; ten times as long above profile `quick` */
+  /** In milliseconds. @default 30,000 in profile `quick`, 300,000 in `full`, an hour in `soak` */
   readonly timeoutMs?: number
   /** `true`, or the reason to skip it. */
   needs(capabilities: Capabilities, harness: Harness, view: View): true | string

@@ -4,7 +4,7 @@
  *
  *   0        2                8                                32
  *   ┌────────┬────────────────┬────────────────────────────────┐
- *   │ writer │ offset         │ derived from seed, writer, offset │
+ *   │ writer │ offset         │ of seed, writer and offset     │
  *   └────────┴────────────────┴────────────────────────────────┘
  */
 const BLOCK_BYTES = 32

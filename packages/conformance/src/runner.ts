@@ -5,6 +5,7 @@ import { cases } from './cases.ts'
 import { CaseContext, type RunState, Skipped } from './context.ts'
 import { nextTurn, printError, within } from './expect.ts'
 import type { Harness } from './harness.ts'
+import { ProcessFaults } from './process-faults.ts'
 import { label, makeReport, type Outcome, type Report, type Result } from './report.ts'
 import type { View } from './subject.ts'
 
@@ -88,20 +89,21 @@ async function judge(harness: Harness, state: RunState, planned: Planned): Promi
 
 /** @returns Why the case was skipped, or `null` when it passed. */
 async function tryCase(harness: Harness, state: RunState, subject: Case, view: View): Promise<string | null> {
-  const t = new CaseContext(harness, state, subject, view)
-  const unhandled: unknown[] = []
-  const note = (reason: unknown) => void unhandled.push(reason)
-  process.on('unhandledRejection', note)
+  using faults = new ProcessFaults()
+  const skipped = await runCase(new CaseContext(harness, state, subject, view), subject, state)
+  // Node reports an unhandled rejection only once the microtasks of its turn have run.
+  await nextTurn()
+  if (skipped === null) faults.throwIfAny()
+  return skipped
+}
+
+async function runCase(t: CaseContext, subject: Case, { tested }: RunState): Promise<string | null> {
   try {
     await within(t.prepare(), TIMEOUT_MS.quick, 'open')
-    const answer = subject.needs(t.capabilities, harness, view)
+    const answer = subject.needs(t.capabilities, t.harness, t.view)
     if (answer !== true) return answer
-    for (const capability of subject.proves) state.tested.add(capability)
+    for (const capability of subject.proves) tested.add(capability)
     await within(subject.run(t), subject.timeoutMs ?? TIMEOUT_MS[subject.profile], 'the whole case')
-    // Node reports an unhandled rejection only once the microtasks of its turn have run.
-    await nextTurn()
-    if (unhandled.length > 0)
-      throw new Error(`it leaves an unhandled rejection: ${printError(unhandled[0])}`, { cause: unhandled[0] })
     return null
   } catch (error) {
     if (error instanceof Skipped) return error.message
@@ -109,7 +111,6 @@ async function tryCase(harness: Harness, state: RunState, subject: Case, view: V
   } finally {
     t.expire()
     await t.dispose()
-    process.off('unhandledRejection', note)
   }
 }
 

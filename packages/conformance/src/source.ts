@@ -1,11 +1,11 @@
+import { BrokenPromise } from './expect.ts'
+
 /** A body that a case holds in its hand: it waits where it is told to, fails on demand, and counts what is done to it. */
 export class HeldSource implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array, undefined> {
   /** Chunks asked for, the end included. */
   pulls = 0
   /** How often the reader said that it is done with an unfinished body. */
   returns = 0
-  /** Resolves when the chunk that is held back is asked for. */
-  readonly reached: Promise<void>
   /** Of the whole body, in bytes. */
   readonly size: number
   readonly #chunks: readonly Uint8Array[]
@@ -18,17 +18,18 @@ export class HeldSource implements AsyncIterable<Uint8Array>, AsyncIterator<Uint
     this.size = chunks.reduce((total, chunk) => total + chunk.length, 0)
     this.#chunks = chunks
     this.#holdAt = holdAt
-    this.reached = this.#reach.promise
-    // A case may end without ever waiting for the gate.
-    this.#gate.promise.catch(() => {})
+  }
+
+  /** Resolves when the chunk that is held back is asked for by `put`; rejects when that settles instead. */
+  async reachedBy(put: Promise<unknown>): Promise<void> {
+    const early = put.then(() => {
+      throw new BrokenPromise('put waits for the end of its body, but it resolved before')
+    })
+    await Promise.race([this.#reach.promise, early])
   }
 
   release(): void {
     this.#gate.resolve()
-  }
-
-  fail(error: Error): void {
-    this.#gate.reject(error)
   }
 
   [Symbol.asyncIterator](): this {

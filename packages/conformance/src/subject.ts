@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events'
-import type { GuardedBackend } from '@stored/core'
 import type { Capabilities, GetResult, Stat, StorageBackend } from '@stored/core/backend'
 
 /** How a case reaches the storage: through the guard, as programs do, or on the driver itself. */
@@ -71,6 +70,3 @@ export function spyOn(driver: StorageBackend, calls: Call[], replaced: Replaceme
     },
   })
 }
-
-/** What a guarded view gives beyond a Subject. */
-export type { GuardedBackend }

@@ -48,6 +48,12 @@ describe('a case', () => {
     expect(result?.status === 'failed' && result.error.message).toContain('nobody waits for this')
   })
 
+  it('in which a file is closed by the garbage collector alone is failed', async () => {
+    const run = async () => process.emitWarning('Closing directory handle on garbage collection')
+    const [result] = await execute({ run })
+    expect(result?.status === 'failed' && result.error.message).toContain('leaves a file open')
+  })
+
   it('that needs what is not there is skipped with the reason, and does not run', async () => {
     const run = vi.fn(async () => {})
     const [result] = await execute({ needs: () => 'no symbolic links', run })

@@ -1,5 +1,12 @@
 export { type GuardOptions, guardBackend } from './guard/guard.ts'
-export type { GuardedBackend } from './guard/guarded-backend.ts'
+export type {
+  CallOptions,
+  GuardedBackend,
+  GuardedGetOptions,
+  GuardedGetResult,
+  GuardedListOptions,
+  GuardedPutOptions,
+} from './guard/guarded-backend.ts'
 export type * from './ports.ts'
 export { retryOnConflict } from './retry-on-conflict.ts'
 export type { BlobSource } from './source.ts'

@@ -42,8 +42,17 @@ export function applyGroup(group: readonly Caller[], sink: Sink, seq: number): {
 
 function settle(caller: Caller, seq: number): () => void {
   return () => {
-    for (const action of caller.steps.afterwards) action()
     caller.resolve({ seq })
+    for (const action of caller.steps.afterwards) attempt(action)
+  }
+}
+
+/** What throws after a commit cannot fail it, and must not keep others from hearing of theirs. */
+function attempt(action: () => void): void {
+  try {
+    action()
+  } catch (error) {
+    process.emitWarning(error instanceof Error ? error : String(error), { code: 'STORED_COMMIT' })
   }
 }
 

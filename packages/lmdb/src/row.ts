@@ -2,10 +2,12 @@ import { crc32 } from 'node:zlib'
 import { StorageError } from '@stored/core/backend'
 
 /*
- * A row: version (1 byte) · seq of the commit that wrote it (6) · CRC-32 of the JSON (4) · JSON (UTF-8).
+ * A row: version (1 byte) · CRC-32 of what follows (4) · seq of the commit that wrote it (6) · JSON (UTF-8).
  * LMDB's pages carry no checksum: without the CRC a flipped bit would be read as a fact.
  */
 const VERSION = 1
+const CRC = 1
+const SEQ = 5
 const HEADER = 11
 
 export interface Row<T> {
@@ -17,9 +19,9 @@ export function encodeRow(value: unknown, seq: number): Buffer {
   const json = JSON.stringify(value)
   const row = Buffer.allocUnsafe(HEADER + Buffer.byteLength(json))
   row[0] = VERSION
-  row.writeUIntBE(seq, 1, 6)
+  row.writeUIntBE(seq, SEQ, 6)
   row.write(json, HEADER)
-  row.writeUInt32BE(crc32(row.subarray(HEADER)), 7)
+  row.writeUInt32BE(crc32(row.subarray(SEQ)), CRC)
   return row
 }
 
@@ -27,7 +29,7 @@ export function encodeRow(value: unknown, seq: number): Buffer {
 export function decodeRow<T>(row: Buffer): Row<T> {
   const seq = rowSeq(row)
   const json = row.subarray(HEADER)
-  if (crc32(json) !== row.readUInt32BE(7)) throw corrupt('its checksum does not match')
+  if (crc32(row.subarray(SEQ)) !== row.readUInt32BE(CRC)) throw corrupt('its checksum does not match')
   return { value: JSON.parse(json.toString()) as T, seq }
 }
 
@@ -40,7 +42,7 @@ export function rowSeq(row: Buffer): number {
       { op: 'read' },
       { detail: `a row of format ${row[0]}; this version reads ${VERSION}` },
     )
-  return row.readUIntBE(1, 6)
+  return row.readUIntBE(SEQ, 6)
 }
 
 function corrupt(why: string): StorageError {

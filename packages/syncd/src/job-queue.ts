@@ -123,6 +123,8 @@ export class JobQueue implements Queue {
         for (const [i, rowKey] of this.#due(writer, backend, o.max).entries()) {
           const place = { backend, key: parseDueKey(rowKey, backend).key }
           const row = this.#dropWaiting(writer, place)
+          // Whatever it led to: it must not be found again.
+          writer.remove('due', rowKey)
           if (!row) continue
           const running = { ...row, attempts: row.attempts + 1, lease: `${writer.seq}.${i}`, until }
           writer.put('running', placeKey(place), encodeRow(running, writer.seq))

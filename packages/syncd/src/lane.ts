@@ -1,6 +1,8 @@
 import type { Claimed, Queue, SyncTarget } from '@stored/core'
 
 const LEASE_MS = 60_000
+/** Jobs claimed and not settled, for each that may occupy the backend: what a slow commit may pile up. */
+const UNSETTLED = 4
 const CLOSING = new Error('the backend is being closed')
 /** setTimeout() takes no more. */
 const MAX_TIMER_MS = 2 ** 31 - 1
@@ -8,8 +10,12 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 export interface LaneOptions {
   readonly queue: Queue
   readonly target: SyncTarget
-  /** Does a job and settles it, whatever happens; never rejects. */
-  run(job: Claimed, signal: AbortSignal): Promise<void>
+  /**
+   * Does a job and settles it, whatever happens; never rejects.
+   *
+   * @param moved To be called when the backend is done with the job, which then only waits for its commit.
+   */
+  run(job: Claimed, signal: AbortSignal, moved: () => void): Promise<void>
   /** The queue itself failed. */
   onError(error: unknown): void
 }
@@ -19,6 +25,8 @@ export class Lane {
   readonly #options: LaneOptions
   readonly #ready: Claimed[] = []
   readonly #running = new Map<Claimed, { abort: AbortController; done: Promise<void> }>()
+  /** Jobs that occupy the backend. The rest of those running wait for a commit they share. */
+  #moving = 0
   #timer: NodeJS.Timeout | undefined
   #renewal: NodeJS.Timeout | undefined
   #claiming: Promise<void> | null = null
@@ -50,7 +58,6 @@ export class Lane {
     const patience = setTimeout(() => this.#abortAll(CLOSING), graceMs)
     await Promise.all([...this.#running.values()].map(({ done }) => done))
     clearTimeout(patience)
-    clearInterval(this.#renewal)
   }
 
   async #claimLoop(): Promise<void> {
@@ -59,8 +66,8 @@ export class Lane {
       while (this.#claimAgain && !this.#stopped) {
         this.#claimAgain = false
         // Claimed ahead, so that nobody idles during the commit of the next claim.
-        const room = 2 * target.concurrency - this.#running.size - this.#ready.length
-        if (room < target.concurrency) continue
+        const room = 2 * target.concurrency - this.#moving - this.#ready.length
+        if (room < target.concurrency || this.#isFull()) continue
         const jobs = await queue.claim(target.backend.name, { max: room, leaseMs: LEASE_MS })
         this.#ready.push(...jobs)
         if (jobs.length > 0) this.#claimAgain = true
@@ -86,24 +93,32 @@ export class Lane {
   }
 
   #isFull(): boolean {
-    return this.#running.size + this.#ready.length > this.#options.target.concurrency
+    const { concurrency } = this.#options.target
+    return this.#moving + this.#ready.length > concurrency || this.#running.size >= UNSETTLED * concurrency
   }
 
   #startReady(): void {
-    while (this.#ready.length > 0 && this.#running.size < this.#options.target.concurrency && !this.#stopped)
+    while (this.#ready.length > 0 && this.#moving < this.#options.target.concurrency && !this.#stopped)
       this.#start(this.#ready.shift() as Claimed)
   }
 
   #start(job: Claimed): AbortController {
     const abort = new AbortController()
+    let isMoving = true
+    const moved = () => {
+      if (isMoving) this.#moving--
+      isMoving = false
+      this.#startReady()
+      if (!this.#isFull()) this.wake()
+    }
+    this.#moving++
     // In a turn of its own: a job that is given back is aborted before it runs.
     const done = Promise.resolve()
-      .then(() => this.#options.run(job, abort.signal))
+      .then(() => this.#options.run(job, abort.signal, moved))
       .then(() => {
         this.#running.delete(job)
         if (this.#running.size === 0) this.#stopRenewing()
-        this.#startReady()
-        if (!this.#isFull()) this.wake()
+        moved()
       })
     this.#running.set(job, { abort, done })
     this.#renewal ??= setInterval(() => this.#renewAll(), LEASE_MS / 3)

@@ -52,7 +52,7 @@ test('release() of a lock that was taken over rejects CONFLICT and leaves it to 
   const lock = await SyncLock.acquire(ledger)
   const { seq } = await holdBy(ledger, { pid: process.ppid, started: null })
   await expect(lock?.release()).rejects.toMatchObject({ code: 'CONFLICT' })
-  expect(ledger.get('meta', KEY, (row) => row.readUIntBE(1, 6))).toBe(seq)
+  expect(ledger.get('meta', KEY, (row) => row.readUIntBE(5, 6))).toBe(seq)
 })
 
 const CHILD = `

@@ -1,9 +1,9 @@
 import type { Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
-import { type StorageError, toStorageError } from '@stored/core/backend'
+import { StorageError, toStorageError } from '@stored/core/backend'
 import type { TreeLedger } from '@stored/lmdb'
-import { Lane } from './lane.ts'
+import { Lane, type LaneOptions } from './lane.ts'
 import { SyncLock } from './lock.ts'
-import { decide } from './policy.ts'
+import { decide, MAX_ATTEMPTS } from './policy.ts'
 import { parkJob, runJob, type Services } from './transfer.ts'
 
 /** What jobs get to end by themselves when the store closes. */
@@ -49,7 +49,7 @@ export class SyncD implements Syncer {
     const { name } = target.backend
     this.#targets.set(name, target)
     if (!this.#lock) return
-    const run = (job: Claimed, signal: AbortSignal) => this.#run(target, job, signal)
+    const run: LaneOptions['run'] = (job, signal, moved) => this.#run(target, job, signal, moved)
     this.#lanes.set(name, new Lane({ queue: this.#services.queue, target, run, onError: warn }))
   }
 
@@ -76,13 +76,15 @@ export class SyncD implements Syncer {
     await this.#lock?.release()
   }
 
-  async #run(target: SyncTarget, job: Claimed, signal: AbortSignal): Promise<void> {
+  async #run(target: SyncTarget, job: Claimed, signal: AbortSignal, moved: () => void): Promise<void> {
     const { op, attempts } = job
     if (signal.aborted)
       return this.#fail(job, toStorageError(signal.reason, { op, backend: job.backend }, signal), signal)
+    // Counted before each try: this one was begun that often and never ended, as when it takes its process with it.
+    if (attempts > MAX_ATTEMPTS) return this.#fail(job, neverEnded(job), signal)
     if (op === 'put') this.#emit({ type: 'sync:start', ...progress(job), attempts })
     try {
-      const seq = await runJob(this.#services, target, job, signal)
+      const seq = await runJob(this.#services, target, job, { signal, moved })
       if (seq !== null) this.#emit({ type: 'sync:complete', ...progress(job), seq, op })
     } catch (cause) {
       await this.#fail(job, toStorageError(cause, { backend: job.backend, op, key: job.key }, signal), signal)
@@ -119,6 +121,10 @@ function progress({ id, backend, key }: Claimed): {
   time: number
 } {
   return { checksum: id, backend, key, time: Date.now() }
+}
+
+function neverEnded({ backend, op, key, attempts }: Claimed): StorageError {
+  return new StorageError('INTERNAL', { backend, op, key }, { detail: `begun ${attempts - 1} times and never ended` })
 }
 
 /** The queue could not be read or claimed from. It is asked again; until then nothing is lost. */

@@ -30,15 +30,18 @@ export async function runJob(
   services: Services,
   target: SyncTarget,
   job: Claimed,
-  signal: AbortSignal,
+  { signal, moved }: { signal: AbortSignal; moved: () => void },
 ): Promise<number | null> {
   const location = await services.index.location(job)
   if (!location || !isCurrent(job, location)) {
     await services.ledger.transact((tx) => services.queue.complete(tx, job))
     return null
   }
+  // What the backend can do is certain only once it is open.
+  await target.backend.open({ signal })
   if (job.op === 'delete') {
     await removeCopy(target.backend, location, signal)
+    moved()
     return settle(services, job, (tx, now) => {
       if (!now) return
       if (isCurrent(job, now)) return services.index.unlocate(tx, job)
@@ -48,6 +51,7 @@ export async function runJob(
     })
   }
   const stat = await writeCopy(services, target, job, location, signal)
+  moved()
   const holds = { id: job.id, ...(stat.etag !== undefined && { etag: stat.etag }) }
   return settle(services, job, (tx, now) => {
     if (!now) return

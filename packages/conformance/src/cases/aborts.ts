@@ -1,6 +1,17 @@
 import { getEventListeners } from 'node:events'
 import { defineCases } from '../case.ts'
-import { check, checkCode, equal, eventually, nextTurn, rejects, sameBytes, settle, within } from '../expect.ts'
+import {
+  check,
+  checkCode,
+  equal,
+  eventually,
+  nextTurn,
+  rejects,
+  sameBytes,
+  settle,
+  started,
+  within,
+} from '../expect.ts'
 import { chunksOf, HeldSource, halved } from '../source.ts'
 import { keepsNothingOpen } from './listing.ts'
 
@@ -39,10 +50,10 @@ export const aborts = defineCases('ab', {
     async run(t) {
       const abort = new AbortController()
       const source = new HeldSource([t.bytes(10)], 0)
-      const put = settle(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
-      await source.reached
+      const put = started(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
+      await source.reachedBy(put)
       abort.abort(new Error('stop'))
-      await rejects(unsettled(await within(put, SOON_MS, 'put after the abort')), 'ABORTED', 'put')
+      await rejects(within(put, SOON_MS, 'put after the abort'), 'ABORTED', 'put')
       source.release()
       await t.lacks(t.key('blob'))
     },
@@ -55,10 +66,10 @@ export const aborts = defineCases('ab', {
       const part = t.capabilities.limits?.partSize ?? LARGE
       const chunks = chunksOf(t.bytes(part + (1 << 20)), 256 << 10)
       const source = new HeldSource(chunks, chunks.length)
-      const put = settle(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
-      await source.reached
+      const put = started(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
+      await source.reachedBy(put)
       abort.abort(new Error('stop'))
-      await rejects(unsettled(await within(put, DEBRIS_MS, 'put after the abort')), 'ABORTED', 'put')
+      await rejects(within(put, DEBRIS_MS, 'put after the abort'), 'ABORTED', 'put')
       await t.lacks(t.key('blob'))
       if (t.harness.debris)
         await eventually(async () => (await t.harness.debris?.())?.length === 0, DEBRIS_MS, 'the debris is gone')
@@ -71,10 +82,10 @@ export const aborts = defineCases('ab', {
       await t.store.put(t.key('blob'), t.bytes(1_000, 1))
       const abort = new AbortController()
       const source = halved(t.bytes(LARGE, 2))
-      const put = settle(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
-      await source.reached
+      const put = started(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
+      await source.reachedBy(put)
       abort.abort(new Error('stop'))
-      await rejects(unsettled(await put), 'ABORTED', 'the overwrite')
+      await rejects(put, 'ABORTED', 'the overwrite')
       await t.holds(t.key('blob'), t.bytes(1_000, 1))
     },
   },
@@ -86,12 +97,12 @@ export const aborts = defineCases('ab', {
         const key = t.key(`blob${turns}`)
         const abort = new AbortController()
         const source = new HeldSource([t.bytes(50_000)], 1)
-        const put = settle(t.store.put(key, source, { size: source.size, signal: abort.signal }))
-        await source.reached
+        const put = started(t.store.put(key, source, { size: source.size, signal: abort.signal }))
+        await source.reachedBy(put)
         source.release()
         for (let turn = 0; turn < turns; turn++) await nextTurn()
         abort.abort(new Error('stop'))
-        const outcome = await put
+        const outcome = await settle(put)
         if (outcome.status === 'fulfilled') await t.holds(key, t.bytes(50_000))
         else if (!checkCode(outcome.reason, ['ABORTED'], 'put aborted in its last step').ambiguous) await t.lacks(key)
       }
@@ -103,10 +114,10 @@ export const aborts = defineCases('ab', {
     async run(t) {
       const abort = new AbortController()
       const source = new HeldSource([t.bytes(10), t.bytes(10)], 1)
-      const put = settle(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
-      await source.reached
+      const put = started(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
+      await source.reachedBy(put)
       abort.abort(new Error('stop'))
-      await rejects(unsettled(await within(put, SOON_MS, 'put of a source that never yields')), 'ABORTED', 'put')
+      await rejects(within(put, SOON_MS, 'put of a source that never yields'), 'ABORTED', 'put')
       await eventually(() => source.returns === 1, SOON_MS, 'the source is released')
       await t.lacks(t.key('blob'))
     },
@@ -170,10 +181,10 @@ export const aborts = defineCases('ab', {
       const reason = new Error('the user left')
       const abort = new AbortController()
       const source = halved(t.bytes(LARGE))
-      const put = settle(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
-      await source.reached
+      const put = started(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
+      await source.reachedBy(put)
       abort.abort(reason)
-      const error = await rejects(unsettled(await put), 'ABORTED', 'put')
+      const error = await rejects(put, 'ABORTED', 'put')
       check(error.cause === reason, 'the cause of the error is the reason of the signal')
       equal(error.name, 'AbortError', 'the name of the error')
     },
@@ -195,8 +206,3 @@ export const aborts = defineCases('ab', {
     },
   },
 })
-
-/** A settled outcome as the promise it came from. */
-function unsettled<T>(outcome: PromiseSettledResult<T>): Promise<T> {
-  return outcome.status === 'fulfilled' ? Promise.resolve(outcome.value) : Promise.reject(outcome.reason)
-}

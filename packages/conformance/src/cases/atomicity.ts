@@ -1,6 +1,6 @@
 import { all, type Ctx, capability, defineCases, hook } from '../case.ts'
 import { type ChildTask, killAtReached } from '../child.ts'
-import { check, checkCode, equal, sameBytes, settle, started } from '../expect.ts'
+import { check, checkCode, equal, sameBytes, settle, started, within } from '../expect.ts'
 import { payload, writerOf } from '../payload.ts'
 import { chunksOf, collect, HeldSource, halved, streamOf } from '../source.ts'
 import type { Subject } from '../subject.ts'
@@ -8,6 +8,7 @@ import { readAround } from './stat-delete.ts'
 
 const INVISIBLE = 'A reader that meets half a blob caches it, copies it and passes it on as the whole.'
 const HOUR_MS = 3_600_000
+const PATIENCE_MS = 1_000
 /** Larger than the buffers between a medium and its reader. */
 const LARGE = 1 << 20
 
@@ -30,7 +31,7 @@ export const atomicity = defineCases('at', {
       const other = await t.open()
       const source = halved(t.bytes(LARGE))
       const put = started(t.store.put(t.key('blob'), source, { size: source.size }))
-      await source.reached
+      await source.reachedBy(put)
       for (const view of [t.store, other]) await t.lacks(t.key('blob'), view)
       source.release()
       await put
@@ -46,7 +47,7 @@ export const atomicity = defineCases('at', {
       await t.store.put(t.key('blob'), t.bytes(300_000, 1))
       const source = halved(t.bytes(LARGE, 2))
       const put = started(t.store.put(t.key('blob'), source, { size: source.size }))
-      await source.reached
+      await source.reachedBy(put)
       for (const view of [t.store, other]) await t.holds(t.key('blob'), t.bytes(300_000, 1), view)
       source.release()
       await put
@@ -96,10 +97,17 @@ export const atomicity = defineCases('at', {
     raw: true,
     async run(t) {
       const other = await t.open()
-      const bodies = [1, 2].map((writer) => new HeldSource(chunksOf(t.bytes(LARGE, writer), 64 << 10), 8))
-      const [a, b] = bodies as [HeldSource, HeldSource]
-      const puts = [started(t.store.put(t.key('blob'), a)), started(other.put(t.key('blob'), b))]
-      await Promise.all([a.reached, b.reached])
+      const [a, b] = [1, 2].map((writer) => new HeldSource(chunksOf(t.bytes(LARGE, writer), 64 << 10), 8)) as [
+        HeldSource,
+        HeldSource,
+      ]
+      const puts = [
+        started(t.store.put(t.key('blob'), a, { size: a.size })),
+        started(other.put(t.key('blob'), b, { size: b.size })),
+      ] as const
+      await a.reachedBy(puts[0])
+      // The second may be refused, or be made to wait for the first.
+      await settle(within(b.reachedBy(puts[1]), PATIENCE_MS, 'the second put'))
       a.release()
       b.release()
       await survivorAmong(t, t.key('blob'), LARGE, await Promise.allSettled(puts))
@@ -187,7 +195,7 @@ export const atomicity = defineCases('at', {
       const other = await t.open()
       const source = halved(t.bytes(LARGE))
       const put = started(t.store.put(t.key('live'), source, { size: source.size }))
-      await source.reached
+      await source.reachedBy(put)
       await t.guard.sweep({ olderThanMs: HOUR_MS })
       await (await t.driver()).sweep?.({ olderThanMs: HOUR_MS, signal: t.signal })
       source.release()

@@ -1,12 +1,26 @@
 import { createHash } from 'node:crypto'
 import type { NativeChecksum } from '@stored/core/backend'
-import { type Ctx, defineCases } from '../case.ts'
-import { check, equal } from '../expect.ts'
+import { type Ctx, defineCases, hook } from '../case.ts'
+import { check, equal, rejects } from '../expect.ts'
+import { collect } from '../source.ts'
 
 /** What node:crypto can compute; the others are compared by the drivers that declare them. */
 const KNOWN: readonly NativeChecksum[] = ['sha256', 'sha1', 'md5']
 
 export const checksums = defineCases('ck', {
+  flip: {
+    title: 'get of a blob that lost a bit where it lies throws CHECKSUM_MISMATCH instead of its end',
+    why: 'Disks forget; wrong bytes that are handed on replace the good copies elsewhere.',
+    needs: hook('outsider'),
+    run: (t) =>
+      readsNothingWrong(t, (bytes) => bytes.with(bytes.length >> 1, (bytes[bytes.length >> 1] as number) ^ 1)),
+  },
+  cut: {
+    title: 'get of a blob that was cut where it lies throws CHECKSUM_MISMATCH instead of its end',
+    why: 'A file system that was full, or a crash, leaves files that are short and otherwise fine.',
+    needs: hook('outsider'),
+    run: (t) => readsNothingWrong(t, (bytes) => bytes.subarray(0, -10)),
+  },
   native: {
     title: 'the declared checksums are the digests of the whole blob, for nothing, one part and three',
     why: 'A digest of the digests of parts looks like a checksum and matches nothing.',
@@ -35,6 +49,16 @@ export const checksums = defineCases('ck', {
     },
   },
 })
+
+/** Stores a blob, spoils it where it lies, and expects a read that knows its checksum to say so. */
+async function readsNothingWrong(t: Ctx, spoil: (bytes: Uint8Array) => Uint8Array): Promise<void> {
+  for (const size of [1_000, 1 << 20]) {
+    const { sha256 } = await t.guard.put(t.key('blob'), t.bytes(size))
+    await t.harness.outsider?.corrupt(t.key('blob'), spoil)
+    const read = async () => collect((await t.guard.get(t.key('blob'), { sha256 })).body)
+    await rejects(read(), ['CHECKSUM_MISMATCH', 'SIZE_MISMATCH', 'UNAVAILABLE'], `the spoilt blob of ${size} bytes`)
+  }
+}
 
 async function checkDigests(t: Ctx, bytes: Uint8Array): Promise<void> {
   const reported = (await t.store.stat(t.key('blob')))?.checksums ?? {}

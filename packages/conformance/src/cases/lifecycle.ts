@@ -1,6 +1,6 @@
 import { defineCases, hook } from '../case.ts'
 import { runToExit } from '../child.ts'
-import { check, equal, rejects, settle, within } from '../expect.ts'
+import { check, equal, rejects, settle, started, within } from '../expect.ts'
 import { openFiles } from '../resources.ts'
 import { collect, halved } from '../source.ts'
 
@@ -56,10 +56,10 @@ export const lifecycle = defineCases('lc', {
       const reader = body[Symbol.asyncIterator]()
       await reader.next()
       const source = halved(t.bytes(1 << 20, 2))
-      const put = settle(t.store.put(t.key('other'), source, { size: source.size }))
-      await source.reached
+      const put = started(t.store.put(t.key('other'), source, { size: source.size }))
+      await source.reachedBy(put)
       await within(t.store.close(), CLOSE_MS, 'close')
-      const outcome = await within(put, CLOSE_MS, 'the put under way')
+      const outcome = await within(settle(put), CLOSE_MS, 'the put under way')
       check(outcome.status === 'rejected', 'the put under way rejects, but it resolved without its bytes')
       await within(settle(collect({ [Symbol.asyncIterator]: () => reader })), CLOSE_MS, 'the read under way')
       await t.lacks(t.key('other'), await t.open())

@@ -129,7 +129,8 @@ export const ranges = defineCases('rg', {
         [SIZE - 1, 1],
         [4_321, undefined],
       ])
-      await t.store.put(t.key('far'), payloadStream(t.seed, 1, BEYOND_DISCARD_BYTES + 10, MIB))
+      const size = BEYOND_DISCARD_BYTES + 10
+      await t.store.put(t.key('far'), payloadStream(t.seed, 1, size, MIB), { size })
       await rejects(t.store.get(t.key('far'), { offset: BEYOND_DISCARD_BYTES }), 'UNSUPPORTED', 'get of a far range')
       t.refused('range')
     },

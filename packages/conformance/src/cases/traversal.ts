@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { all, type Ctx, defineCases, hook, outsider } from '../case.ts'
-import { check, checkCode, equal, rejects, sameBytes, settle } from '../expect.ts'
+import { check, checkCode, equal, rejects, sameBytes, settle, started } from '../expect.ts'
 import type { Outsider } from '../harness.ts'
 import { halved } from '../source.ts'
 
@@ -120,11 +120,11 @@ export const traversal = defineCases('tr', {
     run: (t) =>
       withOutside(t, async (outside, { symlink }) => {
         const source = halved(t.bytes(200_000))
-        const put = settle(t.store.put(t.key('dir/planted'), source, { size: source.size }))
-        await source.reached
+        const put = started(t.store.put(t.key('dir/planted'), source, { size: source.size }))
+        await source.reachedBy(put)
         await symlink(t.key('dir'), outside)
         source.release()
-        await put
+        await settle(put)
         equal(await readdir(outside), ['secret'], 'what lies at the target of the link')
       }),
   },

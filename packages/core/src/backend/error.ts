@@ -70,6 +70,8 @@ export class StorageError extends Error {
 
   readonly code: StorageErrorCode
   readonly at: ErrorLocation
+  /** What a person should know beyond code and place. */
+  declare readonly detail?: string
   /** Whether the same call may succeed later with nothing changed by the caller. */
   readonly retryable: boolean
   /** Whether a write may have landed although it was rejected. */
@@ -82,6 +84,7 @@ export class StorageError extends Error {
     this.at = at
     this.retryable = options.retryable ?? RETRYABLE.has(code)
     this.ambiguous = options.ambiguous ?? false
+    if (options.detail !== undefined) this.detail = options.detail
     if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs
     // Callers of fetch and of node:fs look for this name, not for a code.
     if (code === 'ABORTED') this.name = 'AbortError'

@@ -181,8 +181,7 @@ export class Operation {
 /** `error` with the name a backend was configured under, where its driver could only give its own. */
 function located(error: StorageError, at: ErrorLocation): StorageError {
   if (error.at.backend === at.backend) return error
-  const { code, retryable, ambiguous, retryAfterMs, message } = error
-  const [, detail] = message.split(`: ${code}: `)
+  const { code, retryable, ambiguous, retryAfterMs, detail } = error
   return new StorageError(code, at, {
     retryable,
     ambiguous,

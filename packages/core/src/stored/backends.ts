@@ -7,7 +7,7 @@ import { checkBackendName, idKey } from './names.ts'
 import type { BackendOptions } from './types.ts'
 
 const KNOWN_OPTIONS = ['backend', 'layout', 'overwrite', 'concurrency']
-const DEFAULT_CONCURRENCY = 8
+const DEFAULT_CONCURRENCY = 16
 
 export interface Configured extends SyncTarget {
   readonly name: string

@@ -114,7 +114,7 @@ export interface BackendOptions {
   layout?: 'key' | 'id'
   /** Write over what StoreD did not put there. @default false */
   overwrite?: boolean
-  /** Jobs at a time. @default what the driver allows, at most 8 */
+  /** Jobs at a time. @default what the driver allows, at most 16 */
   concurrency?: number
 }
 

@@ -1,0 +1,29 @@
+import { printError } from './expect.ts'
+
+/** What goes wrong beside the calls of a case: rejections that nobody handles, and files that only the garbage collector closes. */
+export class ProcessFaults implements Disposable {
+  readonly #found: { text: string; cause: unknown }[] = []
+  readonly #onRejection = (reason: unknown): void => {
+    this.#found.push({ text: `it leaves an unhandled rejection: ${printError(reason)}`, cause: reason })
+  }
+  readonly #onWarning = (warning: Error): void => {
+    // Node says so of a FileHandle or Dir that was never closed, whenever its memory happens to be needed.
+    if (!warning.message.includes('on garbage collection')) return
+    this.#found.push({ text: `it, or a case before it, leaves a file open: ${warning.message}`, cause: warning })
+  }
+
+  constructor() {
+    process.on('unhandledRejection', this.#onRejection)
+    process.on('warning', this.#onWarning)
+  }
+
+  throwIfAny(): void {
+    const [first] = this.#found
+    if (first !== undefined) throw new Error(first.text, { cause: first.cause })
+  }
+
+  [Symbol.dispose](): void {
+    process.off('unhandledRejection', this.#onRejection)
+    process.off('warning', this.#onWarning)
+  }
+}

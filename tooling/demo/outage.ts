@@ -1,0 +1,78 @@
+import { rename } from 'node:fs/promises'
+
+/**
+ * A backend whose disk goes away in the middle of the run and comes back later: its root is renamed. Both moments are chosen by
+ * progress, so that the same happens on a fast machine and on a slow one.
+ */
+export class Outage {
+  readonly #root: string
+  readonly #takeAt: number
+  readonly #bringAt: number
+  #state: 'before' | 'away' | 'over' = 'before'
+  #puts = 0
+  #failures = 0
+  #changing: Promise<void> = Promise.resolve()
+  readonly #ended = Promise.withResolvers<void>()
+  readonly #onChange: (isAway: boolean) => void
+
+  /** @param puts How many there will be. */
+  constructor(root: string, puts: number, onChange: (isAway: boolean) => void) {
+    this.#root = root
+    // Before the last put, so that at least one job meets it.
+    this.#takeAt = Math.floor(puts * 0.4)
+    this.#bringAt = Math.ceil(puts * 0.7)
+    this.#onChange = onChange
+    this.#ended.promise.catch(() => {}) // Reported by over().
+    this.#next()
+  }
+
+  /** Jobs that failed because of it. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /** One put was acknowledged. */
+  countPut(): void {
+    this.#puts++
+    this.#next()
+  }
+
+  /** One job of the backend failed. */
+  countFailure(): void {
+    this.#failures++
+    this.#next()
+  }
+
+  /** Ends it although nobody noticed. */
+  end(): void {
+    if (this.#state !== 'over') this.#move('over')
+  }
+
+  /** Resolves when the root is back; rejects when it could not be moved. */
+  over(): Promise<void> {
+    return this.#ended.promise
+  }
+
+  #next(): void {
+    if (this.#state === 'before' && this.#puts >= this.#takeAt) this.#move('away')
+    // Not before somebody noticed.
+    else if (this.#state === 'away' && this.#puts >= this.#bringAt && this.#failures > 0) this.#move('over')
+  }
+
+  #move(to: 'away' | 'over'): void {
+    this.#state = to
+    const [from, target] = to === 'away' ? [this.#root, this.#away] : [this.#away, this.#root]
+    this.#changing = this.#changing.then(() => rename(from, target))
+    this.#changing.then(
+      () => {
+        this.#onChange(to === 'away')
+        if (to === 'over') this.#ended.resolve()
+      },
+      (error) => this.#ended.reject(error),
+    )
+  }
+
+  get #away(): string {
+    return `${this.#root}.away`
+  }
+}

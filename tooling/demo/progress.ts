@@ -1,0 +1,69 @@
+import { stderr } from 'node:process'
+
+const BAR = 28
+/** How often the bar is drawn at most. */
+const FRAME_MS = 50
+
+/** Someone watches: otherwise plain lines, as in a log. */
+const LIVE = stderr.isTTY === true && !process.env.CI
+const COLOR = LIVE && !process.env.NO_COLOR
+
+/** How far one phase is. A bar on a terminal; elsewhere a line for each quarter. */
+export class Progress {
+  readonly #title: string
+  readonly #total: number
+  #done = 0
+  #note = ''
+  #drawn = 0
+  #quarter = 0
+
+  constructor(title: string, total: number) {
+    this.#title = title
+    this.#total = total
+    this.#draw(true)
+  }
+
+  add(count: number): void {
+    this.#done += count
+    this.#draw(false)
+  }
+
+  /** Says something beside the bar, until it says something else. */
+  note(text: string): void {
+    this.#note = text
+    if (LIVE) this.#draw(true)
+    else if (text) stderr.write(`${this.#title}: ${text}\n`)
+  }
+
+  end(): void {
+    this.#note = ''
+    this.#draw(true)
+    if (LIVE) stderr.write('\n')
+  }
+
+  #draw(now: boolean): void {
+    const share = this.#total === 0 ? 1 : Math.min(this.#done / this.#total, 1)
+    if (!LIVE) {
+      this.#log(share)
+      return
+    }
+    if (!now && performance.now() - this.#drawn < FRAME_MS) return
+    this.#drawn = performance.now()
+    const full = Math.round(share * BAR)
+    const bar = paint('36', '█'.repeat(full)) + paint('2', '░'.repeat(BAR - full))
+    const count = `${this.#done.toLocaleString('en')}/${this.#total.toLocaleString('en')}`
+    const note = this.#note && `  ${paint('33', this.#note)}`
+    stderr.write(`\r\x1b[2K${this.#title.padEnd(22)} ${bar} ${count}${note}`)
+  }
+
+  #log(share: number): void {
+    const quarter = Math.floor(share * 4)
+    if (quarter <= this.#quarter) return
+    this.#quarter = quarter
+    stderr.write(`${this.#title}: ${quarter * 25} %\n`)
+  }
+}
+
+function paint(code: string, text: string): string {
+  return COLOR ? `\x1b[${code}m${text}\x1b[0m` : text
+}

@@ -1,0 +1,66 @@
+import { bytes, count, rate, table } from './format.ts'
+import type { Reopened } from './reopen.ts'
+import type { Stored } from './store-all.ts'
+import type { Skipped } from './survey.ts'
+import { distinct, type OnDisk, type Verdict } from './verify.ts'
+
+/** How many skipped files and differences are shown. */
+const SHOWN = 10
+
+export interface Run {
+  readonly stored: Stored
+  readonly onDisk: OnDisk
+  readonly reopened: Reopened
+  readonly verdict: Verdict
+  /** Symbolic links that were not followed. */
+  readonly links: number
+  readonly skipped: readonly Skipped[]
+}
+
+/** The table at the end, and what needs more than a row. */
+export function describeRun({ stored, onDisk, reopened, verdict, links, skipped }: Run): string {
+  const { expected, putMs, syncedMs, retries } = stored
+  const size = expected.reduce((sum, file) => sum + file.size, 0)
+  const repeated = expected.length - distinct(expected).size
+  const rows: [string, string][] = [
+    ['files', [count(expected.length), ...describeSkipped(skipped.length, links)].join(' · ')],
+    ['bytes', bytes(size)],
+    ['until acknowledged', rate(expected.length, size, putMs)],
+    ['until both copies were there', `${rate(expected.length, size, syncedMs)}, outage included`],
+    [
+      'saved by dedup',
+      `${bytes(size - onDisk.bytes.vault)} in "vault": ${count(repeated)} files repeat the bytes of others`,
+    ],
+    ['while "folder" was away', `${count(retries)} tries failed, were kept and made again`],
+    ['time to reopen', `${reopened.milliseconds.toFixed(0)} ms in a new process, first blob read`],
+    ...Object.entries(verdict.counts).map(([what, number]): [string, string] => [`verified, ${what}`, count(number)]),
+    ['differences', count(verdict.differences.length)],
+  ]
+  if (onDisk.temporary > 0)
+    rows.push([
+      'temporary files',
+      `${count(onDisk.temporary)} in .stored/tmp, cut off by the outage and hidden from every listing`,
+    ])
+  return [
+    table(rows),
+    ...excerpt(
+      'skipped',
+      skipped.map(({ name, why }) => `${JSON.stringify(name)}: ${why}`),
+    ),
+    ...excerpt('DIFFERENCES', verdict.differences),
+  ].join('\n')
+}
+
+function describeSkipped(skipped: number, links: number): string[] {
+  return [
+    ...(skipped > 0 ? [`${count(skipped)} skipped, see below`] : []),
+    ...(links > 0 ? [`${count(links)} symbolic links not followed`] : []),
+  ]
+}
+
+function excerpt(title: string, lines: readonly string[]): string[] {
+  if (lines.length === 0) return []
+  const shown = lines.slice(0, SHOWN).map((line) => `  ${line}`)
+  if (lines.length > SHOWN) shown.push(`  and ${count(lines.length - SHOWN)} more`)
+  return ['', `${title}:`, ...shown]
+}

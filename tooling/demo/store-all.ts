@@ -1,0 +1,72 @@
+import { digestFile } from './digest.ts'
+import { inFlight } from './in-flight.ts'
+import { Outage } from './outage.ts'
+import { Progress } from './progress.ts'
+import type { DemoStore, Places } from './stores.ts'
+import type { Skipped, SourceFile } from './survey.ts'
+import { distinct, type Expected } from './verify.ts'
+
+/** Answers that say: this one is not for storing. Everything else ends the demo. */
+const REFUSALS: ReadonlySet<unknown> = new Set(['INVALID_KEY', 'PERMISSION_DENIED', 'NOT_FOUND', 'SOURCE_CHANGED'])
+
+export interface Stored {
+  readonly expected: Expected[]
+  readonly skipped: Skipped[]
+  /** Until everything was acknowledged. */
+  readonly putMs: number
+  /** Until everything was on both backends. */
+  readonly syncedMs: number
+  readonly retries: number
+}
+
+/** Puts all files, with an outage of `folder` in the middle, and waits until both backends have everything. */
+export async function storeAll(store: DemoStore, places: Places, files: readonly SourceFile[]): Promise<Stored> {
+  const putting = new Progress('put, durable', files.length)
+  const outage = new Outage(places.folder, files.length, (isAway) =>
+    putting.note(isAway ? '"folder" is away' : '"folder" is back'),
+  )
+  let synced = 0
+  const copies = { onSynced: () => {} }
+  store.on('sync:complete', () => {
+    synced++
+    copies.onSynced()
+  })
+  store.on('sync:retry', ({ backend }) => backend === 'folder' && outage.countFailure())
+  const skipped: Skipped[] = []
+  const expected = new Map<string, Expected>()
+  const began = performance.now()
+  await inFlight(16, files, async (file) => {
+    const kept = await putOne(store, file)
+    if ('why' in kept) skipped.push(kept)
+    else expected.set(file.key, kept)
+    outage.countPut()
+    putting.add(1)
+  })
+  const putMs = performance.now() - began
+  // Nothing may be owed to it any more: then there is nothing that could fail.
+  const nothingOwed = store.synced(undefined, { backends: ['folder'] }).then(() => outage.end())
+  await Promise.race([outage.over(), nothingOwed])
+  await outage.over()
+  putting.end()
+  const syncing = new Progress('both copies', expected.size + distinct([...expected.values()]).size)
+  syncing.add(synced)
+  copies.onSynced = () => syncing.add(1)
+  await store.synced()
+  const syncedMs = performance.now() - began
+  syncing.end()
+  // In the order of the folder, whatever order they were acknowledged in.
+  const inOrder = files.flatMap(({ key }) => expected.get(key) ?? [])
+  return { expected: inOrder, skipped, putMs, syncedMs, retries: outage.failures }
+}
+
+async function putOne(store: DemoStore, { path, key, sha256, size }: SourceFile): Promise<Expected | Skipped> {
+  try {
+    const { checksums } = await store.put(path, { key })
+    if (checksums.sha256 === sha256) return { key, sha256, size }
+    // Somebody may have written to the file since its digest was taken; then that of now decides.
+    return { key, ...(await digestFile(path)) }
+  } catch (error) {
+    if (!REFUSALS.has((error as { code?: unknown }).code)) throw error
+    return { name: key, why: (error as Error).message }
+  }
+}

@@ -1,0 +1,128 @@
+// Opens the store after a kill and looks at everything: node inspector.ts DIRECTORY INSPECTION.json
+import { hash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { LmdbLedger, scan, type Tree } from '@stored/lmdb'
+import type { Content } from './content.ts'
+import type { Finding, Inspection } from './protocol.ts'
+import { BACKENDS, objectKey, openKillStore, placesIn } from './stores.ts'
+
+type Store = Awaited<ReturnType<typeof openKillStore>>
+
+const [directory, file] = process.argv.slice(2) as [string, string]
+const { allowed } = JSON.parse(readFileSync(file, 'utf8')) as Inspection
+const places = placesIn(directory)
+const violations: string[] = []
+let checked = 0
+
+const began = performance.now()
+const store = await openKillStore(places)
+await store.has(Object.keys(allowed)[0] ?? 'nothing')
+const openMs = performance.now() - began
+const bindings: Record<string, Content> = {}
+for (const [key, contents] of Object.entries(allowed)) {
+  const content = await checkKey(store, key, contents)
+  if (content) bindings[key] = content
+}
+await checkList(store)
+await settle(store)
+await store.close()
+checkFolders()
+await checkLedger()
+process.send?.({ openMs, bindings, checked, violations } satisfies Finding)
+
+/** @returns What the key is bound to: one of the contents that it may be bound to, wholly. */
+async function checkKey(
+  opened: Store,
+  key: string,
+  contents: readonly (Content | null)[],
+): Promise<Content | null | undefined> {
+  const record = await opened.stat(key)
+  const content = contents.find((one) => (one?.sha256 ?? null) === (record?.checksums.sha256 ?? null))
+  const what = contents.map((one) => one?.sha256.slice(0, 8) ?? 'nothing').join(' or ')
+  if (content === undefined) {
+    violations.push(`${key} is ${record?.id ?? 'not there'}, and should be ${what}`)
+    return undefined
+  }
+  if (!record || !content) {
+    if (await readsAs(opened, key, null)) checked++
+    return null
+  }
+  const owed = record.locations.filter(({ state }) => state === 'pending' || state === 'synced')
+  for (const backend of BACKENDS)
+    if (!owed.some((location) => location.backend === backend && location.key === placeOf(backend, key, content)))
+      violations.push(`${key} has no copy on ${backend}, nor shall it: ${JSON.stringify(record.locations)}`)
+  if (record.size !== content.size) violations.push(`${key} has ${record.size} bytes, and should have ${content.size}`)
+  for (const name of [key, record.id]) if (await readsAs(opened, name, content)) checked++
+  return content
+}
+
+async function readsAs(opened: Store, name: string, content: Content | null): Promise<boolean> {
+  const found = await opened.get(name).then(
+    (bytes) => hash('sha256', bytes),
+    (error: Error & { code?: unknown }) => (error.code === 'NOT_FOUND' ? null : error.message),
+  )
+  const expected = content?.sha256 ?? null
+  if (found !== expected) violations.push(`reading ${name} gives ${found}, and should give ${expected}`)
+  return found === expected
+}
+
+async function checkList(opened: Store): Promise<void> {
+  const listed = new Set<string>()
+  for await (const { key, checksums } of opened.list()) {
+    if (listed.has(key)) violations.push(`${key} is listed twice`)
+    listed.add(key)
+    if (bindings[key]?.sha256 !== checksums.sha256) violations.push(`${key} is listed as ${checksums.sha256}`)
+  }
+  for (const key of Object.keys(bindings)) if (!listed.has(key)) violations.push(`${key} is not listed`)
+}
+
+async function settle(opened: Store): Promise<void> {
+  await opened.synced().catch((error: Error) => violations.push(`not synced: ${error.message}`))
+  for (const { name, jobs } of await opened.listBackends())
+    if (jobs.waiting + jobs.running + jobs.parked + jobs.bytes !== 0)
+      violations.push(`${name} still owes ${JSON.stringify(jobs)}`)
+}
+
+/** What lies in the folders of the backends, without StoreD: every object once, and nothing else. */
+function checkFolders(): void {
+  for (const backend of BACKENDS) {
+    const expected = new Map(
+      Object.entries(bindings).map(([key, content]) => [placeOf(backend, key, content), content.sha256]),
+    )
+    const root = places[backend]
+    for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
+      if (entry.isDirectory()) continue
+      const path = join(entry.parentPath, entry.name)
+      const key = path.slice(root.length + 1)
+      if (key === '.stored/root') continue
+      const digest = hash('sha256', readFileSync(path))
+      if (!expected.has(key)) violations.push(`${backend}/${key} is nobody's`)
+      else if (expected.get(key) !== digest) violations.push(`${backend}/${key} holds ${digest}`)
+      else checked++
+      expected.delete(key)
+    }
+    for (const key of expected.keys()) violations.push(`${backend}/${key} is missing`)
+  }
+}
+
+/** With everything synced nothing is staged and nothing queued, and the index holds what is bound and no more. */
+async function checkLedger(): Promise<void> {
+  for (const name of readdirSync(join(places.store, 'staging')))
+    violations.push(`staging holds ${name}, and nothing owes it`)
+  const ledger = await LmdbLedger.open({ path: places.store })
+  const rows = (tree: Tree) => [...scan(ledger, tree, Buffer.alloc(0), Buffer.alloc(40, 0xff))].map(([key]) => key)
+  for (const tree of ['bytes', 'due', 'running', 'parked'] as const) {
+    const count = rows(tree).length
+    if (count > 0) violations.push(`${count} rows are left in the tree "${tree}"`)
+  }
+  const blobs = new Set(Object.values(bindings).map(({ sha256 }) => sha256))
+  const known = new Set(rows('blobs').map((key) => key.toString('hex', 0, 32)))
+  for (const sha256 of known.difference(blobs)) violations.push(`the index knows ${sha256}, and no key is bound to it`)
+  for (const sha256 of blobs.difference(known)) violations.push(`the index does not know ${sha256}`)
+  await ledger.close()
+}
+
+function placeOf(backend: (typeof BACKENDS)[number], key: string, { sha256 }: Content): string {
+  return backend === 'vault' ? objectKey(sha256) : key
+}

@@ -1,0 +1,95 @@
+import type { Content } from './content.ts'
+import type { Bindings, Call, Message } from './protocol.ts'
+
+/** Where a kill may find the process. */
+export const PHASES = ['put', 'commit', 'sync'] as const
+export type Phase = (typeof PHASES)[number]
+
+/** What the store must hold, by what its process said before and after each call. */
+export class Model {
+  readonly #bound = new Map<string, Content>()
+  readonly #open = new Map<number, { readonly call: Call; phase: 'put' | 'commit' }>()
+  readonly #syncing = new Set<string>()
+  readonly violations: string[] = []
+  acknowledged = 0
+  /** Calls that were under way at a kill, by what became of them. */
+  readonly interrupted = { done: 0, undone: 0 }
+
+  get bindings(): Bindings {
+    return Object.fromEntries(this.#bound)
+  }
+
+  hear(message: Message): void {
+    switch (message.type) {
+      case 'open':
+        return
+      case 'intent':
+        this.#open.set(message.n, { call: message.call, phase: message.call.op === 'delete' ? 'commit' : 'put' })
+        return
+      case 'read': {
+        const open = this.#open.get(message.n)
+        if (open) open.phase = 'commit'
+        return
+      }
+      case 'ack':
+        this.#acknowledge(message.n, message.id)
+        return
+      case 'failed':
+        // It may have happened all the same, so it stays open.
+        this.violations.push(`a call was rejected: ${message.error}`)
+        return
+      case 'parked':
+        this.violations.push(`the job of ${message.place} was parked: ${message.error}`)
+        return
+      case 'sync:start':
+        this.#syncing.add(message.place)
+        return
+      case 'sync:end':
+        this.#syncing.delete(message.place)
+    }
+  }
+
+  /** Whether something is in this phase. */
+  isIn(phase: Phase): boolean {
+    if (phase === 'sync') return this.#syncing.size > 0
+    return [...this.#open.values()].some((open) => open.phase === phase)
+  }
+
+  /** Each key, and all that it may be bound to. */
+  allowed(keys: Iterable<string> = []): Record<string, (Content | null)[]> {
+    const allowed: Record<string, (Content | null)[]> = {}
+    for (const key of keys) allowed[key] = [null]
+    for (const [key, content] of this.#bound) allowed[key] = [content]
+    for (const { call } of this.#open.values()) {
+      const was = this.#bound.get(call.key) ?? null
+      allowed[call.key] = [was, call.op === 'put' ? call.content : null]
+    }
+    return allowed
+  }
+
+  /** Takes over what was found after a kill. */
+  settle(found: Bindings): void {
+    for (const { call } of this.#open.values()) {
+      const wanted = call.op === 'put' ? call.content.sha256 : undefined
+      this.interrupted[found[call.key]?.sha256 === wanted ? 'done' : 'undone']++
+    }
+    this.#open.clear()
+    this.#syncing.clear()
+    this.#bound.clear()
+    for (const [key, content] of Object.entries(found)) this.#bound.set(key, content)
+  }
+
+  #acknowledge(n: number, id: string | undefined): void {
+    const call = this.#open.get(n)?.call
+    if (!call) throw new Error(`call ${n} was never announced`)
+    this.#open.delete(n)
+    this.acknowledged++
+    if (call.op === 'delete') {
+      this.#bound.delete(call.key)
+      return
+    }
+    this.#bound.set(call.key, call.content)
+    if (id !== `sha256:${call.content.sha256}`)
+      this.violations.push(`a put of ${call.content.sha256} was given the id ${id}`)
+  }
+}

@@ -1,0 +1,48 @@
+import type { Content } from './content.ts'
+
+/** A call of the store. */
+export type Call =
+  | { readonly op: 'put'; readonly key: string; readonly content: Content }
+  | { readonly op: 'delete'; readonly key: string }
+
+/** What the process that is to be killed writes to its parent, synchronously: what was written is not lost with it. */
+export type Message =
+  | { readonly type: 'open' }
+  /** Before a call. */
+  | { readonly type: 'intent'; readonly n: number; readonly call: Call }
+  /** The source of a put was read to its end; what is left is to make it durable. */
+  | { readonly type: 'read'; readonly n: number }
+  /** After a call. */
+  | { readonly type: 'ack'; readonly n: number; readonly id?: string }
+  | { readonly type: 'failed'; readonly n: number; readonly error: string }
+  | { readonly type: 'sync:start' | 'sync:end'; readonly place: string }
+  | { readonly type: 'parked'; readonly place: string; readonly error: string }
+
+/** Where a child writes them. */
+export const MESSAGES_FD = 3
+
+/** What each key is bound to; what is not there is not bound. */
+export type Bindings = Readonly<Record<string, Content>>
+
+/** What the child is started with. */
+export interface Work {
+  readonly seed: string
+  readonly bindings: Bindings
+  /** 0: only open the store and go on syncing. */
+  readonly workers: number
+}
+
+/** What the process that looks at the store afterwards is started with. */
+export interface Inspection {
+  /** Each key, and all that it may be bound to: after a kill both what was and what was about to be. */
+  readonly allowed: Readonly<Record<string, readonly (Content | null)[]>>
+}
+
+export interface Finding {
+  /** From the call of openStore() until the store was open and a first record was read. */
+  readonly openMs: number
+  readonly bindings: Bindings
+  /** Compared with what they should be: reads, and objects found on disk. */
+  readonly checked: number
+  readonly violations: readonly string[]
+}
