@@ -67,6 +67,9 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
 }
 const DRIVER: Arrows = { source: [BACKEND], tests: ['@stored/conformance'] }
 
+/** Of this project; whatever else a test names is there to be refused. */
+const DRIVER_BY_NAME = /\bdriver: '(fs)'/g
+
 /** Third-party packages that only one of ours may import, by its name. An LMDB environment opened twice in a process breaks its locks. */
 const RESERVED: Readonly<Record<string, string>> = { lmdb: '@stored/lmdb' }
 /** Ours that import no third-party package. */
@@ -111,12 +114,23 @@ function readImports(path: string, root: string): Import[] {
   const text = readFileSync(path, 'utf8')
   const file = toPosix(relative(root, path))
   const inTest = /\.test\.tsx?$|\/test\//.test(file)
-  return ts.preProcessFile(text, true, true).importedFiles.map(({ fileName, pos }) => ({
+  const imported = ts.preProcessFile(text, true, true).importedFiles
+  // A configuration names its drivers.
+  const drivers = [...text.matchAll(DRIVER_BY_NAME)].map(({ index, 1: name }) => ({
+    fileName: `@stored/driver-${name}`,
+    pos: index,
+  }))
+  return [...imported, ...(inTest || isTooling(file) ? drivers : [])].map(({ fileName, pos }) => ({
     file,
     line: text.slice(0, pos).split('\n').length,
     specifier: fileName,
     inTest,
   }))
+}
+
+/** A tool with a package of its own: its stores are configured by name. */
+function isTooling(file: string): boolean {
+  return /^tooling\/[^/]+\//.test(file)
 }
 
 function toPosix(path: string): string {

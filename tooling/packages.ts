@@ -236,7 +236,7 @@ function withOurs(names: readonly string[], tarballs: ReadonlyMap<string, string
 }
 
 function version(name: string): string {
-  const found = catalog.split('\n').find((line) => line.trim().startsWith(`'${name}':`))
+  const found = catalog.split('\n').find((line) => line.trim().replaceAll(/['"]/g, '').startsWith(`${name}:`))
   if (found === undefined) throw new Error(`${name} is not in the catalog`)
   return found.slice(found.indexOf(':') + 1).trim()
 }

@@ -1,5 +1,5 @@
 import type { Content } from './content.ts'
-import type { Bindings, Call, Message } from './protocol.ts'
+import type { Bindings, Call, Inspection, Message } from './protocol.ts'
 
 /** Where a kill may find the process. */
 export const PHASES = ['put', 'commit', 'sync'] as const
@@ -10,6 +10,8 @@ export class Model {
   readonly #bound = new Map<string, Content>()
   readonly #open = new Map<number, { readonly call: Call; phase: 'put' | 'commit' }>()
   readonly #syncing = new Set<string>()
+  readonly #keys = new Set<string>()
+  readonly #stored = new Set<string>()
   readonly violations: string[] = []
   acknowledged = 0
   /** Calls that were under way at a kill, by what became of them. */
@@ -24,6 +26,8 @@ export class Model {
       case 'open':
         return
       case 'intent':
+        this.#keys.add(message.call.key)
+        if (message.call.op === 'put') this.#stored.add(message.call.content.sha256)
         this.#open.set(message.n, { call: message.call, phase: message.call.op === 'delete' ? 'commit' : 'put' })
         return
       case 'read': {
@@ -55,16 +59,12 @@ export class Model {
     return [...this.#open.values()].some((open) => open.phase === phase)
   }
 
-  /** Each key, and all that it may be bound to. */
-  allowed(keys: Iterable<string> = []): Record<string, (Content | null)[]> {
+  /** What may be found after a kill. */
+  inspection(): Inspection {
     const allowed: Record<string, (Content | null)[]> = {}
-    for (const key of keys) allowed[key] = [null]
-    for (const [key, content] of this.#bound) allowed[key] = [content]
-    for (const { call } of this.#open.values()) {
-      const was = this.#bound.get(call.key) ?? null
-      allowed[call.key] = [was, call.op === 'put' ? call.content : null]
-    }
-    return allowed
+    for (const key of this.#keys) allowed[key] = [this.#bound.get(key) ?? null]
+    for (const { call } of this.#open.values()) allowed[call.key]?.push(call.op === 'put' ? call.content : null)
+    return { allowed, stored: [...this.#stored] }
   }
 
   /** Takes over what was found after a kill. */
@@ -76,7 +76,11 @@ export class Model {
     this.#open.clear()
     this.#syncing.clear()
     this.#bound.clear()
-    for (const [key, content] of Object.entries(found)) this.#bound.set(key, content)
+    this.#stored.clear()
+    for (const [key, content] of Object.entries(found)) {
+      this.#bound.set(key, content)
+      this.#stored.add(content.sha256)
+    }
   }
 
   #acknowledge(n: number, id: string | undefined): void {

@@ -36,6 +36,8 @@ export interface Work {
 export interface Inspection {
   /** Each key, and all that it may be bound to: after a kill both what was and what was about to be. */
   readonly allowed: Readonly<Record<string, readonly (Content | null)[]>>
+  /** SHA-256 of all that may have been stored since the last look. */
+  readonly stored: readonly string[]
 }
 
 export interface Finding {

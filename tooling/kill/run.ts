@@ -36,7 +36,6 @@ const random = new Random(values.seed)
 const directory = mkdtempSync(join(resolve(values.dir), 'stored-kill-'))
 const model = new Model()
 const kills: Record<Phase | 'recovery', number> = { put: 0, commit: 0, sync: 0, recovery: 0 }
-const keys = new Set<string>()
 const openMs: number[] = []
 let checked = 0
 
@@ -70,7 +69,6 @@ async function killWhileWorking(round: number, phase: Phase): Promise<void> {
     { seed: `${values.seed} ${round}`, bindings: model.bindings, workers: WORKERS },
     (message) => {
       model.hear(message)
-      if (message.type === 'intent') keys.add(message.call.key)
       if (begins(message) === phase && --toPass < 0) reached.resolve()
     },
   )
@@ -113,7 +111,7 @@ async function killWhileRecovering(round: number): Promise<void> {
 }
 
 async function look(): Promise<void> {
-  const finding = await inspect(directory, { allowed: model.allowed(keys) })
+  const finding = await inspect(directory, model.inspection())
   openMs.push(finding.openMs)
   checked += finding.checked
   model.violations.push(...finding.violations)

@@ -19,8 +19,8 @@ export function openKillStore({ store, folder, vault }: Places) {
   return openStore({
     path: store,
     backends: {
-      folder: { driver: 'fs', root: folder },
-      vault: { driver: 'fs', root: vault, layout: 'id' },
+      folder: { driver: 'fs', root: folder, overwrite: true },
+      vault: { driver: 'fs', root: vault, layout: 'id', overwrite: true },
     },
   })
 }

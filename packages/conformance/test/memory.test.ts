@@ -56,7 +56,7 @@ describe('a backend of five methods with every limit', () => {
         .sort(),
     ).toEqual([
       'at.sweep',
-      'ck.native',
+      ...['ck.cut', 'ck.flip', 'ck.native'],
       'cp.readonly',
       'cp.signed-url',
       ...['cw.after-delete', 'cw.counter', 'cw.exists', 'cw.get-match', 'cw.match', 'cw.match-missing', 'cw.new'],

@@ -6,6 +6,8 @@ import { SyncLock } from './lock.ts'
 import { decide, MAX_ATTEMPTS } from './policy.ts'
 import { parkJob, runJob, type Services } from './transfer.ts'
 
+/** Debris of puts that crashed or were cut off. Younger files may be another process' put under way. */
+const DEBRIS_AGE_MS = 60 * 60 * 1000
 /** What jobs get to end by themselves when the store closes. */
 const CLOSE_GRACE_MS = 5000
 
@@ -26,6 +28,8 @@ export class SyncD implements Syncer {
   readonly #lanes = new Map<string, Lane>()
   readonly #listeners = new Set<(event: SyncEvent) => void>()
   readonly #unsubscribe: () => void
+  readonly #closing = new AbortController()
+  readonly #sweeping = new Set<Promise<void>>()
   #closed: Promise<void> | undefined
 
   static async open({ sync = true, ...services }: SyncDOptions): Promise<SyncD> {
@@ -50,6 +54,7 @@ export class SyncD implements Syncer {
     this.#targets.set(name, target)
     if (!this.#lock) return
     const run: LaneOptions['run'] = (job, signal, moved) => this.#run(target, job, signal, moved)
+    this.#sweeping.add(this.#sweep(target))
     this.#lanes.set(name, new Lane({ queue: this.#services.queue, target, run, onError: warn }))
   }
 
@@ -72,8 +77,20 @@ export class SyncD implements Syncer {
 
   async #close(): Promise<void> {
     this.#unsubscribe()
+    this.#closing.abort(new Error('the store closes'))
     await Promise.all([...this.#lanes.values()].map((lane) => lane.stop(CLOSE_GRACE_MS)))
+    await Promise.all(this.#sweeping)
     await this.#lock?.release()
+  }
+
+  async #sweep({ backend }: SyncTarget): Promise<void> {
+    const { signal } = this.#closing
+    try {
+      await backend.open({ signal })
+      if (backend.capabilities.sweep) await backend.sweep({ olderThanMs: DEBRIS_AGE_MS, signal })
+    } catch {
+      // Debris is hidden and waits for the next start; what ails the backend is told by its jobs.
+    }
   }
 
   async #run(target: SyncTarget, job: Claimed, signal: AbortSignal, moved: () => void): Promise<void> {
