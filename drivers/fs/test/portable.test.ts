@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { conformance } from '@stored/conformance'
 import { afterAll, describe, it, vi } from 'vitest'
 import { FsBackend } from '../src/index.ts'
@@ -19,7 +19,10 @@ conformance(
     open: async () => new FsBackend({ root }),
     debris: () => readdir(join(root, '.stored/tmp')),
     outsider: {
-      write: (key, bytes) => writeFile(join(root, key), bytes),
+      write: async (key, bytes) => {
+        await mkdir(dirname(join(root, key)), { recursive: true })
+        await writeFile(join(root, key), bytes)
+      },
       corrupt: async (key, change) => writeFile(join(root, key), change(await readFile(join(root, key)))),
       async symlink(key, target) {
         await mkdir(join(root, key, '..'), { recursive: true })

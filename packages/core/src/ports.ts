@@ -208,7 +208,7 @@ export interface Queue {
   jobs(filter: JobFilter): AsyncIterable<Job>
   /** By backend, without a scan. */
   counts(): Promise<Readonly<Record<string, JobCounts>>>
-  /** Calls `listener` with the name of each backend that got work, after its commit. @returns A function that ends it. */
+  /** Calls `listener` with the name of each backend whose jobs changed, after the commit. @returns A function that ends it. */
   onWork(listener: (backend: string) => void): () => void
 }
 

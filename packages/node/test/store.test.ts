@@ -4,7 +4,7 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { MemoryBackend } from '@stored/core/backend'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { collect, filesBelow, idOf, openAt, temp } from './temp.ts'
 
 const HELLO = Buffer.from('hello')
@@ -311,6 +311,63 @@ describe('delete()', () => {
   })
 })
 
+/** A backend whose puts wait at a gate. */
+class GatedBackend extends MemoryBackend {
+  readonly gate = Promise.withResolvers<void>()
+  readonly arrived = Promise.withResolvers<void>()
+  puts = 0
+
+  override async put(...args: Parameters<MemoryBackend['put']>) {
+    this.puts++
+    this.arrived.resolve()
+    await this.gate.promise
+    return super.put(...args)
+  }
+}
+
+describe('while a job is running', () => {
+  test('delete() and put() of the same key and bytes end with one copy, written once', async () => {
+    await using dir = await temp()
+    const backend = new GatedBackend()
+    await using store = await openAt(dir.path, { backends: { m: backend } })
+    await store.put(HELLO, { key: 'k' })
+    await backend.arrived.promise
+    await store.delete('k')
+    await store.put(HELLO, { key: 'k' })
+    backend.gate.resolve()
+    await store.synced()
+    expect(await store.get('k', { backend: 'm' as never })).toEqual(HELLO)
+    expect(backend.puts).toBe(1)
+  })
+
+  test('put() of other bytes to its key lets it end, then overwrites', async () => {
+    await using dir = await temp()
+    const backend = new GatedBackend()
+    await using store = await openAt(dir.path, { backends: { m: backend } })
+    await store.put(HELLO, { key: 'k' })
+    await backend.arrived.promise
+    await store.put(BIG, { key: 'k' })
+    backend.gate.resolve()
+    await store.synced()
+    expect(await store.get('k', { backend: 'm' as never })).toEqual(BIG)
+    expect(await store.stat(idOf(HELLO))).toBeNull()
+    expect(backend.puts).toBe(2)
+  })
+
+  test('delete() of its key removes what it wrote', async () => {
+    await using dir = await temp()
+    const backend = new GatedBackend()
+    await using store = await openAt(dir.path, { backends: { m: backend } })
+    await store.put(HELLO, { key: 'k' })
+    await backend.arrived.promise
+    await store.delete('k')
+    backend.gate.resolve()
+    await store.synced()
+    expect(await backend.stat('k', { signal: new AbortController().signal })).toBeNull()
+    expect(await filesBelow(path.join(dir.path, 'store/staging'))).toEqual({})
+  })
+})
+
 describe('a file on the backend that StoreD did not write', () => {
   test('is never overwritten: the job is parked, the location in conflict, the bytes stay staged', async () => {
     await using dir = await temp()
@@ -469,5 +526,20 @@ describe('close()', () => {
     await expect(store.put(HELLO)).rejects.toMatchObject({ code: 'CLOSED' })
     await expect(store.stat('k')).rejects.toMatchObject({ code: 'CLOSED' })
     expect(() => store.list()).toThrow(expect.objectContaining({ code: 'CLOSED' }))
+  })
+
+  test('ends a put whose source stalls, after a grace', async () => {
+    await using dir = await temp()
+    const store = await openAt(dir.path)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const putting = expect(store.put(new Readable({ read() {} }))).rejects.toMatchObject({ code: 'CLOSED' })
+      const closing = store.close()
+      await vi.advanceTimersByTimeAsync(5000)
+      await putting
+      await closing
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })

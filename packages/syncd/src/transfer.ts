@@ -33,7 +33,7 @@ export async function runJob(
   { signal, moved }: { signal: AbortSignal; moved: () => void },
 ): Promise<number | null> {
   const location = await services.index.location(job)
-  if (!location || !isCurrent(job, location)) {
+  if (!location || !isCurrent(job, location) || location.state === 'synced') {
     await services.ledger.transact((tx) => services.queue.complete(tx, job))
     return null
   }

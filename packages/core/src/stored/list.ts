@@ -1,4 +1,4 @@
-import { StorageError } from '../backend/error.ts'
+import { StorageError, toStorageError } from '../backend/error.ts'
 import { checkOptions } from '../backend/options.ts'
 import type { LocationFacts } from '../ports.ts'
 import { recordOf } from './record.ts'
@@ -9,6 +9,14 @@ const KNOWN_OPTIONS = ['backend', 'prefix', 'limit', 'after', 'missing', 'signal
 
 /** Rows of the index in UTF-8 order of keys; no backend is asked. */
 export async function* list(services: Services, options: ListOptions, signal: AbortSignal): AsyncGenerator<ListEntry> {
+  try {
+    yield* entries(services, options, signal)
+  } catch (error) {
+    throw toStorageError(error, { op: 'list' }, signal)
+  }
+}
+
+async function* entries(services: Services, options: ListOptions, signal: AbortSignal): AsyncGenerator<ListEntry> {
   const { index, backends } = services
   const { backend, prefix = '', after, limit = Number.POSITIVE_INFINITY, missing = false } = options
   const at = { op: 'list' }

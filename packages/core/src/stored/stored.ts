@@ -31,7 +31,8 @@ import type {
 
 /** What fits a Buffer everywhere. */
 const MAX_BUFFER = 2 ** 31
-const NEVER = new AbortController().signal
+/** What calls under way get to end by themselves when the store closes. */
+const CLOSE_GRACE_MS = 5000
 const NO_JOBS = { waiting: 0, running: 0, parked: 0, bytes: 0 }
 
 /**
@@ -45,6 +46,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   readonly #changes = new Changes()
   readonly #unsubscribe: () => void
   readonly #busy = new Set<Promise<unknown>>()
+  readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
 
   /** @throws {StorageError} MISCONFIGURED when the services are made on different ledgers · INVALID_ARGUMENT. */
@@ -70,7 +72,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
     for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
     this.#services = { ...options, backends: configured, defaultBackends, algorithms, prefix }
-    this.#unsubscribe = syncer.onEvent((event) => this.#announce(event))
+    // Not every job that ends is an event: one that was overtaken ends silently.
+    const unsubscribe = [
+      syncer.onEvent((event) => this.#events.emit(event)),
+      queue.onWork(() => this.#changes.notify()),
+    ]
+    this.#unsubscribe = () => unsubscribe.forEach((end) => void end())
     for (const target of configured.all()) syncer.add(target)
   }
 
@@ -129,7 +136,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   /** Lists the index in UTF-8 order of keys, a page at a time. No backend is asked. */
   list(options: ListOptions<Names> = {}): AsyncIterable<ListEntry> {
     this.#checkOpen('list')
-    return list(this.#services, options, options.signal ?? NEVER)
+    return list(this.#services, options, options.signal ?? this.#closing.signal)
   }
 
   /**
@@ -207,7 +214,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     return this.#events.on(type, listener)
   }
 
-  /** Claims no more jobs, gives running ones 5 s, and closes everything. What is owed goes on with the next start. */
+  /** Claims no more jobs, gives them and calls under way 5 s, and closes everything. What is owed goes on with the next start. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -219,8 +226,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { syncer, backends, staging, ledger } = this.#services
-    await Promise.allSettled(this.#busy)
-    await syncer.close()
+    const patience = setTimeout(() => this.#closing.abort(new StorageError('CLOSED', { op: 'close' })), CLOSE_GRACE_MS)
+    await Promise.allSettled([...this.#busy, syncer.close()])
+    clearTimeout(patience)
     this.#unsubscribe()
     this.#changes.notify()
     await Promise.all(backends.all().map(({ backend }) => backend.close()))
@@ -229,8 +237,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   #announce(event: StoreEvent): void {
-    // That a job begins settles nothing.
-    if (event.type !== 'sync:start') this.#changes.notify()
+    this.#changes.notify()
     this.#events.emit(event)
   }
 
@@ -249,7 +256,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   ): Promise<T> {
     this.#checkOpen(at.op)
     if (signal?.aborted) throw new StorageError('ABORTED', at, { cause: signal.reason })
-    const running = operation(signal ?? NEVER)
+    const closing = this.#closing.signal
+    const running = operation(signal ? AbortSignal.any([signal, closing]) : closing)
     if (closeWaits) this.#busy.add(running)
     try {
       return await running
