@@ -1,4 +1,5 @@
 import { stderr } from 'node:process'
+import { count } from './format.ts'
 
 const BAR = 28
 /** How often the bar is drawn at most. */
@@ -12,19 +13,22 @@ const COLOR = LIVE && !process.env.NO_COLOR
 export class Progress {
   readonly #title: string
   readonly #total: number
+  readonly #describe: (amount: number) => string
   #done = 0
   #note = ''
   #drawn = 0
   #quarter = 0
 
-  constructor(title: string, total: number) {
+  /** @param describe Says an amount. */
+  constructor(title: string, total: number, describe: (amount: number) => string = count) {
     this.#title = title
     this.#total = total
+    this.#describe = describe
     this.#draw(true)
   }
 
-  add(count: number): void {
-    this.#done += count
+  add(amount: number): void {
+    this.#done += amount
     this.#draw(false)
   }
 
@@ -51,9 +55,9 @@ export class Progress {
     this.#drawn = performance.now()
     const full = Math.round(share * BAR)
     const bar = paint('36', '█'.repeat(full)) + paint('2', '░'.repeat(BAR - full))
-    const count = `${this.#done.toLocaleString('en')}/${this.#total.toLocaleString('en')}`
+    const amount = `${this.#describe(this.#done)} of ${this.#describe(this.#total)}`
     const note = this.#note && `  ${paint('33', this.#note)}`
-    stderr.write(`\r\x1b[2K${this.#title.padEnd(22)} ${bar} ${count}${note}`)
+    stderr.write(`\r\x1b[2K${this.#title.padEnd(22)} ${bar} ${amount}${note}`)
   }
 
   #log(share: number): void {

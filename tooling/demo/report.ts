@@ -6,6 +6,8 @@ import { distinct, type OnDisk, type Verdict } from './verify.ts'
 
 /** How many skipped files and differences are shown. */
 const SHOWN = 10
+/** Of a name, in characters. */
+const NAME_MAX = 60
 
 export interface Run {
   readonly stored: Stored
@@ -39,13 +41,13 @@ export function describeRun({ stored, onDisk, reopened, verdict, links, skipped 
   if (onDisk.temporary > 0)
     rows.push([
       'temporary files',
-      `${count(onDisk.temporary)} in .stored/tmp, cut off by the outage and hidden from every listing`,
+      `${count(onDisk.temporary)} in .stored/tmp, cut off by the outage: hidden, and swept by a start an hour later`,
     ])
   return [
     table(rows),
     ...excerpt(
       'skipped',
-      skipped.map(({ name, why }) => `${JSON.stringify(name)}: ${why}`),
+      skipped.map(({ name, why }) => `${JSON.stringify(shorten(name))}: ${why}`),
     ),
     ...excerpt('DIFFERENCES', verdict.differences),
   ].join('\n')
@@ -54,8 +56,12 @@ export function describeRun({ stored, onDisk, reopened, verdict, links, skipped 
 function describeSkipped(skipped: number, links: number): string[] {
   return [
     ...(skipped > 0 ? [`${count(skipped)} skipped, see below`] : []),
-    ...(links > 0 ? [`${count(links)} symbolic links not followed`] : []),
+    ...(links > 0 ? [`${count(links)} symbolic ${links === 1 ? 'link' : 'links'} not followed`] : []),
   ]
+}
+
+function shorten(name: string): string {
+  return name.length <= NAME_MAX ? name : `${name.slice(0, NAME_MAX)}…`
 }
 
 function excerpt(title: string, lines: readonly string[]): string[] {

@@ -1,4 +1,5 @@
 import { digestFile } from './digest.ts'
+import { bytes } from './format.ts'
 import { inFlight } from './in-flight.ts'
 import { Outage } from './outage.ts'
 import { Progress } from './progress.ts'
@@ -21,7 +22,8 @@ export interface Stored {
 
 /** Puts all files, with an outage of `folder` in the middle, and waits until both backends have everything. */
 export async function storeAll(store: DemoStore, places: Places, files: readonly SourceFile[]): Promise<Stored> {
-  const putting = new Progress('put, durable', files.length)
+  const total = files.reduce((sum, { size }) => sum + size, 0)
+  const putting = new Progress('put, durable', total, bytes)
   const outage = new Outage(places.folder, files.length, (isAway) =>
     putting.note(isAway ? '"folder" is away' : '"folder" is back'),
   )
@@ -36,11 +38,10 @@ export async function storeAll(store: DemoStore, places: Places, files: readonly
   const expected = new Map<string, Expected>()
   const began = performance.now()
   await inFlight(16, files, async (file) => {
-    const kept = await putOne(store, file)
+    const kept = await putOne(store, file, (count) => putting.add(count))
     if ('why' in kept) skipped.push(kept)
     else expected.set(file.key, kept)
     outage.countPut()
-    putting.add(1)
   })
   const putMs = performance.now() - began
   // Nothing may be owed to it any more: then there is nothing that could fail.
@@ -59,14 +60,26 @@ export async function storeAll(store: DemoStore, places: Places, files: readonly
   return { expected: inOrder, skipped, putMs, syncedMs, retries: outage.failures }
 }
 
-async function putOne(store: DemoStore, { path, key, sha256, size }: SourceFile): Promise<Expected | Skipped> {
+async function putOne(
+  store: DemoStore,
+  { path, key, sha256, size }: SourceFile,
+  onRead: (count: number) => void,
+): Promise<Expected | Skipped> {
+  let read = 0
   try {
-    const { checksums } = await store.put(path, { key })
+    const { checksums } = await store.put(path, {
+      key,
+      onProgress: (progress) => {
+        onRead(progress.bytes - read)
+        read = progress.bytes
+      },
+    })
     if (checksums.sha256 === sha256) return { key, sha256, size }
     // Somebody may have written to the file since its digest was taken; then that of now decides.
     return { key, ...(await digestFile(path)) }
   } catch (error) {
-    if (!REFUSALS.has((error as { code?: unknown }).code)) throw error
-    return { name: key, why: (error as Error).message }
+    const { code, message } = error as Error & { code: string }
+    if (!REFUSALS.has(code)) throw error
+    return { name: key, why: message.slice(message.indexOf(code)) }
   }
 }

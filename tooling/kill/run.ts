@@ -8,6 +8,7 @@ import { Model, PHASES, type Phase } from './model.ts'
 import { inspect, Victim } from './processes.ts'
 import type { Message } from './protocol.ts'
 import { Random } from './random.ts'
+import { ageDebris, placesIn } from './stores.ts'
 
 const WORKERS = 8
 /** How long after the first sign of a phase the kill comes, at most. A commit takes less than a file. */
@@ -111,6 +112,7 @@ async function killWhileRecovering(round: number): Promise<void> {
 }
 
 async function look(): Promise<void> {
+  ageDebris(placesIn(directory))
   const finding = await inspect(directory, model.inspection())
   openMs.push(finding.openMs)
   checked += finding.checked

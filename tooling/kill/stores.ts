@@ -1,3 +1,4 @@
+import { existsSync, readdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { openStore } from '@stored/node'
 
@@ -19,8 +20,8 @@ export function openKillStore({ store, folder, vault }: Places) {
   return openStore({
     path: store,
     backends: {
-      folder: { driver: 'fs', root: folder, overwrite: true },
-      vault: { driver: 'fs', root: vault, layout: 'id', overwrite: true },
+      folder: { driver: 'fs', root: folder },
+      vault: { driver: 'fs', root: vault, layout: 'id' },
     },
   })
 }
@@ -28,4 +29,17 @@ export function openKillStore({ store, folder, vault }: Places) {
 /** Where a blob of layout `id` lies, as documented. */
 export function objectKey(sha256: string): string {
   return `blobs/sha256/${sha256.slice(0, 2)}/${sha256.slice(2, 4)}/${sha256}`
+}
+
+/** Temporary files of the drivers, left by a kill. */
+export function findDebris(places: Places): string[] {
+  return BACKENDS.map((backend) => join(places[backend], '.stored/tmp'))
+    .filter((directory) => existsSync(directory))
+    .flatMap((directory) => readdirSync(directory).map((name) => join(directory, name)))
+}
+
+/** Makes them look as old as debris must be to be swept: a young one may be a put under way. */
+export function ageDebris(places: Places): void {
+  const yesterday = Date.now() / 1000 - 24 * 60 * 60
+  for (const file of findDebris(places)) utimesSync(file, yesterday, yesterday)
 }
