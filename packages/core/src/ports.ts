@@ -78,6 +78,8 @@ export interface LocationFacts extends Place {
   readonly shared?: true
   /** Absent until the first write was confirmed: whatever lies there then is not ours. */
   readonly holds?: Held
+  /** Other blobs of ours whose write was begun and never confirmed: what lies there may be one of them. */
+  readonly tried?: readonly BlobId[]
   /** When the bytes were last confirmed, in milliseconds since the epoch. */
   readonly verified?: number
   /** Why `state` is what it is. */
@@ -189,6 +191,10 @@ export interface Queue {
   enqueue(tx: Transaction, job: NewJob): void
   /** Drops the waiting or parked job of a place. One that is running ends first. */
   cancel(tx: Transaction, place: Place): void
+  /** Whether a try of the job of a place, in whatever state, was begun: it may have landed. */
+  begun(place: Place): Promise<boolean>
+  /** Guard: `begun` still answers this. */
+  expectBegun(tx: Transaction, place: Place, begun: boolean): void
   /** Removes the job. Guard: the lease is still ours. */
   complete(tx: Transaction, job: Claimed): void
   /** Puts the job back, unless a newer one waits behind it. Guard: the lease is still ours. */

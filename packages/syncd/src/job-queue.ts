@@ -77,6 +77,14 @@ export class JobQueue implements Queue {
     })
   }
 
+  async begun(place: Place): Promise<boolean> {
+    return this.#begun(this.ledger, place)
+  }
+
+  expectBegun(tx: Transaction, place: Place, begun: boolean): void {
+    guard(tx, (reader) => this.#begun(reader, place) === begun)
+  }
+
   complete(tx: Transaction, job: Claimed): void {
     this.#end(tx, job, () => {})
   }
@@ -221,6 +229,12 @@ export class JobQueue implements Queue {
     writer.remove('parked', placeKey(place))
     this.#count(writer, place.backend, { parked: -1, bytes: -row.size })
     return row
+  }
+
+  #begun(reader: Reader, place: Place): boolean {
+    const waiting = this.#waiting.get(this.#waitingKey(place), reader)?.value
+    const isBegun = this.#isRunning(reader, place) || (waiting?.attempts ?? 0) > 0
+    return isBegun || getJob(reader, 'parked', place) !== undefined
   }
 
   #isRunning(reader: Reader, place: Place): boolean {

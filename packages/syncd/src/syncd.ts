@@ -4,7 +4,7 @@ import type { TreeLedger } from '@stored/lmdb'
 import { Lane, type LaneOptions } from './lane.ts'
 import { SyncLock } from './lock.ts'
 import { decide, MAX_ATTEMPTS } from './policy.ts'
-import { parkJob, runJob, type Services } from './transfer.ts'
+import { dropIfUnwanted, parkJob, runJob, type Services } from './transfer.ts'
 
 /** Debris of puts that crashed or were cut off. Younger files may be another process' put under way. */
 const DEBRIS_AGE_MS = 60 * 60 * 1000
@@ -112,6 +112,7 @@ export class SyncD implements Syncer {
     // Aborted by us, not by the backend: it goes on with the next start.
     const decision = signal.aborted ? { park: false as const, afterMs: 0 } : decide(error, job.attempts)
     try {
+      if (await dropIfUnwanted(this.#services, job)) return
       if (decision.park) {
         const seq = await parkJob(this.#services, job, error)
         return this.#emit({ type: 'sync:error', ...progress(job), seq, error })

@@ -1,6 +1,5 @@
 import type {
   Claimed,
-  GuardedBackend,
   Index,
   Ledger,
   Location,
@@ -11,8 +10,9 @@ import type {
   Transaction,
 } from '@stored/core'
 import { retryOnConflict } from '@stored/core'
-import { type Stat, StorageError } from '@stored/core/backend'
+import type { StorageError } from '@stored/core/backend'
 import { openCopy } from './copies.ts'
+import { isTaken, removeCopy, writeCopy } from './place.ts'
 
 export interface Services {
   readonly ledger: Ledger
@@ -46,17 +46,20 @@ export async function runJob(
       if (!now) return
       if (isCurrent(job, now)) return services.index.unlocate(tx, job)
       // Wanted again meanwhile: the job behind this one has to know that nothing lies there now.
-      const { holds: _, ...rest } = factsOf(now)
+      const { holds: _, tried: __, ...rest } = factsOf(now)
       services.index.locate(tx, rest)
     })
   }
-  const stat = await writeCopy(services, target, job, location, signal)
+  const stat = await writeCopy(() => openCopy(services, job, signal), target, job, location, signal)
   moved()
   const holds = { id: job.id, ...(stat.etag !== undefined && { etag: stat.etag }) }
   return settle(services, job, (tx, now) => {
     if (!now) return
     // Bound anew meanwhile: what lies there is ours all the same, and the job behind this one has to know.
-    if (!isCurrent(job, now)) return services.index.locate(tx, { ...factsOf(now), holds })
+    if (!isCurrent(job, now)) {
+      const { tried: _, ...rest } = factsOf(now)
+      return services.index.locate(tx, { ...rest, holds })
+    }
     services.index.locate(tx, {
       backend: job.backend,
       key: job.key,
@@ -65,6 +68,19 @@ export async function runJob(
       holds,
       verified: Date.now(),
     })
+  })
+}
+
+/** Ends a job that nobody wants any more: what it failed with does not matter. @returns Whether it was one. */
+export async function dropIfUnwanted({ index, ledger, queue }: Services, job: Claimed): Promise<boolean> {
+  return retryOnConflict(async () => {
+    const now = await index.location(job)
+    if (now && isCurrent(job, now)) return false
+    await ledger.transact((tx) => {
+      index.expect(tx, { place: job }, now?.rev ?? null)
+      queue.complete(tx, job)
+    })
+    return true
   })
 }
 
@@ -100,94 +116,6 @@ async function settle(
     })
     return seq
   })
-}
-
-async function writeCopy(
-  services: Services,
-  { backend, overwrite }: SyncTarget,
-  job: Claimed,
-  location: Location,
-  signal: AbortSignal,
-): Promise<Stat> {
-  const write = async (conditions: { ifAbsent?: true; ifMatch?: string }) => {
-    await using copy = await openCopy(services, job, signal)
-    // Through the guard, which hashes on the way: a staged file that went bad must not count as synced.
-    const sha256 = job.id.slice('sha256:'.length)
-    return await backend.put(job.key, copy.body, { size: job.size, sha256, ...conditions, signal })
-  }
-  try {
-    return await write(overwrite ? {} : await conditionsFor(backend, location, signal))
-  } catch (error) {
-    if (!StorageError.is(error) || !isTaken(error)) throw error
-    const found = await compare(backend, location, signal)
-    if (found === 'different') throw error
-    // Written by a try of ours that crashed before its commit, or copied there by someone: it is the copy that was owed.
-    return found === 'absent' ? await write(backend.capabilities.ifAbsent ? { ifAbsent: true } : {}) : found
-  }
-}
-
-/** A first write must find nothing; a later one what the last one left. */
-async function conditionsFor(
-  backend: GuardedBackend,
-  { key, holds }: Location,
-  signal: AbortSignal,
-): Promise<{ ifAbsent?: true; ifMatch?: string }> {
-  const { ifAbsent, ifMatch } = backend.capabilities
-  const at = { backend: backend.name, op: 'put', key }
-  if (!holds) {
-    if (ifAbsent) return { ifAbsent: true }
-    if (await backend.stat(key, { signal })) throw new StorageError('ALREADY_EXISTS', at)
-    return {}
-  }
-  if (holds.etag === undefined) return {}
-  if (ifMatch) return { ifMatch: holds.etag }
-  const stat = await backend.stat(key, { signal })
-  if (stat && stat.etag !== holds.etag)
-    throw new StorageError('PRECONDITION_FAILED', at, { detail: 'somebody changed it' })
-  return {}
-}
-
-async function removeCopy(backend: GuardedBackend, location: Location, signal: AbortSignal): Promise<void> {
-  const { key, holds } = location
-  // Never confirmed: a try may have landed before a crash. What is not our blob is not ours to delete.
-  if (!holds && typeof (await compare(backend, location, signal)) === 'string') return
-  if (holds?.etag === undefined) return backend.delete(key, { signal })
-  if (backend.capabilities.ifMatch) return backend.delete(key, { ifMatch: holds.etag, signal })
-  const stat = await backend.stat(key, { signal })
-  if (!stat) return
-  if (stat.etag !== holds.etag)
-    throw new StorageError(
-      'PRECONDITION_FAILED',
-      { backend: backend.name, op: 'delete', key },
-      { detail: 'somebody changed it' },
-    )
-  await backend.delete(key, { signal })
-}
-
-/** Whether the blob that belongs to a place lies there: by the backend's own checksum, else by reading it. */
-async function compare(
-  backend: GuardedBackend,
-  { key, id }: Location,
-  signal: AbortSignal,
-): Promise<Stat | 'absent' | 'different'> {
-  const sha256 = id.slice('sha256:'.length)
-  const stat = await backend.stat(key, { signal })
-  if (!stat) return 'absent'
-  if (stat.checksums?.sha256 !== undefined) return stat.checksums.sha256 === sha256 ? stat : 'different'
-  try {
-    const { stat: read, body } = await backend.get(key, { sha256, signal })
-    for await (const _ of body);
-    return read
-  } catch (error) {
-    if (!StorageError.is(error)) throw error
-    if (error.code === 'NOT_FOUND') return 'absent'
-    if (error.code === 'CHECKSUM_MISMATCH') return 'different'
-    throw error
-  }
-}
-
-function isTaken({ code }: StorageError): boolean {
-  return code === 'ALREADY_EXISTS' || code === 'PRECONDITION_FAILED'
 }
 
 /** Whether the place still wants what the job brings. */

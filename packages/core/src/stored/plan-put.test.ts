@@ -22,11 +22,11 @@ const at = (
 }
 const knownOf = (id: BlobId, ...locations: Location[]): Known => ({ facts: factsOf(id), locations, rev: REV })
 const bound = (id: BlobId) => ({ key: 'k', id, rev: REV })
-const target = (backend: string, location: Location | null = null): Target => {
-  return { place: { backend, key: 'k' }, shared: false, location }
+const target = (backend: string, location: Location | null = null, begun = false): Target => {
+  return { place: { backend, key: 'k' }, shared: false, location, begun }
 }
 const shared = (backend: string, id: BlobId, location: Location | null = null): Target => {
-  return { place: { backend, key: `blobs/${id}` }, shared: true, location }
+  return { place: { backend, key: `blobs/${id}` }, shared: true, location, begun: false }
 }
 
 /** A put of blob A at key `k`, which nobody knows, to no backend. */
@@ -73,6 +73,26 @@ describe('a put of an unknown blob', () => {
   test('at a place that is being cleaned keeps what is known to lie there', () => {
     const { locations } = plan({ targets: [target('x', at(B, 'x', 'k', 'deleting', { holds: HOLDS }))] })
     expect(locations).toEqual([pending('x', { holds: HOLDS })])
+  })
+})
+
+describe('a put to a place where the write of another blob', () => {
+  const C: BlobId = `sha256:${'c'.repeat(64)}`
+  const triedAfter = (location: Location, begun: boolean) =>
+    plan({ targets: [target('x', location, begun)] }).locations[0]?.tried
+
+  test('was not begun remembers nothing of it', () => {
+    expect(triedAfter(at(B, 'x', 'k', 'pending'), false)).toBeUndefined()
+  })
+
+  test('was begun and not confirmed remembers it: that blob may lie there', () => {
+    expect(triedAfter(at(B, 'x', 'k', 'pending'), true)).toEqual([B])
+    expect(triedAfter(at(B, 'x', 'k', 'deleting'), false)).toEqual([B])
+  })
+
+  test('was begun twice remembers both, but not the blob itself nor the one confirmed', () => {
+    expect(triedAfter(at(B, 'x', 'k', 'pending', { tried: [C, A] }), true)).toEqual([C, B])
+    expect(triedAfter(at(B, 'x', 'k', 'synced', { holds: { id: B }, tried: [C] }), false)).toEqual([C])
   })
 })
 

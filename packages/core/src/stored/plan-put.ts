@@ -6,6 +6,8 @@ export interface Target {
   /** One object for all keys of the blob. */
   readonly shared: boolean
   readonly location: Location | null
+  /** Whether a try of the job that waits there was begun. */
+  readonly begun: boolean
 }
 
 export interface PutPlanInput {
@@ -66,8 +68,16 @@ export function planPut(input: PutPlanInput): PutPlan {
   }
 }
 
-export function deleting({ backend, key, id, shared, holds }: LocationFacts): LocationFacts {
-  return { backend, key, id, state: 'deleting', ...(shared && { shared }), ...(holds && { holds }) }
+export function deleting({ backend, key, id, shared, holds, tried }: LocationFacts): LocationFacts {
+  return {
+    backend,
+    key,
+    id,
+    state: 'deleting',
+    ...(shared && { shared }),
+    ...(holds && { holds }),
+    ...(tried && { tried }),
+  }
 }
 
 export function deleteJob({ backend, key, id }: LocationFacts): NewJob {
@@ -98,9 +108,27 @@ function isSettled(location: Location | null, id: BlobId): boolean {
   return location?.id === id && (location.state === 'synced' || location.state === 'pending')
 }
 
-function pendingAt({ place: { backend, key }, shared, location }: Target, id: BlobId): LocationFacts {
+function pendingAt({ place: { backend, key }, shared, location, begun }: Target, id: BlobId): LocationFacts {
   const holds = location?.holds
-  return { backend, key, id, state: 'pending', ...(shared && { shared }), ...(holds && { holds }) }
+  const tried = location ? triedAt(location, id, begun) : []
+  return {
+    backend,
+    key,
+    id,
+    state: 'pending',
+    ...(shared && { shared }),
+    ...(holds && { holds }),
+    ...(tried.length > 0 && { tried }),
+  }
+}
+
+/** Blobs of ours that may lie there beside `id` and the one confirmed: their writes were begun, and nobody knows how they ended. */
+function triedAt(location: LocationFacts, id: BlobId, begun: boolean): BlobId[] {
+  const tried = new Set(location.tried)
+  if (begun || location.state !== 'pending') tried.add(location.id)
+  tried.delete(id)
+  if (location.holds) tried.delete(location.holds.id)
+  return [...tried]
 }
 
 /** Objects of the former blob at this key that the new one does not overwrite. */

@@ -42,7 +42,7 @@ class World {
     const former = formerId === undefined || formerId === id ? undefined : this.known(formerId)
     const targets = backends.map((backend) => {
       const place = placeOf(backend, key, id)
-      return { place, shared: backend === 'id', location: this.location(place) }
+      return { place, shared: backend === 'id', location: this.location(place), begun: true }
     })
     const plan = planPut({
       key,

@@ -1,7 +1,7 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { isId } from '../backend/keys.ts'
 import { checkOptions, describeType } from '../backend/options.ts'
-import type { Binding, BlobFacts, BlobId, Hasher, Known, Staged } from '../ports.ts'
+import type { Binding, BlobFacts, BlobId, Hasher, Known, Location, Staged } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
 import { type BlobSource, openSource, type Source } from '../source.ts'
 import type { Configured } from './backends.ts'
@@ -45,7 +45,8 @@ export async function put(
     await using staged = await services.staging.receive(pass.bytes(), { signal })
     const facts = factsOf(services, pass, opened, options, custom)
     checkExpected(facts, options)
-    return await commitPut(services, options.key ?? idKey(services.prefix, facts.id), facts, staged, targets, options)
+    const key = options.key ?? idKey(services.prefix, facts.id)
+    return await services.turns.take(key, () => commitPut(services, key, facts, staged, targets, options))
   } finally {
     opened.release()
   }
@@ -174,7 +175,10 @@ function commitPut(
     const { seq } = await ledger.transact((tx) => {
       index.expect(tx, { key }, bound?.rev ?? null)
       index.expect(tx, { id: facts.id }, known?.rev ?? null)
-      for (const { place, location } of places) index.expect(tx, { place }, location?.rev ?? null)
+      for (const { place, location, begun } of places) {
+        index.expect(tx, { place }, location?.rev ?? null)
+        if (isTaken(location, facts.id)) queue.expectBegun(tx, place, begun)
+      }
       index.keep(tx, plan.facts)
       index.bind(tx, key, facts.id)
       for (const location of plan.locations) index.locate(tx, location)
@@ -191,9 +195,21 @@ function commitPut(
   })
 }
 
-async function readTarget({ backends, index }: Services, target: Configured, key: string, id: BlobId): Promise<Target> {
+async function readTarget(
+  { backends, index, queue }: Services,
+  target: Configured,
+  key: string,
+  id: BlobId,
+): Promise<Target> {
   const place = backends.placeOf(target, key, id)
-  return { place, shared: target.layout === 'id', location: await index.location(place) }
+  const location = await index.location(place)
+  // What another blob's job may have left there matters; of a job of the same blob there is nothing to tell apart.
+  const begun = isTaken(location, id) && (await queue.begun(place))
+  return { place, shared: target.layout === 'id', location, begun }
+}
+
+function isTaken(location: Location | null, id: BlobId): boolean {
+  return location !== null && location.id !== id
 }
 
 async function readFormer({ index }: Services, key: string, bound: Binding | null, id: BlobId) {

@@ -1,5 +1,6 @@
 import type { Algorithm, Checksums, Index, Ledger, MimeTypeOf, Queue, Staging, Syncer } from '../ports.ts'
 import type { Backends } from './backends.ts'
+import type { Turns } from './turns.ts'
 
 /** What the operations of a store work with. */
 export interface Services {
@@ -14,4 +15,6 @@ export interface Services {
   readonly defaultBackends: readonly string[] | undefined
   readonly algorithms: readonly Algorithm[]
   readonly prefix: string
+  /** By key. */
+  readonly turns: Turns
 }

@@ -12,6 +12,7 @@ import { put } from './put.ts'
 import { recordOf } from './record.ts'
 import type { Services } from './services.ts'
 import { synced } from './synced.ts'
+import { Turns } from './turns.ts'
 import type {
   BackendInfo,
   BackendOptions,
@@ -71,7 +72,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     const configured = new Backends(prefix)
     for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
     for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
-    this.#services = { ...options, backends: configured, defaultBackends, algorithms, prefix }
+    this.#services = { ...options, backends: configured, defaultBackends, algorithms, prefix, turns: new Turns() }
     // Not every job that ends is an event: one that was overtaken ends silently.
     const unsubscribe = [
       syncer.onEvent((event) => this.#events.emit(event)),

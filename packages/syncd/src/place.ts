@@ -1,0 +1,121 @@
+import { createHash } from 'node:crypto'
+import type { BlobId, Claimed, GuardedBackend, Location, Opened, SyncTarget } from '@stored/core'
+import { type Stat, StorageError } from '@stored/core/backend'
+
+interface Conditions {
+  readonly ifAbsent?: true
+  readonly ifMatch?: string
+}
+
+/**
+ * Brings the bytes of a job to its place, and never over what is not ours.
+ *
+ * @param open The bytes, anew for each try.
+ * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: something lies there that StoreD did not write.
+ */
+export async function writeCopy(
+  open: () => Promise<Opened>,
+  { backend, overwrite }: SyncTarget,
+  job: Claimed,
+  location: Location,
+  signal: AbortSignal,
+): Promise<Stat> {
+  const write = async (conditions: Conditions) => {
+    await using copy = await open()
+    // Through the guard, which hashes on the way: a staged file that went bad must not count as synced.
+    return await backend.put(job.key, copy.body, { size: job.size, sha256: hexOf(job.id), ...conditions, signal })
+  }
+  try {
+    return await write(overwrite ? {} : await conditionsFor(backend, location, signal))
+  } catch (error) {
+    if (!StorageError.is(error) || !isTaken(error)) throw error
+    const found = await identify(backend, job.key, signal)
+    if (!found) return write(backend.capabilities.ifAbsent ? { ifAbsent: true } : {})
+    // Written by a try of ours that crashed before its commit, or copied there by someone: it is the copy that was owed.
+    if (found.id === job.id) return found.stat
+    if (!isOurs(found.id, location)) throw error
+    return write(unchanged(backend, found.stat))
+  }
+}
+
+/**
+ * Removes the copy that a place held. What StoreD did not write there stays.
+ *
+ * @throws {StorageError} PRECONDITION_FAILED: somebody changed what StoreD wrote.
+ */
+export async function removeCopy(backend: GuardedBackend, location: Location, signal: AbortSignal): Promise<void> {
+  const { key, holds } = location
+  const stat = await backend.stat(key, { signal })
+  if (!stat) return
+  if (holds && (holds.etag === undefined || holds.etag === stat.etag))
+    return backend.delete(key, { ...unchanged(backend, stat), signal })
+  const found = await identify(backend, key, signal)
+  if (!found) return
+  if (found.id === location.id || isOurs(found.id, location))
+    return backend.delete(key, { ...unchanged(backend, found.stat), signal })
+  if (holds) throw changed(backend, 'delete', key)
+}
+
+/** Whether an error says that something else lies at the place. */
+export function isTaken({ code }: StorageError): boolean {
+  return code === 'ALREADY_EXISTS' || code === 'PRECONDITION_FAILED'
+}
+
+/** A first write must find nothing; a later one what the last one left. */
+async function conditionsFor(
+  backend: GuardedBackend,
+  { key, holds }: Location,
+  signal: AbortSignal,
+): Promise<Conditions> {
+  const { ifAbsent, ifMatch } = backend.capabilities
+  if (!holds) {
+    if (ifAbsent) return { ifAbsent: true }
+    if (await backend.stat(key, { signal }))
+      throw new StorageError('ALREADY_EXISTS', { backend: backend.name, op: 'put', key })
+    return {}
+  }
+  if (holds.etag === undefined) return {}
+  if (ifMatch) return { ifMatch: holds.etag }
+  const stat = await backend.stat(key, { signal })
+  if (stat && stat.etag !== holds.etag) throw changed(backend, 'put', key)
+  return {}
+}
+
+/** The condition that a blob is still what was just seen, where the backend can decide that. */
+function unchanged(backend: GuardedBackend, { etag }: Stat): Conditions {
+  return backend.capabilities.ifMatch && etag !== undefined ? { ifMatch: etag } : {}
+}
+
+/** Whether it is a blob that StoreD wrote at this place before, or may have. */
+function isOurs(id: BlobId, { holds, tried = [] }: Location): boolean {
+  return id === holds?.id || tried.includes(id)
+}
+
+/** Which blob lies at a key: by the backend's own checksum, else by reading it. */
+async function identify(
+  backend: GuardedBackend,
+  key: string,
+  signal: AbortSignal,
+): Promise<{ stat: Stat; id: BlobId } | null> {
+  try {
+    const known = await backend.stat(key, { signal })
+    if (!known) return null
+    const native = known.checksums?.sha256
+    if (native !== undefined) return { stat: known, id: `sha256:${native}` }
+    const { stat, body } = await backend.get(key, { signal })
+    const hash = createHash('sha256')
+    for await (const chunk of body) hash.update(chunk)
+    return { stat, id: `sha256:${hash.digest('hex')}` }
+  } catch (error) {
+    if (StorageError.is(error) && error.code === 'NOT_FOUND') return null
+    throw error
+  }
+}
+
+function changed(backend: GuardedBackend, op: string, key: string): StorageError {
+  return new StorageError('PRECONDITION_FAILED', { backend: backend.name, op, key }, { detail: 'somebody changed it' })
+}
+
+function hexOf(id: BlobId): string {
+  return id.slice('sha256:'.length)
+}
