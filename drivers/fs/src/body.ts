@@ -35,19 +35,13 @@ export async function openBlob(
     const stat = toStat(key, found)
     if (offset > 0 && offset >= stat.size) throw new StorageError('RANGE_NOT_SATISFIABLE', at)
     const end = Math.min(stat.size, offset + length)
-    if (end - offset > SMALL_BYTES) {
-      await root.checkPlace(fd, path)
-      body = new FileBody(fd, offset, end, signals, at)
-      return { stat, body }
-    }
-    // Side by side; nothing is handed out before both are done.
-    const place = root.checkPlace(fd, path)
-    const read = readExactly(fd, offset, end - offset, at)
-    await Promise.allSettled([place, read])
-    await place
-    return { stat, body: bodyOf(await read) }
+    await root.checkPlace(fd, path)
+    if (end - offset <= SMALL_BYTES) return { stat, body: bodyOf(await readExactly(fd, offset, end - offset, at)) }
+    body = new FileBody(fd, offset, end, signals, at)
+    return { stat, body }
   } finally {
-    if (body === undefined) await io.close(fd)
+    // Of a file opened for reading there is nothing to write back: this does not block.
+    if (body === undefined) fs.closeSync(fd)
   }
 }
 

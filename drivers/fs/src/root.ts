@@ -114,7 +114,7 @@ export class Root {
    */
   async checkPlace(fd: number | undefined, path: string): Promise<void> {
     await this.checkSpelling(path)
-    this.#compare(await (this.medium.procfs ? io.readlink(`/proc/self/fd/${fd}`) : io.realpath(path)), path)
+    this.#compare(this.medium.procfs ? this.placeOf(fd as number) : await io.realpath(path), path)
   }
 
   /** @throws ENOTDIR, as if it were not there, when `path` stands in its directories in other case or composition. */

@@ -232,7 +232,10 @@ export interface Opened extends AsyncDisposable {
 /** Bytes owed to a backend. Durable; nothing evicts them; `release` is the only way out. */
 export interface Staging {
   readonly ledger: Ledger
-  /** Reads `source` once, to where nobody can see it. Durable when it resolves, or with the commit that keeps it. */
+  /**
+   * Reads `source` once, to where nobody can see it. Durable when it resolves, or with the commit that keeps it. A chunk is valid
+   * until the next but one is asked for.
+   */
   receive(source: AsyncIterable<Uint8Array>, o: Op): Promise<Staged>
   keep(tx: Transaction, id: BlobId, staged: Staged): void
   release(tx: Transaction, id: BlobId): void

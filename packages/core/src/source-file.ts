@@ -22,6 +22,7 @@ export async function openFile(
   source: string | URL,
   signal: AbortSignal | undefined,
   at: ErrorLocation,
+  reuse: boolean,
 ): Promise<Source> {
   signal?.throwIfAborted()
   const path = pathOf(source, at)
@@ -31,7 +32,7 @@ export async function openFile(
     signal?.throwIfAborted()
     return { body: once(bytes), size: bytes.byteLength, path, bytes, release() {} }
   }
-  return fed(new FileFeed(path, small.stats, at), signal, at, { size: Number(small.stats.size), path })
+  return fed(new FileFeed(path, small.stats, at, reuse), signal, at, { size: Number(small.stats.size), path })
 }
 
 function pathOf(source: string | URL, at: ErrorLocation): string {
@@ -118,11 +119,15 @@ class FileFeed implements Feed {
   #ahead: Promise<Uint8Array> | undefined
   #position = 0
   #stopped = false
+  /** One is read into, one is with the reader, and one may still be written by it. */
+  readonly #ring: (Buffer | undefined)[] | undefined
+  #turn = 0
 
-  constructor(path: string, stats: BigIntStats, at: ErrorLocation) {
+  constructor(path: string, stats: BigIntStats, at: ErrorLocation, reuse: boolean) {
     this.#path = path
     this.#stats = stats
     this.#at = at
+    if (reuse) this.#ring = [undefined, undefined, undefined]
   }
 
   async next(): Promise<IteratorResult<Uint8Array>> {
@@ -154,11 +159,18 @@ class FileFeed implements Feed {
   }
 
   async #read(): Promise<Uint8Array> {
-    // Not used again: whoever gets a chunk may keep it.
     const rest = Number(this.#stats.size) - this.#position + 1
-    const buffer = Buffer.allocUnsafeSlow(Math.min(rest, CHUNK_BYTES))
+    const buffer = this.#buffer(Math.min(rest, CHUNK_BYTES))
     const { bytesRead } = await (this.#handle as FileHandle).read(buffer, 0, buffer.byteLength, this.#position)
     return buffer.subarray(0, bytesRead)
+  }
+
+  #buffer(size: number): Buffer {
+    // Not used again: whoever gets a chunk may keep it.
+    if (!this.#ring) return Buffer.allocUnsafeSlow(size)
+    const turn = this.#turn++ % this.#ring.length
+    this.#ring[turn] ??= Buffer.allocUnsafeSlow(CHUNK_BYTES)
+    return this.#ring[turn].subarray(0, size)
   }
 
   #readAhead(): void {

@@ -35,6 +35,13 @@ export interface Source {
 export interface OpenSourceOptions {
   /** Ends the reading at once, also while the source is idle, and releases the source. */
   readonly signal?: AbortSignal | undefined
+  /**
+   * Let a file use its buffers again: a chunk is then valid until the next but one is asked for. Fresh memory for each costs more
+   * than reading into it.
+   *
+   * @default false
+   */
+  readonly reuse?: boolean
   /** For errors. @default `{ op: 'put' }` */
   readonly at?: ErrorLocation | undefined
 }
@@ -50,9 +57,9 @@ const CHUNK_BYTES = 1 << 20
  *   SOURCE_CHANGED when the file is no longer what it was · `signal.reason`.
  */
 export function openSource(source: BlobSource, options: OpenSourceOptions = {}): Source | Promise<Source> {
-  const { signal, at = { op: 'put' } } = options
+  const { signal, at = { op: 'put' }, reuse = false } = options
   if (source instanceof Uint8Array) return inMemory(source, signal)
-  if (typeof source === 'string' || source instanceof URL) return openFile(source, signal, at)
+  if (typeof source === 'string' || source instanceof URL) return openFile(source, signal, at, reuse)
   if (ArrayBuffer.isView(source)) return inMemory(bytesOf(source), signal)
   if (source instanceof ArrayBuffer) return inMemory(new Uint8Array(source), signal)
   if (source instanceof Blob) return fed(streamFeed(source.stream(), at), signal, at, { size: source.size })

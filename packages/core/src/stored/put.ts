@@ -39,7 +39,7 @@ export async function put(
 ): Promise<PutOutcome> {
   const custom = checkPutOptions(options)
   const targets = targetsOf(services, options)
-  const opened = await openSource(source, { signal, at: { op: 'put', key: options.key } })
+  const opened = await openSource(source, { signal, reuse: true, at: { op: 'put', key: options.key } })
   try {
     const pass = new Pass(services.checksums.hasher(['sha256', ...services.algorithms]), opened, options.onProgress)
     await using staged = await services.staging.receive(pass.bytes(), { signal })
@@ -147,7 +147,8 @@ class Pass {
   }
 
   #keepHead(chunk: Uint8Array): void {
-    const part = chunk.subarray(0, HEAD_BYTES - this.#headSize)
+    // A copy: the source may use its buffer again.
+    const part = Buffer.from(chunk.subarray(0, HEAD_BYTES - this.#headSize))
     this.#head.push(part)
     this.#headSize += part.length
   }
