@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import { type ErrorLocation, type GetOptions, type GetResult, StorageError } from '@stored/core/backend'
 import { errnoError, toFsError } from './errors.ts'
 import { io } from './io.ts'
+import type { Pace } from './pace.ts'
 import type { Root } from './root.ts'
 import { toStat } from './stat.ts'
 
@@ -26,7 +27,7 @@ export async function openBlob(
   at: ErrorLocation,
 ): Promise<GetResult> {
   // Not waiting: what lies there may be a pipe.
-  const fd = await io.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  const fd = await io.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, undefined, root.pace)
   let body: FileBody | undefined
   try {
     // Of an open file the kernel answers out of memory, for less than a thread costs.
@@ -36,7 +37,8 @@ export async function openBlob(
     if (offset > 0 && offset >= stat.size) throw new StorageError('RANGE_NOT_SATISFIABLE', at)
     const end = Math.min(stat.size, offset + length)
     await root.checkPlace(fd, path)
-    if (end - offset <= SMALL_BYTES) return { stat, body: bodyOf(await readExactly(fd, offset, end - offset, at)) }
+    if (end - offset <= SMALL_BYTES)
+      return { stat, body: bodyOf(await readExactly(fd, offset, end - offset, at, root.pace)) }
     body = new FileBody(fd, offset, end, signals, at)
     return { stat, body }
   } finally {
@@ -120,10 +122,16 @@ async function* bodyOf(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void
 }
 
 /** Reads `length` bytes at `position`. @throws {StorageError} CONFLICT when the file ends before. */
-async function readExactly(fd: number, position: number, length: number, at: ErrorLocation): Promise<Uint8Array> {
+async function readExactly(
+  fd: number,
+  position: number,
+  length: number,
+  at: ErrorLocation,
+  pace?: Pace,
+): Promise<Uint8Array> {
   const buffer = Buffer.allocUnsafeSlow(length)
   for (let filled = 0; filled < length; ) {
-    const count = await io.read(fd, buffer, filled, position + filled)
+    const count = await io.read(fd, buffer, filled, position + filled, pace)
     if (count === 0) throw new StorageError('CONFLICT', at, { detail: 'the file was cut short while it was read' })
     filled += count
   }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import { errnoOf } from './errors.ts'
 import { io } from './io.ts'
+import type { Pace } from './pace.ts'
 import { join } from './paths.ts'
 
 /** What the file system below the root can do, found out by trying. */
@@ -36,9 +37,9 @@ export async function probe(directory: string): Promise<Medium> {
 }
 
 /** @returns Whether the file was there to be removed. */
-export async function unlinkIfThere(path: string): Promise<boolean> {
+export async function unlinkIfThere(path: string, pace?: Pace): Promise<boolean> {
   try {
-    await io.unlink(path)
+    await io.unlink(path, pace)
     return true
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return false

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import type { Medium } from './medium.ts'
+import { Pace } from './pace.ts'
 import { Root } from './root.ts'
 
 const EXACT: Medium = { procfs: false, hardLinks: true, reflinks: false, caseSensitive: true, normalizes: false }
@@ -12,7 +13,7 @@ async function makeRoot(medium: Partial<Medium>): Promise<Root> {
   onTestFinished(() => rm(path, { recursive: true }))
   await mkdir(join(path, 'Dir'))
   await writeFile(join(path, 'Dir/\u00e9'), '')
-  return new Root(path, { ...EXACT, ...medium }, 'id', '0-0')
+  return new Root(path, { ...EXACT, ...medium }, new Pace(false), 'id', '0-0')
 }
 
 it('checkSpelling() refuses another case where the medium would not', async () => {

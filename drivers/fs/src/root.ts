@@ -5,6 +5,7 @@ import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import { errnoError, errnoOf, saysAbsent } from './errors.ts'
 import { io } from './io.ts'
 import { type Medium, probe, unlinkIfThere } from './medium.ts'
+import { Pace } from './pace.ts'
 import { join } from './paths.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
@@ -18,15 +19,17 @@ export class Root {
   /** On the same file system as the blobs, so that a rename publishes. */
   readonly tmp: string
   readonly medium: Medium
+  readonly pace: Pace
   readonly #marker: string
   readonly #id: string
   /** Device and inode of the marker: they may change when the file system is mounted again, its content does not. */
   #seen: string
 
-  constructor(path: string, medium: Medium, id: string, seen: string) {
+  constructor(path: string, medium: Medium, pace: Pace, id: string, seen: string) {
     this.path = path
     this.tmp = join(path, '.stored/tmp')
     this.medium = medium
+    this.pace = pace
     this.#marker = join(path, '.stored/root')
     this.#id = id
     this.#seen = seen
@@ -46,7 +49,7 @@ export class Root {
       await writeMarker(marker, join(tmp, randomUUID()), medium)
       return await readMarker(marker)
     })
-    return new Root(real, medium, id, identity(await io.lstat(marker)))
+    return new Root(real, medium, await Pace.of(real), id, identity(await io.lstat(marker)))
   }
 
   /**
@@ -72,7 +75,7 @@ export class Root {
 
   /** Opens the directory at `path`. @throws ELOOP when a link on the way led elsewhere, ENOTDIR for another spelling. */
   async openDirectory(path: string): Promise<number> {
-    const fd = await io.open(path, O_RDONLY | O_DIRECTORY)
+    const fd = await io.open(path, O_RDONLY | O_DIRECTORY, undefined, this.pace)
     try {
       await this.checkSpelling(path)
       this.#compare(this.medium.procfs ? this.placeOf(fd) : await io.realpath(path), path)
@@ -97,12 +100,12 @@ export class Root {
       await this.checkPlace(undefined, path)
       return await io.lstat(path)
     }
-    const fd = await io.open(path, O_PATH | O_NOFOLLOW)
+    const fd = await io.open(path, O_PATH | O_NOFOLLOW, undefined, this.pace)
     try {
       await this.checkPlace(fd, path)
       return fs.fstatSync(fd, { bigint: true })
     } finally {
-      await io.close(fd)
+      await io.close(fd, this.pace)
     }
   }
 

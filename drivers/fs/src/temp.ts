@@ -4,11 +4,14 @@ import type { ErrorLocation } from '@stored/core/backend'
 import { errnoOf } from './errors.ts'
 import { io } from './io.ts'
 import { unlinkIfThere } from './medium.ts'
+import type { Pace } from './pace.ts'
 import { join } from './paths.ts'
 import type { Root } from './root.ts'
 
 const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = fs.constants
 const MODE = 0o666
+/** What is written without a thread, in bytes: into memory, at some GB/s. */
+const SMALL_BYTES = 64 * 1024
 
 /** The temporary files of this process that are in use, whichever instance they belong to. */
 const live = new Set<string>()
@@ -19,12 +22,14 @@ export class Temp implements AsyncDisposable {
   readonly fd: number
   /** Whether it holds the bytes of the source already. */
   readonly isClone: boolean
+  readonly #pace: Pace
   #published = false
 
-  private constructor(path: string, fd: number, isClone: boolean) {
+  private constructor(path: string, fd: number, isClone: boolean, pace: Pace) {
     this.path = path
     this.fd = fd
     this.isClone = isClone
+    this.#pace = pace
   }
 
   /** @param source A file to share the blocks of, where the medium can do that. */
@@ -35,7 +40,7 @@ export class Temp implements AsyncDisposable {
     try {
       const isClone = source !== undefined && root.medium.reflinks && (await clone(source, path))
       const fd = isClone ? await io.open(path, O_WRONLY | O_NOFOLLOW) : await createFile(root, path, at)
-      return new Temp(path, fd, isClone)
+      return new Temp(path, fd, isClone, root.pace)
     } catch (error) {
       live.delete(path)
       throw error
@@ -46,7 +51,8 @@ export class Temp implements AsyncDisposable {
   async write(source: AsyncIterable<Uint8Array>, onWritten?: (totalBytes: number) => void): Promise<void> {
     let total = 0
     for await (const chunk of source) {
-      for (let done = 0; done < chunk.length; ) done += await io.write(this.fd, chunk, done)
+      const pace = chunk.length <= SMALL_BYTES ? this.#pace : undefined
+      for (let done = 0; done < chunk.length; ) done += await io.write(this.fd, chunk, done, pace)
       total += chunk.length
       onWritten?.(total)
     }
@@ -59,15 +65,15 @@ export class Temp implements AsyncDisposable {
 
   /** Replaces what is at `target`, in one step. */
   async replace(target: string): Promise<void> {
-    await io.rename(this.path, target)
+    await io.rename(this.path, target, this.#pace)
     this.#published = true
   }
 
   /** Takes the name `target`, in one step. @throws EEXIST when it is taken. */
   async claim(target: string): Promise<void> {
-    await io.link(this.path, target)
+    await io.link(this.path, target, this.#pace)
     // Now, since it changes the ctime. What fails here leaves a second name of the blob, for `sweep`.
-    await unlinkIfThere(this.path).catch(() => {})
+    await unlinkIfThere(this.path, this.#pace).catch(() => {})
     this.#published = true
   }
 
@@ -79,7 +85,7 @@ export class Temp implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     // It was flushed, or need not be: nothing is lost that was promised.
-    await io.close(this.fd).catch(() => {})
+    await io.close(this.fd, this.#pace).catch(() => {})
     // A put that failed says why already; a survivor is hidden, and swept later.
     if (!this.#published) await unlinkIfThere(this.path).catch(() => {})
     live.delete(this.path)
@@ -121,7 +127,7 @@ async function isOld(path: string, olderThanMs: number): Promise<boolean> {
 }
 
 async function createFile(root: Root, path: string, at: ErrorLocation): Promise<number> {
-  const open = () => io.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, MODE)
+  const open = () => io.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, MODE, root.pace)
   return open().catch(async (error) => {
     if (errnoOf(error) !== 'ENOENT') throw error
     await root.check(at)
