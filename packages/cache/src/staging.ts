@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, unlink } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId, Opened, Staged, Staging, Transaction } from '@stored/core'
-import { mapErrno, StorageError } from '@stored/core/backend'
-import { afterwards, Table, type TreeLedger, write } from '@stored/lmdb'
+import { StorageError } from '@stored/core/backend'
+import { afterwards, makeDirectory, Table, type TreeLedger, write } from '@stored/lmdb'
 import { SharedSync } from './shared-sync.ts'
 import { readFileBody, writeFileBody } from './staged-file.ts'
 
@@ -50,11 +51,7 @@ export class DurableStaging implements Staging {
     path: directory,
     inlineMax = INLINE_MAX,
   }: DurableStagingOptions): Promise<DurableStaging> {
-    try {
-      await mkdir(directory, { recursive: true })
-    } catch (error) {
-      throw mapErrno(error, { op: 'open' })
-    }
+    await makeDirectory(directory, { op: 'open' })
     const staging = new DurableStaging(ledger, directory, inlineMax)
     // In the background: a large directory must not delay the first put.
     staging.#sweeping = staging.sweep()
@@ -71,7 +68,7 @@ export class DurableStaging implements Staging {
   }
 
   async receive(source: AsyncIterable<Uint8Array>, o: { signal: AbortSignal }): Promise<Received> {
-    const head: Uint8Array[] = []
+    const head: Buffer[] = []
     let size = 0
     const iterator = source[Symbol.asyncIterator]()
     while (true) {
@@ -80,7 +77,8 @@ export class DurableStaging implements Staging {
         this.ledger.requireSpace(size)
         return this.#inline(head, size)
       }
-      head.push(next.value)
+      // A copy: the source may use its buffer again.
+      head.push(Buffer.from(next.value))
       size += next.value.length
       if (size > this.#inlineMax) return this.#toFile(head, iterator, o.signal)
     }
@@ -91,7 +89,9 @@ export class DurableStaging implements Staging {
     const rowKey = this.#rowKey(id)
     write(tx, (writer) => {
       // Two puts of the same new bytes: the first commit keeps its copy, the second discards its own.
-      if (this.#rows.seq(rowKey, writer) !== undefined) return
+      const former = this.#rows.get(rowKey, writer)?.value
+      if (former && !this.#isLost(former)) return
+      if (former && 'file' in former) writer.remove('bytes', fileKey(former.file))
       ;(staged as Received).kept = true
       if (bytes) writer.put('bytes', bytesKey(writer.seq, id), bytes)
       else writer.put('bytes', fileKey(file as string), NOTHING)
@@ -159,9 +159,10 @@ export class DurableStaging implements Staging {
     await this.#sweeping
   }
 
-  #inline(chunks: readonly Uint8Array[], size: number): Received {
-    // A copy: the caller's buffer is the caller's again as soon as it was read.
-    return { size, bytes: Buffer.concat(chunks, size), kept: false, [Symbol.asyncDispose]: async () => {} }
+  #inline(chunks: readonly Buffer[], size: number): Received {
+    const [first] = chunks
+    const bytes = first && chunks.length === 1 ? first : Buffer.concat(chunks, size)
+    return { size, bytes, kept: false, [Symbol.asyncDispose]: async () => {} }
   }
 
   async #toFile(head: Uint8Array[], rest: AsyncIterator<Uint8Array>, signal: AbortSignal): Promise<Received> {
@@ -202,6 +203,11 @@ export class DurableStaging implements Staging {
       // Gone already, or left as debris for the next sweep: nothing names it.
       return false
     }
+  }
+
+  /** Bytes that are gone from the disk are replaced by those at hand. */
+  #isLost(row: Row): boolean {
+    return 'file' in row && !existsSync(path.join(this.#directory, row.file))
   }
 
   #isKept(file: string): boolean {

@@ -10,5 +10,6 @@ export type {
 export type * from './ports.ts'
 export { retryOnConflict } from './retry-on-conflict.ts'
 export type { BlobSource } from './source.ts'
+export { checkBackendName } from './stored/names.ts'
 export { StoreD } from './stored/stored.ts'
 export type * from './stored/types.ts'

@@ -154,6 +154,8 @@ export interface Job extends NewJob {
   readonly state: 'waiting' | 'running' | 'parked'
   /** Tries begun, counted before each. */
   readonly attempts: number
+  /** Tries that never ended: their process died, or lost the lease. */
+  readonly crashes?: number
   /** Milliseconds since the epoch. */
   readonly created: number
   /** When it may be tried next, in milliseconds since the epoch. */
@@ -197,8 +199,8 @@ export interface Queue {
   expectBegun(tx: Transaction, place: Place, begun: boolean): void
   /** Removes the job. Guard: the lease is still ours. */
   complete(tx: Transaction, job: Claimed): void
-  /** Puts the job back, unless a newer one waits behind it. Guard: the lease is still ours. */
-  retry(tx: Transaction, job: Claimed, o: { error: StorageError; afterMs: number }): void
+  /** Puts the job back, unless a newer one waits behind it; `free`: the try does not count. Guard: the lease is still ours. */
+  retry(tx: Transaction, job: Claimed, o: { error: StorageError; afterMs: number; free?: boolean }): void
   /** Keeps the job, with its error, until `unpark`. Guard: the lease is still ours. */
   park(tx: Transaction, job: Claimed, error: StorageError): void
   /** @returns How many jobs wait again. */
@@ -207,8 +209,12 @@ export interface Queue {
   claim(backend: string, o: { max: number; leaseMs: number }): Promise<Claimed[]>
   /** @throws {StorageError} CONFLICT: the lease is lost; stop writing. */
   renew(job: Claimed, leaseMs: number): Promise<void>
-  /** Puts back what a process that is gone had claimed. @returns How many. */
-  recover(): Promise<number>
+  /**
+   * Puts back what was claimed under leases that ended before `now`; without it, whatever was claimed: its process is gone.
+   *
+   * @returns How many.
+   */
+  recover(now?: number): Promise<number>
   /** When `claim` may next find a job, in milliseconds since the epoch; `null` when nothing waits. */
   nextDue(backend: string): Promise<number | null>
   jobs(filter: JobFilter): AsyncIterable<Job>

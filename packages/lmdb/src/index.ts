@@ -1,6 +1,7 @@
 export { decodeNumbers } from './commit.ts'
 export { afterwards, guard, type Range, type Reader, type Tree, type TreeLedger, type Writer, write } from './ledger.ts'
 export { LmdbLedger, type LmdbLedgerOptions } from './lmdb-ledger.ts'
+export { makeDirectory } from './make-directory.ts'
 export { MemoryLedger } from './memory-ledger.ts'
 export { decodeRow, encodeRow, type Row, rowSeq } from './row.ts'
 export { after, END, scan, Table } from './table.ts'

@@ -1,10 +1,11 @@
-import { access, constants, mkdir, realpath } from 'node:fs/promises'
+import { access, constants, realpath } from 'node:fs/promises'
 import path from 'node:path'
 import type { Transaction } from '@stored/core'
 import { mapErrno, StorageError, toStorageError } from '@stored/core/backend'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { applyGroup, type Caller, type Sink } from './commit.ts'
 import { newTransaction, type Range, TREES, type Tree, type TreeLedger } from './ledger.ts'
+import { makeDirectory, syncDirectory } from './make-directory.ts'
 import { DiskReserve } from './reserve.ts'
 
 /** The layout of the trees. A store of another format is refused. */
@@ -40,11 +41,11 @@ export class LmdbLedger implements TreeLedger {
   static async open({ path: directory, reserve }: LmdbLedgerOptions): Promise<LmdbLedger> {
     const at = { op: 'open' }
     try {
-      await mkdir(directory, { recursive: true })
+      await makeDirectory(directory, at)
       // LMDB reports a directory it cannot write to only with its first commit.
       await access(directory, constants.R_OK | constants.W_OK | constants.X_OK)
     } catch (error) {
-      throw mapErrno(error, at)
+      throw StorageError.is(error) ? error : mapErrno(error, at)
     }
     const space = new DiskReserve(directory, reserve)
     space.requireHeadroom()
@@ -54,6 +55,8 @@ export class LmdbLedger implements TreeLedger {
     try {
       const ledger = new LmdbLedger(real, space)
       await ledger.#checkFormat()
+      // The environment's files were made just now, or by a process that may not have got to this.
+      await syncDirectory(real)
       return ledger
     } catch (error) {
       OPEN.delete(real)

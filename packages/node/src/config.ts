@@ -1,5 +1,6 @@
-import type { Algorithm, BackendOptions } from '@stored/core'
-import { checkOptions, describeType, StorageBackend, StorageError, unknownName } from '@stored/core/backend'
+import { type Algorithm, type BackendOptions, checkBackendName } from '@stored/core'
+import type { StorageBackend } from '@stored/core/backend'
+import { checkKey, checkOptions, describeType, StorageError, unknownName } from '@stored/core/backend'
 import { makeBackend } from './drivers.ts'
 
 /** A backend by the name of its driver: the driver's options and the store's side by side, as JSON has it. */
@@ -59,14 +60,18 @@ export function checkConfig(config: UntypedConfig): void {
     'array',
     defaultBackends === undefined || Array.isArray(defaultBackends),
   )
+  if (prefix !== undefined) checkKey(`${prefix}/x`, AT)
+  const names = Object.keys(backends)
+  for (const name of names) checkBackendName(name, AT)
+  for (const name of defaultBackends ?? []) if (!names.includes(name)) throw unknownName('backend', name, names, AT)
   for (const name of checksums ?? [])
     if (!ALGORITHMS.includes(name)) throw unknownName('checksum', String(name), ALGORITHMS, AT)
 }
 
 /** What the store needs to know of a configured backend. */
 export async function resolveBackend(name: string, config: BackendConfig): Promise<BackendOptions> {
-  if (config instanceof StorageBackend) return { backend: config }
   expectType(`backends.${name}`, config, 'object', describeType(config) === 'object')
+  if (isBackend(config)) return { backend: config }
   if (!('driver' in config)) {
     if (!('backend' in config)) throw invalid(`backends.${name} needs a "driver", or a "backend"`)
     return config as BackendOptions
@@ -83,8 +88,17 @@ export async function resolveBackend(name: string, config: BackendConfig): Promi
   return { ...storeSide, backend: await makeBackend(name, driver as string, driverSide) }
 }
 
+/** Not by `instanceof`: a driver may bring its own copy of the contract. */
+function isBackend(config: BackendConfig): config is StorageBackend {
+  return 'put' in config && typeof config.put === 'function'
+}
+
 function expectType(option: string, value: unknown, expected: string, ok: boolean): void {
-  if (!ok) throw invalid(`${option} is a ${expected}, not ${describeType(value)}`)
+  if (!ok) throw invalid(`${option} is ${article(expected)} ${expected}, not ${describeType(value)}`)
+}
+
+function article(noun: string): string {
+  return /^[aeiou]/.test(noun) ? 'an' : 'a'
 }
 
 function invalid(detail: string): StorageError {

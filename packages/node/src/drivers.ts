@@ -1,8 +1,16 @@
-import { createRequire } from 'node:module'
+import { createRequire, isBuiltin } from 'node:module'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Driver, StorageBackend } from '@stored/core/backend'
 import { nearest, StorageError } from '@stored/core/backend'
+
+/** An ESM-only package has no path for `require`; `import` then has the say. */
+const NOT_FOUND: ReadonlySet<string> = new Set([
+  'MODULE_NOT_FOUND',
+  'ERR_MODULE_NOT_FOUND',
+  'ERR_INVALID_MODULE_SPECIFIER',
+  'ERR_PACKAGE_PATH_NOT_EXPORTED',
+])
 
 /** Drivers of this project, for the hint when a name is mistyped. */
 const OURS = ['fs', 's3', 'azure', 'sftp', 'rclone']
@@ -35,6 +43,8 @@ async function importFirst(
 ): Promise<Record<string, unknown> | null> {
   const require = createRequire(path.join(process.cwd(), 'stored.config.json'))
   for (const name of names) {
+    // `fs` is also a module of Node.js itself.
+    if (isBuiltin(name)) continue
     const found = find(name, require)
     if (found === null) continue
     try {
@@ -62,7 +72,7 @@ function find(name: string, require: NodeJS.Require): string | null {
 
 function isNotFound(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code
-  return code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND' || code === 'ERR_INVALID_MODULE_SPECIFIER'
+  return code !== undefined && NOT_FOUND.has(code)
 }
 
 function missing(driver: string): string {

@@ -26,10 +26,12 @@ export async function openStore<const Backends extends Readonly<Record<string, B
     path: directory,
     ...(config.reserve !== undefined && { reserve: config.reserve }),
   })
+  const opened: { close(): Promise<void> }[] = [ledger]
   try {
     const index = new BlobIndex(ledger)
     const queue = new JobQueue(ledger)
     const staging = await DurableStaging.open({ ledger, path: path.join(directory, 'staging') })
+    opened.unshift(staging)
     const syncer = await SyncD.open({
       ledger,
       index,
@@ -37,11 +39,12 @@ export async function openStore<const Backends extends Readonly<Record<string, B
       staging,
       ...(config.sync !== undefined && { sync: config.sync }),
     })
+    opened.unshift(syncer)
     const { defaultBackends, checksums: algorithms, prefix } = config
     const services = { ledger, index, queue, staging, syncer, checksums, mimeTypeOf }
     return new StoreD({ ...services, backends, defaultBackends, algorithms, prefix })
   } catch (error) {
-    await ledger.close()
+    for (const service of opened) await service.close()
     throw error
   }
 }

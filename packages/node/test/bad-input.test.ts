@@ -25,7 +25,7 @@ describe('openStore() refuses before anything is touched', () => {
       { ...base, backends: { x: { driver: 'fs', rot: '/x' } } },
       /unknown option "rot"; did you mean "root"\?/,
     ],
-    ['a backend that is none', { ...base, backends: { x: 'fs' } }, /backends\.x is a object, not string/],
+    ['a backend that is none', { ...base, backends: { x: 'fs' } }, /backends\.x is an object, not string/],
     ['a default that is no backend', { ...base, backends: {}, defaultBackends: ['a'] }, /unknown backend "a"/],
     ['a name that is none', { ...base, backends: { 'a b': { driver: 'fs', root: 'x' } } }, /no name of a backend/],
   ])('%s', async (_, config, message) => {

@@ -26,6 +26,7 @@ interface JobRow {
   readonly id: Job['id']
   readonly size: number
   readonly attempts: number
+  readonly crashes?: number
   readonly created: number
   readonly due: number
   readonly error?: Failure
@@ -89,9 +90,10 @@ export class JobQueue implements Queue {
     this.#end(tx, job, () => {})
   }
 
-  retry(tx: Transaction, job: Claimed, o: { error: StorageError; afterMs: number }): void {
+  retry(tx: Transaction, job: Claimed, o: { error: StorageError; afterMs: number; free?: boolean }): void {
     this.#end(tx, job, (writer) => {
-      const row = { ...rowOf(job), due: Date.now() + Math.round(o.afterMs), error: failureOf(o.error) }
+      const attempts = job.attempts - (o.free ? 1 : 0)
+      const row = { ...rowOf(job), attempts, due: Date.now() + Math.round(o.afterMs), error: failureOf(o.error) }
       this.#wait(writer, job, row, true)
     })
   }
@@ -112,7 +114,7 @@ export class JobQueue implements Queue {
           const row = this.#dropParked(writer, job)
           if (!row) return
           moved = true
-          const { error: _, ...kept } = row
+          const { error: _, crashes: __, ...kept } = row
           this.#wait(writer, job, { ...kept, attempts: 0, due: Date.now() }, true)
         })
         afterwards(tx, () => this.#wake(job.backend))
@@ -154,9 +156,11 @@ export class JobQueue implements Queue {
     })
   }
 
-  async recover(): Promise<number> {
+  async recover(now = Number.POSITIVE_INFINITY): Promise<number> {
     let count = 0
-    for await (const job of this.jobs({ state: 'running' })) {
+    for (const [, place, row] of this.#scanJobs({ state: 'running' })) {
+      if ((row.until ?? 0) >= now) continue
+      const job = jobOf(place, 'running', { ...row, crashes: (row.crashes ?? 0) + 1 })
       await this.ledger.transact((tx) => {
         this.#end(tx, job as Claimed, (writer) => this.#wait(writer, job, rowOf(job), true))
         afterwards(tx, () => this.#wake(job.backend))
@@ -289,8 +293,8 @@ function jobOf({ backend, key }: Place, state: Job['state'], row: JobRow): Job {
   return { ...kept, backend, key, state }
 }
 
-function rowOf({ op, id, size, attempts, created, due, error }: Job): JobRow {
-  return { op, id, size, attempts, created, due, ...(error && { error }) }
+function rowOf({ op, id, size, attempts, crashes, created, due, error }: Job): JobRow {
+  return { op, id, size, attempts, ...(crashes && { crashes }), created, due, ...(error && { error }) }
 }
 
 function failureOf({ code, message }: StorageError): Failure {

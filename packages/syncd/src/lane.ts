@@ -3,6 +3,8 @@ import type { Claimed, Queue, SyncTarget } from '@stored/core'
 const LEASE_MS = 60_000
 /** Jobs claimed and not settled, for each that may occupy the backend: what a slow commit may pile up. */
 const UNSETTLED = 4
+/** How long a queue that failed is left alone, in milliseconds. */
+const RETRY_MS = 1000
 const CLOSING = new Error('the backend is being closed')
 /** setTimeout() takes no more. */
 const MAX_TIMER_MS = 2 ** 31 - 1
@@ -32,6 +34,8 @@ export class Lane {
   #claiming: Promise<void> | null = null
   #claimAgain = false
   #stopped = false
+  /** When leases of claims whose outcome is unknown have ended; the jobs are then put back. */
+  #suspectUntil: number | undefined
 
   constructor(options: LaneOptions) {
     this.#options = options
@@ -65,6 +69,7 @@ export class Lane {
     try {
       while (this.#claimAgain && !this.#stopped) {
         this.#claimAgain = false
+        await this.#recoverSuspects()
         // Claimed ahead, so that nobody idles during the commit of the next claim.
         const room = 2 * target.concurrency - this.#moving - this.#ready.length
         if (room < target.concurrency || this.#isFull()) continue
@@ -76,13 +81,22 @@ export class Lane {
       await this.#armTimer()
     } catch (error) {
       onError(error)
-      this.#wakeAfter(1000)
+      // It may have been committed all the same.
+      this.#suspectUntil = Date.now() + LEASE_MS
+      this.#wakeAfter(RETRY_MS)
     }
+  }
+
+  async #recoverSuspects(): Promise<void> {
+    if (this.#suspectUntil === undefined || Date.now() <= this.#suspectUntil) return
+    await this.#options.queue.recover(Date.now())
+    this.#suspectUntil = undefined
   }
 
   async #armTimer(): Promise<void> {
     const due = await this.#options.queue.nextDue(this.#options.target.backend.name)
-    if (due !== null) this.#wakeAfter(due - Date.now())
+    const next = Math.min(due ?? Number.POSITIVE_INFINITY, this.#suspectUntil ?? Number.POSITIVE_INFINITY)
+    if (next !== Number.POSITIVE_INFINITY) this.#wakeAfter(next + 1 - Date.now())
   }
 
   #wakeAfter(ms: number): void {
@@ -131,8 +145,10 @@ export class Lane {
   }
 
   #renewAll(): void {
+    const { queue, onError } = this.#options
     for (const [job, { abort }] of this.#running)
-      this.#options.queue.renew(job, LEASE_MS).catch((error: unknown) => abort.abort(error))
+      queue.renew(job, LEASE_MS).catch((error: unknown) => abort.abort(error))
+    for (const job of this.#ready) queue.renew(job, LEASE_MS).catch(onError)
   }
 
   #abortAll(reason: Error): void {

@@ -47,12 +47,11 @@ export async function removeCopy(backend: GuardedBackend, location: Location, si
   const { key, holds } = location
   const stat = await backend.stat(key, { signal })
   if (!stat) return
-  if (holds && (holds.etag === undefined || holds.etag === stat.etag))
+  if (holds?.etag !== undefined && holds.etag === stat.etag)
     return backend.delete(key, { ...unchanged(backend, stat), signal })
   const found = await identify(backend, key, signal)
   if (!found) return
-  if (found.id === location.id || isOurs(found.id, location))
-    return backend.delete(key, { ...unchanged(backend, found.stat), signal })
+  if (isOurs(found.id, location)) return backend.delete(key, { ...unchanged(backend, found.stat), signal })
   if (holds) throw changed(backend, 'delete', key)
 }
 
@@ -74,7 +73,8 @@ async function conditionsFor(
       throw new StorageError('ALREADY_EXISTS', { backend: backend.name, op: 'put', key })
     return {}
   }
-  if (holds.etag === undefined) return {}
+  // Nothing tells what we left from what somebody else did, but the bytes.
+  if (holds.etag === undefined) throw changed(backend, 'put', key)
   if (ifMatch) return { ifMatch: holds.etag }
   const stat = await backend.stat(key, { signal })
   if (stat && stat.etag !== holds.etag) throw changed(backend, 'put', key)

@@ -63,20 +63,25 @@ describe('decide()', () => {
     expect(decide(failure(code), 1)).toEqual({ park: true })
   })
 
-  const passing: StorageErrorCode[] = [
-    'TIMEOUT',
-    'UNAVAILABLE',
-    'RATE_LIMITED',
-    'CONFLICT',
-    'UNAUTHENTICATED',
-    'NO_SPACE',
-    'INTERNAL',
-  ]
+  const passing: StorageErrorCode[] = ['TIMEOUT', 'CONFLICT', 'INTERNAL']
   test.for(passing)('of %s tries again, until the attempts are spent', (code) => {
     for (let attempts = 1; attempts < MAX_ATTEMPTS; attempts++)
       expect(decide(failure(code), attempts)).toEqual({ park: false, afterMs: expect.any(Number) })
     expect(decide(failure(code), MAX_ATTEMPTS)).toEqual({ park: true })
     expect(decide(failure(code), MAX_ATTEMPTS + 1)).toEqual({ park: true })
+  })
+
+  const ofTheBackend: StorageErrorCode[] = [
+    'UNAVAILABLE',
+    'RATE_LIMITED',
+    'UNAUTHENTICATED',
+    'PERMISSION_DENIED',
+    'MISCONFIGURED',
+    'NO_SPACE',
+  ]
+  test.for(ofTheBackend)('of %s tries again for as long as it lasts', (code) => {
+    for (const attempts of [1, MAX_ATTEMPTS, 10_000])
+      expect(decide(failure(code), attempts)).toEqual({ park: false, afterMs: expect.any(Number) })
   })
 
   test('waits as long as the backend asked for, also beyond its own ceiling', () => {

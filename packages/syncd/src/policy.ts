@@ -20,11 +20,22 @@ const PERMANENT: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'CORRUPT',
 ])
 
+/** The backend fails, not the job: it is tried for as long as that lasts. */
+const OF_THE_BACKEND: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
+  'UNAVAILABLE',
+  'UNAUTHENTICATED',
+  'PERMISSION_DENIED',
+  'MISCONFIGURED',
+  'NO_SPACE',
+  'RATE_LIMITED',
+])
+
 export type Decision = { readonly park: true } | { readonly park: false; readonly afterMs: number }
 
 /** What becomes of a job whose try number `attempts` failed. */
 export function decide(error: StorageError, attempts: number, random: () => number = Math.random): Decision {
-  if (PERMANENT.has(error.code) || attempts >= MAX_ATTEMPTS) return { park: true }
+  const isSpent = attempts >= MAX_ATTEMPTS && !OF_THE_BACKEND.has(error.code)
+  if (PERMANENT.has(error.code) || isSpent) return { park: true }
   return { park: false, afterMs: Math.max(backoff(attempts, random), error.retryAfterMs ?? 0) }
 }
 

@@ -1,13 +1,18 @@
+import { setTimeout } from 'node:timers/promises'
 import type { Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
 import { StorageError, toStorageError } from '@stored/core/backend'
 import type { TreeLedger } from '@stored/lmdb'
 import { Lane, type LaneOptions } from './lane.ts'
 import { SyncLock } from './lock.ts'
-import { decide, MAX_ATTEMPTS } from './policy.ts'
+import { decide } from './policy.ts'
 import { dropIfUnwanted, parkJob, runJob, type Services } from './transfer.ts'
 
 /** Debris of puts that crashed or were cut off. Younger files may be another process' put under way. */
 const DEBRIS_AGE_MS = 60 * 60 * 1000
+/** Tries that took their process with them, or their lease, before a job is parked. */
+const MAX_CRASHES = 25
+const LEDGER_RETRY_MS = 1000
+const MAX_LEDGER_RETRY_MS = 60_000
 /** What jobs get to end by themselves when the store closes. */
 const CLOSE_GRACE_MS = 5000
 
@@ -97,8 +102,7 @@ export class SyncD implements Syncer {
     const { op, attempts } = job
     if (signal.aborted)
       return this.#fail(job, toStorageError(signal.reason, { op, backend: job.backend }, signal), signal)
-    // Counted before each try: this one was begun that often and never ended, as when it takes its process with it.
-    if (attempts > MAX_ATTEMPTS) return this.#fail(job, neverEnded(job), signal)
+    if (isPoison(job)) return this.#fail(job, neverEnded(job), signal)
     if (op === 'put') this.#emit({ type: 'sync:start', ...progress(job), attempts })
     try {
       const seq = await runJob(this.#services, target, job, { signal, moved })
@@ -108,27 +112,44 @@ export class SyncD implements Syncer {
     }
   }
 
+  /** Settles a job that failed. The ledger itself may fail: then again, until it can say what became of the job. */
   async #fail(job: Claimed, error: StorageError, signal: AbortSignal): Promise<void> {
-    // Aborted by us, not by the backend: it goes on with the next start.
-    const decision = signal.aborted ? { park: false as const, afterMs: 0 } : decide(error, job.attempts)
-    try {
-      if (await dropIfUnwanted(this.#services, job)) return
-      if (decision.park) {
-        const seq = await parkJob(this.#services, job, error)
-        return this.#emit({ type: 'sync:error', ...progress(job), seq, error })
+    for (let wait = LEDGER_RETRY_MS; ; wait = Math.min(2 * wait, MAX_LEDGER_RETRY_MS)) {
+      try {
+        return await this.#settleFailure(job, error, signal)
+      } catch (failure) {
+        // Somebody else has the job now.
+        if (StorageError.is(failure) && failure.code === 'CONFLICT') return
+        warn(failure)
+        // The next start recovers it.
+        if (this.#closing.signal.aborted) return
+        await setTimeout(wait, undefined, { signal: this.#closing.signal }).catch(() => {}) // Closing: once more, then no more.
       }
-      const { afterMs } = decision
-      await this.#services.ledger.transact((tx) => this.#services.queue.retry(tx, job, { error, afterMs }))
-      if (!signal.aborted) this.#emit({ type: 'sync:retry', ...progress(job), attempts: job.attempts, error, afterMs })
-    } catch (failure) {
-      // The ledger cannot say what became of the job. Its lease ends by itself, and the next start recovers it.
-      const lost = toStorageError(failure, { backend: job.backend, op: 'sync', key: job.key })
-      this.#emit({ type: 'sync:retry', ...progress(job), attempts: job.attempts, error: lost, afterMs: 0 })
     }
   }
 
+  async #settleFailure(job: Claimed, error: StorageError, signal: AbortSignal): Promise<void> {
+    if (await dropIfUnwanted(this.#services, job)) return
+    // Aborted by us, not by the backend: it goes on with the next start.
+    const decision = signal.aborted ? { park: false as const, afterMs: 0 } : decide(error, job.attempts)
+    if (decision.park || isPoison(job)) {
+      const seq = await parkJob(this.#services, job, error)
+      return this.#emit({ type: 'sync:error', ...progress(job), seq, error })
+    }
+    const { afterMs } = decision
+    const { ledger, queue } = this.#services
+    await ledger.transact((tx) => queue.retry(tx, job, { error, afterMs, free: signal.aborted }))
+    if (!signal.aborted) this.#emit({ type: 'sync:retry', ...progress(job), attempts: job.attempts, error, afterMs })
+  }
+
   #emit(event: SyncEvent): void {
-    for (const listener of this.#listeners) listener(event)
+    for (const listener of this.#listeners) {
+      try {
+        listener(event)
+      } catch (error) {
+        warn(error)
+      }
+    }
   }
 }
 
@@ -141,11 +162,15 @@ function progress({ id, backend, key }: Claimed): {
   return { checksum: id, backend, key, time: Date.now() }
 }
 
-function neverEnded({ backend, op, key, attempts }: Claimed): StorageError {
-  return new StorageError('INTERNAL', { backend, op, key }, { detail: `begun ${attempts - 1} times and never ended` })
+function isPoison({ crashes = 0 }: Claimed): boolean {
+  return crashes >= MAX_CRASHES
 }
 
-/** The queue could not be read or claimed from. It is asked again; until then nothing is lost. */
+function neverEnded({ backend, op, key, crashes }: Claimed): StorageError {
+  return new StorageError('INTERNAL', { backend, op, key }, { detail: `begun ${crashes} times and never ended` })
+}
+
+/** The ledger failed, or a listener threw. The work goes on; nothing is lost. */
 function warn(error: unknown): void {
   process.emitWarning(error instanceof Error ? error : String(error), { code: 'STORED_SYNC' })
 }

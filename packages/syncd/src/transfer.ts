@@ -60,14 +60,8 @@ export async function runJob(
       const { tried: _, ...rest } = factsOf(now)
       return services.index.locate(tx, { ...rest, holds })
     }
-    services.index.locate(tx, {
-      backend: job.backend,
-      key: job.key,
-      id: job.id,
-      state: 'synced',
-      holds,
-      verified: Date.now(),
-    })
+    const { tried: _, error: __, ...rest } = factsOf(now)
+    services.index.locate(tx, { ...rest, state: 'synced', holds, verified: Date.now() })
   })
 }
 

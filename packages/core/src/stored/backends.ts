@@ -68,6 +68,8 @@ function configure(
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'layout is "key" or "id"' })
   if (concurrency !== undefined && !(Number.isSafeInteger(concurrency) && concurrency > 0))
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'concurrency is a whole number from 1' })
+  if (typeof backend?.put !== 'function')
+    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'backend is no StorageBackend' })
   const guarded = guardBackend(backend, { name })
   const most = backend.capabilities.limits?.maxConcurrent ?? DEFAULT_CONCURRENCY
   return { name, backend: guarded, layout, overwrite, concurrency: concurrency ?? Math.min(most, DEFAULT_CONCURRENCY) }

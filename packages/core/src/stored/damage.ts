@@ -1,12 +1,31 @@
-import { StorageError } from '../backend/error.ts'
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import type { Location, LocationState } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
 import type { Services } from './services.ts'
 
+const OVERTAKEN = Symbol('overtaken')
+
+/** For a read whose copy we ourselves released, overwrote or removed meanwhile: it begins anew. */
+export function overtaken(at: ErrorLocation, cause?: unknown): StorageError {
+  const error = new StorageError('CONFLICT', at, { cause, detail: 'its copy was replaced while it was read' })
+  return Object.defineProperty(error, OVERTAKEN, { value: true })
+}
+
+export function isOvertaken(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && OVERTAKEN in error
+}
+
 /** Writes down what a failed read proved about a copy, and throws the failure. */
 export async function markDamaged(services: Services, location: Location, error: unknown): Promise<never> {
-  const state = await diagnose(services, location, error)
-  if (state) await mark(services, location, state, error as StorageError)
+  const now = await services.index.location(location)
+  if (StorageError.is(error) && error.code !== 'ABORTED' && now?.rev !== location.rev) throw overtaken(error.at, error)
+  try {
+    const state = await diagnose(services, location, error)
+    if (state) await mark(services, location, state, error as StorageError)
+  } catch (failure) {
+    // That it could not be written down must not hide what was found.
+    process.emitWarning(failure instanceof Error ? failure : String(failure), { code: 'STORED_DAMAGE' })
+  }
   throw error
 }
 

@@ -2,6 +2,8 @@ import { isId } from '../backend/keys.ts'
 import { checkOptions } from '../backend/options.ts'
 import type { Binding, BlobId } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
+import { readTries } from './begun.ts'
+import { checkName } from './names.ts'
 import { planDelete } from './plan-delete.ts'
 import { hasOtherKeys } from './put.ts'
 import type { Services } from './services.ts'
@@ -18,6 +20,7 @@ const NOTHING: DeleteOutcome = { deleted: [], pending: [], id: null, seq: 0 }
 export async function remove(services: Services, idOrKey: string, options: DeleteOptions): Promise<DeleteOutcome> {
   const at = { op: 'delete', key: idOrKey }
   checkOptions(options, ['backends', 'signal'], at)
+  checkName(idOrKey, at)
   for (const name of options.backends ?? []) services.backends.get(name, at)
   return retryOnConflict(() => removeOnce(services, idOrKey, options))
 }
@@ -31,10 +34,14 @@ async function removeOnce(services: Services, idOrKey: string, { backends }: Del
   if (!known) return NOTHING
   const keys = backends ? [] : bindings.map((binding) => binding.key)
   const hasOthers = await hasOtherKeys(index, id, keys)
-  const plan = planDelete({ known, keys, hasOtherKeys: hasOthers, backends, key })
+  const tries = await readTries(queue, known.locations)
+  const isConfigured = (name: string) => services.backends.has(name)
+  const { begun } = tries
+  const plan = planDelete({ known, keys, hasOtherKeys: hasOthers, begun, isConfigured, backends, key })
   const { seq } = await ledger.transact((tx) => {
     index.expect(tx, { id }, known.rev)
     for (const binding of bindings) index.expect(tx, { key: binding.key }, binding.rev)
+    tries.expect(tx)
     for (const unbound of keys) index.unbind(tx, unbound)
     for (const location of plan.locations) index.locate(tx, location)
     for (const job of plan.jobs) queue.enqueue(tx, job)

@@ -1,14 +1,18 @@
+import type { Stat } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { isId } from '../backend/keys.ts'
 import { checkOptions } from '../backend/options.ts'
 import { verified } from '../guard/verify.ts'
 import type { BlobId, Known, Location, Opened } from '../ports.ts'
-import { markDamaged } from './damage.ts'
-import { hexOf } from './names.ts'
+import { isOvertaken, markDamaged, overtaken } from './damage.ts'
+import { checkName, hexOf } from './names.ts'
 import type { Services } from './services.ts'
 import type { GetOptions } from './types.ts'
 
 const KNOWN_OPTIONS = ['backend', 'range', 'fallback', 'stream', 'signal']
+
+/** How often a read begins anew because its copy was released, overwritten or removed by us meanwhile. */
+const OVERTAKEN_TRIES = 5
 
 /** A copy that can be opened. */
 interface Copy {
@@ -23,45 +27,56 @@ interface Range {
 }
 
 /**
- * Opens a blob for reading: what is staged, else the first synced copy in the order of the configuration. A whole blob is
+ * Reads a blob with `consume`: what is staged, else the first synced copy in the order of the configuration. A whole blob is
  * verified: its last chunk is held back until the digest agrees.
  *
  * @throws {StorageError} NOT_FOUND for an unknown id or key · RANGE_NOT_SATISFIABLE · whatever the copy fails with.
  */
-export async function openBlob(
+export async function readBlob<T>(
   services: Services,
   idOrKey: string,
   options: GetOptions,
   signal: AbortSignal,
-): Promise<Opened> {
+  consume: (opened: Opened, length: number) => Promise<T>,
+): Promise<T> {
   const at = { op: 'get', key: idOrKey }
   checkOptions(options, KNOWN_OPTIONS, at)
-  const known = await resolve(services, idOrKey)
-  if (!known) throw new StorageError('NOT_FOUND', at)
-  const range = checkRange(options.range, known.facts.size, at)
-  const copies = await copiesOf(services, known, options.backend, signal, at)
-  if (copies.length === 0) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
-  return openFirst(copies, range, options.fallback ?? false, at)
+  checkName(idOrKey, at)
+  for (let left = OVERTAKEN_TRIES; ; left--) {
+    const known = await knownOf(services, idOrKey)
+    if (!known) throw new StorageError('NOT_FOUND', at)
+    const range = checkRange(options.range, known.facts.size, at)
+    const copies = await copiesOf(services, known, options.backend, signal, at)
+    if (copies.length === 0) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
+    const length = range?.length ?? known.facts.size
+    try {
+      return await readFirst(copies, range, options.fallback ?? false, at, (opened) => consume(opened, length))
+    } catch (error) {
+      if (left === 1 || !isOvertaken(error)) throw error
+    }
+  }
 }
 
 /** What is known of the blob behind an id or a key. */
-export async function resolve({ index }: Services, idOrKey: string): Promise<Known | null> {
+export async function knownOf({ index }: Services, idOrKey: string): Promise<Known | null> {
   if (isId(idOrKey)) return index.known(idOrKey)
   const bound = await index.binding(idOrKey)
   return bound && index.known(bound.id)
 }
 
-async function openFirst(
+async function readFirst<T>(
   copies: readonly Copy[],
   range: Range | undefined,
   fallback: boolean,
   at: ErrorLocation,
-): Promise<Opened> {
+  consume: (opened: Opened) => Promise<T>,
+): Promise<T> {
   const failures: unknown[] = []
   for (const copy of copies) {
     try {
-      return await copy.open(range)
+      return await consume(await copy.open(range))
     } catch (error) {
+      if (isOvertaken(error)) throw error
       if (!fallback)
         throw namingOthers(
           error,
@@ -88,36 +103,32 @@ async function copiesOf(
     const there = known.locations.filter((location) => location.backend === backend && location.state === 'synced')
     if (there.length === 0)
       throw new StorageError('NOT_FOUND', { ...at, backend }, { detail: 'no synced copy is there' })
-    return there.map((location) => backendCopy(services, location, signal))
+    return there.map((location) => backendCopy(services, location, known.facts.size, signal))
   }
   const copies: Copy[] = []
   if (await staging.has(id)) copies.push(stagedCopy(services, id, signal))
   for (const { name } of backends.all())
     for (const location of known.locations)
-      if (location.backend === name && location.state === 'synced') copies.push(backendCopy(services, location, signal))
+      if (location.backend === name && location.state === 'synced')
+        copies.push(backendCopy(services, location, known.facts.size, signal))
   return copies
 }
 
-function stagedCopy(services: Services, id: BlobId, signal: AbortSignal): Copy {
+function stagedCopy({ staging }: Services, id: BlobId, signal: AbortSignal): Copy {
   return {
     name: 'staged bytes',
     async open(range) {
-      const opened = await services.staging.open(id, { signal, ...range })
-      // Released since: every backend has it now.
-      if (!opened) return openBlob(services, id, range ? { range } : {}, signal)
+      const opened = await staging.open(id, { signal, ...range })
+      const at = { op: 'get', key: id }
+      if (!opened) throw overtaken(at)
       if (range) return opened
-      const expected = { size: opened.size, sha256: hexOf(id) }
-      const close = () => opened[Symbol.asyncDispose]()
-      return {
-        size: opened.size,
-        body: verified(opened.body, expected, { op: 'get', key: id }),
-        [Symbol.asyncDispose]: close,
-      }
+      const body = verified(opened.body, { size: opened.size, sha256: hexOf(id) }, at)
+      return { size: opened.size, body, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
     },
   }
 }
 
-function backendCopy(services: Services, location: Location, signal: AbortSignal): Copy {
+function backendCopy(services: Services, location: Location, size: number, signal: AbortSignal): Copy {
   const { backend } = services.backends.get(location.backend, { op: 'get' })
   const failed = (error: unknown) => markDamaged(services, location, error)
   return {
@@ -125,17 +136,29 @@ function backendCopy(services: Services, location: Location, signal: AbortSignal
     async open(range) {
       const options = { signal, ...(range ?? { sha256: hexOf(location.id) }) }
       const { stat, body } = await backend.get(location.key, options).catch(failed)
-      return { size: stat.size, body: catching(body, failed), [Symbol.asyncDispose]: async () => {} }
+      const iterator = body[Symbol.asyncIterator]()
+      const close = async () => void (await iterator.return?.())
+      // A range is not hashed: that it is still what was confirmed is all there is to go by.
+      if (range && !isConfirmed(location, size, stat)) {
+        await close()
+        const at = { op: 'get', backend: location.backend, key: location.key }
+        return failed(new StorageError('CHECKSUM_MISMATCH', at, { detail: 'somebody changed it' }))
+      }
+      return { size: stat.size, body: catching(iterator, failed), [Symbol.asyncDispose]: close }
     },
   }
 }
 
+function isConfirmed({ holds }: Location, size: number, stat: Stat): boolean {
+  return stat.size === size && (holds?.etag === undefined || holds.etag === stat.etag)
+}
+
 async function* catching(
-  body: AsyncIterable<Uint8Array>,
+  iterator: AsyncIterator<Uint8Array>,
   failed: (error: unknown) => Promise<never>,
 ): AsyncGenerator<Uint8Array> {
   try {
-    yield* body
+    yield* { [Symbol.asyncIterator]: () => iterator }
   } catch (error) {
     await failed(error)
   }

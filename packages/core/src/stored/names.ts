@@ -10,6 +10,11 @@ export function checkStoreKey(key: unknown, at: ErrorLocation): asserts key is s
   if (isId(key)) throw new StorageError('INVALID_KEY', { ...at, key }, { detail: 'it has the form of an id' })
 }
 
+/** What is given where an id or a key is meant. @throws {StorageError} INVALID_KEY: it can be neither. */
+export function checkName(idOrKey: unknown, at: { op: string }): asserts idOrKey is string {
+  if (typeof idOrKey !== 'string' || !isId(idOrKey)) checkKey(idOrKey, { op: at.op })
+}
+
 /** @throws {StorageError} INVALID_ARGUMENT. */
 export function checkBackendName(name: string, at: ErrorLocation): void {
   if (BACKEND_NAME.test(name)) return

@@ -28,7 +28,16 @@ const shared = (backend: string, state: LocationState = 'synced') => at(backend,
 /** delete('k') of a blob that has no other key. */
 function plan(locations: Location[], input: Partial<DeletePlanInput> = {}) {
   const known = { facts, locations, rev: REV }
-  const result = planDelete({ known, keys: ['k'], hasOtherKeys: false, backends: undefined, key: 'k', ...input })
+  const result = planDelete({
+    known,
+    keys: ['k'],
+    hasOtherKeys: false,
+    begun: () => false,
+    isConfigured: () => true,
+    backends: undefined,
+    key: 'k',
+    ...input,
+  })
   return { ...result, dropped: result.jobs.map(({ backend, key }) => `${backend}/${key}`) }
 }
 

@@ -87,7 +87,8 @@ describe('a put to a place where the write of another blob', () => {
 
   test('was begun and not confirmed remembers it: that blob may lie there', () => {
     expect(triedAfter(at(B, 'x', 'k', 'pending'), true)).toEqual([B])
-    expect(triedAfter(at(B, 'x', 'k', 'deleting'), false)).toEqual([B])
+    expect(triedAfter(at(B, 'x', 'k', 'deleting', { tried: [B] }), true)).toEqual([B])
+    expect(triedAfter(at(B, 'x', 'k', 'deleting'), true)).toBeUndefined()
   })
 
   test('was begun twice remembers both, but not the blob itself nor the one confirmed', () => {
@@ -171,7 +172,7 @@ describe('a put of a known blob', () => {
 describe('a put to a key of another blob', () => {
   test('at the same place overwrites: one job, no removal, and it is known what lies there', () => {
     const location = at(B, 'x', 'k', 'synced', { holds: HOLDS, verified: 5 })
-    const former = { known: knownOf(B, location), hasOtherKeys: false }
+    const former = { known: knownOf(B, location), hasOtherKeys: false, begun: () => false }
     const result = plan({ bound: bound(B), former, targets: [target('x', location)] })
     expect(result).toMatchObject({ locations: [pending('x', { holds: HOLDS })], jobs: [putJob('x')] })
     expect(result.locations[0]).not.toHaveProperty('verified')
@@ -180,7 +181,7 @@ describe('a put to a key of another blob', () => {
 
   test('removes the former object where the new one does not go', () => {
     const location = at(B, 'y', 'k', 'synced', { holds: HOLDS, verified: 5 })
-    const former = { known: knownOf(B, location), hasOtherKeys: false }
+    const former = { known: knownOf(B, location), hasOtherKeys: false, begun: () => false }
     const result = plan({ bound: bound(B), former, targets: [target('x')] })
     expect(result.locations).toEqual([pending('x'), { backend: 'y', key: 'k', id: B, state: 'deleting', holds: HOLDS }])
     expect(result.jobs).toEqual([putJob('x'), deleteJob('y')])
@@ -190,7 +191,7 @@ describe('a put to a key of another blob', () => {
 
   test('leaves the objects of the other keys of the former blob, and its facts', () => {
     const other = at(B, 'x', 'other', 'synced')
-    const former = { known: knownOf(B, at(B, 'x', 'k', 'synced'), other), hasOtherKeys: true }
+    const former = { known: knownOf(B, at(B, 'x', 'k', 'synced'), other), hasOtherKeys: true, begun: () => false }
     const result = plan({ bound: bound(B), former, targets: [target('x', at(B, 'x', 'k', 'synced'))] })
     expect(result.jobs).toEqual([putJob('x')])
     expect(result.former).toEqual({ facts: factsOf(B), forget: false, release: true })
@@ -198,7 +199,7 @@ describe('a put to a key of another blob', () => {
 
   test('leaves the one object of all keys, and the facts with it, also when no key is left', () => {
     const one = at(B, 'x', `blobs/${B}`, 'synced', { shared: true })
-    const former = { known: knownOf(B, one), hasOtherKeys: false }
+    const former = { known: knownOf(B, one), hasOtherKeys: false, begun: () => false }
     const result = plan({ bound: bound(B), former, targets: [shared('x', A)] })
     expect(result.jobs).toEqual([putJob('x', `blobs/${A}`)])
     expect(result.former).toMatchObject({ forget: false, release: true })
@@ -206,18 +207,26 @@ describe('a put to a key of another blob', () => {
 
   const owing: LocationState[] = ['pending', 'failed', 'conflict']
   test.for(owing)('keeps the staged bytes of the former blob while another place is %s', (state) => {
-    const former = { known: knownOf(B, at(B, 'x', 'k', 'synced'), at(B, 'x', 'other', state)), hasOtherKeys: true }
+    const former = {
+      known: knownOf(B, at(B, 'x', 'k', 'synced'), at(B, 'x', 'other', state)),
+      hasOtherKeys: true,
+      begun: () => false,
+    }
     expect(plan({ bound: bound(B), former, targets: [target('x')] }).former).toMatchObject({ release: false })
   })
 
   test.for(owing)('releases the staged bytes of the former blob when only the lost place was %s', (state) => {
     const location = at(B, 'x', 'k', state)
-    const former = { known: knownOf(B, location, at(B, 'y', 'other', 'synced')), hasOtherKeys: true }
+    const former = {
+      known: knownOf(B, location, at(B, 'y', 'other', 'synced')),
+      hasOtherKeys: true,
+      begun: () => false,
+    }
     expect(plan({ bound: bound(B), former, targets: [target('x', location)] }).former).toMatchObject({ release: true })
   })
 
   test('does not clean again what is being cleaned', () => {
-    const former = { known: knownOf(B, at(B, 'y', 'k', 'deleting')), hasOtherKeys: false }
+    const former = { known: knownOf(B, at(B, 'y', 'k', 'deleting')), hasOtherKeys: false, begun: () => false }
     const result = plan({ bound: bound(B), former, targets: [target('x')] })
     expect(result.jobs).toEqual([putJob('x')])
     expect(result.former).toMatchObject({ forget: true, release: true })
@@ -225,7 +234,7 @@ describe('a put to a key of another blob', () => {
 })
 
 describe('conditions judge the binding', () => {
-  const former = { known: knownOf(B), hasOtherKeys: false }
+  const former = { known: knownOf(B), hasOtherKeys: false, begun: () => false }
 
   test('ifAbsent of a key that is not bound passes, whatever lies at its places', () => {
     const input = { ifAbsent: true, targets: [target('x', at(B, 'x', 'k', 'deleting'))] }

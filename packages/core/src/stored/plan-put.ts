@@ -10,6 +10,9 @@ export interface Target {
   readonly begun: boolean
 }
 
+/** Whether a try of the job of a place was begun. */
+export type Begun = (place: Place) => boolean
+
 export interface PutPlanInput {
   readonly key: string
   readonly facts: BlobFacts
@@ -18,7 +21,7 @@ export interface PutPlanInput {
   readonly bound: Binding | null
   readonly known: Known | null
   /** The blob that the key was bound to, when it is another one. */
-  readonly former: { readonly known: Known; readonly hasOtherKeys: boolean } | null
+  readonly former: { readonly known: Known; readonly hasOtherKeys: boolean; readonly begun: Begun } | null
   /** Where the copies shall be, and what is known of these places. */
   readonly targets: readonly Target[]
   readonly ifAbsent: boolean
@@ -55,7 +58,7 @@ export function planPut(input: PutPlanInput): PutPlan {
   return {
     facts: known ? merge(known.facts, given, input.explicitMimeType) : given,
     isNew: known === null,
-    locations: [...locations, ...lost.map(deleting)],
+    locations: [...locations, ...lost.map((location) => deleting(location, former?.begun(location) ?? false))],
     jobs: [
       ...locations.map(({ backend, key }): NewJob => ({ op: 'put', backend, key, id: given.id, size: given.size })),
       ...lost.map(deleteJob),
@@ -68,7 +71,12 @@ export function planPut(input: PutPlanInput): PutPlan {
   }
 }
 
-export function deleting({ backend, key, id, shared, holds, tried }: LocationFacts): LocationFacts {
+/** @param begun Whether a write of the blob to this place was begun: then it may lie there, confirmed or not. */
+export function deleting(
+  { backend, key, id, shared, holds, tried = [] }: LocationFacts,
+  begun: boolean,
+): LocationFacts {
+  const mayLie = begun && holds?.id !== id ? [...tried, id] : tried
   return {
     backend,
     key,
@@ -76,7 +84,7 @@ export function deleting({ backend, key, id, shared, holds, tried }: LocationFac
     state: 'deleting',
     ...(shared && { shared }),
     ...(holds && { holds }),
-    ...(tried && { tried }),
+    ...(mayLie.length > 0 && { tried: mayLie }),
   }
 }
 
@@ -125,7 +133,7 @@ function pendingAt({ place: { backend, key }, shared, location, begun }: Target,
 /** Blobs of ours that may lie there beside `id` and the one confirmed: their writes were begun, and nobody knows how they ended. */
 function triedAt(location: LocationFacts, id: BlobId, begun: boolean): BlobId[] {
   const tried = new Set(location.tried)
-  if (begun || location.state !== 'pending') tried.add(location.id)
+  if (begun && location.state !== 'deleting') tried.add(location.id)
   tried.delete(id)
   if (location.holds) tried.delete(location.holds.id)
   return [...tried]

@@ -50,7 +50,9 @@ class World {
       explicitMimeType: false,
       bound: formerId === undefined ? null : { key, id: formerId, rev: REV },
       known: this.known(id) ?? null,
-      former: former ? { known: former, hasOtherKeys: this.keysOf(former.facts.id).length > 1 } : null,
+      former: former
+        ? { known: former, hasOtherKeys: this.keysOf(former.facts.id).length > 1, begun: () => true }
+        : null,
       targets,
       ifAbsent: false,
       ifMatch: undefined,
@@ -71,7 +73,15 @@ class World {
     if (!known) return
     const keys = backends ? [] : key === undefined ? this.keysOf(id) : [key]
     const hasOtherKeys = this.keysOf(id).some((other) => !keys.includes(other))
-    const plan = planDelete({ known, keys, hasOtherKeys, backends, key })
+    const plan = planDelete({
+      begun: () => true,
+      isConfigured: () => true,
+      known,
+      keys,
+      hasOtherKeys,
+      backends,
+      key,
+    })
     for (const unbound of keys) {
       this.bindings.delete(unbound)
       this.wanted.delete(unbound)

@@ -1,10 +1,11 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { isId } from '../backend/keys.ts'
 import { checkOptions, describeType } from '../backend/options.ts'
-import type { Binding, BlobFacts, BlobId, Hasher, Known, Location, Staged } from '../ports.ts'
+import type { Binding, BlobFacts, BlobId, Hasher, Location, Staged } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
 import { type BlobSource, openSource, type Source } from '../source.ts'
 import type { Configured } from './backends.ts'
+import { readTries } from './begun.ts'
 import { checkStoreKey, idKey } from './names.ts'
 import { type PutPlan, planPut, type Target } from './plan-put.ts'
 import type { Services } from './services.ts'
@@ -21,6 +22,8 @@ const KNOWN_OPTIONS = [
   'signal',
   'onProgress',
 ]
+/** How deep metadata may be nested: one that holds itself has no end. */
+const MAX_DEPTH = 100
 /** What magic bytes need. */
 const HEAD_BYTES = 4100
 
@@ -46,7 +49,8 @@ export async function put(
     const facts = factsOf(services, pass, opened, options, custom)
     checkExpected(facts, options)
     const key = options.key ?? idKey(services.prefix, facts.id)
-    return await services.turns.take(key, () => commitPut(services, key, facts, staged, targets, options))
+    const commit = () => commitPut(services, key, facts, staged, targets, options)
+    return await services.turns.take(key, () => services.turns.take(facts.id, commit))
   } finally {
     opened.release()
   }
@@ -70,11 +74,18 @@ function checkPutOptions(options: PutOptions): Readonly<Record<string, unknown>>
 function plainCopy(metadata: unknown, refuse: (detail: string) => StorageError): Record<string, unknown> {
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
     throw refuse(`metadata is an object, not ${describeType(metadata)}`)
-  try {
-    return JSON.parse(JSON.stringify(metadata)) as Record<string, unknown>
-  } catch (cause) {
-    throw new StorageError('INVALID_ARGUMENT', { op: 'put' }, { cause, detail: 'metadata must be JSON values' })
-  }
+  if (!isJson(metadata)) throw refuse('metadata must be JSON values: no dates, functions, undefined or NaN')
+  return JSON.parse(JSON.stringify(metadata)) as Record<string, unknown>
+}
+
+function isJson(value: unknown, depth = 0): boolean {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (typeof value !== 'object' || depth > MAX_DEPTH) return false
+  if (Array.isArray(value)) return value.every((one) => isJson(one, depth + 1))
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return false
+  return Object.values(value).every((one) => isJson(one, depth + 1))
 }
 
 function targetsOf({ backends, defaultBackends }: Services, { backends: names, key }: PutOptions): Configured[] {
@@ -129,7 +140,10 @@ class Pass {
   }
 
   async *bytes(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of this.#source.body) {
+    // A caller may fill its buffer anew as soon as it is asked for more; files and bytes in memory keep still.
+    const keepsStill = this.#source.path !== undefined || this.#source.bytes !== undefined
+    for await (const read of this.#source.body) {
+      const chunk = keepsStill ? read : Buffer.from(read)
       this.#hasher.update(chunk)
       this.size += chunk.length
       if (this.#headSize < HEAD_BYTES) this.#keepHead(chunk)
@@ -165,6 +179,8 @@ function commitPut(
 ): Promise<PutOutcome> {
   const { index, ledger, queue, staging } = services
   return retryOnConflict(async () => {
+    // One may have been removed while the source was read.
+    for (const { name } of targets) services.backends.get(name, { op: 'put', key })
     const [bound, known, places] = await Promise.all([
       index.binding(key),
       index.known(facts.id),
@@ -187,6 +203,7 @@ function commitPut(
       if (plan.jobs.some(({ op }) => op === 'put')) staging.keep(tx, facts.id, staged)
       if (!former || !plan.former) return
       index.expect(tx, { id: former.known.facts.id }, former.known.rev)
+      former.tries.expect(tx)
       if (plan.former.forget) index.forget(tx, former.known.facts.id)
       // Written again, so that whoever decides by its keys at the same moment decides anew.
       else index.keep(tx, plan.former.facts)
@@ -213,14 +230,20 @@ function isTaken(location: Location | null, id: BlobId): boolean {
   return location !== null && location.id !== id
 }
 
-async function readFormer({ index }: Services, key: string, bound: Binding | null, id: BlobId) {
+async function readFormer({ index, queue }: Services, key: string, bound: Binding | null, id: BlobId) {
   if (!bound || bound.id === id) return null
-  const known: Known | null = await index.known(bound.id)
-  return known && { known, hasOtherKeys: await hasOtherKeys(index, bound.id, [key]) }
+  const known = await index.known(bound.id)
+  if (!known) return null
+  const tries = await readTries(
+    queue,
+    known.locations.filter((location) => location.key === key),
+  )
+  return { known, hasOtherKeys: await hasOtherKeys(index, bound.id, [key]), begun: tries.begun, tries }
 }
 
 /** Whether the blob is bound to a key beside these. */
 export async function hasOtherKeys(index: Services['index'], id: BlobId, keys: readonly string[]): Promise<boolean> {
-  for await (const key of index.keys(id)) if (!keys.includes(key)) return true
+  const these = new Set(keys)
+  for await (const key of index.keys(id)) if (!these.has(key)) return true
   return false
 }

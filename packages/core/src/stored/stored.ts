@@ -1,13 +1,15 @@
 import { Readable } from 'node:stream'
-import { StorageError, toStorageError } from '../backend/error.ts'
-import type { BlobId, Opened, Place } from '../ports.ts'
+import { type ErrorLocation, StorageError, toStorageError } from '../backend/error.ts'
+import { checkKey } from '../backend/keys.ts'
+import type { BlobId, Location, Opened, Place } from '../ports.ts'
 import type { BlobSource } from '../source.ts'
 import { Backends } from './backends.ts'
 import { Changes } from './changes.ts'
 import { remove } from './delete.ts'
 import { Events } from './events.ts'
-import { openBlob, resolve } from './get.ts'
+import { knownOf, readBlob } from './get.ts'
 import { list } from './list.ts'
+import { checkName, idKey } from './names.ts'
 import { put } from './put.ts'
 import { recordOf } from './record.ts'
 import type { Services } from './services.ts'
@@ -69,6 +71,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
         { op: 'open' },
         { detail: 'index, queue and staging must share one ledger' },
       )
+    checkKey(idKey(prefix, `sha256:${'0'.repeat(64)}`), { op: 'open' })
     const configured = new Backends(prefix)
     for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
     for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
@@ -91,7 +94,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   SIZE_MISMATCH, CHECKSUM_MISMATCH: not what was expected · ALREADY_EXISTS, PRECONDITION_FAILED: the condition · NO_SPACE.
    */
   put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
-    return this.#run({ op: 'put', key: options.key }, options.signal, async (signal) => {
+    return this.#run({ op: 'put', key: options?.key }, options?.signal, async (signal) => {
       const { key, plan, seq } = await put(this.#services, source, options, signal)
       const { facts, isNew, result } = plan
       this.#announce({ type: 'put', checksum: facts.id, key, size: facts.size, isNew, seq, time: Date.now() })
@@ -110,22 +113,23 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   get(idOrKey: string, options?: GetOptions<Names> & { stream?: false }): Promise<Buffer>
   get(idOrKey: string, options: GetOptions<Names> & { stream?: boolean } = {}): Promise<Readable | Buffer> {
     const at = { op: 'get', key: idOrKey }
-    return this.#run<Readable | Buffer>(at, options.signal, async (signal) => {
-      const opened = await openBlob(this.#services, idOrKey, options, signal)
-      if (options.stream) return Readable.from(drain(opened), { objectMode: false })
-      const length = Math.min(opened.size, options.range?.length ?? opened.size)
-      if (length <= MAX_BUFFER) return readAll(opened)
-      await opened[Symbol.asyncDispose]()
-      throw new StorageError('TOO_LARGE', at, {
-        detail: `${length} bytes do not fit a Buffer; read them with stream: true`,
-      })
-    })
+    return this.#run<Readable | Buffer>(at, options?.signal, (signal) =>
+      readBlob<Readable | Buffer>(this.#services, idOrKey, options, signal, async (opened, length) => {
+        if (options.stream) return toReadable(opened, at, signal)
+        if (length <= MAX_BUFFER) return readAll(opened)
+        await opened[Symbol.asyncDispose]()
+        throw new StorageError('TOO_LARGE', at, {
+          detail: `${length} bytes do not fit a Buffer; read them with stream: true`,
+        })
+      }),
+    )
   }
 
   /** @returns The record, or `null` when nothing is known under this id or key. */
   stat(idOrKey: string): Promise<BlobRecord | null> {
     return this.#run({ op: 'stat', key: idOrKey }, undefined, async () => {
-      const known = await resolve(this.#services, idOrKey)
+      checkName(idOrKey, { op: 'stat' })
+      const known = await knownOf(this.#services, idOrKey)
       return known && recordOf(known, this.#isConfigured)
     })
   }
@@ -227,14 +231,21 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { syncer, backends, staging, ledger } = this.#services
-    const patience = setTimeout(() => this.#closing.abort(new StorageError('CLOSED', { op: 'close' })), CLOSE_GRACE_MS)
-    await Promise.allSettled([...this.#busy, syncer.close()])
+    const closing = () => this.#closing.abort(new StorageError('CLOSED', { op: 'close' }))
+    const patience = setTimeout(closing, CLOSE_GRACE_MS)
+    // What calls under way failed with, their callers were told.
+    const [syncing] = await Promise.allSettled([syncer.close(), ...this.#busy])
+    const ended = [syncing]
     clearTimeout(patience)
+    // What still waits, such as synced(), waits for nothing now.
+    closing()
     this.#unsubscribe()
-    this.#changes.notify()
-    await Promise.all(backends.all().map(({ backend }) => backend.close()))
-    await staging.close()
-    await ledger.close()
+    ended.push(...(await Promise.allSettled(backends.all().map(({ backend }) => backend.close()))))
+    ended.push(...(await Promise.allSettled([staging.close()])))
+    // Whatever failed before: an environment left open could not be opened again.
+    ended.push(...(await Promise.allSettled([ledger.close()])))
+    const failed = ended.find((one) => one?.status === 'rejected')
+    if (failed?.status === 'rejected') throw toStorageError(failed.reason, { op: 'close' })
   }
 
   #announce(event: StoreEvent): void {
@@ -263,6 +274,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     try {
       return await running
     } catch (error) {
+      if (closing.aborted && !signal?.aborted) throw new StorageError('CLOSED', at, { cause: error })
       throw toStorageError(error, at, signal)
     } finally {
       this.#busy.delete(running)
@@ -290,8 +302,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   async #hasOtherCopy(id: BlobId, { backend }: Place): Promise<boolean> {
     const known = await this.#services.index.known(id)
+    const isOther = (other: Location) =>
+      other.state === 'synced' && other.backend !== backend && this.#isConfigured(other.backend)
     // Of a blob without facts only places being cleaned are left.
-    return known === null || known.locations.some((other) => other.state === 'synced' && other.backend !== backend)
+    return known === null || known.locations.some(isOther)
   }
 }
 
@@ -301,6 +315,26 @@ async function readAll(opened: Opened): Promise<Buffer> {
   const [first] = chunks
   if (chunks.length === 1 && first) return Buffer.from(first.buffer, first.byteOffset, first.byteLength)
   return Buffer.concat(chunks)
+}
+
+/** Frees the copy when the stream is read to its end, fails, or is destroyed, also before the first read. */
+function toReadable(opened: Opened, at: ErrorLocation, signal: AbortSignal): Readable {
+  const readable = Readable.from(located(drain(opened), at, signal), { objectMode: false })
+  const warn = (error: unknown) => process.emitWarning(error instanceof Error ? error : String(error))
+  readable.once('close', () => opened[Symbol.asyncDispose]().then(undefined, warn))
+  return readable
+}
+
+async function* located(
+  chunks: AsyncIterable<Uint8Array>,
+  at: ErrorLocation,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* chunks
+  } catch (error) {
+    throw toStorageError(error, at, signal)
+  }
 }
 
 async function* drain(opened: Opened): AsyncGenerator<Uint8Array> {

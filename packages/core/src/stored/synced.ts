@@ -2,7 +2,8 @@ import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkOptions } from '../backend/options.ts'
 import type { Failure, Known, Location, Place } from '../ports.ts'
 import type { Changes } from './changes.ts'
-import { resolve } from './get.ts'
+import { knownOf } from './get.ts'
+import { checkName } from './names.ts'
 import type { Services } from './services.ts'
 import type { SyncedOptions } from './types.ts'
 
@@ -18,6 +19,7 @@ export async function synced(
 ): Promise<void> {
   const at = { op: 'synced', key: idOrKey }
   checkOptions(options, KNOWN_OPTIONS, at)
+  if (idOrKey !== undefined) checkName(idOrKey, at)
   for (const name of options.backends ?? []) services.backends.get(name, at)
   if (options.copies !== undefined && idOrKey === undefined)
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'copies are counted for one blob: name it' })
@@ -51,7 +53,7 @@ async function blobSettled(
   options: SyncedOptions,
   at: ErrorLocation,
 ): Promise<boolean> {
-  const known = await resolve(services, idOrKey)
+  const known = await knownOf(services, idOrKey)
   if (!known) throw new StorageError('NOT_FOUND', at)
   const locations = countedOf(services, known, options)
   const done = locations.filter(({ state }) => state === 'synced').length
