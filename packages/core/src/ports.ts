@@ -195,6 +195,8 @@ export interface Queue {
   cancel(tx: Transaction, place: Place): void
   /** Whether a try of the job of a place, in whatever state, was begun: it may have landed. */
   begun(place: Place): Promise<boolean>
+  /** Whether a newer job waits behind this one. */
+  isOvertaken(job: Claimed): Promise<boolean>
   /** Guard: `begun` still answers this. */
   expectBegun(tx: Transaction, place: Place, begun: boolean): void
   /** Removes the job. Guard: the lease is still ours. */

@@ -192,3 +192,26 @@ test.each([{ when: new Date() }, { n: Number.NaN }, { f: () => 1 }, { u: undefin
     await expect(store.put(HELLO, { metadata })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
   },
 )
+
+test('a job whose bytes were deleted and put again while it began leaves the work to the newer one', async () => {
+  await using dir = await temp()
+  const backend = new MemoryBackend()
+  const opening = Promise.withResolvers<void>()
+  const began = Promise.withResolvers<void>()
+  backend.open = () => {
+    began.resolve()
+    return opening.promise
+  }
+  await using store = await openAt(dir.path, { backends: { m: backend } })
+  const errors: unknown[] = []
+  store.on('sync:error', (event) => errors.push(event))
+  await store.put(HELLO, { key: 'k' })
+  await began.promise
+  await store.delete('k')
+  await store.put(BIG, { key: 'k' })
+  await store.put(HELLO, { key: 'k' })
+  opening.resolve()
+  await store.synced()
+  expect(errors).toEqual([])
+  expect(await store.get('k', { backend: 'm' as never })).toEqual(HELLO)
+})

@@ -82,6 +82,10 @@ export class JobQueue implements Queue {
     return this.#begun(this.ledger, place)
   }
 
+  async isOvertaken(job: Claimed): Promise<boolean> {
+    return this.#waiting.seq(this.#waitingKey(job)) !== undefined
+  }
+
   expectBegun(tx: Transaction, place: Place, begun: boolean): void {
     guard(tx, (reader) => this.#begun(reader, place) === begun)
   }

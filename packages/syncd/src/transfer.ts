@@ -65,11 +65,16 @@ export async function runJob(
   })
 }
 
-/** Ends a job that nobody wants any more: what it failed with does not matter. @returns Whether it was one. */
+/**
+ * Ends a job that nobody wants any more, or that a newer one will do again: what it failed with does not matter.
+ *
+ * @returns Whether it was one.
+ */
 export async function dropIfUnwanted({ index, ledger, queue }: Services, job: Claimed): Promise<boolean> {
   return retryOnConflict(async () => {
     const now = await index.location(job)
-    if (now && isCurrent(job, now)) return false
+    // Whatever queues a newer job also changes the row of the place: the guard covers both.
+    if (now && isCurrent(job, now) && !(await queue.isOvertaken(job))) return false
     await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
       queue.complete(tx, job)
