@@ -191,8 +191,6 @@ export interface JobCounts {
 export interface Queue {
   readonly ledger: Ledger
   enqueue(tx: Transaction, job: NewJob): void
-  /** Drops the waiting or parked job of a place. One that is running ends first. */
-  cancel(tx: Transaction, place: Place): void
   /** Whether a try of the job of a place, in whatever state, was begun: it may have landed. */
   begun(place: Place): Promise<boolean>
   /** Whether a newer job waits behind this one. */

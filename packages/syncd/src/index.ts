@@ -1,3 +1,2 @@
 export { JobQueue } from './job-queue.ts'
-export { backoff, MAX_ATTEMPTS } from './policy.ts'
 export { SyncD, type SyncDOptions } from './syncd.ts'

@@ -71,13 +71,6 @@ export class JobQueue implements Queue {
     afterwards(tx, () => this.#wake(backend))
   }
 
-  cancel(tx: Transaction, place: Place): void {
-    write(tx, (writer) => {
-      this.#dropWaiting(writer, place)
-      this.#dropParked(writer, place)
-    })
-  }
-
   async begun(place: Place): Promise<boolean> {
     return this.#begun(this.ledger, place)
   }

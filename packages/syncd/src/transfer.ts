@@ -9,7 +9,7 @@ import type {
   SyncTarget,
   Transaction,
 } from '@stored/core'
-import { retryOnConflict } from '@stored/core'
+import { owes, retryOnConflict } from '@stored/core'
 import type { StorageError } from '@stored/core/backend'
 import { openCopy } from './copies.ts'
 import { isTaken, removeCopy, writeCopy } from './place.ts'
@@ -21,9 +21,6 @@ export interface Services {
   readonly staging: Staging
   target(backend: string): SyncTarget | undefined
 }
-
-/** States in which a place still owes the bytes: what is staged for it must stay. */
-const OWED: ReadonlySet<Location['state']> = new Set<Location['state']>(['pending', 'failed', 'conflict'])
 
 /** Does one job: moves the bytes and settles job and place in one commit. @returns The commit, or `null` when there was nothing to do. */
 export async function runJob(
@@ -105,7 +102,7 @@ async function settle(
 ): Promise<number> {
   return retryOnConflict(async () => {
     const [now, known] = await Promise.all([index.location(job), index.known(job.id)])
-    const owed = known?.locations.some((other) => OWED.has(other.state) && !isAt(other, job))
+    const owed = known?.locations.some((other) => owes(other) && !isAt(other, job))
     const { seq } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
       index.expect(tx, { id: job.id }, known?.rev ?? null)

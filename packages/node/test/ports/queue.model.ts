@@ -30,12 +30,6 @@ export class QueueModel {
     place.parked = undefined
   }
 
-  cancel(at: { backend: string; key: string }): void {
-    const place = this.place(at)
-    place.waiting = undefined
-    place.parked = undefined
-  }
-
   /** What may be claimed, in the order in which it shall be. */
   claimable(backend: string, now: number): ModelJob[] {
     return this.ready(backend).filter(({ due }) => due <= now)

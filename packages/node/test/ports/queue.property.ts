@@ -68,12 +68,6 @@ const commands = [
       model: (model, job) => model.park(job),
     }),
   ),
-  fc.tuple(backend, key).map(([backend, key]) =>
-    command(`cancel ${backend}/${key}`, async ({ subject, model }) => {
-      await commit(subject, (tx) => subject.queue.cancel(tx, { backend, key }))
-      model.cancel({ backend, key })
-    }),
-  ),
   backend.map((backend) =>
     command(`unpark ${backend}`, async ({ subject, model }) => {
       expect(await subject.queue.unpark({ backend })).toBe(model.unpark(backend, Date.now()))

@@ -278,32 +278,6 @@ export function queueSuite(current: Current): void {
     })
   })
 
-  describe('cancel()', () => {
-    const cancel = (backend: string, key: string) =>
-      commit(current(), (tx) => current().queue.cancel(tx, { backend, key }))
-
-    test('drops a waiting and a parked job', async () => {
-      await enqueue('a', 'x', 'parked')
-      await park(await claimOne('x'))
-      await enqueue('a', 'x', 'waiting')
-      await cancel('x', 'parked')
-      await cancel('x', 'waiting')
-      expect(await jobs()).toEqual([])
-      expect(await current().queue.nextDue('x')).toBeNull()
-      expect(await counts('x')).toEqual({ waiting: 0, running: 0, parked: 0, bytes: 0 })
-    })
-
-    test('leaves a running job to its end and drops what waits behind it', async () => {
-      await enqueue('a', 'x', 'k')
-      const job = await claimOne('x')
-      await enqueue('b', 'x', 'k')
-      await cancel('x', 'k')
-      expect(await states()).toEqual([['running', 'k', idOf('a')]])
-      await complete(job)
-      expect(await jobs()).toEqual([])
-    })
-  })
-
   describe('nextDue()', () => {
     test('is when the first waiting job may be tried, `null` when there is none', async () => {
       expect(await current().queue.nextDue('x')).toBeNull()
