@@ -165,6 +165,8 @@ export class LmdbLedger implements TreeLedger {
       })
       await this.#environment.flushed
     } catch (cause) {
+      // lmdb-js rejects a second promise with it, which nobody awaits.
+      ;(cause as { commitError?: Promise<unknown> }).commitError?.catch(() => {})
       // A failed commit may have reached the disk all the same (measured with EIO injected into fdatasync).
       const error = new StorageError(
         'UNAVAILABLE',

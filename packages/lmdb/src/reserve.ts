@@ -37,7 +37,8 @@ export class DiskReserve {
 
   /** For any commit. @throws {StorageError} NO_SPACE: somebody else used up the reserve. */
   requireHeadroom(): void {
-    this.#look(false)
+    // Each time: others write to the disk too, and a look costs microseconds.
+    this.#look(true)
     if (this.#free < HEADROOM) throw noSpace('the disk is full')
   }
 
