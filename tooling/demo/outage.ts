@@ -10,6 +10,7 @@ export class Outage {
   readonly #bringAt: number
   #state: 'before' | 'away' | 'over' = 'before'
   #puts = 0
+  #copies = 0
   #failures = 0
   #changing: Promise<void> = Promise.resolve()
   readonly #ended = Promise.withResolvers<void>()
@@ -37,15 +38,25 @@ export class Outage {
     this.#next()
   }
 
+  /** One copy arrived. */
+  countCopy(): void {
+    this.#copies++
+    this.#next()
+  }
+
   /** One job of the backend failed. */
   countFailure(): void {
     this.#failures++
     this.#next()
   }
 
-  /** Ends it although nobody noticed. */
+  /** Ends it although nobody noticed, or before it began. */
   end(): void {
-    if (this.#state !== 'over') this.#move('over')
+    if (this.#state === 'away') this.#move('over')
+    else if (this.#state === 'before') {
+      this.#state = 'over'
+      this.#ended.resolve()
+    }
   }
 
   /** Resolves when the root is back; rejects when it could not be moved. */
@@ -54,7 +65,8 @@ export class Outage {
   }
 
   #next(): void {
-    if (this.#state === 'before' && this.#puts >= this.#takeAt) this.#move('away')
+    // Not before it was there once: a root that was never used is simply made.
+    if (this.#state === 'before' && this.#puts >= this.#takeAt && this.#copies > 0) this.#move('away')
     // Not before somebody noticed.
     else if (this.#state === 'away' && this.#puts >= this.#bringAt && this.#failures > 0) this.#move('over')
   }

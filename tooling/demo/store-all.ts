@@ -29,8 +29,9 @@ export async function storeAll(store: DemoStore, places: Places, files: readonly
   )
   let synced = 0
   const copies = { onSynced: () => {} }
-  store.on('sync:complete', () => {
+  store.on('sync:complete', ({ backend }) => {
     synced++
+    if (backend === 'folder') outage.countCopy()
     copies.onSynced()
   })
   store.on('sync:retry', ({ backend }) => backend === 'folder' && outage.countFailure())

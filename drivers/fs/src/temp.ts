@@ -131,7 +131,10 @@ async function createFile(root: Root, path: string, at: ErrorLocation): Promise<
   return open().catch(async (error) => {
     if (errnoOf(error) !== 'ENOENT') throw error
     await root.check(at)
-    await io.mkdir(root.tmp, { recursive: true })
+    // Not the root itself: taken away in this moment, it must not be made anew. A put that overtakes us made it.
+    await io.mkdir(root.tmp).catch((cause) => {
+      if (errnoOf(cause) !== 'EEXIST') throw cause
+    })
     return open()
   })
 }
