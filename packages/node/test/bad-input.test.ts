@@ -65,6 +65,7 @@ describe('put() refuses, and stores nothing', () => {
     ['strings in a stream', () => Readable.from(['text']), {}, 'INVALID_ARGUMENT'],
     ['a number', 7, {}, 'INVALID_ARGUMENT'],
     ['an unknown backend', HELLO, { backends: ['c'] }, 'INVALID_ARGUMENT'],
+    ['one backend instead of a list', HELLO, { backends: 'a' }, 'INVALID_ARGUMENT'],
     ['no backend', HELLO, { backends: [] }, 'INVALID_ARGUMENT'],
     ['an unknown option', HELLO, { kye: 'k' }, 'INVALID_ARGUMENT'],
     ['ifAbsent with ifMatch', HELLO, { ifAbsent: true, ifMatch: `sha256:${'0'.repeat(64)}` }, 'INVALID_ARGUMENT'],

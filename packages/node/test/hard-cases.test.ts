@@ -52,6 +52,28 @@ test('put() of one blob under many keys at once binds them all', async () => {
   expect((await store.stat(idOf(HELLO)))?.locations.filter(({ synced }) => synced)).toHaveLength(400)
 })
 
+test.each([{ prefix: 5 }, { after: 5 }, { limit: -1 }])(
+  'list() of %j rejects with INVALID_ARGUMENT',
+  async (options) => {
+    await using dir = await temp()
+    await using store = await openAt(dir.path, { sync: false })
+    await expect(Array.fromAsync(store.list(options as never))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+  },
+)
+
+test('get() of staged bytes of which one was flipped rejects with CHECKSUM_MISMATCH, and no backend gets them', async () => {
+  await using dir = await temp()
+  const staging = path.join(dir.path, 'store/staging')
+  await using store = await openAt(dir.path, { sync: false })
+  const { id } = await store.put(BIG, { key: 'k' })
+  for (const name of await readdir(staging)) await writeFile(path.join(staging, name), Buffer.alloc(BIG.length, 'bag '))
+  await expect(store.get(id)).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' })
+  await store.close()
+  await using again = await openAt(dir.path)
+  await expect(again.synced()).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' })
+  expect(await filesBelow(path.join(dir.path, 'a'))).toEqual({})
+})
+
 test('put() of bytes whose staged file was lost stages them anew', async () => {
   await using dir = await temp()
   await using store = await openAt(dir.path, { sync: false })

@@ -1,5 +1,5 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
-import { checkOptions, unknownName } from '../backend/options.ts'
+import { checkOptions, describeType, unknownName } from '../backend/options.ts'
 import { guardBackend } from '../guard/guard.ts'
 import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import type { BlobId, Place, SyncTarget } from '../ports.ts'
@@ -47,6 +47,15 @@ export class Backends {
     const configured = this.#byName.get(name)
     if (!configured) throw unknownName('backend', name, [...this.#byName.keys()], at)
     return configured
+  }
+
+  /** @throws {StorageError} INVALID_ARGUMENT, also when `names` is one name instead of a list. */
+  select(names: unknown, at: ErrorLocation): Configured[] {
+    if (!Array.isArray(names))
+      throw new StorageError('INVALID_ARGUMENT', at, {
+        detail: `backends is an array of names, not ${describeType(names)}`,
+      })
+    return [...new Set(names)].map((name) => this.get(String(name), at))
   }
 
   all(): Configured[] {

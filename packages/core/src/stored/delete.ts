@@ -21,7 +21,7 @@ export async function remove(services: Services, idOrKey: string, options: Delet
   const at = { op: 'delete', key: idOrKey }
   checkOptions(options, ['backends', 'signal'], at)
   checkName(idOrKey, at)
-  for (const name of options.backends ?? []) services.backends.get(name, at)
+  if (options.backends !== undefined) services.backends.select(options.backends, at)
   return retryOnConflict(() => removeOnce(services, idOrKey, options))
 }
 

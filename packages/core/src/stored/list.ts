@@ -1,5 +1,5 @@
 import { StorageError, toStorageError } from '../backend/error.ts'
-import { checkOptions } from '../backend/options.ts'
+import { checkOptions, describeType } from '../backend/options.ts'
 import type { LocationFacts } from '../ports.ts'
 import { recordOf } from './record.ts'
 import type { Services } from './services.ts'
@@ -22,6 +22,11 @@ async function* entries(services: Services, options: ListOptions, signal: AbortS
   const at = { op: 'list' }
   checkOptions(options, KNOWN_OPTIONS, at)
   if (backend !== undefined) backends.get(backend, at)
+  for (const text of [prefix, after])
+    if (text !== undefined && typeof text !== 'string')
+      throw new StorageError('INVALID_ARGUMENT', at, {
+        detail: `prefix and after are strings, not ${describeType(text)}`,
+      })
   if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit >= 0))
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'limit is a whole number from 0' })
   let left = limit

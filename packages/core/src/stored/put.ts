@@ -90,10 +90,11 @@ function isJson(value: unknown, depth = 0): boolean {
 
 function targetsOf({ backends, defaultBackends }: Services, { backends: names, key }: PutOptions): Configured[] {
   const at = { op: 'put', key }
-  const chosen = [...new Set(names ?? defaultBackends ?? backends.all().map(({ name }) => name))]
-  if (chosen.length === 0)
+  const chosen = names ?? defaultBackends
+  const targets = chosen === undefined ? backends.all() : backends.select(chosen, at)
+  if (targets.length === 0)
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'a blob needs at least one backend' })
-  return chosen.map((name) => backends.get(name, at))
+  return targets
 }
 
 function checkExpected({ id, size }: BlobFacts, { expect, key }: PutOptions): void {

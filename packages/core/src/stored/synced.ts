@@ -20,7 +20,7 @@ export async function synced(
   const at = { op: 'synced', key: idOrKey }
   checkOptions(options, KNOWN_OPTIONS, at)
   if (idOrKey !== undefined) checkName(idOrKey, at)
-  for (const name of options.backends ?? []) services.backends.get(name, at)
+  if (options.backends !== undefined) services.backends.select(options.backends, at)
   if (options.copies !== undefined && idOrKey === undefined)
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'copies are counted for one blob: name it' })
   const isSettled =
