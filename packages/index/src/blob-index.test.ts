@@ -51,6 +51,13 @@ const reads: [string, () => Promise<unknown>][] = [
   ['located()', () => collect(index.located({ backend: 'x', signal: new AbortController().signal }))],
 ]
 
+test('has() is whether known() has an answer, whatever places are left', async () => {
+  expect(await index.has(ID)).toBe(true)
+  await ledger.transact((tx) => index.forget(tx, ID))
+  expect(await index.has(ID)).toBe(false)
+  expect(await index.known(ID)).toBeNull()
+})
+
 describe.each(reads)('%s', (_, read) => {
   test('of a damaged row rejects CORRUPT', async () => {
     await spoil('keys', flip)

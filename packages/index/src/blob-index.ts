@@ -12,7 +12,9 @@ import type {
 } from '@stored/core'
 import {
   after,
+  decodeRow,
   END,
+  encodeRow,
   guard,
   type Reader,
   type Row,
@@ -22,7 +24,7 @@ import {
   type Writer,
   write,
 } from '@stored/lmdb'
-import { blobPartition, placeOf, placeSuffix } from './keys.ts'
+import { blobPartition, mediumKey, placeOf, placeSuffix } from './keys.ts'
 
 const NOTHING = Buffer.alloc(0)
 
@@ -52,6 +54,10 @@ export class BlobIndex implements Index {
   async binding(key: string): Promise<Binding | null> {
     const row = this.#bindings.get(this.#bindings.key(Buffer.from(key)))
     return row ? { key, id: row.value.id, rev: revOf(row) } : null
+  }
+
+  async has(id: BlobId): Promise<boolean> {
+    return this.#facts.seq(this.#facts.key(blobPartition(id))) !== undefined
   }
 
   async known(id: BlobId): Promise<Known | null> {
@@ -142,6 +148,17 @@ export class BlobIndex implements Index {
 
   #dropKey(writer: Writer, id: BlobId, key: Buffer): void {
     writer.remove('blobs', this.#keysOf.key(blobPartition(id), key))
+  }
+
+  async medium(backend: string): Promise<string | null> {
+    return this.ledger.get('meta', mediumKey(backend), decodeRow<string>)?.value ?? null
+  }
+
+  setMedium(tx: Transaction, backend: string, medium: string | null): void {
+    write(tx, (writer) => {
+      if (medium === null) writer.remove('meta', mediumKey(backend))
+      else writer.put('meta', mediumKey(backend), encodeRow(medium, writer.seq))
+    })
   }
 
   #dropPlace(writer: Writer, id: BlobId, place: Place): void {

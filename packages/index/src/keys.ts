@@ -15,3 +15,7 @@ export function placeOf(suffix: Buffer): Place {
   const end = text.indexOf('\0')
   return { backend: text.slice(0, end), key: text.slice(end + 1) }
 }
+
+export function mediumKey(backend: string): Buffer {
+  return Buffer.from(`medium\0${backend}`)
+}

@@ -5,6 +5,12 @@ import type { Reader, Steps, Tree, Writer } from './ledger.ts'
 export interface Sink extends Reader {
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void
   remove(tree: Tree, key: Uint8Array): void
+  /**
+   * Is told of the writes of a caller before the first of them. Throws it, they are not made, and their caller alone fails.
+   *
+   * @param bytes Of all values.
+   */
+  expect?(rows: number, bytes: number): void
 }
 
 /** One caller of `transact`, waiting for its commit. */
@@ -24,19 +30,21 @@ export interface Caller {
  */
 export function applyGroup(group: readonly Caller[], sink: Sink, seq: number): { tell: (() => void)[]; seq: number } {
   let last = seq
+  const sums = new Sums(sink)
   const tell = group.map((caller) => {
     try {
-      const collected = new Collected(sink, last + 1)
-      if (!caller.steps.guards.every((check) => check(sink)))
+      const collected = new Collected(sums, last + 1)
+      if (!caller.steps.guards.every((check) => check(sums)))
         throw new StorageError('CONFLICT', { op: 'commit' }, { detail: 'a row changed since it was read' })
       for (const step of caller.steps.writes) step(collected)
-      collected.applyTo(sink)
+      collected.applyTo(sink, sums)
       last++
       return settle(caller, last)
     } catch (error) {
       return () => caller.reject(error)
     }
   })
+  sums.write()
   return { tell, seq: last }
 }
 
@@ -59,10 +67,46 @@ function attempt(action: () => void): void {
 /** Of lmdb-js. Met only when a write is applied, a longer key would leave half a transaction behind. */
 const MAX_KEY_BYTES = 1978
 
+/** What is added to rows of numbers, from all callers of a group: each row is read and written once, not once a caller. */
+class Sums implements Reader {
+  readonly #sink: Sink
+  readonly #byTree = new Map<Tree, Map<string, Sum>>()
+
+  constructor(sink: Sink) {
+    this.#sink = sink
+  }
+
+  get: Reader['get'] = (tree, key, decode) => {
+    if (this.#byTree.has(tree)) this.write()
+    return this.#sink.get(tree, key, decode)
+  }
+
+  range: Reader['range'] = (tree, range) => {
+    if (this.#byTree.has(tree)) this.write()
+    return this.#sink.range(tree, range)
+  }
+
+  add({ tree, key, deltas }: Sum): void {
+    const sums = this.#byTree.get(tree) ?? new Map<string, Sum>()
+    this.#byTree.set(tree, sums)
+    const name = Buffer.from(key).toString('latin1')
+    const former = sums.get(name)
+    sums.set(name, { tree, key, deltas: former ? sum(former.deltas, deltas) : deltas })
+  }
+
+  /** Whoever reads such a tree finds what was added; else this waits for the end of the group. */
+  write(): void {
+    for (const sums of this.#byTree.values())
+      for (const { tree, key, deltas } of sums.values())
+        this.#sink.put(tree, key, encodeNumbers(sum(this.#sink.get(tree, key, decodeNumbers) ?? [], deltas)))
+    this.#byTree.clear()
+  }
+}
+
 class Collected implements Writer {
   readonly #reader: Reader
   readonly #writes: { tree: Tree; key: Uint8Array; value: Uint8Array | null }[] = []
-  readonly #sums = new Map<string, { tree: Tree; key: Uint8Array; deltas: readonly number[] }>()
+  readonly #added: Sum[] = []
   readonly seq: number
 
   constructor(reader: Reader, seq: number) {
@@ -88,26 +132,32 @@ class Collected implements Writer {
   }
 
   add(tree: Tree, key: Uint8Array, deltas: readonly number[]): void {
-    const name = `${tree} ${Buffer.from(key).toString('latin1')}`
-    const former = this.#sums.get(name)
-    this.#sums.set(name, { tree, key, deltas: former ? sum(former.deltas, deltas) : deltas })
+    this.#added.push({ tree, key, deltas })
   }
 
-  applyTo(sink: Sink): void {
+  applyTo(sink: Sink, sums: Sums): void {
+    const bytes = this.#writes.reduce((total, { value }) => total + (value?.length ?? 0), 0)
+    sink.expect?.(this.#writes.length + this.#added.length, bytes)
     for (const { tree, key, value } of this.#writes) {
       if (value === null) sink.remove(tree, key)
       else sink.put(tree, key, value)
     }
-    for (const { tree, key, deltas } of this.#sums.values())
-      sink.put(tree, key, encodeNumbers(sum(sink.get(tree, key, decodeNumbers) ?? [], deltas)))
+    for (const added of this.#added) sums.add(added)
   }
+}
+
+interface Sum {
+  readonly tree: Tree
+  readonly key: Uint8Array
+  readonly deltas: readonly number[]
 }
 
 function sum(a: readonly number[], b: readonly number[]): number[] {
   return b.map((delta, i) => (a[i] ?? 0) + delta)
 }
 
-function encodeNumbers(numbers: readonly number[]): Buffer {
+/** A row of numbers. */
+export function encodeNumbers(numbers: readonly number[]): Buffer {
   const bytes = Buffer.allocUnsafe(numbers.length * 8)
   for (const [i, number] of numbers.entries()) bytes.writeDoubleBE(number, i * 8)
   return bytes

@@ -1,4 +1,4 @@
-export { decodeNumbers } from './commit.ts'
+export { decodeNumbers, encodeNumbers } from './commit.ts'
 export { afterwards, guard, type Range, type Reader, type Tree, type TreeLedger, type Writer, write } from './ledger.ts'
 export { LmdbLedger, type LmdbLedgerOptions } from './lmdb-ledger.ts'
 export { makeDirectory } from './make-directory.ts'

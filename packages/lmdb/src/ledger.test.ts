@@ -170,6 +170,34 @@ describe.each(implementations)('$name', ({ open }) => {
       expect(ledger.get('counts', key, decodeNumbers)).toEqual([-1, 2 ** 40 - 20])
     })
 
+    test('shows a step that reads numbers what earlier ones of the same turn added', async () => {
+      const key = bytes('n')
+      const seen: (number[] | undefined)[] = []
+      const addAndRead = (delta: number) =>
+        ledger.transact((tx) =>
+          write(tx, (writer) => {
+            seen.push(writer.get('counts', key, decodeNumbers))
+            writer.add('counts', key, [delta])
+          }),
+        )
+      await Promise.all([addAndRead(1), addAndRead(10), addAndRead(100)])
+      expect(seen).toEqual([undefined, [1], [11]])
+      expect(ledger.range('counts', { from: START, to: END })).toHaveLength(1)
+      expect(ledger.get('counts', key, decodeNumbers)).toEqual([111])
+    })
+
+    test('that fails adds no numbers', async () => {
+      const add = (failure: Error | null) =>
+        ledger.transact((tx) =>
+          write(tx, (writer) => {
+            writer.add('counts', bytes('n'), [1])
+            if (failure) throw failure
+          }),
+        )
+      await Promise.allSettled([add(null), add(new Error('no')), add(null)])
+      expect(ledger.get('counts', bytes('n'), decodeNumbers)).toEqual([2])
+    })
+
     test('after close() rejects CLOSED', async () => {
       await ledger.close()
       await expect(ledger.transact(() => {})).rejects.toMatchObject({ code: 'CLOSED' })

@@ -1,7 +1,7 @@
 import type { Ledger, Transaction } from '@stored/core'
 
 /** The trees of a ledger. Rows that change together share one, so that a commit writes few pages. */
-export const TREES = ['meta', 'blobs', 'keys', 'bytes', 'due', 'running', 'parked', 'counts'] as const
+export const TREES = ['meta', 'blobs', 'keys', 'bytes', 'due', 'running', 'parked', 'owed', 'counts', 'events'] as const
 export type Tree = (typeof TREES)[number]
 
 export interface Range {
@@ -27,7 +27,7 @@ export interface Writer extends Reader {
   readonly seq: number
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void
   remove(tree: Tree, key: Uint8Array): void
-  /** Adds to a row of numbers, however often in one transaction. */
+  /** Adds to a row of numbers, however often in one transaction. Read, it holds what earlier transactions added. */
   add(tree: Tree, key: Uint8Array, deltas: readonly number[]): void
 }
 
@@ -36,6 +36,7 @@ export class Steps {
   readonly guards: ((reader: Reader) => boolean)[] = []
   readonly writes: ((writer: Writer) => void)[] = []
   readonly afterwards: (() => void)[] = []
+  hasEvent = false
 }
 
 /** A ledger of ordered trees: what index, queue and staging are tables of. */
@@ -63,6 +64,6 @@ export function newTransaction(): Transaction & Steps {
   return new Steps() as unknown as Transaction & Steps
 }
 
-function steps(tx: Transaction): Steps {
+export function steps(tx: Transaction): Steps {
   return tx as unknown as Steps
 }

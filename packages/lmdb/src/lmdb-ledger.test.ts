@@ -43,7 +43,7 @@ async function tamper(tree: string, change: (db: Database<Buffer, Buffer>) => Pr
   await environment.close()
 }
 
-const TXNID = 144
+const TXNID = 152
 /** LMDB counts its commits. @see struct MDB_meta in mdb.c: `mm_txnid`, in each of the first two pages */
 async function commits(): Promise<number> {
   const file = await readFile(path.join(directory, 'index.mdb'))

@@ -1,10 +1,12 @@
-import { access, constants, realpath } from 'node:fs/promises'
-import path from 'node:path'
-import type { Transaction } from '@stored/core'
-import { mapErrno, StorageError, toStorageError } from '@stored/core/backend'
-import { type Database, open, type RootDatabase } from 'lmdb'
+import { access, constants, realpath, statfs } from 'node:fs/promises'
+import type { DurableEvent, Failure, Logged, Transaction } from '@stored/core'
+import { mapErrno, StorageError } from '@stored/core/backend'
 import { applyGroup, type Caller, type Sink } from './commit.ts'
-import { newTransaction, type Range, TREES, type Tree, type TreeLedger } from './ledger.ts'
+import { Environment, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
+import { EventLog, type EventLogOptions } from './event-log.ts'
+import { FileTail } from './file-tail.ts'
+import { newTransaction, type Range, type Tree, type TreeLedger } from './ledger.ts'
+import { requireLocalFileSystem } from './local-file-system.ts'
 import { makeDirectory, syncDirectory } from './make-directory.ts'
 import { DiskReserve } from './reserve.ts'
 
@@ -13,14 +15,17 @@ const FORMAT = 1
 const FORMAT_KEY = Buffer.from('format')
 const SEQ_KEY = Buffer.from('seq')
 
-/** Callers that make up a commit by themselves. Measured at 64 in flight: a sixth more puts/s than one commit a turn. */
-const LARGE_GROUP = 32
+const PAGE = 4096
+/** What a row may cost beyond the pages of its value: a page it lies on, and one on the way there, both copied on write. */
+const PAGES_PER_ROW = 2
+/** What a commit may need besides: the upper pages of each tree, and the list of free pages. */
+const PAGES_PER_COMMIT = 64
 
-type Bytes = Database<Buffer, Buffer>
-
-export interface LmdbLedgerOptions {
+export interface LmdbLedgerOptions extends EventLogOptions {
   /** Directory of the environment; made when missing. */
   path: string
+  /** Open it although it lies on a network or FUSE file system, where LMDB may lose what was committed. @default false */
+  allowNetworkFileSystem?: boolean
   /** Bytes of the disk that puts leave free. @default the larger of 256 MiB and 1 % of the disk, but at most a tenth of it */
   reserve?: number
 }
@@ -31,22 +36,36 @@ const OPEN = new Set<string>()
 /** A ledger in one LMDB environment: in each process once, in any number of processes of one machine. */
 export class LmdbLedger implements TreeLedger {
   readonly #directory: string
-  readonly #environment: RootDatabase<Buffer, Buffer>
-  readonly #trees: ReadonlyMap<Tree, Bytes>
+  readonly #tail: FileTail
   readonly #reserve: DiskReserve
   readonly #sink: Sink
+  readonly #log: EventLog
+  readonly #listeners = new Set<(failure: Failure) => void>()
+  #environment: Environment
   #group: Caller[] = []
-  #committing: Promise<void> = Promise.resolve()
+  #committing: Promise<void> | null = null
+  /** Where the pages of the present commit may end, in bytes. */
+  #expectedEnd = 0
+  #degraded: Failure | null = null
   #closing: Promise<void> | undefined
   #closed = false
 
-  /** @throws {StorageError} PERMISSION_DENIED, NO_SPACE … · INCOMPATIBLE for a store of another format. */
-  static async open({ path: directory, reserve }: LmdbLedgerOptions): Promise<LmdbLedger> {
+  /**
+   * @throws {StorageError} PERMISSION_DENIED, NO_SPACE … · MISCONFIGURED for a network file system · INCOMPATIBLE for a store of
+   *   another format.
+   */
+  static async open({
+    path: directory,
+    reserve,
+    allowNetworkFileSystem = false,
+    ...log
+  }: LmdbLedgerOptions): Promise<LmdbLedger> {
     const at = { op: 'open' }
     try {
       await makeDirectory(directory, at)
       // LMDB reports a directory it cannot write to only with its first commit.
       await access(directory, constants.R_OK | constants.W_OK | constants.X_OK)
+      if (!allowNetworkFileSystem) requireLocalFileSystem((await statfs(directory)).type)
     } catch (error) {
       throw StorageError.is(error) ? error : mapErrno(error, at)
     }
@@ -55,71 +74,78 @@ export class LmdbLedger implements TreeLedger {
     const real = await realpath(directory)
     if (OPEN.has(real)) throw new StorageError('CONFLICT', at, { detail: 'this process has the store open already' })
     OPEN.add(real)
+    let environment: Environment | undefined
     try {
-      const ledger = new LmdbLedger(real, space)
+      environment = await Environment.open(real)
+      const ledger = new LmdbLedger(real, environment, space, log)
       await ledger.#checkFormat()
       // The environment's files were made just now, or by a process that may not have got to this.
       await syncDirectory(real)
       return ledger
     } catch (error) {
+      await environment?.close()
       OPEN.delete(real)
-      throw toStorageError(error, at)
+      throw mapLmdbError(error, at)
     }
   }
 
-  private constructor(directory: string, reserve: DiskReserve) {
+  private constructor(directory: string, environment: Environment, reserve: DiskReserve, log: EventLogOptions) {
+    this.#log = new EventLog(this, log)
     this.#directory = directory
+    this.#environment = environment
+    this.#tail = new FileTail(environment.file)
     this.#reserve = reserve
-    this.#environment = open({
-      path: path.join(directory, 'index.mdb'),
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      maxDbs: TREES.length,
-      maxReaders: 512,
-      // Without it an unchanged boot id is taken as proof that all that was committed was flushed: wrong for a disk that was detached.
-      safeRestore: true,
-    } as Parameters<typeof open<Buffer, Buffer>>[0])
-    this.#trees = new Map(
-      TREES.map((name) => [
-        name,
-        this.#environment.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }),
-      ]),
-    )
     this.#sink = {
       get: (tree, key, decode) => this.get(tree, key, decode),
       range: (tree, range) => this.range(tree, range),
       put: (tree, key, value) => this.#tree(tree).putSync(key as Buffer, value as Buffer),
       remove: (tree, key) => void this.#tree(tree).removeSync(key as Buffer),
+      expect: (rows, bytes) => this.#expect(rows, bytes),
     }
   }
 
   async transact(write: (tx: Transaction) => void): Promise<{ seq: number }> {
     if (this.#closing) throw new StorageError('CLOSED', { op: 'commit' })
+    this.#requireHealth()
     const steps = newTransaction()
     write(steps)
     return new Promise((resolve, reject) => {
-      // Whoever comes in the same turn of the event loop shares one transaction and one flush. A large group does not wait for
-      // the rest of the turn: while it is flushed, the next one is made ready.
-      const size = this.#group.push({ steps, resolve, reject })
-      if (size === 1) setImmediate(() => this.#commit())
-      else if (size === LARGE_GROUP) this.#commit()
+      // Whoever comes in the same turn of the event loop, or while a commit is under way, shares one transaction and one flush.
+      this.#group.push({ steps, resolve, reject })
+      if (this.#group.length === 1) setImmediate(() => this.#commit())
     })
   }
 
+  record(tx: Transaction, event: DurableEvent): void {
+    this.#log.record(tx, event)
+  }
+
+  events(o: { since: number; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>> {
+    return this.#log.events(o)
+  }
+
+  get degraded(): Failure | null {
+    return this.#degraded
+  }
+
+  onDegraded(listener: (failure: Failure) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
-    const value = this.#tree(tree).getBinaryFast(key as Buffer)
+    const value = read(() => this.#tree(tree).getBinaryFast(key as Buffer))
     // What lmdb-js returns says its length, but is as long as its buffer to what is native, such as toString('hex').
     return value === undefined ? undefined : decode(value.subarray(0, value.length))
   }
 
   range(tree: Tree, { from, to, limit = 500 }: Range): [Buffer, Buffer][] {
-    const rows: [Buffer, Buffer][] = []
-    for (const { key, value } of this.#tree(tree).getRange({ start: from as Buffer, end: to as Buffer, limit }))
-      rows.push([key, value])
-    return rows
+    const options = { start: from as Buffer, end: to as Buffer, limit }
+    return read(() => Array.from(this.#tree(tree).getRange(options), ({ key, value }) => [key, value]))
   }
 
   requireSpace(bytes: number): void {
+    this.#requireHealth()
     this.#reserve.require(bytes)
   }
 
@@ -129,67 +155,122 @@ export class LmdbLedger implements TreeLedger {
   }
 
   async #close(): Promise<void> {
-    this.#commit()
-    await this.#committing
+    while (this.#group.length > 0 || this.#committing) {
+      this.#commit()
+      await this.#committing
+    }
     this.#closed = true
     await this.#environment.close()
+    this.#tail[Symbol.dispose]()
     OPEN.delete(this.#directory)
   }
 
-  #tree(tree: Tree): Bytes {
-    // A read of a closed environment would end the process, not the call.
+  #tree(tree: Tree): ReturnType<Environment['tree']> {
     if (this.#closed) throw new StorageError('CLOSED', { op: 'read' })
-    return this.#trees.get(tree) as Bytes
+    return this.#environment.tree(tree)
   }
 
+  /** One at a time: when one fails, the next must not have begun. */
   #commit(): void {
+    if (this.#committing || this.#group.length === 0) return
     const group = this.#group
-    if (group.length === 0) return
     this.#group = []
-    this.#committing = this.#apply(group)
+    this.#committing = this.#apply(group).then((tell) => {
+      this.#committing = null
+      for (const one of tell) one()
+      // In a turn of its own: who was just told may have more to write.
+      if (this.#group.length > 0) setImmediate(() => this.#commit())
+    })
   }
 
-  async #apply(group: Caller[]): Promise<void> {
+  /** @returns What tells each caller. */
+  async #apply(group: readonly Caller[]): Promise<(() => void)[]> {
     let tell: (() => void)[] = []
+    let seq = 0
     try {
-      this.#reserve.requireHeadroom()
-    } catch (error) {
-      for (const caller of group) caller.reject(error)
-      return
-    }
-    try {
-      await this.#environment.transaction(() => {
-        const applied = applyGroup(group, this.#sink, this.#readNumber(SEQ_KEY) ?? 0)
-        tell = applied.tell
-        this.#tree('meta').putSync(SEQ_KEY, encodeNumber(applied.seq))
+      this.#requireHealth()
+      await this.#environment.commit(() => {
+        this.#expectedEnd = this.#environment.end + PAGES_PER_COMMIT * PAGE
+        const before = this.#readNumber(SEQ_KEY) ?? 0
+        ;({ tell, seq } = applyGroup(group, this.#sink, before))
+        if (seq !== before) this.#tree('meta').putSync(SEQ_KEY, encodeNumber(seq))
       })
-      await this.#environment.flushed
-    } catch (cause) {
-      // lmdb-js rejects a second promise with it, which nobody awaits.
-      ;(cause as { commitError?: Promise<unknown> }).commitError?.catch(() => {})
-      // A failed commit may have reached the disk all the same (measured with EIO injected into fdatasync).
-      const error = new StorageError(
-        'UNAVAILABLE',
-        { op: 'commit' },
-        { cause, ambiguous: true, detail: 'the index could not be written' },
-      )
-      tell = group.map((caller) => () => caller.reject(error))
+      return tell
+    } catch (error) {
+      const failure = StorageError.is(error) ? error : await this.#failure(error, seq)
+      return group.map((caller) => () => caller.reject(failure))
     }
-    for (const one of tell) one()
+  }
+
+  #expect(rows: number, bytes: number): void {
+    const end = this.#expectedEnd + rows * PAGES_PER_ROW * PAGE + bytes
+    this.#tail.provide(end)
+    this.#expectedEnd = end
+  }
+
+  /**
+   * Why a commit failed, and whether `seq`, its last, is there all the same.
+   *
+   * A page that was not written is written again by the next commit. After a failed flush nothing of the commit is there either,
+   * but the system may take pages for written that are not: no later flush proves anything, so none is tried.
+   */
+  async #failure(cause: unknown, seq: number): Promise<StorageError> {
+    const at = { op: 'commit' }
+    if (isPageWrite(cause)) {
+      const { code, detail } = mapLmdbError(cause, at)
+      return new StorageError(code === 'NO_SPACE' ? code : 'UNAVAILABLE', at, { cause, ...(detail && { detail }) })
+    }
+    const ambiguous = await this.#mayBeThere(seq)
+    const detail = 'the index could not be written; check the disk, then open the store anew'
+    const failure = new StorageError('UNAVAILABLE', at, { cause, ambiguous, detail })
+    this.#degrade(failure)
+    return failure
+  }
+
+  async #mayBeThere(seq: number): Promise<boolean> {
+    try {
+      return (this.#readNumber(SEQ_KEY) ?? 0) >= seq
+    } catch {
+      // Published or not: what LMDB wrote last, and then took back, may come to the disk in either order. Read what it says now.
+      await this.#reopen()
+      return true
+    }
+  }
+
+  /** Without it nothing could be read, either. Fails it, reads say so. */
+  async #reopen(): Promise<void> {
+    try {
+      await this.#environment.close()
+      this.#environment = await Environment.open(this.#directory)
+    } catch {
+      // The failure that led here is the one to report.
+    }
+  }
+
+  #degrade({ code, message }: StorageError): void {
+    this.#degraded = { code, message }
+    for (const listener of this.#listeners) listener(this.#degraded)
+    this.#listeners.clear()
+  }
+
+  #requireHealth(): void {
+    if (!this.#degraded) return
+    const detail = `the index is read only since a write failed: ${this.#degraded.message}`
+    throw new StorageError('UNAVAILABLE', { op: 'commit' }, { detail, retryable: false })
   }
 
   async #checkFormat(): Promise<void> {
     const format = this.#readNumber(FORMAT_KEY)
     if (format === undefined)
-      await this.#environment.transaction(() => this.#tree('meta').putSync(FORMAT_KEY, encodeNumber(FORMAT)))
-    else if (format !== FORMAT) {
-      await this.#environment.close()
+      await this.#environment.commit(() => {
+        this.#tree('meta').putSync(FORMAT_KEY, encodeNumber(FORMAT))
+      })
+    else if (format !== FORMAT)
       throw new StorageError(
         'INCOMPATIBLE',
         { op: 'open' },
         { detail: `the store has format ${format}; this version reads ${FORMAT}` },
       )
-    }
   }
 
   #readNumber(key: Buffer): number | undefined {
@@ -201,4 +282,12 @@ function encodeNumber(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(6)
   bytes.writeUIntBE(value, 0, 6)
   return bytes
+}
+
+function read<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (error) {
+    throw isPanic(error) ? mapLmdbError(error, { op: 'read' }) : error
+  }
 }

@@ -1,13 +1,19 @@
-import type { Transaction } from '@stored/core'
+import type { DurableEvent, Logged, Transaction } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { applyGroup, type Sink } from './commit.ts'
+import { EventLog, type EventLogOptions } from './event-log.ts'
 import { newTransaction, type Range, TREES, type Tree, type TreeLedger } from './ledger.ts'
 
 /** A ledger that lives and dies with the process: for tests, and for stores that need not last. */
 export class MemoryLedger implements TreeLedger, Sink {
   readonly #trees = new Map<Tree, SortedTree>(TREES.map((tree) => [tree, new SortedTree()]))
+  readonly #log: EventLog
   #seq = 0
   #closed = false
+
+  constructor(options: EventLogOptions = {}) {
+    this.#log = new EventLog(this, options)
+  }
 
   async transact(write: (tx: Transaction) => void): Promise<{ seq: number }> {
     if (this.#closed) throw new StorageError('CLOSED', { op: 'commit' })
@@ -18,6 +24,14 @@ export class MemoryLedger implements TreeLedger, Sink {
       this.#seq = seq
       for (const one of tell) one()
     })
+  }
+
+  record(tx: Transaction, event: DurableEvent): void {
+    this.#log.record(tx, event)
+  }
+
+  events(o: { since: number; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>> {
+    return this.#log.events(o)
   }
 
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
@@ -35,6 +49,13 @@ export class MemoryLedger implements TreeLedger, Sink {
 
   remove(tree: Tree, key: Uint8Array): void {
     this.#tree(tree).delete(name(key))
+  }
+
+  /** Nothing here can fail half-way. */
+  readonly degraded = null
+
+  onDegraded(): () => void {
+    return () => {}
   }
 
   /** Memory has no reserve. */

@@ -5,12 +5,12 @@ import { StorageError } from '@stored/core/backend'
 const FRESH_MS = 1000
 /** A page for each row of a commit, copied on write: what a small blob may cost beyond its bytes. */
 const OVERHEAD = 64 * 1024
-/** What any commit may need, also one that removes rows. */
+/** What LMDB may need to make its file. */
 const HEADROOM = 1024 * 1024
 
 /**
- * Refuses growth before the disk is full. LMDB must never meet ENOSPC: it aborts the process (measured: 3 of 4 runs with
- * lmdb 3.5.6). What frees space (deletes, finished jobs) is not asked for and lives on the reserve.
+ * Refuses growth before the disk is full. What frees space (deletes, finished jobs) is not asked for and lives on the reserve,
+ * and when others used that up, on the spare room in LMDB's file.
  */
 export class DiskReserve {
   readonly #path: string
@@ -35,9 +35,8 @@ export class DiskReserve {
     this.#budget -= need
   }
 
-  /** For any commit. @throws {StorageError} NO_SPACE: somebody else used up the reserve. */
+  /** Before a store is opened. @throws {StorageError} NO_SPACE: the disk is full. */
   requireHeadroom(): void {
-    // Each time: others write to the disk too, and a look costs microseconds.
     this.#look(true)
     if (this.#free < HEADROOM) throw noSpace('the disk is full')
   }

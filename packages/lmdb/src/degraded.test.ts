@@ -1,0 +1,179 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { isPageWrite, isPanic, mapLmdbError } from './environment.ts'
+import { LmdbLedger } from './lmdb-ledger.ts'
+
+let directory: string
+beforeEach(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), 'stored-degraded-'))
+})
+afterEach(() => rm(directory, { recursive: true }))
+
+const strace = whyNoStrace()
+function whyNoStrace(): string | null {
+  const { error, status } = spawnSync('strace', ['-f', 'true'])
+  if (error) return 'strace is not installed'
+  return status === 0 ? null : 'strace must not trace here'
+}
+
+interface Report {
+  /** Of two commits at once, and of one after them: `null` when it was acknowledged. */
+  readonly commits: ({ code: string; ambiguous: boolean; retryable: boolean; message: string } | null)[]
+  /** What was there before, and what the commits were to write. */
+  readonly rows: (string | null)[]
+  readonly range: number
+  readonly requireSpace: string | null
+  readonly degraded: { code: string } | null
+  readonly heard: { code: string }[]
+  readonly unhandled: string[]
+}
+
+const CHILD = `
+  import { writeSync } from 'node:fs'
+  import { write } from ${JSON.stringify(new URL('ledger.ts', import.meta.url).href)}
+  import { LmdbLedger } from ${JSON.stringify(new URL('lmdb-ledger.ts', import.meta.url).href)}
+  const unhandled = []
+  process.on('unhandledRejection', (error) => unhandled.push(String(error)))
+  const ledger = await LmdbLedger.open({ path: process.argv[1], reserve: 0 })
+  const put = (key) => ledger.transact((tx) => write(tx, (writer) => writer.put('keys', Buffer.from(key), Buffer.from(key))))
+  await put('before')
+  const heard = []
+  ledger.onDegraded((failure) => heard.push(failure))
+  ledger.onDegraded((failure) => heard.push(failure))()
+  writeSync(1, 'ready\\n')
+  await new Promise((resolve) => process.stdin.once('data', resolve))
+  process.stdin.destroy()
+  const settled = [...(await Promise.allSettled([put('a'), put('b')])), ...(await Promise.allSettled([put('c')]))]
+  const commits = settled.map(({ reason }) =>
+    reason ? { code: reason.code, ambiguous: reason.ambiguous, retryable: reason.retryable, message: reason.message } : null,
+  )
+  const rows = ['before', 'a', 'b', 'c'].map((key) => ledger.get('keys', Buffer.from(key), String) ?? null)
+  const range = ledger.range('keys', { from: Buffer.from('before'), to: Buffer.from('c') }).length
+  let requireSpace = null
+  try {
+    ledger.requireSpace(1)
+  } catch (error) {
+    requireSpace = error.code
+  }
+  const { degraded } = ledger
+  await ledger.close()
+  writeSync(1, JSON.stringify({ commits, rows, range, requireSpace, degraded, heard, unhandled }))
+`
+
+/** Two commits at once and one after them, while a call of the system fails once. Its trace is left beside the store. */
+async function commitWhile(call: string, error: string | null, nth = 1): Promise<Report> {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', CHILD, path.join(directory, 'store')], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
+  })
+  const ended = once(child, 'close')
+  let said = ''
+  child.stdout.on('data', (chunk) => {
+    said += chunk
+  })
+  await once(child.stdout, 'data')
+  const options = ['-f', '-o', path.join(directory, 'strace'), '-e', `trace=${call}`]
+  if (error !== null) options.push('-e', `inject=${call}:error=${error}:when=${nth}`)
+  const tracer = spawn('strace', [...options, '-p', String(child.pid)], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const traced = once(tracer, 'close')
+  await once(tracer.stderr, 'data')
+  child.stdin.end('go\n')
+  const [code] = await ended
+  await traced
+  expect(code).toBe(0)
+  return JSON.parse(said.slice(said.indexOf('{')))
+}
+
+/** Which write of the first commit is the one that publishes it: that of a part of a page. */
+async function findPublishing(): Promise<number> {
+  await commitWhile('pwrite64', null)
+  const writes = (await readFile(path.join(directory, 'strace'), 'utf8')).split('\n')
+  await rm(path.join(directory, 'store'), { recursive: true })
+  return writes.findIndex((line) => / = 128$/.test(line)) + 1
+}
+
+async function rowsAfterwards(): Promise<(string | null)[]> {
+  const ledger = await LmdbLedger.open({ path: path.join(directory, 'store'), reserve: 0 })
+  const rows = ['before', 'a', 'b', 'c'].map((key) => ledger.get('keys', Buffer.from(key), String) ?? null)
+  await ledger.close()
+  return rows
+}
+
+const REFUSED = {
+  code: 'UNAVAILABLE',
+  ambiguous: false,
+  retryable: false,
+  message: expect.stringMatching(/open.*anew/),
+}
+
+describe.skipIf(strace !== null)(`a commit that fails${strace ? ` (${strace})` : ''}`, () => {
+  test('as pages are written left nothing, may be repeated, and the next one is made', async () => {
+    const report = await commitWhile('pwrite64,writev', 'EIO')
+    const rejection = expect.objectContaining({ code: 'UNAVAILABLE', ambiguous: false, retryable: true })
+    expect(report.commits).toEqual([rejection, rejection, null])
+    expect(report.rows).toEqual(['before', null, null, 'c'])
+    expect(report).toMatchObject({ degraded: null, heard: [], requireSpace: null, unhandled: [] })
+    expect(await rowsAfterwards()).toEqual(report.rows)
+  })
+
+  test.each(['ENOSPC', 'EDQUOT'])('with %s as pages are written is NO_SPACE', async (error) => {
+    const report = await commitWhile('pwrite64,writev', error)
+    expect(report.commits[0]).toMatchObject({ code: 'NO_SPACE', ambiguous: false })
+    expect(report.degraded).toBeNull()
+  })
+
+  test('as it is flushed left nothing; no other is made until the ledger is opened anew, and reads go on', async () => {
+    const report = await commitWhile('fdatasync', 'EIO')
+    const rejection = expect.objectContaining({ code: 'UNAVAILABLE', ambiguous: false })
+    expect(report.commits).toEqual([rejection, rejection, REFUSED])
+    expect(report.rows).toEqual(['before', null, null, null])
+    expect(report).toMatchObject({ degraded: { code: 'UNAVAILABLE' }, requireSpace: 'UNAVAILABLE', unhandled: [] })
+    expect(report.heard).toEqual([report.degraded])
+    expect(await rowsAfterwards()).toEqual(report.rows)
+  })
+
+  test('as it is published may be there or not, and says so; reads go on', async () => {
+    const report = await commitWhile('pwrite64', 'EIO', await findPublishing())
+    const rejection = expect.objectContaining({ code: 'UNAVAILABLE', ambiguous: true })
+    expect(report.commits).toEqual([rejection, rejection, REFUSED])
+    expect(report.rows[0]).toBe('before')
+    expect(report.rows[1]).toBe(report.rows[2] === null ? null : 'a')
+    expect(report.range).toBe(1)
+    expect(report.heard).toEqual([report.degraded])
+    expect(report.unhandled).toEqual([])
+    expect(await rowsAfterwards()).toEqual(report.rows)
+  })
+})
+
+describe('what LMDB says', () => {
+  const panic = Object.assign(new Error('MDB_PANIC: Update of meta page failed'), { code: -30795 })
+  const page = Object.assign(new Error('Input/output error: Attempting to write page at position 8192, size 4096'), {
+    code: 5,
+  })
+
+  test('of a page is told from what it says of a flush', () => {
+    expect(isPageWrite(page)).toBe(true)
+    expect(isPageWrite(Object.assign(new Error('Input/output error'), { code: 5 }))).toBe(false)
+  })
+
+  test('of giving up is UNAVAILABLE', () => {
+    expect(isPanic(panic)).toBe(true)
+    expect(mapLmdbError(panic, { op: 'read' })).toMatchObject({ code: 'UNAVAILABLE', cause: panic })
+  })
+
+  test.each([
+    [5, 'UNAVAILABLE'],
+    [28, 'NO_SPACE'],
+    [13, 'PERMISSION_DENIED'],
+    [24, 'UNAVAILABLE'],
+    [-30796, 'INTERNAL'],
+  ])('with the number %i is %s', (code, expected) => {
+    expect(mapLmdbError(Object.assign(new Error('it failed'), { code }), { op: 'commit' }).code).toBe(expected)
+  })
+})

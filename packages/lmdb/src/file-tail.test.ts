@@ -1,0 +1,76 @@
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { FileTail } from './file-tail.ts'
+import { write } from './ledger.ts'
+import { LmdbLedger } from './lmdb-ledger.ts'
+
+let directory: string
+beforeEach(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), 'stored-tail-'))
+})
+afterEach(() => rm(directory, { recursive: true }))
+
+const MIB = 1024 * 1024
+const LAST_PAGE = 144
+
+/** @see struct MDB_meta in mdb.c: `mm_last_pg`, in each of the first two pages */
+async function endOfPages(file: string): Promise<number> {
+  const metas = (await readFile(file)).subarray(0, 8192)
+  return Math.max(...[0, 4096].map((page) => (Number(metas.readBigUInt64LE(page + LAST_PAGE)) + 1) * 4096))
+}
+
+describe('FileTail.provide()', () => {
+  test('grows the file to what was asked for and a spare MiB, never makes it shorter, and writes it out', async () => {
+    await using ledger = await LmdbLedger.open({ path: directory, reserve: 0 }).then(closing)
+    const file = path.join(directory, 'index.mdb')
+    using tail = new FileTail(file)
+    tail.provide(5 * MIB)
+    tail.provide(2 * MIB)
+    expect(ledger.degraded).toBeNull()
+    const { size, blocks } = await stat(file)
+    expect(size).toBe(6 * MIB)
+    expect(blocks * 512).toBeGreaterThanOrEqual(size - MIB / 8)
+  })
+})
+
+describe('a commit', () => {
+  test('whatever it writes and removes, finds the room for it at the end of the file already', async () => {
+    const trees = ['keys', 'blobs', 'bytes', 'due', 'counts'] as const
+    const row = fc.record({
+      tree: fc.constantFrom(...trees),
+      key: fc.nat(2000),
+      bytes: fc.option(fc.oneof(fc.nat(100), fc.nat(5000), fc.nat(65_536)), { nil: null }),
+    })
+    await using ledger = await LmdbLedger.open({ path: directory, reserve: 0 }).then(closing)
+    const file = path.join(directory, 'index.mdb')
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(row, { minLength: 1, maxLength: 200 }), { minLength: 1, maxLength: 4 }),
+        async (group) => {
+          await Promise.all(
+            group.map((rows) =>
+              ledger.transact((tx) => {
+                for (const { tree, key, bytes } of rows)
+                  write(tx, (writer) => {
+                    const name = Buffer.from(`row ${key * 7919}`)
+                    if (bytes === null) writer.remove(tree, name)
+                    else writer.put(tree, name, Buffer.alloc(bytes, key))
+                  })
+              }),
+            ),
+          )
+          // Had LMDB made the file longer itself, it would end with the last page.
+          expect(await endOfPages(file)).toBeLessThan((await stat(file)).size)
+        },
+      ),
+      { numRuns: 40 },
+    )
+  })
+})
+
+function closing(ledger: LmdbLedger): LmdbLedger & AsyncDisposable {
+  return Object.assign(ledger, { [Symbol.asyncDispose]: () => ledger.close() })
+}

@@ -1,0 +1,42 @@
+import { closeSync, fstatSync, openSync, writeSync } from 'node:fs'
+import { mapErrno } from '@stored/core/backend'
+
+/** Kept behind what a commit may need, so that few commits grow the file, and some can be made when the disk is full. */
+const SPARE = 1024 * 1024
+const ZEROS = Buffer.alloc(SPARE)
+
+/**
+ * Room at the end of LMDB's file, written before LMDB needs it. LMDB must never meet ENOSPC: what it says of a page that it could
+ * not write does not fit the 100 bytes it allocates for it, which aborts the process (lmdb 3.5.6, mdb_page_flush() in mdb.c).
+ * What lies behind the last page LMDB ignores, and overwrites as it grows. File systems that copy on write may still run full.
+ */
+export class FileTail implements Disposable {
+  readonly #file: number
+  #size = 0
+
+  constructor(file: string) {
+    // Not the file that LMDB locks: closing it would end those locks.
+    this.#file = openSync(file, 'r+')
+  }
+
+  /**
+   * Only inside a commit: nobody else writes to the file then.
+   *
+   * @param end In bytes, of what the commit may write.
+   * @throws {StorageError} NO_SPACE …
+   */
+  provide(end: number): void {
+    if (end <= this.#size) return
+    try {
+      this.#size = fstatSync(this.#file).size
+      while (this.#size < end + SPARE)
+        this.#size += writeSync(this.#file, ZEROS, 0, Math.min(SPARE, end + SPARE - this.#size), this.#size)
+    } catch (error) {
+      if (this.#size < end) throw mapErrno(error, { op: 'commit' })
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#file)
+  }
+}
