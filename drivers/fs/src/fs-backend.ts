@@ -54,6 +54,10 @@ export class FsBackend extends StorageBackend {
     this.#fsync = fsync
   }
 
+  override get medium(): string | undefined {
+    return this.#opened?.root.id
+  }
+
   get capabilities(): Capabilities {
     return this.#capabilities
   }
@@ -130,13 +134,13 @@ export class FsBackend extends StorageBackend {
     await Promise.race([Promise.allSettled(this.#running), patience])
   }
 
-  async #open({ log, signal }: OpenContext): Promise<void> {
+  async #open({ log, signal, medium }: OpenContext): Promise<void> {
     const at = { backend: this.name, op: 'open' }
     if (process.platform === 'win32')
       throw new StorageError('UNSUPPORTED', at, { detail: 'this driver needs the file names and links of POSIX' })
     try {
       signal?.throwIfAborted()
-      const root = await Root.open(this.#path)
+      const root = await Root.open(this.#path, medium)
       this.#capabilities = capabilitiesOf(root.medium)
       this.#opened = { root, directories: new Directories(root, this.#fsync), log }
     } catch (error) {

@@ -21,7 +21,8 @@ export class Root {
   readonly medium: Medium
   readonly pace: Pace
   readonly #marker: string
-  readonly #id: string
+  /** Written into the marker when the root was made. */
+  readonly id: string
   /** Device and inode of the marker: they may change when the file system is mounted again, its content does not. */
   #seen: string
 
@@ -31,13 +32,19 @@ export class Root {
     this.medium = medium
     this.pace = pace
     this.#marker = join(path, '.stored/root')
-    this.#id = id
+    this.id = id
     this.#seen = seen
   }
 
-  /** Opens the root at `path`; makes what is missing, durably. */
-  static async open(path: string): Promise<Root> {
-    await makeDirectories(path)
+  /**
+   * Opens the root at `path`; makes what is missing, durably.
+   *
+   * @param known The id of the root that lay there before: nothing is made then.
+   * @throws {StorageError} UNAVAILABLE: it is not there. Its disk may not be mounted.
+   */
+  static async open(path: string, known?: string): Promise<Root> {
+    if (known === undefined) await makeDirectories(path)
+    else await expectMarker(join(path, '.stored/root'), path)
     const real = await io.realpath(path)
     const tmp = join(real, '.stored/tmp')
     await makeDirectories(tmp)
@@ -62,7 +69,7 @@ export class Root {
     try {
       const seen = identity(await io.lstat(this.#marker))
       if (seen === this.#seen) return
-      if ((await readMarker(this.#marker)) === this.#id) {
+      if ((await readMarker(this.#marker)) === this.id) {
         this.#seen = seen
         return
       }
@@ -151,6 +158,16 @@ async function flushDirectory(path: string): Promise<void> {
     await io.fsync(fd)
   } finally {
     await io.close(fd)
+  }
+}
+
+/** @throws {StorageError} UNAVAILABLE. */
+async function expectMarker(marker: string, root: string): Promise<void> {
+  try {
+    await readMarker(marker)
+  } catch (cause) {
+    if (!saysAbsent(cause)) throw cause
+    throw new StorageError('UNAVAILABLE', { op: 'open' }, { cause, detail: `the root ${root} is not there` })
   }
 }
 

@@ -40,6 +40,27 @@ describe('a root that was taken away', () => {
     })
   }
 
+  for (const [name, leave] of [
+    ['nothing', async () => {}],
+    ['an empty mount point', async (root: string) => void (await mkdir(root))],
+  ] as const)
+    it(`and left ${name} is not made again by an open() that knows it, and serves when it is back`, async () => {
+      const { backend, root, place } = await openBackend()
+      await backend.put('a/b', bodyOf('old'), { signal })
+      const { medium } = backend
+      await rename(root, `${root}-away`)
+      await leave(root)
+      const left = await readdir(place)
+      const again = new FsBackend({ root })
+      await expect(again.open({ log: () => {}, medium: medium as string })).rejects.toMatchObject(GONE)
+      expect(await readdir(place)).toEqual(left)
+      await rm(root, { force: true, recursive: true })
+      await rename(`${root}-away`, root)
+      await again.open({ log: () => {}, medium: medium as string })
+      expect(again.medium).toBe(medium)
+      expect(await readBlob(again, 'a/b')).toBe('old')
+    })
+
   it('during a put makes it reject with UNAVAILABLE', async () => {
     const { backend, root } = await openBackend()
     async function* body(): AsyncGenerator<Uint8Array> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { getEventListeners } from 'node:events'
-import { type GuardOptions, guardBackend } from '@stored/core'
+import { type GuardedBackend, type GuardOptions, guardBackend } from '@stored/core'
 import { type Capabilities, StorageError, type StorageErrorCode } from '@stored/core/backend'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -278,6 +278,26 @@ describe('get(), stat() and list() that fail', () => {
     const { guard, waits } = failing(times, code, retryAfterMs)
     await expect(guard.stat('k')).rejects.toMatchObject({ code })
     expect(waits).toHaveLength(tries)
+  })
+
+  test('are not tried again withoutRetries(): the first failure is the answer', async () => {
+    for (const call of [
+      (guard: GuardedBackend) => guard.stat('k'),
+      (guard: GuardedBackend) => guard.get('k'),
+      (guard: GuardedBackend) => Array.fromAsync(guard.list()),
+    ]) {
+      const { guard, waits } = failing(1, 'UNAVAILABLE')
+      await expect(call(guard.withoutRetries())).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+      await call(guard)
+      expect(waits).toEqual([])
+    }
+  })
+
+  test('are tried again by the guard that withoutRetries() was asked of', async () => {
+    const { guard, waits } = failing(2, 'UNAVAILABLE')
+    guard.withoutRetries()
+    await guard.stat('k')
+    expect(waits).toEqual([50, 100])
   })
 
   test('put() and delete() are not tried again', async () => {

@@ -291,6 +291,52 @@ describe('close()', () => {
   })
 })
 
+describe('withoutRetries()', () => {
+  test('is the same backend: of one name, opened once, and closed with the other', async () => {
+    const { backend, calls } = spyBackend({ open: async () => {} })
+    const guard = guardBackend(backend, { name: 'mine' })
+    const once = guard.withoutRetries()
+    await once.put('k', chunks('x'))
+    expect(await guard.stat('k')).toMatchObject({ size: 1 })
+    expect([once.name, once.driver, once.capabilities]).toEqual(['mine', 'memory', guard.capabilities])
+    await guard.close()
+    await expect(once.stat('k')).rejects.toMatchObject({ code: 'CLOSED', at: { backend: 'mine' } })
+    expect(calls.map(({ method }) => method).filter((method) => method === 'open' || method === 'close')).toEqual([
+      'open',
+      'close',
+    ])
+  })
+
+  test('is watched for stalls like the other', async () => {
+    const { backend } = spyBackend({ stat: (_, { signal }) => untilAborted(signal) })
+    const result = outcome(guardBackend(backend, { idleTimeoutMs: 1000 }).withoutRetries().stat('k'))
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(result.error).toMatchObject({ code: 'TIMEOUT' })
+  })
+
+  test('shares the places of limits.maxConcurrent', async () => {
+    const gate = Promise.withResolvers<void>()
+    const begun: string[] = []
+    const { backend } = spyBackend(
+      {
+        async stat(key) {
+          begun.push(key)
+          await gate.promise
+          return { key, size: 1 }
+        },
+      },
+      { contract: 1, limits: { maxConcurrent: 1 } },
+    )
+    const guard = guardBackend(backend)
+    const both = [guard.stat('a'), guard.withoutRetries().stat('b')]
+    await settle()
+    expect(begun).toEqual(['a'])
+    gate.resolve()
+    await Promise.all(both)
+    expect(begun).toEqual(['a', 'b'])
+  })
+})
+
 describe('limits.maxConcurrent', () => {
   const two: Capabilities = { contract: 1, limits: { maxConcurrent: 2 } }
 
@@ -414,4 +460,41 @@ test.each([
   const { backend, calls } = spyBackend()
   await expect(call(guardBackend(backend))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
   expect(calls).toEqual([])
+})
+
+describe('a medium that is remembered', () => {
+  const remembering = (medium: string | null) => {
+    const memory = {
+      medium,
+      known: async () => memory.medium,
+      remember: async (found: string) => {
+        memory.medium = found
+      },
+    }
+    return memory
+  }
+  const named = (medium: string) => {
+    const seen: (string | undefined)[] = []
+    const { backend } = spyBackend({ open: async (context: OpenContext) => void seen.push(context.medium) })
+    return { seen, backend: Object.defineProperty(backend, 'medium', { value: medium }) }
+  }
+
+  test('is written down when it is first opened, and told to the driver from then on', async () => {
+    const memory = remembering(null)
+    const first = named('disk-1')
+    await guardBackend(first.backend, { medium: memory }).open()
+    expect(memory.medium).toBe('disk-1')
+    expect(first.seen).toEqual([undefined])
+    const second = named('disk-1')
+    await guardBackend(second.backend, { medium: memory }).open()
+    expect(second.seen).toEqual(['disk-1'])
+  })
+
+  test('and another in its place rejects each call with MISCONFIGURED, and stays remembered', async () => {
+    const memory = remembering('disk-1')
+    const guard = guardBackend(named('disk-2').backend, { medium: memory })
+    await expect(guard.open()).rejects.toMatchObject({ code: 'MISCONFIGURED' })
+    await expect(guard.stat('k')).rejects.toMatchObject({ code: 'MISCONFIGURED' })
+    expect(memory.medium).toBe('disk-1')
+  })
 })

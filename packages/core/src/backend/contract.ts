@@ -80,6 +80,8 @@ export interface LogEvent {
 
 export interface OpenContext {
   readonly signal?: AbortSignal
+  /** What `medium` was when it was first opened. */
+  readonly medium?: string
   log(event: LogEvent): void
 }
 
@@ -162,7 +164,19 @@ export abstract class StorageBackend {
   /** Final once `open` resolved. */
   abstract readonly capabilities: Capabilities
 
-  /** Connects and probes. Safe to repeat. Called once before the first operation. */
+  /**
+   * Names the medium itself, a volume or a bucket: another one found under the same configuration has another name, a blank one
+   * is given a new one. Final once `open` resolved. `undefined` where nothing tells them apart.
+   */
+  get medium(): string | undefined {
+    return undefined
+  }
+
+  /**
+   * Connects and probes. Safe to repeat. Called once before the first operation.
+   *
+   * @throws {StorageError} UNAVAILABLE, when `context.medium` is given: it is not there, and nothing is made in its place.
+   */
   open?(context: OpenContext): Promise<void>
 
   /**

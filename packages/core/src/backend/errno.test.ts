@@ -11,6 +11,7 @@ test.each([
   ['EACCES', 'PERMISSION_DENIED', false],
   ['EROFS', 'PERMISSION_DENIED', false],
   ['EDQUOT', 'NO_SPACE', false],
+  ['Unknown system error -122', 'NO_SPACE', false],
   ['ENOTDIR', 'KEY_CONFLICT', false],
   ['ENAMETOOLONG', 'INVALID_KEY', false],
   ['EFBIG', 'TOO_LARGE', false],

@@ -9,6 +9,8 @@ const CODES: Readonly<Record<string, StorageErrorCode>> = {
   EROFS: 'PERMISSION_DENIED',
   ENOSPC: 'NO_SPACE',
   EDQUOT: 'NO_SPACE',
+  // EDQUOT of Linux, for which Node.js has no name.
+  'Unknown system error -122': 'NO_SPACE',
   EISDIR: 'KEY_CONFLICT',
   ENOTDIR: 'KEY_CONFLICT',
   ENOTEMPTY: 'KEY_CONFLICT',

@@ -17,7 +17,7 @@ import type { Operation } from './operation.ts'
 import { put } from './put.ts'
 import { type OpenedRange, openRange, slice } from './ranges.ts'
 import { delay, type RetryPolicy, retried } from './retry.ts'
-import { Session } from './session.ts'
+import { type MediumMemory, Session } from './session.ts'
 import { discardBody, pull, Stream } from './stream.ts'
 import { Meter } from './verify.ts'
 
@@ -32,6 +32,8 @@ export interface GuardOptions {
   readonly discardLimit?: number
   /** How many entries to hold to sort a listing where the driver does not. @default 100,000 */
   readonly sortLimit?: number
+  /** Remembers what lay there when it was opened before. @default nothing is remembered */
+  readonly medium?: MediumMemory
   /** @default nobody is told */
   readonly log?: (event: LogEvent) => void
   /** For jitter, from 0 to below 1. @default Math.random */
@@ -40,7 +42,17 @@ export interface GuardOptions {
   readonly delay?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
-const KNOWN_OPTIONS = ['name', 'idleTimeoutMs', 'retries', 'discardLimit', 'sortLimit', 'log', 'random', 'delay']
+const KNOWN_OPTIONS = [
+  'name',
+  'idleTimeoutMs',
+  'retries',
+  'discardLimit',
+  'sortLimit',
+  'medium',
+  'log',
+  'random',
+  'delay',
+]
 
 /** Puts a guard before a driver: what every program that uses a backend should hold. */
 export function guardBackend(backend: StorageBackend, options: GuardOptions = {}): GuardedBackend {
@@ -53,14 +65,16 @@ type Flag = 'ifAbsent' | 'ifMatch' | 'signedUrl' | 'watch' | 'sweep'
 class Guard implements GuardedBackend {
   readonly name: string
   readonly #driver: StorageBackend
+  readonly #options: GuardOptions
   readonly #discardLimit: number
   readonly #sortLimit: number
   readonly #retry: RetryPolicy
   readonly #session: Session
 
-  constructor(driver: StorageBackend, options: GuardOptions) {
+  constructor(driver: StorageBackend, options: GuardOptions, session?: Session) {
     this.name = options.name ?? driver.name
     this.#driver = driver
+    this.#options = options
     this.#discardLimit = options.discardLimit ?? 16 << 20
     this.#sortLimit = options.sortLimit ?? 100_000
     this.#retry = {
@@ -68,8 +82,8 @@ class Guard implements GuardedBackend {
       random: options.random ?? Math.random,
       delay: options.delay ?? delay,
     }
-    const { name, idleTimeoutMs = 60_000, log = () => {} } = options
-    this.#session = new Session(driver, { name: name ?? driver.name, idleTimeoutMs, log })
+    const { name = driver.name, idleTimeoutMs = 60_000, log = () => {}, medium } = options
+    this.#session = session ?? new Session(driver, { name, idleTimeoutMs, log, medium })
   }
 
   get driver(): string {
@@ -78,6 +92,10 @@ class Guard implements GuardedBackend {
 
   get capabilities(): Capabilities {
     return this.#driver.capabilities
+  }
+
+  withoutRetries(): GuardedBackend {
+    return new Guard(this.#driver, { ...this.#options, retries: 0 }, this.#session)
   }
 
   async open(options: CallOptions = {}): Promise<void> {

@@ -74,6 +74,8 @@ export interface GuardedBackend extends AsyncDisposable {
   readonly driver: string
   /** Final once `open` resolved. */
   readonly capabilities: Capabilities
+  /** The same backend, which rejects with the first failure: for a caller that tries again by itself. */
+  withoutRetries(): GuardedBackend
   /** Connects and probes, once; a failure is forgotten, and tried again by the next call. */
   open(options?: CallOptions): Promise<void>
   /**

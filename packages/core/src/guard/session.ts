@@ -6,11 +6,19 @@ import { Operation, type Supervision } from './operation.ts'
 /** How long a driver may take to close. */
 const CLOSE_MS = 5000
 
+/** What lay at a backend when it was opened before: an unmounted disk must not be taken for an empty one. */
+export interface MediumMemory {
+  /** @returns `null` before the first time. */
+  known(): Promise<string | null>
+  remember(medium: string): Promise<void>
+}
+
 export interface SessionOptions {
   /** The backend's, as configured. */
   readonly name: string
   readonly idleTimeoutMs: number
   readonly log: (event: LogEvent) => void
+  readonly medium: MediumMemory | undefined
 }
 
 /** The life of one backend: opened by the first operation, its operations under way, closed for good. */
@@ -18,6 +26,7 @@ export class Session {
   readonly #driver: StorageBackend
   readonly #name: string
   readonly #log: (event: LogEvent) => void
+  readonly #medium: MediumMemory | undefined
   readonly #supervision: Supervision
   readonly #operations = new Set<Operation>()
   #limiter: Limiter | undefined
@@ -25,10 +34,11 @@ export class Session {
   #opened = false
   #closing: Promise<void> | undefined
 
-  constructor(driver: StorageBackend, { name, idleTimeoutMs, log }: SessionOptions) {
+  constructor(driver: StorageBackend, { name, idleTimeoutMs, log, medium }: SessionOptions) {
     this.#driver = driver
     this.#name = name
     this.#log = log
+    this.#medium = medium
     this.#supervision = {
       idleTimeoutMs,
       onEnd: (operation) => this.#operations.delete(operation),
@@ -103,7 +113,10 @@ export class Session {
   async #open(): Promise<void> {
     const operation = this.begin(this.at('open'), undefined)
     try {
-      await operation.settle(Promise.resolve(this.#driver.open?.({ signal: operation.signal, log: this.#log })))
+      const known = (await this.#medium?.known()) ?? undefined
+      const context = { signal: operation.signal, log: this.#log, ...(known !== undefined && { medium: known }) }
+      await operation.settle(Promise.resolve(this.#driver.open?.(context)))
+      await this.#recognize(known, operation)
       const places = this.#driver.capabilities.limits?.maxConcurrent
       if (places !== undefined) this.#limiter = new Limiter(places)
       this.#opened = true
@@ -113,6 +126,15 @@ export class Session {
     } finally {
       operation.end()
     }
+  }
+
+  async #recognize(known: string | undefined, { at }: Operation): Promise<void> {
+    const { medium } = this.#driver
+    if (medium === undefined || medium === known) return
+    if (known === undefined) return this.#medium?.remember(medium)
+    throw new StorageError('MISCONFIGURED', at, {
+      detail: 'another medium lies there than before; removing the backend with force forgets the former one',
+    })
   }
 
   async #close(): Promise<void> {
