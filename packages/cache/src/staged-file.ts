@@ -6,12 +6,14 @@ const CHUNK = 1024 * 1024
 /**
  * Writes a new file and flushes it. A chunk is written while the next one is read and hashed, so at most two are in memory.
  *
+ * @param o.require Asked before each chunk is written, with its size and with all bytes up to its end; nothing more is read
+ *   before it resolves.
  * @returns The size in bytes.
  */
 export async function writeFileBody(
   file: string,
   body: AsyncIterable<Uint8Array>,
-  o: { require(bytes: number): void; signal: AbortSignal },
+  o: { require(bytes: number, total: number): Promise<void>; signal: AbortSignal },
 ): Promise<number> {
   const at = { op: 'put' }
   let size = 0
@@ -22,7 +24,7 @@ export async function writeFileBody(
       throw mapErrno(error, at)
     })
     for await (const chunk of body) {
-      o.require(chunk.length)
+      await o.require(chunk.length, size + chunk.length)
       await writing
       o.signal.throwIfAborted()
       writing = writeAll(handle, chunk, size)

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, readdir, rm, stat, truncate, unlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, truncate, unlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
@@ -39,7 +39,7 @@ function source(...chunks: Uint8Array[]) {
   }
   return Object.assign(body(), { state })
 }
-const receive = (...chunks: Uint8Array[]) => staging.receive(source(...chunks), { signal: NEVER })
+const receive = (...chunks: Uint8Array[]) => staging.receive(source(...chunks), { signal: NEVER, whenFull: 'wait' })
 async function keep(): Promise<string> {
   await using staged = await receive(FILE)
   await ledger.transact((tx) => staging.keep(tx, ID, staged))
@@ -50,16 +50,49 @@ async function keep(): Promise<string> {
 describe('sweep()', () => {
   /** The pid of a process that has ended. */
   const deadPid = () => spawnSync('true').pid
+  /** What a process names its files. */
+  const nameOf = async (pid: number, namespace?: string) => {
+    await using _ = await receive(FILE)
+    const [own] = await files()
+    return (
+      own?.replace(/^\d+/, String(pid)).replace(/\.\d*/, (own) => (namespace === undefined ? own : `.${namespace}`)) ??
+      ''
+    )
+  }
+  const write = async (name: string, hoursAgo = 0) => {
+    const file = path.join(directory, name)
+    await writeFile(file, 'x')
+    const then = Date.now() / 1000 - hoursAgo * 3600
+    await utimes(file, then, then)
+  }
 
   test('removes what a process that is gone left behind', async () => {
-    await writeFile(path.join(directory, `${deadPid()}-debris`), 'x')
+    await write(await nameOf(deadPid()))
     await staging.sweep()
     expect(await files()).toEqual([])
   })
 
+  test('removes what a process in another namespace left behind, an hour after it was last written to', async () => {
+    const name = await nameOf(deadPid(), '1')
+    await write(name, 0.9)
+    expect(await staging.sweep()).toBe(0)
+    await write(name, 1.1)
+    expect(await staging.sweep()).toBe(1)
+  })
+
+  test('that took a file for abandoned makes its put fail, not its bytes be missing', async () => {
+    await using staged = await receive(FILE)
+    const [name] = await files()
+    await unlink(path.join(directory, name as string))
+    const keeping = ledger.transact((tx) => staging.keep(tx, ID, staged))
+    await expect(keeping).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+    expect(await staging.has(ID)).toBe(false)
+    expect(staging.usage()).toMatchObject({ count: 0 })
+  })
+
   test('leaves what a living process writes', async () => {
-    const name = `${process.ppid}-writing`
-    await writeFile(path.join(directory, name), 'x')
+    const name = await nameOf(process.ppid)
+    await write(name, 2)
     expect(await staging.sweep()).toBe(0)
     expect(await files()).toEqual([name])
   })
@@ -71,7 +104,7 @@ describe('sweep()', () => {
   })
 
   test('removes what a process before us with our pid left behind', async () => {
-    await writeFile(path.join(directory, `${process.pid}-debris`), 'x')
+    await write(await nameOf(process.pid))
     await staging.sweep()
     expect(await files()).toEqual([])
   })
@@ -98,7 +131,7 @@ describe('sweep()', () => {
   })
 
   test('is done by open(), behind its back', async () => {
-    await writeFile(path.join(directory, `${deadPid()}-debris`), 'x')
+    await write(await nameOf(deadPid()))
     const second = await DurableStaging.open({ ledger, path: directory })
     await expect.poll(files).toEqual([])
     await second.close()
@@ -130,7 +163,9 @@ describe('receive()', () => {
     }
     for (const chunks of [[Buffer.from('a')], [FILE, FILE]]) {
       const body = source(...chunks)
-      await expect(staging.receive(body, { signal: NEVER })).rejects.toMatchObject({ code: 'NO_SPACE' })
+      await expect(staging.receive(body, { signal: NEVER, whenFull: 'wait' })).rejects.toMatchObject({
+        code: 'NO_SPACE',
+      })
       expect(body.state.isEnded).toBe(true)
     }
     expect(await files()).toEqual([])
@@ -148,13 +183,15 @@ describe('receive()', () => {
   test('into a directory that is gone rejects and ends its source', async () => {
     await rm(directory, { recursive: true })
     const body = source(FILE, FILE)
-    await expect(staging.receive(body, { signal: NEVER })).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(staging.receive(body, { signal: NEVER, whenFull: 'wait' })).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+    })
     expect(body.state.isEnded).toBe(true)
   })
 
   test('with inlineMax 0 makes a file of the smallest blob', async () => {
     const strict = await DurableStaging.open({ ledger, path: directory, inlineMax: 0 })
-    await using _ = await strict.receive(source(Buffer.from('a')), { signal: NEVER })
+    await using _ = await strict.receive(source(Buffer.from('a')), { signal: NEVER, whenFull: 'wait' })
     expect(await files()).toHaveLength(1)
     await strict.close()
   })
@@ -163,6 +200,135 @@ describe('receive()', () => {
     expect((await stat(await keep())).mode & 0o777).toBe(0o600)
   })
 })
+
+describe('at the limit', () => {
+  const LIMIT = 300_000
+  let bounded: DurableStaging
+  beforeEach(async () => {
+    bounded = await DurableStaging.open({ ledger, path: directory, limit: LIMIT, highWater: 0.5 })
+    return () => bounded.close()
+  })
+  const into = (body: AsyncIterable<Uint8Array>, size?: number, whenFull: 'wait' | 'refuse' = 'wait') =>
+    bounded.receive(body, { signal: NEVER, size, whenFull })
+  /** Keeps a blob of 100,000 bytes. */
+  const fill = async (id: BlobId) => {
+    await using staged = await into(source(FILE), FILE.length)
+    await ledger.transact((tx) => bounded.keep(tx, id, staged))
+  }
+  const release = (id: BlobId) => ledger.transact((tx) => bounded.release(tx, id))
+  const ids = ['b', 'c', 'd'].map((digit): BlobId => `sha256:${digit.repeat(64)}`)
+  const [B, C, D] = ids as [BlobId, BlobId, BlobId]
+
+  test('receive() of a known size reads nothing before there is room', async () => {
+    for (const id of ids) await fill(id)
+    let reads = 0
+    async function* body() {
+      reads++
+      yield FILE
+    }
+    const receiving = into(body(), FILE.length)
+    await ledger.transact(() => {})
+    expect(reads).toBe(0)
+    await release(B)
+    await using staged = await receiving
+    expect(staged.size).toBe(FILE.length)
+    expect(reads).toBe(1)
+  })
+
+  test('receive() of an unknown size reads no chunk beyond the one it waits with', async () => {
+    for (const id of [B, C]) await fill(id)
+    let reads = 0
+    const waits = Promise.withResolvers<void>()
+    bounded.onFull(waits.resolve)
+    async function* body() {
+      for (; reads < 3; ) {
+        reads++
+        yield FILE
+      }
+    }
+    const receiving = into(body())
+    await waits.promise
+    expect(reads).toBe(2)
+    expect(bounded.usage()).toMatchObject({ bytes: LIMIT, count: 2, excess: LIMIT / 2 })
+    await release(B)
+    await release(C)
+    await using staged = await receiving
+    expect(staged.size).toBe(LIMIT)
+    expect(await files()).toHaveLength(1)
+  })
+
+  test('receive() that is not to wait rejects STAGING_FULL, ends its source and leaves nothing', async () => {
+    for (const id of ids) await fill(id)
+    for (const size of [FILE.length, undefined]) {
+      const body = source(FILE, FILE)
+      const full = { code: 'STAGING_FULL', retryable: true }
+      await expect(into(body, size, 'refuse')).rejects.toMatchObject(full)
+      if (size === undefined) expect(body.state.isEnded).toBe(true)
+    }
+    expect(await files()).toHaveLength(3)
+    expect(bounded.usage()).toMatchObject({ bytes: LIMIT, count: 3 })
+  })
+
+  test('receive() of more than the limit rejects STAGING_FULL as soon as that is known, also in an empty staging', async () => {
+    const tooLarge = { code: 'STAGING_FULL', retryable: false, detail: expect.stringContaining('larger than all') }
+    await expect(into(source(FILE), LIMIT + 1)).rejects.toMatchObject(tooLarge)
+    await expect(into(source(FILE, FILE, FILE, Buffer.from('a')))).rejects.toMatchObject(tooLarge)
+    expect(await files()).toEqual([])
+    expect(bounded.usage()).toMatchObject({ bytes: 0 })
+  })
+
+  test('receive() whose source fails gives its room to who waits', async () => {
+    await fill(B)
+    const failing = Promise.withResolvers<Uint8Array>()
+    async function* body() {
+      yield await failing.promise
+    }
+    const first = into(body(), 150_000)
+    const second = into(source(FILE), FILE.length)
+    failing.reject(new Error('the disk of the caller'))
+    await expect(first).rejects.toThrow('the disk of the caller')
+    await using staged = await second
+    expect(staged.size).toBe(FILE.length)
+  })
+
+  test('what another staging of the same ledger keeps counts, and recheck() tells of what it released', async () => {
+    for (const id of ids) await keepIn(staging, id)
+    expect(bounded.usage()).toMatchObject({ bytes: LIMIT, count: 3 })
+    const receiving = into(source(FILE), FILE.length)
+    await ledger.transact((tx) => staging.release(tx, D))
+    bounded.recheck()
+    await using staged = await receiving
+    expect(staged.size).toBe(FILE.length)
+  })
+
+  test('isAboveHighWater() above half of it, as was asked for', async () => {
+    await fill(B)
+    expect(bounded.isAboveHighWater()).toBe(false)
+    await fill(C)
+    expect(bounded.isAboveHighWater()).toBe(true)
+    expect(bounded.usage().excess).toBe(50_000)
+  })
+
+  test('close() rejects who waits', async () => {
+    for (const id of ids) await fill(id)
+    const receiving = into(source(FILE), FILE.length)
+    await bounded.close()
+    await expect(receiving).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
+  test.for([{ limit: 0 }, { limit: Number.NaN }, { highWater: 1.1 }, { highWater: -1 }])(
+    'open() with %o rejects INVALID_ARGUMENT',
+    async (options) => {
+      const opening = DurableStaging.open({ ledger, path: directory, ...options })
+      await expect(opening).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    },
+  )
+})
+
+async function keepIn(other: DurableStaging, id: BlobId): Promise<void> {
+  await using staged = await other.receive(source(FILE), { signal: NEVER, whenFull: 'wait' })
+  await ledger.transact((tx) => other.keep(tx, id, staged))
+}
 
 test('open() of a path below a file rejects', async () => {
   await expect(DurableStaging.open({ ledger, path: '/dev/null/staging' })).rejects.toMatchObject({

@@ -1,15 +1,20 @@
-import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readdir, unlink } from 'node:fs/promises'
+import { readdir, statfs, unlink } from 'node:fs/promises'
 import path from 'node:path'
-import type { BlobId, Opened, Staged, Staging, Transaction } from '@stored/core'
-import { StorageError } from '@stored/core/backend'
-import { afterwards, makeDirectory, Table, type TreeLedger, write } from '@stored/lmdb'
+import type { BlobId, Opened, Staged, Staging, StagingUsage, Transaction } from '@stored/core'
+import { mapErrno, StorageError } from '@stored/core/backend'
+import { afterwards, decodeNumbers, makeDirectory, Table, type TreeLedger, type Writer, write } from '@stored/lmdb'
 import { SharedSync } from './shared-sync.ts'
 import { readFileBody, writeFileBody } from './staged-file.ts'
+import { isAbandoned, newName } from './staging-owner.ts'
+import { Room, type Share } from './staging-room.ts'
 
 /** Up to this size bytes are part of the commit; above it they are a file. At 256 KiB both cost the same (measured). */
 const INLINE_MAX = 64 * 1024
+/** Of the disk. */
+const LIMIT = 1 / 4
+/** Of the limit. */
+const HIGH_WATER = 3 / 4
 
 export interface DurableStagingOptions {
   ledger: TreeLedger
@@ -17,12 +22,17 @@ export interface DurableStagingOptions {
   path: string
   /** In bytes. @default 65,536 */
   inlineMax?: number
+  /** Bytes of all blobs that are kept, by whatever process, and of those being received by this one. @default a quarter of the disk */
+  limit?: number
+  /** Part of the limit above which blobs with a verified copy may leave, from 0 to 1. @default 0.75 */
+  highWater?: number
 }
 
 /** Where the bytes of a blob are: in the tree `bytes`, at the commit that brought them, or in a file. */
 type Row = { readonly size: number; readonly commit: number } | { readonly size: number; readonly file: string }
 
 interface Received extends Staged {
+  readonly share: Share
   /** Set inside the commit that keeps it: from then on only a row decides over it. */
   kept: boolean
   readonly bytes?: Buffer
@@ -32,70 +42,104 @@ interface Received extends Staged {
 /**
  * Bytes owed to a backend, as tables of a ledger and files beside it:
  *
- * - tree `blobs`, by id: `S` where the blob's bytes are
+ * - tree `blobs`, by id: `S` where the blob's bytes are · `R` the commit that marked it releasable
  * - tree `bytes`: commit + id → the bytes of a small blob, appended · `F` + name of a file → nothing, so that a file without
- *   such a row is known to be debris
+ *   such a row is known to be debris · `R` + commit + id → nothing, so that releasable blobs are found by age
+ * - tree `meta`: `staged` → bytes and number of blobs kept
  */
 export class DurableStaging implements Staging {
   readonly ledger: TreeLedger
   readonly #directory: string
   readonly #inlineMax: number
   readonly #rows: Table<Row>
+  readonly #marks: Table<null>
+  readonly #room: Room
   readonly #names: SharedSync
   readonly #receiving = new Set<string>()
   #sweeping: Promise<number> = Promise.resolve(0)
   #closed = false
 
-  static async open({
-    ledger,
-    path: directory,
-    inlineMax = INLINE_MAX,
-  }: DurableStagingOptions): Promise<DurableStaging> {
+  /** @throws {StorageError} INVALID_ARGUMENT: `limit` or `highWater` · what ails the directory. */
+  static async open(options: DurableStagingOptions): Promise<DurableStaging> {
+    const { ledger, path: directory, inlineMax = INLINE_MAX, highWater = HIGH_WATER } = options
     await makeDirectory(directory, { op: 'open' })
-    const staging = new DurableStaging(ledger, directory, inlineMax)
+    const limit = options.limit ?? Math.floor((await sizeOfDisk(directory)) * LIMIT)
+    checkBounds(limit, highWater)
+    const room = { limit, highWater: limit * highWater, kept: () => keptIn(ledger).bytes }
+    const staging = new DurableStaging(ledger, directory, inlineMax, new Room(room))
     // In the background: a large directory must not delay the first put.
     staging.#sweeping = staging.sweep()
     staging.#sweeping.catch(() => {}) // Reported by close().
     return staging
   }
 
-  private constructor(ledger: TreeLedger, directory: string, inlineMax: number) {
+  private constructor(ledger: TreeLedger, directory: string, inlineMax: number, room: Room) {
     this.ledger = ledger
     this.#directory = directory
     this.#inlineMax = inlineMax
     this.#rows = new Table(ledger, 'blobs', 'S')
+    this.#marks = new Table(ledger, 'blobs', 'R')
+    this.#room = room
     this.#names = new SharedSync(directory)
   }
 
-  async receive(source: AsyncIterable<Uint8Array>, o: { signal: AbortSignal }): Promise<Received> {
+  async receive(
+    source: AsyncIterable<Uint8Array>,
+    o: { signal: AbortSignal; size?: number | undefined; whenFull: 'wait' | 'refuse' },
+  ): Promise<Received> {
+    const share = this.#room.share(o)
+    const iterator = source[Symbol.asyncIterator]()
+    try {
+      await share.require(o.size ?? 0)
+      const received = await this.#read(iterator, share, o.signal)
+      share.trim(received.size)
+      return received
+    } catch (error) {
+      share.trim(0)
+      // Ended here, too: a generator over the source that never began has no `finally`. What ending it throws says less than `error`.
+      await Promise.allSettled([iterator.return?.()])
+      throw error
+    }
+  }
+
+  async #read(iterator: AsyncIterator<Uint8Array>, share: Share, signal: AbortSignal): Promise<Received> {
     const head: Buffer[] = []
     let size = 0
-    const iterator = source[Symbol.asyncIterator]()
     while (true) {
       const next = await iterator.next()
       if (next.done) {
         this.ledger.requireSpace(size)
-        return this.#inline(head, size)
+        return this.#inline(head, size, share)
       }
       // A copy: the source may use its buffer again.
       head.push(Buffer.from(next.value))
       size += next.value.length
-      if (size > this.#inlineMax) return this.#toFile(head, iterator, o.signal)
+      const waiting = share.require(size)
+      if (waiting) await waiting
+      if (size > this.#inlineMax) return this.#toFile(head, iterator, share, signal)
     }
   }
 
   keep(tx: Transaction, id: BlobId, staged: Staged): void {
-    const { bytes, file, size } = staged as Received
+    const received = staged as Received
+    const { bytes, file, size, share } = received
     const rowKey = this.#rowKey(id)
     write(tx, (writer) => {
       // Two puts of the same new bytes: the first commit keeps its copy, the second discards its own.
       const former = this.#rows.get(rowKey, writer)?.value
       if (former && !this.#isLost(former)) return
       if (former && 'file' in former) writer.remove('bytes', fileKey(former.file))
-      ;(staged as Received).kept = true
+      // Swept by a process that took its owner for gone: better no answer than bytes that are not there.
+      if (file !== undefined && !existsSync(path.join(this.#directory, file))) throw swept(id)
+      received.kept = true
+      addKept(writer, size - (former?.size ?? 0), former ? 0 : 1)
       if (bytes) writer.put('bytes', bytesKey(writer.seq, id), bytes)
       else writer.put('bytes', fileKey(file as string), NOTHING)
       this.#rows.putNow(writer, rowKey, bytes ? { size, commit: writer.seq } : { size, file: file as string })
+    })
+    // Not before: until the commit is durable its bytes are counted as being received.
+    afterwards(tx, () => {
+      if (received.kept) share.trim(0)
     })
   }
 
@@ -103,9 +147,11 @@ export class DurableStaging implements Staging {
     const rowKey = this.#rowKey(id)
     let file: string | undefined
     write(tx, (writer) => {
+      this.#unmark(writer, id)
       const row = this.#rows.get(rowKey, writer)?.value
       if (!row) return
       writer.remove('blobs', rowKey)
+      addKept(writer, -row.size, -1)
       if ('commit' in row) writer.remove('bytes', bytesKey(row.commit, id))
       else {
         writer.remove('bytes', fileKey(row.file))
@@ -114,7 +160,44 @@ export class DurableStaging implements Staging {
     })
     afterwards(tx, () => {
       if (file !== undefined) void this.#discard(file)
+      this.#room.recheck()
     })
+  }
+
+  usage(): StagingUsage {
+    const { used: bytes, limit, excess } = this.#room
+    return { bytes, count: keptIn(this.ledger).count, limit, excess }
+  }
+
+  isAboveHighWater(): boolean {
+    return this.#room.excess > 0
+  }
+
+  onFull(listener: () => void): () => void {
+    return this.#room.onFull(listener)
+  }
+
+  recheck(): void {
+    this.#room.recheck()
+  }
+
+  markReleasable(tx: Transaction, id: BlobId): void {
+    const key = this.#markKey(id)
+    write(tx, (writer) => {
+      // Its age is that of its first mark.
+      if (this.#marks.seq(key, writer) !== undefined) return
+      this.#marks.putNow(writer, key, null)
+      writer.put('bytes', markKey(writer.seq, id), NOTHING)
+    })
+  }
+
+  unmarkReleasable(tx: Transaction, id: BlobId): void {
+    write(tx, (writer) => this.#unmark(writer, id))
+  }
+
+  async releasable({ limit }: { limit: number }): Promise<BlobId[]> {
+    const rows = this.ledger.range('bytes', { from: FIRST_MARK, to: AFTER_MARKS, limit })
+    return rows.map(([key]): BlobId => `sha256:${key.toString('hex', FIRST_MARK.length + 6)}`)
   }
 
   async has(id: BlobId): Promise<boolean> {
@@ -143,12 +226,22 @@ export class DurableStaging implements Staging {
     }
   }
 
-  /** Removes files that no commit named and no living process is writing. @returns How many. */
+  /**
+   * Removes files that no commit named and no living process is writing; those of processes that cannot be seen from here, such
+   * as in another container, an hour after they were last written to.
+   *
+   * @returns How many.
+   */
   async sweep(): Promise<number> {
     let count = 0
-    for (const name of await readdir(this.#directory)) {
+    const names = await readdir(this.#directory).catch((error) => {
+      throw mapErrno(error, { op: 'sweep' })
+    })
+    for (const name of names) {
       if (this.#closed) break
-      if (this.#receiving.has(name) || !ownerIsGone(name) || this.#isKept(name)) continue
+      if (this.#receiving.has(name) || !(await isAbandoned(path.join(this.#directory, name), name))) continue
+      // Looked up last: it may have been kept just now.
+      if (this.#isKept(name)) continue
       if (await this.#discard(name)) count++
     }
     return count
@@ -156,39 +249,49 @@ export class DurableStaging implements Staging {
 
   async close(): Promise<void> {
     this.#closed = true
+    this.#room.close(new StorageError('CLOSED', { op: 'put' }))
     await this.#sweeping
   }
 
-  #inline(chunks: readonly Buffer[], size: number): Received {
+  #inline(chunks: readonly Buffer[], size: number, share: Share): Received {
     const [first] = chunks
     const bytes = first && chunks.length === 1 ? first : Buffer.concat(chunks, size)
-    return { size, bytes, kept: false, [Symbol.asyncDispose]: async () => {} }
+    return { size, bytes, share, kept: false, [Symbol.asyncDispose]: async () => share.trim(0) }
   }
 
-  async #toFile(head: Uint8Array[], rest: AsyncIterator<Uint8Array>, signal: AbortSignal): Promise<Received> {
-    const file = `${process.pid}-${randomUUID()}`
+  async #toFile(
+    head: Uint8Array[],
+    rest: AsyncIterator<Uint8Array>,
+    share: Share,
+    signal: AbortSignal,
+  ): Promise<Received> {
+    const file = newName()
     this.#receiving.add(file)
     try {
-      const require = (bytes: number) => this.ledger.requireSpace(bytes)
+      const require = async (bytes: number, total: number) => {
+        await share.require(total)
+        this.ledger.requireSpace(bytes)
+      }
       const size = await writeFileBody(path.join(this.#directory, file), prepend(head, rest), { require, signal })
       // The name must survive a power cut as well: without it the file may come back under no name at all.
       await this.#names.run()
-      return this.#received(file, size)
+      return this.#received(file, size, share)
     } catch (error) {
-      // Ended here, too: a generator over the source that never began has no `finally`. What ending it throws says less than `error`.
-      await Promise.allSettled([rest.return?.(), this.#discard(file)])
+      await this.#discard(file)
       throw error
     }
   }
 
-  #received(file: string, size: number): Received {
+  #received(file: string, size: number, share: Share): Received {
     const received: Received = {
       size,
       file,
+      share,
       kept: false,
       [Symbol.asyncDispose]: async () => {
         this.#receiving.delete(file)
         if (!received.kept) await this.#discard(file)
+        share.trim(0)
       },
     }
     return received
@@ -214,12 +317,57 @@ export class DurableStaging implements Staging {
     return this.ledger.get('bytes', fileKey(file), () => true) ?? false
   }
 
+  #unmark(writer: Writer, id: BlobId): void {
+    const key = this.#markKey(id)
+    const commit = this.#marks.seq(key, writer)
+    if (commit === undefined) return
+    writer.remove('blobs', key)
+    writer.remove('bytes', markKey(commit, id))
+  }
+
   #rowKey(id: BlobId): Buffer {
-    return this.#rows.key(Buffer.from(id.slice('sha256:'.length), 'hex'))
+    return this.#rows.key(hashOf(id))
+  }
+
+  #markKey(id: BlobId): Buffer {
+    return this.#marks.key(hashOf(id))
   }
 }
 
 const NOTHING = Buffer.alloc(0)
+const KEPT = Buffer.from('staged')
+
+/** Sorts after all commits and files. */
+const FIRST_MARK = Buffer.from('R')
+const AFTER_MARKS = Buffer.from('S')
+
+function hashOf(id: BlobId): Buffer {
+  return Buffer.from(id.slice('sha256:'.length), 'hex')
+}
+
+function markKey(commit: number, id: BlobId): Buffer {
+  return Buffer.concat([FIRST_MARK, bytesKey(commit, id)])
+}
+
+function addKept(writer: Writer, bytes: number, count: number): void {
+  writer.add('meta', KEPT, [bytes, count])
+}
+
+function keptIn(ledger: TreeLedger): { bytes: number; count: number } {
+  const [bytes = 0, count = 0] = ledger.get('meta', KEPT, decodeNumbers) ?? []
+  return { bytes, count }
+}
+
+async function sizeOfDisk(directory: string): Promise<number> {
+  const { blocks, bsize } = await statfs(directory)
+  return blocks * bsize
+}
+
+function checkBounds(limit: number, highWater: number): void {
+  const refuse = (detail: string) => new StorageError('INVALID_ARGUMENT', { op: 'open' }, { detail })
+  if (!(limit > 0)) throw refuse('limit is a number of bytes above 0')
+  if (!(highWater >= 0 && highWater <= 1)) throw refuse('highWater is a number from 0 to 1')
+}
 
 /** In the order of commits: small blobs are appended, whatever their ids. */
 function bytesKey(commit: number, id: BlobId): Buffer {
@@ -234,21 +382,12 @@ function fileKey(file: string): Buffer {
   return Buffer.from(`F${file}`)
 }
 
-function lost(id: BlobId): StorageError {
-  return new StorageError('CORRUPT', { op: 'get', key: id }, { detail: 'its staged bytes are gone' })
+function swept(id: BlobId): StorageError {
+  return new StorageError('UNAVAILABLE', { op: 'put', key: id }, { detail: 'its staged file was removed' })
 }
 
-/** Whether the process that wrote a file is gone. This process' own are known by `#receiving`. */
-function ownerIsGone(file: string): boolean {
-  const pid = Number(/^(\d+)-/.exec(file)?.[1])
-  if (!Number.isSafeInteger(pid)) return false
-  if (pid === process.pid) return true
-  try {
-    process.kill(pid, 0)
-    return false
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH'
-  }
+function lost(id: BlobId): StorageError {
+  return new StorageError('CORRUPT', { op: 'get', key: id }, { detail: 'its staged bytes are gone' })
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

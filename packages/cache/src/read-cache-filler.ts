@@ -1,0 +1,103 @@
+import type { BlobId } from '@stored/core'
+import { type Fill, type FillOptions, LargeFill, SmallFill } from './read-cache-fill.ts'
+import { BLOCK } from './read-cache-marks.ts'
+
+/** What all fills together hold in memory, in bytes. One that needs more is given up: the disk does not keep up. */
+const MAX_PENDING = 32 * 1024 * 1024
+/** Small bodies written at a time: the reads need threads, too. */
+const WRITERS = 2
+
+export interface FillerOptions {
+  readonly location: string
+  /** Called when a body is there. */
+  readonly onFilled: (id: BlobId, size: number) => void
+  readonly onFailed: (error: unknown) => void
+}
+
+/** Writes what passes by, beside its reader and without making it wait. */
+export class Filler {
+  readonly #options: FillerOptions
+  readonly #filling = new Set<BlobId>()
+  readonly #ending = new Set<Promise<void>>()
+  readonly #waiting: (() => void)[] = []
+  #writers = 0
+  #pending = 0
+
+  constructor(options: FillerOptions) {
+    this.#options = options
+  }
+
+  /** Whether this process is writing it now. */
+  isFilling(id: BlobId): boolean {
+    return this.#filling.has(id)
+  }
+
+  /** The chunks of `body`, which are kept if it ends, and is `size` bytes then. */
+  async *tee(id: BlobId, body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array, void, void> {
+    let fill: Fill | undefined = this.#begin(id, size)
+    let left = size
+    try {
+      for await (const chunk of body) {
+        left -= chunk.length
+        if (fill && !this.#add(fill, chunk)) fill = this.#giveUp(id, fill)
+        yield chunk
+      }
+      if (fill && left === 0) fill = this.#end(id, fill, size)
+    } finally {
+      if (fill) this.#giveUp(id, fill)
+    }
+  }
+
+  /** Resolves when every body that came to its end is there, or is not going to be. */
+  async settled(): Promise<void> {
+    while (this.#ending.size > 0) await Promise.all(this.#ending)
+  }
+
+  #begin(id: BlobId, size: number): Fill {
+    this.#filling.add(id)
+    const onFree = (bytes: number) => {
+      this.#pending -= bytes
+    }
+    const options: FillOptions = { location: this.#options.location, id, size, onFree }
+    return size <= BLOCK ? new SmallFill(options) : new LargeFill(options)
+  }
+
+  #add(fill: Fill, chunk: Uint8Array): boolean {
+    if (this.#pending + chunk.length > MAX_PENDING) return false
+    this.#pending += chunk.length
+    fill.add(chunk)
+    return true
+  }
+
+  #end(id: BlobId, fill: Fill, size: number): undefined {
+    const write = fill instanceof SmallFill ? this.#inTurn(() => fill.end()) : fill.end()
+    this.#track(
+      id,
+      write.then(() => this.#options.onFilled(id, size)),
+    )
+  }
+
+  #giveUp(id: BlobId, fill: Fill): undefined {
+    this.#track(id, fill.discard())
+  }
+
+  #track(id: BlobId, work: Promise<void>): void {
+    const ending = work.catch(this.#options.onFailed).finally(() => {
+      this.#filling.delete(id)
+      this.#ending.delete(ending)
+    })
+    this.#ending.add(ending)
+  }
+
+  async #inTurn(write: () => Promise<void>): Promise<void> {
+    if (this.#writers === WRITERS) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else this.#writers++
+    try {
+      await write()
+    } finally {
+      const next = this.#waiting.shift()
+      if (next) next()
+      else this.#writers--
+    }
+  }
+}
