@@ -6,6 +6,7 @@ import {
   decodeNumbers,
   decodeRow,
   END,
+  encodeNumbers,
   encodeRow,
   guard,
   type Reader,
@@ -18,7 +19,8 @@ import {
   type Writer,
   write,
 } from '@stored/lmdb'
-import { backendPrefix, dueKey, dueLimit, parseDueKey, parsePlaceKey, placeKey } from './keys.ts'
+import { backendPrefix, dueKey, dueLimit, owedKey, parseDueKey, parsePlaceKey, pauseKey, placeKey } from './keys.ts'
+import { MAX_DELAY_MS } from './policy.ts'
 
 /** A job as it is kept; where it lies says its state. */
 interface JobRow {
@@ -27,12 +29,17 @@ interface JobRow {
   readonly size: number
   readonly attempts: number
   readonly crashes?: number
+  /** A try was begun, whether it counts or not: it may have landed. */
+  readonly begun?: true
+  readonly seq: number
   readonly created: number
   readonly due: number
   readonly error?: Failure
   /** Only of a running job. */
   readonly lease?: string
   readonly until?: number
+  /** Only of a running job that crashed before: this try was begun. */
+  readonly marked?: true
 }
 
 const NOTHING = Buffer.alloc(0)
@@ -42,13 +49,16 @@ const NOTHING = Buffer.alloc(0)
  *
  *   enqueue() ──▶ WAITING ──claim()──▶ RUNNING ──complete()──▶ (gone)
  *                  ▲   ▲                 │  └─────park()─────▶ PARKED
- *                  │   └─────retry()─────┘                      │
+ *                  │   └─retry(),giveBack()                     │
  *                  └──────────────────unpark()──────────────────┘
  *
  * (1) A place has at most one row of each state: a waiting one may stand behind a running one, a parked one stands alone.
  * (2) A waiting row has a row in the tree `due` unless it stands behind a running one; it gets it when that one ends.
  * (3) A newer job replaces a waiting or parked one. A running one ends first; if it fails while a newer one waits, it is dropped.
  * (4) `attempts` is raised by `claim`, before the try: a job that kills its process is counted.
+ * (5) What was running when its process died has crashed once; from then on only tries that were marked count as crashes, so that
+ *     those who merely ran beside a job that kills its process are not parked with it.
+ * (6) Waiting and running jobs have a row in the tree `owed`, in the order they were queued: the first is the oldest.
  */
 export class JobQueue implements Queue {
   readonly ledger: TreeLedger
@@ -66,7 +76,8 @@ export class JobQueue implements Queue {
       const now = Date.now()
       this.#dropWaiting(writer, place)
       this.#dropParked(writer, place)
-      this.#wait(writer, place, { op, id, size, attempts: 0, created: now, due: now }, !this.#isRunning(writer, place))
+      const row = { op, id, size, attempts: 0, seq: writer.seq, created: now, due: now }
+      this.#wait(writer, place, row, !this.#isRunning(writer, place))
     })
     afterwards(tx, () => this.#wake(backend))
   }
@@ -89,52 +100,57 @@ export class JobQueue implements Queue {
 
   retry(tx: Transaction, job: Claimed, o: { error: StorageError; afterMs: number; free?: boolean }): void {
     this.#end(tx, job, (writer) => {
+      const { crashes: _, ...row } = rowOf(job)
       const attempts = job.attempts - (o.free ? 1 : 0)
-      const row = { ...rowOf(job), attempts, due: Date.now() + Math.round(o.afterMs), error: failureOf(o.error) }
-      this.#wait(writer, job, row, true)
+      const due = Date.now() + Math.round(Math.min(o.afterMs, MAX_DELAY_MS))
+      this.#wait(writer, job, { ...row, attempts, begun: true, due, error: failureOf(o.error) }, true)
     })
+  }
+
+  giveBack(tx: Transaction, job: Claimed): void {
+    this.#end(tx, job, (writer) => this.#wait(writer, job, { ...rowOf(job), attempts: job.attempts - 1 }, true))
   }
 
   park(tx: Transaction, job: Claimed, error: StorageError): void {
     this.#end(tx, job, (writer) => {
-      writer.put('parked', placeKey(job), encodeRow({ ...rowOf(job), error: failureOf(error) }, writer.seq))
+      writer.put(
+        'parked',
+        placeKey(job),
+        encodeRow({ ...rowOf(job), begun: true, error: failureOf(error) }, writer.seq),
+      )
       this.#count(writer, job.backend, { parked: 1, bytes: job.size })
     })
   }
 
-  async unpark(filter: JobFilter): Promise<number> {
-    let count = 0
-    for await (const job of this.jobs({ ...filter, state: 'parked' })) {
-      let moved = false
-      await this.ledger.transact((tx) => {
-        write(tx, (writer) => {
-          const row = this.#dropParked(writer, job)
-          if (!row) return
-          moved = true
-          const { error: _, crashes: __, ...kept } = row
-          this.#wait(writer, job, { ...kept, attempts: 0, due: Date.now() }, true)
-        })
-        afterwards(tx, () => this.#wake(job.backend))
-      })
-      if (moved) count++
-    }
-    return count
+  unpark(tx: Transaction, place: Place): void {
+    write(tx, (writer) => {
+      const row = this.#dropParked(writer, place)
+      if (!row) return
+      const { error: _, crashes: __, ...kept } = row
+      this.#wait(writer, place, { ...kept, attempts: 0, due: Date.now() }, true)
+    })
+    afterwards(tx, () => this.#wake(place.backend))
   }
 
-  async claim(backend: string, o: { max: number; leaseMs: number }): Promise<Claimed[]> {
-    if (this.#due(this.ledger, backend, 1).length === 0) return []
+  async claim(
+    backend: string,
+    o: { max: number; leaseMs: number; guard?: (tx: Transaction) => void },
+  ): Promise<Claimed[]> {
+    if (this.#isPaused(this.ledger, backend) || this.#due(this.ledger, backend, 1).length === 0) return []
     const claimed: Claimed[] = []
     await this.ledger.transact((tx) => {
+      o.guard?.(tx)
       write(tx, (writer) => {
+        if (this.#isPaused(writer, backend)) return
         const until = Date.now() + o.leaseMs
         for (const [i, rowKey] of this.#due(writer, backend, o.max).entries()) {
           const place = { backend, key: parseDueKey(rowKey, backend).key }
-          const row = this.#dropWaiting(writer, place)
+          const row = this.#takeWaiting(writer, place)
           // Whatever it led to: it must not be found again.
           writer.remove('due', rowKey)
           if (!row) continue
           const running = { ...row, attempts: row.attempts + 1, lease: `${writer.seq}.${i}`, until }
-          writer.put('running', placeKey(place), encodeRow(running, writer.seq))
+          this.#putRunning(writer, place, running)
           this.#count(writer, backend, { running: 1, bytes: row.size })
           claimed.push(jobOf(place, 'running', running) as Claimed)
         }
@@ -143,21 +159,20 @@ export class JobQueue implements Queue {
     return claimed
   }
 
+  async mark(job: Claimed, leaseMs: number): Promise<void> {
+    await this.#rewrite(job, { until: Date.now() + leaseMs, marked: true })
+  }
+
   async renew(job: Claimed, leaseMs: number): Promise<void> {
-    await this.ledger.transact((tx) => {
-      guard(tx, (reader) => this.#holdsLease(reader, job))
-      write(tx, (writer) => {
-        const row = { ...rowOf(job), lease: job.lease, until: Date.now() + leaseMs }
-        writer.put('running', placeKey(job), encodeRow(row, writer.seq))
-      })
-    })
+    await this.#rewrite(job, { until: Date.now() + leaseMs })
   }
 
   async recover(now = Number.POSITIVE_INFINITY): Promise<number> {
     let count = 0
     for (const [, place, row] of this.#scanJobs({ state: 'running' })) {
-      if ((row.until ?? 0) >= now) continue
-      const job = jobOf(place, 'running', { ...row, crashes: (row.crashes ?? 0) + 1 })
+      if (isLeased(row, now)) continue
+      const crashes = row.crashes === undefined ? 1 : row.crashes + (row.marked ? 1 : 0)
+      const job = jobOf(place, 'running', { ...row, crashes, begun: true })
       await this.ledger.transact((tx) => {
         this.#end(tx, job as Claimed, (writer) => this.#wait(writer, job, rowOf(job), true))
         afterwards(tx, () => this.#wake(job.backend))
@@ -167,10 +182,33 @@ export class JobQueue implements Queue {
     return count
   }
 
+  async pause(backend: string): Promise<void> {
+    await this.#setPaused(backend, true)
+  }
+
+  async resume(backend: string): Promise<void> {
+    await this.#setPaused(backend, false)
+  }
+
+  async resumed(backend: string): Promise<number> {
+    const row = this.#pauseOf(this.ledger, backend)
+    return row && !row.value ? row.seq : 0
+  }
+
+  async isPaused(backend: string): Promise<boolean> {
+    return this.#isPaused(this.ledger, backend)
+  }
+
   async nextDue(backend: string): Promise<number | null> {
-    const prefix = backendPrefix(backend)
-    const [first] = this.ledger.range('due', { from: prefix, to: after(prefix), limit: 1 })
-    return first ? parseDueKey(first[0], backend).due : null
+    if (this.#isPaused(this.ledger, backend)) return null
+    const [first] = this.ledger.range('due', {
+      from: backendPrefix(backend),
+      to: after(backendPrefix(backend)),
+      limit: 1,
+    })
+    if (!first) return null
+    const isMisdated = this.#dueAfter(this.ledger, backend, Date.now() + MAX_DELAY_MS, 1).length > 0
+    return isMisdated ? Date.now() : parseDueKey(first[0], backend).due
   }
 
   async *jobs(filter: JobFilter): AsyncIterable<Job> {
@@ -184,8 +222,10 @@ export class JobQueue implements Queue {
   async counts(): Promise<Readonly<Record<string, JobCounts>>> {
     const counts: Record<string, JobCounts> = {}
     for (const [key, value] of scan(this.ledger, 'counts', NOTHING, END)) {
+      const backend = key.toString()
       const [waiting = 0, running = 0, parked = 0, bytes = 0] = decodeNumbers(value)
-      counts[key.toString()] = { waiting, running, parked, bytes }
+      const oldest = this.#oldest(backend)
+      counts[backend] = { waiting, running, parked, bytes, ...(oldest !== undefined && { oldest }) }
     }
     return counts
   }
@@ -200,26 +240,55 @@ export class JobQueue implements Queue {
     guard(tx, (reader) => this.#holdsLease(reader, job))
     write(tx, (writer) => {
       writer.remove('running', placeKey(job))
+      writer.remove('owed', owedKey(job, job.seq))
       this.#count(writer, job.backend, { running: -1, bytes: -job.size })
       const newer = this.#waiting.get(this.#waitingKey(job), writer)
-      if (newer) writer.put('due', dueKey(job, newer.value.due, newer.seq), NOTHING)
+      if (newer) writer.put('due', dueKey(job, newer.value.due, newer.value.seq), NOTHING)
       else next(writer)
     })
     afterwards(tx, () => this.#wake(job.backend))
   }
 
+  async #rewrite(job: Claimed, lease: Pick<JobRow, 'until' | 'marked'>): Promise<void> {
+    await this.ledger.transact((tx) => {
+      guard(tx, (reader) => this.#holdsLease(reader, job))
+      write(tx, (writer) => {
+        const row = getJob(writer, 'running', job) as Row<JobRow>
+        this.#putRunning(writer, job, { ...row.value, ...lease })
+      })
+    })
+  }
+
+  async #setPaused(backend: string, paused: boolean): Promise<void> {
+    await this.ledger.transact((tx) => {
+      write(tx, (writer) => writer.put('meta', pauseKey(backend), encodeRow(paused, writer.seq)))
+      afterwards(tx, () => this.#wake(backend))
+    })
+  }
+
   #wait(writer: Writer, place: Place, row: JobRow, isDue: boolean): void {
     this.#waiting.putNow(writer, this.#waitingKey(place), row)
-    if (isDue) writer.put('due', dueKey(place, row.due, writer.seq), NOTHING)
+    if (isDue) writer.put('due', dueKey(place, row.due, row.seq), NOTHING)
+    writer.put('owed', owedKey(place, row.seq), encodeNumbers([row.created]))
     this.#count(writer, place.backend, { waiting: 1, bytes: row.size })
   }
 
-  #dropWaiting(writer: Writer, place: Place): JobRow | undefined {
+  #putRunning(writer: Writer, place: Place, row: JobRow): void {
+    writer.put('running', placeKey(place), encodeRow(row, writer.seq))
+  }
+
+  #dropWaiting(writer: Writer, place: Place): void {
+    const row = this.#takeWaiting(writer, place)
+    if (row) writer.remove('owed', owedKey(place, row.seq))
+  }
+
+  /** Takes it out of those that wait; it is owed all the same. */
+  #takeWaiting(writer: Writer, place: Place): JobRow | undefined {
     const rowKey = this.#waitingKey(place)
     const row = this.#waiting.get(rowKey, writer)
     if (!row) return undefined
     writer.remove('keys', rowKey)
-    writer.remove('due', dueKey(place, row.value.due, row.seq))
+    writer.remove('due', dueKey(place, row.value.due, row.value.seq))
     this.#count(writer, place.backend, { waiting: -1, bytes: -row.value.size })
     return row.value
   }
@@ -234,8 +303,7 @@ export class JobQueue implements Queue {
 
   #begun(reader: Reader, place: Place): boolean {
     const waiting = this.#waiting.get(this.#waitingKey(place), reader)?.value
-    const isBegun = this.#isRunning(reader, place) || (waiting?.attempts ?? 0) > 0
-    return isBegun || getJob(reader, 'parked', place) !== undefined
+    return this.#isRunning(reader, place) || waiting?.begun === true || getJob(reader, 'parked', place) !== undefined
   }
 
   #isRunning(reader: Reader, place: Place): boolean {
@@ -246,10 +314,31 @@ export class JobQueue implements Queue {
     return getJob(reader, 'running', job)?.value.lease === job.lease
   }
 
-  /** Rows of `due` whose time has come, the longest due first. */
+  /** Rows of `due` whose time has come, the longest due first; after them those dated by a clock that was set back since. */
   #due(reader: Reader, backend: string, limit: number): Buffer[] {
     const range = { from: backendPrefix(backend), to: dueLimit(backend, Date.now()), limit }
+    const due = reader.range('due', range).map(([key]) => key)
+    if (due.length === limit) return due
+    return [...due, ...this.#dueAfter(reader, backend, Date.now() + MAX_DELAY_MS, limit - due.length)]
+  }
+
+  #dueAfter(reader: Reader, backend: string, time: number, limit: number): Buffer[] {
+    const range = { from: dueLimit(backend, time), to: after(backendPrefix(backend)), limit }
     return reader.range('due', range).map(([key]) => key)
+  }
+
+  #oldest(backend: string): number | undefined {
+    const prefix = backendPrefix(backend)
+    const [first] = this.ledger.range('owed', { from: prefix, to: after(prefix), limit: 1 })
+    return first && decodeNumbers(first[1])[0]
+  }
+
+  #isPaused(reader: Reader, backend: string): boolean {
+    return this.#pauseOf(reader, backend)?.value ?? false
+  }
+
+  #pauseOf(reader: Reader, backend: string): Row<boolean> | undefined {
+    return reader.get('meta', pauseKey(backend), decodeRow<boolean>)
   }
 
   #count(writer: Writer, backend: string, by: Partial<JobCounts>): void {
@@ -285,13 +374,29 @@ function getJob(reader: Reader, tree: Tree, place: Place): Row<JobRow> | undefin
   return reader.get(tree, placeKey(place), decodeRow<JobRow>)
 }
 
+/** Not for longer than any lease: the clock may have been set back since. */
+function isLeased({ until = 0 }: JobRow, now: number): boolean {
+  return until >= now && until - now <= MAX_DELAY_MS
+}
+
 function jobOf({ backend, key }: Place, state: Job['state'], row: JobRow): Job {
-  const { until: _, ...kept } = row
+  const { until: _, marked: __, ...kept } = row
   return { ...kept, backend, key, state }
 }
 
-function rowOf({ op, id, size, attempts, crashes, created, due, error }: Job): JobRow {
-  return { op, id, size, attempts, ...(crashes && { crashes }), created, due, ...(error && { error }) }
+function rowOf({ op, id, size, attempts, crashes, begun, seq, created, due, error }: Job): JobRow {
+  return {
+    op,
+    id,
+    size,
+    attempts,
+    ...(crashes && { crashes }),
+    ...(begun && { begun }),
+    seq,
+    created,
+    due,
+    ...(error && { error }),
+  }
 }
 
 function failureOf({ code, message }: StorageError): Failure {

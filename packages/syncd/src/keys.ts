@@ -4,7 +4,8 @@ import type { Place } from '@stored/core'
  * Neither a backend's name nor a key holds a NUL.
  *
  * place: backend NUL key
- * due:   backend NUL due (6 bytes, ms) seq (6 bytes) key: by time, then in the order of commits
+ * due:   backend NUL due (6 bytes, ms) seq (6 bytes) key: by time, then in the order they were queued
+ * owed:  backend NUL seq (6 bytes) key: in the order they were queued
  */
 
 export function backendPrefix(backend: string): Buffer {
@@ -39,4 +40,14 @@ export function dueLimit(backend: string, now: number): Buffer {
 export function parseDueKey(bytes: Buffer, backend: string): { due: number; key: string } {
   const head = Buffer.byteLength(backend) + 1
   return { due: bytes.readUIntBE(head, 6), key: bytes.toString('utf8', head + 12) }
+}
+
+export function owedKey({ backend, key }: Place, seq: number): Buffer {
+  const number = Buffer.allocUnsafe(6)
+  number.writeUIntBE(seq, 0, 6)
+  return Buffer.concat([backendPrefix(backend), number, Buffer.from(key)])
+}
+
+export function pauseKey(backend: string): Buffer {
+  return Buffer.from(`pause\0${backend}`)
 }

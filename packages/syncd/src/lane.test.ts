@@ -1,22 +1,32 @@
-import type { Claimed, Queue, SyncTarget } from '@stored/core'
+import type { Claimed, Failure, Queue, SyncTarget } from '@stored/core'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Lane } from './lane.ts'
+import { Breaker, type Verdict } from './breaker.ts'
+import { Lane, type Try } from './lane.ts'
+
+const ERROR: Failure = { code: 'UNAVAILABLE', message: 'no' }
+const HOUR = 60 * 60 * 1000
 
 /** A queue of one backend that is told what it holds, and keeps what it was asked. */
 class FakeQueue {
   readonly claims: { max: number; got: number }[] = []
   readonly renewed: string[] = []
+  readonly sizes = new Map<string, number>()
+  recovered = 0
   waiting: string[] = []
   due: number | null = null
+  paused = false
   onClaim: () => Promise<void> = async () => {}
+  /** Once the jobs are taken. */
+  onClaimed: () => Promise<void> = async () => {}
   onNextDue: () => Promise<void> = async () => {}
   onRenew: () => Promise<void> = async () => {}
 
-  async claim(backend: string, { max }: { max: number }): Promise<Claimed[]> {
+  claim = async (max: number): Promise<Claimed[]> => {
     await this.onClaim()
     const keys = this.waiting.splice(0, max)
     this.claims.push({ max, got: keys.length })
-    return keys.map((key) => ({ backend, key, lease: key }) as Claimed)
+    await this.onClaimed()
+    return keys.map((key) => ({ backend: 'x', key, lease: key, size: this.sizes.get(key) ?? 1 }) as Claimed)
   }
 
   async nextDue(): Promise<number | null> {
@@ -29,32 +39,68 @@ class FakeQueue {
     this.renewed.push(key)
     await this.onRenew()
   }
+
+  async recover(): Promise<number> {
+    this.recovered++
+    return 0
+  }
+
+  async isPaused(): Promise<boolean> {
+    return this.paused
+  }
 }
 
 /** Jobs that run until they are told to end. */
 class FakeRunner {
   readonly started: string[] = []
+  readonly probes: string[] = []
   readonly aborted: string[] = []
   readonly open = new Map<string, () => void>()
+  readonly #tries = new Map<string, Try>()
+  readonly #sizes = new Map<string, number>()
   most = 0
+  mostBytes = 0
 
-  run = (job: Claimed, signal: AbortSignal): Promise<void> => {
+  run = ({ key, size }: Claimed, attempt: Try): Promise<void> => {
     const { promise, resolve } = Promise.withResolvers<void>()
+    const { signal, isProbe } = attempt
     const abort = () => {
-      this.aborted.push(job.key)
-      this.end(job.key)
+      this.aborted.push(key)
+      this.end(key)
     }
-    this.started.push(job.key)
-    this.open.set(job.key, resolve)
-    this.most = Math.max(this.most, this.open.size)
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort)
+    this.open.set(key, resolve)
+    this.#tries.set(key, attempt)
+    if (signal.aborted) {
+      abort()
+      return promise
+    }
+    this.started.push(key)
+    if (isProbe) this.probes.push(key)
+    this.#sizes.set(key, size)
+    this.most = Math.max(this.most, this.#sizes.size)
+    this.mostBytes = Math.max(
+      this.mostBytes,
+      [...this.#sizes.values()].reduce((sum, one) => sum + one, 0),
+    )
+    signal.addEventListener('abort', abort)
     return promise
   }
 
-  end(key: string): void {
+  /** The backend is done with it; the job waits for its commit. */
+  move(key: string, verdict: Verdict = 'answered', retryAfterMs?: number): void {
+    this.#sizes.delete(key)
+    this.#tries.get(key)?.moved(verdict, verdict === 'answered' ? undefined : ERROR, retryAfterMs)
+  }
+
+  end(key: string, verdict?: Verdict, retryAfterMs?: number): void {
+    this.#sizes.delete(key)
+    if (verdict) this.move(key, verdict, retryAfterMs)
     this.open.get(key)?.()
     this.open.delete(key)
+  }
+
+  endAll(verdict: Verdict): void {
+    for (const key of [...this.open.keys()]) this.end(key, verdict)
   }
 }
 
@@ -80,13 +126,16 @@ afterEach(async () => {
   vi.useRealTimers()
 })
 
-function start(concurrency: number): Lane {
-  const lane = new Lane({
+/** A lane whose breaker waits the shortest it may. */
+function start(concurrency: number, bytesInFlight = Number.MAX_SAFE_INTEGER): Lane {
+  const options = {
     queue: queue as unknown as Queue,
-    target: { backend: { name: 'x' }, concurrency } as SyncTarget,
+    target: { backend: { name: 'x' }, concurrency, bytesInFlight } as SyncTarget,
+    claim: queue.claim,
     run: runner.run,
-    onError: (error) => errors.push(error),
-  })
+    onError: (error: unknown) => void errors.push(error),
+  }
+  const lane = new Lane(options, new Breaker({ random: () => 0 }))
   lanes.push(lane)
   return lane
 }
@@ -218,6 +267,229 @@ describe('Lane', () => {
     await vi.advanceTimersByTimeAsync(20_000)
     expect(runner.aborted).toEqual(['lost'])
   })
+
+  test('whose jobs all wait for their commit holds four for each it may run; each commit makes room', async () => {
+    queue.waiting = names(10)
+    start(1)
+    for (const key of names(4)) {
+      await settle()
+      runner.move(key)
+    }
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(runner.started).toEqual(names(4))
+    runner.end('k2')
+    await settle()
+    expect(runner.started).toEqual(names(5))
+  })
+
+  test('puts back claims whose outcome is unknown once their lease has ended, also when the clock was set back', async () => {
+    queue.onClaimed = () => Promise.reject(new Error('the ledger'))
+    queue.waiting = ['k']
+    start(2)
+    await settle()
+    queue.onClaimed = async () => {}
+    vi.setSystemTime(Date.now() - 365 * 24 * HOUR)
+    await vi.advanceTimersByTimeAsync(59_000)
+    expect(queue.recovered).toBe(0)
+    await vi.advanceTimersByTimeAsync(2000)
+    expect(queue.recovered).toBe(1)
+    await vi.advanceTimersByTimeAsync(HOUR)
+    expect(queue.recovered).toBe(1)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('that is paused gives back what was claimed ahead, and lets run what runs', async () => {
+    queue.waiting = names(4)
+    const lane = start(2)
+    await settle()
+    queue.paused = true
+    lane.wake()
+    await settle()
+    expect(runner.aborted).toEqual(['k2', 'k3'])
+    runner.endAll('answered')
+    await settle()
+    expect(runner.started).toEqual(['k0', 'k1'])
+  })
+})
+
+describe('bytesInFlight', () => {
+  test('bounds what is under way together', async () => {
+    queue.waiting = names(12)
+    for (const key of names(12)) queue.sizes.set(key, 40)
+    start(10, 100)
+    await settle()
+    expect(runner.started).toEqual(['k0', 'k1'])
+    for (const key of names(12)) {
+      runner.end(key)
+      await settle()
+    }
+    expect(runner.started).toEqual(names(12))
+    expect(runner.mostBytes).toBe(80)
+  })
+
+  test('is met exactly by those that fit exactly', async () => {
+    queue.waiting = names(3)
+    for (const key of names(3)) queue.sizes.set(key, 50)
+    start(10, 100)
+    await settle()
+    expect(runner.started).toEqual(['k0', 'k1'])
+  })
+
+  test('lets a larger one go alone, in its turn', async () => {
+    queue.waiting = ['before', 'large', 'after']
+    queue.sizes.set('large', 1000)
+    start(10, 100)
+    await settle()
+    expect(runner.started).toEqual(['before'])
+    runner.end('before')
+    await settle()
+    expect(runner.started).toEqual(['before', 'large'])
+    runner.end('large')
+    await settle()
+    expect(runner.started).toEqual(['before', 'large', 'after'])
+    expect(runner.mostBytes).toBe(1000)
+  })
+
+  test('counts those with nothing to move as nothing', async () => {
+    queue.waiting = ['full', 'a', 'b']
+    queue.sizes.set('full', 100).set('a', 0).set('b', 0)
+    start(10, 100)
+    await settle()
+    expect(runner.started).toEqual(['full', 'a', 'b'])
+  })
+
+  test('is free again as soon as the backend is done with a job', async () => {
+    queue.waiting = ['a', 'b']
+    queue.sizes.set('a', 100).set('b', 100)
+    start(10, 100)
+    await settle()
+    runner.move('a')
+    await settle()
+    expect(runner.started).toEqual(['a', 'b'])
+  })
+})
+
+describe('a backend that fails', () => {
+  /** Has the first five jobs fail, of `count`, and the first of them say that it is no use. */
+  async function fail(count: number): Promise<Lane> {
+    queue.waiting = names(count)
+    const lane = start(5)
+    await settle()
+    runner.end('k0', 'unusable')
+    runner.endAll('failed')
+    await settle()
+    return lane
+  }
+
+  test('has what was claimed ahead given back, and nothing more claimed', async () => {
+    await fail(20)
+    expect(runner.started).toEqual(names(5))
+    expect(runner.aborted).toEqual(['k5', 'k6', 'k7', 'k8', 'k9'])
+    const claims = queue.claims.length
+    await vi.advanceTimersByTimeAsync(490)
+    expect(queue.claims).toHaveLength(claims)
+    expect(runner.started).toHaveLength(5)
+  })
+
+  test('has what a claim under way brings given back too, and nothing keeps the clock busy', async () => {
+    queue.waiting = names(5)
+    start(5)
+    await settle()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    queue.onClaimed = () => promise
+    queue.waiting = ['late', 'later']
+    runner.end('k0', 'failed')
+    await settle()
+    for (const key of names(5)) runner.end(key, 'failed')
+    queue.onClaimed = async () => {}
+    resolve()
+    await settle()
+    expect(runner.aborted).toEqual(['late', 'later'])
+    const claims = queue.claims.length
+    await vi.advanceTimersByTimeAsync(HOUR)
+    expect(queue.claims.length - claims).toBeLessThanOrEqual(2)
+  })
+
+  test('is asked by one probe at a time, when its wait is over', async () => {
+    await fail(20)
+    await vi.advanceTimersByTimeAsync(510)
+    expect(runner.probes).toEqual(['k10'])
+    expect(queue.claims.at(-1)).toEqual({ max: 1, got: 1 })
+    await vi.advanceTimersByTimeAsync(HOUR)
+    expect(runner.started).toHaveLength(6)
+    runner.end('k10', 'failed')
+    await vi.advanceTimersByTimeAsync(990)
+    expect(runner.probes).toEqual(['k10'])
+    await vi.advanceTimersByTimeAsync(20)
+    expect(runner.probes).toEqual(['k10', 'k11'])
+  })
+
+  test('is back at full speed after the first good probe', async () => {
+    await fail(20)
+    await vi.advanceTimersByTimeAsync(510)
+    runner.end('k10', 'answered')
+    await settle()
+    expect(runner.started.slice(5)).toEqual(['k10', 'k11', 'k12', 'k13', 'k14', 'k15'])
+    expect(runner.probes).toEqual(['k10'])
+    expect(runner.open.size).toBe(5)
+  })
+
+  test('whose probe ends without a word gets another one at once', async () => {
+    await fail(20)
+    await vi.advanceTimersByTimeAsync(510)
+    runner.end('k10')
+    await settle()
+    expect(runner.probes).toEqual(['k10', 'k11'])
+  })
+
+  test('is left alone for as long as it asks', async () => {
+    queue.waiting = names(3)
+    start(1)
+    await settle()
+    runner.end('k0', 'failed', 120_000)
+    await vi.advanceTimersByTimeAsync(119_990)
+    expect(runner.started).toEqual(['k0'])
+    await vi.advanceTimersByTimeAsync(20)
+    expect(runner.probes).toEqual(['k2'])
+  })
+
+  test('is not asked before something is due, and not again while nothing is', async () => {
+    await fail(5)
+    queue.due = Date.now() + 10_000
+    lanes[0]?.wake()
+    await vi.advanceTimersByTimeAsync(9990)
+    expect(queue.claims.at(-1)).not.toEqual({ max: 1, got: 0 })
+    queue.due = null
+    queue.waiting = ['k']
+    await vi.advanceTimersByTimeAsync(20)
+    expect(runner.probes).toEqual(['k'])
+  })
+
+  test('with nothing waiting sets no timer', async () => {
+    await fail(5)
+    await vi.advanceTimersByTimeAsync(510)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('is asked at once after retry() and wake()', async () => {
+    const lane = await fail(20)
+    lane.breaker.retry()
+    lane.wake()
+    await settle()
+    expect(runner.probes).toEqual(['k10'])
+  })
+
+  test('for an hour, with ten thousand jobs, is asked sixty times at most', async () => {
+    queue.waiting = names(10_000)
+    start(16)
+    const end = Date.now() + HOUR
+    while (Date.now() < end) {
+      await vi.advanceTimersByTimeAsync(100)
+      runner.endAll('failed')
+    }
+    expect(runner.started.length).toBeLessThanOrEqual(60)
+    expect(runner.started.length).toBeGreaterThan(20)
+  })
 })
 
 describe('stop()', () => {
@@ -277,6 +549,16 @@ describe('stop()', () => {
     await stopping
     expect(runner.aborted).toEqual(['k'])
     expect(runner.open.size).toBe(0)
+  })
+
+  test('while the backend fails leaves no timer', async () => {
+    queue.waiting = names(9)
+    const lane = start(5)
+    await settle()
+    runner.endAll('unusable')
+    await settle()
+    await lane.stop(5000)
+    expect(vi.getTimerCount()).toBe(0)
   })
 
   test('of an idle lane resolves at once and leaves no timer', async () => {

@@ -1,44 +1,67 @@
-import type { Claimed, Queue, SyncTarget } from '@stored/core'
+import type { Claimed, Failure, Queue, SyncTarget } from '@stored/core'
+import { Breaker, type Permit, type Verdict } from './breaker.ts'
 
-const LEASE_MS = 60_000
+/** How long a claim is ours unless it is renewed, in milliseconds. */
+export const LEASE_MS = 60_000
 /** Jobs claimed and not settled, for each that may occupy the backend: what a slow commit may pile up. */
 const UNSETTLED = 4
 /** How long a queue that failed is left alone, in milliseconds. */
 const RETRY_MS = 1000
 const CLOSING = new Error('the backend is being closed')
+const HELD = new Error('the backend fails')
+const PAUSED = new Error('the backend is paused')
 /** setTimeout() takes no more. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-export interface LaneOptions {
-  readonly queue: Queue
-  readonly target: SyncTarget
+/** A job under way, and what its runner tells of it. */
+export interface Try {
+  readonly signal: AbortSignal
+  /** The backend was known to fail: this try finds out whether it still does. */
+  readonly isProbe: boolean
   /**
-   * Does a job and settles it, whatever happens; never rejects.
+   * To be called when the backend is done with the job, which then only waits for its commit; otherwise the end of the job says so.
    *
-   * @param moved To be called when the backend is done with the job, which then only waits for its commit.
+   * @param retryAfterMs What the backend asked for.
    */
-  run(job: Claimed, signal: AbortSignal, moved: () => void): Promise<void>
+  moved(verdict: Verdict, error?: Failure, retryAfterMs?: number): void
+}
+
+export interface LaneOptions {
+  readonly queue: Pick<Queue, 'nextDue' | 'renew' | 'recover' | 'isPaused'>
+  readonly target: SyncTarget
+  /** Takes due jobs. */
+  claim(max: number, leaseMs: number): Promise<Claimed[]>
+  /** Does a job and settles it, whatever happens; never rejects. A job that is given back, or aborted, comes with its signal aborted. */
+  run(job: Claimed, attempt: Try): Promise<void>
   /** The queue itself failed. */
   onError(error: unknown): void
 }
 
+interface Running {
+  readonly abort: AbortController
+  readonly done: Promise<void>
+}
+
 /** The jobs of one backend: claims, runs and waits for the next due, by one timer. */
 export class Lane {
+  readonly breaker: Breaker
   readonly #options: LaneOptions
   readonly #ready: Claimed[] = []
-  readonly #running = new Map<Claimed, { abort: AbortController; done: Promise<void> }>()
+  readonly #running = new Map<Claimed, Running>()
   /** Jobs that occupy the backend. The rest of those running wait for a commit they share. */
   #moving = 0
+  #movingBytes = 0
   #timer: NodeJS.Timeout | undefined
   #renewal: NodeJS.Timeout | undefined
   #claiming: Promise<void> | null = null
   #claimAgain = false
   #stopped = false
-  /** When leases of claims whose outcome is unknown have ended; the jobs are then put back. */
+  /** When leases of claims whose outcome is unknown have ended, by `performance.now()`; the jobs are then put back. */
   #suspectUntil: number | undefined
 
-  constructor(options: LaneOptions) {
+  constructor(options: LaneOptions, breaker = new Breaker()) {
     this.#options = options
+    this.breaker = breaker
     this.wake()
   }
 
@@ -53,57 +76,70 @@ export class Lane {
     })
   }
 
+  /** Jobs may be claimed that nobody runs: once their leases have ended, they are put back. */
+  suspect(): void {
+    this.#suspectUntil = performance.now() + LEASE_MS
+    this.wake()
+  }
+
   /** Claims nothing more; jobs still running after `graceMs` are aborted. Resolves when all are settled. */
   async stop(graceMs: number): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#timer)
     await this.#claiming
-    for (const job of this.#ready.splice(0)) this.#start(job).abort(CLOSING)
+    this.#giveBack(CLOSING)
     const patience = setTimeout(() => this.#abortAll(CLOSING), graceMs)
     await Promise.all([...this.#running.values()].map(({ done }) => done))
     clearTimeout(patience)
   }
 
   async #claimLoop(): Promise<void> {
-    const { queue, target, onError } = this.#options
+    const { queue, target, onError, claim } = this.#options
     try {
       while (this.#claimAgain && !this.#stopped) {
         this.#claimAgain = false
-        await this.#recoverSuspects()
-        // Claimed ahead, so that nobody idles during the commit of the next claim.
-        const room = 2 * target.concurrency - this.#moving - this.#ready.length
-        if (room < target.concurrency || this.#isFull()) continue
-        const jobs = await queue.claim(target.backend.name, { max: room, leaseMs: LEASE_MS })
+        if (this.#suspectUntil !== undefined && performance.now() > this.#suspectUntil) {
+          await queue.recover(Date.now())
+          this.#suspectUntil = undefined
+        }
+        if (this.#ready.length > 0 && (await queue.isPaused(target.backend.name))) this.#giveBack(PAUSED)
+        const room = this.#room()
+        if (room === 0) continue
+        const jobs = await claim(room, LEASE_MS)
         this.#ready.push(...jobs)
         if (jobs.length > 0) this.#claimAgain = true
-        this.#startReady()
+        // It may have begun to fail meanwhile.
+        if (this.breaker.room === 0) this.#giveBack(HELD)
+        else this.#startReady()
       }
-      await this.#armTimer()
+      this.#armTimer(await queue.nextDue(target.backend.name))
     } catch (error) {
       onError(error)
       // It may have been committed all the same.
-      this.#suspectUntil = Date.now() + LEASE_MS
+      this.#suspectUntil = performance.now() + LEASE_MS
       this.#wakeAfter(RETRY_MS)
     }
   }
 
-  async #recoverSuspects(): Promise<void> {
-    if (this.#suspectUntil === undefined || Date.now() <= this.#suspectUntil) return
-    await this.#options.queue.recover(Date.now())
-    this.#suspectUntil = undefined
+  /** How many to claim: ahead, so that nobody idles during the commit of the next claim, and not in driblets. */
+  #room(): number {
+    const { concurrency } = this.#options.target
+    if (this.breaker.room !== Number.POSITIVE_INFINITY) return this.#ready.length > 0 ? 0 : this.breaker.room
+    const room = 2 * concurrency - this.#moving - this.#ready.length
+    return room < concurrency || this.#isFull() ? 0 : room
   }
 
-  async #armTimer(): Promise<void> {
-    const due = await this.#options.queue.nextDue(this.#options.target.backend.name)
-    const next = Math.min(due ?? Number.POSITIVE_INFINITY, this.#suspectUntil ?? Number.POSITIVE_INFINITY)
-    if (next !== Number.POSITIVE_INFINITY) this.#wakeAfter(next + 1 - Date.now())
+  #armTimer(due: number | null): void {
+    const untilDue = due === null ? Number.POSITIVE_INFINITY : due + 1 - Date.now()
+    const untilRecovery = (this.#suspectUntil ?? Number.POSITIVE_INFINITY) + 1 - performance.now()
+    this.#wakeAfter(Math.min(Math.max(untilDue, this.breaker.waitMs), untilRecovery))
   }
 
   #wakeAfter(ms: number): void {
     clearTimeout(this.#timer)
     // With room for nothing, the end of a job is what wakes.
-    if (this.#stopped || this.#isFull()) return
-    this.#timer = setTimeout(() => this.wake(), Math.min(Math.max(ms, 1), MAX_TIMER_MS))
+    if (this.#stopped || this.#isFull() || ms === Number.POSITIVE_INFINITY) return
+    this.#timer = setTimeout(() => this.wake(), Math.min(Math.max(Math.ceil(ms), 1), MAX_TIMER_MS))
   }
 
   #isFull(): boolean {
@@ -112,31 +148,57 @@ export class Lane {
   }
 
   #startReady(): void {
-    while (this.#ready.length > 0 && this.#moving < this.#options.target.concurrency && !this.#stopped)
-      this.#start(this.#ready.shift() as Claimed)
+    while (this.#ready.length > 0 && !this.#stopped && this.#mayStart(this.#ready[0] as Claimed))
+      this.#start(this.#ready.shift() as Claimed, this.breaker.permit())
   }
 
-  #start(job: Claimed): AbortController {
+  #mayStart({ size }: Claimed): boolean {
+    const { concurrency, bytesInFlight } = this.#options.target
+    if (this.breaker.room === 0 || this.#moving >= concurrency) return false
+    return this.#moving === 0 || this.#movingBytes + size <= bytesInFlight
+  }
+
+  #start(job: Claimed, permit: Permit | null): AbortController {
     const abort = new AbortController()
-    let isMoving = true
-    const moved = () => {
-      if (isMoving) this.#moving--
-      isMoving = false
+    const leave = this.#occupy(job)
+    const moved: Try['moved'] = (verdict, error, retryAfterMs) => {
+      if (leave()) {
+        if (permit) this.breaker.report(permit, verdict, error, retryAfterMs)
+        // What is not begun does not wait for the backend under a lease.
+        if (this.breaker.room === 0) this.#giveBack(HELD)
+      }
       this.#startReady()
       if (!this.#isFull()) this.wake()
     }
-    this.#moving++
     // In a turn of its own: a job that is given back is aborted before it runs.
     const done = Promise.resolve()
-      .then(() => this.#options.run(job, abort.signal, moved))
+      .then(() => this.#options.run(job, { signal: abort.signal, isProbe: permit?.isProbe ?? false, moved }))
       .then(() => {
         this.#running.delete(job)
         if (this.#running.size === 0) this.#stopRenewing()
-        moved()
+        moved('nothing')
       })
     this.#running.set(job, { abort, done })
     this.#renewal ??= setInterval(() => this.#renewAll(), LEASE_MS / 3)
     return abort
+  }
+
+  /** @returns Frees the place; whether it was still taken. */
+  #occupy({ size }: Claimed): () => boolean {
+    let isTaken = true
+    this.#moving++
+    this.#movingBytes += size
+    return () => {
+      if (!isTaken) return false
+      isTaken = false
+      this.#moving--
+      this.#movingBytes -= size
+      return true
+    }
+  }
+
+  #giveBack(reason: Error): void {
+    for (const job of this.#ready.splice(0)) this.#start(job, null).abort(reason)
   }
 
   #stopRenewing(): void {

@@ -2,6 +2,17 @@ import { createHash } from 'node:crypto'
 import type { BlobId, Claimed, GuardedBackend, Location, Opened, SyncTarget } from '@stored/core'
 import { type Stat, StorageError } from '@stored/core/backend'
 
+/** Reads of bytes of the right size before they count as somebody else's. */
+const MAX_READS = 3
+
+/** A blob that lies at a key. */
+interface Identified {
+  readonly stat: Stat
+  readonly id: BlobId
+  /** By the backend's own word: nothing was read. */
+  readonly isNative: boolean
+}
+
 interface Conditions {
   readonly ifAbsent?: true
   readonly ifMatch?: string
@@ -29,7 +40,7 @@ export async function writeCopy(
     return await write(overwrite ? {} : await conditionsFor(backend, location, signal))
   } catch (error) {
     if (!StorageError.is(error) || !isTaken(error)) throw error
-    const found = await identify(backend, job.key, signal)
+    const found = await identify(backend, job, signal)
     if (!found) return write(backend.capabilities.ifAbsent ? { ifAbsent: true } : {})
     // Written by a try of ours that crashed before its commit, or copied there by someone: it is the copy that was owed.
     if (found.id === job.id) return found.stat
@@ -43,13 +54,18 @@ export async function writeCopy(
  *
  * @throws {StorageError} PRECONDITION_FAILED: somebody changed what StoreD wrote.
  */
-export async function removeCopy(backend: GuardedBackend, location: Location, signal: AbortSignal): Promise<void> {
+export async function removeCopy(
+  backend: GuardedBackend,
+  job: Claimed,
+  location: Location,
+  signal: AbortSignal,
+): Promise<void> {
   const { key, holds } = location
   const stat = await backend.stat(key, { signal })
   if (!stat) return
   if (holds?.etag !== undefined && holds.etag === stat.etag)
     return backend.delete(key, { ...unchanged(backend, stat), signal })
-  const found = await identify(backend, key, signal)
+  const found = await identify(backend, job, signal)
   if (!found) return
   if (isOurs(found.id, location)) return backend.delete(key, { ...unchanged(backend, found.stat), signal })
   if (holds) throw changed(backend, 'delete', key)
@@ -91,21 +107,30 @@ function isOurs(id: BlobId, { holds, tried = [] }: Location): boolean {
   return id === holds?.id || tried.includes(id)
 }
 
-/** Which blob lies at a key: by the backend's own checksum, else by reading it. */
+/** Which blob lies at the key of a job. A read may go wrong: what has the size of the job's blob is not another by one read. */
 async function identify(
   backend: GuardedBackend,
-  key: string,
+  { key, id, size }: Claimed,
   signal: AbortSignal,
-): Promise<{ stat: Stat; id: BlobId } | null> {
+): Promise<Identified | null> {
+  for (let reads = 1; ; reads++) {
+    const found = await look(backend, key, signal)
+    const isCertain = found === null || found.isNative || found.id === id || found.stat.size !== size
+    if (isCertain || reads === MAX_READS) return found
+  }
+}
+
+/** Which blob lies at a key: by the backend's own checksum, else by reading it. */
+async function look(backend: GuardedBackend, key: string, signal: AbortSignal): Promise<Identified | null> {
   try {
     const known = await backend.stat(key, { signal })
     if (!known) return null
     const native = known.checksums?.sha256
-    if (native !== undefined) return { stat: known, id: `sha256:${native}` }
+    if (native !== undefined) return { stat: known, id: `sha256:${native}`, isNative: true }
     const { stat, body } = await backend.get(key, { signal })
     const hash = createHash('sha256')
     for await (const chunk of body) hash.update(chunk)
-    return { stat, id: `sha256:${hash.digest('hex')}` }
+    return { stat, id: `sha256:${hash.digest('hex')}`, isNative: false }
   } catch (error) {
     if (StorageError.is(error) && error.code === 'NOT_FOUND') return null
     throw error

@@ -1,11 +1,27 @@
 import { StorageError, type StorageErrorCode } from '@stored/core/backend'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { backoff, decide, MAX_ATTEMPTS } from './policy.ts'
+import type { Verdict } from './breaker.ts'
+import { backoff, decide, MAX_ATTEMPTS, MAX_DELAY_MS, needsSomebody, verdictOn } from './policy.ts'
 
 const CAP_MS = 15 * 60 * 1000
 const least = () => 0
 const most = () => 1 - Number.EPSILON
+
+const PERMANENT: StorageErrorCode[] = [
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PRECONDITION_FAILED',
+  'KEY_CONFLICT',
+  'INVALID_KEY',
+  'INVALID_ARGUMENT',
+  'UNSUPPORTED',
+  'TOO_LARGE',
+  'SIZE_MISMATCH',
+  'CHECKSUM_MISMATCH',
+  'CORRUPT',
+]
+const UNUSABLE: StorageErrorCode[] = ['UNAUTHENTICATED', 'MISCONFIGURED']
 
 function failure(code: StorageErrorCode, options: { retryAfterMs?: number } = {}): StorageError {
   return new StorageError(code, { op: 'put', backend: 'x', key: 'k' }, options)
@@ -45,53 +61,91 @@ describe('backoff()', () => {
   })
 })
 
+describe('verdictOn()', () => {
+  test.for<[Verdict, StorageErrorCode[]]>([
+    ['unusable', UNUSABLE],
+    ['answered', [...PERMANENT, 'CONFLICT']],
+    ['failed', ['TIMEOUT', 'RATE_LIMITED', 'UNAVAILABLE', 'INTERNAL', 'PERMISSION_DENIED', 'NO_SPACE']],
+    ['nothing', ['ABORTED', 'CLOSED']],
+  ])('is %s for %j of the backend itself', ([verdict, codes]) => {
+    for (const code of codes) expect([code, verdictOn('x', failure(code))]).toEqual([code, verdict])
+  })
+
+  test('is nothing for whatever ails another place: the source of the bytes, the store', () => {
+    for (const code of [...UNUSABLE, 'TIMEOUT', 'UNAVAILABLE'] as StorageErrorCode[]) {
+      expect(verdictOn('y', failure(code))).toBe('nothing')
+      expect(verdictOn('y', new StorageError(code, { op: 'put' }))).toBe('nothing')
+    }
+  })
+})
+
+describe('needsSomebody()', () => {
+  test('is said of credentials, configuration, rights and quota, and of no outage', () => {
+    for (const code of [...UNUSABLE, 'PERMISSION_DENIED', 'NO_SPACE'] as const) expect(needsSomebody(code)).toBe(true)
+    for (const code of ['TIMEOUT', 'UNAVAILABLE', 'RATE_LIMITED', 'INTERNAL'] as const)
+      expect(needsSomebody(code)).toBe(false)
+  })
+})
+
 describe('decide()', () => {
-  const permanent: StorageErrorCode[] = [
-    'NOT_FOUND',
-    'ALREADY_EXISTS',
-    'PRECONDITION_FAILED',
-    'KEY_CONFLICT',
-    'INVALID_KEY',
-    'INVALID_ARGUMENT',
-    'UNSUPPORTED',
-    'TOO_LARGE',
-    'SIZE_MISMATCH',
-    'CHECKSUM_MISMATCH',
-    'CORRUPT',
-  ]
-  test.for(permanent)('of %s parks at the first try', (code) => {
-    expect(decide(failure(code), 1)).toEqual({ park: true })
+  /** What becomes of the job of the backend that failed with it. */
+  const decideOn = (error: StorageError, attempts: number, { isProbe = false, random = most } = {}) =>
+    decide(error, { attempts, verdict: verdictOn('x', error), isProbe }, random)
+
+  test.for(PERMANENT)('of %s parks at the first try, a probe too', (code) => {
+    for (const isProbe of [false, true]) expect(decideOn(failure(code), 1, { isProbe })).toEqual({ park: true })
   })
 
-  const passing: StorageErrorCode[] = ['TIMEOUT', 'CONFLICT', 'INTERNAL']
-  test.for(passing)('of %s tries again, until the attempts are spent', (code) => {
-    for (let attempts = 1; attempts < MAX_ATTEMPTS; attempts++)
-      expect(decide(failure(code), attempts)).toEqual({ park: false, afterMs: expect.any(Number) })
-    expect(decide(failure(code), MAX_ATTEMPTS)).toEqual({ park: true })
-    expect(decide(failure(code), MAX_ATTEMPTS + 1)).toEqual({ park: true })
-  })
-
-  const ofTheBackend: StorageErrorCode[] = [
+  const counted: StorageErrorCode[] = [
+    'TIMEOUT',
     'UNAVAILABLE',
-    'RATE_LIMITED',
-    'UNAUTHENTICATED',
+    'INTERNAL',
+    'CONFLICT',
     'PERMISSION_DENIED',
-    'MISCONFIGURED',
     'NO_SPACE',
   ]
-  test.for(ofTheBackend)('of %s tries again for as long as it lasts', (code) => {
-    for (const attempts of [1, MAX_ATTEMPTS, 10_000])
-      expect(decide(failure(code), attempts)).toEqual({ park: false, afterMs: expect.any(Number) })
+  test.for(counted)('of %s tries again, until the attempts are spent', (code) => {
+    for (let attempts = 1; attempts < MAX_ATTEMPTS; attempts++) {
+      const afterMs = backoff(attempts, most)
+      expect(decideOn(failure(code), attempts)).toEqual({ park: false, afterMs, free: false })
+    }
+    expect(decideOn(failure(code), MAX_ATTEMPTS)).toEqual({ park: true })
+    expect(decideOn(failure(code), MAX_ATTEMPTS + 1)).toEqual({ park: true })
   })
 
-  test('waits as long as the backend asked for, also beyond its own ceiling', () => {
-    expect(decide(failure('RATE_LIMITED', { retryAfterMs: 3_600_000 }), 1, most)).toEqual({
-      park: false,
-      afterMs: 3_600_000,
-    })
+  test.for([...UNUSABLE, 'RATE_LIMITED'] as StorageErrorCode[])('of %s costs no attempt, however often', (code) => {
+    for (const attempts of [1, MAX_ATTEMPTS, 10_000])
+      expect(decideOn(failure(code), attempts)).toMatchObject({ park: false, free: true })
+  })
+
+  test.for(counted.filter((code) => code !== 'CONFLICT'))(
+    'of %s by a probe costs no attempt: that the backend fails was known',
+    (code) => {
+      for (const attempts of [1, MAX_ATTEMPTS, 10_000])
+        expect(decideOn(failure(code), attempts, { isProbe: true })).toMatchObject({ park: false, free: true })
+    },
+  )
+
+  test('of a probe that was answered counts: the backend is back, the job failed', () => {
+    expect(decideOn(failure('CONFLICT'), 3, { isProbe: true })).toMatchObject({ park: false, free: false })
+    expect(decideOn(failure('CONFLICT'), MAX_ATTEMPTS, { isProbe: true })).toEqual({ park: true })
+  })
+
+  test('of a source that cannot be read counts, whatever ails it', () => {
+    const error = new StorageError('UNAUTHENTICATED', { op: 'get', backend: 'y', key: 'k' })
+    expect(decideOn(error, 1)).toMatchObject({ park: false, free: false })
+    expect(decideOn(error, MAX_ATTEMPTS)).toEqual({ park: true })
+  })
+
+  test('waits as long as the backend asked for, also beyond its own ceiling, but never above an hour', () => {
+    const after = (retryAfterMs: number) => decideOn(failure('RATE_LIMITED', { retryAfterMs }), 1)
+    expect(after(1_800_000)).toMatchObject({ afterMs: 1_800_000 })
+    expect(after(MAX_DELAY_MS)).toMatchObject({ afterMs: MAX_DELAY_MS })
+    expect(after(365 * 24 * 3_600_000)).toMatchObject({ afterMs: MAX_DELAY_MS })
   })
 
   test('waits longer than the backend asked for when it would anyway', () => {
-    expect(decide(failure('RATE_LIMITED', { retryAfterMs: 10 }), 2, () => 0.5)).toEqual({ park: false, afterMs: 1000 })
+    const error = failure('RATE_LIMITED', { retryAfterMs: 10 })
+    expect(decideOn(error, 2, { random: () => 0.5 })).toMatchObject({ park: false, afterMs: 1000 })
   })
 })

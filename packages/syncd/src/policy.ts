@@ -1,9 +1,12 @@
 import type { StorageError, StorageErrorCode } from '@stored/core/backend'
+import type { Verdict } from './breaker.ts'
 
 /** Tries of one job before it is parked. */
 export const MAX_ATTEMPTS = 25
 const BASE_MS = 1000
 const CAP_MS = 15 * 60 * 1000
+/** The longest any job waits: a time to come that lies further ahead is a clock that was set back. */
+export const MAX_DELAY_MS = 60 * 60 * 1000
 
 /** Trying again cannot help: somebody has to change something first. */
 const PERMANENT: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
@@ -20,23 +23,44 @@ const PERMANENT: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'CORRUPT',
 ])
 
-/** The backend fails, not the job: it is tried for as long as that lasts. */
-const OF_THE_BACKEND: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
-  'UNAVAILABLE',
-  'UNAUTHENTICATED',
+/** No job of the backend can succeed until somebody changes something. */
+const OF_THE_BACKEND: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['UNAUTHENTICATED', 'MISCONFIGURED'])
+/** So it is, if others fail likewise: it may also be one directory that is closed, or one blob that is too large for what is left. */
+const PERHAPS_OF_THE_BACKEND: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'PERMISSION_DENIED',
-  'MISCONFIGURED',
   'NO_SPACE',
-  'RATE_LIMITED',
 ])
 
-export type Decision = { readonly park: true } | { readonly park: false; readonly afterMs: number }
+/** Whether waiting helps nothing: credentials, configuration, rights or quota. */
+export function needsSomebody(code: StorageErrorCode): boolean {
+  return OF_THE_BACKEND.has(code) || PERHAPS_OF_THE_BACKEND.has(code)
+}
 
-/** What becomes of a job whose try number `attempts` failed. */
-export function decide(error: StorageError, attempts: number, random: () => number = Math.random): Decision {
-  const isSpent = attempts >= MAX_ATTEMPTS && !OF_THE_BACKEND.has(error.code)
-  if (PERMANENT.has(error.code) || isSpent) return { park: true }
-  return { park: false, afterMs: Math.max(backoff(attempts, random), error.retryAfterMs ?? 0) }
+/** What a failed try of a job for `backend` says of that backend. Sources of the bytes may fail too: that is not its fault. */
+export function verdictOn(backend: string, error: StorageError): Verdict {
+  if (error.at.backend !== backend || error.code === 'ABORTED' || error.code === 'CLOSED') return 'nothing'
+  if (OF_THE_BACKEND.has(error.code)) return 'unusable'
+  return PERMANENT.has(error.code) || error.code === 'CONFLICT' ? 'answered' : 'failed'
+}
+
+export type Decision =
+  | { readonly park: true }
+  | { readonly park: false; readonly afterMs: number; readonly free: boolean }
+
+/**
+ * What becomes of a job whose try number `attempts` failed.
+ *
+ * @param isProbe The backend was known to fail: then, and when all its jobs fail alike, the try does not count.
+ */
+export function decide(
+  error: StorageError,
+  { attempts, verdict, isProbe }: { attempts: number; verdict: Verdict; isProbe: boolean },
+  random: () => number = Math.random,
+): Decision {
+  const free = verdict === 'unusable' || error.code === 'RATE_LIMITED' || (isProbe && verdict === 'failed')
+  if (PERMANENT.has(error.code) || (!free && attempts >= MAX_ATTEMPTS)) return { park: true }
+  const afterMs = Math.max(backoff(attempts, random), error.retryAfterMs ?? 0)
+  return { park: false, afterMs: Math.min(afterMs, MAX_DELAY_MS), free }
 }
 
 /**

@@ -1,16 +1,16 @@
 import { setTimeout } from 'node:timers/promises'
-import type { Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
+import type { BackendState, Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
+import { releaseVerified } from '@stored/core'
 import { StorageError, toStorageError } from '@stored/core/backend'
 import type { TreeLedger } from '@stored/lmdb'
-import { Lane, type LaneOptions } from './lane.ts'
-import { SyncLock } from './lock.ts'
-import { decide } from './policy.ts'
-import { dropIfUnwanted, parkJob, runJob, type Services } from './transfer.ts'
+import { Lane, LEASE_MS, type Try } from './lane.ts'
+import { Leadership } from './leadership.ts'
+import { decide, needsSomebody, verdictOn } from './policy.ts'
+import { isSuspect, poisonOf, Suspects } from './suspects.ts'
+import { dropIfUnwanted, failureOf, parkJob, progress, runJob, type Services } from './transfer.ts'
 
 /** Debris of puts that crashed or were cut off. Younger files may be another process' put under way. */
 const DEBRIS_AGE_MS = 60 * 60 * 1000
-/** Tries that took their process with them, or their lease, before a job is parked. */
-const MAX_CRASHES = 25
 const LEDGER_RETRY_MS = 1000
 const MAX_LEDGER_RETRY_MS = 60_000
 /** What jobs get to end by themselves when the store closes. */
@@ -21,46 +21,65 @@ export interface SyncDOptions {
   index: Index
   queue: Queue
   staging: Staging
+  /** Directory of the store, where its processes find each other. @default this process has the store to itself */
+  directory?: string
   /** `false`: leave the syncing to another process, or to a later one. @default true */
   sync?: boolean
 }
 
-/** Empties the queue into the backends. Of the processes that have a store open, one syncs. */
+/** Empties the queue into the backends. Of the processes that have a store open, one syncs; when it ends, another takes over. */
 export class SyncD implements Syncer {
   readonly #services: Services
-  readonly #lock: SyncLock | null
+  readonly #leadership: Leadership
   readonly #targets = new Map<string, SyncTarget>()
   readonly #lanes = new Map<string, Lane>()
+  readonly #suspects = new Suspects()
+  /** Commits of the last `resume` that were heeded, by backend. */
+  readonly #resumed = new Map<string, number>()
   readonly #listeners = new Set<(event: SyncEvent) => void>()
-  readonly #unsubscribe: () => void
+  readonly #unsubscribe: readonly (() => void)[]
   readonly #closing = new AbortController()
   readonly #sweeping = new Set<Promise<void>>()
+  /** Starting and stopping lanes, one after the other. */
+  #turn: Promise<void> = Promise.resolve()
+  #releasing: Promise<unknown> | null = null
   #closed: Promise<void> | undefined
 
-  static async open({ sync = true, ...services }: SyncDOptions): Promise<SyncD> {
-    const lock = sync ? await SyncLock.acquire(services.ledger) : null
-    // Whoever claimed these is gone: the lock says so.
-    if (lock) await services.queue.recover()
-    return new SyncD(services, lock)
+  static async open({ sync = true, directory, ...services }: SyncDOptions): Promise<SyncD> {
+    const { ledger, queue } = services
+    const where = directory === undefined ? {} : { directory }
+    const leadership = await Leadership.open({ ledger, lead: sync, onError: warn, ...where })
+    // Whoever claimed these does not lead any more, and may not settle them.
+    if (leadership.leads) await queue.recover()
+    return new SyncD(services, leadership)
   }
 
-  private constructor(services: Omit<SyncDOptions, 'sync'>, lock: SyncLock | null) {
+  private constructor(services: Omit<SyncDOptions, 'sync' | 'directory'>, leadership: Leadership) {
     this.#services = { ...services, target: (name) => this.#targets.get(name) }
-    this.#lock = lock
-    this.#unsubscribe = services.queue.onWork((backend) => this.#lanes.get(backend)?.wake())
+    this.#leadership = leadership
+    this.#unsubscribe = [
+      services.queue.onWork((backend) => {
+        this.#wake(backend)
+        leadership.ring()
+      }),
+      leadership.onRing(() => this.#wakeAll()),
+      leadership.onChange((leads) => this.#inTurn(() => (leads ? this.#takeOver() : this.#stopLanes(0)))),
+    ]
   }
 
   get active(): boolean {
-    return this.#lock !== null
+    return this.#leadership.leads
+  }
+
+  get attended(): boolean {
+    return this.#leadership.attended
   }
 
   add(target: SyncTarget): void {
     const { name } = target.backend
-    this.#targets.set(name, target)
-    if (!this.#lock) return
-    const run: LaneOptions['run'] = (job, signal, moved) => this.#run(target, job, signal, moved)
-    this.#sweeping.add(this.#sweep(target))
-    this.#lanes.set(name, new Lane({ queue: this.#services.queue, target, run, onError: warn }))
+    // The queue tries again by itself; a request for each try is what the backend sees of an outage.
+    this.#targets.set(name, { ...target, backend: target.backend.withoutRetries() })
+    if (this.active) this.#startLane(name)
   }
 
   async remove(backend: string): Promise<void> {
@@ -70,9 +89,27 @@ export class SyncD implements Syncer {
     this.#targets.delete(backend)
   }
 
+  async state(backend: string): Promise<BackendState> {
+    if (await this.#services.queue.isPaused(backend)) return { state: 'paused' }
+    const breaker = this.#lanes.get(backend)?.breaker
+    if (!breaker) return { state: 'unknown' }
+    const { cause: error, waitMs } = breaker
+    if (!error) return { state: 'ok' }
+    const state = needsSomebody(error.code) ? 'unusable' : 'failing'
+    return { state, error, ...(Number.isFinite(waitMs) && { retryAt: Date.now() + Math.ceil(waitMs) }) }
+  }
+
   onEvent(listener: (event: SyncEvent) => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
+  }
+
+  ring(): void {
+    this.#leadership.ring()
+  }
+
+  onRing(listener: () => void): () => void {
+    return this.#leadership.onRing(listener)
   }
 
   close(): Promise<void> {
@@ -81,11 +118,74 @@ export class SyncD implements Syncer {
   }
 
   async #close(): Promise<void> {
-    this.#unsubscribe()
+    for (const end of this.#unsubscribe) end()
     this.#closing.abort(new Error('the store closes'))
-    await Promise.all([...this.#lanes.values()].map((lane) => lane.stop(CLOSE_GRACE_MS)))
-    await Promise.all(this.#sweeping)
-    await this.#lock?.release()
+    await this.#inTurn(() => this.#stopLanes(CLOSE_GRACE_MS))
+    await Promise.all([...this.#sweeping, this.#releasing])
+    await this.#leadership.close()
+  }
+
+  async #takeOver(): Promise<void> {
+    await this.#services.queue.recover()
+    for (const name of this.#targets.keys()) this.#startLane(name)
+  }
+
+  async #stopLanes(graceMs: number): Promise<void> {
+    const lanes = [...this.#lanes.values()]
+    this.#lanes.clear()
+    await Promise.all(lanes.map((lane) => lane.stop(graceMs)))
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    this.#turn = this.#turn.then(work).catch(warn)
+    return this.#turn
+  }
+
+  #startLane(name: string): void {
+    const target = this.#targets.get(name)
+    if (!target || this.#lanes.has(name) || this.#closing.signal.aborted) return
+    const { queue } = this.#services
+    this.#sweeping.add(this.#sweep(target))
+    const lane = new Lane({
+      queue,
+      target,
+      claim: (max, leaseMs) => this.#claim(name, max, leaseMs),
+      run: (job, attempt) => this.#run(target, job, attempt),
+      onError: warn,
+    })
+    this.#lanes.set(name, lane)
+    // What was resumed before has been tried by being started.
+    queue.resumed(name).then((seq) => this.#resumed.set(name, seq), warn)
+  }
+
+  #wakeAll(): void {
+    for (const name of this.#lanes.keys()) this.#wake(name)
+  }
+
+  #wake(name: string): void {
+    const lane = this.#lanes.get(name)
+    lane?.wake()
+    if (lane?.breaker.cause) this.#noteResume(name, lane).catch(warn)
+  }
+
+  /** Of a backend that fails: whether somebody, in whatever process, asked for it to be tried at once. */
+  async #noteResume(name: string, lane: Lane): Promise<void> {
+    const resumed = await this.#services.queue.resumed(name)
+    if (resumed <= (this.#resumed.get(name) ?? 0)) return
+    this.#resumed.set(name, resumed)
+    lane.breaker.retry()
+    lane.wake()
+  }
+
+  /** Fenced: who does not lead any more, and may not know it yet, claims nothing. */
+  async #claim(backend: string, max: number, leaseMs: number): Promise<Claimed[]> {
+    try {
+      return await this.#services.queue.claim(backend, { max, leaseMs, guard: (tx) => this.#leadership.guard(tx) })
+    } catch (error) {
+      if (!StorageError.is(error) || error.code !== 'CONFLICT') throw error
+      await this.#leadership.stepDown()
+      return []
+    }
   }
 
   async #sweep({ backend }: SyncTarget): Promise<void> {
@@ -98,28 +198,58 @@ export class SyncD implements Syncer {
     }
   }
 
-  async #run(target: SyncTarget, job: Claimed, signal: AbortSignal, moved: () => void): Promise<void> {
-    const { op, attempts } = job
-    if (signal.aborted)
-      return this.#fail(job, toStorageError(signal.reason, { op, backend: job.backend }, signal), signal)
-    if (isPoison(job)) return this.#fail(job, neverEnded(job), signal)
+  #run(target: SyncTarget, job: Claimed, attempt: Try): Promise<void> {
+    if (attempt.signal.aborted) return this.#persist(job, () => this.#giveBack(job))
+    const poison = poisonOf(job)
+    if (poison) return this.#persist(job, async () => this.#emit(await parkJob(this.#services, job, poison)))
+    return this.#suspects.take(job, () => this.#try(target, job, attempt))
+  }
+
+  async #try(target: SyncTarget, job: Claimed, attempt: Try): Promise<void> {
+    const { signal } = attempt
+    const { backend, op, key, attempts } = job
     if (op === 'put') this.#emit({ type: 'sync:start', ...progress(job), attempts })
     try {
-      const seq = await runJob(this.#services, target, job, { signal, moved })
-      if (seq !== null) this.#emit({ type: 'sync:complete', ...progress(job), seq, op })
+      if (isSuspect(job)) await this.#services.queue.mark(job, LEASE_MS)
+      const event = await runJob(this.#services, target, job, { signal, moved: () => attempt.moved('answered') })
+      if (event) this.#emit(event)
+      this.#makeRoom()
     } catch (cause) {
-      await this.#fail(job, toStorageError(cause, { backend: job.backend, op, key: job.key }, signal), signal)
+      await this.#fail(job, toStorageError(cause, { backend, op, key }, signal), attempt)
     }
   }
 
-  /** Settles a job that failed. The ledger itself may fail: then again, until it can say what became of the job. */
-  async #fail(job: Claimed, error: StorageError, signal: AbortSignal): Promise<void> {
+  async #fail(job: Claimed, error: StorageError, { signal, isProbe, moved }: Try): Promise<void> {
+    const { queue, ledger } = this.#services
+    const verdict = signal.aborted ? 'nothing' : verdictOn(job.backend, error)
+    moved(verdict, failureOf(error), error.retryAfterMs)
+    await this.#persist(job, async () => {
+      if (await dropIfUnwanted(this.#services, job)) return
+      // Aborted by us, not by the backend: it goes on with the next start.
+      const decision = signal.aborted
+        ? { park: false as const, afterMs: 0, free: true }
+        : decide(error, { attempts: job.attempts, verdict, isProbe })
+      if (decision.park) return this.#emit(await parkJob(this.#services, job, error))
+      const { afterMs, free } = decision
+      await ledger.transact((tx) => queue.retry(tx, job, { error, afterMs, free }))
+      if (signal.aborted) return
+      this.#emit({ type: 'sync:retry', ...progress(job), attempts: job.attempts, error: failureOf(error), afterMs })
+    })
+  }
+
+  async #giveBack(job: Claimed): Promise<void> {
+    const { ledger, queue } = this.#services
+    await ledger.transact((tx) => queue.giveBack(tx, job))
+  }
+
+  /** Settles a job. The ledger itself may fail: then again, until it can say what became of the job. */
+  async #persist(job: Claimed, settle: () => Promise<void>): Promise<void> {
     for (let wait = LEDGER_RETRY_MS; ; wait = Math.min(2 * wait, MAX_LEDGER_RETRY_MS)) {
       try {
-        return await this.#settleFailure(job, error, signal)
+        return await settle()
       } catch (failure) {
-        // Somebody else has the job now.
-        if (StorageError.is(failure) && failure.code === 'CONFLICT') return
+        // Somebody else has the job now; or others changed its place each time, and nobody has it.
+        if (StorageError.is(failure) && failure.code === 'CONFLICT') return this.#lanes.get(job.backend)?.suspect()
         warn(failure)
         // The next start recovers it.
         if (this.#closing.signal.aborted) return
@@ -128,18 +258,14 @@ export class SyncD implements Syncer {
     }
   }
 
-  async #settleFailure(job: Claimed, error: StorageError, signal: AbortSignal): Promise<void> {
-    if (await dropIfUnwanted(this.#services, job)) return
-    // Aborted by us, not by the backend: it goes on with the next start.
-    const decision = signal.aborted ? { park: false as const, afterMs: 0 } : decide(error, job.attempts)
-    if (decision.park || isPoison(job)) {
-      const seq = await parkJob(this.#services, job, error)
-      return this.#emit({ type: 'sync:error', ...progress(job), seq, error })
-    }
-    const { afterMs } = decision
-    const { ledger, queue } = this.#services
-    await ledger.transact((tx) => queue.retry(tx, job, { error, afterMs, free: signal.aborted }))
-    if (!signal.aborted) this.#emit({ type: 'sync:retry', ...progress(job), attempts: job.attempts, error, afterMs })
+  /** One more copy was verified: bytes that others still owe may leave staging when that is too full. */
+  #makeRoom(): void {
+    if (!this.#services.staging.isAboveHighWater()) return
+    this.#releasing ??= releaseVerified(this.#services, (name) => this.#targets.has(name), Date.now())
+      .catch(warn)
+      .finally(() => {
+        this.#releasing = null
+      })
   }
 
   #emit(event: SyncEvent): void {
@@ -151,23 +277,6 @@ export class SyncD implements Syncer {
       }
     }
   }
-}
-
-function progress({ id, backend, key }: Claimed): {
-  checksum: Claimed['id']
-  backend: string
-  key: string
-  time: number
-} {
-  return { checksum: id, backend, key, time: Date.now() }
-}
-
-function isPoison({ crashes = 0 }: Claimed): boolean {
-  return crashes >= MAX_CRASHES
-}
-
-function neverEnded({ backend, op, key, crashes }: Claimed): StorageError {
-  return new StorageError('INTERNAL', { backend, op, key }, { detail: `begun ${crashes} times and never ended` })
 }
 
 /** The ledger failed, or a listener threw. The work goes on; nothing is lost. */

@@ -4,13 +4,15 @@ import type {
   Ledger,
   Location,
   LocationFacts,
+  Logged,
+  Opened,
   Queue,
   Staging,
+  SyncOutcome,
   SyncTarget,
-  Transaction,
 } from '@stored/core'
 import { owes, retryOnConflict } from '@stored/core'
-import type { StorageError } from '@stored/core/backend'
+import { StorageError, toStorageError } from '@stored/core/backend'
 import { openCopy } from './copies.ts'
 import { isTaken, removeCopy, writeCopy } from './place.ts'
 
@@ -22,13 +24,21 @@ export interface Services {
   target(backend: string): SyncTarget | undefined
 }
 
-/** Does one job: moves the bytes and settles job and place in one commit. @returns The commit, or `null` when there was nothing to do. */
+/** What a job that ended leaves at its place, given what the place is now. */
+type Afterwards = (now: Location) => LocationFacts | null
+
+/**
+ * Does one job: moves the bytes and settles job and place in one commit.
+ *
+ * @param moved Called when the backend is done with it.
+ * @returns The event of the commit, or `null` when nobody wanted the copy any more.
+ */
 export async function runJob(
   services: Services,
   target: SyncTarget,
   job: Claimed,
   { signal, moved }: { signal: AbortSignal; moved: () => void },
-): Promise<number | null> {
+): Promise<Logged<SyncOutcome> | null> {
   const location = await services.index.location(job)
   if (!location || !isCurrent(job, location) || location.state === 'synced') {
     await services.ledger.transact((tx) => services.queue.complete(tx, job))
@@ -36,30 +46,12 @@ export async function runJob(
   }
   // What the backend can do is certain only once it is open.
   await target.backend.open({ signal })
-  if (job.op === 'delete') {
-    await removeCopy(target.backend, location, signal)
-    moved()
-    return settle(services, job, (tx, now) => {
-      if (!now) return
-      if (isCurrent(job, now)) return services.index.unlocate(tx, job)
-      // Wanted again meanwhile: the job behind this one has to know that nothing lies there now.
-      const { holds: _, tried: __, ...rest } = factsOf(now)
-      services.index.locate(tx, rest)
-    })
-  }
-  const stat = await writeCopy(() => openCopy(services, job, signal), target, job, location, signal)
+  const afterwards =
+    job.op === 'put'
+      ? await write(services, target, job, location, signal)
+      : await remove(target, job, location, signal)
   moved()
-  const holds = { id: job.id, ...(stat.etag !== undefined && { etag: stat.etag }) }
-  return settle(services, job, (tx, now) => {
-    if (!now) return
-    // Bound anew meanwhile: what lies there is ours all the same, and the job behind this one has to know.
-    if (!isCurrent(job, now)) {
-      const { tried: _, ...rest } = factsOf(now)
-      return services.index.locate(tx, { ...rest, holds })
-    }
-    const { tried: _, error: __, ...rest } = factsOf(now)
-    services.index.locate(tx, { ...rest, state: 'synced', holds, verified: Date.now() })
-  })
+  return settle(services, job, afterwards)
 }
 
 /**
@@ -81,36 +73,117 @@ export async function dropIfUnwanted({ index, ledger, queue }: Services, job: Cl
 }
 
 /** Keeps the job with its error, and says so at its place. */
-export async function parkJob(services: Services, job: Claimed, error: StorageError): Promise<number> {
+export async function parkJob(services: Services, job: Claimed, error: StorageError): Promise<Logged<SyncOutcome>> {
   const { index, queue, ledger } = services
   return retryOnConflict(async () => {
     const now = await index.location(job)
+    const event: SyncOutcome = { type: 'sync:error', ...progress(job), op: job.op, error: failureOf(error) }
     const { seq } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
       queue.park(tx, job, error)
       if (now && isCurrent(job, now)) index.locate(tx, { ...factsOf(now), ...failed(job, error) })
+      ledger.record(tx, event)
     })
-    return seq
+    return { ...event, seq }
   })
+}
+
+/** What all events of a job tell. */
+export function progress({ id, backend, key }: Claimed) {
+  return { checksum: id, backend, key, time: Date.now() }
+}
+
+async function write(
+  services: Services,
+  target: SyncTarget,
+  job: Claimed,
+  location: Location,
+  signal: AbortSignal,
+): Promise<Afterwards> {
+  const open = () => openCopy(services, job, signal)
+  const stat = await blamingSource(job, open, (opening) => writeCopy(opening, target, job, location, signal))
+  const holds = { id: job.id, ...(stat.etag !== undefined && { etag: stat.etag }) }
+  return (now) => {
+    const { tried: _, ...facts } = factsOf(now)
+    // Bound anew meanwhile: what lies there is ours all the same, and the job behind this one has to know.
+    if (!isCurrent(job, now)) return { ...facts, holds }
+    const { error: __, ...rest } = facts
+    return { ...rest, state: 'synced', holds, verified: Date.now() }
+  }
+}
+
+/** Runs `write`; where it was the source of the bytes that failed, its error does not name the target. */
+async function blamingSource<T>(
+  { backend, op, key }: Claimed,
+  open: () => Promise<Opened>,
+  write: (open: () => Promise<Opened>) => Promise<T>,
+): Promise<T> {
+  let failed: { readonly cause: unknown } | undefined
+  const note = (cause: unknown) => {
+    failed = { cause }
+    throw cause
+  }
+  const opening = async (): Promise<Opened> => {
+    failed = undefined
+    const opened = await open().catch(note)
+    const dispose = () => opened[Symbol.asyncDispose]()
+    return { size: opened.size, body: watched(opened.body, note), [Symbol.asyncDispose]: dispose }
+  }
+  try {
+    return await write(opening)
+  } catch (error) {
+    if (!failed) throw error
+    const { code, detail = 'its bytes cannot be read' } = toStorageError(failed.cause, { backend, op, key })
+    throw new StorageError(code, { op, key }, { cause: failed.cause, detail })
+  }
+}
+
+async function* watched<T>(items: AsyncIterable<T>, onError: (error: unknown) => never): AsyncGenerator<T, void, void> {
+  try {
+    yield* items
+  } catch (error) {
+    onError(error)
+  }
+}
+
+async function remove(
+  { backend }: SyncTarget,
+  job: Claimed,
+  location: Location,
+  signal: AbortSignal,
+): Promise<Afterwards> {
+  await removeCopy(backend, job, location, signal)
+  return (now) => {
+    if (isCurrent(job, now)) return null
+    // Wanted again meanwhile: the job behind this one has to know that nothing lies there now.
+    const { holds: _, tried: __, ...rest } = factsOf(now)
+    return rest
+  }
 }
 
 /** Completes `job` with what became of its place; drops staged bytes that nothing owes any more. */
 async function settle(
   { index, ledger, queue, staging }: Services,
   job: Claimed,
-  change: (tx: Transaction, now: Location | null) => void,
-): Promise<number> {
+  afterwards: Afterwards,
+): Promise<Logged<SyncOutcome> | null> {
   return retryOnConflict(async () => {
     const [now, known] = await Promise.all([index.location(job), index.known(job.id)])
-    const owed = known?.locations.some((other) => owes(other) && !isAt(other, job))
+    const isOwed = known?.locations.some((other) => owes(other) && !isAt(other, job)) ?? false
+    const isDone = now !== null && isCurrent(job, now)
+    const event: SyncOutcome = { type: 'sync:complete', ...progress(job), op: job.op }
     const { seq } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
       index.expect(tx, { id: job.id }, known?.rev ?? null)
       queue.complete(tx, job)
-      change(tx, now)
-      if (job.op === 'put' && !owed) staging.release(tx, job.id)
+      const row = now && afterwards(now)
+      if (row) index.locate(tx, row)
+      else if (now) index.unlocate(tx, job)
+      if (job.op === 'put' && !isOwed) staging.release(tx, job.id)
+      else if (job.op === 'put' && isDone) staging.markReleasable(tx, job.id)
+      if (isDone) ledger.record(tx, event)
     })
-    return seq
+    return isDone ? { ...event, seq } : null
   })
 }
 
@@ -127,8 +200,12 @@ function factsOf({ rev: _, ...facts }: Location): LocationFacts {
   return facts
 }
 
+export function failureOf({ code, message }: StorageError): { code: StorageError['code']; message: string } {
+  return { code, message }
+}
+
 function failed(job: Claimed, error: StorageError): Pick<LocationFacts, 'state' | 'error'> {
-  const failure = { code: error.code, message: error.message }
+  const failure = failureOf(error)
   if (job.op === 'delete') return { state: 'deleting', error: failure }
   return { state: isTaken(error) ? 'conflict' : 'failed', error: failure }
 }

@@ -1,0 +1,58 @@
+import { chmodSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { Link } from './link.ts'
+
+/** The socket of the process that syncs. It hears every ring, passes each on to all the others, and rings them all. */
+export class Doorbell {
+  readonly #server: Server
+  readonly #links = new Set<Link>()
+  readonly #onRing: () => void
+
+  /** @param onRing Another process committed something, or it is gone and may have. */
+  static async listen(path: string, onRing: () => void): Promise<Doorbell> {
+    const doorbell = new Doorbell(onRing)
+    const listening = Promise.withResolvers<void>()
+    doorbell.#server.once('listening', listening.resolve).once('error', listening.reject)
+    // Exclusive: a worker of node:cluster would have its primary listen, which outlives it.
+    doorbell.#server.listen({ path, exclusive: true })
+    await listening.promise
+    doorbell.#server.off('error', listening.reject).on('error', () => {}) // Of one connection that was not accepted.
+    if (process.platform !== 'win32') chmodSync(path, 0o600)
+    return doorbell
+  }
+
+  private constructor(onRing: () => void) {
+    this.#onRing = onRing
+    this.#server = createServer((socket) => {
+      const link: Link = new Link(socket, {
+        onRing: () => this.#pass(link),
+        // Killed between a commit and its ring, it could not say so.
+        onEnd: () => {
+          this.#links.delete(link)
+          this.#pass(link)
+        },
+      })
+      this.#links.add(link)
+      // It was connected before it was accepted, and we may have rung the others in between.
+      link.ring()
+    })
+    this.#server.unref()
+  }
+
+  ring(): void {
+    for (const link of this.#links) link.ring()
+  }
+
+  /** Stops listening before it hangs up: nobody who is cut off may find it listening still. */
+  async close(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve))
+    for (const link of this.#links) link.end()
+    this.#links.clear()
+    await closed
+  }
+
+  #pass(from: Link): void {
+    for (const link of this.#links) if (link !== from) link.ring()
+    this.#onRing()
+  }
+}

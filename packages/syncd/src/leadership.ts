@@ -1,0 +1,321 @@
+import type { Transaction } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
+import { decodeRow, encodeRow, guard, type Row, rowSeq, type TreeLedger, write } from '@stored/lmdb'
+import type { Doorbell } from './doorbell.ts'
+import { Link } from './link.ts'
+import { type Address, Sockets } from './sockets.ts'
+
+const KEY = Buffer.from('syncer')
+const FIRST_WAIT_MS = 1000
+const MAX_WAIT_MS = 60_000
+
+/** Names the leader; its number is the fencing number. Without an address: of a store that has one process only. */
+type LeaderRow = Row<Partial<Address>>
+
+export interface LeadershipOptions {
+  ledger: TreeLedger
+  /** Of the store, where the sockets lie. Absent: a store of one process, which leads at once and rings nobody. */
+  directory?: string | undefined
+  /** `false`: never leads, only rings and listens. */
+  lead: boolean
+  /** Told of what went wrong in the background. The process stays a follower and tries again. */
+  onError(error: unknown): void
+}
+
+/*
+ * Who syncs a store, of the processes that have it open, and how each hears of what the others commit.
+ *
+ *              ┌──────────── connected ───────────▶ FOLLOWER ───┐
+ *   open() ─▶ SEEK ◀──── the connection is lost, or silent ─────┘
+ *              │  ▲
+ *        dead, │  └──── outvoted: the row changed meanwhile ◀── CANDIDATE
+ *     may lead └──────────────────────────────────────────────▶ listens, then commits its row ──▶ LEADER ── stepDown() ─▶ SEEK
+ *
+ * (1) The row `syncer` names the leader's socket, and is committed only once that socket listens, under a guard that the row is
+ *     as it was read. So a row always names a socket that listened, and of several candidates one wins.
+ * (2) A socket that refuses is dead for good, since names are random: whoever may lead becomes a candidate. No pid is looked at, so
+ *     this works across PID namespaces, and the end of a process, however it ends, is heard at once by all who are connected.
+ * (3) The number of the row is that of its commit. What only the leader may commit is guarded by it: a leader that was stopped,
+ *     and was replaced meanwhile, fails its next commit. Being taken for dead by mistake is therefore safe.
+ * (4) Nothing is missed: a ring that could not be delivered is owed, and paid to the next leader; a connection made or lost counts
+ *     as a ring; and who becomes leader looks at the whole queue.
+ * (5) No timer runs but while a ring waits for its acknowledgement, or after a failure.
+ *
+ * A leader that is stopped is found out by the next commit of a process that may lead. Until then the store does not sync, as a
+ * store of one stopped process does not.
+ */
+export class Leadership {
+  readonly #ledger: TreeLedger
+  readonly #sockets: Sockets | null
+  readonly #mayLead: boolean
+  readonly #onError: (error: unknown) => void
+  readonly #ringListeners = new Set<() => void>()
+  readonly #changeListeners = new Set<(leads: boolean) => void>()
+  /** Ours while we lead. */
+  #number: number | null = null
+  #doorbell: Doorbell | null = null
+  /** To the leader, while we follow. */
+  #link: Link | null = null
+  #seeking: Promise<void> | null = null
+  #sweeping: Promise<void> = Promise.resolve()
+  #retry: NodeJS.Timeout | undefined
+  #waitMs = FIRST_WAIT_MS
+  /** Rings so far that reached nobody. */
+  #undelivered = 0
+  /** The leader found dead last: its socket is not asked again. */
+  #dead: number | null = null
+  /** The leader whose connection was lost last. */
+  #lost: number | null = null
+  #closed: Promise<void> | undefined
+
+  /** @throws {StorageError} CORRUPT, INCOMPATIBLE: the row that names the leader cannot be read. */
+  static async open(o: LeadershipOptions): Promise<Leadership> {
+    const sockets = o.directory === undefined ? null : await Sockets.open(o.directory)
+    const leadership = new Leadership(o, sockets)
+    try {
+      leadership.#read()
+    } catch (error) {
+      await leadership.close()
+      throw error
+    }
+    await leadership.#seek()
+    return leadership
+  }
+
+  private constructor({ ledger, lead, onError }: LeadershipOptions, sockets: Sockets | null) {
+    this.#ledger = ledger
+    this.#sockets = sockets
+    this.#mayLead = lead
+    this.#onError = onError
+  }
+
+  /** Whether this process syncs. */
+  get leads(): boolean {
+    return this.#number !== null
+  }
+
+  /** Whether anybody syncs: this process, or one it is connected to. */
+  get attended(): boolean {
+    return this.leads || this.#link !== null
+  }
+
+  /** For a commit that only the leader may make: CONFLICT when this process does not lead, or no longer. */
+  guard(tx: Transaction): void {
+    const number = this.#number
+    guard(tx, (reader) => number !== null && reader.get('meta', KEY, rowSeq) === number)
+  }
+
+  /** Tells the other processes that something was committed. Cheap, and never throws. */
+  ring(): void {
+    if (this.#closed) return
+    if (this.leads) this.#doorbell?.ring()
+    else if (this.#link) this.#link.ring()
+    else this.#owe()
+  }
+
+  /** Calls `listener` when another process committed something, or may have. @returns Stops it. */
+  onRing(listener: () => void): () => void {
+    this.#ringListeners.add(listener)
+    return () => void this.#ringListeners.delete(listener)
+  }
+
+  /** Calls `listener` when this process becomes the leader, or is it no longer. @returns Stops it. */
+  onChange(listener: (leads: boolean) => void): () => void {
+    this.#changeListeners.add(listener)
+    return () => void this.#changeListeners.delete(listener)
+  }
+
+  /** To be called when a guarded commit was refused: follows whoever leads now. Does nothing while that is this process still. */
+  async stepDown(): Promise<void> {
+    if (!this.leads || this.#isNamed()) return
+    const doorbell = this.#doorbell
+    this.#number = null
+    this.#doorbell = null
+    this.#tellChange(false)
+    await doorbell?.close()
+    await this.#seek()
+  }
+
+  /** Hands over to one of the others, at once. Guarded commits are refused from now on. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    clearTimeout(this.#retry)
+    this.#number = null
+    this.#link?.end()
+    this.#link = null
+    await this.#seeking
+    await this.#doorbell?.close()
+    await this.#sweeping
+    await this.#sockets?.close()
+  }
+
+  #owe(): void {
+    this.#undelivered++
+    if (!this.#retry) void this.#seek()
+  }
+
+  /** Finds its place, unless that is under way. @param silent The number of a leader that does not answer. */
+  #seek(silent?: number): Promise<void> {
+    clearTimeout(this.#retry)
+    this.#retry = undefined
+    this.#seeking ??= this.#settle(silent)
+      .catch((error) => this.#failed(error))
+      .finally(() => {
+        this.#seeking = null
+      })
+    return this.#seeking
+  }
+
+  async #settle(silent?: number): Promise<void> {
+    while (!this.#closed && !this.attended) {
+      const undelivered = this.#undelivered
+      const row = this.#read()
+      if (row && row.seq !== silent && (await this.#follow(row))) return
+      if (this.#closed) return
+      if (this.#mayLead) await this.#stand(row)
+      // Who rang meanwhile may have done so after somebody else became leader.
+      else if (undelivered === this.#undelivered) return
+    }
+  }
+
+  /** @returns `false`: the leader is dead. */
+  async #follow({ seq: number, value }: LeaderRow): Promise<boolean> {
+    if (!isAddress(value) || number === this.#dead) return false
+    const socket = await this.#sockets?.connect(value)
+    if (!socket) {
+      this.#dead = number
+      return false
+    }
+    const link = new Link(socket, {
+      onRing: () => this.#tellRing(),
+      onEnd: () => this.#leave(number),
+      onSilence: () => this.#giveUp(number),
+    })
+    if (this.#closed) link.end()
+    else this.#join(link)
+    return true
+  }
+
+  #join(link: Link): void {
+    this.#link = link
+    this.#waitMs = FIRST_WAIT_MS
+    if (this.#undelivered > 0) link.ring()
+    this.#undelivered = 0
+  }
+
+  #leave(number: number): void {
+    this.#link = null
+    this.#undelivered++
+    const before = this.#lost
+    this.#lost = number
+    // Lost twice and yet alive, it cannot keep our connection now. It would be asked again and again.
+    if (number === before) this.#seekLater()
+    else void this.#seek()
+  }
+
+  #giveUp(number: number): void {
+    this.#link?.end()
+    this.#link = null
+    this.#undelivered++
+    void this.#seek(number)
+  }
+
+  /** Stands as a candidate. Returns also when somebody else won. */
+  async #stand(row: LeaderRow | undefined): Promise<void> {
+    const candidate = await this.#sockets?.listen(() => this.#heard())
+    const address = candidate?.address ?? {}
+    try {
+      const number = await this.#commit(row, address)
+      if (number !== null && !this.#closed) return this.#takeOffice(number, candidate?.doorbell ?? null, row?.value)
+    } catch (error) {
+      await candidate?.doorbell.close()
+      throw error
+    }
+    await candidate?.doorbell.close()
+  }
+
+  /** @returns The number, or `null`: the row is no longer what it was. */
+  async #commit(row: LeaderRow | undefined, address: Partial<Address>): Promise<number | null> {
+    try {
+      const { seq } = await this.#ledger.transact((tx) => {
+        guard(tx, (reader) => reader.get('meta', KEY, rowSeq) === row?.seq)
+        write(tx, (writer) => writer.put('meta', KEY, encodeRow(address, writer.seq)))
+      })
+      return seq
+    } catch (error) {
+      if (StorageError.is(error) && error.code === 'CONFLICT') return null
+      // Its outcome may be unknown; a name used once tells.
+      const now = this.#read()
+      if (address.socket !== undefined && now?.value.socket === address.socket) return now.seq
+      throw error
+    }
+  }
+
+  #takeOffice(number: number, doorbell: Doorbell | null, former?: Partial<Address>): void {
+    this.#number = number
+    this.#doorbell = doorbell
+    this.#undelivered = 0
+    this.#waitMs = FIRST_WAIT_MS
+    this.#sweeping = this.#sweep(former)
+    this.#tellChange(true)
+  }
+
+  async #sweep(former: Partial<Address> = {}): Promise<void> {
+    try {
+      await this.#sockets?.sweep(isAddress(former) ? former : undefined)
+    } catch (error) {
+      this.#onError(error)
+    }
+  }
+
+  #heard(): void {
+    if (this.#closed) return
+    this.#tellRing()
+    // A follower that rings, or hangs up, may have taken over.
+    void this.stepDown().catch((error) => this.#failed(error))
+  }
+
+  #failed(error: unknown): void {
+    if (this.#closed) return
+    this.#onError(error)
+    this.#seekLater()
+  }
+
+  #seekLater(): void {
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => void this.#seek(), this.#waitMs).unref()
+    this.#waitMs = Math.min(2 * this.#waitMs, MAX_WAIT_MS)
+  }
+
+  #isNamed(): boolean {
+    return this.#ledger.get('meta', KEY, rowSeq) === this.#number
+  }
+
+  #read(): LeaderRow | undefined {
+    return this.#ledger.get('meta', KEY, decodeRow<Partial<Address>>)
+  }
+
+  #tellRing(): void {
+    for (const listener of this.#ringListeners) this.#call(listener)
+  }
+
+  #tellChange(leads: boolean): void {
+    for (const listener of this.#changeListeners) this.#call(() => listener(leads))
+  }
+
+  #call(listener: () => void): void {
+    try {
+      listener()
+    } catch (error) {
+      this.#onError(error)
+    }
+  }
+}
+
+function isAddress(value: Partial<Address>): value is Address {
+  return value.socket !== undefined
+}

@@ -1,0 +1,83 @@
+import type { Claimed } from '@stored/core'
+import { describe, expect, test } from 'vitest'
+import { isSuspect, poisonOf, Suspects } from './suspects.ts'
+
+function jobOf(key: string, crashes?: number): Claimed {
+  return { backend: 'x', op: 'put', key, ...(crashes !== undefined && { crashes }) } as Claimed
+}
+
+/** Work that ends when it is told to, and the order in which it was begun. */
+class FakeWork {
+  readonly begun: string[] = []
+  readonly #ends = new Map<string, PromiseWithResolvers<void>>()
+
+  of = (key: string) => (): Promise<void> => {
+    const end = Promise.withResolvers<void>()
+    this.begun.push(key)
+    this.#ends.set(key, end)
+    return end.promise
+  }
+
+  end(key: string): void {
+    this.#ends.get(key)?.resolve()
+  }
+
+  fail(key: string): void {
+    this.#ends.get(key)?.reject(new Error(key))
+  }
+}
+
+describe('a job', () => {
+  test('is suspect once it ran when its process died', () => {
+    expect([jobOf('k'), jobOf('k', 0), jobOf('k', 1), jobOf('k', 2)].map(isSuspect)).toEqual([false, false, true, true])
+  })
+
+  test('is poison after three crashes, and no sooner', () => {
+    for (const crashes of [undefined, 0, 1, 2]) expect(poisonOf(jobOf('k', crashes))).toBeNull()
+    for (const crashes of [3, 4])
+      expect(poisonOf(jobOf('k', crashes))).toMatchObject({
+        code: 'INTERNAL',
+        at: { backend: 'x', op: 'put', key: 'k' },
+        detail: `begun ${crashes} times and never ended`,
+      })
+  })
+})
+
+describe('take()', () => {
+  test('begins who is no suspect at once, whatever suspects do', () => {
+    const [suspects, work] = [new Suspects(), new FakeWork()]
+    void suspects.take(jobOf('a', 1), work.of('a'))
+    void suspects.take(jobOf('b'), work.of('b'))
+    void suspects.take(jobOf('c'), work.of('c'))
+    expect(work.begun).toEqual(expect.arrayContaining(['b', 'c']))
+  })
+
+  test('runs suspects one at a time, in turn', async () => {
+    const [suspects, work] = [new Suspects(), new FakeWork()]
+    const taken = ['a', 'b', 'c'].map((key) => suspects.take(jobOf(key, 1), work.of(key)))
+    await Promise.resolve()
+    expect(work.begun).toEqual(['a'])
+    work.end('a')
+    await taken[0]
+    await Promise.resolve()
+    expect(work.begun).toEqual(['a', 'b'])
+    work.end('b')
+    await taken[1]
+    await Promise.resolve()
+    work.end('c')
+    await taken[2]
+    expect(work.begun).toEqual(['a', 'b', 'c'])
+  })
+
+  test('whose work fails tells its caller alone, and the next has its turn', async () => {
+    const [suspects, work] = [new Suspects(), new FakeWork()]
+    const first = suspects.take(jobOf('a', 1), work.of('a'))
+    const second = suspects.take(jobOf('b', 1), work.of('b'))
+    await Promise.resolve()
+    work.fail('a')
+    await expect(first).rejects.toThrow('a')
+    await Promise.resolve()
+    work.end('b')
+    await expect(second).resolves.toBeUndefined()
+  })
+})

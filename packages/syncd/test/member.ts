@@ -1,0 +1,41 @@
+// Opens a store and says what becomes of it: node member.ts DIRECTORY lead|listen. Commands come by line, on stdin.
+import { createInterface } from 'node:readline'
+import { LmdbLedger } from '@stored/lmdb'
+import { Leadership } from '../src/leadership.ts'
+
+const [directory, part] = process.argv.slice(2) as [string, string]
+
+const ledger = await LmdbLedger.open({ path: directory, reserve: 0 })
+const member = await Leadership.open({
+  ledger,
+  directory,
+  lead: part === 'lead',
+  onError: (error) => say({ error: String(error) }),
+})
+member.onRing(() => say({ rang: true }))
+member.onChange((leads) => say({ leads }))
+say({ leads: member.leads, attended: member.attended })
+
+for await (const command of createInterface({ input: process.stdin })) {
+  if (command === 'ring') member.ring()
+  if (command === 'commit') await commit()
+  if (command === 'close') break
+}
+await member.close()
+await ledger.close()
+say({ closed: true })
+
+async function commit(): Promise<void> {
+  try {
+    const { seq } = await ledger.transact((tx) => member.guard(tx))
+    say({ committed: seq })
+  } catch (error) {
+    say({ refused: (error as { code?: unknown }).code })
+    await member.stepDown()
+    say({ attended: member.attended })
+  }
+}
+
+function say(what: unknown): void {
+  process.stdout.write(`${JSON.stringify(what)}\n`)
+}
