@@ -13,3 +13,4 @@ export { checkKey, compareKeys, isId, keyFault, MAX_KEY_BYTES, RESERVED_PREFIX }
 export { MemoryBackend, type MemoryBackendOptions, type MemoryBlob, MemoryPlace } from './backend/memory-backend.ts'
 export { checkOptions, describeType, nearest, unknownName } from './backend/options.ts'
 export { partition } from './backend/partition.ts'
+export { Credential, type CredentialOptions, type Secret, type UseOptions } from './backend/secret.ts'

@@ -27,10 +27,22 @@ export interface Ledger {
    * Resolves when durable.
    *
    * @returns The place of this commit in the order of all commits.
-   * @throws {StorageError} CONFLICT: a guard failed and nothing was written; read again and build anew · UNAVAILABLE and
-   *   `ambiguous`: the outcome is unknown; read before claiming either.
+   * @throws {StorageError} CONFLICT: a guard failed and nothing was written; read again and build anew · NO_SPACE, UNAVAILABLE:
+   *   nothing was written, unless `ambiguous`: the outcome is unknown; read before claiming either. Not `retryable` once degraded.
    */
   transact(write: (tx: Transaction) => void): Promise<{ readonly seq: number }>
+  /** Writes an event into the log, with the number of this commit; at most one in a transaction. */
+  record(tx: Transaction, event: DurableEvent): void
+  /**
+   * Events after the commit `since`, in the order of commits, up to what is there now. The last 100,000 are kept.
+   *
+   * @throws {StorageError} NOT_FOUND: events after `since` were dropped already.
+   */
+  events(o: Op & { since: number }): AsyncIterable<Logged<DurableEvent>>
+  /** Why nothing is committed any more, though reads go on; `null` while all is well. It ends with opening the ledger anew. */
+  readonly degraded: Failure | null
+  /** Calls `listener` once, when it becomes degraded. @returns A function that ends it. */
+  onDegraded(listener: (failure: Failure) => void): () => void
   close(): Promise<void>
 }
 
@@ -122,6 +134,8 @@ export interface Binding {
 export interface Index {
   readonly ledger: Ledger
   binding(key: string): Promise<Binding | null>
+  /** Whether `known` has an answer. */
+  has(id: BlobId): Promise<boolean>
   /** @returns `null` also for a blob of which only places being cleaned are left. */
   known(id: BlobId): Promise<Known | null>
   location(place: Place): Promise<Location | null>
@@ -141,6 +155,9 @@ export interface Index {
   /** Writes the row of one place, whoever it belonged to before. */
   locate(tx: Transaction, location: LocationFacts): void
   unlocate(tx: Transaction, place: Place): void
+  /** Which medium lay at a backend when it was first opened; `null` before. */
+  medium(backend: string): Promise<string | null>
+  setMedium(tx: Transaction, backend: string, medium: string | null): void
 }
 
 export interface NewJob extends Place {
@@ -154,8 +171,12 @@ export interface Job extends NewJob {
   readonly state: 'waiting' | 'running' | 'parked'
   /** Tries begun, counted before each. */
   readonly attempts: number
-  /** Tries that never ended: their process died, or lost the lease. */
+  /** Tries that never ended: their process died, or lost the lease. After the first, tries are counted by `mark`. */
   readonly crashes?: number
+  /** A try was begun and did not complete: it may have landed. */
+  readonly begun?: true
+  /** Of the commit that queued it. */
+  readonly seq: number
   /** Milliseconds since the epoch. */
   readonly created: number
   /** When it may be tried next, in milliseconds since the epoch. */
@@ -182,6 +203,8 @@ export interface JobCounts {
   readonly parked: number
   /** Still to be moved. */
   readonly bytes: number
+  /** When the oldest job that waits or runs was queued, in milliseconds since the epoch. */
+  readonly oldest?: number
 }
 
 /**
@@ -199,14 +222,23 @@ export interface Queue {
   expectBegun(tx: Transaction, place: Place, begun: boolean): void
   /** Removes the job. Guard: the lease is still ours. */
   complete(tx: Transaction, job: Claimed): void
-  /** Puts the job back, unless a newer one waits behind it; `free`: the try does not count. Guard: the lease is still ours. */
+  /** Puts the job back after a try, unless a newer one waits behind it; `free`: the try does not count. Guard: the lease is still ours. */
   retry(tx: Transaction, job: Claimed, o: { error: StorageError; afterMs: number; free?: boolean }): void
+  /** Puts the job back as if it had not been claimed. Guard: the lease is still ours. */
+  giveBack(tx: Transaction, job: Claimed): void
   /** Keeps the job, with its error, until `unpark`. Guard: the lease is still ours. */
   park(tx: Transaction, job: Claimed, error: StorageError): void
-  /** @returns How many jobs wait again. */
-  unpark(filter: JobFilter): Promise<number>
-  /** Takes due jobs, the longest due first, in a commit of its own that also counts the attempt. */
-  claim(backend: string, o: { max: number; leaseMs: number }): Promise<Claimed[]>
+  /** Lets the parked job of a place wait again, due at once, its attempts forgotten; nothing where there is none. */
+  unpark(tx: Transaction, place: Place): void
+  /**
+   * Takes due jobs, the longest due first, in a commit of its own that also counts the attempt; none while the backend is paused.
+   *
+   * @param o.guard More guards of that commit: whether the claimer still has the right to.
+   * @throws {StorageError} CONFLICT: a guard failed.
+   */
+  claim(backend: string, o: { max: number; leaseMs: number; guard?: (tx: Transaction) => void }): Promise<Claimed[]>
+  /** Notes durably that a try begins: if it never ends, `recover` counts a crash. Needed for jobs with `crashes` only. */
+  mark(job: Claimed, leaseMs: number): Promise<void>
   /** @throws {StorageError} CONFLICT: the lease is lost; stop writing. */
   renew(job: Claimed, leaseMs: number): Promise<void>
   /**
@@ -215,7 +247,13 @@ export interface Queue {
    * @returns How many.
    */
   recover(now?: number): Promise<number>
-  /** When `claim` may next find a job, in milliseconds since the epoch; `null` when nothing waits. */
+  /** Claims nothing more for a backend, in no process, until `resume`. Durable; safe to repeat. */
+  pause(backend: string): Promise<void>
+  resume(backend: string): Promise<void>
+  isPaused(backend: string): Promise<boolean>
+  /** The commit of the last `resume`, unless it is paused; 0 before the first. */
+  resumed(backend: string): Promise<number>
+  /** When `claim` may next find a job, in milliseconds since the epoch; `null` when nothing waits, or the backend is paused. */
   nextDue(backend: string): Promise<number | null>
   jobs(filter: JobFilter): AsyncIterable<Job>
   /** By backend, without a scan. */
@@ -235,18 +273,95 @@ export interface Opened extends AsyncDisposable {
   readonly body: AsyncIterable<Uint8Array>
 }
 
-/** Bytes owed to a backend. Durable; nothing evicts them; `release` is the only way out. */
+export interface StagingUsage {
+  /** Kept, by whatever process, and being received by this one. */
+  readonly bytes: number
+  /** Blobs kept. */
+  readonly count: number
+  /** In bytes. */
+  readonly limit: number
+  /** Bytes that have to leave before it is below its high-water mark and has room for whoever waits here; 0 when none. */
+  readonly excess: number
+}
+
+/** Bytes owed to a backend. Durable, bounded; nothing evicts them; `release` is the only way out. */
 export interface Staging {
   readonly ledger: Ledger
   /**
    * Reads `source` once, to where nobody can see it. Durable when it resolves, or with the commit that keeps it. A chunk is valid
-   * until the next but one is asked for.
+   * until the next but one is asked for. No more is read than there is room for, and whoever waits for room waits in turn.
+   *
+   * @param o.size In bytes, where it is known: the room is then taken before the first read, else as the bytes come.
+   * @param o.whenFull Whether to wait for room until something else leaves.
+   * @throws {StorageError} STAGING_FULL: there is no room, and it is not to wait · it is larger than all of staging · all room is
+   *   taken by receivers of unknown size that wait for each other.
    */
-  receive(source: AsyncIterable<Uint8Array>, o: Op): Promise<Staged>
+  receive(
+    source: AsyncIterable<Uint8Array>,
+    o: Op & { size?: number | undefined; whenFull: 'wait' | 'refuse' },
+  ): Promise<Staged>
+  /** Keeps received bytes, unless they are kept already. */
   keep(tx: Transaction, id: BlobId, staged: Staged): void
   release(tx: Transaction, id: BlobId): void
+  /** Notes that a blob may be among those that can leave above the high-water mark: a copy of it was verified. Safe to repeat. */
+  markReleasable(tx: Transaction, id: BlobId): void
+  /** Takes the note back; `release` does as well. */
+  unmarkReleasable(tx: Transaction, id: BlobId): void
+  /** Blobs that are marked, the longest marked first. */
+  releasable(o: { limit: number }): Promise<BlobId[]>
+  usage(): StagingUsage
+  /** Whether `usage().excess` is above 0. */
+  isAboveHighWater(): boolean
+  /** Calls `listener` when a receiver finds no room, again with each `recheck` while one waits. @returns A function that ends it. */
+  onFull(listener: () => void): () => void
+  /** Lets in who fits by now: another process may have released something. */
+  recheck(): void
   has(id: BlobId): Promise<boolean>
   open(id: BlobId, o: Op & { offset?: number; length?: number }): Promise<Opened | null>
+  /** Rejects who waits for room, with CLOSED. What is kept can be read and released until the ledger is closed. */
+  close(): Promise<void>
+}
+
+/** What a read cache holds, and what it was good for since it was opened. */
+export interface CacheStats {
+  readonly entries: number
+  /** Of their bodies together, in bytes. */
+  readonly size: number
+  readonly maxSize: number
+  readonly hits: number
+  readonly misses: number
+  /** Delivered from the cache. */
+  readonly bytes: number
+}
+
+/** What lies in a read cache; it may be damaged. */
+export interface CachedBlob extends Opened {
+  /** SHA-256, in hex, of the first `every` bytes, of twice as many and so on: damage is found before it is delivered. */
+  readonly prefixes?: { readonly every: number; readonly digests: readonly string[] }
+}
+
+/**
+ * Bytes that can be fetched again. It may forget anything at any time, and no failure of it is one of the read it serves: what it
+ * cannot do is a miss, or not kept.
+ */
+export interface ReadCache {
+  /**
+   * @returns `null` when it is not there. The body of a whole blob is for the caller to verify; that of a range throws before it
+   *   delivers damaged bytes.
+   */
+  open(id: BlobId, o: Op & { offset?: number; length?: number }): Promise<CachedBlob | null>
+  /**
+   * The chunks of `body`, which is kept when it comes to its end; it must be verified by then.
+   * Writing never makes the reader wait: what cannot keep up is given up.
+   */
+  fill(id: BlobId, body: AsyncIterable<Uint8Array>, size: number): AsyncIterable<Uint8Array>
+  drop(id: BlobId): Promise<void>
+  stats(): Promise<CacheStats>
+  /** `oldest`: the one that would go first. `oversized`: those that would not enter any more. */
+  evict(
+    which: 'oldest' | 'oversized' | ((id: BlobId) => boolean | Promise<boolean>),
+  ): Promise<{ entries: number; bytes: number }>
+  clear(): Promise<void>
   close(): Promise<void>
 }
 
@@ -269,6 +384,8 @@ export interface SyncTarget {
   readonly backend: GuardedBackend
   /** Jobs at a time. */
   readonly concurrency: number
+  /** Of the jobs under way at a time, together; a larger one goes alone. */
+  readonly bytesInFlight: number
   /** Write over what StoreD did not put there. */
   readonly overwrite: boolean
 }
@@ -286,20 +403,73 @@ export type SyncEvent =
   | (SyncProgress & {
       readonly type: 'sync:retry'
       readonly attempts: number
-      readonly error: StorageError
+      readonly error: Failure
       readonly afterMs: number
     })
-  | (SyncProgress & { readonly type: 'sync:complete'; readonly seq: number; readonly op: 'put' | 'delete' })
-  | (SyncProgress & { readonly type: 'sync:error'; readonly seq: number; readonly error: StorageError })
+  | Logged<SyncOutcome>
+
+/** How a job ended: done, or parked with its error. */
+export type SyncOutcome =
+  | (SyncProgress & { readonly type: 'sync:complete'; readonly op: 'put' | 'delete' })
+  | (SyncProgress & { readonly type: 'sync:error'; readonly op: 'put' | 'delete'; readonly error: Failure })
+
+export interface PutEvent {
+  readonly type: 'put'
+  readonly checksum: BlobId
+  readonly key: string
+  /** In bytes. */
+  readonly size: number
+  /** Whether the store did not know these bytes before. */
+  readonly isNew: boolean
+  /** Milliseconds since the epoch. */
+  readonly time: number
+}
+
+export interface DeleteEvent {
+  readonly type: 'delete'
+  readonly checksum: BlobId
+  readonly keys: readonly string[]
+  readonly time: number
+}
+
+/** What is kept in the log, for consumers that were away. */
+export type DurableEvent = PutEvent | DeleteEvent | SyncOutcome
+
+/** An event with the number of its commit: later ones have higher numbers. */
+export type Logged<Event> = Event & { readonly seq: number }
+
+/**
+ * How a backend fares, as the syncing process sees it.
+ *
+ * - `ok`: jobs run
+ * - `paused`: by `pause`, until `resume`
+ * - `failing`: it failed too often; one job at a time probes it
+ * - `unusable`: credentials, configuration, quota or root: probed likewise, and by `resume`
+ * - `unknown`: another process syncs, or none
+ */
+export interface BackendState {
+  readonly state: 'ok' | 'paused' | 'failing' | 'unusable' | 'unknown'
+  /** What it last failed with. */
+  readonly error?: Failure
+  /** When it is tried again, in milliseconds since the epoch. */
+  readonly retryAt?: number
+}
 
 /** Empties the queue. In one process of a store at a time. */
 export interface Syncer {
   /** Whether this process is the one that syncs. */
   readonly active: boolean
+  /** Whether some process syncs: this one, or one it hears of. */
+  readonly attended: boolean
   add(target: SyncTarget): void
   /** Ends its jobs; they go on when it is added again. */
   remove(backend: string): Promise<void>
+  state(backend: string): Promise<BackendState>
   onEvent(listener: (event: SyncEvent) => void): () => void
+  /** Tells other processes that something was committed here. */
+  ring(): void
+  /** Calls `listener` when another process committed something. @returns A function that ends it. */
+  onRing(listener: () => void): () => void
   /** Claims nothing more and gives running jobs 5 s. */
   close(): Promise<void>
 }

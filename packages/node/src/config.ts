@@ -1,6 +1,8 @@
+import { join } from 'node:path'
 import { type Algorithm, type BackendOptions, checkBackendName } from '@stored/core'
 import type { StorageBackend } from '@stored/core/backend'
 import { checkKey, checkOptions, describeType, StorageError, unknownName } from '@stored/core/backend'
+import { parseByteSize } from './byte-size.ts'
 import { makeBackend } from './drivers.ts'
 
 /** A backend by the name of its driver: the driver's options and the store's side by side, as JSON has it. */
@@ -28,6 +30,28 @@ export interface StoreConfig<Backends extends Readonly<Record<string, BackendCon
   sync?: boolean
   /** Bytes of the disk that puts leave free. @default the larger of 256 MiB and 1 % of the disk, but at most a tenth of it */
   reserve?: number
+  /** Open the store although it lies on a network or FUSE file system, where it may lose what it acknowledged. @default false */
+  allowNetworkFileSystem?: boolean
+  /** Bytes that are not at all their backends yet. */
+  staging?: StagingConfig
+  /** Bytes read from backends that are not local, kept to be read again; `false`: none are kept. */
+  cache?: CacheConfig | false
+}
+
+export interface CacheConfig {
+  /** Of the bodies together, in bytes or like `500 MB` and `1GiB`; of one, a quarter of it. @default '1GB' */
+  maxSize?: number | string
+  /** Directory, on a local disk; stores may share one. @default `cache` in the directory of the store */
+  location?: string
+  /** What goes first: what was not read for the longest time (`lru`), or what was there first (`fifo`). @default 'lru' */
+  evictionPolicy?: 'lru' | 'fifo'
+}
+
+export interface StagingConfig {
+  /** Together, in bytes or like `500 MB` and `1GiB`. @default a quarter of the disk */
+  limit?: number | string
+  /** What a put does at the limit: wait for room, in turn, or reject with STAGING_FULL. @default 'wait' */
+  whenFull?: 'wait' | 'refuse'
 }
 
 type UntypedConfig = Omit<StoreConfig<Readonly<Record<string, BackendConfig>>>, 'defaultBackends'> & {
@@ -35,9 +59,21 @@ type UntypedConfig = Omit<StoreConfig<Readonly<Record<string, BackendConfig>>>, 
 }
 
 const AT = { op: 'open' }
-const KNOWN_OPTIONS = ['path', 'backends', 'defaultBackends', 'checksums', 'prefix', 'sync', 'reserve']
+const KNOWN_OPTIONS = [
+  'path',
+  'backends',
+  'defaultBackends',
+  'checksums',
+  'prefix',
+  'sync',
+  'reserve',
+  'allowNetworkFileSystem',
+  'staging',
+  'cache',
+]
+const DEFAULT_CACHE_BYTES = 1e9
 const ALGORITHMS = ['sha256', 'sha1', 'md5', 'xxh3']
-const STORE_SIDE = ['layout', 'overwrite', 'concurrency'] as const
+const STORE_SIDE = ['layout', 'overwrite', 'concurrency', 'bytesInFlight', 'idleTimeoutMs'] as const
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and the type of its value, never the value. */
 export function checkConfig(config: UntypedConfig): void {
@@ -46,6 +82,8 @@ export function checkConfig(config: UntypedConfig): void {
   expectType('path', path, 'string', typeof path === 'string' && path !== '')
   expectType('backends', backends, 'object', describeType(backends) === 'object')
   expectType('sync', sync, 'boolean', sync === undefined || typeof sync === 'boolean')
+  const { allowNetworkFileSystem: allow } = config
+  expectType('allowNetworkFileSystem', allow, 'boolean', allow === undefined || typeof allow === 'boolean')
   expectType('prefix', prefix, 'string', prefix === undefined || typeof prefix === 'string')
   expectType(
     'reserve',
@@ -60,12 +98,48 @@ export function checkConfig(config: UntypedConfig): void {
     'array',
     defaultBackends === undefined || Array.isArray(defaultBackends),
   )
+  if (config.staging !== undefined) checkStaging(config.staging)
+  if (config.cache !== undefined && config.cache !== false) checkCache(config.cache)
   if (prefix !== undefined) checkKey(`${prefix}/x`, AT)
   const names = Object.keys(backends)
   for (const name of names) checkBackendName(name, AT)
   for (const name of defaultBackends ?? []) if (!names.includes(name)) throw unknownName('backend', name, names, AT)
   for (const name of checksums ?? [])
     if (!ALGORITHMS.includes(name)) throw unknownName('checksum', String(name), ALGORITHMS, AT)
+}
+
+function checkStaging(staging: StagingConfig): void {
+  expectType('staging', staging, 'object', describeType(staging) === 'object')
+  checkOptions(staging, ['limit', 'whenFull'], AT)
+  const { limit, whenFull = 'wait' } = staging
+  const isSize = limit === undefined || parseByteSize(limit) !== null
+  if (!isSize && ['string', 'number'].includes(typeof limit))
+    throw invalid('staging.limit is a number of bytes from 1, or a text like "500 MB" or "1GiB"')
+  expectType('staging.limit', limit, 'number of bytes', isSize)
+  if (whenFull !== 'wait' && whenFull !== 'refuse') throw invalid('staging.whenFull is "wait" or "refuse"')
+}
+
+function checkCache(cache: CacheConfig): void {
+  expectType('cache', cache, 'object or false', describeType(cache) === 'object')
+  checkOptions(cache, ['maxSize', 'location', 'evictionPolicy'], AT)
+  const { maxSize, location, evictionPolicy = 'lru' } = cache
+  const isSize = maxSize === undefined || parseByteSize(maxSize) !== null
+  if (!isSize && ['string', 'number'].includes(typeof maxSize))
+    throw invalid('cache.maxSize is a number of bytes from 1, or a text like "500 MB" or "1GiB"')
+  expectType('cache.maxSize', maxSize, 'number of bytes', isSize)
+  const isPath = location === undefined || (typeof location === 'string' && location !== '')
+  expectType('cache.location', location, 'string', isPath)
+  if (evictionPolicy !== 'lru' && evictionPolicy !== 'fifo') throw invalid('cache.evictionPolicy is "lru" or "fifo"')
+}
+
+/** The options of the read cache of a store in `directory`; `null`: it has none. */
+export function cacheOptions(
+  cache: CacheConfig | false | undefined,
+  directory: string,
+): (Required<CacheConfig> & { maxSize: number }) | null {
+  if (cache === false) return null
+  const { maxSize, location = join(directory, 'cache'), evictionPolicy = 'lru' } = cache ?? {}
+  return { maxSize: parseByteSize(maxSize) ?? DEFAULT_CACHE_BYTES, location, evictionPolicy }
 }
 
 /** What the store needs to know of a configured backend. */

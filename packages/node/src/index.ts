@@ -1,2 +1,2 @@
-export type { BackendConfig, NamedDriver, StoreConfig } from './config.ts'
+export type { BackendConfig, CacheConfig, NamedDriver, StagingConfig, StoreConfig } from './config.ts'
 export { openStore } from './open-store.ts'

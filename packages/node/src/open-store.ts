@@ -1,11 +1,12 @@
 import path from 'node:path'
-import { DurableStaging } from '@stored/cache'
+import { DiskReadCache, DurableStaging } from '@stored/cache'
 import { checksums } from '@stored/checksumd'
 import { type BackendOptions, StoreD } from '@stored/core'
 import { BlobIndex } from '@stored/index'
 import { LmdbLedger } from '@stored/lmdb'
 import { JobQueue, SyncD } from '@stored/syncd'
-import { type BackendConfig, checkConfig, resolveBackend, type StoreConfig } from './config.ts'
+import { parseByteSize } from './byte-size.ts'
+import { type BackendConfig, cacheOptions, checkConfig, resolveBackend, type StoreConfig } from './config.ts'
 import { mimeTypeOf } from './mime-type.ts'
 
 /**
@@ -25,14 +26,27 @@ export async function openStore<const Backends extends Readonly<Record<string, B
   const ledger = await LmdbLedger.open({
     path: directory,
     ...(config.reserve !== undefined && { reserve: config.reserve }),
+    ...(config.allowNetworkFileSystem !== undefined && { allowNetworkFileSystem: config.allowNetworkFileSystem }),
   })
   const opened: { close(): Promise<void> }[] = [ledger]
   try {
     const index = new BlobIndex(ledger)
     const queue = new JobQueue(ledger)
-    const staging = await DurableStaging.open({ ledger, path: path.join(directory, 'staging') })
+    const { whenFull } = config.staging ?? {}
+    const limit = parseByteSize(config.staging?.limit)
+    const staging = await DurableStaging.open({
+      ledger,
+      path: path.join(directory, 'staging'),
+      ...(limit !== null && { limit }),
+    })
     opened.unshift(staging)
+    const cached = cacheOptions(config.cache, directory)
+    const cache = cached
+      ? await DiskReadCache.open({ ...cached, hasRoom: (bytes) => hasRoom(ledger, bytes) })
+      : undefined
+    if (cache) opened.unshift(cache)
     const syncer = await SyncD.open({
+      directory,
       ledger,
       index,
       queue,
@@ -41,10 +55,20 @@ export async function openStore<const Backends extends Readonly<Record<string, B
     })
     opened.unshift(syncer)
     const { defaultBackends, checksums: algorithms, prefix } = config
-    const services = { ledger, index, queue, staging, syncer, checksums, mimeTypeOf }
-    return new StoreD({ ...services, backends, defaultBackends, algorithms, prefix })
+    const services = { ledger, index, queue, staging, cache, syncer, checksums, mimeTypeOf }
+    return new StoreD({ ...services, backends, defaultBackends, algorithms, prefix, whenFull })
   } catch (error) {
     for (const service of opened) await service.close()
     throw error
+  }
+}
+
+/** A cache leaves the reserve alone: LMDB must never meet a full disk. */
+function hasRoom(ledger: LmdbLedger, bytes: number): boolean {
+  try {
+    ledger.requireSpace(bytes)
+    return true
+  } catch {
+    return false
   }
 }

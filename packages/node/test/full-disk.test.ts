@@ -28,7 +28,7 @@ function mountTmpfs(at: string): string | null {
 test.skipIf(mounted !== null)(
   `put() on a disk of 48 MiB ends with NO_SPACE; what was acknowledged is read, synced and deleted${mounted ? ` (${mounted})` : ''}`,
   async () => {
-    await using store = await openAt(dir.path, { sync: false })
+    await using store = await openAt(dir.path, { sync: false, staging: { limit: '1GB' } })
     const acknowledged = new Map<string, Buffer>()
     let failure: unknown
     for (let i = 0; failure === undefined; i++) {

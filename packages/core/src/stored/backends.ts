@@ -2,12 +2,14 @@ import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkOptions, describeType, unknownName } from '../backend/options.ts'
 import { guardBackend } from '../guard/guard.ts'
 import type { GuardedBackend } from '../guard/guarded-backend.ts'
+import type { MediumMemory } from '../guard/session.ts'
 import type { BlobId, Place, SyncTarget } from '../ports.ts'
 import { checkBackendName, idKey } from './names.ts'
 import type { BackendOptions } from './types.ts'
 
-const KNOWN_OPTIONS = ['backend', 'layout', 'overwrite', 'concurrency']
+const KNOWN_OPTIONS = ['backend', 'layout', 'overwrite', 'concurrency', 'bytesInFlight', 'idleTimeoutMs']
 const DEFAULT_CONCURRENCY = 16
+const DEFAULT_BYTES_IN_FLIGHT = 2 ** 30
 
 export interface Configured extends SyncTarget {
   readonly name: string
@@ -19,9 +21,11 @@ export interface Configured extends SyncTarget {
 export class Backends {
   readonly #byName = new Map<string, Configured>()
   readonly #prefix: string
+  readonly #mediumOf: (name: string) => MediumMemory
 
-  constructor(prefix: string) {
+  constructor(prefix: string, mediumOf: (name: string) => MediumMemory) {
     this.#prefix = prefix
+    this.#mediumOf = mediumOf
   }
 
   add(name: string, options: BackendOptions): Configured {
@@ -29,7 +33,7 @@ export class Backends {
     checkBackendName(name, at)
     checkOptions(options, KNOWN_OPTIONS, at)
     if (this.#byName.has(name)) throw new StorageError('ALREADY_EXISTS', at)
-    const configured = configure(name, options, at)
+    const configured = configure(name, options, this.#mediumOf(name), at)
     this.#byName.set(name, configured)
     return configured
   }
@@ -68,18 +72,24 @@ export class Backends {
   }
 }
 
-function configure(
-  name: string,
-  { backend, layout = 'key', overwrite = false, concurrency }: BackendOptions,
-  at: ErrorLocation,
-): Configured {
+function configure(name: string, options: BackendOptions, medium: MediumMemory, at: ErrorLocation): Configured {
+  const { backend, layout = 'key', overwrite = false, idleTimeoutMs } = options
   if (layout !== 'key' && layout !== 'id')
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'layout is "key" or "id"' })
-  if (concurrency !== undefined && !(Number.isSafeInteger(concurrency) && concurrency > 0))
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'concurrency is a whole number from 1' })
+  for (const option of ['concurrency', 'bytesInFlight', 'idleTimeoutMs'] as const) {
+    const value = options[option]
+    if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
+      throw new StorageError('INVALID_ARGUMENT', at, { detail: `${option} is a whole number from 1` })
+  }
   if (typeof backend?.put !== 'function')
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'backend is no StorageBackend' })
-  const guarded = guardBackend(backend, { name })
   const most = backend.capabilities.limits?.maxConcurrent ?? DEFAULT_CONCURRENCY
-  return { name, backend: guarded, layout, overwrite, concurrency: concurrency ?? Math.min(most, DEFAULT_CONCURRENCY) }
+  return {
+    name,
+    backend: guardBackend(backend, { name, medium, ...(idleTimeoutMs !== undefined && { idleTimeoutMs }) }),
+    layout,
+    overwrite,
+    concurrency: options.concurrency ?? Math.min(most, DEFAULT_CONCURRENCY),
+    bytesInFlight: options.bytesInFlight ?? DEFAULT_BYTES_IN_FLIGHT,
+  }
 }

@@ -1,9 +1,11 @@
-import { type ErrorLocation, StorageError } from '../backend/error.ts'
-import type { Location, LocationState } from '../ports.ts'
-import { retryOnConflict } from '../retry-on-conflict.ts'
+import type { Stat } from '../backend/contract.ts'
+import { type ErrorLocation, StorageError, type StorageErrorCode } from '../backend/error.ts'
+import type { Failure, Location, LocationFacts } from '../ports.ts'
 import type { Services } from './services.ts'
 
 const OVERTAKEN = Symbol('overtaken')
+/** Failures of a read that say something about the bytes. All others are of the way there. */
+const SAYS_SOMETHING: ReadonlySet<StorageErrorCode> = new Set(['NOT_FOUND', 'CHECKSUM_MISMATCH', 'SIZE_MISMATCH'])
 
 /** For a read whose copy we ourselves released, overwrote or removed meanwhile: it begins anew. */
 export function overtaken(at: ErrorLocation, cause?: unknown): StorageError {
@@ -20,8 +22,8 @@ export async function markDamaged(services: Services, location: Location, error:
   const now = await services.index.location(location)
   if (StorageError.is(error) && error.code !== 'ABORTED' && now?.rev !== location.rev) throw overtaken(error.at, error)
   try {
-    const state = await diagnose(services, location, error)
-    if (state) await mark(services, location, state, error as StorageError)
+    const damage = await diagnose(services, location, error)
+    if (damage) await rewrite(services, location, damage)
   } catch (failure) {
     // That it could not be written down must not hide what was found.
     process.emitWarning(failure instanceof Error ? failure : String(failure), { code: 'STORED_DAMAGE' })
@@ -29,36 +31,50 @@ export async function markDamaged(services: Services, location: Location, error:
   throw error
 }
 
-/** @returns `null` when nothing is certain: an outage says nothing about the bytes. */
-async function diagnose(
+/** What is certain of a copy that could not be read as what it should be. */
+export interface Damage {
+  readonly state: 'missing' | 'corrupt' | 'unknown'
+  readonly error: Failure
+}
+
+/**
+ * Tells a copy that is damaged or gone from one that could only not be reached.
+ *
+ * @param read What the backend said of the bytes that were read, where it did.
+ * @returns `null` when nothing is certain: an outage, a refusal, a root that is not there say nothing about the bytes.
+ */
+export async function diagnose(
   { backends }: Services,
   { backend, key, holds }: Location,
   error: unknown,
-): Promise<LocationState | null> {
-  if (!StorageError.is(error)) return null
-  if (error.code === 'NOT_FOUND') return 'missing'
-  if (error.code !== 'CHECKSUM_MISMATCH' && error.code !== 'SIZE_MISMATCH') return null
-  const configured = backends.get(backend, error.at)
-  const stat = await configured.backend.stat(key).catch(() => undefined) // It was reached a moment ago; if not now, the etag stays unknown.
+  read?: Stat,
+): Promise<Damage | null> {
+  if (!StorageError.is(error) || !SAYS_SOMETHING.has(error.code) || !backends.has(backend)) return null
+  const failure = { code: error.code, message: error.message }
+  const { backend: guarded } = backends.get(backend, error.at)
+  // It was reached a moment ago; if not now, neither the absence nor the etag is certain.
+  const stat = await guarded.stat(key).catch(() => undefined)
   if (stat === undefined) return null
-  if (stat === null) return 'missing'
+  if (stat === null) return { state: 'missing', error: failure }
+  if (error.code === 'NOT_FOUND') return null
   // Still what we wrote, by its etag: the medium lost it. Otherwise somebody edited it.
-  return stat.etag === holds?.etag ? 'corrupt' : 'unknown'
+  return { state: (read ?? stat).etag === holds?.etag ? 'corrupt' : 'unknown', error: failure }
 }
 
-async function mark(
+/** Changes the row of a place, if it is still as it was before the place was read. @returns Whether it was. */
+export async function rewrite(
   { index, ledger }: Services,
-  location: Location,
-  state: LocationState,
-  error: StorageError,
-): Promise<void> {
-  await retryOnConflict(async () => {
-    const now = await index.location(location)
-    if (!now || now.id !== location.id || now.state !== 'synced') return
-    const { rev, ...facts } = now
+  { rev, error: _, ...facts }: Location,
+  changes: Partial<LocationFacts>,
+): Promise<boolean> {
+  try {
     await ledger.transact((tx) => {
-      index.expect(tx, { place: location }, rev)
-      index.locate(tx, { ...facts, state, error: { code: error.code, message: error.message } })
+      index.expect(tx, { place: facts }, rev)
+      index.locate(tx, { ...facts, ...changes })
     })
-  })
+    return true
+  } catch (error) {
+    if (StorageError.is(error) && error.code === 'CONFLICT') return false
+    throw error
+  }
 }

@@ -1,6 +1,6 @@
 import { isId } from '../backend/keys.ts'
 import { checkOptions } from '../backend/options.ts'
-import type { Binding, BlobId } from '../ports.ts'
+import type { Binding, BlobId, DeleteEvent, Logged } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
 import { readTries } from './begun.ts'
 import { checkName } from './names.ts'
@@ -10,11 +10,13 @@ import type { Services } from './services.ts'
 import type { DeleteOptions, DeleteResult } from './types.ts'
 
 export interface DeleteOutcome extends DeleteResult {
-  readonly id: BlobId | null
-  readonly seq: number
+  /** Absent when nothing was committed. */
+  readonly seq?: number
+  /** Absent when no key was unbound. */
+  readonly event?: Logged<DeleteEvent>
 }
 
-const NOTHING: DeleteOutcome = { deleted: [], pending: [], id: null, seq: 0 }
+const NOTHING: DeleteOutcome = { deleted: [], pending: [] }
 
 /** Unbinds and queues the removal of objects; or, with `backends`, only drops copies. */
 export async function remove(services: Services, idOrKey: string, options: DeleteOptions): Promise<DeleteOutcome> {
@@ -26,7 +28,7 @@ export async function remove(services: Services, idOrKey: string, options: Delet
 }
 
 async function removeOnce(services: Services, idOrKey: string, { backends }: DeleteOptions): Promise<DeleteOutcome> {
-  const { index, ledger, queue, staging } = services
+  const { index, ledger, queue, staging, cache } = services
   const found = await find(services, idOrKey)
   if (!found) return NOTHING
   const { id, key, bindings } = found
@@ -37,7 +39,11 @@ async function removeOnce(services: Services, idOrKey: string, { backends }: Del
   const tries = await readTries(queue, known.locations)
   const isConfigured = (name: string) => services.backends.has(name)
   const { begun } = tries
-  const plan = planDelete({ known, keys, hasOtherKeys: hasOthers, begun, isConfigured, backends, key })
+  // Read after what is known: a release in between changes that, and fails the guard.
+  const isStaged = await staging.has(id)
+  const bound = backends ? await Array.fromAsync(index.keys(id)) : []
+  const plan = planDelete({ known, keys, hasOtherKeys: hasOthers, bound, begun, isConfigured, isStaged, backends, key })
+  const event: DeleteEvent | null = keys.length > 0 ? { type: 'delete', checksum: id, keys, time: Date.now() } : null
   const { seq } = await ledger.transact((tx) => {
     index.expect(tx, { id }, known.rev)
     for (const binding of bindings) index.expect(tx, { key: binding.key }, binding.rev)
@@ -49,8 +55,12 @@ async function removeOnce(services: Services, idOrKey: string, { backends }: Del
     // Written again, so that whoever decides by its keys at the same moment decides anew.
     else index.keep(tx, known.facts)
     if (plan.release) staging.release(tx, id)
+    if (event) ledger.record(tx, event)
   })
-  return { deleted: keys, pending: [...new Set(plan.jobs.map(({ backend }) => backend))], id, seq }
+  // Bytes that were deleted are kept nowhere.
+  if (plan.forget) await cache?.drop(id)
+  const pending = [...new Set(plan.jobs.map(({ backend }) => backend))]
+  return { deleted: keys, pending, seq, ...(event && { event: { ...event, seq } }) }
 }
 
 /** The blob, and the bindings that a deletion by this name ends. */

@@ -2,8 +2,10 @@ import type { Stat } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { isId } from '../backend/keys.ts'
 import { checkOptions } from '../backend/options.ts'
+import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import { verified } from '../guard/verify.ts'
-import type { BlobId, Known, Location, Opened } from '../ports.ts'
+import type { BlobFacts, BlobId, Known, Location, Opened } from '../ports.ts'
+import { cachedBefore, keptFrom, openCached } from './cached.ts'
 import { isOvertaken, markDamaged, overtaken } from './damage.ts'
 import { checkName, hexOf } from './names.ts'
 import type { Services } from './services.ts'
@@ -15,20 +17,20 @@ const KNOWN_OPTIONS = ['backend', 'range', 'fallback', 'stream', 'signal']
 const OVERTAKEN_TRIES = 5
 
 /** A copy that can be opened. */
-interface Copy {
+export interface Copy {
   /** For the error that names the others. */
   readonly name: string
   open(range: Range | undefined): Promise<Opened>
 }
 
-interface Range {
+export interface Range {
   readonly offset: number
   readonly length: number
 }
 
 /**
- * Reads a blob with `consume`: what is staged, else the first synced copy in the order of the configuration. A whole blob is
- * verified: its last chunk is held back until the digest agrees.
+ * Reads a blob with `consume`: what is staged, else what the read cache holds, else the first synced copy in the order of the
+ * configuration. A whole blob is verified: its last chunk is held back until the digest agrees.
  *
  * @throws {StorageError} NOT_FOUND for an unknown id or key · RANGE_NOT_SATISFIABLE · whatever the copy fails with.
  */
@@ -43,14 +45,14 @@ export async function readBlob<T>(
   checkOptions(options, KNOWN_OPTIONS, at)
   checkName(idOrKey, at)
   if (options.backend === undefined && options.range === undefined) {
-    const read = await readStaged(services, idOrKey, signal, consume)
+    const read = await readNear(services, idOrKey, options, signal, consume)
     if (read) return read.value
   }
   for (let left = OVERTAKEN_TRIES; ; left--) {
     const known = await knownOf(services, idOrKey)
     if (!known) throw new StorageError('NOT_FOUND', at)
     const range = checkRange(options.range, known.facts.size, at)
-    const copies = await copiesOf(services, known, options.backend, signal, at)
+    const copies = await copiesOf(services, known, options, signal, at)
     if (copies.length === 0) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
     const length = range?.length ?? known.facts.size
     try {
@@ -62,18 +64,38 @@ export async function readBlob<T>(
 }
 
 /**
- * Reads bytes that are staged, of which nothing else need be known: half the work of a read that has a choice of copies.
+ * Reads bytes that are staged, or in the read cache, of which nothing else need be known: half the work of a read that has a
+ * choice of copies.
  *
  * @returns `null` when they are not, or cannot be read: it is then told with what other copies there are.
  */
-async function readStaged<T>(
+async function readNear<T>(
   services: Services,
   idOrKey: string,
+  options: GetOptions,
   signal: AbortSignal,
   consume: (opened: Opened, length: number) => Promise<T>,
 ): Promise<{ value: T } | null> {
   const id = isId(idOrKey) ? idOrKey : (await services.index.binding(idOrKey))?.id
-  if (id === undefined || !(await services.staging.has(id))) return null
+  if (id === undefined) return null
+  if (await services.staging.has(id)) return readStaged(services, id, signal, consume)
+  const { cache } = services
+  if (!cache || !isCacheFirst(services, options) || !(await services.index.has(id))) return null
+  const opened = await openCached({ cache, signal }, id, () => refetch(services, id, signal))
+  return opened && { value: await consume(opened, opened.size) }
+}
+
+/** Whether the cache is asked before anything is known of the places of a blob: where one of them is local, they decide that. */
+function isCacheFirst({ backends }: Services, { range, fallback }: GetOptions): boolean {
+  return !range && !fallback && !backends.all().some(isLocal)
+}
+
+async function readStaged<T>(
+  services: Services,
+  id: BlobId,
+  signal: AbortSignal,
+  consume: (opened: Opened, length: number) => Promise<T>,
+): Promise<{ value: T } | null> {
   try {
     const opened = await stagedCopy(services, id, signal).open(undefined)
     return { value: await consume(opened, opened.size) }
@@ -81,6 +103,16 @@ async function readStaged<T>(
     if (StorageError.is(error) && !signal.aborted && error.code !== 'TOO_LARGE') return null
     throw error
   }
+}
+
+/** Opens what the read cache lost: it was synced, or it would not have been there. */
+async function refetch(services: Services, id: BlobId, signal: AbortSignal): Promise<Opened> {
+  const at = { op: 'get', key: id }
+  const known = await services.index.known(id)
+  if (!known) throw new StorageError('NOT_FOUND', at)
+  const [copy] = await copiesOf(services, known, {}, signal, at)
+  if (!copy) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
+  return copy.open(undefined)
 }
 
 /** What is known of the blob behind an id or a key. */
@@ -118,11 +150,12 @@ async function readFirst<T>(
 async function copiesOf(
   services: Services,
   known: Known,
-  backend: string | undefined,
+  options: GetOptions,
   signal: AbortSignal,
   at: ErrorLocation,
 ): Promise<Copy[]> {
   const { staging, backends } = services
+  const { backend } = options
   const { id } = known.facts
   if (backend !== undefined) {
     backends.get(backend, at)
@@ -131,13 +164,38 @@ async function copiesOf(
       throw new StorageError('NOT_FOUND', { ...at, backend }, { detail: 'no synced copy is there' })
     return there.map((location) => backendCopy(services, location, known.facts.size, signal))
   }
+  const copies: Copy[] = (await staging.has(id)) ? [stagedCopy(services, id, signal)] : []
+  return [...copies, ...syncedCopies(services, known, options, signal)]
+}
+
+/** In the order of the configuration, the first of them through the read cache, unless it is as near as that. */
+function syncedCopies(services: Services, known: Known, options: GetOptions, signal: AbortSignal): Copy[] {
   const copies: Copy[] = []
-  if (await staging.has(id)) copies.push(stagedCopy(services, id, signal))
-  for (const { name } of backends.all())
-    for (const location of known.locations)
-      if (location.backend === name && location.state === 'synced')
-        copies.push(backendCopy(services, location, known.facts.size, signal))
+  for (const { name, backend } of services.backends.all())
+    for (const location of known.locations) {
+      if (location.backend !== name || location.state !== 'synced') continue
+      const copy = backendCopy(services, location, known.facts.size, signal)
+      const isThrough = copies.length === 0 && !isLocal({ backend })
+      copies.push(isThrough ? throughCache(services, known.facts, copy, options, signal) : copy)
+    }
   return copies
+}
+
+function throughCache(
+  services: Services,
+  facts: BlobFacts,
+  copy: Copy,
+  options: GetOptions,
+  signal: AbortSignal,
+): Copy {
+  const { cache } = services
+  if (!cache) return copy
+  const kept = keptFrom(copy, cache, facts)
+  return isCacheFirst(services, options) ? kept : cachedBefore(kept, { cache, signal }, facts)
+}
+
+function isLocal({ backend }: { readonly backend: GuardedBackend }): boolean {
+  return backend.capabilities.local === true
 }
 
 function stagedCopy({ staging }: Services, id: BlobId, signal: AbortSignal): Copy {

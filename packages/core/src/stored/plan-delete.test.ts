@@ -32,8 +32,10 @@ function plan(locations: Location[], input: Partial<DeletePlanInput> = {}) {
     known,
     keys: ['k'],
     hasOtherKeys: false,
+    bound: [],
     begun: () => false,
     isConfigured: () => true,
+    isStaged: true,
     backends: undefined,
     key: 'k',
     ...input,
@@ -137,6 +139,47 @@ describe('delete({ backends })', () => {
   test.for(unsafe)('throws PRECONDITION_FAILED when the only other copy is %s', (state) => {
     const failing = () => plan([at('x', 'k'), at('y', 'k', state)], onX())
     expect(failing).toThrow(expect.objectContaining({ code: 'PRECONDITION_FAILED', at: { op: 'delete', key: 'k' } }))
+  })
+
+  describe('when what is owed was released', () => {
+    const refused = expect.objectContaining({ code: 'PRECONDITION_FAILED' })
+
+    test.for(safe.slice(1))('throws PRECONDITION_FAILED when the only other copy is %s', (state) => {
+      expect(() => plan([at('x', 'k'), at('y', 'k', state)], onX({ isStaged: false }))).toThrow(refused)
+    })
+
+    test('passes when a synced copy is left for the place that owes', () => {
+      const locations = [at('x', 'k'), at('y', 'k', 'pending'), at('z', 'k')]
+      expect(plan(locations, onX({ isStaged: false })).dropped).toEqual(['x/k'])
+    })
+
+    test('throws PRECONDITION_FAILED when the copy that is left goes with a key, and the place that owes does not', () => {
+      const owing = [at('y', 'other', 'pending'), shared('y', 'pending')]
+      for (const one of owing)
+        expect(() => plan([at('x', 'k'), one, at('z', 'k')], onX({ isStaged: false }))).toThrow(refused)
+      expect(plan([at('x', 'k'), owing[0] as Location, shared('z')], onX({ isStaged: false })).dropped).toEqual(['x/k'])
+    })
+  })
+
+  describe('of a blob with several keys', () => {
+    const both = { bound: ['k', 'l'] }
+    const refused = expect.objectContaining({ code: 'PRECONDITION_FAILED' })
+
+    test("throws PRECONDITION_FAILED when the copies left are another key's: they go with that key", () => {
+      expect(() => plan([at('x', 'k'), at('x', 'l')], onX(both))).toThrow(refused)
+      expect(() => plan([at('x', 'k'), at('y', 'l')], onX({ ...both, key: undefined }))).toThrow(refused)
+    })
+
+    test.for([at('y', 'k'), shared('y'), at('y', 'k', 'pending')])(
+      'passes while each keeps one: $backend/$key',
+      (own) => {
+        expect(plan([at('x', 'k'), at('x', 'l'), own], onX(both)).dropped).toEqual(['x/k'])
+      },
+    )
+
+    test('is not refused for a key that had no copy before', () => {
+      expect(plan([at('x', 'k'), at('y', 'k'), at('x', 'l', 'missing')], onX(both)).dropped).toEqual(['x/k'])
+    })
   })
 
   test('of all backends with a copy throws PRECONDITION_FAILED', () => {

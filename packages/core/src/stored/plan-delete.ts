@@ -1,5 +1,6 @@
 import { StorageError } from '../backend/error.ts'
 import type { Known, Location, LocationFacts, NewJob } from '../ports.ts'
+import { areCovered } from './covers.ts'
 import { type Begun, deleteJob, deleting, isObjectOf, owes } from './plan-put.ts'
 
 export interface DeletePlanInput {
@@ -7,9 +8,13 @@ export interface DeletePlanInput {
   /** Keys to unbind; with `backends` none. */
   readonly keys: readonly string[]
   readonly hasOtherKeys: boolean
+  /** With `backends`: all keys bound to the blob, which shall each keep a copy of their own. */
+  readonly bound: readonly string[]
   readonly begun: Begun
   /** A copy on a backend that is not configured is none to rely on. */
   readonly isConfigured: (backend: string) => boolean
+  /** What is owed need not be: its bytes may have been released when a copy was verified. */
+  readonly isStaged: boolean
   /** Drop copies there only. */
   readonly backends: readonly string[] | undefined
   /** The key the caller named, if any: only its objects are meant. */
@@ -33,17 +38,41 @@ export function planDelete(input: DeletePlanInput): DeletePlan {
   const keys = new Set(input.keys)
   const dropped = live.filter((location) => forget || isMeant(location, keys, input))
   const left = live.filter((location) => !dropped.includes(location))
-  const remains = ({ state, backend }: Location) => state === 'synced' && input.isConfigured(backend)
-  if (backends && dropped.length > 0 && !left.some((location) => remains(location) || owes(location))) {
-    const at = { op: 'delete', key: input.key ?? known.facts.id }
-    throw new StorageError('PRECONDITION_FAILED', at, { detail: 'no synced or staged copy would remain' })
-  }
+  if (backends && dropped.length > 0) checkRemains(live, left, input)
   return {
     locations: dropped.map((location) => deleting(location, input.begun(location))),
     jobs: dropped.map(deleteJob),
     forget,
     release: forget || !left.some(owes),
   }
+}
+
+function checkRemains(live: readonly Location[], left: readonly Location[], input: DeletePlanInput): void {
+  const at = { op: 'delete', key: input.key ?? input.known.facts.id }
+  if (!remains(left, input))
+    throw new StorageError('PRECONDITION_FAILED', at, { detail: 'no synced or staged copy would remain' })
+  // The object of another key goes with that key.
+  const bare = input.bound.find((key) => isBacked(key, live, input) && !isBacked(key, left, input))
+  if (bare === undefined) return
+  const detail = `no synced or staged copy of key ${JSON.stringify(bare)} itself would remain`
+  throw new StorageError('PRECONDITION_FAILED', at, { detail })
+}
+
+/** Whether a copy, or staged bytes for one, last as long as this key. */
+function isBacked(key: string, locations: readonly Location[], { isStaged, isConfigured }: DeletePlanInput): boolean {
+  return locations.some(
+    (location) =>
+      (location.shared || location.key === key) &&
+      ((isStaged && owes(location)) || (location.state === 'synced' && isConfigured(location.backend))),
+  )
+}
+
+/** Whether there are still bytes for readers, and for every place that owes them. */
+function remains(left: readonly Location[], { isStaged, isConfigured }: DeletePlanInput): boolean {
+  const owing = left.filter(owes)
+  if (isStaged && owing.length > 0) return true
+  const copies = left.filter(({ state, backend }) => state === 'synced' && isConfigured(backend))
+  return copies.length > 0 && areCovered(owing, copies)
 }
 
 function isMeant(location: Location, keys: ReadonlySet<string>, { backends, key }: DeletePlanInput): boolean {

@@ -60,6 +60,8 @@ describe('a put of an unknown blob', () => {
       locations: [pending('x'), pending('y')],
       jobs: [putJob('x'), putJob('y')],
       former: null,
+      keeps: true,
+      marks: false,
       result: [pending('x'), pending('y')],
     })
   })
@@ -259,5 +261,25 @@ describe('conditions judge the binding', () => {
 
   test('ifMatch of a key that is not bound throws PRECONDITION_FAILED', () => {
     expect(() => plan({ ifMatch: A })).toThrow(expect.objectContaining({ code: 'PRECONDITION_FAILED' }))
+  })
+})
+
+describe('the bytes of a put', () => {
+  const rebinds = (...locations: Location[]) =>
+    plan({ known: knownOf(A, ...locations), targets: [target('x', locations[0])] })
+
+  test('are kept while any place owes them, also one that this put is not about: they may have been released', () => {
+    expect(rebinds(at(A, 'x', 'k', 'synced'), at(A, 'y', 'k', 'pending'))).toMatchObject({ jobs: [], keeps: true })
+    expect(rebinds(at(A, 'x', 'k', 'synced'), at(A, 'y', 'k', 'failed'))).toMatchObject({ jobs: [], keeps: true })
+  })
+
+  test('are not kept when nothing owes them', () => {
+    const settled = rebinds(at(A, 'x', 'k', 'synced'), at(A, 'y', 'k', 'missing'), at(A, 'z', 'k', 'deleting'))
+    expect(settled).toMatchObject({ keeps: false, marks: false })
+  })
+
+  test('are marked as releasable when they are kept although a copy is synced', () => {
+    expect(rebinds(at(A, 'x', 'k', 'synced'), at(A, 'y', 'k', 'pending')).marks).toBe(true)
+    expect(rebinds(at(A, 'x', 'k', 'pending'), at(A, 'y', 'k', 'pending')).marks).toBe(false)
   })
 })

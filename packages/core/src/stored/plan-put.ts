@@ -36,6 +36,10 @@ export interface PutPlan {
   readonly locations: readonly LocationFacts[]
   readonly jobs: readonly NewJob[]
   readonly former: FormerPlan | null
+  /** Something owes the bytes: also a place that did before, whose bytes may have been released meanwhile. */
+  readonly keeps: boolean
+  /** Something owes the bytes although a copy is synced. */
+  readonly marks: boolean
   /** All locations of the blob afterwards. */
   readonly result: readonly LocationFacts[]
 }
@@ -55,6 +59,11 @@ export function planPut(input: PutPlanInput): PutPlan {
   const owing = targets.filter(({ location }) => !isSettled(location, given.id))
   const locations = owing.map((target) => pendingAt(target, given.id))
   const lost = former ? lostPlaces(input, former.known) : []
+  const result = [
+    ...(known?.locations ?? []).filter((one) => !locations.some((other) => isSamePlace(one, other))),
+    ...locations,
+  ]
+  const keeps = result.some(owes)
   return {
     facts: known ? merge(known.facts, given, input.explicitMimeType) : given,
     isNew: known === null,
@@ -64,10 +73,9 @@ export function planPut(input: PutPlanInput): PutPlan {
       ...lost.map(deleteJob),
     ],
     former: former && planFormer(input, former),
-    result: [
-      ...(known?.locations ?? []).filter((one) => !locations.some((other) => isSamePlace(one, other))),
-      ...locations,
-    ],
+    keeps,
+    marks: keeps && result.some(({ state }) => state === 'synced'),
+    result,
   }
 }
 

@@ -1,7 +1,7 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { isId } from '../backend/keys.ts'
 import { checkOptions, describeType } from '../backend/options.ts'
-import type { Binding, BlobFacts, BlobId, Hasher, Location, Staged } from '../ports.ts'
+import type { Binding, BlobFacts, BlobId, Hasher, Location, Logged, PutEvent, Staged } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
 import { type BlobSource, openSource, type Source } from '../source.ts'
 import type { Configured } from './backends.ts'
@@ -30,7 +30,7 @@ const HEAD_BYTES = 4100
 export interface PutOutcome {
   readonly key: string
   readonly plan: PutPlan
-  readonly seq: number
+  readonly event: Logged<PutEvent>
 }
 
 /** Reads the source once, then commits everything that follows from its digest. */
@@ -45,7 +45,8 @@ export async function put(
   const opened = await openSource(source, { signal, reuse: true, at: { op: 'put', key: options.key } })
   try {
     const pass = new Pass(services.checksums.hasher(['sha256', ...services.algorithms]), opened, options.onProgress)
-    await using staged = await services.staging.receive(pass.bytes(), { signal })
+    const { size } = opened
+    await using staged = await services.staging.receive(pass.bytes(), { signal, size, whenFull: services.whenFull })
     const facts = factsOf(services, pass, opened, options, custom)
     checkExpected(facts, options)
     const key = options.key ?? idKey(services.prefix, facts.id)
@@ -190,6 +191,7 @@ function commitPut(
     const former = await readFormer(services, key, bound, facts.id)
     const explicitMimeType = mimeType !== undefined
     const plan = planPut({ key, facts, explicitMimeType, bound, known, former, targets: places, ifAbsent, ifMatch })
+    const event = putEvent(key, plan)
     const { seq } = await ledger.transact((tx) => {
       index.expect(tx, { key }, bound?.rev ?? null)
       index.expect(tx, { id: facts.id }, known?.rev ?? null)
@@ -201,7 +203,9 @@ function commitPut(
       index.bind(tx, key, facts.id)
       for (const location of plan.locations) index.locate(tx, location)
       for (const job of plan.jobs) queue.enqueue(tx, job)
-      if (plan.jobs.some(({ op }) => op === 'put')) staging.keep(tx, facts.id, staged)
+      if (plan.keeps) staging.keep(tx, facts.id, staged)
+      if (plan.marks) staging.markReleasable(tx, facts.id)
+      ledger.record(tx, event)
       if (!former || !plan.former) return
       index.expect(tx, { id: former.known.facts.id }, former.known.rev)
       former.tries.expect(tx)
@@ -210,8 +214,12 @@ function commitPut(
       else index.keep(tx, plan.former.facts)
       if (plan.former.release) staging.release(tx, former.known.facts.id)
     })
-    return { key, plan, seq }
+    return { key, plan, event: { ...event, seq } }
   })
+}
+
+function putEvent(key: string, { facts, isNew }: PutPlan): PutEvent {
+  return { type: 'put', checksum: facts.id, key, size: facts.size, isNew, time: Date.now() }
 }
 
 async function readTarget(

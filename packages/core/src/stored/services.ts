@@ -1,4 +1,4 @@
-import type { Algorithm, Checksums, Index, Ledger, MimeTypeOf, Queue, Staging, Syncer } from '../ports.ts'
+import type { Algorithm, Checksums, Index, Ledger, MimeTypeOf, Queue, ReadCache, Staging, Syncer } from '../ports.ts'
 import type { Backends } from './backends.ts'
 import type { Turns } from './turns.ts'
 
@@ -8,6 +8,8 @@ export interface Services {
   readonly index: Index
   readonly queue: Queue
   readonly staging: Staging
+  /** Absent: every read goes to a backend. */
+  readonly cache?: ReadCache | undefined
   readonly syncer: Syncer
   readonly checksums: Checksums
   readonly mimeTypeOf: MimeTypeOf
@@ -15,6 +17,8 @@ export interface Services {
   readonly defaultBackends: readonly string[] | undefined
   readonly algorithms: readonly Algorithm[]
   readonly prefix: string
+  /** What a put does while staging is full. */
+  readonly whenFull: 'wait' | 'refuse'
   /** By key. */
   readonly turns: Turns
 }

@@ -1,18 +1,23 @@
 import { Readable } from 'node:stream'
 import { type ErrorLocation, StorageError, toStorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
-import type { BlobId, Location, Opened, Place } from '../ports.ts'
+import type { BlobId, DurableEvent, Job, JobFilter, Location, Logged, Opened, Place } from '../ports.ts'
 import type { BlobSource } from '../source.ts'
 import { Backends } from './backends.ts'
 import { Changes } from './changes.ts'
 import { remove } from './delete.ts'
+import { checkEventsOptions, readEvents } from './event-log.ts'
 import { Events } from './events.ts'
 import { knownOf, readBlob } from './get.ts'
+import { Iteration } from './iteration.ts'
+import { jobs, retryParked } from './jobs.ts'
 import { list } from './list.ts'
 import { checkName, idKey } from './names.ts'
 import { put } from './put.ts'
 import { recordOf } from './record.ts'
+import { releaseVerified } from './release.ts'
 import type { Services } from './services.ts'
+import { cacheStats, evict } from './store-cache.ts'
 import { synced } from './synced.ts'
 import { Turns } from './turns.ts'
 import type {
@@ -21,16 +26,22 @@ import type {
   BlobRecord,
   DeleteOptions,
   DeleteResult,
+  EventsOptions,
   GetOptions,
   ListEntry,
   ListOptions,
   PutOptions,
   PutResult,
+  StoreCache,
   StoreDOptions,
   StoreEvent,
   StoreEventOf,
+  StoreStatus,
   SyncedOptions,
+  VerifyOptions,
+  VerifyResult,
 } from './types.ts'
+import { checkVerifyOptions, verify } from './verify.ts'
 
 /** What fits a Buffer everywhere. */
 const MAX_BUFFER = 2 ** 31
@@ -51,6 +62,17 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   readonly #busy = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
+  #makesRoom = false
+
+  /** The read cache: what it holds, and ways to empty it. Nothing that is needed is lost with it. */
+  readonly cache: StoreCache = {
+    stats: () => this.#run({ op: 'cache.stats' }, undefined, () => cacheStats(this.#services)),
+    evict: (which) => {
+      const at = { op: 'cache.evict' }
+      return this.#run(at, undefined, () => evict(this.#services, which, at))
+    },
+    clear: () => this.#run({ op: 'cache.clear' }, undefined, async () => this.#services.cache?.clear()),
+  }
 
   /** @throws {StorageError} MISCONFIGURED when the services are made on different ledgers · INVALID_ARGUMENT. */
   constructor(options: StoreDOptions<Names>) {
@@ -64,6 +86,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       defaultBackends,
       algorithms = [],
       prefix = 'blobs',
+      whenFull = 'wait',
     } = options
     if ([index, queue, staging].some((service) => service.ledger !== ledger))
       throw new StorageError(
@@ -72,14 +95,22 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
         { detail: 'index, queue and staging must share one ledger' },
       )
     checkKey(idKey(prefix, `sha256:${'0'.repeat(64)}`), { op: 'open' })
-    const configured = new Backends(prefix)
+    const configured = new Backends(prefix, (name) => ({
+      known: () => index.medium(name),
+      remember: async (medium) => void (await ledger.transact((tx) => index.setMedium(tx, name, medium))),
+    }))
     for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
     for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
-    this.#services = { ...options, backends: configured, defaultBackends, algorithms, prefix, turns: new Turns() }
+    const turns = new Turns()
+    this.#services = { ...options, backends: configured, defaultBackends, algorithms, prefix, whenFull, turns }
     // Not every job that ends is an event: one that was overtaken ends silently.
     const unsubscribe = [
       syncer.onEvent((event) => this.#events.emit(event)),
       queue.onWork(() => this.#changes.notify()),
+      syncer.onRing(() => this.#changes.notify()),
+      syncer.onRing(() => staging.recheck()),
+      staging.onFull(() => this.#makeRoom()),
+      ledger.onDegraded((error) => this.#events.emit({ type: 'degraded', error, time: Date.now() })),
     ]
     this.#unsubscribe = () => unsubscribe.forEach((end) => void end())
     for (const target of configured.all()) syncer.add(target)
@@ -91,13 +122,14 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *
    * @param source A Buffer or typed array, a path or `file:` URL, a Readable or web stream, a Blob, an (async) iterable of bytes.
    * @throws {StorageError} INVALID_KEY · INVALID_ARGUMENT · NOT_FOUND: no such file · SOURCE_CHANGED while it was read ·
-   *   SIZE_MISMATCH, CHECKSUM_MISMATCH: not what was expected · ALREADY_EXISTS, PRECONDITION_FAILED: the condition · NO_SPACE.
+   *   SIZE_MISMATCH, CHECKSUM_MISMATCH: not what was expected · ALREADY_EXISTS, PRECONDITION_FAILED: the condition · NO_SPACE ·
+   *   STAGING_FULL: it is not to wait, or is larger than all of staging.
    */
   put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
     return this.#run({ op: 'put', key: options?.key }, options?.signal, async (signal) => {
-      const { key, plan, seq } = await put(this.#services, source, options, signal)
+      const { key, plan, event } = await put(this.#services, source, options, signal)
       const { facts, isNew, result } = plan
-      this.#announce({ type: 'put', checksum: facts.id, key, size: facts.size, isNew, seq, time: Date.now() })
+      this.#committed(event)
       return { ...recordOf({ facts, locations: result }, this.#isConfigured), key, isNew }
     })
   }
@@ -153,9 +185,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    */
   delete(idOrKey: string, options: DeleteOptions<Names> = {}): Promise<DeleteResult> {
     return this.#run({ op: 'delete', key: idOrKey }, options.signal, async () => {
-      const { deleted, pending, id, seq } = await remove(this.#services, idOrKey, options)
-      if (id !== null && deleted.length > 0)
-        this.#announce({ type: 'delete', checksum: id, keys: deleted, seq, time: Date.now() })
+      const { deleted, pending, seq, event } = await remove(this.#services, idOrKey, options)
+      if (seq !== undefined) this.#committed(event)
       return { deleted, pending }
     })
   }
@@ -190,11 +221,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   removeBackend(name: Names, { force = false }: { force?: boolean } = {}): Promise<void> {
     const at = { op: 'removeBackend', backend: name }
     return this.#run(at, undefined, async (signal) => {
-      const { backends, syncer } = this.#services
+      const { backends, index, ledger, syncer } = this.#services
       const { backend } = backends.get(name, at)
       if (!force) await this.#checkRemovable(name, signal)
       await syncer.remove(name)
       backends.remove(name)
+      await ledger.transact((tx) => index.setMedium(tx, name, null))
       await backend.close()
       this.#changes.notify()
     })
@@ -209,14 +241,88 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     const at = { op: 'getBackend', backend: name }
     return this.#run(at, undefined, async () => {
       const { backend, layout } = this.#services.backends.get(name, at)
+      const state = await this.#services.syncer.state(name)
       const jobs = (await this.#services.queue.counts())[name] ?? NO_JOBS
-      return { name, driver: backend.driver, capabilities: backend.capabilities, layout, jobs }
+      return { name, driver: backend.driver, capabilities: backend.capabilities, layout, ...state, jobs }
     })
+  }
+
+  /** How the store fares: who syncs it, how its backends do, what they are owed. Asks no backend and scans nothing. */
+  status(): Promise<StoreStatus> {
+    return this.#run({ op: 'status' }, undefined, async () => {
+      const { ledger, staging, syncer } = this.#services
+      const elsewhere = syncer.attended ? 'elsewhere' : 'nowhere'
+      return {
+        syncing: syncer.active ? 'here' : elsewhere,
+        backends: await this.listBackends(),
+        staging: staging.usage(),
+        degraded: ledger.degraded,
+      }
+    })
+  }
+
+  /** Begins no job for a backend, in no process, until `resume`. Outlives the process. Jobs under way end by themselves. */
+  pause(name: Names): Promise<void> {
+    const at = { op: 'pause', backend: name }
+    return this.#run(at, undefined, async () => this.#services.queue.pause(this.#services.backends.get(name, at).name))
+  }
+
+  /** Ends a pause; and has a backend that fails tried at once, whichever process syncs: its credentials may have been changed. */
+  resume(name: Names): Promise<void> {
+    const at = { op: 'resume', backend: name }
+    return this.#run(at, undefined, async () => this.#services.queue.resume(this.#services.backends.get(name, at).name))
+  }
+
+  /** Jobs as they are now, in no particular order. */
+  jobs(filter: JobFilter & { backend?: Names } = {}): AsyncIterable<Job> {
+    this.#checkOpen('jobs')
+    return jobs(this.#services, filter)
+  }
+
+  /**
+   * Lets parked jobs wait again, with all their attempts. To give a copy up instead, delete it: `delete(id, { backends })`.
+   *
+   * @returns How many.
+   */
+  retry(filter: Omit<JobFilter, 'state'> & { backend?: Names } = {}): Promise<number> {
+    return this.#run({ op: 'retry', backend: filter.backend }, undefined, () => retryParked(this.#services, filter))
   }
 
   /** @returns A function that ends it. A listener that throws becomes a process warning. */
   on<Type extends StoreEvent['type']>(type: Type, listener: (event: StoreEventOf<Type>) => void): () => void {
     return this.#events.on(type, listener)
+  }
+
+  /**
+   * The log of what happened in the store, in the order of its commits: `put`, `delete`, `sync:complete`, `sync:error`, of every
+   * process that has it open. The last 100,000 are kept. Whoever notes the `seq` of what it has dealt with misses nothing, also
+   * while it is not running.
+   *
+   * @throws {StorageError} INVALID_ARGUMENT, at once · NOT_FOUND: events after `since` were dropped · CORRUPT: one is damaged;
+   *   behind it one can go on · ABORTED · CLOSED: with `follow`, when the store closes.
+   */
+  events(options: EventsOptions = {}): AsyncIterableIterator<Logged<DurableEvent>, void, void> {
+    this.#checkOpen('events')
+    checkEventsOptions(options)
+    return this.#iterate('events', options.signal, (signal) =>
+      readEvents(this.#services, this.#changes, options, signal),
+    )
+  }
+
+  /**
+   * Reads copies, whole, one at a time, and writes down what they are found to be: `synced`, `corrupt` (wrong bytes), `unknown`
+   * (somebody changed it), `missing` (certainly gone). Copies found bad before are read too, and are `synced` again when they
+   * are whole. Nothing is repaired. Where nothing can be told, nothing is marked: the result says `checked: false`, and after
+   * five of them in a row the rest of that backend is left out, with a result whose `key` is `null`.
+   *
+   * Every result has a cursor: `after` goes on behind it, also days later. Needs no right to sync.
+   *
+   * @throws {StorageError} INVALID_ARGUMENT, at once · ABORTED · CLOSED. Never what a backend fails with.
+   */
+  verify(options: VerifyOptions<Names> = {}): AsyncIterableIterator<VerifyResult, void, void> {
+    this.#checkOpen('verify')
+    checkVerifyOptions(this.#services, options)
+    return this.#iterate('verify', options.signal, (signal) => verify(this.#services, options, this.#committed, signal))
   }
 
   /** Claims no more jobs, gives them and calls under way 5 s, and closes everything. What is owed goes on with the next start. */
@@ -230,27 +336,41 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { syncer, backends, staging, ledger } = this.#services
+    const { syncer, backends, staging, cache, ledger } = this.#services
     const closing = () => this.#closing.abort(new StorageError('CLOSED', { op: 'close' }))
     const patience = setTimeout(closing, CLOSE_GRACE_MS)
     // What calls under way failed with, their callers were told.
-    const [syncing] = await Promise.allSettled([syncer.close(), ...this.#busy])
-    const ended = [syncing]
+    // Staging first: a put that waits for room waits for nothing now.
+    const [staged, syncing] = await Promise.allSettled([staging.close(), syncer.close(), ...this.#busy])
+    const ended = [staged, syncing]
     clearTimeout(patience)
     // What still waits, such as synced(), waits for nothing now.
     closing()
     this.#unsubscribe()
     ended.push(...(await Promise.allSettled(backends.all().map(({ backend }) => backend.close()))))
-    ended.push(...(await Promise.allSettled([staging.close()])))
+    ended.push(...(await Promise.allSettled([cache?.close()])))
     // Whatever failed before: an environment left open could not be opened again.
     ended.push(...(await Promise.allSettled([ledger.close()])))
     const failed = ended.find((one) => one?.status === 'rejected')
     if (failed?.status === 'rejected') throw toStorageError(failed.reason, { op: 'close' })
   }
 
-  #announce(event: StoreEvent): void {
+  /** Tells whoever waits, here and in other processes. */
+  readonly #committed = (event?: StoreEvent): void => {
     this.#changes.notify()
-    this.#events.emit(event)
+    this.#services.syncer.ring()
+    if (event) this.#events.emit(event)
+  }
+
+  /** For whoever waits here to put: the process that syncs does not know of them. */
+  #makeRoom(): void {
+    if (this.#makesRoom || this.#closed) return
+    this.#makesRoom = true
+    this.#run({ op: 'put' }, undefined, () => releaseVerified(this.#services, this.#isConfigured, Date.now()))
+      .catch((error: Error) => process.emitWarning(error, { code: 'STORED_RELEASE' }))
+      .finally(() => {
+        this.#makesRoom = false
+      })
   }
 
   readonly #isConfigured = (backend: string): boolean => this.#services.backends.has(backend)
@@ -259,9 +379,17 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     if (this.#closed) throw new StorageError('CLOSED', { op })
   }
 
+  #iterate<T>(
+    op: string,
+    signal: AbortSignal | undefined,
+    begin: (signal: AbortSignal) => AsyncGenerator<T, void, void>,
+  ): Iteration<T> {
+    return new Iteration({ at: { op }, signal, closing: this.#closing.signal }, begin)
+  }
+
   /** Runs an operation that `close` waits for, and makes every failure a StorageError. */
   async #run<T>(
-    at: { op: string; key?: string | undefined; backend?: string },
+    at: { op: string; key?: string | undefined; backend?: string | undefined },
     signal: AbortSignal | undefined,
     operation: (signal: AbortSignal) => Promise<T>,
     closeWaits = true,

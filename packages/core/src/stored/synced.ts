@@ -1,7 +1,7 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkOptions } from '../backend/options.ts'
 import type { Failure, Known, Location, Place } from '../ports.ts'
-import type { Changes } from './changes.ts'
+import { type Changes, waitFor } from './changes.ts'
 import { knownOf } from './get.ts'
 import { checkName } from './names.ts'
 import type { Services } from './services.ts'
@@ -28,11 +28,9 @@ export async function synced(
   for (;;) {
     const changed = changes.next()
     if (await isSettled()) return
-    if (!services.syncer.active)
-      throw new StorageError('UNSUPPORTED', at, {
-        detail: 'this process does not sync the store; another one does, or shall',
-      })
-    await either(changed, signal, at)
+    if (!services.syncer.attended)
+      throw new StorageError('UNSUPPORTED', at, { detail: 'no process that syncs the store is there' })
+    await waitFor(changed, signal, at)
   }
 }
 
@@ -81,14 +79,4 @@ function parked({ backend, key }: Place, error: Failure | undefined, at: ErrorLo
     { ...at, backend, key },
     { detail: error?.message ?? 'its job was parked' },
   )
-}
-
-/** Resolves with `changed`, or rejects when aborted; leaves no listener on the caller's signal. */
-function either(changed: Promise<void>, signal: AbortSignal, at: ErrorLocation): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const abort = () => reject(new StorageError('ABORTED', at, { cause: signal.reason }))
-  if (signal.aborted) abort()
-  signal.addEventListener('abort', abort, { once: true })
-  changed.then(resolve)
-  return promise.finally(() => signal.removeEventListener('abort', abort))
 }

@@ -1,18 +1,25 @@
 import type { Capabilities, StorageBackend } from '../backend/contract.ts'
 import type {
   Algorithm,
+  BackendState,
   BlobFacts,
   BlobId,
+  CacheStats,
   Checksums,
+  DeleteEvent,
   Failure,
   Index,
   JobCounts,
   Ledger,
   LocationState,
+  Logged,
   MimeTypeOf,
   Place,
+  PutEvent,
   Queue,
+  ReadCache,
   Staging,
+  StagingUsage,
   SyncEvent,
   Syncer,
 } from '../ports.ts'
@@ -60,7 +67,7 @@ export interface PutOptions<Names extends string = string> {
 }
 
 export interface GetOptions<Names extends string = string> {
-  /** Read this copy and no other. @default staged bytes, else the first synced copy in the order of the configuration */
+  /** Read this copy and no other. @default staged bytes, else the read cache, else the first synced copy in the order of the configuration */
   backend?: Names
   /** Bytes from `offset`, 0-based; not verified. @default the whole blob, verified */
   range?: { offset?: number; length?: number }
@@ -107,6 +114,60 @@ export interface SyncedOptions<Names extends string = string> {
   signal?: AbortSignal
 }
 
+export interface EventsOptions {
+  /** The `seq` of the last event that was dealt with. @default from the oldest that is kept */
+  since?: number
+  /**
+   * Go on with what comes, until `signal` is aborted, the loop is left or the store closes. What other processes commit is heard
+   * of while one of them, or this one, syncs. @default false
+   */
+  follow?: boolean
+  signal?: AbortSignal
+}
+
+export interface VerifyOptions<Names extends string = string> {
+  /** Only copies there. @default all that are configured */
+  backend?: Names
+  /** Only copies whose key on the backend begins so. */
+  prefix?: string
+  /** Go on behind the result with this cursor. */
+  after?: string
+  /**
+   * Which part of the blobs to read, above 0 and up to 1. Each day (UTC) it is another one: whoever reads a tenth every day has
+   * read every blob after ten. @default 1
+   */
+  sample?: number
+  /** Bytes read in a second at most, by the whole call. A chunk is read at once, and waited for afterwards. @default no limit */
+  maxBytesPerSecond?: number
+  signal?: AbortSignal
+}
+
+/** A copy that was read, or could not be. */
+export interface VerifiedCopy extends Place {
+  readonly checksum: BlobId
+  /** Of the blob, in bytes. */
+  readonly size: number
+  /** Afterwards: `synced` when the copy is whole. */
+  readonly state: LocationState
+  /** `false`: nothing could be told of the copy, `error` says why, and its state was left as it was. */
+  readonly checked: boolean
+  readonly error?: Failure
+  /** For `after`. */
+  readonly cursor: string
+}
+
+/** A backend of which the rest was left out, since so many copies in a row could not be read. */
+export interface SkippedBackend {
+  readonly backend: string
+  readonly key: null
+  readonly checked: false
+  readonly error: Failure
+  /** With it as `after`, the rest of this backend comes first. */
+  readonly cursor: string
+}
+
+export type VerifyResult = VerifiedCopy | SkippedBackend
+
 /** A backend and how the store uses it. */
 export interface BackendOptions {
   backend: StorageBackend
@@ -116,9 +177,13 @@ export interface BackendOptions {
   overwrite?: boolean
   /** Jobs at a time. @default what the driver allows, at most 16 */
   concurrency?: number
+  /** Bytes of the jobs under way at a time, together; a larger one goes alone. @default 1 GiB */
+  bytesInFlight?: number
+  /** No byte either way for so long is a stall and ends the call with TIMEOUT, in milliseconds. @default 60,000 */
+  idleTimeoutMs?: number
 }
 
-export interface BackendInfo {
+export interface BackendInfo extends BackendState {
   readonly name: string
   readonly driver: string
   readonly capabilities: Capabilities
@@ -126,12 +191,47 @@ export interface BackendInfo {
   readonly jobs: JobCounts
 }
 
-export type StoreEvent =
-  | { type: 'put'; checksum: BlobId; key: string; size: number; isNew: boolean; seq: number; time: number }
-  | { type: 'delete'; checksum: BlobId; keys: readonly string[]; seq: number; time: number }
-  | SyncEvent
+export interface StoreStatus {
+  /** Which process brings copies to their backends: this one, another one that it hears of, or none. */
+  readonly syncing: 'here' | 'elsewhere' | 'nowhere'
+  readonly backends: readonly BackendInfo[]
+  readonly staging: StagingUsage
+  /** Why nothing can be written any more until the store is opened anew; `null` while all is well. */
+  readonly degraded: Failure | null
+}
+
+/** The disk failed under the index. Once in the life of a store that is open. */
+export interface DegradedEvent {
+  readonly type: 'degraded'
+  readonly error: Failure
+  /** Milliseconds since the epoch. */
+  readonly time: number
+}
+
+export type StoreEvent = Logged<PutEvent> | Logged<DeleteEvent> | SyncEvent | DegradedEvent
 
 export type StoreEventOf<Type extends StoreEvent['type']> = Extract<StoreEvent, { type: Type }>
+
+export interface EvictResult {
+  readonly entries: number
+  /** Of their bodies. */
+  readonly bytes: number
+}
+
+/** The read cache of a store: bytes fetched from backends that are not local. Without one it is empty, with a `maxSize` of 0. */
+export interface StoreCache {
+  stats(): Promise<CacheStats>
+  /**
+   * Removes entries.
+   *
+   * @param which `oldest`: the one that would go first · `oversized`: those above a quarter of `maxSize`, which would not enter
+   *   any more · else a pattern that the id, or a key bound to it, matches as a whole; `*` stands for any characters, also for
+   *   `/` · a RegExp that the id or such a key matches.
+   * @throws {StorageError} INVALID_ARGUMENT.
+   */
+  evict(which: 'oldest' | 'oversized' | (string & {}) | RegExp): Promise<EvictResult>
+  clear(): Promise<void>
+}
 
 /** What a store is made of. `@stored/node` wires it. */
 export interface StoreDOptions<Names extends string> {
@@ -139,6 +239,8 @@ export interface StoreDOptions<Names extends string> {
   index: Index
   queue: Queue
   staging: Staging
+  /** @default none */
+  cache?: ReadCache | undefined
   syncer: Syncer
   checksums: Checksums
   mimeTypeOf: MimeTypeOf
@@ -149,4 +251,6 @@ export interface StoreDOptions<Names extends string> {
   algorithms?: readonly Algorithm[] | undefined
   /** Of the objects of layout `id`, and of keys that the caller does not choose. @default 'blobs' */
   prefix?: string | undefined
+  /** What a put does while staging is full: wait for room, in turn, or reject with STAGING_FULL. @default 'wait' */
+  whenFull?: 'wait' | 'refuse' | undefined
 }

@@ -39,10 +39,26 @@ export function durableSuite({ open, reopen }: Ports & Required<Pick<Ports, 'reo
         ['running', 'running', 1],
         ['waiting', 'waiting', 0],
       ])
-      expect(await after.queue.counts()).toEqual({ x: { waiting: 1, running: 1, parked: 1, bytes: 3 } })
+      expect(await after.queue.counts()).toEqual({
+        x: { waiting: 1, running: 1, parked: 1, bytes: 3, oldest: expect.any(Number) },
+      })
       expect(await after.queue.recover()).toBe(1)
       const claimable = await after.queue.claim('x', { max: 9, leaseMs: 60_000 })
       expect(claimable.map(({ key }) => key).sort()).toEqual(['running', 'waiting'])
+      await after.close()
+    })
+
+    test('a pause is still there, until resume()', async () => {
+      const before = await open()
+      await commit(before, (tx) => before.queue.enqueue(tx, { op: 'put', backend: 'x', key: 'k', id: A, size: 1 }))
+      await before.queue.pause('x')
+      const between = await reopen(before)
+      expect(await between.queue.isPaused('x')).toBe(true)
+      expect(await between.queue.claim('x', { max: 1, leaseMs: 60_000 })).toEqual([])
+      await between.queue.resume('x')
+      const after = await reopen(between)
+      expect(await after.queue.isPaused('x')).toBe(false)
+      expect(await after.queue.claim('x', { max: 1, leaseMs: 60_000 })).toHaveLength(1)
       await after.close()
     })
 
@@ -51,7 +67,7 @@ export function durableSuite({ open, reopen }: Ports & Required<Pick<Ports, 'reo
       ['as a file', Buffer.alloc(100_000, 'a')],
     ] as const)('bytes kept %s are there, and only those', async ([, bytes]) => {
       const before = await open()
-      const receive = () => before.staging.receive(chunksOf(bytes), { signal: NEVER })
+      const receive = () => before.staging.receive(chunksOf(bytes), { signal: NEVER, whenFull: 'wait' })
       {
         await using staged = await receive()
         await commit(before, (tx) => before.staging.keep(tx, A, staged))

@@ -1,5 +1,6 @@
+import type { PutEvent } from '@stored/core'
 import { describe, expect, test } from 'vitest'
-import { type Current, commit, factsOf, idOf } from './subject.ts'
+import { type Current, collect, commit, factsOf, idOf, NEVER } from './subject.ts'
 
 const CONFLICT = { code: 'CONFLICT', at: { op: 'commit' }, retryable: true }
 
@@ -43,22 +44,19 @@ export function ledgerSuite(current: Current): void {
     })
 
     test('of which a step throws writes nothing, and fails no other of the same moment', async () => {
-      const { index, queue } = current()
-      await commit(current(), (tx) => queue.enqueue(tx, { op: 'put', backend: 'b', key: 'k', id: idOf('a'), size: 1 }))
-      const [job] = await queue.claim('b', { max: 1, leaseMs: 1000 })
-      if (!job) throw new Error('nothing claimed')
+      const { index, ledger } = current()
       const outcomes = await Promise.allSettled([
-        commit(current(), (tx) => index.bind(tx, 'before', idOf('a'))),
-        commit(current(), (tx) => {
+        ledger.transact((tx) => index.bind(tx, 'before', idOf('a'))),
+        ledger.transact((tx) => {
           index.bind(tx, 'failing', idOf('a'))
-          // No row can say when this is due.
-          queue.retry(tx, job, { error: new Error() as never, afterMs: Number.POSITIVE_INFINITY })
+          // No row can be named so.
+          index.bind(tx, 'k'.repeat(10_000), idOf('a'))
         }),
-        commit(current(), (tx) => index.bind(tx, 'behind', idOf('a'))),
+        ledger.transact((tx) => index.bind(tx, 'behind', idOf('a'))),
       ])
       expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
       expect(await index.binding('failing')).toBeNull()
-      expect(await queue.counts()).toMatchObject({ b: { waiting: 0, running: 1 } })
+      expect(await index.binding('behind')).not.toBeNull()
     })
   })
 
@@ -189,6 +187,61 @@ export function ledgerSuite(current: Current): void {
       }
       await Promise.all(Array.from({ length: 20 }, increment))
       expect((await index.known(idOf('a')))?.facts.custom).toEqual({ n: 20 })
+    })
+  })
+
+  describe('events()', () => {
+    const eventOf = (key: string): PutEvent => ({
+      type: 'put',
+      checksum: idOf(key),
+      key,
+      size: 1,
+      isNew: true,
+      time: 1_732_844_100_000,
+    })
+    const record = (key: string) => commit(current(), (tx) => current().ledger.record(tx, eventOf(key)))
+    const eventsSince = (since: number) => collect(current().ledger.events({ since, signal: NEVER }))
+
+    test('yields what commits recorded, with their numbers and in their order', async () => {
+      const keys = Array.from({ length: 40 }, (_, i) => `k${i}`)
+      const commits = await Promise.all(keys.map(record))
+      expect(await eventsSince(0)).toEqual(keys.map((key, i) => ({ ...eventOf(key), seq: commits[i]?.seq })))
+    })
+
+    test('yields what lies behind since, which may be the number of a commit without an event', async () => {
+      const { index } = current()
+      await record('before')
+      const { seq } = await commit(current(), (tx) => index.bind(tx, 'k', idOf('a')))
+      const { seq: behind } = await record('behind')
+      expect(await eventsSince(seq)).toEqual([{ ...eventOf('behind'), seq: behind }])
+      expect(await eventsSince(behind)).toEqual([])
+    })
+
+    test('holds nothing of a commit that failed', async () => {
+      const { index, ledger } = current()
+      const failing = commit(current(), (tx) => {
+        ledger.record(tx, eventOf('k'))
+        index.expect(tx, { key: 'unbound' }, 'x' as never)
+      })
+      await expect(failing).rejects.toMatchObject(CONFLICT)
+      expect(await eventsSince(0)).toEqual([])
+    })
+
+    test('holds nothing of a commit that recorded two, which is rejected with INTERNAL', async () => {
+      const { ledger } = current()
+      const failing = commit(current(), (tx) => {
+        ledger.record(tx, eventOf('a'))
+        ledger.record(tx, eventOf('b'))
+      })
+      await expect(failing).rejects.toMatchObject({ code: 'INTERNAL' })
+      expect(await eventsSince(0)).toEqual([])
+    })
+
+    test('aborted throws the reason of its signal', async () => {
+      await record('k')
+      const reason = new Error('enough')
+      const events = current().ledger.events({ since: 0, signal: AbortSignal.abort(reason) })
+      await expect(collect(events)).rejects.toBe(reason)
     })
   })
 }

@@ -1,90 +1,129 @@
 import type { BlobId, Claimed, JobCounts } from '@stored/core'
 import { compareKeys } from '@stored/core/backend'
 
+/** The longest any job waits. */
+export const MAX_DELAY_MS = 60 * 60 * 1000
+
 export interface ModelJob {
   readonly backend: string
   readonly key: string
   readonly id: BlobId
   readonly size: number
   readonly attempts: number
+  readonly crashes: number
+  readonly begun: boolean
+  readonly created: number
   readonly due: number
   readonly isFailed: boolean
-  /** Of the commit that wrote it. */
-  readonly order: number
+  /** Of the commit that queued it. */
+  readonly queued: number
+}
+
+export interface ModelRunning extends ModelJob {
+  readonly lease: string
+  readonly until: number
+  readonly isMarked: boolean
 }
 
 export interface ModelPlace {
   waiting?: ModelJob | undefined
-  running?: (ModelJob & { lease: string }) | undefined
+  running?: ModelRunning | undefined
   parked?: ModelJob | undefined
 }
 
 /** What the queue shall do, without trees, leases in rows, or counters. */
 export class QueueModel {
   readonly places = new Map<string, ModelPlace>()
-  #order = 0
+  readonly paused = new Set<string>()
+  #queued = 0
 
   enqueue(job: { backend: string; key: string; id: BlobId; size: number }, now: number): void {
     const place = this.place(job)
-    place.waiting = { ...job, attempts: 0, due: now, isFailed: false, order: this.#order++ }
+    const untried = { attempts: 0, crashes: 0, begun: false, isFailed: false }
+    place.waiting = { ...job, ...untried, created: now, due: now, queued: this.#queued++ }
     place.parked = undefined
   }
 
   /** What may be claimed, in the order in which it shall be. */
   claimable(backend: string, now: number): ModelJob[] {
-    return this.ready(backend).filter(({ due }) => due <= now)
+    if (this.paused.has(backend)) return []
+    const ready = this.ready(backend)
+    return [...ready.filter(({ due }) => due <= now), ...ready.filter((job) => isMisdated(job, now))]
+  }
+
+  nextDue(backend: string, now: number): number | null {
+    const ready = this.ready(backend)
+    if (this.paused.has(backend) || ready.length === 0) return null
+    return ready.some((job) => isMisdated(job, now)) ? now : (ready[0]?.due ?? null)
   }
 
   /** Waiting jobs that stand behind no running one. */
   ready(backend: string): ModelJob[] {
     return [...this.places.values()]
       .flatMap(({ waiting, running }) => (waiting && !running && waiting.backend === backend ? [waiting] : []))
-      .sort((a, b) => a.due - b.due || a.order - b.order)
+      .sort((a, b) => a.due - b.due || a.queued - b.queued)
   }
 
-  claimed(job: ModelJob, lease: string): void {
+  claimed(job: ModelJob, lease: string, until: number): void {
     const place = this.place(job)
     place.waiting = undefined
-    place.running = { ...job, attempts: job.attempts + 1, lease }
+    place.running = { ...job, attempts: job.attempts + 1, lease, until, isMarked: false }
   }
 
   isOurs({ lease, ...at }: Claimed): boolean {
     return this.place(at).running?.lease === lease
   }
 
+  mark(at: Claimed, until: number): void {
+    const place = this.place(at)
+    if (place.running) place.running = { ...place.running, until, isMarked: true }
+  }
+
+  renew(at: Claimed, until: number): void {
+    const place = this.place(at)
+    if (place.running) place.running = { ...place.running, until }
+  }
+
   complete(at: Claimed): void {
     this.place(at).running = undefined
   }
 
-  retry(at: Claimed, due: number): void {
+  retry(at: Claimed, due: number, free: boolean): void {
     this.#end(at, (place, job) => {
-      place.waiting = { ...job, due, isFailed: true, order: this.#order++ }
+      const attempts = job.attempts - (free ? 1 : 0)
+      place.waiting = again(job, { attempts, crashes: 0, begun: true, due, isFailed: true })
+    })
+  }
+
+  giveBack(at: Claimed): void {
+    this.#end(at, (place, job) => {
+      place.waiting = again(job, { attempts: job.attempts - 1 })
     })
   }
 
   park(at: Claimed): void {
     this.#end(at, (place, job) => {
-      place.parked = { ...job, isFailed: true }
+      place.parked = { ...job, begun: true, isFailed: true }
     })
   }
 
-  recover(): number {
-    const running = this.#sorted().flatMap(({ running }) => (running ? [running] : []))
-    for (const job of running)
+  /** @param now `null`: all, whatever their leases say. */
+  recover(now: number | null): number {
+    const running = this.#sorted().flatMap((place) => (place.running ? [place.running] : []))
+    const lost = running.filter(({ until }) => now === null || until < now || until > now + MAX_DELAY_MS)
+    for (const job of lost)
       this.#end(job, (place) => {
-        place.waiting = { ...job, order: this.#order++ }
+        const crashes = job.crashes === 0 || job.isMarked ? job.crashes + 1 : job.crashes
+        place.waiting = again(job, { crashes, begun: true })
       })
-    return running.length
+    return lost.length
   }
 
-  unpark(backend: string, now: number): number {
-    const parked = this.#sorted().flatMap((place) => (place.parked?.backend === backend ? [place.parked] : []))
-    for (const job of parked) {
-      const place = this.place(job)
-      place.parked = undefined
-      place.waiting = { ...job, attempts: 0, due: now, isFailed: false, order: this.#order++ }
-    }
-    return parked.length
+  unpark(at: { backend: string; key: string }, now: number): void {
+    const place = this.place(at)
+    if (!place.parked) return
+    place.waiting = again(place.parked, { attempts: 0, crashes: 0, due: now, isFailed: false })
+    place.parked = undefined
   }
 
   place({ backend, key }: { backend: string; key: string }): ModelPlace {
@@ -94,12 +133,24 @@ export class QueueModel {
     return place
   }
 
+  begun(at: { backend: string; key: string }): boolean {
+    const { waiting, running, parked } = this.place(at)
+    return running !== undefined || parked !== undefined || waiting?.begun === true
+  }
+
   counts(backend: string): JobCounts {
-    const of = (state: keyof ModelPlace) =>
+    const of = (state: keyof ModelPlace): ModelJob[] =>
       [...this.places.values()].flatMap((place) => place[state] ?? []).filter((job) => job.backend === backend)
     const [waiting, running, parked] = [of('waiting'), of('running'), of('parked')]
     const bytes = [...waiting, ...running, ...parked].reduce((sum, { size }) => sum + size, 0)
-    return { waiting: waiting.length, running: running.length, parked: parked.length, bytes }
+    const [oldest] = [...waiting, ...running].sort((a, b) => a.queued - b.queued)
+    return {
+      waiting: waiting.length,
+      running: running.length,
+      parked: parked.length,
+      bytes,
+      ...(oldest && { oldest: oldest.created }),
+    }
   }
 
   #end(at: { backend: string; key: string }, next: (place: ModelPlace, job: ModelJob) => void): void {
@@ -112,4 +163,15 @@ export class QueueModel {
   #sorted(): ModelPlace[] {
     return [...this.places].sort(([a], [b]) => compareKeys(a, b)).map(([, place]) => place)
   }
+}
+
+/** No job waits that long: it was dated by a clock that was set back since. */
+function isMisdated({ due }: ModelJob, now: number): boolean {
+  return due > now + MAX_DELAY_MS
+}
+
+/** Without what only a running job has. */
+function again(job: ModelJob | ModelRunning, changes: Partial<ModelJob>): ModelJob {
+  const { backend, key, id, size, attempts, crashes, begun, created, due, isFailed, queued } = { ...job, ...changes }
+  return { backend, key, id, size, attempts, crashes, begun, created, due, isFailed, queued }
 }

@@ -1,11 +1,15 @@
 import type { Claimed, Job } from '@stored/core'
-import { StorageError } from '@stored/core/backend'
+import { compareKeys, StorageError } from '@stored/core/backend'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
-import { QueueModel } from './queue.model.ts'
+import { MAX_DELAY_MS, type ModelJob, type ModelRunning, QueueModel } from './queue.model.ts'
 import { collect, commit, idOf, type Ports, type Subject } from './subject.ts'
 
+const START = 1_732_844_100_000
+const YEAR = 365 * 24 * 60 * 60 * 1000
+const LEASE_MS = 60_000
 const BACKENDS = ['x', 'xy']
+const KEYS = ['a', 'b']
 const ERROR = new StorageError('TIMEOUT', { op: 'put' })
 
 /** A queue, what it shall be, and the claims handed out so far, lost ones among them. */
@@ -30,7 +34,7 @@ function command(text: string, act: (run: Run) => Promise<void>): Command {
 }
 
 const backend = fc.constantFrom(...BACKENDS)
-const key = fc.constantFrom('a', 'b')
+const key = fc.constantFrom(...KEYS)
 const index = fc.nat(7)
 
 const commands = [
@@ -43,10 +47,11 @@ const commands = [
   ),
   fc.tuple(backend, fc.integer({ min: 1, max: 3 })).map(([backend, max]) =>
     command(`claim ${backend} ${max}`, async ({ subject, model, claims }) => {
-      const claimed = await subject.queue.claim(backend, { max, leaseMs: 1000 })
+      const claimed = await subject.queue.claim(backend, { max, leaseMs: LEASE_MS })
       const expected = model.claimable(backend, Date.now()).slice(0, max)
       expect(claimed.map(({ key }) => key)).toEqual(expected.map(({ key }) => key))
-      for (const [i, job] of expected.entries()) model.claimed(job, (claimed[i] as Claimed).lease)
+      const until = Date.now() + LEASE_MS
+      for (const [i, job] of expected.entries()) model.claimed(job, (claimed[i] as Claimed).lease, until)
       claims.push(...claimed)
     }),
   ),
@@ -56,10 +61,28 @@ const commands = [
       model: (model, job) => model.complete(job),
     }),
   ),
-  fc.tuple(index, fc.nat(100)).map(([i, afterMs]) =>
-    settle(`retry ${i} ${afterMs}`, i, {
-      act: ({ queue }, tx, job) => queue.retry(tx, job, { error: ERROR, afterMs }),
-      model: (model, job) => model.retry(job, Date.now() + afterMs),
+  fc.tuple(index, fc.oneof(fc.nat(100), fc.constantFrom(MAX_DELAY_MS, YEAR)), fc.boolean()).map(([i, afterMs, free]) =>
+    settle(`retry ${i} ${afterMs}${free ? ' free' : ''}`, i, {
+      act: ({ queue }, tx, job) => queue.retry(tx, job, { error: ERROR, afterMs, free }),
+      model: (model, job) => model.retry(job, Date.now() + Math.min(afterMs, MAX_DELAY_MS), free),
+    }),
+  ),
+  index.map((i) =>
+    settle(`give back ${i}`, i, {
+      act: ({ queue }, tx, job) => queue.giveBack(tx, job),
+      model: (model, job) => model.giveBack(job),
+    }),
+  ),
+  index.map((i) =>
+    hold(`mark ${i}`, i, {
+      act: ({ queue }, job) => queue.mark(job, LEASE_MS),
+      model: (model, job) => model.mark(job, Date.now() + LEASE_MS),
+    }),
+  ),
+  fc.tuple(index, fc.constantFrom(1, LEASE_MS)).map(([i, leaseMs]) =>
+    hold(`renew ${i} ${leaseMs}`, i, {
+      act: ({ queue }, job) => queue.renew(job, leaseMs),
+      model: (model, job) => model.renew(job, Date.now() + leaseMs),
     }),
   ),
   index.map((i) =>
@@ -68,19 +91,36 @@ const commands = [
       model: (model, job) => model.park(job),
     }),
   ),
-  backend.map((backend) =>
-    command(`unpark ${backend}`, async ({ subject, model }) => {
-      expect(await subject.queue.unpark({ backend })).toBe(model.unpark(backend, Date.now()))
+  fc.tuple(backend, key).map(([backend, key]) =>
+    command(`unpark ${backend}/${key}`, async ({ subject, model }) => {
+      await commit(subject, (tx) => subject.queue.unpark(tx, { backend, key }))
+      model.unpark({ backend, key }, Date.now())
     }),
   ),
   fc.constant(
     command('recover', async ({ subject, model }) => {
-      expect(await subject.queue.recover()).toBe(model.recover())
+      expect(await subject.queue.recover()).toBe(model.recover(null))
     }),
   ),
-  fc.nat(80).map((ms) =>
+  fc.constant(
+    command('recover what is not leased', async ({ subject, model }) => {
+      expect(await subject.queue.recover(Date.now())).toBe(model.recover(Date.now()))
+    }),
+  ),
+  fc.tuple(backend, fc.boolean()).map(([backend, isPaused]) =>
+    command(`${isPaused ? 'pause' : 'resume'} ${backend}`, async ({ subject, model }) => {
+      await subject.queue[isPaused ? 'pause' : 'resume'](backend)
+      model.paused[isPaused ? 'add' : 'delete'](backend)
+    }),
+  ),
+  fc.oneof(fc.nat(80), fc.constantFrom(2 * LEASE_MS, MAX_DELAY_MS)).map((ms) =>
     command(`pass ${ms} ms`, async () => {
       vi.setSystemTime(Date.now() + ms)
+    }),
+  ),
+  fc.constantFrom(-YEAR, -MAX_DELAY_MS, 0, YEAR).map((ms) =>
+    command(`set the clock to the start and ${ms} ms`, async () => {
+      vi.setSystemTime(START + ms)
     }),
   ),
 ]
@@ -104,20 +144,66 @@ function settle(
   })
 }
 
+/** Changes the lease of a claimed job, which must be refused when it is lost. */
+function hold(
+  text: string,
+  i: number,
+  how: { act(subject: Subject, job: Claimed): Promise<void>; model(model: QueueModel, job: Claimed): void },
+): Command {
+  return command(text, async ({ subject, model, claims }) => {
+    const job = claims[i % (claims.length || 1)]
+    if (!job) return
+    const holding = how.act(subject, job)
+    if (!model.isOurs(job)) return expect(holding).rejects.toMatchObject({ code: 'CONFLICT' })
+    await holding
+    how.model(model, job)
+  })
+}
+
 async function compare({ subject: { queue }, model }: Run): Promise<void> {
   const jobs = await collect(queue.jobs({}))
   const expected = [...model.places.values()].flatMap((place) =>
     (['waiting', 'running', 'parked'] as const).flatMap((state) => (place[state] ? [{ ...place[state], state }] : [])),
   )
-  const show = ({ backend, key, state, id, size, attempts, due }: Omit<Job, 'op' | 'created'>) =>
-    `${backend}/${key} ${state} ${id} ${size} ${attempts} ${due}`
-  expect(jobs.map(show).sort()).toEqual(expected.map(show).sort())
+  expect(jobs.map(shownJob).sort(byText)).toEqual(expected.map(shownModelJob).sort(byText))
   checkInvariants(jobs)
   const counts = await queue.counts()
   for (const backend of BACKENDS) {
     expect(counts[backend] ?? { waiting: 0, running: 0, parked: 0, bytes: 0 }).toEqual(model.counts(backend))
-    expect(await queue.nextDue(backend)).toBe(model.ready(backend)[0]?.due ?? null)
+    expect(await queue.nextDue(backend)).toBe(model.nextDue(backend, Date.now()))
+    expect(await queue.isPaused(backend)).toBe(model.paused.has(backend))
+    for (const key of KEYS) expect(await queue.begun({ backend, key })).toBe(model.begun({ backend, key }))
+    await checkNothingIsStuck(queue, backend, jobs)
   }
+}
+
+function shownJob(job: Job & { lease?: string }) {
+  const { op: _, lease: __, seq: ___, error, crashes = 0, begun, ...shown } = job
+  return { ...shown, crashes, begun: begun === true, isFailed: error !== undefined }
+}
+
+function shownModelJob(job: ModelJob & { state: Job['state'] } & Partial<ModelRunning>) {
+  const { lease: _, until: __, isMarked: ___, queued: ____, ...shown } = job
+  return shown
+}
+
+function byText(a: object, b: object): number {
+  const [left, right] = [a, b].map((one) => JSON.stringify(one, Object.keys(one).sort())) as [string, string]
+  return compareKeys(left, right)
+}
+
+/** Said without the model as well: whatever the clock did, a job that waits is looked at within an hour. */
+async function checkNothingIsStuck(queue: Subject['queue'], backend: string, jobs: readonly Job[]): Promise<void> {
+  const running = new Set(
+    jobs.filter(({ state }) => state === 'running').map(({ key, backend }) => `${backend}/${key}`),
+  )
+  const ready = jobs.filter(
+    (job) => job.state === 'waiting' && job.backend === backend && !running.has(`${backend}/${job.key}`),
+  )
+  if (ready.length === 0 || (await queue.isPaused(backend))) return
+  const next = await queue.nextDue(backend)
+  expect(next).not.toBeNull()
+  expect(next as number).toBeLessThanOrEqual(Date.now() + MAX_DELAY_MS)
 }
 
 /** Said without the model, which might have the same fault. */
@@ -132,10 +218,11 @@ function checkInvariants(jobs: readonly Job[]): void {
 export function queueProperties({ open }: Ports): void {
   describe('the queue, whatever happens to it', () => {
     test('holds what its model holds: one job waiting or parked and one running for a place, and counts that add up', async () => {
-      vi.useFakeTimers({ toFake: ['Date'], now: 1_732_844_100_000 })
+      vi.useFakeTimers({ toFake: ['Date'], now: START })
       try {
         await fc.assert(
-          fc.asyncProperty(fc.commands(commands, { maxCommands: 60, size: '+1' }), async (steps) => {
+          fc.asyncProperty(fc.commands(commands, { maxCommands: 80, size: '+1' }), async (steps) => {
+            vi.setSystemTime(START)
             const subject = await open()
             const model = new QueueModel()
             try {
@@ -144,7 +231,7 @@ export function queueProperties({ open }: Ports): void {
               await subject.close()
             }
           }),
-          { numRuns: 60 },
+          { numRuns: 100 },
         )
       } finally {
         vi.useRealTimers()

@@ -1,10 +1,12 @@
-import type { Claimed, JobFilter, NewJob } from '@stored/core'
+import type { Claimed, Job, JobFilter, NewJob, Transaction } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Current, collect, commit, idOf } from './subject.ts'
 
 const START = 1_732_844_100_000
 const LEASE = { leaseMs: 60_000 }
+const MAX_DELAY_MS = 60 * 60 * 1000
+const YEAR = 365 * 24 * 60 * 60 * 1000
 const ERROR = new StorageError('TIMEOUT', { op: 'put', backend: 'x', key: 'k' })
 const FAILURE = { code: 'TIMEOUT', message: ERROR.message }
 
@@ -28,8 +30,12 @@ export function queueSuite(current: Current): void {
     return job
   }
   const complete = (job: Claimed) => commit(current(), (tx) => current().queue.complete(tx, job))
-  const retry = (job: Claimed, afterMs = 0) =>
-    commit(current(), (tx) => current().queue.retry(tx, job, { error: ERROR, afterMs }))
+  const retry = (job: Claimed, afterMs = 0, free = false) =>
+    commit(current(), (tx) => current().queue.retry(tx, job, { error: ERROR, afterMs, free }))
+  const giveBack = (job: Claimed) => commit(current(), (tx) => current().queue.giveBack(tx, job))
+  const unpark = (backend: string, key: string) =>
+    commit(current(), (tx) => current().queue.unpark(tx, { backend, key }))
+  const begun = (backend: string, key: string) => current().queue.begun({ backend, key })
   const park = (job: Claimed) => commit(current(), (tx) => current().queue.park(tx, job, ERROR))
   const jobs = (filter: JobFilter = {}) => collect(current().queue.jobs(filter))
   const states = async (filter?: JobFilter) => (await jobs(filter)).map(({ state, key, id }) => [state, key, id])
@@ -40,9 +46,16 @@ export function queueSuite(current: Current): void {
     test('makes a waiting job, due at once, not yet tried', async () => {
       await enqueue('a', 'x', 'k')
       expect(await jobs()).toEqual([
-        { ...jobOf('a', 'x', 'k'), state: 'waiting', attempts: 0, created: START, due: START },
+        {
+          ...jobOf('a', 'x', 'k'),
+          state: 'waiting',
+          attempts: 0,
+          seq: expect.any(Number),
+          created: START,
+          due: START,
+        },
       ])
-      expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10 })
+      expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10, oldest: START })
     })
 
     test('replaces the waiting job of its place, and of no other', async () => {
@@ -54,8 +67,8 @@ export function queueSuite(current: Current): void {
         ['waiting', 'k', idOf('b')],
         ['waiting', 'kk', idOf('a')],
       ])
-      expect(await counts('x')).toEqual({ waiting: 2, running: 0, parked: 0, bytes: 13 })
-      expect(await counts('y')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10 })
+      expect(await counts('x')).toEqual({ waiting: 2, running: 0, parked: 0, bytes: 13, oldest: START })
+      expect(await counts('y')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10, oldest: START })
       expect((await claim('x')).map(({ key, id }) => [key, id])).toEqual([
         ['kk', idOf('a')],
         ['k', idOf('b')],
@@ -74,7 +87,7 @@ export function queueSuite(current: Current): void {
       await park(await claimOne('x'))
       await enqueue('b', 'x', 'k', { op: 'delete', size: 0 })
       expect(await states()).toEqual([['waiting', 'k', idOf('b')]])
-      expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 0 })
+      expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 0, oldest: START })
     })
 
     test('stands behind the running job of its place: neither claimed nor due until that one ends', async () => {
@@ -108,6 +121,7 @@ export function queueSuite(current: Current): void {
       ['complete()', complete],
       ['retry()', (job: Claimed) => retry(job, 60_000)],
       ['park()', park],
+      ['giveBack()', giveBack],
       ['recover()', () => current().queue.recover()],
     ] as [string, (job: Claimed) => Promise<unknown>][])(
       'by %s: may be claimed, and is the only one left',
@@ -117,7 +131,7 @@ export function queueSuite(current: Current): void {
         await enqueue('b', 'x', 'k', { size: 7 })
         await end(first)
         expect(await states()).toEqual([['waiting', 'k', idOf('b')]])
-        expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 7 })
+        expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 7, oldest: START })
         expect(await claimOne('x')).toMatchObject({ id: idOf('b'), attempts: 1 })
       },
     )
@@ -184,6 +198,8 @@ export function queueSuite(current: Current): void {
       ['complete()', complete],
       ['retry()', (job: Claimed) => retry(job)],
       ['park()', park],
+      ['giveBack()', giveBack],
+      ['mark()', (job: Claimed) => current().queue.mark(job, 1000)],
       ['renew()', (job: Claimed) => current().queue.renew(job, 1000)],
     ] as [string, (job: Claimed) => Promise<unknown>][])(
       'lost to recover(): %s rejects CONFLICT and changes nothing',
@@ -235,6 +251,19 @@ export function queueSuite(current: Current): void {
       expect(first.attempts).toBe(1)
     })
 
+    test('with a time leaves those whose leases last, and takes those whose leases ended', async () => {
+      await enqueue('a', 'x', 'k')
+      await claimOne('x')
+      pass(1)
+      await enqueue('a', 'y', 'l')
+      await claimOne('y')
+      pass(60_000 - 1)
+      expect(await current().queue.recover(Date.now())).toBe(0)
+      pass(1)
+      expect(await current().queue.recover(Date.now())).toBe(1)
+      expect(await states({ state: 'running' })).toEqual([['running', 'l', idOf('a')]])
+    })
+
     test('of nothing running is 0', async () => {
       await enqueue('a', 'x', 'k')
       expect(await current().queue.recover()).toBe(0)
@@ -252,29 +281,297 @@ export function queueSuite(current: Current): void {
       expect(await counts('x')).toEqual({ waiting: 0, running: 0, parked: 1, bytes: 10 })
     })
 
-    test('unpark() makes it wait again, as if never tried', async () => {
+    test('unpark() makes it wait again, with all its attempts, its error and crashes forgotten; it may have landed', async () => {
       await enqueue('a', 'x', 'k')
+      const [{ seq }] = (await jobs()) as [Job]
+      await claimOne('x')
+      await current().queue.recover()
       await park(await claimOne('x'))
       pass(5)
-      expect(await current().queue.unpark({})).toBe(1)
-      const [job] = await jobs()
-      expect(job).toEqual({ ...jobOf('a', 'x', 'k'), state: 'waiting', attempts: 0, created: START, due: START + 5 })
-      expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10 })
+      await unpark('x', 'k')
+      expect(await jobs()).toEqual([
+        { ...jobOf('a', 'x', 'k'), state: 'waiting', attempts: 0, begun: true, seq, created: START, due: START + 5 },
+      ])
+      expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10, oldest: START })
+      expect(await claimOne('x')).toMatchObject({ attempts: 1 })
     })
 
-    test('unpark() takes those of its filter only', async () => {
-      for (const [text, backend, key] of [
-        ['a', 'x', 'k'],
-        ['b', 'x', 'l'],
-        ['a', 'y', 'k'],
+    test('unpark() takes the job of its place only, and none where none is parked', async () => {
+      for (const [backend, key] of [
+        ['x', 'k'],
+        ['x', 'l'],
+        ['y', 'k'],
       ] as const) {
-        await enqueue(text, backend, key)
+        await enqueue('a', backend, key)
         await park(await claimOne(backend))
       }
-      expect(await current().queue.unpark({ backend: 'x', id: idOf('a') })).toBe(1)
-      expect(await current().queue.unpark({ key: 'l' })).toBe(1)
-      expect(await current().queue.unpark({ backend: 'none' })).toBe(0)
-      expect((await jobs({ state: 'parked' })).map(({ backend, key }) => [backend, key])).toEqual([['y', 'k']])
+      await unpark('x', 'k')
+      await unpark('x', 'none')
+      await unpark('none', 'k')
+      expect((await jobs({ state: 'parked' })).map(({ backend, key }) => [backend, key])).toEqual([
+        ['x', 'l'],
+        ['y', 'k'],
+      ])
+      const before = await jobs({ state: 'waiting' })
+      await unpark('x', 'k')
+      expect(await jobs({ state: 'waiting' })).toEqual(before)
+    })
+  })
+
+  describe('giveBack()', () => {
+    test('leaves no trace of a claim: neither an attempt nor a beginning', async () => {
+      await enqueue('a', 'x', 'k')
+      const [before] = await jobs()
+      pass(10)
+      await giveBack(await claimOne('x'))
+      expect(await jobs()).toEqual([before])
+      expect(await begun('x', 'k')).toBe(false)
+      expect(await counts('x')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10, oldest: START })
+      expect(await claimOne('x')).toMatchObject({ attempts: 1 })
+    })
+
+    test('keeps what earlier tries left: attempts, error, crashes and beginning', async () => {
+      await enqueue('a', 'x', 'k')
+      await retry(await claimOne('x'))
+      await claimOne('x')
+      await current().queue.recover()
+      const [before] = await jobs()
+      expect(before).toMatchObject({ attempts: 2, crashes: 1, begun: true, error: FAILURE })
+      await giveBack(await claimOne('x'))
+      expect(await jobs()).toEqual([before])
+    })
+
+    test('keeps the turn of the job before those queued later', async () => {
+      await enqueue('a', 'x', 'first')
+      await enqueue('a', 'x', 'second')
+      await giveBack((await claim('x', 1))[0] as Claimed)
+      expect((await claim('x')).map(({ key }) => key)).toEqual(['first', 'second'])
+    })
+  })
+
+  describe('retry()', () => {
+    test.for([false, true])('says that the try was begun, free: %s', async (free) => {
+      await enqueue('a', 'x', 'k')
+      await retry(await claimOne('x'), 0, free)
+      expect(await begun('x', 'k')).toBe(true)
+      expect(await jobs()).toMatchObject([{ begun: true, error: FAILURE, attempts: free ? 0 : 1 }])
+    })
+
+    test('free costs no attempt, however often', async () => {
+      await enqueue('a', 'x', 'k')
+      await retry(await claimOne('x'))
+      for (let i = 0; i < 30; i++) {
+        const job = await claimOne('x')
+        expect(job.attempts).toBe(2)
+        await retry(job, 0, true)
+      }
+    })
+
+    test('clears the crashes: the try ended', async () => {
+      await enqueue('a', 'x', 'k')
+      await claimOne('x')
+      await current().queue.recover()
+      await retry(await claimOne('x'))
+      expect((await claimOne('x')).crashes).toBeUndefined()
+    })
+
+    test('never puts a job off for longer than an hour', async () => {
+      await enqueue('a', 'x', 'k')
+      await retry(await claimOne('x'), YEAR)
+      expect(await current().queue.nextDue('x')).toBe(START + MAX_DELAY_MS)
+    })
+  })
+
+  describe('crashes', () => {
+    const crash = async () => void (await current().queue.recover())
+
+    test('count one for whatever ran when its process died, and then only tries that were marked', async () => {
+      await enqueue('a', 'x', 'guilty')
+      await enqueue('a', 'x', 'bystander')
+      await claim('x')
+      await crash()
+      for (let crashes = 1; crashes <= 3; crashes++) {
+        const claimed = await claim('x')
+        const of = Object.fromEntries(claimed.map((job) => [job.key, job]))
+        expect([of.guilty?.crashes, of.bystander?.crashes]).toEqual([crashes, 1])
+        await current().queue.mark(of.guilty as Claimed, 60_000)
+        await crash()
+      }
+    })
+
+    test('are of the job: a newer one for the place has none', async () => {
+      await enqueue('a', 'x', 'k')
+      await claimOne('x')
+      await crash()
+      await enqueue('b', 'x', 'k')
+      expect((await claimOne('x')).crashes).toBeUndefined()
+    })
+
+    test('mark() keeps the lease, and rejects CONFLICT once it is lost', async () => {
+      await enqueue('a', 'x', 'k')
+      const job = await claimOne('x')
+      await current().queue.mark(job, 60_000)
+      pass(59_999)
+      expect(await current().queue.recover(Date.now())).toBe(0)
+      await crash()
+      await expect(current().queue.mark(job, 60_000)).rejects.toMatchObject({ code: 'CONFLICT' })
+      expect(await jobs()).toMatchObject([{ state: 'waiting', crashes: 1 }])
+    })
+  })
+
+  describe('pause() and resume()', () => {
+    test('paused, nothing is claimed and nothing is due; running jobs go on', async () => {
+      await enqueue('a', 'x', 'running')
+      const running = await claimOne('x')
+      await enqueue('a', 'x', 'waiting')
+      await current().queue.pause('x')
+      expect(await current().queue.isPaused('x')).toBe(true)
+      expect(await claim('x')).toEqual([])
+      expect(await current().queue.nextDue('x')).toBeNull()
+      await current().queue.renew(running, 60_000)
+      await complete(running)
+      expect(await states()).toEqual([['waiting', 'waiting', idOf('a')]])
+    })
+
+    test('is of one backend, also beside one whose name begins alike', async () => {
+      await enqueue('a', 'x', 'k')
+      await enqueue('a', 'xy', 'k')
+      await current().queue.pause('xy')
+      expect(await current().queue.isPaused('x')).toBe(false)
+      expect(await claim('xy')).toEqual([])
+      expect(await claim('x')).toHaveLength(1)
+    })
+
+    test('resume() lets everything go on as it was; both are safe to repeat', async () => {
+      await enqueue('a', 'x', 'k')
+      const before = await jobs()
+      await current().queue.pause('x')
+      await current().queue.pause('x')
+      await current().queue.resume('x')
+      await current().queue.resume('x')
+      expect(await current().queue.isPaused('x')).toBe(false)
+      expect(await jobs()).toEqual(before)
+      expect(await claim('x')).toHaveLength(1)
+    })
+
+    test('wakes who waits for work', async () => {
+      const woken: string[] = []
+      current().queue.onWork((backend) => woken.push(backend))
+      await current().queue.pause('x')
+      await current().queue.resume('x')
+      expect(woken).toEqual(['x', 'x'])
+    })
+
+    test('resumed() is the commit of the last resume(): 0 before the first, and while it is paused', async () => {
+      const { queue } = current()
+      expect(await queue.resumed('x')).toBe(0)
+      await queue.resume('x')
+      const first = await queue.resumed('x')
+      expect(first).toBeGreaterThan(0)
+      await queue.pause('x')
+      expect(await queue.resumed('x')).toBe(0)
+      await queue.resume('x')
+      expect(await queue.resumed('x')).toBeGreaterThan(first)
+      expect(await queue.resumed('y')).toBe(0)
+    })
+  })
+
+  describe('claim({ guard })', () => {
+    test('whose guard fails takes nothing and counts nothing', async () => {
+      await enqueue('a', 'x', 'k')
+      const before = await jobs()
+      const guard = (tx: Transaction) => current().index.expect(tx, { key: 'k' }, 'stale' as never)
+      await expect(current().queue.claim('x', { max: 1, ...LEASE, guard })).rejects.toMatchObject({ code: 'CONFLICT' })
+      expect(await jobs()).toEqual(before)
+    })
+
+    test('whose guard holds takes what is due', async () => {
+      await enqueue('a', 'x', 'k')
+      const guard = (tx: Transaction) => current().index.expect(tx, { key: 'k' }, null)
+      expect(await current().queue.claim('x', { max: 1, ...LEASE, guard })).toHaveLength(1)
+    })
+  })
+
+  describe('counts().oldest', () => {
+    test('is when the oldest that waits or runs was queued, whatever became of it since', async () => {
+      await enqueue('a', 'x', 'old')
+      pass(1000)
+      await enqueue('a', 'x', 'new')
+      const oldest = async () => (await counts('x'))?.oldest
+      expect(await oldest()).toBe(START)
+      await retry((await claim('x', 1))[0] as Claimed, 60_000)
+      expect(await oldest()).toBe(START)
+      const newer = await claimOne('x')
+      expect(newer.key).toBe('new')
+      await complete(newer)
+      expect(await oldest()).toBe(START)
+      pass(60_000)
+      await park(await claimOne('x'))
+      expect(await oldest()).toBeUndefined()
+      await unpark('x', 'old')
+      expect(await oldest()).toBe(START)
+    })
+
+    test('is forgotten with a job that a newer one replaces', async () => {
+      await enqueue('a', 'x', 'k')
+      pass(1000)
+      await enqueue('b', 'x', 'k')
+      expect((await counts('x'))?.oldest).toBe(START + 1000)
+    })
+
+    test('of a running job and one behind it is that of the running one', async () => {
+      await enqueue('a', 'x', 'k')
+      const running = await claimOne('x')
+      pass(1000)
+      await enqueue('b', 'x', 'k')
+      expect((await counts('x'))?.oldest).toBe(START)
+      await complete(running)
+      expect((await counts('x'))?.oldest).toBe(START + 1000)
+    })
+  })
+
+  describe('a clock that is set', () => {
+    test('forward by a year loses nothing: what waited is due, in its order, what runs is ours still', async () => {
+      await enqueue('a', 'x', 'running')
+      const running = await claimOne('x')
+      await enqueue('a', 'x', 'later')
+      await retry((await claim('x', 1))[0] as Claimed, 60_000)
+      await enqueue('a', 'x', 'now')
+      pass(YEAR)
+      expect((await claim('x')).map(({ key }) => key)).toEqual(['now', 'later'])
+      await complete(running)
+    })
+
+    test('back by a year delays nothing: what was dated by it is due, in its order', async () => {
+      for (const key of ['a', 'b', 'c']) await enqueue('a', 'x', key)
+      await retry((await claim('x', 1))[0] as Claimed, 60_000)
+      pass(-YEAR)
+      expect(await current().queue.nextDue('x')).toBe(START - YEAR)
+      expect((await claim('x')).map(({ key }) => key)).toEqual(['b', 'c', 'a'])
+      expect(await current().queue.nextDue('x')).toBeNull()
+    })
+
+    test('back puts what is dated rightly first', async () => {
+      await enqueue('a', 'x', 'before')
+      pass(-YEAR)
+      await enqueue('a', 'x', 'after')
+      expect((await claim('x')).map(({ key }) => key)).toEqual(['after', 'before'])
+    })
+
+    test('back by less than an hour delays what waits by an hour at most', async () => {
+      await enqueue('a', 'x', 'k')
+      await retry(await claimOne('x'), MAX_DELAY_MS - 1000)
+      pass(-1000)
+      expect(await current().queue.nextDue('x')).toBe(Date.now() + MAX_DELAY_MS)
+      pass(-1)
+      expect(await current().queue.nextDue('x')).toBe(Date.now())
+    })
+
+    test('back by a year does not lengthen a lease by a year', async () => {
+      await enqueue('a', 'x', 'k')
+      await claimOne('x')
+      pass(-YEAR)
+      expect(await current().queue.recover(Date.now())).toBe(1)
     })
   })
 
@@ -336,7 +633,7 @@ export function queueSuite(current: Current): void {
       await park(await claimOne('x'))
       const woken: string[] = []
       current().queue.onWork((backend) => woken.push(backend))
-      await current().queue.unpark({})
+      await unpark('x', 'k')
       expect(woken).toEqual(['x'])
     })
 

@@ -12,7 +12,7 @@ const LARGE = Buffer.from(Array.from({ length: 2_500_000 }, (_, i) => i % 251))
 
 export function stagingSuite(current: Current): void {
   const receive = (...chunks: Parameters<typeof chunksOf>) =>
-    current().staging.receive(chunksOf(...chunks), { signal: NEVER })
+    current().staging.receive(chunksOf(...chunks), { signal: NEVER, whenFull: 'wait' })
   const keep = async (id: typeof A, ...chunks: Parameters<typeof chunksOf>) => {
     await using staged = await receive(...chunks)
     await commit(current(), (tx) => current().staging.keep(tx, id, staged))
@@ -29,6 +29,7 @@ export function stagingSuite(current: Current): void {
   }
   const read = async (...args: Parameters<typeof open>) => drain(await open(...args))
   const files = () => current().files()
+  const usage = () => current().staging.usage()
   /** Files are unlinked behind the commit. */
   const noFiles = () => expect.poll(files).toEqual([])
 
@@ -218,7 +219,7 @@ export function stagingSuite(current: Current): void {
           yield* chunksOf(...chunks)
           throw error
         }
-        await expect(current().staging.receive(failing(), { signal: NEVER })).rejects.toBe(error)
+        await expect(current().staging.receive(failing(), { signal: NEVER, whenFull: 'wait' })).rejects.toBe(error)
         expect(await files()).toEqual([])
       },
     )
@@ -237,17 +238,112 @@ export function stagingSuite(current: Current): void {
           ended = true
         }
       }
-      await expect(current().staging.receive(source(), { signal: abort.signal })).rejects.toBe(reason)
+      await expect(current().staging.receive(source(), { signal: abort.signal, whenFull: 'wait' })).rejects.toBe(reason)
       expect(ended).toBe(true)
       expect(await files()).toEqual([])
     })
 
+    test('of more bytes than were announced takes them all', async () => {
+      const options = { signal: NEVER, size: 3, whenFull: 'wait' } as const
+      await using staged = await current().staging.receive(chunksOf('abc', 'def'), options)
+      expect(staged.size).toBe(6)
+      expect(usage()).toMatchObject({ bytes: 6 })
+    })
+
+    test('of less bytes than were announced takes the room of no more', async () => {
+      const options = { signal: NEVER, size: 100, whenFull: 'wait' } as const
+      await using staged = await current().staging.receive(chunksOf('abc'), options)
+      expect(staged.size).toBe(3)
+      expect(usage()).toMatchObject({ bytes: 3 })
+    })
+
     test('takes a copy: the source may use its buffer again', async () => {
       const buffer = Buffer.alloc(1000, 'a')
-      await using staged = await current().staging.receive(chunksOf(buffer), { signal: NEVER })
+      await using staged = await current().staging.receive(chunksOf(buffer), { signal: NEVER, whenFull: 'wait' })
       buffer.fill('z')
       await commit(current(), (tx) => current().staging.keep(tx, A, staged))
       expect((await read(A)).equals(Buffer.alloc(1000, 'a'))).toBe(true)
+    })
+  })
+
+  describe('usage()', () => {
+    test('of an empty staging is 0, of a limit above it', () => {
+      expect(usage()).toEqual({ bytes: 0, count: 0, limit: expect.any(Number), excess: 0 })
+      expect(usage().limit).toBeGreaterThan(0)
+      expect(current().staging.isAboveHighWater()).toBe(false)
+    })
+
+    test('counts bytes from when they are received, and blobs from when they are kept', async () => {
+      {
+        await using staged = await receive(FILE)
+        expect(usage()).toMatchObject({ bytes: FILE.length, count: 0 })
+        await commit(current(), (tx) => current().staging.keep(tx, A, staged))
+        expect(usage()).toMatchObject({ bytes: FILE.length, count: 1 })
+      }
+      expect(usage()).toMatchObject({ bytes: FILE.length, count: 1 })
+    })
+
+    test('counts each blob once, however often it is kept at the same moment', async () => {
+      await Promise.all([keep(A, INLINE), keep(A, INLINE), keep(B, 'b')])
+      await keep(A, INLINE)
+      expect(usage()).toMatchObject({ bytes: INLINE.length + 1, count: 2 })
+    })
+
+    test('does not count what was released, discarded, or not committed', async () => {
+      await keep(A, FILE)
+      await Promise.all([release(A), release(B)])
+      {
+        await using staged = await receive('never kept')
+        const failing = commit(current(), (tx) => {
+          current().staging.keep(tx, B, staged)
+          current().index.expect(tx, { key: 'k' }, 'stale' as never)
+        })
+        await expect(failing).rejects.toMatchObject({ code: 'CONFLICT' })
+      }
+      expect(usage()).toMatchObject({ bytes: 0, count: 0 })
+    })
+  })
+
+  describe('releasable()', () => {
+    const mark = (id: typeof A) => commit(current(), (tx) => current().staging.markReleasable(tx, id))
+    const unmark = (id: typeof A) => commit(current(), (tx) => current().staging.unmarkReleasable(tx, id))
+    const releasable = (limit = 9) => current().staging.releasable({ limit })
+
+    test('lists what is marked, the longest marked first, and no more than asked for', async () => {
+      expect(await releasable()).toEqual([])
+      await keep(A, 'a')
+      await keep(B, FILE)
+      await mark(B)
+      await mark(A)
+      expect(await releasable()).toEqual([B, A])
+      expect(await releasable(1)).toEqual([B])
+    })
+
+    test('keeps the place of what is marked again', async () => {
+      await mark(B)
+      await mark(A)
+      await Promise.all([mark(B), mark(B)])
+      expect(await releasable()).toEqual([B, A])
+    })
+
+    test('leaves out what was unmarked or released', async () => {
+      await keep(A, 'a')
+      await keep(B, 'b')
+      await Promise.all([mark(A), mark(B)])
+      await unmark(A)
+      await unmark(A)
+      expect(await releasable()).toEqual([B])
+      await release(B)
+      expect(await releasable()).toEqual([])
+    })
+
+    test('lists what was released, kept and marked again', async () => {
+      await keep(A, 'a')
+      await mark(A)
+      await release(A)
+      await keep(A, 'a')
+      await mark(A)
+      expect(await releasable()).toEqual([A])
     })
   })
 }

@@ -1,0 +1,54 @@
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import { describeType } from '../backend/options.ts'
+import type { BlobId, CacheStats } from '../ports.ts'
+import type { Services } from './services.ts'
+import type { EvictResult } from './types.ts'
+
+const NO_CACHE: CacheStats = { entries: 0, size: 0, maxSize: 0, hits: 0, misses: 0, bytes: 0 }
+
+export async function cacheStats({ cache }: Services): Promise<CacheStats> {
+  return cache ? cache.stats() : NO_CACHE
+}
+
+/** Removes entries by their place in the order, their size, or by a pattern that their id or one of their keys matches. */
+export async function evict({ cache, index }: Services, which: unknown, at: ErrorLocation): Promise<EvictResult> {
+  const matches = matcherOf(which, at)
+  if (!cache) return { entries: 0, bytes: 0 }
+  if (which === 'oldest' || which === 'oversized') return cache.evict(which)
+  return cache.evict(async (id: BlobId) => {
+    if (matches(id)) return true
+    for await (const key of index.keys(id)) if (matches(key)) return true
+    return false
+  })
+}
+
+function matcherOf(pattern: unknown, at: ErrorLocation): (name: string) => boolean {
+  if (typeof pattern === 'string' && pattern !== '') {
+    const parts = pattern.split('*')
+    return (name) => matchesGlob(name, parts)
+  }
+  if (pattern instanceof RegExp) {
+    // Those that search from where they last stopped would skip every other name.
+    const expression = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
+    return (name) => expression.test(name)
+  }
+  const given = pattern === '' ? 'an empty string' : describeType(pattern)
+  throw new StorageError('INVALID_ARGUMENT', at, {
+    detail: `evict takes "oldest", "oversized", a pattern or a RegExp, not ${given}`,
+  })
+}
+
+/** @param parts What stands between the stars. */
+function matchesGlob(name: string, parts: readonly string[]): boolean {
+  const [first = '', ...rest] = parts
+  const last = rest.pop()
+  if (last === undefined) return name === first
+  if (!name.startsWith(first)) return false
+  let position = first.length
+  for (const part of rest) {
+    const found = name.indexOf(part, position)
+    if (found < 0) return false
+    position = found + part.length
+  }
+  return name.length - last.length >= position && name.endsWith(last)
+}
