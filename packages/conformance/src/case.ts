@@ -1,5 +1,6 @@
-import type { GuardedBackend } from '@stored/core'
+import type { GuardedBackend, GuardOptions } from '@stored/core'
 import type { Capabilities, StorageBackend } from '@stored/core/backend'
+import type { ChaosProxy } from './chaos-proxy.ts'
 import type { Harness } from './harness.ts'
 import type { Call, Subject, View } from './subject.ts'
 
@@ -62,6 +63,10 @@ export interface Ctx {
   open(): Promise<Subject>
   /** A guarded instance on a driver that notes each call, with some of its methods replaced. */
   spied(replaced?: Partial<StorageBackend>): Promise<{ guard: GuardedBackend; calls: Call[] }>
+  /** A guard before `driver`, not yet opened. */
+  wrap(driver: StorageBackend, options?: GuardOptions): GuardedBackend
+  /** A guarded, opened instance that reaches the server through a proxy of its own. */
+  through(options?: GuardOptions): Promise<{ guard: GuardedBackend; proxy: ChaosProxy }>
   /** A bare, opened instance. */
   driver(): Promise<StorageBackend>
   /** Reads a blob to its end. */
@@ -125,12 +130,30 @@ export function rawOnly(needs: Needs): Needs {
   return (capabilities, harness, view) => (view === 'raw' ? needs(capabilities, harness, view) : true)
 }
 
-export function hook(name: 'debris' | 'outsider' | 'deny' | 'broken' | 'child'): Needs {
+type Hook =
+  | 'debris'
+  | 'outsider'
+  | 'deny'
+  | 'broken'
+  | 'child'
+  | 'endpoint'
+  | 'noContainer'
+  | 'rotate'
+  | 'secrets'
+  | 'restartServer'
+  | 'quota'
+  | 'busy'
+
+export function hook(name: Hook): Needs {
   return (_, harness) => (harness[name] ? true : `the harness has no ${name}`)
 }
 
 export function outsider(name: 'symlink' | 'mkdir' | 'special' | 'undecodable' | 'outside'): Needs {
   return (_, harness) => (harness.outsider?.[name] ? true : `the harness has no outsider.${name}`)
+}
+
+export function creds(kind: 'bad' | 'readonly'): Needs {
+  return (_, harness) => (harness.creds?.includes(kind) ? true : `the harness has no creds ${kind}`)
 }
 
 /** The first reason to skip among several. */

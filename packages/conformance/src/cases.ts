@@ -1,8 +1,11 @@
 import type { Case } from './case.ts'
 import { aborts } from './cases/aborts.ts'
 import { atomicity } from './cases/atomicity.ts'
+import { auth } from './cases/auth.ts'
+import { backpressure } from './cases/backpressure.ts'
 import { checksums } from './cases/checksums.ts'
 import { conditions } from './cases/conditions.ts'
+import { faults } from './cases/faults.ts'
 import { honesty } from './cases/honesty.ts'
 import { keys } from './cases/keys.ts'
 import { lifecycle } from './cases/lifecycle.ts'
@@ -31,6 +34,9 @@ export const cases: readonly Case[] = Object.freeze([
   ...conditions,
   ...checksums,
   ...metadata,
+  ...backpressure,
+  ...faults,
+  ...auth,
   ...watching,
   ...lifecycle,
   ...honesty,

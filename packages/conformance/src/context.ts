@@ -1,6 +1,7 @@
-import { type GuardedBackend, guardBackend } from '@stored/core'
+import { type GuardedBackend, type GuardOptions, guardBackend } from '@stored/core'
 import type { Capabilities, StorageBackend } from '@stored/core/backend'
 import type { Case, Ctx, Profile } from './case.ts'
+import { ChaosProxy } from './chaos-proxy.ts'
 import { BrokenPromise, equal, rejects, sameBytes, within } from './expect.ts'
 import type { Harness } from './harness.ts'
 import { payload } from './payload.ts'
@@ -99,9 +100,23 @@ export class CaseContext implements Ctx {
     return { guard, calls }
   }
 
-  async #guarded(driver: StorageBackend): Promise<GuardedBackend> {
-    const guard = guardBackend(driver)
+  wrap(driver: StorageBackend, options: GuardOptions = {}): GuardedBackend {
+    const guard = guardBackend(driver, options)
     this.#opened.push(guard)
+    return guard
+  }
+
+  async through(options: GuardOptions = {}): Promise<{ guard: GuardedBackend; proxy: ChaosProxy }> {
+    const { endpoint } = this.harness
+    if (!endpoint) throw new TypeError(`${this.id} has to need the hook endpoint`)
+    const proxy = await ChaosProxy.start(endpoint)
+    this.#opened.push(proxy)
+    const guard = await this.#guarded(await this.harness.open({ via: proxy.endpoint }), options)
+    return { guard, proxy }
+  }
+
+  async #guarded(driver: StorageBackend, options: GuardOptions = {}): Promise<GuardedBackend> {
+    const guard = this.wrap(driver, options)
     await guard.open()
     return guard
   }

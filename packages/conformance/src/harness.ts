@@ -1,11 +1,24 @@
 import type { StorageBackend } from '@stored/core/backend'
+import type { Endpoint } from './chaos-proxy.ts'
+
+/** How an instance is to be opened. What a harness cannot do it does not name in `endpoint` and `creds`, and is not asked. */
+export interface OpenOptions {
+  /** Connect there instead of to `endpoint`: a proxy before it. */
+  readonly via?: Endpoint
+  /** `bad`: not accepted · `readonly`: may not write. @default 'good' */
+  readonly creds?: 'good' | 'bad' | 'readonly'
+}
 
 /** How the kit reaches one storage: the whole of what a driver's author writes. */
 export interface Harness {
   /** Of the driver, for titles and reports. */
   readonly name: string
   /** A new instance on the same storage with each call. The kit opens it and closes it. */
-  open(): Promise<StorageBackend>
+  open(options?: OpenOptions): Promise<StorageBackend>
+  /** Where the server listens, over TCP. Enables the faults of the wire: `open` then takes `via`. */
+  readonly endpoint?: Endpoint
+  /** The kinds of credentials, the good ones apart, that `open` takes. */
+  readonly creds?: readonly ('bad' | 'readonly')[]
   /** Where the keys of one case lie; ends with a slash. @default `t/<run>/<case>/` */
   scope?(id: string): string
   /** What unfinished puts left behind, as someone beside the driver sees it: temporary files, uncommitted uploads. */
@@ -16,6 +29,20 @@ export interface Harness {
   deny?(op: 'read' | 'write' | 'list'): Promise<() => Promise<void>>
   /** An instance whose `open` has to fail: a wrong root, a wrong address. */
   broken?(): Promise<StorageBackend>
+  /** An instance on a bucket, container or directory that is not there, where that does not come into being by itself. */
+  noContainer?(): Promise<StorageBackend>
+  /** Makes the good credentials others. Instances that are open were given a function, which now answers with the new ones. */
+  rotate?(): Promise<void>
+  /** What is secret in the good credentials, now: texts that must not be found in anything printed. */
+  secrets?(): readonly string[]
+  /** Stops the server and starts it again, at the same address and on the same storage. */
+  restartServer?(): Promise<void>
+  /** Leaves room for so many bytes more, and returns how to lift that. */
+  quota?(bytes: number): Promise<() => Promise<void>>
+  /** Makes the server refuse the next requests as too many, asking to wait so long. */
+  busy?(requests: number, retryAfterMs: number): Promise<void>
+  /** The blobs lie in the memory of this process, whose growth therefore says nothing of the driver. @default false */
+  readonly inProcess?: boolean
   /** Path of a module that calls `runChild`; the kit starts it as a process of its own, and kills it. */
   readonly child?: string
   /** Cases known to fail, by id. They run all the same. */

@@ -1,3 +1,9 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { openSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { devNull, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import {
   type GetOptions,
   type GetResult,
@@ -8,8 +14,11 @@ import {
   type PutOptions,
   type Stat,
   type StorageBackend,
+  StorageError,
   type WatchEvent,
 } from '@stored/core/backend'
+import type { Profile } from './case.ts'
+import type { Harness } from './harness.ts'
 
 /** A driver with one fault that a real one had. The kit is trusted as far as it finds them. */
 export interface Mutant {
@@ -18,7 +27,11 @@ export interface Mutant {
   readonly fault: string
   /** The cases that have to fail. */
   readonly killedBy: readonly string[]
+  /** The smallest profile in which they do. @default 'quick' */
+  readonly profile?: Profile
   open(place: MemoryPlace): StorageBackend
+  /** What else its harness needs. */
+  hooks?(place: MemoryPlace): Partial<Harness>
 }
 
 type Keyed = Pick<MemoryBackend, 'put' | 'get' | 'stat' | 'delete' | 'list'>
@@ -160,6 +173,132 @@ class TornReader extends MemoryBackend {
   }
 }
 
+class DirectoryOrder extends MemoryBackend {
+  override async *list(options: ListOptions): AsyncGenerator<Stat, void, void> {
+    const stats = await Array.fromAsync(super.list(options))
+    yield* stats.sort((a, b) => (a.key.replaceAll('/', '\0') < b.key.replaceAll('/', '\0') ? -1 : 1))
+  }
+}
+
+class ComposesDigests extends MemoryBackend {
+  protected override commit(key: string, bytes: Uint8Array, options: Pick<Stat, 'contentType' | 'metadata'>): Stat {
+    const stat = super.commit(key, bytes, options)
+    if (bytes.length <= 1 << 20) return stat
+    const md5 = createHash('md5')
+      .update(stat.checksums?.md5 ?? '')
+      .digest('hex')
+    this.place.blobs.set(key, { bytes, stat: { ...stat, checksums: { ...stat.checksums, md5 } } })
+    return stat
+  }
+}
+
+class EtagAsMd5 extends MemoryBackend {
+  override readonly capabilities = { ...new MemoryBackend().capabilities, checksums: ['sha256', 'sha1'] } as never
+}
+
+class ForgetsConditionOfParts extends MemoryBackend {
+  override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    const { ifAbsent: _, ifMatch: __, ...rest } = options
+    return super.put(key, body, (options.size ?? 0) > 8 << 20 ? rest : options)
+  }
+}
+
+class UpperCasesMetadata extends MemoryBackend {
+  protected override commit(key: string, bytes: Uint8Array, options: Pick<Stat, 'contentType' | 'metadata'>): Stat {
+    const named = Object.entries(options.metadata ?? {}).map(([name, value]) => [name.toUpperCase(), value])
+    return super.commit(key, bytes, { ...options, metadata: Object.fromEntries(named) })
+  }
+}
+
+class MergesMetadata extends MemoryBackend {
+  protected override commit(key: string, bytes: Uint8Array, options: Pick<Stat, 'contentType' | 'metadata'>): Stat {
+    return super.commit(key, bytes, { ...this.place.blobs.get(key)?.stat, ...options })
+  }
+}
+
+class CutsMetadata extends MemoryBackend {
+  protected override commit(key: string, bytes: Uint8Array, options: Pick<Stat, 'contentType' | 'metadata'>): Stat {
+    const cut = Object.entries(options.metadata ?? {}).map(([name, value]) => [name, value.slice(0, 8192)])
+    return super.commit(key, bytes, { ...options, metadata: Object.fromEntries(cut) })
+  }
+}
+
+class SharesBuffer extends MemoryBackend {
+  #last: Uint8Array = new Uint8Array()
+  protected override async collect(key: string, body: AsyncIterable<Uint8Array>, o: PutOptions): Promise<Uint8Array> {
+    const keep = (soFar: Uint8Array) => {
+      this.#last = soFar
+    }
+    await super.collect(key, tapped(body, keep), o)
+    return this.#last
+  }
+}
+
+class LeaksHandles extends MemoryBackend {
+  override stat(key: string, options: Op): Promise<Stat | null> {
+    openSync(devNull, 'r')
+    return super.stat(key, options)
+  }
+}
+
+class PoisonedByAbort extends MemoryBackend {
+  #poison: AbortSignal | undefined
+  protected override begin(op: string, key: string | undefined, { signal }: Op): void {
+    if (this.#poison?.aborted) throw this.error('UNAVAILABLE', op, key)
+    this.#poison = signal
+    super.begin(op, key, { signal })
+  }
+}
+
+class DeniedAsNull extends MemoryBackend {
+  override stat(key: string, options: Op): Promise<Stat | null> {
+    return super.stat(key, options).catch(() => null)
+  }
+}
+
+class WatchIgnoresPrefix extends MemoryBackend {
+  override watch({ signal }: Op): AsyncGenerator<WatchEvent, void, void> {
+    return super.watch({ signal })
+  }
+}
+
+class WatchDropsEvents extends MemoryBackend {
+  override async *watch(options: Op & { prefix?: string }): AsyncGenerator<WatchEvent, void, void> {
+    let dropped = 0
+    for await (const event of super.watch(options))
+      if (event.type === 'overflow' || !event.key.includes('burst') || ++dropped % 100) yield event
+  }
+}
+
+class WatchStartsLate extends MemoryBackend {
+  override async *watch(options: Op & { prefix?: string }): AsyncGenerator<WatchEvent, void, void> {
+    await wait(50, undefined, { signal: options.signal })
+    yield* super.watch(options)
+  }
+}
+
+class WatchSeesTemp extends MemoryBackend {
+  protected override collect(key: string, body: AsyncIterable<Uint8Array>, o: PutOptions): Promise<Uint8Array> {
+    this.place.notify({ type: 'put', key: `${key}.tmp` })
+    return super.collect(key, body, o)
+  }
+}
+
+class WatchIgnoresAbort extends MemoryBackend {
+  override watch({ prefix = '' }: Op & { prefix?: string }): AsyncGenerator<WatchEvent, void, void> {
+    return super.watch({ prefix, signal: new AbortController().signal })
+  }
+}
+
+class FollowsSymlinks extends MemoryBackend {
+  override async get(key: string, options: GetOptions): Promise<GetResult> {
+    const target = linksOf(this.place).get(key)
+    if (target === undefined) return super.get(key, options)
+    const bytes = await readFile(target)
+    return { stat: { key, size: bytes.length }, body: this.read(key, bytes, options) }
+  }
+}
+
 class DropsType extends MemoryBackend {
   protected override commit(key: string, bytes: Uint8Array, { metadata }: Pick<Stat, 'metadata'>): Stat {
     return super.commit(key, bytes, metadata ? { metadata } : {})
@@ -185,7 +324,12 @@ export const mutants: readonly Mutant[] = Object.freeze([
   of('range-size', 'stat.size of a range is that of the range', RangeSize, ['rg.middle']),
   of('inclusive-range', 'a range ends one byte late', InclusiveRange, ['rg.middle', 'rg.first']),
   of('never-settles', 'a put that is aborted before its first chunk stays pending', NeverSettles, ['ab.start']),
-  of('swallows-short', 'a body that throws is stored up to there', SwallowsShort, ['sz.short', 'src.mid', 'ab.mid']),
+  of('swallows-short', 'a body that throws is stored up to there', SwallowsShort, [
+    'sz.short',
+    'src.mid',
+    'ab.mid',
+    'ck.expected',
+  ]),
   of('stops-at-empty-chunk', 'an empty chunk is taken for the end', StopsAtEmptyChunk, ['rt.chunking']),
   of('close-noop', 'close closes nothing', ClosesNothing, ['lc.after-close']),
   of('prefix-as-directory', 'a prefix is taken for a directory', PrefixAsDirectory, [
@@ -200,6 +344,34 @@ export const mutants: readonly Mutant[] = Object.freeze([
   of('torn-reader', 'a reader goes on in the new blob', TornReader, ['at.pinned-reader']),
   of('drops-type', 'the content type is forgotten', DropsType, ['md.type']),
   of('watches-twice', 'every change is two events', WatchesTwice, ['wa.put', 'wa.over', 'wa.delete']),
+  of('directory-order', 'list goes directory by directory', DirectoryOrder, ['ls.order']),
+  of('composes-digests', 'the MD5 of a large blob is one of the MD5s of its parts', ComposesDigests, ['ck.native']),
+  of('etag-as-md5', 'a checksum is reported that is not declared', EtagAsMd5, ['ck.no-fake']),
+  {
+    ...of('forgets-condition-of-parts', 'the conditions of a large blob are lost', ForgetsConditionOfParts, [
+      'cw.parts',
+    ]),
+    profile: 'full',
+  },
+  of('upper-cases-metadata', 'names of metadata come back in upper case', UpperCasesMetadata, ['md.user', 'md.case']),
+  of('merges-metadata', 'an overwrite keeps the former metadata', MergesMetadata, ['md.overwrite-clears']),
+  of('cuts-metadata', 'long metadata is cut off', CutsMetadata, ['md.too-big']),
+  of('shares-buffer', 'puts at the same time share a buffer', SharesBuffer, ['bp.parallel']),
+  of('leaks-handles', 'stat leaves a file open', LeaksHandles, ['bp.handles']),
+  of('poisoned-by-abort', 'an abort breaks the instance', PoisonedByAbort, ['ft.poison']),
+  {
+    ...of('denied-as-null', 'what may not be read is not there', DeniedAsNull, ['sd.stat-denied', 'au.deny-read']),
+    hooks: deniable,
+  },
+  {
+    ...of('follows-symlink', 'get follows a symbolic link', FollowsSymlinks, ['tr.symlink-read']),
+    hooks: linkable,
+  },
+  of('watch-ignores-prefix', 'a watch tells of every key', WatchIgnoresPrefix, ['wa.prefix']),
+  of('watch-drops-events', 'a watch leaves out events', WatchDropsEvents, ['wa.burst']),
+  of('watch-starts-late', 'a watch begins after it was asked for', WatchStartsLate, ['wa.ready']),
+  of('watch-sees-temp', 'a watch tells of temporary names', WatchSeesTemp, ['wa.no-temp']),
+  of('watch-ignores-abort', 'a watch goes on after its abort', WatchIgnoresAbort, ['wa.abort']),
   renames('decodes-percent', 'keys are percent-decoded', decode, ['key.percent', 'key.escape-twin', 'tr.encoded']),
   renames('strips-trailing-dot', 'dots at the end of a key are cut off', (key) => key.replace(/\.+$/, ''), [
     'key.dots',
@@ -216,6 +388,41 @@ function of(
   killedBy: readonly string[],
 ): Mutant {
   return { name, fault, killedBy, open: (place) => new Backend({ place }) }
+}
+
+const links = new WeakMap<MemoryPlace, Map<string, string>>()
+
+/** The symbolic links that lie in a place, beside its blobs. */
+function linksOf(place: MemoryPlace): Map<string, string> {
+  const there = links.get(place) ?? new Map<string, string>()
+  links.set(place, there)
+  return there
+}
+
+function linkable(place: MemoryPlace): Partial<Harness> {
+  return {
+    outsider: {
+      outside: join(tmpdir(), `stored-${randomUUID()}`),
+      write: async (key, bytes) => void place.blobs.set(key, { bytes, stat: { key, size: bytes.length } }),
+      corrupt: async () => {},
+      symlink: async (key, target) => void linksOf(place).set(key, target),
+    },
+  }
+}
+
+/** Memory whose blobs can be made unreadable. */
+function deniable({ blobs }: MemoryPlace): Partial<Harness> {
+  return {
+    async deny() {
+      const { get } = blobs
+      blobs.get = (key) => {
+        throw new StorageError('PERMISSION_DENIED', { op: 'get', key })
+      }
+      return async () => {
+        blobs.get = get
+      }
+    },
+  }
 }
 
 /** A driver that stores each key under another name. */

@@ -1,13 +1,71 @@
 import { createHash } from 'node:crypto'
 import type { NativeChecksum, StorageErrorCode } from '@stored/core/backend'
 import { type Ctx, defineCases, hook } from '../case.ts'
-import { check, equal, rejects } from '../expect.ts'
+import { check, equal, rejects, sameBytes, settle } from '../expect.ts'
 import { collect } from '../source.ts'
 
 /** What node:crypto can compute; the others are compared by the drivers that declare them. */
 const KNOWN: readonly NativeChecksum[] = ['sha256', 'sha1', 'md5']
 
+const FLIPPED_BYTES = 2 << 20
+
 export const checksums = defineCases('ck', {
+  digest: {
+    title: 'put returns the SHA-256 of what it was given',
+    why: 'It is the name that the blob is known by from then on.',
+    async run(t) {
+      for (const size of [0, 1, 65_536, 1_000_000]) {
+        const { sha256 } = await t.guard.put(t.key('blob'), t.bytes(size), { size })
+        equal(sha256, sha256Of(t.bytes(size)), `the checksum of ${size} bytes`)
+      }
+    },
+  },
+  expected: {
+    title: 'put of a body with another checksum than was expected rejects with CHECKSUM_MISMATCH, and changes nothing',
+    why: 'What was staged may have lost a bit on its disk: the copy must not inherit that.',
+    async run(t) {
+      const sha256 = sha256Of(t.bytes(100_000, 1))
+      const put = (name: string) => t.guard.put(t.key(name), t.bytes(100_000, 2), { sha256 })
+      await rejects(put('blob'), 'CHECKSUM_MISMATCH', 'put')
+      await t.lacks(t.key('blob'))
+      await t.store.put(t.key('old'), t.bytes(1_000, 1))
+      await rejects(put('old'), 'CHECKSUM_MISMATCH', 'the overwrite')
+      await t.holds(t.key('old'), t.bytes(1_000, 1))
+      await t.clean()
+    },
+  },
+  range: {
+    title: 'get says verified only of a whole blob whose checksum is known',
+    why: 'A part has no checksum of its own: whoever believes it was checked looks no further.',
+    async run(t) {
+      const { sha256 } = await t.guard.put(t.key('blob'), t.bytes(1_000))
+      const whole = await t.guard.get(t.key('blob'), { sha256 })
+      equal(whole.verified, true, 'verified of a whole blob')
+      await collect(whole.body)
+      const part = await t.guard.get(t.key('blob'), { offset: 10, length: 100, sha256 })
+      equal(part.verified, false, 'verified of a range')
+      await collect(part.body)
+    },
+  },
+  wire: {
+    title: 'a byte that is changed on its way to or from the server is an error, of the put or of the get',
+    why: 'The checksum of TCP is 16 bits, and a proxy between makes a new one.',
+    needs: hook('endpoint'),
+    async run(t) {
+      const [key, bytes] = [t.key('blob'), t.bytes(FLIPPED_BYTES)]
+      const { guard, proxy } = await t.through({ retries: 0, idleTimeoutMs: 10_000 })
+      const sha256 = sha256Of(bytes)
+      const readWhole = async () => collect((await guard.get(key, { sha256 })).body)
+      proxy.flip(FLIPPED_BYTES / 2, 'up')
+      const put = await settle(guard.put(key, bytes, { size: bytes.length }))
+      check(proxy.struck, 'the byte was changed on its way up')
+      if (put.status === 'fulfilled') await rejects(readWhole(), 'CHECKSUM_MISMATCH', 'the blob that was stored wrong')
+      await t.store.put(key, bytes)
+      proxy.flip(FLIPPED_BYTES / 2, 'down')
+      await rejects(readWhole(), 'CHECKSUM_MISMATCH', 'the blob that was read wrong')
+      sameBytes(t.seed, await readWhole(), bytes, 'the blob read again')
+    },
+  },
   flip: {
     title: 'get of a blob that lost a bit where it lies throws CHECKSUM_MISMATCH instead of its end',
     why: 'Disks forget; wrong bytes that are handed on replace the good copies elsewhere.',
@@ -72,4 +130,8 @@ async function checkDigests(t: Ctx, bytes: Uint8Array): Promise<void> {
     const digest = createHash(algorithm).update(bytes).digest('hex')
     equal(reported[algorithm], digest, `the ${algorithm} of ${bytes.length} bytes`)
   }
+}
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }

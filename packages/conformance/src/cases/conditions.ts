@@ -1,11 +1,16 @@
-import { absent, type Ctx, capability, defineCases, type Needs } from '../case.ts'
+import { absent, all, type Ctx, capability, defineCases, hook, type Needs } from '../case.ts'
 import { check, checkCode, equal, rejects, sameBytes } from '../expect.ts'
 import { writerOf } from '../payload.ts'
 import { collect } from '../source.ts'
 import type { Subject } from '../subject.ts'
+import { putWithoutReply, REPLY_CUTS, wholeOrAbsent } from './wire.ts'
 
 const RACERS = 50
 const IN_ONE_STEP = 'A look and then a write are two steps: of racers between them every one wins.'
+/** Of a part where a driver declares none: that of the services. */
+const PART_BYTES = 8 << 20
+const either: Needs = ({ ifAbsent, ifMatch }) =>
+  ifAbsent || ifMatch ? true : 'neither capability ifAbsent nor ifMatch is declared'
 const partly: Needs = ({ ifAbsent, ifMatch }) =>
   ifAbsent && ifMatch ? 'capabilities ifAbsent and ifMatch are both declared' : true
 
@@ -134,6 +139,30 @@ export const conditions = defineCases('cw', {
       )
     },
   },
+  parts: {
+    title: 'the conditions hold for a blob of several parts as for a small one',
+    why: 'Its parts are uploaded first and the condition is judged by another call, which is easily left out.',
+    profile: 'full',
+    needs: either,
+    async run(t) {
+      const size = 2 * (t.capabilities.limits?.partSize ?? PART_BYTES) + 1
+      if (t.capabilities.ifAbsent) await onlyTheFirst(t, size)
+      if (t.capabilities.ifMatch) await onlyTheCurrent(t, size)
+      await t.clean()
+    },
+  },
+  'lost-reply': {
+    title: 'put with ifAbsent whose answer is lost resolves or rejects as ambiguous, never with ALREADY_EXISTS',
+    why: 'A request that is sent again meets its own first copy: the blob is then taken for a stranger.',
+    needs: all(capability('ifAbsent'), hook('endpoint')),
+    async run(t) {
+      const bytes = t.bytes(100_000)
+      for (const after of REPLY_CUTS) {
+        const key = t.key(`blob${after}`)
+        await wholeOrAbsent(t, key, bytes, await putWithoutReply(t, key, bytes, { ifAbsent: true, after }))
+      }
+    },
+  },
   both: {
     title: 'put with ifAbsent and ifMatch at once rejects with INVALID_ARGUMENT',
     why: 'They exclude each other: services take either one, each another.',
@@ -174,6 +203,28 @@ export const conditions = defineCases('cw', {
     },
   },
 })
+
+async function onlyTheFirst(t: Ctx, size: number): Promise<void> {
+  const racers = [1, 2, 3].map((writer) => t.store.put(t.key('free'), t.bytes(size, writer), { ifAbsent: true, size }))
+  const outcomes = await Promise.allSettled(racers)
+  const winners = outcomes.flatMap(({ status }, i) => (status === 'fulfilled' ? [i + 1] : []))
+  equal(winners.length, 1, 'the number of puts that resolved')
+  await rejects(
+    t.store.put(t.key('free'), t.bytes(size, 4), { ifAbsent: true, size }),
+    'ALREADY_EXISTS',
+    'put of a taken key',
+  )
+  await t.holds(t.key('free'), t.bytes(size, winners[0]))
+}
+
+async function onlyTheCurrent(t: Ctx, size: number): Promise<void> {
+  const { etag: former } = await t.store.put(t.key('blob'), t.bytes(size, 1), { size })
+  const { etag } = await t.store.put(t.key('blob'), t.bytes(size, 2), { ifMatch: former as string, size })
+  check(etag !== former, 'the overwrite has a new etag')
+  const stale = t.store.put(t.key('blob'), t.bytes(size, 3), { ifMatch: former as string, size })
+  await rejects(stale, 'PRECONDITION_FAILED', 'put with a former etag')
+  await t.holds(t.key('blob'), t.bytes(size, 2))
+}
 
 /** Reads the counter and writes its successor on the condition that it is still the same. @returns Whether it was. */
 async function raise(t: Ctx, store: Subject): Promise<boolean> {

@@ -1,5 +1,8 @@
 import { type Ctx, capability, defineCases } from '../case.ts'
-import { check, equal } from '../expect.ts'
+import { check, checkCode, equal, rejects, settle } from '../expect.ts'
+
+/** More than any service takes. */
+const TOO_MUCH_BYTES = 256 << 10
 
 export const metadata = defineCases('md', {
   type: {
@@ -23,6 +26,48 @@ export const metadata = defineCases('md', {
       const values = { plain: 'value', 'with-dash': 'a b  c', unicode: 'é日本😀', percent: '100%41' }
       await t.guard.put(t.key('blob'), t.bytes(10), { metadata: values })
       equal((await t.store.stat(t.key('blob')))?.metadata, values, 'the metadata')
+    },
+  },
+  case: {
+    title: 'names of metadata are lower-case, and two that differ in case alone are INVALID_ARGUMENT',
+    why: 'They travel as header fields, which have no case: one of the two is lost, or both.',
+    needs: capability('metadata'),
+    async run(t) {
+      await t.guard.put(t.key('blob'), t.bytes(10), { metadata: { 'Content-Owner': 'Ada' } })
+      equal((await t.store.stat(t.key('blob')))?.metadata, { 'content-owner': 'Ada' }, 'the metadata')
+      const twins = t.guard.put(t.key('twins'), t.bytes(10), { metadata: { owner: 'a', Owner: 'b' } })
+      await rejects(twins, 'INVALID_ARGUMENT', 'put with two such names')
+      await t.lacks(t.key('twins'))
+    },
+  },
+  'overwrite-clears': {
+    title: 'an overwrite without content type and metadata leaves nothing of the former ones',
+    why: 'They described another blob.',
+    needs: ({ contentType, metadata }) =>
+      contentType || metadata ? true : 'neither capability contentType nor metadata is declared',
+    async run(t) {
+      const { contentType, metadata } = t.capabilities
+      const former = { ...(contentType && { contentType: 'text/x-former' }), ...(metadata && { metadata: { a: 'b' } }) }
+      await t.guard.put(t.key('blob'), t.bytes(10), former)
+      await t.guard.put(t.key('blob'), t.bytes(20))
+      const stat = await t.store.stat(t.key('blob'))
+      check(stat?.contentType !== 'text/x-former', 'the former content type is gone')
+      equal(Object.keys(stat?.metadata ?? {}), [], 'the names of the metadata')
+    },
+  },
+  'too-big': {
+    title: `metadata of ${TOO_MUCH_BYTES} bytes is kept whole, or put rejects with TOO_LARGE and stores nothing`,
+    why: 'A service closes the connection in the middle of such a header: that looks like an outage, for ever.',
+    needs: capability('metadata'),
+    async run(t) {
+      const metadata = { large: 'x'.repeat(TOO_MUCH_BYTES) }
+      const put = await settle(t.guard.put(t.key('blob'), t.bytes(10), { metadata }))
+      if (put.status === 'fulfilled') {
+        const kept = (await t.store.stat(t.key('blob')))?.metadata?.large
+        return check(kept === metadata.large, 'the metadata is kept whole')
+      }
+      checkCode(put.reason, ['TOO_LARGE'], 'put')
+      await t.lacks(t.key('blob'))
     },
   },
   undeclared: {

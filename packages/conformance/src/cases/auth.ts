@@ -1,0 +1,158 @@
+import { inspect } from 'node:util'
+import type { GuardedBackend } from '@stored/core'
+import { type Ctx, creds, defineCases, hook, type Needs } from '../case.ts'
+import { check, checkCode, equal, rejects, settle, within } from '../expect.ts'
+import { type Call, spyOn } from '../subject.ts'
+import { SETTLE_MS } from './wire.ts'
+
+const NOT_ABSENT = 'What reads as "not there" reads as "safe to write again", or as "deleted".'
+const denyOrReadonly: Needs = (capabilities, harness, view) =>
+  hook('deny')(capabilities, harness, view) === true ? true : creds('readonly')(capabilities, harness, view)
+
+export const auth = defineCases('au', {
+  bad: {
+    title: 'every operation with credentials that are not accepted rejects with UNAUTHENTICATED, once',
+    why: 'An account is locked by whoever tries a wrong password again and again.',
+    needs: creds('bad'),
+    timeoutMs: 120_000,
+    async run(t) {
+      const calls: Call[] = []
+      const guard = t.wrap(spyOn(await t.harness.open({ creds: 'bad' }), calls))
+      for (const [what, call] of Object.entries(operations(t, guard))) {
+        calls.length = 0
+        await within(rejects(call(), 'UNAUTHENTICATED', what), SETTLE_MS, what)
+        check(calls.length === 1, `${what} reaches the driver once, but it did ${calls.length} times`)
+      }
+    },
+  },
+  'deny-read': {
+    title: 'get and stat without the permission to read reject with PERMISSION_DENIED',
+    why: NOT_ABSENT,
+    needs: hook('deny'),
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(10))
+      await whileDenied(t, 'read', async () => {
+        await rejects(t.guard.get(t.key('blob')), 'PERMISSION_DENIED', 'get')
+        await rejects(t.guard.stat(t.key('blob')), 'PERMISSION_DENIED', 'stat')
+        await rejects(t.guard.has(t.key('blob')), 'PERMISSION_DENIED', 'has')
+      })
+      await t.holds(t.key('blob'), t.bytes(10))
+    },
+  },
+  'deny-write': {
+    title: 'put and delete without the permission to write reject with PERMISSION_DENIED, and change nothing',
+    why: 'A delete that is denied and resolves leaves what everyone believes to be gone.',
+    needs: denyOrReadonly,
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(10, 1))
+      const refused = async (guard: GuardedBackend) => {
+        await rejects(guard.put(t.key('blob'), t.bytes(10, 2)), 'PERMISSION_DENIED', 'the overwrite')
+        await rejects(guard.put(t.key('dir/new'), t.bytes(10, 2)), 'PERMISSION_DENIED', 'put')
+        await rejects(guard.delete(t.key('blob')), 'PERMISSION_DENIED', 'delete')
+      }
+      if (t.harness.deny) await whileDenied(t, 'write', () => refused(t.guard))
+      if (t.harness.creds?.includes('readonly')) await refused(t.wrap(await t.harness.open({ creds: 'readonly' })))
+      await t.holds(t.key('blob'), t.bytes(10, 1))
+      await t.lacks(t.key('dir/new'))
+      await t.clean()
+    },
+  },
+  'deny-list': {
+    title: 'list without the permission to list rejects with PERMISSION_DENIED',
+    why: NOT_ABSENT,
+    needs: hook('deny'),
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(10))
+      await whileDenied(t, 'list', () => rejects(t.guard.list({ prefix: t.scope }).next(), 'PERMISSION_DENIED', 'list'))
+      equal(await t.names(), ['blob'], 'the listing afterwards')
+    },
+  },
+  rotate: {
+    title: 'operations go on when the credentials are changed: the function that gives them is asked again',
+    why: 'Credentials that last an hour end in the middle of the day.',
+    needs: hook('rotate'),
+    async run(t) {
+      const key = t.key('blob')
+      await t.store.put(key, t.bytes(1_000))
+      for (const [what, call] of Object.entries(operations(t, t.guard))) {
+        await t.harness.rotate?.()
+        const outcome = await settle(call())
+        if (outcome.status === 'fulfilled') continue
+        // Its body was spent on the former ones.
+        check(what === 'put', `${what} is made with the new credentials`)
+        checkCode(outcome.reason, ['UNAUTHENTICATED'], what)
+      }
+      await t.store.put(key, t.bytes(1_000, 2))
+      await t.holds(key, t.bytes(1_000, 2))
+    },
+  },
+  'no-secret': {
+    title: 'nothing secret is in an error, in a log, or in what inspect and JSON show of the driver',
+    why: 'Logs are read by everyone, and kept for years.',
+    needs: hook('secrets'),
+    async run(t) {
+      const driver = await t.harness.open()
+      const printed: string[] = []
+      const guard = t.wrap(driver, { retries: 0, log: (event) => void printed.push(JSON.stringify(event)) })
+      await guard.put(t.key('blob'), t.bytes(10))
+      const secrets = [...(t.harness.secrets?.() ?? [])]
+      printed.push(show(driver), String(driver), JSON.stringify(driver) ?? '')
+      const failures: Promise<PromiseSettledResult<unknown>>[] = [
+        settle(guard.get(t.key('none'))),
+        settle(guard.put(t.key('blob'), t.bytes(1), { size: 2 })),
+      ]
+      if (t.harness.creds?.includes('bad')) failures.push(settle(refusedBy(t)))
+      if (t.harness.endpoint) failures.push(settle(brokenOff(t)))
+      for (const outcome of await Promise.all(failures)) if (outcome.status === 'rejected') printed.push(show(outcome))
+      for (const secret of secrets)
+        check(!printed.some((text) => text.includes(secret)), 'what is printed holds nothing that is secret')
+    },
+  },
+  'no-container': {
+    title: 'a bucket or container that is not there is MISCONFIGURED, not an absence',
+    why: NOT_ABSENT,
+    needs: hook('noContainer'),
+    async run(t) {
+      const driver = await t.harness.noContainer?.()
+      check(driver !== undefined, 'the harness has such an instance')
+      const guard = t.wrap(driver)
+      for (const [what, call] of Object.entries(operations(t, guard))) await rejects(call(), 'MISCONFIGURED', what)
+    },
+  },
+})
+
+/** One call of each operation, on the same key. */
+function operations(t: Ctx, guard: GuardedBackend): Record<string, () => Promise<unknown>> {
+  const key = t.key('blob')
+  return {
+    stat: () => guard.stat(key),
+    get: async () => t.read(key, guard),
+    list: () => t.names('', guard),
+    put: () => guard.put(key, t.bytes(1_000)),
+    delete: () => guard.delete(key),
+  }
+}
+
+async function whileDenied(t: Ctx, op: 'read' | 'write' | 'list', body: () => Promise<unknown>): Promise<void> {
+  const allow = await t.harness.deny?.(op)
+  try {
+    await body()
+  } finally {
+    await allow?.()
+  }
+}
+
+/** With causes, and whatever else hangs on it. */
+function show(value: unknown): string {
+  return inspect(value, { depth: 12, maxArrayLength: null, maxStringLength: null })
+}
+
+async function refusedBy(t: Ctx): Promise<unknown> {
+  return t.wrap(await t.harness.open({ creds: 'bad' })).stat(t.key('blob'))
+}
+
+async function brokenOff(t: Ctx): Promise<unknown> {
+  const { guard, proxy } = await t.through({ retries: 0 })
+  proxy.refuse()
+  return guard.stat(t.key('blob'))
+}

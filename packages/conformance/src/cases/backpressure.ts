@@ -1,0 +1,179 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { PutOptions, Stat } from '@stored/core/backend'
+import { type Ctx, defineCases, hook, type Needs } from '../case.ts'
+import { check, equal, eventually, settle, started } from '../expect.ts'
+import { MemoryWatch } from '../memory.ts'
+import { payloadStream } from '../payload.ts'
+import { openFiles } from '../resources.ts'
+import { sleep } from '../slow.ts'
+
+const MB = 1 << 20
+const GB = 1 << 30
+/** How far a source may be read ahead of what has left; two parts, where those are larger. */
+const AHEAD_BYTES = 16 * MB
+/** What the system and the proxy hold of a connection that has stalled, at most: it has left the driver. */
+const IN_FLIGHT_BYTES = 16 * MB
+const QUIET_MS = 500
+const PARALLEL = 32
+const RELEASE_MS = 2_000
+const FITS = 'What does not fit into memory cannot be stored at all, and takes the process with it.'
+
+const outOfProcess: Needs = (_, { inProcess }) =>
+  inProcess ? 'inProcess: the blobs lie in the memory that would be measured' : true
+
+export const backpressure = defineCases('bp', {
+  put: {
+    title: 'put over a connection that has stalled stops reading its source',
+    why: FITS,
+    needs: hook('endpoint'),
+    async run(t) {
+      const { guard, proxy } = await t.through()
+      const ahead = Math.max(AHEAD_BYTES, 2 * (t.capabilities.limits?.partSize ?? 0)) + IN_FLIGHT_BYTES
+      const source = new Repeated(4 * ahead)
+      const abort = new AbortController()
+      proxy.throttle(MB, 'up')
+      const put = started(guard.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
+      await untilQuiet(source, t.signal)
+      const { sent } = source
+      abort.abort(new Error('stop'))
+      await settle(put)
+      check(sent <= ahead, `it reads at most ${ahead} bytes ahead, but it read ${sent}`)
+    },
+  },
+  get: {
+    title: 'get of 1 GiB whose reader stops for a while holds no more than a little of it',
+    why: FITS,
+    profile: 'full',
+    needs: outOfProcess,
+    async run(t) {
+      await t.store.put(t.key('blob'), new Repeated(GB), { size: GB })
+      const memory = watchMemory(t)
+      const { body } = await t.store.get(t.key('blob'))
+      let size = 0
+      for await (const chunk of body) {
+        if (size === 0) await sleep(QUIET_MS, t.signal)
+        size += chunk.byteLength
+        memory.passed(chunk.byteLength)
+      }
+      equal(size, GB, 'the number of bytes read')
+      staysSmall(memory)
+    },
+  },
+  'put-1g': {
+    title: 'put of 1 GiB holds no more than a little of it',
+    why: FITS,
+    profile: 'full',
+    needs: outOfProcess,
+    async run(t) {
+      const memory = watchMemory(t)
+      const source = new Repeated(GB, (bytes) => memory.passed(bytes))
+      const stat = await t.store.put(t.key('blob'), source, { size: GB })
+      memory.look()
+      equal(stat.size, GB, 'the size that put gives')
+      staysSmall(memory)
+    },
+  },
+  parallel: {
+    title: `${PARALLEL} puts at once are all stored, and no more of them under way than the driver declares`,
+    why: 'Each holds its parts: without a bound their sum grows with the number of callers.',
+    timeoutMs: 120_000,
+    async run(t) {
+      const size = t.profile === 'quick' ? MB : 8 * MB
+      const { maxConcurrent = Number.POSITIVE_INFINITY } = t.capabilities.limits ?? {}
+      const under = { way: 0, most: 0 }
+      const driver = await t.driver()
+      const { guard } = await t.spied({
+        async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+          under.most = Math.max(under.most, ++under.way)
+          return driver.put(key, body, options).finally(() => under.way--)
+        },
+      })
+      const writers = Array.from({ length: PARALLEL }, (_, i) => i + 1)
+      await Promise.all(
+        writers.map((writer) => guard.put(t.key(`blob${writer}`), payloadStream(t.seed, writer, size), { size })),
+      )
+      check(under.most <= maxConcurrent, `at most ${maxConcurrent} puts are under way, but there were ${under.most}`)
+      for (const writer of writers) await t.holds(t.key(`blob${writer}`), t.bytes(size, writer))
+    },
+  },
+  handles: {
+    title: '500 operations leave as much open as there was before',
+    why: 'A file or connection that stays open with each call ends in EMFILE, after a week.',
+    raw: true,
+    timeoutMs: 120_000,
+    async run(t) {
+      await everything(t) // opens what is kept on purpose: a pool of connections
+      const before = openFiles()
+      for (let i = 0; i < 100; i++) await everything(t)
+      await eventually(() => openFiles() < before + 10, RELEASE_MS, 'what 500 operations opened is closed again')
+    },
+  },
+  loop: {
+    title: 'put of 1 GiB holds up the event loop for less than 100 ms, all but one time in a hundred',
+    why: 'Everything else that the program does waits meanwhile.',
+    // Other programs on the machine can break it.
+    level: 'should',
+    profile: 'full',
+    needs: outOfProcess,
+    async run(t) {
+      const delay = monitorEventLoopDelay({ resolution: 10 })
+      delay.enable()
+      try {
+        await t.store.put(t.key('blob'), new Repeated(GB), { size: GB })
+      } finally {
+        delay.disable()
+      }
+      const worst = Math.round(delay.percentile(99) / 1e6)
+      check(worst < 100, `99 of 100 turns take less than 100 ms, but it was ${worst}`)
+    },
+  },
+})
+
+/** A body of any size that takes no memory: the same bytes again and again. */
+class Repeated implements AsyncIterable<Uint8Array> {
+  /** Bytes handed out so far. */
+  sent = 0
+  readonly size: number
+  readonly #chunk = Buffer.alloc(256 << 10, 'repeated')
+  readonly #onSent: (bytes: number) => void
+
+  constructor(size: number, onSent: (bytes: number) => void = () => {}) {
+    this.size = size
+    this.#onSent = onSent
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    while (this.sent < this.size) {
+      const chunk = this.#chunk.subarray(0, this.size - this.sent)
+      this.sent += chunk.byteLength
+      this.#onSent(chunk.byteLength)
+      yield chunk
+    }
+  }
+}
+
+/** Resolves once nothing has been read of `source` for a while, or all of it was. */
+async function untilQuiet(source: Repeated, signal: AbortSignal): Promise<void> {
+  for (let before = -1; source.sent < source.size; before = source.sent) {
+    // At the rate of the proxy a little is read all the time; what counts is that it no longer runs ahead.
+    if (before >= 0 && source.sent - before < MB) return
+    await sleep(QUIET_MS, signal)
+  }
+}
+
+function watchMemory(t: Ctx): MemoryWatch {
+  return MemoryWatch.start() ?? t.skip('memory can be measured on Linux alone: RssAnon of /proc/self/status')
+}
+
+function staysSmall({ growth, limit }: MemoryWatch): void {
+  check(growth <= limit, `memory grows by at most ${limit} bytes, but it grew by ${growth}`)
+}
+
+async function everything(t: Ctx): Promise<void> {
+  const key = t.key('blob')
+  await t.store.put(key, t.bytes(100))
+  await t.store.stat(key)
+  await t.read(key)
+  await t.names()
+  await t.store.delete(key)
+}

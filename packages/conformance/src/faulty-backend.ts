@@ -1,0 +1,284 @@
+import {
+  type Capabilities,
+  checkOptions,
+  compareKeys,
+  type DeleteOptions,
+  type GetOptions,
+  type GetResult,
+  type ListOptions,
+  type Op,
+  type OpenContext,
+  type PutOptions,
+  type Stat,
+  StorageBackend,
+  StorageError,
+  type StorageErrorOptions,
+} from '@stored/core/backend'
+import { checkRates, Dice, type Fault, type FaultRates, type FaultyMethod, NO_FAULTS } from './faults.ts'
+import { slowed, untilAborted } from './slow.ts'
+import { collect } from './source.ts'
+import { once } from './subject.ts'
+
+export interface FaultyOptions extends Partial<FaultRates> {
+  /** Repeats the faults of a run. @default 1 */
+  readonly seed?: number
+  /** How fast bodies go by, both ways, in bytes per second. @default as fast as they can */
+  readonly slow?: number
+  /** How long RATE_LIMITED asks to wait, in milliseconds. @default 1000 */
+  readonly retryAfterMs?: number
+  /** How many calls in a row are RATE_LIMITED once one is. @default 3 */
+  readonly burst?: number
+}
+
+const KNOWN_OPTIONS = [...Object.keys(NO_FAULTS), 'seed', 'slow', 'retryAfterMs', 'burst']
+/** How many changes a stale listing is behind, at most. */
+const STALE_CHANGES = 8
+
+/**
+ * Another backend, in a world where things go wrong: by chance, at given rates and repeatably (`seed`), or at a word (`fail`).
+ * For tests of what is built on backends. What it declares is what the other declares; it sets a timer only where `slow` asks
+ * for one.
+ */
+export class FaultyBackend extends StorageBackend {
+  readonly name: string
+  /** How often each method was called, failed calls included. */
+  readonly calls: Record<FaultyMethod | 'open' | 'close', number> = {
+    ...{ open: 0, put: 0, get: 0, stat: 0, delete: 0, list: 0, close: 0 },
+    ...{ copy: 0, deleteMany: 0, signedUrl: 0, watch: 0, sweep: 0 },
+  }
+  /** How often each fault happened. */
+  readonly faults: Record<Fault, number> = { ...NO_FAULTS }
+  readonly #inner: StorageBackend
+  readonly #dice: Dice
+  readonly #slow: number | undefined
+  readonly #retryAfterMs: number
+  readonly #burst: number
+  #rates: FaultRates
+  #outage: Error | null = null
+  #limitedCalls = 0
+  /** What lay under the keys changed last, before that. */
+  readonly #past = new Map<string, Stat | null>()
+
+  /** @throws {StorageError} INVALID_ARGUMENT for an unknown option, or rates that are none. */
+  constructor(inner: StorageBackend, options: FaultyOptions = {}) {
+    super()
+    checkOptions(options, KNOWN_OPTIONS, { op: 'FaultyBackend' })
+    const { seed = 1, slow, retryAfterMs = 1000, burst = 3, ...rates } = options
+    this.name = inner.name
+    this.#inner = inner
+    this.#dice = new Dice(seed)
+    this.#slow = slow
+    this.#retryAfterMs = retryAfterMs
+    this.#burst = burst
+    this.#rates = checkRates({ ...NO_FAULTS, ...rates })
+    this.#addOptionalMethods()
+  }
+
+  get capabilities(): Capabilities {
+    return this.#inner.capabilities
+  }
+
+  override get medium(): string | undefined {
+    return this.#inner.medium
+  }
+
+  /** An outage: from now on every call but `close` rejects with `error`; with `null` it is over. */
+  fail(error: Error | null): void {
+    this.#outage = error
+  }
+
+  /** Changes the rates that are given. @throws {StorageError} INVALID_ARGUMENT. */
+  set(rates: Partial<FaultRates>): void {
+    checkOptions(rates, Object.keys(NO_FAULTS), { op: 'FaultyBackend' })
+    this.#rates = checkRates({ ...this.#rates, ...rates })
+  }
+
+  /** Ends the outage and every fault but `slow`. */
+  heal(): void {
+    this.#outage = null
+    this.#limitedCalls = 0
+    this.#rates = NO_FAULTS
+  }
+
+  override async open(context: OpenContext): Promise<void> {
+    this.calls.open += 1
+    if (this.#outage !== null) throw this.#outage
+    await this.#inner.open?.(context)
+  }
+
+  async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    const fault = await this.#begin('put', key, options)
+    await this.#remember([key], options)
+    const slow = this.#slow === undefined ? body : slowed(body, this.#slow, options.signal)
+    if (fault === 'partial') return this.#putPart(key, slow, options)
+    if (fault === 'duplicate') return this.#putTwice(key, slow, options)
+    // A driver that reads the file itself would not be slow.
+    const { file: _, ...withoutFile } = options
+    const stat = await this.#inner.put(key, slow, this.#slow === undefined ? options : withoutFile)
+    if (fault === 'applied') throw this.#unavailable('put', key, LANDED)
+    return stat
+  }
+
+  async get(key: string, options: GetOptions): Promise<GetResult> {
+    const fault = await this.#begin('get', key, options)
+    const { stat, body } = await this.#inner.get(key, options)
+    const slow = this.#slow === undefined ? body : slowed(body, this.#slow, options.signal)
+    if (fault === 'wrongBytes') return { stat, body: this.#flipped(slow) }
+    if (fault === 'cut') return { stat, body: this.#cut(slow, key, stat.size) }
+    return { stat, body: slow }
+  }
+
+  async stat(key: string, options: Op): Promise<Stat | null> {
+    await this.#begin('stat', key, options)
+    return this.#inner.stat(key, options)
+  }
+
+  async delete(key: string, options: DeleteOptions): Promise<void> {
+    const fault = await this.#begin('delete', key, options)
+    await this.#remember([key], options)
+    await this.#inner.delete(key, options)
+    if (fault === 'applied') throw this.#unavailable('delete', key, LANDED)
+  }
+
+  async *list(options: ListOptions): AsyncGenerator<Stat, void, void> {
+    const fault = await this.#begin('list', undefined, options)
+    yield* fault === 'staleList' ? await this.#staleList(options) : this.#inner.list(options)
+  }
+
+  override async close(): Promise<void> {
+    this.calls.close += 1
+    await this.#inner.close?.()
+  }
+
+  /** Those that the other has: a method is there exactly when its capability is. */
+  #addOptionalMethods(): void {
+    const { copy, deleteMany, signedUrl, watch, sweep } = this.#inner
+    if (copy)
+      this.copy = async (from, to, options) => {
+        const fault = await this.#begin('copy', from, options)
+        await this.#remember([to], options)
+        const stat = await copy.call(this.#inner, from, to, options)
+        if (fault === 'applied') throw this.#unavailable('copy', from, LANDED)
+        return stat
+      }
+    if (deleteMany)
+      this.deleteMany = async (keys, options) => {
+        await this.#begin('deleteMany', undefined, options)
+        await this.#remember(keys, options)
+        return deleteMany.call(this.#inner, keys, options)
+      }
+    if (signedUrl)
+      this.signedUrl = async (key, options) => {
+        await this.#begin('signedUrl', key, options)
+        return signedUrl.call(this.#inner, key, options)
+      }
+    if (watch) this.watch = (options) => this.#watch(() => watch.call(this.#inner, options), options)
+    if (sweep)
+      this.sweep = async (options) => {
+        await this.#begin('sweep', undefined, options)
+        return sweep.call(this.#inner, options)
+      }
+  }
+
+  async *#watch<T>(watch: () => AsyncIterable<T>, options: Op): AsyncGenerator<T, void, void> {
+    await this.#begin('watch', undefined, options)
+    yield* watch()
+  }
+
+  /** Counts the call and decides its fate. What ends it before anything has happened is thrown from here. */
+  async #begin(method: FaultyMethod, key: string | undefined, { signal }: Op): Promise<Fault | null> {
+    this.calls[method] += 1
+    signal.throwIfAborted()
+    if (this.#outage !== null) throw this.#outage
+    if (this.#limitedCalls > 0) throw this.#rateLimited(method, key)
+    const fault = this.#dice.throw(method, this.#rates)
+    if (fault === null) return null
+    this.faults[fault] += 1
+    if (fault === 'error') throw this.#unavailable(method, key)
+    if (fault === 'hang') return untilAborted(signal)
+    if (fault !== 'rateLimited') return fault
+    this.#limitedCalls = this.#burst
+    throw this.#rateLimited(method, key)
+  }
+
+  #rateLimited(op: string, key: string | undefined): StorageError {
+    this.#limitedCalls -= 1
+    return new StorageError('RATE_LIMITED', { backend: this.name, op, key }, { retryAfterMs: this.#retryAfterMs })
+  }
+
+  #unavailable(op: string, key: string | undefined, options: StorageErrorOptions = {}): StorageError {
+    return new StorageError(
+      'UNAVAILABLE',
+      { backend: this.name, op, key },
+      { detail: 'a fault on purpose', ...options },
+    )
+  }
+
+  async #putPart(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    const bytes = await collect(body)
+    const part = bytes.subarray(0, Math.floor(this.#dice.place() * bytes.byteLength))
+    const { size: _, sha256: __, file: ___, ...rest } = options
+    await this.#inner.put(key, once(part), { ...rest, size: part.byteLength })
+    throw this.#unavailable('put', key, LANDED)
+  }
+
+  /** The second delivery of a put with a condition fails by it, as its key is no longer what it was. */
+  async #putTwice(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    const bytes = await collect(body)
+    const { file: _, ...rest } = options
+    const first = await this.#inner.put(key, once(bytes), rest)
+    if (options.ifAbsent || options.ifMatch !== undefined) return first
+    return this.#inner.put(key, once(bytes), rest)
+  }
+
+  async *#flipped(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+    let flipped = false
+    for await (const chunk of body) {
+      const wrong = Buffer.from(chunk)
+      if (!flipped && wrong.byteLength > 0) {
+        const at = Math.floor(this.#dice.place() * wrong.byteLength)
+        wrong.writeUInt8(wrong.readUInt8(at) ^ 1, at)
+        flipped = true
+      }
+      yield wrong
+    }
+  }
+
+  async *#cut(body: AsyncIterable<Uint8Array>, key: string, size: number): AsyncGenerator<Uint8Array, void, void> {
+    let left = Math.floor(this.#dice.place() * size)
+    for await (const chunk of body) {
+      if (left < chunk.byteLength) {
+        yield chunk.subarray(0, left)
+        break
+      }
+      yield chunk
+      left -= chunk.byteLength
+    }
+    throw this.#unavailable('get', key)
+  }
+
+  /** Notes what lies under keys that are about to change; only where listings can be stale. */
+  async #remember(keys: readonly string[], { signal }: Op): Promise<void> {
+    if (this.#rates.staleList === 0) return
+    for (const key of keys) {
+      const before = await this.#inner.stat(key, { signal })
+      this.#past.delete(key)
+      this.#past.set(key, before)
+      const [oldest] = this.#past.keys()
+      if (this.#past.size > STALE_CHANGES && oldest !== undefined) this.#past.delete(oldest)
+    }
+  }
+
+  async #staleList(options: ListOptions): Promise<Stat[]> {
+    const stats = new Map<string, Stat>()
+    for await (const stat of this.#inner.list(options)) stats.set(stat.key, stat)
+    for (const [key, stat] of this.#past) {
+      stats.delete(key)
+      const after = options.startAfter === undefined || compareKeys(key, options.startAfter) > 0
+      if (stat !== null && after && key.startsWith(options.prefix)) stats.set(key, stat)
+    }
+    return [...stats.values()].sort((a, b) => compareKeys(a.key, b.key))
+  }
+}
+
+const LANDED: StorageErrorOptions = { ambiguous: true }

@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+/** How much memory may grow while a large blob goes by. */
+const GROWTH_BYTES = 64 << 20
+/** How many bytes go by between two looks. */
+const EVERY_BYTES = 16 << 20
+
+/**
+ * Memory of this process that is backed by no file, in bytes, garbage left out; `null` where the system does not tell: the
+ * resident size that every system tells grows with each file that is mapped.
+ *
+ * @see proc_pid_status(5), RssAnon
+ */
+function anonymousBytes(): number | null {
+  if (process.platform !== 'linux') return null
+  collectGarbage()
+  const [, kib] = readFileSync('/proc/self/status', 'utf8').match(/^RssAnon:\s*(\d+) kB$/m) ?? []
+  return kib === undefined ? null : Number(kib) * 1024
+}
+
+let collectGarbage: () => void = () => {
+  setFlagsFromString('--expose-gc')
+  collectGarbage = runInNewContext('gc') as () => void
+  collectGarbage()
+}
+
+/** Watches how far memory grows while bytes go by. */
+export class MemoryWatch {
+  /** The most so far, in bytes. */
+  growth = 0
+  readonly limit = GROWTH_BYTES
+  readonly #before: number
+  #passed = 0
+
+  private constructor(before: number) {
+    this.#before = before
+  }
+
+  /** `null` where memory cannot be measured. */
+  static start(): MemoryWatch | null {
+    const before = anonymousBytes()
+    return before === null ? null : new MemoryWatch(before)
+  }
+
+  /** So many bytes went by. */
+  passed(bytes: number): void {
+    this.#passed += bytes
+    if (this.#passed < EVERY_BYTES) return
+    this.#passed = 0
+    this.look()
+  }
+
+  look(): void {
+    this.growth = Math.max(this.growth, (anonymousBytes() ?? 0) - this.#before)
+  }
+}

@@ -1,0 +1,194 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { compareKeys } from '@stored/core/backend'
+import type { Endpoint } from '../src/index.ts'
+
+interface StoredBlob {
+  readonly bytes: Buffer
+  /** What is answered with it, as header fields. */
+  readonly fields: Readonly<Record<string, string>>
+}
+
+/** What a request is answered with. */
+interface Answer {
+  readonly status: number
+  readonly fields?: OutgoingHttpHeaders
+  readonly body?: Uint8Array | string
+}
+
+type Right = 'read' | 'write' | 'list'
+
+const PAGE = 100
+const BUCKET = 'bucket'
+
+/**
+ * An object store behind HTTP, in memory, for the kit's own tests: objects at `/bucket/o/<key>`, a listing in pages at
+ * `/bucket/list`, the conditions and ranges of RFC 9110, and a bearer token. What it stores it stores in one step, after the
+ * last byte.
+ */
+export class HttpServer {
+  /** What lets in; changed by `rotate`. */
+  token: string = randomUUID()
+  readonly readonlyToken: string = randomUUID()
+  readonly blobs = new Map<string, StoredBlob>()
+  readonly denied = new Set<Right>()
+  /** What the next requests are refused with. */
+  busy = { times: 0, status: 503, retryAfter: 0 }
+  readonly #server = createServer()
+  #quota = Number.POSITIVE_INFINITY
+  #version = 0
+  #port = 0
+
+  static async start(): Promise<HttpServer> {
+    const server = new HttpServer()
+    server.#server.on('request', (request, response) => void server.#serve(request, response))
+    server.#server.on('checkContinue', (request, response) => void server.#serve(request, response))
+    await server.#listen()
+    return server
+  }
+
+  get endpoint(): Endpoint {
+    return { host: '127.0.0.1', port: this.#port }
+  }
+
+  rotate(): void {
+    this.token = randomUUID()
+  }
+
+  /** Leaves room for so many bytes more. */
+  limit(bytes: number): void {
+    this.#quota = this.#used() + bytes
+  }
+
+  async restart(): Promise<void> {
+    await this.close()
+    await this.#listen()
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    this.#server.closeAllConnections()
+    await closed
+  }
+
+  /** Stores a blob, or other bytes in place of those that are there. */
+  store(key: string, bytes: Buffer, fields: Record<string, string> = {}): StoredBlob {
+    this.#version += 1
+    const blob = { bytes, fields: { etag: `"${this.#version}"`, 'x-modified': String(Date.now()), ...fields } }
+    this.blobs.set(key, blob)
+    return blob
+  }
+
+  async #listen(): Promise<void> {
+    this.#server.listen(this.#port, '127.0.0.1')
+    await once(this.#server, 'listening')
+    this.#port = (this.#server.address() as AddressInfo).port
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let answer: Answer
+    try {
+      answer = this.#refusal(request) ?? (await this.#answer(request, response))
+    } catch {
+      // The request broke off: there is nobody to answer, and nothing was stored.
+      response.destroy()
+      return
+    }
+    const { status, fields = {}, body = '' } = answer
+    const length = request.method === 'HEAD' ? {} : { 'content-length': Buffer.byteLength(body) }
+    response.writeHead(status, { ...fields, ...length }).end(request.method === 'HEAD' ? undefined : body)
+  }
+
+  #refusal(request: IncomingMessage): Answer | null {
+    if (this.busy.times > 0) {
+      this.busy.times -= 1
+      return { status: this.busy.status, fields: { 'retry-after': String(this.busy.retryAfter) } }
+    }
+    const token = request.headers.authorization?.replace('Bearer ', '')
+    if (token !== this.token && token !== this.readonlyToken) return { status: 401 }
+    if (!request.url?.startsWith(`/${BUCKET}/`)) return { status: 404, fields: { 'x-error': 'NoSuchBucket' } }
+    const right = rightOf(request)
+    return this.denied.has(right) || (right === 'write' && token === this.readonlyToken) ? { status: 403 } : null
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    const url = request.url ?? ''
+    if (url.startsWith(`/${BUCKET}/list`)) return this.#list(new URL(url, 'http://server').searchParams)
+    const key = decodeURIComponent(url.slice(`/${BUCKET}/o/`.length))
+    if (request.method === 'PUT') return this.#put(key, request, response)
+    const blob = this.blobs.get(key)
+    const ifMatch = request.headers['if-match']
+    if (ifMatch !== undefined && blob?.fields.etag !== ifMatch) return { status: 412 }
+    if (request.method === 'DELETE') {
+      this.blobs.delete(key)
+      return { status: 204 }
+    }
+    return blob === undefined ? { status: 404 } : read(blob, request.headers.range)
+  }
+
+  async #put(key: string, request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    const { 'content-length': length = '0', 'content-type': type, 'x-metadata': metadata } = request.headers
+    if (Number(length) > this.#room(key)) return { status: 507 }
+    if (!this.#holds(key, request)) return { status: 412 }
+    response.writeContinue()
+    const bytes = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>))
+    if (bytes.byteLength > this.#room(key)) return { status: 507 }
+    // Once more: nothing waits from here to the end, so the conditions and the change are one step.
+    if (!this.#holds(key, request)) return { status: 412 }
+    const sha256 = createHash('sha256').update(bytes).digest('hex')
+    if ((request.headers['x-sha256'] ?? sha256) !== sha256) return { status: 422 }
+    const blob = this.store(key, bytes, {
+      'x-sha256': sha256,
+      ...(type !== undefined && { 'content-type': type }),
+      ...(metadata !== undefined && { 'x-metadata': String(metadata) }),
+    })
+    return { status: 200, fields: fieldsOf(blob) }
+  }
+
+  #holds(key: string, { headers }: IncomingMessage): boolean {
+    const blob = this.blobs.get(key)
+    if (headers['if-none-match'] === '*' && blob !== undefined) return false
+    return headers['if-match'] === undefined || headers['if-match'] === blob?.fields.etag
+  }
+
+  #room(key: string): number {
+    return this.#quota - this.#used(key)
+  }
+
+  #used(except?: string): number {
+    let used = 0
+    for (const [key, { bytes }] of this.blobs) if (key !== except) used += bytes.byteLength
+    return used
+  }
+
+  #list(query: URLSearchParams): Answer {
+    const [prefix, after] = [query.get('prefix') ?? '', query.get('after')]
+    const limit = Math.min(PAGE, Number(query.get('limit') ?? PAGE))
+    const keys = [...this.blobs.keys()].sort(compareKeys)
+    const matching = keys.filter((key) => key.startsWith(prefix) && (after === null || compareKeys(key, after) > 0))
+    const objects = matching.slice(0, limit).map((key) => ({ key, ...fieldsOf(this.blobs.get(key) as StoredBlob) }))
+    return { status: 200, body: JSON.stringify({ objects, more: matching.length > limit }) }
+  }
+}
+
+function rightOf({ method, url }: IncomingMessage): Right {
+  if (url?.startsWith(`/${BUCKET}/list`)) return 'list'
+  return method === 'GET' || method === 'HEAD' ? 'read' : 'write'
+}
+
+function fieldsOf({ bytes, fields }: StoredBlob): Record<string, string> {
+  return { ...fields, 'x-size': String(bytes.byteLength) }
+}
+
+/** @see RFC 9110 section 14.2, of which one range with a first byte is enough here. */
+function read(blob: StoredBlob, range: string | undefined): Answer {
+  const fields = fieldsOf(blob)
+  const [, first, last] = range?.match(/^bytes=(\d+)-(\d*)$/) ?? []
+  if (first === undefined) return { status: 200, fields, body: blob.bytes }
+  const [from, to] = [Number(first), last ? Number(last) + 1 : blob.bytes.byteLength]
+  if (from >= blob.bytes.byteLength) return { status: 416, fields }
+  return { status: 206, fields, body: blob.bytes.subarray(from, to) }
+}

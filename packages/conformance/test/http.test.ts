@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Report, runConformance } from '../src/index.ts'
+import { httpHarness } from './http-harness.ts'
+import { httpMutants } from './http-mutants.ts'
+import { HttpServer } from './http-server.ts'
+
+/** Of profile full, those that take seconds. */
+const LARGER = ['cw.parts', 'ls.pages', 'rg.assemble']
+const TIMEOUT_MS = 120_000
+
+let server: HttpServer
+beforeAll(async () => {
+  server = await HttpServer.start()
+})
+afterAll(() => server.close())
+
+describe('a driver for an HTTP server, through a proxy where connections have to fail', () => {
+  it(
+    'passes every case but those for files and for what it does not declare',
+    async () => {
+      const report = await runConformance(httpHarness(server))
+      expect(failures(report)).toEqual([])
+      expect(unproved(report)).toEqual([
+        ...['at.sweep', 'cp.readonly', 'cp.signed-url', 'cw.undeclared'],
+        ...['ls.foreign-name', 'md.undeclared', 'rg.emulated', 'src.file', 'sz.over-limit'],
+      ])
+      expect(report.refused).toEqual(['signedUrl', 'sweep', 'watch'])
+    },
+    TIMEOUT_MS,
+  )
+
+  it(
+    'passes with blobs of several parts and listings of several pages',
+    async () => {
+      const report = await runConformance(httpHarness(server), { profile: 'full', only: LARGER })
+      expect(failures(report)).toEqual([])
+      expect(report.skipped).toEqual([])
+    },
+    TIMEOUT_MS,
+  )
+})
+
+describe('every mutant fails the cases that are meant for it', () => {
+  for (const { name, fault, killedBy, Backend } of httpMutants)
+    it(`${name}: ${fault}`, async () => {
+      const harness = { ...httpHarness(server, (options) => new Backend(options)), name }
+      const report = await runConformance(harness, { only: killedBy, seed: 1 })
+      expect([...new Set(report.failed.map(({ id }) => id))].sort()).toEqual([...killedBy].sort())
+    }, 30_000)
+})
+
+/** What was skipped for another reason than its profile; links and watching apart. */
+function unproved({ skipped }: Report): string[] {
+  const reasons = skipped.filter(({ id, reason }) => !reason.startsWith('profile ') && !/^(tr|wa)\./.test(id))
+  return [...new Set(reasons.map(({ id }) => id))].sort()
+}
+
+function failures(report: Report): string[] {
+  return report.failed.map(({ error }) => error.message)
+}
