@@ -1,7 +1,9 @@
 import type { Bench } from './bench.ts'
 import { getLarge } from './benches/get-large.ts'
 import { getSmall } from './benches/get-small.ts'
+import { isolation } from './benches/isolation.ts'
 import { putLarge } from './benches/put-large.ts'
+import { putRelease } from './benches/put-release.ts'
 import { putSmall } from './benches/put-small.ts'
 import { reopen } from './benches/reopen.ts'
 import { stat } from './benches/stat.ts'
@@ -9,5 +11,8 @@ import { syncLocal } from './benches/sync-local.ts'
 
 /** By name, in the order of the documentation. */
 export const benches: Readonly<Record<string, Bench>> = Object.fromEntries(
-  [putSmall, putLarge, getSmall, getLarge, stat, syncLocal, reopen].map((bench) => [bench.name, bench]),
+  [putSmall, putRelease, putLarge, getSmall, getLarge, stat, syncLocal, isolation, reopen].map((bench) => [
+    bench.name,
+    bench,
+  ]),
 )

@@ -3,6 +3,7 @@ import type { Bench } from '../bench.ts'
 import { readFile } from '../callbacks.ts'
 import { idOf, inFlight, makeBlobs, shuffled } from '../data.ts'
 import { compare, rate } from '../figures.ts'
+import { fillCache, openCachingStore } from '../remote.ts'
 import { openBenchStore, rootOf } from '../stores.ts'
 
 const SIZE = 4096
@@ -21,7 +22,8 @@ export const getSmall: Bench = {
   about: `20,000 distinct blobs of 4 KiB by id, in a shuffled order, 64 in flight, each verified, from a warm page cache, after
 ${WARM_UP} gets of others; the same order and the default thread pool on both sides. "From staging": nothing was synced yet.
 "From the fs backend": everything was, and staging is empty. The rival reads with fs.readFile the very files of that backend,
-and compares their SHA-256 with the name. It looks nothing up.`,
+and compares their SHA-256 with the name. It looks nothing up. "From the read cache": that of a backend which is not local, and
+which is not asked.`,
 
   sides: {
     async fill({ directory, params }) {
@@ -37,6 +39,26 @@ and compares their SHA-256 with the name. It looks nothing up.`,
       await start()
       await inFlight(IN_FLIGHT, ids, (id) => store.get(id))
       await stop(ids.length)
+      await store.close()
+    },
+
+    async fillCache({ directory, params }) {
+      await using store = await openCachingStore(directory, true)
+      const blobs = makeBlobs(WARM_UP + Number(params.count), SIZE, 'get-small')
+      await inFlight(IN_FLIGHT, blobs, (blob) => store.put(blob))
+      await store.synced()
+      await fillCache(store, blobs.map(idOf))
+    },
+
+    async cached({ directory, params, start, stop }) {
+      const { warmUp, ids } = idsOf(params)
+      const store = await openCachingStore(directory, false)
+      await inFlight(IN_FLIGHT, warmUp, (id) => store.get(id))
+      await start()
+      await inFlight(IN_FLIGHT, ids, (id) => store.get(id))
+      await stop(ids.length)
+      const { misses } = await store.cache.stats()
+      if (misses > 0) throw new Error(`${misses} gets were not from the cache`)
       await store.close()
     },
 
@@ -56,13 +78,15 @@ and compares their SHA-256 with the name. It looks nothing up.`,
   },
 
   async run(lab) {
-    const [staged, synced] = [lab.makeDirectory(), lab.makeDirectory()]
+    const [staged, synced, cached] = [lab.makeDirectory(), lab.makeDirectory(), lab.makeDirectory()]
     const params = { count: lab.scaled(20_000, IN_FLIGHT) }
     await lab.prepare('fill', staged, { ...params, sync: 0 })
     await lab.prepare('fill', synced, { ...params, sync: 1 })
-    const [fromStaging = [], fromBackend = [], files = []] = await lab.compete([
+    await lab.prepare('fillCache', cached, params)
+    const [fromStaging = [], fromBackend = [], fromCache = [], files = []] = await lab.compete([
       { name: 'StoreD, staged', side: 'stored', params, directory: staged },
       { name: 'StoreD, fs backend', side: 'stored', params, directory: synced },
+      { name: 'StoreD, read cache', side: 'cached', params, directory: cached },
       { name: 'readFile', side: 'files', params, directory: synced },
     ])
     const against = [{ name: 'readFile + sha256', samples: files }]
@@ -70,6 +94,7 @@ and compares their SHA-256 with the name. It looks nothing up.`,
     return [
       compare({ ...what, bench: 'get-small, from staging', reach: { ratio: 1 } }, fromStaging, against),
       compare({ ...what, bench: 'get-small, from the fs backend', reach: { ratio: 0.7 } }, fromBackend, against),
+      compare({ ...what, bench: 'get-small, from the read cache', reach: { ratio: 0.7 } }, fromCache, against),
     ]
   },
 }

@@ -1,0 +1,81 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { openStore } from '@stored/node'
+import type { Bench } from '../bench.ts'
+import { inFlight, makeBlobs } from '../data.ts'
+import { median } from '../figures.ts'
+import { DISK, rootOf } from '../stores.ts'
+
+const SIZE = 4096
+const IN_FLIGHT = 64
+const WARM_UP = 500
+/** A backend that has nothing of what it is owed. */
+const AWAY = 'away'
+/** Of the limit, taken by blobs that can never leave: more than the high-water mark. */
+const TAKEN = 0.76
+/** Blobs that take it. */
+const FILLERS = 64
+const RESULT_FILE = 'p99.json'
+
+export const putRelease: Bench = {
+  name: 'put-release',
+  about: `20,000 distinct random blobs of 4 KiB from memory, ${IN_FLIGHT} in flight, ${WARM_UP} before the clock starts, into a store that syncs to an fs
+backend and owes the same copies to one that is paused. The figure is the time that 99 of 100 puts stay below, in ms. StoreD:
+staging is above its high-water mark all the time, so that each blob is released as soon as the fs backend has it. The rival is
+the same store with four times the limit, which releases nothing. Each round makes sure that it was so.`,
+
+  sides: {
+    async stored({ directory, params, start, stop }) {
+      const [count, limit] = [Number(params.count), Number(params.limit)]
+      const isReleasing = params.isReleasing === 1
+      await using store = await openStore({
+        path: join(directory, 'store'),
+        backends: {
+          [DISK]: { driver: 'fs', root: rootOf(directory) },
+          [AWAY]: { driver: 'fs', root: join(directory, AWAY) },
+        },
+        staging: { limit: isReleasing ? limit : 4 * limit },
+      })
+      await store.pause(AWAY)
+      const fillers = makeBlobs(FILLERS, Math.ceil((limit * TAKEN) / FILLERS), 'put-release fillers')
+      await inFlight(2, fillers, (blob) => store.put(blob, { backends: [AWAY] }))
+      const blobs = makeBlobs(WARM_UP + count, SIZE, 'put-release')
+      await inFlight(IN_FLIGHT, blobs.slice(0, WARM_UP), (blob) => store.put(blob))
+      const times: number[] = []
+      await start()
+      await inFlight(IN_FLIGHT, blobs.slice(WARM_UP), async (blob) => {
+        const began = performance.now()
+        await store.put(blob)
+        times.push(performance.now() - began)
+      })
+      const { staging } = await store.status()
+      const released = WARM_UP + count + FILLERS - staging.count
+      if (released > 0 !== isReleasing) throw new Error(`${released} blobs were released`)
+      writeFileSync(join(directory, RESULT_FILE), JSON.stringify({ p99: percentile99(times), released }))
+      await stop(count)
+    },
+  },
+
+  async run(lab) {
+    const count = lab.scaled(20_000, 2000)
+    // Room for all of them: no put may wait.
+    const limit = Math.ceil(((WARM_UP + count) * SIZE) / (1 - TAKEN) / 0.9)
+    const p99 = { releasing: [] as number[], quiet: [] as number[] }
+    const contestant = (name: keyof typeof p99) => ({
+      name,
+      side: 'stored',
+      params: { count, limit, isReleasing: name === 'releasing' ? 1 : 0 },
+      check: async (directory: string) => {
+        p99[name].push((JSON.parse(readFileSync(join(directory, RESULT_FILE), 'utf8')) as { p99: number }).p99)
+      },
+    })
+    await lab.compete([contestant('releasing'), contestant('quiet')])
+    const [ours, rival] = [median(p99.releasing), median(p99.quiet)]
+    const what = { bench: 'put-release', unit: 'p99 ms', rivalName: 'without releases' }
+    return [{ ...what, ours, rival, ratio: rival / ours, reach: { ratio: 0.83 } }]
+  },
+}
+
+function percentile99(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN
+}
