@@ -31,6 +31,8 @@ export interface Ledger {
    *   nothing was written, unless `ambiguous`: the outcome is unknown; read before claiming either. Not `retryable` once degraded.
    */
   transact(write: (tx: Transaction) => void): Promise<{ readonly seq: number }>
+  /** What is read from here on includes all that any process has committed by now. */
+  refresh(): void
   /** Writes an event into the log, with the number of this commit; at most one in a transaction. */
   record(tx: Transaction, event: DurableEvent): void
   /**

@@ -64,6 +64,11 @@ export class Environment {
     return this.#trees.get(name) as Bytes
   }
 
+  /** Reads see what other processes committed by now. lmdb-js keeps one view of the rows for a turn of the event loop, or longer. */
+  refresh(): void {
+    if (this.#isOpen) this.#root.resetReadTxn()
+  }
+
   /** One at a time: after a failure to publish, lmdb-js never answers another one. Resolves when durable. */
   async commit(write: () => void): Promise<void> {
     try {

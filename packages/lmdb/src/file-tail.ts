@@ -1,8 +1,10 @@
 import { closeSync, fstatSync, openSync, writeSync } from 'node:fs'
 import { mapErrno } from '@stored/core/backend'
 
-/** Kept behind what a commit may need, so that few commits grow the file, and some can be made when the disk is full. */
-const SPARE = 1024 * 1024
+/** Room made behind what a commit may need, so that few commits grow the file. */
+const SPARE = 2 * 1024 * 1024
+/** Kept there while the disk has any, so that what frees space can be committed when it has none. */
+const KEPT = SPARE / 2
 const ZEROS = Buffer.alloc(SPARE)
 
 /**
@@ -26,7 +28,7 @@ export class FileTail implements Disposable {
    * @throws {StorageError} NO_SPACE …
    */
   provide(end: number): void {
-    if (end <= this.#size) return
+    if (end + KEPT <= this.#size) return
     try {
       this.#size = fstatSync(this.#file).size
       while (this.#size < end + SPARE)

@@ -19,7 +19,7 @@ const PAGE = 4096
 /** What a row may cost beyond the pages of its value: a page it lies on, and one on the way there, both copied on write. */
 const PAGES_PER_ROW = 2
 /** What a commit may need besides: the upper pages of each tree, and the list of free pages. */
-const PAGES_PER_COMMIT = 64
+const PAGES_PER_COMMIT = 32
 
 export interface LmdbLedgerOptions extends EventLogOptions {
   /** Directory of the environment; made when missing. */
@@ -131,6 +131,10 @@ export class LmdbLedger implements TreeLedger {
   onDegraded(listener: (failure: Failure) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  refresh(): void {
+    this.#environment.refresh()
   }
 
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {

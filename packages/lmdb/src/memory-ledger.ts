@@ -34,6 +34,9 @@ export class MemoryLedger implements TreeLedger, Sink {
     return this.#log.events(o)
   }
 
+  /** There is no other process. */
+  refresh(): void {}
+
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
     const value = this.#tree(tree).get(name(key))
     return value === undefined ? undefined : decode(value)

@@ -292,10 +292,12 @@ export class Leadership {
   }
 
   #isNamed(): boolean {
+    this.#ledger.refresh()
     return this.#ledger.get('meta', KEY, rowSeq) === this.#number
   }
 
   #read(): LeaderRow | undefined {
+    this.#ledger.refresh()
     return this.#ledger.get('meta', KEY, decodeRow<Partial<Address>>)
   }
 

@@ -110,12 +110,14 @@ function isOurs(id: BlobId, { holds, tried = [] }: Location): boolean {
 /** Which blob lies at the key of a job. A read may go wrong: what has the size of the job's blob is not another by one read. */
 async function identify(
   backend: GuardedBackend,
-  { key, id, size }: Claimed,
+  { op, key, id, size }: Claimed,
   signal: AbortSignal,
 ): Promise<Identified | null> {
   for (let reads = 1; ; reads++) {
     const found = await look(backend, key, signal)
-    const isCertain = found === null || found.isNative || found.id === id || found.stat.size !== size
+    // A delete does not know the size of what it is to remove.
+    const isAnother = op === 'put' && found?.stat.size !== size
+    const isCertain = found === null || found.isNative || found.id === id || isAnother
     if (isCertain || reads === MAX_READS) return found
   }
 }

@@ -62,7 +62,10 @@ export class SyncD implements Syncer {
         this.#wake(backend)
         leadership.ring()
       }),
-      leadership.onRing(() => this.#wakeAll()),
+      leadership.onRing(() => {
+        services.ledger.refresh()
+        this.#wakeAll()
+      }),
       leadership.onChange((leads) => this.#inTurn(() => (leads ? this.#takeOver() : this.#stopLanes(0)))),
     ]
   }
@@ -126,6 +129,7 @@ export class SyncD implements Syncer {
   }
 
   async #takeOver(): Promise<void> {
+    this.#services.ledger.refresh()
     await this.#services.queue.recover()
     for (const name of this.#targets.keys()) this.#startLane(name)
   }

@@ -15,7 +15,8 @@ import type {
 import { type ListContext, list } from './listing.ts'
 import type { Operation } from './operation.ts'
 import { put } from './put.ts'
-import { type OpenedRange, openRange, slice } from './ranges.ts'
+import { type OpenedRange, openRange, type RangeContext } from './ranges.ts'
+import { expectSame, isRecognizable, type ResumeContext, resumed } from './resume.ts'
 import { delay, type RetryPolicy, retried } from './retry.ts'
 import { type MediumMemory, Session } from './session.ts'
 import { discardBody, pull, Stream } from './stream.ts'
@@ -142,7 +143,7 @@ class Guard implements GuardedBackend {
       if (options.ifMatch !== undefined) this.#need('ifMatch', at)
       const context = { driver: this.#driver, operation, discardLimit: this.#discardLimit }
       const opened = await this.#retried(operation, () => openRange(context, key, options))
-      return reading(opened, operation, options.sha256)
+      return reading(opened, this.#resumption(opened, context, key, options), options.sha256)
     } catch (error) {
       operation.end()
       throw operation.failure(error)
@@ -308,6 +309,19 @@ class Guard implements GuardedBackend {
     return retried(this.#retry, operation, () => this.#session.inPlace(operation, attempt))
   }
 
+  #resumption(first: OpenedRange, context: RangeContext, key: string, options: GuardedGetOptions): ResumeContext {
+    const { operation, driver } = context
+    const { stat, length } = first
+    const start = options.last === undefined ? (options.offset ?? 0) : stat.size - length
+    const ifMatch = driver.capabilities.ifMatch ? stat.etag : undefined
+    const reopen = (done: number) =>
+      this.#session.inPlace(operation, async () => {
+        const rest = { offset: start + done, length: length - done, ifMatch }
+        return expectSame(await openRange(context, key, rest), stat, operation)
+      })
+    return { operation, policy: this.#retry, reopen: isRecognizable(driver, stat) ? reopen : null }
+  }
+
   #need(flag: Flag, at: ErrorLocation): void {
     if (!this.capabilities[flag])
       throw new StorageError('UNSUPPORTED', at, { detail: `driver ${this.driver} has no ${flag}` })
@@ -330,18 +344,15 @@ class Guard implements GuardedBackend {
 }
 
 /** The result of a `get`: its body counts, verifies where it can, and ends the operation. */
-function reading(
-  { stat, body, skip, length }: OpenedRange,
-  operation: Operation,
-  sha256: string | undefined,
-): GuardedGetResult {
+function reading(opened: OpenedRange, context: ResumeContext, sha256: string | undefined): GuardedGetResult {
+  const { stat, body, length } = opened
+  const { operation } = context
   const whole = length === stat.size
   const digest = whole ? (sha256 ?? stat.checksums?.sha256) : undefined
   const meter = new Meter(digest === undefined ? [] : ['sha256'])
   const begin = () => {
-    const chunks = pull(body, operation)
-    const wanted = skip === undefined ? chunks : slice(chunks, skip, length)
-    return { operation, items: meter.pass(wanted, { size: length, sha256: digest }, operation.at) }
+    const bytes = resumed(opened, context)
+    return { operation, items: meter.pass(bytes, { size: length, sha256: digest }, operation.at) }
   }
   const discard = async () => {
     operation.end()

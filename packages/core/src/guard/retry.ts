@@ -26,12 +26,23 @@ export async function retried<T>(policy: RetryPolicy, operation: Operation, atte
       return await attempt()
     } catch (error) {
       const failure = operation.failure(error)
-      const ms =
-        failures < policy.retries && !operation.signal.aborted ? waitOf(failure, failures, policy.random) : null
-      if (ms === null) throw failure
-      await operation.until(policy.delay(ms, operation.signal))
+      if (!(await waited(policy, operation, failure, failures))) throw failure
     }
   }
+}
+
+/** Waits for the next try after `failures` before this one. @returns `false` when there is to be none. */
+export async function waited(
+  policy: RetryPolicy,
+  operation: Operation,
+  failure: StorageError,
+  failures: number,
+): Promise<boolean> {
+  if (failures >= policy.retries || operation.signal.aborted) return false
+  const ms = waitOf(failure, failures, policy.random)
+  if (ms === null) return false
+  await operation.until(policy.delay(ms, operation.signal))
+  return true
 }
 
 /**

@@ -107,8 +107,11 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     const unsubscribe = [
       syncer.onEvent((event) => this.#events.emit(event)),
       queue.onWork(() => this.#changes.notify()),
-      syncer.onRing(() => this.#changes.notify()),
-      syncer.onRing(() => staging.recheck()),
+      syncer.onRing(() => {
+        ledger.refresh()
+        this.#changes.notify()
+        staging.recheck()
+      }),
       staging.onFull(() => this.#makeRoom()),
       ledger.onDegraded((error) => this.#events.emit({ type: 'degraded', error, time: Date.now() })),
     ]
@@ -172,7 +175,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /** Lists the index in UTF-8 order of keys, a page at a time. No backend is asked. */
   list(options: ListOptions<Names> = {}): AsyncIterable<ListEntry> {
-    this.#checkOpen('list')
+    this.#enter('list')
     return list(this.#services, options, options.signal ?? this.#closing.signal)
   }
 
@@ -209,7 +212,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /** @throws {StorageError} ALREADY_EXISTS · INVALID_ARGUMENT. */
   addBackend(name: string, options: BackendOptions): void {
-    this.#checkOpen('addBackend')
+    this.#enter('addBackend')
     this.#services.syncer.add(this.#services.backends.add(name, options))
   }
 
@@ -275,7 +278,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /** Jobs as they are now, in no particular order. */
   jobs(filter: JobFilter & { backend?: Names } = {}): AsyncIterable<Job> {
-    this.#checkOpen('jobs')
+    this.#enter('jobs')
     return jobs(this.#services, filter)
   }
 
@@ -302,7 +305,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   behind it one can go on · ABORTED · CLOSED: with `follow`, when the store closes.
    */
   events(options: EventsOptions = {}): AsyncIterableIterator<Logged<DurableEvent>, void, void> {
-    this.#checkOpen('events')
+    this.#enter('events')
     checkEventsOptions(options)
     return this.#iterate('events', options.signal, (signal) =>
       readEvents(this.#services, this.#changes, options, signal),
@@ -320,7 +323,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @throws {StorageError} INVALID_ARGUMENT, at once · ABORTED · CLOSED. Never what a backend fails with.
    */
   verify(options: VerifyOptions<Names> = {}): AsyncIterableIterator<VerifyResult, void, void> {
-    this.#checkOpen('verify')
+    this.#enter('verify')
     checkVerifyOptions(this.#services, options)
     return this.#iterate('verify', options.signal, (signal) => verify(this.#services, options, this.#committed, signal))
   }
@@ -375,8 +378,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   readonly #isConfigured = (backend: string): boolean => this.#services.backends.has(backend)
 
-  #checkOpen(op: string): void {
+  /** Every call begins here. What was acknowledged before it, by whatever process, it sees. */
+  #enter(op: string): void {
     if (this.#closed) throw new StorageError('CLOSED', { op })
+    this.#services.ledger.refresh()
   }
 
   #iterate<T>(
@@ -394,7 +399,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     operation: (signal: AbortSignal) => Promise<T>,
     closeWaits = true,
   ): Promise<T> {
-    this.#checkOpen(at.op)
+    this.#enter(at.op)
     if (signal?.aborted) throw new StorageError('ABORTED', at, { cause: signal.reason })
     const closing = this.#closing.signal
     const running = operation(signal ? AbortSignal.any([signal, closing]) : closing)

@@ -1,0 +1,52 @@
+import type { Stat, StorageBackend } from '../backend/contract.ts'
+import { StorageError } from '../backend/error.ts'
+import type { Operation } from './operation.ts'
+import { type OpenedRange, slice } from './ranges.ts'
+import { type RetryPolicy, retried, waited } from './retry.ts'
+import { discardBody, pull } from './stream.ts'
+
+export interface ResumeContext {
+  readonly operation: Operation
+  readonly policy: RetryPolicy
+  /** Opens what is left after the first `done` bytes; `null` where nothing tells that it is still the same blob. */
+  readonly reopen: ((done: number) => Promise<OpenedRange>) | null
+}
+
+/** The bytes of an opened range. When they break off for a reason that may pass, the rest is read anew. */
+export async function* resumed(first: OpenedRange, context: ResumeContext): AsyncGenerator<Uint8Array, void, void> {
+  const { operation, policy, reopen } = context
+  let opened = first
+  let done = 0
+  for (let failures = 0; ; failures++) {
+    const before = done
+    try {
+      for await (const chunk of chunksOf(opened, operation)) {
+        done += chunk.byteLength
+        yield chunk
+      }
+      return
+    } catch (error) {
+      const failure = operation.failure(error)
+      if (done > before) failures = 0
+      if (!reopen || !(await waited(policy, operation, failure, failures))) throw failure
+      opened = await retried(policy, operation, () => reopen(done))
+    }
+  }
+}
+
+/** Whether a blob of this driver can be told from one that took its place meanwhile. */
+export function isRecognizable({ capabilities }: StorageBackend, { etag }: Stat): boolean {
+  return capabilities.range === true && capabilities.etag !== 'weak' && etag !== undefined
+}
+
+/** @throws {StorageError} PRECONDITION_FAILED: it is another blob by now. */
+export async function expectSame(opened: OpenedRange, { etag }: Stat, { at }: Operation): Promise<OpenedRange> {
+  if (opened.stat.etag === etag) return opened
+  await discardBody(opened.body)
+  throw new StorageError('PRECONDITION_FAILED', at, { detail: 'it was overwritten while it was read' })
+}
+
+function chunksOf({ body, skip, length }: OpenedRange, operation: Operation): AsyncGenerator<Uint8Array, void, void> {
+  const chunks = pull(body, operation)
+  return skip === undefined ? chunks : slice(chunks, skip, length)
+}

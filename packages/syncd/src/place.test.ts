@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto'
+import { type BlobId, type Claimed, guardBackend, type Location } from '@stored/core'
+import {
+  type Capabilities,
+  type GetOptions,
+  type GetResult,
+  MemoryBackend,
+  type Op,
+  type Stat,
+} from '@stored/core/backend'
+import { describe, expect, test } from 'vitest'
+import { removeCopy } from './place.ts'
+
+const BYTES = Buffer.from('hello')
+const ID: BlobId = `sha256:${createHash('sha256').update(BYTES).digest('hex')}`
+const NEVER = new AbortController().signal
+
+/** Keeps no checksums, and reads one byte wrongly as often as it is told. */
+class MisreadBackend extends MemoryBackend {
+  override readonly capabilities = { contract: 1, atomicOverwrite: true, etag: 'strong' } as Capabilities as never
+  misreads = 0
+
+  override async stat(key: string, options: Op): Promise<Stat | null> {
+    const stat = await super.stat(key, options)
+    return stat && plain(stat)
+  }
+
+  override async get(key: string, options: GetOptions): Promise<GetResult> {
+    const { stat, body } = await super.get(key, options)
+    return { stat: plain(stat), body: this.misreads-- > 0 ? once(Buffer.from('jello')) : body }
+  }
+}
+
+function plain({ checksums: _, ...stat }: Stat): Stat {
+  return stat
+}
+
+describe('removeCopy()', () => {
+  test('of a write that nobody heard the end of, whose bytes are read wrongly at first, removes it', async () => {
+    const driver = new MisreadBackend()
+    await using backend = guardBackend(driver, { name: 'far' })
+    await backend.put('a', BYTES)
+    driver.misreads = 2
+    const place = { backend: 'far', key: 'a', id: ID }
+    const job = { ...place, op: 'delete', size: 0 } as Claimed
+    await removeCopy(backend, job, { ...place, state: 'deleting', tried: [ID] } as unknown as Location, NEVER)
+    expect(await backend.stat('a')).toBeNull()
+  })
+})
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
