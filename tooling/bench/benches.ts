@@ -4,6 +4,7 @@ import { getSmall } from './benches/get-small.ts'
 import { isolation } from './benches/isolation.ts'
 import { putLarge } from './benches/put-large.ts'
 import { putRelease } from './benches/put-release.ts'
+import { putShared } from './benches/put-shared.ts'
 import { putSmall } from './benches/put-small.ts'
 import { reopen } from './benches/reopen.ts'
 import { stat } from './benches/stat.ts'
@@ -11,7 +12,7 @@ import { syncLocal } from './benches/sync-local.ts'
 
 /** By name, in the order of the documentation. */
 export const benches: Readonly<Record<string, Bench>> = Object.fromEntries(
-  [putSmall, putRelease, putLarge, getSmall, getLarge, stat, syncLocal, isolation, reopen].map((bench) => [
+  [putSmall, putShared, putRelease, putLarge, getSmall, getLarge, stat, syncLocal, isolation, reopen].map((bench) => [
     bench.name,
     bench,
   ]),
