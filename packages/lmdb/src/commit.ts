@@ -56,7 +56,7 @@ function settle(caller: Caller, seq: number): () => void {
 }
 
 /** What throws after a commit cannot fail it, and must not keep others from hearing of theirs. */
-function attempt(action: () => void): void {
+export function attempt(action: () => void): void {
   try {
     action()
   } catch (error) {

@@ -1,7 +1,7 @@
 import { access, constants, realpath, statfs } from 'node:fs/promises'
 import type { DurableEvent, Failure, Logged, Transaction } from '@stored/core'
 import { mapErrno, StorageError } from '@stored/core/backend'
-import { applyGroup, type Caller, type Sink } from './commit.ts'
+import { applyGroup, attempt, type Caller, type Sink } from './commit.ts'
 import { Environment, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
 import { FileTail } from './file-tail.ts'
@@ -75,15 +75,17 @@ export class LmdbLedger implements TreeLedger {
     if (OPEN.has(real)) throw new StorageError('CONFLICT', at, { detail: 'this process has the store open already' })
     OPEN.add(real)
     let environment: Environment | undefined
+    let ledger: LmdbLedger | undefined
     try {
       environment = await Environment.open(real)
-      const ledger = new LmdbLedger(real, environment, space, log)
+      ledger = new LmdbLedger(real, environment, space, log)
       await ledger.#checkFormat()
       // The environment's files were made just now, or by a process that may not have got to this.
       await syncDirectory(real)
       return ledger
     } catch (error) {
       await environment?.close()
+      if (ledger) ledger.#tail[Symbol.dispose]()
       OPEN.delete(real)
       throw mapLmdbError(error, at)
     }
@@ -252,8 +254,9 @@ export class LmdbLedger implements TreeLedger {
   }
 
   #degrade({ code, message }: StorageError): void {
-    this.#degraded = { code, message }
-    for (const listener of this.#listeners) listener(this.#degraded)
+    const failure = { code, message }
+    this.#degraded = failure
+    for (const listener of this.#listeners) attempt(() => listener(failure))
     this.#listeners.clear()
   }
 
