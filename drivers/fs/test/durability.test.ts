@@ -1,10 +1,11 @@
 import fs from 'node:fs'
-import { mkdir, readdir } from 'node:fs/promises'
+import { mkdir, readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StorageError } from '@stored/core/backend'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { FsBackend } from '../src/index.ts'
 import { io } from '../src/io.ts'
-import { bodyOf, keysOf, openBackend, readBlob, signal } from './fixture.ts'
+import { bodyOf, keysOf, makePlace, openBackend, readBlob, signal } from './fixture.ts'
 
 afterEach(() => vi.restoreAllMocks())
 
@@ -32,9 +33,9 @@ function recordCalls(root: string): string[] {
     calls.push(`link ${nameOf(String(from))} ${nameOf(String(to))}`)
     return link(from, to)
   })
-  vi.spyOn(io, 'mkdir').mockImplementation(((path: string) => {
+  vi.spyOn(io, 'mkdir').mockImplementation(((path: string, options?: { recursive: true }) => {
     calls.push(`mkdir ${nameOf(path)}`)
-    return mkdir(path)
+    return mkdir(path, options)
   }) as typeof mkdir)
   vi.spyOn(io, 'unlink').mockImplementation((path) => {
     calls.push(`unlink ${nameOf(String(path))}`)
@@ -44,6 +45,20 @@ function recordCalls(root: string): string[] {
 }
 
 const eio = () => Promise.reject(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }))
+
+describe.runIf(process.platform === 'linux')('open()', () => {
+  it('flushes the parent of each directory that it makes, and the root’s marker before and after it is named', async () => {
+    const place = await realpath(await makePlace())
+    const root = join(place, 'root')
+    const calls = recordCalls(root)
+    const backend = new FsBackend({ root })
+    await backend.open({ log: () => {} })
+    const made = [`flush ${place}`, 'flush /.stored', 'flush /']
+    const named = ['flush temp', 'link temp /.stored/root', 'flush /.stored']
+    expect(calls.filter((call) => /^flush|\/root$/.test(call))).toEqual([...made, ...named])
+    await backend.close()
+  })
+})
 
 describe.runIf(process.platform === 'linux')('put()', () => {
   it('flushes the file, then renames it, then flushes the directory', async () => {

@@ -9,6 +9,8 @@ const WRITERS = 2
 
 export interface FillerOptions {
   readonly location: string
+  /** Of the bodies that are being written at a time, together, in bytes. */
+  readonly maxSize: number
   /** Called when a body is there. */
   readonly onFilled: (id: BlobId, size: number) => void
   readonly onFailed: (error: unknown) => void
@@ -17,11 +19,13 @@ export interface FillerOptions {
 /** Writes what passes by, beside its reader and without making it wait. */
 export class Filler {
   readonly #options: FillerOptions
-  readonly #filling = new Set<BlobId>()
+  readonly #filling = new Map<BlobId, number>()
   readonly #ending = new Set<Promise<void>>()
   readonly #waiting: (() => void)[] = []
   #writers = 0
   #pending = 0
+  /** Of the bodies that are being written. */
+  #size = 0
 
   constructor(options: FillerOptions) {
     this.#options = options
@@ -34,7 +38,7 @@ export class Filler {
 
   /** The chunks of `body`, which are kept if it ends, and is `size` bytes then. */
   async *tee(id: BlobId, body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array, void, void> {
-    let fill: Fill | undefined = this.#begin(id, size)
+    let fill = this.#begin(id, size)
     let left = size
     try {
       for await (const chunk of body) {
@@ -48,13 +52,16 @@ export class Filler {
     }
   }
 
-  /** Resolves when every body that came to its end is there, or is not going to be. */
+  /** Resolves when every body that came to its end before is there, or is not going to be. */
   async settled(): Promise<void> {
-    while (this.#ending.size > 0) await Promise.all(this.#ending)
+    await Promise.all(this.#ending)
   }
 
-  #begin(id: BlobId, size: number): Fill {
-    this.#filling.add(id)
+  /** @returns `undefined` where another reader began to write it sooner, or too much is being written already. */
+  #begin(id: BlobId, size: number): Fill | undefined {
+    if (this.isFilling(id) || this.#size + size > this.#options.maxSize) return undefined
+    this.#filling.set(id, size)
+    this.#size += size
     const onFree = (bytes: number) => {
       this.#pending -= bytes
     }
@@ -83,6 +90,7 @@ export class Filler {
 
   #track(id: BlobId, work: Promise<void>): void {
     const ending = work.catch(this.#options.onFailed).finally(() => {
+      this.#size -= this.#filling.get(id) ?? 0
       this.#filling.delete(id)
       this.#ending.delete(ending)
     })

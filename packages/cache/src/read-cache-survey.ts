@@ -6,6 +6,8 @@ import { contentRoot, idOfContent, temporaryRoot } from './read-cache-paths.ts'
 
 /** Not touched for so long, a body that was being written never will be, in milliseconds. */
 const ABANDONED_MS = 60 * 60 * 1000
+/** What cacache 21 and a large fill name it. The directory is the user's choice: others may keep something in a `tmp` there. */
+const TEMPORARY = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 interface Found {
   readonly id: BlobId
@@ -39,10 +41,10 @@ export async function survey(location: string, signal: AbortSignal): Promise<[Bl
 export async function sweepTemporaries(location: string): Promise<void> {
   const directory = temporaryRoot(location)
   const before = Date.now() - ABANDONED_MS
-  for (const name of await namesIn(directory)) {
+  for (const name of (await namesIn(directory)).filter((name) => TEMPORARY.test(name))) {
     const file = path.join(directory, name)
     const stat = await lstat(file).catch(unlessGone)
-    if (stat && stat.mtimeMs < before) await rm(file, { recursive: true, force: true })
+    if (stat?.isFile() && stat.mtimeMs < before) await rm(file, { force: true })
   }
 }
 
@@ -70,4 +72,11 @@ export function unlessGone(error: unknown): null {
 export function isGone(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException
   return code === 'ENOENT' || code === 'ENOTDIR'
+}
+
+/** What this process lacks: the entry may be as good as any. */
+const LACKING: ReadonlySet<string | undefined> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EACCES', 'EPERM'])
+
+export function saysNothingOfFile(error: unknown): boolean {
+  return LACKING.has((error as NodeJS.ErrnoException).code)
 }

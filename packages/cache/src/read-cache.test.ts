@@ -1,5 +1,6 @@
-import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
+import { createHash, randomUUID } from 'node:crypto'
+import fs, { readdirSync, readlinkSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
@@ -77,6 +78,13 @@ async function files(): Promise<string[]> {
   return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name))
 }
 
+async function sizeBelow(directory: string): Promise<number> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
+  const found = entries.filter((entry) => entry.isFile())
+  const stats = await Promise.all(found.map((entry) => stat(path.join(entry.parentPath, entry.name))))
+  return stats.reduce((sum, { size }) => sum + size, 0)
+}
+
 async function contentOf(id: BlobId): Promise<string> {
   return (await cacache.get.info(location, id))?.path as string
 }
@@ -133,7 +141,50 @@ describe('open()', () => {
     const id = await keep(blob(10))
     await expect(cache.open(id, { signal: AbortSignal.abort('enough') })).rejects.toBe('enough')
   })
+
+  test.runIf(process.platform === 'linux')('that is aborted half-way leaves no file open', async () => {
+    const id = await keep(blob(2 * MIB))
+    const abort = new AbortController()
+    const opening = cache.open(id, { signal: abort.signal })
+    abort.abort('enough')
+    await expect(opening).rejects.toBe('enough')
+    expect(openedBelow(location)).toEqual([])
+  })
+
+  test('that finds no free file descriptor is a miss, and leaves the entry', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const id = await keep(blob(1000))
+    const none = Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' })
+    vi.spyOn(fs, 'openSync').mockImplementationOnce(() => {
+      throw none
+    })
+    expect(await read(id)).toBeNull()
+    expect(warned).toHaveBeenCalledExactlyOnceWith(none, { code: 'STORED_CACHE' })
+    expectBytes(await read(id), blob(1000))
+  })
+
+  test('that may not note its use delivers all the same', async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const id = await keep(blob(1000))
+    const before = new Date(Date.now() - 7_200_000)
+    await utimes(await contentOf(id), before, before)
+    vi.spyOn(fs, 'futimesSync').mockImplementation(() => {
+      throw Object.assign(new Error('EROFS: read-only file system'), { code: 'EROFS' })
+    })
+    expectBytes(await read(id), blob(1000))
+  })
 })
+
+function openedBelow(directory: string): string[] {
+  const targets = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`)
+    } catch {
+      return '' // That of the listing itself.
+    }
+  })
+  return targets.filter((target) => target.startsWith(directory))
+}
 
 async function flip(file: string, position: number): Promise<void> {
   const bytes = await readFile(file)
@@ -242,6 +293,35 @@ describe('fill()', () => {
     for (const size of [20, 2 * MIB]) expectBytes(await read(await keep(blob(size))), blob(size))
   })
 
+  test.each([1000, 2 * MIB])('of %i bytes by two readers at once writes them once', async (size) => {
+    const bytes = blob(size)
+    const bodies = [1, 2].map(() => cache.fill(idOf(bytes), chunked(bytes), size))
+    for (const body of await Promise.all(bodies.map(collect))) expectBytes(body, bytes)
+    await cache.stats()
+    const [bucket] = (await files()).filter((file) => file.includes('index-v5'))
+    expect((await readFile(bucket as string, 'utf8')).trim().split('\n')).toHaveLength(1)
+  })
+
+  test('many at once writes no more than maxSize at a time', async () => {
+    const small = await open({ maxSize: 8 * MIB })
+    const gate = Promise.withResolvers<void>()
+    async function* gated(bytes: Buffer) {
+      yield bytes.subarray(0, -1)
+      await gate.promise
+      yield bytes.subarray(-1)
+    }
+    const bodies = Array.from({ length: 12 }, (_, seed) =>
+      small.fill(idOf(blob(2 * MIB, seed)), gated(blob(2 * MIB, seed)), 2 * MIB),
+    )
+    const reading = bodies.map(collect)
+    await expect.poll(() => sizeBelow(location)).toBe(8 * MIB - 4)
+    gate.resolve()
+    await Promise.all(reading)
+    expect(await small.stats()).toMatchObject({ entries: 4, size: 8 * MIB })
+    await keep(blob(2 * MIB, 13), small)
+    expect(await small.stats()).toMatchObject({ entries: 4, size: 8 * MIB })
+  })
+
   test('many at once keeps all', async () => {
     const ids = await Promise.all(Array.from({ length: 50 }, (_, seed) => keep(blob(5000, seed))))
     expect(await cache.stats()).toMatchObject({ entries: 50, size: 250_000 })
@@ -283,6 +363,16 @@ describe('eviction', () => {
     await later.evict('oldest')
     expect(await read(ids[0] as BlobId, {}, later)).toBeNull()
     expect(await later.stats()).toMatchObject({ entries: 2 })
+  })
+
+  test('counts what is there where temporary files cannot be swept', async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    await keep(blob(1000))
+    const temporary = path.join(location, 'tmp')
+    await rm(temporary, { recursive: true })
+    await symlink(temporary, temporary)
+    const later = await open({ maxSize: 100 * MIB })
+    expect(await later.stats()).toMatchObject({ entries: 1, size: 1000 })
   })
 
   test('of what a smaller cache finds leaves no more than its maxSize', async () => {
@@ -374,14 +464,30 @@ describe('a second cache in the same directory', () => {
   })
 })
 
-test('what a process that died was writing is removed after an hour, not before', async () => {
-  const temporary = path.join(location, 'tmp')
-  await mkdir(temporary, { recursive: true })
-  for (const name of ['old', 'new']) await writeFile(path.join(temporary, name), 'half')
+describe('what a process that died was writing', () => {
   const before = new Date(Date.now() - 3_700_000)
-  await utimes(path.join(temporary, 'old'), before, before)
-  await cache.stats()
-  expect(await readdir(temporary)).toEqual(['new'])
+  const [old, young] = [randomUUID(), randomUUID()]
+  const temporary = () => path.join(location, 'tmp')
+  const write = async (name: string, used: Date) => {
+    await mkdir(temporary(), { recursive: true })
+    await writeFile(path.join(temporary(), name), 'half')
+    await utimes(path.join(temporary(), name), used, used)
+  }
+
+  test('is removed after an hour, not before', async () => {
+    await write(old, before)
+    await write(young, new Date())
+    await cache.stats()
+    expect(await readdir(temporary())).toEqual([young])
+  })
+
+  test('is told from what others keep in a directory of that name', async () => {
+    await write('letter.txt', before)
+    await mkdir(path.join(temporary(), old))
+    await utimes(path.join(temporary(), old), before, before)
+    await cache.stats()
+    expect((await readdir(temporary())).sort()).toEqual(['letter.txt', old].sort())
+  })
 })
 
 describe('damage', () => {

@@ -10,7 +10,7 @@ import { Entries } from './read-cache-entries.ts'
 import { Filler } from './read-cache-filler.ts'
 import { areMarks, BLOCK } from './read-cache-marks.ts'
 import { contentPath, contentRoot, indexRoot } from './read-cache-paths.ts'
-import { isGone, survey, sweepTemporaries } from './read-cache-survey.ts'
+import { isGone, saysNothingOfFile, survey, sweepTemporaries } from './read-cache-survey.ts'
 
 /** A larger entry would push out too much at once: the part of `maxSize` that one may take. */
 const LARGEST_PART = 4
@@ -41,7 +41,7 @@ interface Wanted {
  * What is there is counted before anything is evicted, by a walk in the background after the first fill of a process, and kept in
  * memory: at most 250,000 entries, about 35 MB, twice that while counting. In which order they were used is kept by the times of
  * their files, to the hour. A process does not know what others fill after it counted: together they may exceed `maxSize` until
- * one of them opens the cache anew.
+ * one of them opens the cache anew. What is being written comes on top, in each process up to `maxSize` again.
  */
 export class DiskReadCache implements ReadCache {
   readonly #options: Required<DiskReadCacheOptions>
@@ -76,6 +76,7 @@ export class DiskReadCache implements ReadCache {
     this.#entries = new Entries(maxSize)
     this.#filler = new Filler({
       location,
+      maxSize,
       onFilled: (id, size) => {
         this.#entries.add(id, size)
         void this.#keepWithin()
@@ -91,7 +92,10 @@ export class DiskReadCache implements ReadCache {
     } catch (error) {
       await this.#forget(id, error)
     }
-    wanted.signal.throwIfAborted()
+    if (wanted.signal.aborted) {
+      await opened?.[Symbol.asyncDispose]()
+      throw wanted.signal.reason
+    }
     if (opened) this.#hits++
     else this.#misses++
     return opened
@@ -178,7 +182,7 @@ export class DiskReadCache implements ReadCache {
       const { size } = stat
       const now = Date.now()
       if (this.#options.evictionPolicy === 'lru' && now - stat.mtimeMs > TOUCH_MS)
-        await this.#calls.touch(fd, new Date(now))
+        await this.#calls.touch(fd, new Date(now)).catch((error) => this.#warn(error))
       if (size > BLOCK) return { size, bytes: undefined }
       const bytes = Buffer.allocUnsafeSlow(size)
       for (let filled = 0; filled < size; ) {
@@ -224,7 +228,7 @@ export class DiskReadCache implements ReadCache {
   async #forget(id: BlobId, error: unknown): Promise<void> {
     if (isGone(error)) return void this.#entries.remove(id)
     if (!StorageError.is(error)) this.#warn(error)
-    await this.#remove(id)
+    if (!saysNothingOfFile(error)) await this.#remove(id)
   }
 
   async #remove(id: BlobId): Promise<void> {
@@ -266,7 +270,7 @@ export class DiskReadCache implements ReadCache {
   async #count(): Promise<void> {
     try {
       const { location } = this.#options
-      await sweepTemporaries(location)
+      await sweepTemporaries(location).catch((error) => this.#warn(error))
       this.#entries.addBefore(await survey(location, this.#closing.signal))
     } catch (error) {
       if (this.#closing.signal.aborted) return

@@ -1,4 +1,5 @@
-import { mkdtemp, open, readdir, rm } from 'node:fs/promises'
+import { readlinkSync } from 'node:fs'
+import { type FileHandle, mkdtemp, open, readdir, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { MemoryLedger } from '@stored/lmdb'
@@ -15,7 +16,7 @@ afterEach(async () => {
 })
 
 /** What every FileHandle inherits its methods from. */
-async function fileHandles(): Promise<{ datasync(): Promise<void> }> {
+async function fileHandles(): Promise<Pick<FileHandle, 'datasync' | 'sync'>> {
   await using handle = await open(directory)
   return Object.getPrototypeOf(handle)
 }
@@ -45,3 +46,27 @@ describe('receive() of bytes whose flush fails', () => {
     await staging.close()
   })
 })
+
+test.runIf(process.platform === 'linux')(
+  'receive() into a file flushes the file, then the directory with its name',
+  async () => {
+    const staging = await DurableStaging.open({ ledger: new MemoryLedger(), path: directory, inlineMax: 0 })
+    const handles = await fileHandles()
+    const flushed: string[] = []
+    for (const call of ['datasync', 'sync'] as const) {
+      const original = handles[call]
+      vi.spyOn(handles, call).mockImplementation(async function (this: FileHandle) {
+        flushed.push(readlinkSync(`/proc/self/fd/${this.fd}`))
+        await original.call(this)
+      })
+    }
+    const source = async function* () {
+      yield Buffer.from('a')
+    }
+    await using _ = await staging.receive(source(), { signal: new AbortController().signal, whenFull: 'refuse' })
+    const at = await realpath(directory)
+    const [name = ''] = await readdir(at)
+    expect(flushed).toEqual([path.join(at, name), at])
+    await staging.close()
+  },
+)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { MemoryLedger } from '@stored/lmdb'
+import { MemoryLedger, write } from '@stored/lmdb'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DurableStaging } from './staging.ts'
 
@@ -135,6 +135,31 @@ describe('sweep()', () => {
     const second = await DurableStaging.open({ ledger, path: directory })
     await expect.poll(files).toEqual([])
     await second.close()
+  })
+})
+
+describe('keep() in a commit that fails', () => {
+  const keepInVain = async () => {
+    await using staged = await receive(FILE)
+    const failing = ledger.transact((tx) => {
+      staging.keep(tx, ID, staged)
+      write(tx, () => {
+        throw new StorageError('NO_SPACE', { op: 'commit' })
+      })
+    })
+    await expect(failing).rejects.toMatchObject({ code: 'NO_SPACE' })
+  }
+
+  test('leaves nothing: what does not fit the disk must not stay on it', async () => {
+    await keepInVain()
+    expect(await files()).toEqual([])
+    expect(staging.usage()).toMatchObject({ bytes: 0, count: 0 })
+  })
+
+  test('leaves the file where it may be kept all the same: the ledger is degraded', async () => {
+    Object.assign(ledger, { degraded: { code: 'UNAVAILABLE', message: 'EIO' } })
+    await keepInVain()
+    expect(await files()).toHaveLength(1)
   })
 })
 

@@ -33,8 +33,10 @@ type Row = { readonly size: number; readonly commit: number } | { readonly size:
 
 interface Received extends Staged {
   readonly share: Share
-  /** Set inside the commit that keeps it: from then on only a row decides over it. */
+  /** Set inside the commit that keeps it. */
   kept: boolean
+  /** Set once that commit is durable: from then on only a row decides over it. */
+  durable: boolean
   readonly bytes?: Buffer
   readonly file?: string
 }
@@ -139,7 +141,9 @@ export class DurableStaging implements Staging {
     })
     // Not before: until the commit is durable its bytes are counted as being received.
     afterwards(tx, () => {
-      if (received.kept) share.trim(0)
+      if (!received.kept) return
+      received.durable = true
+      share.trim(0)
     })
   }
 
@@ -256,7 +260,7 @@ export class DurableStaging implements Staging {
   #inline(chunks: readonly Buffer[], size: number, share: Share): Received {
     const [first] = chunks
     const bytes = first && chunks.length === 1 ? first : Buffer.concat(chunks, size)
-    return { size, bytes, share, kept: false, [Symbol.asyncDispose]: async () => share.trim(0) }
+    return { size, bytes, share, kept: false, durable: false, [Symbol.asyncDispose]: async () => share.trim(0) }
   }
 
   async #toFile(
@@ -288,13 +292,19 @@ export class DurableStaging implements Staging {
       file,
       share,
       kept: false,
+      durable: false,
       [Symbol.asyncDispose]: async () => {
         this.#receiving.delete(file)
-        if (!received.kept) await this.#discard(file)
+        if (!received.kept || this.#failedToKeep(received)) await this.#discard(file)
         share.trim(0)
       },
     }
     return received
+  }
+
+  /** Whether the commit is certainly nowhere. When it may have landed, the next sweep decides. */
+  #failedToKeep({ durable, file }: Received): boolean {
+    return !durable && this.ledger.degraded === null && !this.#isKept(file as string)
   }
 
   async #discard(file: string): Promise<boolean> {

@@ -8,6 +8,7 @@ import {
   type Stat,
   StorageError,
 } from '@stored/core/backend'
+import { slowed } from '../src/slow.ts'
 import { collect } from '../src/source.ts'
 import { once } from '../src/subject.ts'
 import { type Exchange, HttpBackend, type HttpBackendOptions } from './http-backend.ts'
@@ -25,6 +26,12 @@ export interface HttpMutant {
 class BuffersAll extends HttpBackend {
   override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
     return super.put(key, once(await collect(body)), options)
+  }
+}
+
+class BuffersSlowly extends HttpBackend {
+  override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    return super.put(key, once(await collect(slowed(body, 40 << 20, options.signal))), options)
   }
 }
 
@@ -150,6 +157,7 @@ class TellsToken extends HttpBackend {
 
 export const httpMutants: readonly HttpMutant[] = [
   of('buffers-all', 'a body is read to its end before the first byte is sent', BuffersAll, ['bp.put']),
+  of('buffers-slowly', 'the same, at the pace of a disk', BuffersSlowly, ['bp.put']),
   of('retries-drained', 'what is left of a body is sent again after a break', RetriesDrained, [
     'ft.replay',
     'ft.cut-put',

@@ -1,5 +1,9 @@
+import { createHash } from 'node:crypto'
+import { type GetOptions, type GetResult, StorageError } from '@stored/core/backend'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Report, runConformance } from '../src/index.ts'
+import { collect } from '../src/source.ts'
+import { HttpBackend } from './http-backend.ts'
 import { httpHarness } from './http-harness.ts'
 import { httpMutants } from './http-mutants.ts'
 import { HttpServer } from './http-server.ts'
@@ -38,6 +42,33 @@ describe('a driver for an HTTP server, through a proxy where connections have to
     },
     TIMEOUT_MS,
   )
+})
+
+describe('a driver of another kind that keeps every promise', () => {
+  class OpensWithoutACall extends HttpBackend {
+    override async open(): Promise<void> {}
+  }
+  /** As over TLS or SSH, which break the connection at a byte that was changed. */
+  class Authenticated extends HttpBackend {
+    override async get(key: string, options: GetOptions): Promise<GetResult> {
+      const { stat, body } = await super.get(key, options)
+      return { stat, body: whole(body, stat.checksums?.sha256, options) }
+    }
+  }
+  async function* whole(body: AsyncIterable<Uint8Array>, sha256: string | undefined, { offset }: GetOptions) {
+    const bytes = await collect(body)
+    if (offset === undefined && createHash('sha256').update(bytes).digest('hex') !== sha256)
+      throw new StorageError('UNAVAILABLE', { backend: 'http', op: 'get' })
+    yield bytes
+  }
+
+  it.each([
+    ['whose open makes no call passes au.bad', OpensWithoutACall, 'au.bad'],
+    ['whose connection tells damage itself passes ck.wire', Authenticated, 'ck.wire'],
+  ])('%s', async (_, Backend, only) => {
+    const harness = httpHarness(server, (options) => new Backend(options))
+    expect(failures(await runConformance(harness, { only: [only] }))).toEqual([])
+  })
 })
 
 describe('every mutant fails the cases that are meant for it', () => {

@@ -92,7 +92,7 @@ export interface LocationFacts extends Place {
   readonly shared?: true
   /** Absent until the first write was confirmed: whatever lies there then is not ours. */
   readonly holds?: Held
-  /** Other blobs of ours whose write was begun and never confirmed: what lies there may be one of them. */
+  /** Blobs of ours whose write was begun and never confirmed: what lies there may be one of them. */
   readonly tried?: readonly BlobId[]
   /** When the bytes were last confirmed, in milliseconds since the epoch. */
   readonly verified?: number
@@ -235,20 +235,27 @@ export interface Queue {
   /**
    * Takes due jobs, the longest due first, in a commit of its own that also counts the attempt; none while the backend is paused.
    *
+   * @param o.isAhead Also those that are not due yet.
    * @param o.guard More guards of that commit: whether the claimer still has the right to.
    * @throws {StorageError} CONFLICT: a guard failed.
    */
-  claim(backend: string, o: { max: number; leaseMs: number; guard?: (tx: Transaction) => void }): Promise<Claimed[]>
+  claim(
+    backend: string,
+    o: { max: number; leaseMs: number; isAhead?: boolean; guard?: (tx: Transaction) => void },
+  ): Promise<Claimed[]>
   /** Notes durably that a try begins: if it never ends, `recover` counts a crash. Needed for jobs with `crashes` only. */
   mark(job: Claimed, leaseMs: number): Promise<void>
   /** @throws {StorageError} CONFLICT: the lease is lost; stop writing. */
   renew(job: Claimed, leaseMs: number): Promise<void>
   /**
-   * Puts back what was claimed under leases that ended before `now`; without it, whatever was claimed: its process is gone.
+   * Puts back what was claimed under leases that ended before `now`; without it, whatever was claimed: its process is gone. What
+   * is settled meanwhile after all is left out.
    *
+   * @param o.guard More guards of these commits: whether the caller still has the right to.
    * @returns How many.
+   * @throws {StorageError} CONFLICT: such a guard failed.
    */
-  recover(now?: number): Promise<number>
+  recover(now?: number, o?: { guard?: (tx: Transaction) => void }): Promise<number>
   /** Claims nothing more for a backend, in no process, until `resume`. Durable; safe to repeat. */
   pause(backend: string): Promise<void>
   resume(backend: string): Promise<void>

@@ -72,9 +72,10 @@ export class BlobIndex implements Index {
     return { facts: { id, ...row.value }, locations, rev }
   }
 
-  async location(place: Place): Promise<Location | null> {
-    const row = this.#locations.get(this.#locationKey(place))
-    return row ? { ...place, ...row.value, rev: revOf(row) } : null
+  async location({ backend, key }: Place): Promise<Location | null> {
+    const row = this.#locations.get(this.#locationKey({ backend, key }))
+    // Of what is given only these: whatever else it holds must not come to be written into the row.
+    return row ? { backend, key, ...row.value, rev: revOf(row) } : null
   }
 
   async *keys(id: BlobId): AsyncIterable<string> {

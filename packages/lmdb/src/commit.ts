@@ -32,17 +32,19 @@ export function applyGroup(group: readonly Caller[], sink: Sink, seq: number): {
   let last = seq
   const sums = new Sums(sink)
   const tell = group.map((caller) => {
+    const collected = new Collected(sums, last + 1)
     try {
-      const collected = new Collected(sums, last + 1)
       if (!caller.steps.guards.every((check) => check(sums)))
         throw new StorageError('CONFLICT', { op: 'commit' }, { detail: 'a row changed since it was read' })
       for (const step of caller.steps.writes) step(collected)
-      collected.applyTo(sink, sums)
-      last++
-      return settle(caller, last)
+      collected.makeRoom(sink)
     } catch (error) {
       return () => caller.reject(error)
     }
+    // What fails from here on fails the group: half a caller's writes are there, and nothing takes them back.
+    collected.applyTo(sink, sums)
+    last++
+    return settle(caller, last)
   })
   sums.write()
   return { tell, seq: last }
@@ -66,6 +68,12 @@ export function attempt(action: () => void): void {
 
 /** Of lmdb-js. Met only when a write is applied, a longer key would leave half a transaction behind. */
 const MAX_KEY_BYTES = 1978
+
+function checkLength(key: Uint8Array): void {
+  if (key.length <= MAX_KEY_BYTES) return
+  const detail = `a row's key takes ${key.length} bytes of ${MAX_KEY_BYTES}`
+  throw new StorageError('INVALID_KEY', { op: 'commit' }, { detail })
+}
 
 /** What is added to rows of numbers, from all callers of a group: each row is read and written once, not once a caller. */
 class Sums implements Reader {
@@ -118,26 +126,26 @@ class Collected implements Writer {
   range: Reader['range'] = (tree, range) => this.#reader.range(tree, range)
 
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void {
-    if (key.length > MAX_KEY_BYTES)
-      throw new StorageError(
-        'INVALID_KEY',
-        { op: 'commit' },
-        { detail: `a row's key takes ${key.length} bytes of ${MAX_KEY_BYTES}` },
-      )
+    checkLength(key)
     this.#writes.push({ tree, key, value })
   }
 
   remove(tree: Tree, key: Uint8Array): void {
+    checkLength(key)
     this.#writes.push({ tree, key, value: null })
   }
 
   add(tree: Tree, key: Uint8Array, deltas: readonly number[]): void {
+    checkLength(key)
     this.#added.push({ tree, key, deltas })
   }
 
-  applyTo(sink: Sink, sums: Sums): void {
+  makeRoom(sink: Sink): void {
     const bytes = this.#writes.reduce((total, { value }) => total + (value?.length ?? 0), 0)
     sink.expect?.(this.#writes.length + this.#added.length, bytes)
+  }
+
+  applyTo(sink: Sink, sums: Sums): void {
     for (const { tree, key, value } of this.#writes) {
       if (value === null) sink.remove(tree, key)
       else sink.put(tree, key, value)

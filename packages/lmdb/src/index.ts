@@ -3,5 +3,6 @@ export { afterwards, guard, type Range, type Reader, type Tree, type TreeLedger,
 export { LmdbLedger, type LmdbLedgerOptions } from './lmdb-ledger.ts'
 export { makeDirectory } from './make-directory.ts'
 export { MemoryLedger } from './memory-ledger.ts'
+export { DiskReserve } from './reserve.ts'
 export { decodeRow, encodeRow, type Row, rowSeq } from './row.ts'
 export { after, END, scan, Table } from './table.ts'

@@ -5,7 +5,7 @@ import type { Transaction } from '@stored/core'
 import fc from 'fast-check'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { decodeNumbers } from './commit.ts'
-import { afterwards, guard, type TreeLedger, write } from './ledger.ts'
+import { afterwards, guard, type TreeLedger, type Writer, write } from './ledger.ts'
 import { LmdbLedger } from './lmdb-ledger.ts'
 import { MemoryLedger } from './memory-ledger.ts'
 import { END } from './table.ts'
@@ -77,6 +77,18 @@ describe.each(implementations)('$name', ({ open }) => {
       })
       await expect(failing).rejects.toMatchObject({ code: 'INVALID_KEY' })
       expect(all()).toEqual([])
+    })
+
+    test('that removes, or adds to, such a key rejects and writes nothing', async () => {
+      const key = Buffer.alloc(1979, 'k')
+      for (const step of [(w: Writer) => w.remove('meta', key), (w: Writer) => w.add('meta', key, [1])]) {
+        const failing = ledger.transact((tx) => {
+          put(tx, 'before', '1')
+          write(tx, step)
+        })
+        await expect(failing).rejects.toMatchObject({ code: 'INVALID_KEY' })
+        expect(all()).toEqual([])
+      }
     })
 
     test('whose collecting throws rejects with that error and writes nothing', async () => {

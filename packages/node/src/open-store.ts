@@ -3,7 +3,7 @@ import { DiskReadCache, DurableStaging } from '@stored/cache'
 import { checksums } from '@stored/checksumd'
 import { type BackendOptions, StoreD } from '@stored/core'
 import { BlobIndex } from '@stored/index'
-import { LmdbLedger } from '@stored/lmdb'
+import { DiskReserve, LmdbLedger } from '@stored/lmdb'
 import { JobQueue, SyncD } from '@stored/syncd'
 import { parseByteSize } from './byte-size.ts'
 import { type BackendConfig, cacheOptions, checkConfig, resolveBackend, type StoreConfig } from './config.ts'
@@ -42,7 +42,7 @@ export async function openStore<const Backends extends Readonly<Record<string, B
     opened.unshift(staging)
     const cached = cacheOptions(config.cache, directory)
     const cache = cached
-      ? await DiskReadCache.open({ ...cached, hasRoom: (bytes) => hasRoom(ledger, bytes) })
+      ? await DiskReadCache.open({ ...cached, hasRoom: roomAt(cached.location, config.reserve) })
       : undefined
     if (cache) opened.unshift(cache)
     const syncer = await SyncD.open({
@@ -58,17 +58,23 @@ export async function openStore<const Backends extends Readonly<Record<string, B
     const services = { ledger, index, queue, staging, cache, syncer, checksums, mimeTypeOf }
     return new StoreD({ ...services, backends, defaultBackends, algorithms, prefix, whenFull })
   } catch (error) {
-    for (const service of opened) await service.close()
+    // Whatever fails now: the ledger must be closed, or it could not be opened again.
+    for (const service of opened) await Promise.allSettled([service.close()])
     throw error
   }
 }
 
-/** A cache leaves the reserve alone: LMDB must never meet a full disk. */
-function hasRoom(ledger: LmdbLedger, bytes: number): boolean {
-  try {
-    ledger.requireSpace(bytes)
-    return true
-  } catch {
-    return false
+/** A cache leaves the reserve of its disk alone: it may be that of the store. */
+function roomAt(location: string, reserve: number | undefined): (bytes: number) => boolean {
+  let space: DiskReserve | undefined
+  return (bytes) => {
+    try {
+      // The directory is there once the cache is open.
+      space ??= new DiskReserve(location, reserve)
+      space.require(bytes)
+      return true
+    } catch {
+      return false
+    }
   }
 }

@@ -17,11 +17,17 @@ const blobOf = (name: string, size = MIB): Buffer => Buffer.alloc(size, `${name}
 const openBounded = (directory: string, more: Partial<StoreConfig<never>> = {}) =>
   openAt(directory, { staging: { limit: 4 * MIB }, ...more } as never)
 
+/** One that syncs, but brings nothing anywhere until it is told to. */
+async function openPaused(directory: string) {
+  const store = await openBounded(directory)
+  await Promise.all([store.pause('a'), store.pause('b')])
+  return store
+}
+
 describe('put() at the limit of staging', () => {
   test('waits until a backend has what is staged', async () => {
     await using dir = await temp()
-    await using store = await openBounded(dir.path)
-    await Promise.all([store.pause('a'), store.pause('b')])
+    await using store = await openPaused(dir.path)
     for (const name of ['1', '2', '3', '4']) await store.put(blobOf(name), { key: name })
     const outcomes: string[] = []
     const waiting = store.put(blobOf('5'), { key: '5' }).then(() => outcomes.push('stored'))
@@ -55,7 +61,7 @@ describe('put() at the limit of staging', () => {
 
   test('is aborted while it waits, and leaves its room to others', async () => {
     await using dir = await temp()
-    await using store = await openBounded(dir.path, { sync: false })
+    await using store = await openPaused(dir.path)
     await store.put(blobOf('1', 3 * MIB), { key: '1' })
     const abort = new AbortController()
     const large = store.put(blobOf('2', 2 * MIB), { signal: abort.signal })
@@ -67,7 +73,7 @@ describe('put() at the limit of staging', () => {
 
   test('is let in by a delete', async () => {
     await using dir = await temp()
-    await using store = await openBounded(dir.path, { sync: false })
+    await using store = await openPaused(dir.path)
     await store.put(blobOf('1', 4 * MIB), { key: '1' })
     const waiting = store.put(blobOf('2'), { key: '2' })
     await store.delete('1')
@@ -76,10 +82,10 @@ describe('put() at the limit of staging', () => {
 
   test('ends with CLOSED when the store closes', async () => {
     await using dir = await temp()
-    const store = await openBounded(dir.path, { sync: false })
+    const store = await openPaused(dir.path)
     await store.put(blobOf('1', 4 * MIB), { key: '1' })
     const waiting = store.put(blobOf('2'), { key: '2' }).catch((error: StorageError) => error.code)
-    const reopened = store.close().then(() => openBounded(dir.path, { sync: false }))
+    const reopened = store.close().then(() => openPaused(dir.path))
     expect(await waiting).toBe('CLOSED')
     // What was kept is counted by the next process, too.
     await using next = await reopened
@@ -87,6 +93,13 @@ describe('put() at the limit of staging', () => {
     const again = next.put(blobOf('2'), { signal: abort.signal })
     abort.abort()
     await expect(again).rejects.toMatchObject({ code: 'ABORTED' })
+  })
+
+  test('does not wait where no process syncs: nothing would make room', async () => {
+    await using dir = await temp()
+    await using store = await openBounded(dir.path, { sync: false })
+    await store.put(blobOf('1', 4 * MIB), { key: '1' })
+    await expect(store.put(blobOf('2'))).rejects.toMatchObject({ code: 'STAGING_FULL' })
   })
 })
 

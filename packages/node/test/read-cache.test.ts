@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { DurableStaging } from '@stored/cache'
 import { MemoryBackend, MemoryPlace, StorageError } from '@stored/core/backend'
 import { type CacheConfig, openStore } from '@stored/node'
 import { describe, expect, test, vi } from 'vitest'
@@ -387,6 +388,15 @@ describe('openStore({ cache })', () => {
     const opening = openRemote(dir.path, { cache: { location: path.join(file, 'cache') } })
     await expect(opening).rejects.toMatchObject({ name: 'StorageError' })
     // Nothing stays open: the store can be opened once the place is right.
+    await using _ = await openRemote(dir.path)
+  })
+
+  test('in a place that cannot be made says so also where something else fails to close', async () => {
+    await using dir = await temp()
+    const location = path.join(dir.path, 'file', 'cache')
+    await writeFile(path.dirname(location), '')
+    vi.spyOn(DurableStaging.prototype, 'close').mockRejectedValueOnce(new Error('not this'))
+    await expect(openRemote(dir.path, { cache: { location } })).rejects.toMatchObject({ code: 'KEY_CONFLICT' })
     await using _ = await openRemote(dir.path)
   })
 })

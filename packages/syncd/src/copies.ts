@@ -1,37 +1,52 @@
 import type { BlobId, Claimed, Opened } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
+import { placeKey } from './keys.ts'
 import type { Services } from './transfer.ts'
+
+/** The bytes of a job, and which of those that have them delivers them. */
+export interface Source extends Opened {
+  readonly name: string
+}
 
 /**
  * Opens the bytes of a job: what is staged, else a copy that another backend confirmed.
  *
- * @throws {StorageError} NOT_FOUND: there are none · UNAVAILABLE: those there are cannot be opened now.
+ * @param failed What sources failed with while they were read: they are not opened again.
+ * @throws {StorageError} NOT_FOUND: there are none · UNAVAILABLE: those there are cannot be opened now · what the first of `failed`
+ *   failed with: there is no other.
  */
-export async function openCopy(services: Services, job: Claimed, signal: AbortSignal): Promise<Opened> {
+export async function openCopy(
+  services: Services,
+  job: Claimed,
+  signal: AbortSignal,
+  failed: ReadonlyMap<string, unknown> = new Map(),
+): Promise<Source> {
   const failures: unknown[] = []
-  for (const open of await sourcesOf(services, job, signal)) {
+  for await (const { name, open } of sourcesOf(services, job, signal)) {
+    if (failed.has(name)) continue
     try {
       const opened = await open()
-      if (opened) return opened
+      if (opened) return { ...opened, name, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
     } catch (error) {
       signal.throwIfAborted()
       failures.push(error)
     }
   }
   const at = { backend: job.backend, op: job.op, key: job.key }
+  if (failures.length === 0 && failed.size > 0) throw [...failed.values()][0]
   if (failures.length === 0)
     throw new StorageError('NOT_FOUND', at, { detail: 'its bytes are neither staged nor on another backend' })
   // What ails a source must not be taken for what ails the target.
   throw new StorageError('UNAVAILABLE', at, { cause: new AggregateError(failures), detail: 'its bytes cannot be read' })
 }
 
-async function sourcesOf(services: Services, { id, backend }: Claimed, signal: AbortSignal) {
+/** Copies are looked up behind what is staged: the one that it was released for is among them. */
+async function* sourcesOf(services: Services, { id, backend }: Claimed, signal: AbortSignal) {
+  yield { name: 'staging', open: () => services.staging.open(id, { signal }) }
   const known = await services.index.known(id)
   const copies = known?.locations.filter((other) => other.state === 'synced' && other.backend !== backend) ?? []
-  return [
-    () => services.staging.open(id, { signal }),
-    ...copies.map((copy) => () => openOnBackend(services, id, copy, signal)),
-  ]
+  for (const copy of copies)
+    yield { name: placeKey(copy).toString(), open: () => openOnBackend(services, id, copy, signal) }
 }
 
 async function openOnBackend(

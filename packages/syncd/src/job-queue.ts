@@ -1,5 +1,5 @@
 import type { Claimed, Failure, Job, JobCounts, JobFilter, NewJob, Place, Queue, Transaction } from '@stored/core'
-import type { StorageError } from '@stored/core/backend'
+import { StorageError } from '@stored/core/backend'
 import {
   after,
   afterwards,
@@ -134,16 +134,18 @@ export class JobQueue implements Queue {
 
   async claim(
     backend: string,
-    o: { max: number; leaseMs: number; guard?: (tx: Transaction) => void },
+    o: { max: number; leaseMs: number; isAhead?: boolean; guard?: (tx: Transaction) => void },
   ): Promise<Claimed[]> {
-    if (this.#isPaused(this.ledger, backend) || this.#due(this.ledger, backend, 1).length === 0) return []
+    const take = (reader: Reader, limit: number) =>
+      o.isAhead ? this.#dueAfter(reader, backend, -1, limit) : this.#due(reader, backend, limit)
+    if (this.#isPaused(this.ledger, backend) || take(this.ledger, 1).length === 0) return []
     const claimed: Claimed[] = []
     await this.ledger.transact((tx) => {
       o.guard?.(tx)
       write(tx, (writer) => {
         if (this.#isPaused(writer, backend)) return
         const until = Date.now() + o.leaseMs
-        for (const [i, rowKey] of this.#due(writer, backend, o.max).entries()) {
+        for (const [i, rowKey] of take(writer, o.max).entries()) {
           const place = { backend, key: parseDueKey(rowKey, backend).key }
           const row = this.#takeWaiting(writer, place)
           // Whatever it led to: it must not be found again.
@@ -167,19 +169,31 @@ export class JobQueue implements Queue {
     await this.#rewrite(job, { until: Date.now() + leaseMs })
   }
 
-  async recover(now = Number.POSITIVE_INFINITY): Promise<number> {
+  async recover(
+    now = Number.POSITIVE_INFINITY,
+    { guard }: { guard?: (tx: Transaction) => void } = {},
+  ): Promise<number> {
     let count = 0
     for (const [, place, row] of this.#scanJobs({ state: 'running' })) {
       if (isLeased(row, now)) continue
       const crashes = row.crashes === undefined ? 1 : row.crashes + (row.marked ? 1 : 0)
-      const job = jobOf(place, 'running', { ...row, crashes, begun: true })
-      await this.ledger.transact((tx) => {
-        this.#end(tx, job as Claimed, (writer) => this.#wait(writer, job, rowOf(job), true))
-        afterwards(tx, () => this.#wake(job.backend))
-      })
-      count++
+      if (await this.#putBack(jobOf(place, 'running', { ...row, crashes, begun: true }) as Claimed, guard)) count++
     }
     return count
+  }
+
+  /** @returns `false`: somebody settled it meanwhile. */
+  async #putBack(job: Claimed, guard?: (tx: Transaction) => void): Promise<boolean> {
+    try {
+      await this.ledger.transact((tx) => {
+        guard?.(tx)
+        this.#end(tx, job, (writer) => this.#wait(writer, job, rowOf(job), true))
+      })
+      return true
+    } catch (error) {
+      if (StorageError.is(error) && error.code === 'CONFLICT' && !this.#holdsLease(this.ledger, job)) return false
+      throw error
+    }
   }
 
   async pause(backend: string): Promise<void> {

@@ -9,6 +9,7 @@ const HOUR = 60 * 60 * 1000
 /** A queue of one backend that is told what it holds, and keeps what it was asked. */
 class FakeQueue {
   readonly claims: { max: number; got: number }[] = []
+  readonly ahead: boolean[] = []
   readonly renewed: string[] = []
   readonly sizes = new Map<string, number>()
   recovered = 0
@@ -21,7 +22,8 @@ class FakeQueue {
   onNextDue: () => Promise<void> = async () => {}
   onRenew: () => Promise<void> = async () => {}
 
-  claim = async (max: number): Promise<Claimed[]> => {
+  claim = async (max: number, { isAhead }: { isAhead: boolean }): Promise<Claimed[]> => {
+    this.ahead.push(isAhead)
     await this.onClaim()
     const keys = this.waiting.splice(0, max)
     this.claims.push({ max, got: keys.length })
@@ -408,6 +410,15 @@ describe('a backend that fails', () => {
     const claims = queue.claims.length
     await vi.advanceTimersByTimeAsync(HOUR)
     expect(queue.claims.length - claims).toBeLessThanOrEqual(2)
+  })
+
+  test('is asked at once by retry(), by a job that is not due if need be', async () => {
+    const lane = await fail(20)
+    lane.retry()
+    await settle()
+    expect(runner.probes).toEqual(['k10'])
+    expect(queue.ahead.filter((isAhead) => isAhead)).toHaveLength(1)
+    expect(queue.ahead.at(-1)).toBe(true)
   })
 
   test('is asked by one probe at a time, when its wait is over', async () => {

@@ -7,6 +7,7 @@ export const LEASE_MS = 60_000
 const UNSETTLED = 4
 /** How long a queue that failed is left alone, in milliseconds. */
 const RETRY_MS = 1000
+const MAX_RETRY_MS = 60_000
 const CLOSING = new Error('the backend is being closed')
 const HELD = new Error('the backend fails')
 const PAUSED = new Error('the backend is paused')
@@ -29,8 +30,8 @@ export interface Try {
 export interface LaneOptions {
   readonly queue: Pick<Queue, 'nextDue' | 'renew' | 'recover' | 'isPaused'>
   readonly target: SyncTarget
-  /** Takes due jobs. */
-  claim(max: number, leaseMs: number): Promise<Claimed[]>
+  /** Takes due jobs; `isAhead`: also such as are not due yet. */
+  claim(max: number, o: { leaseMs: number; isAhead: boolean }): Promise<Claimed[]>
   /** Does a job and settles it, whatever happens; never rejects. A job that is given back, or aborted, comes with its signal aborted. */
   run(job: Claimed, attempt: Try): Promise<void>
   /** The queue itself failed. */
@@ -55,6 +56,9 @@ export class Lane {
   #renewal: NodeJS.Timeout | undefined
   #claiming: Promise<void> | null = null
   #claimAgain = false
+  /** The next claim may take what is not due yet. */
+  #isAhead = false
+  #failures = 0
   #stopped = false
   /** When leases of claims whose outcome is unknown have ended, by `performance.now()`; the jobs are then put back. */
   #suspectUntil: number | undefined
@@ -74,6 +78,13 @@ export class Lane {
       // Woken behind the last look, while it asked when to look next.
       if (this.#claimAgain) this.wake()
     })
+  }
+
+  /** Has a failing backend tried at once, by a job that would have to wait if there is none that need not. */
+  retry(): void {
+    this.breaker.retry()
+    this.#isAhead = true
+    this.wake()
   }
 
   /** Jobs may be claimed that nobody runs: once their leases have ended, they are put back. */
@@ -105,7 +116,9 @@ export class Lane {
         if (this.#ready.length > 0 && (await queue.isPaused(target.backend.name))) this.#giveBack(PAUSED)
         const room = this.#room()
         if (room === 0) continue
-        const jobs = await claim(room, LEASE_MS)
+        const jobs = await claim(room, { leaseMs: LEASE_MS, isAhead: this.#isAhead })
+        this.#isAhead = false
+        this.#failures = 0
         this.#ready.push(...jobs)
         if (jobs.length > 0) this.#claimAgain = true
         // It may have begun to fail meanwhile.
@@ -117,7 +130,7 @@ export class Lane {
       onError(error)
       // It may have been committed all the same.
       this.#suspectUntil = performance.now() + LEASE_MS
-      this.#wakeAfter(RETRY_MS)
+      this.#wakeAfter(Math.min(RETRY_MS * 2 ** this.#failures++, MAX_RETRY_MS))
     }
   }
 

@@ -100,6 +100,19 @@ describe('Leadership.open()', () => {
     expect(sockets()).toHaveLength(1)
   })
 
+  test('of a store that another one comes to lead just before its own commit follows that one', async () => {
+    const outvoted = new MemoryLedger()
+    const transact = outvoted.transact.bind(outvoted)
+    let other: Leadership | undefined
+    outvoted.transact = async (write) => {
+      outvoted.transact = transact
+      other = await join({ ledger: outvoted })
+      return transact(write)
+    }
+    const { leads, attended } = await join({ ledger: outvoted })
+    expect({ leads, attended, otherLeads: other?.leads }).toEqual({ leads: false, attended: true, otherLeads: true })
+  })
+
   test('with lead: false leads nothing, and is attended once somebody leads', async () => {
     const listener = await join({ lead: false })
     expect(listener).toMatchObject({ leads: false, attended: false })
@@ -108,6 +121,17 @@ describe('Leadership.open()', () => {
     listener.ring()
     await heard
     expect(listener).toMatchObject({ leads: false, attended: true })
+  })
+
+  test('with lead: false finds who leads later by itself, and is rung', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const listener = await join({ lead: false })
+    await join()
+    const heard = nextRing(listener)
+    await vi.advanceTimersByTimeAsync(1000)
+    await heard
+    expect(listener.attended).toBe(true)
+    expect(vi.getTimerCount()).toBe(0)
   })
 
   test('without a directory leads at once, and opens no socket', async () => {
@@ -235,6 +259,37 @@ describe('close()', () => {
     })
     heir.ring()
     await heard
+  })
+
+  test('of the leader is taken as rung by its heir, whom it may not have told of its last commit', async () => {
+    const [leader, heir] = [await join(), await join()]
+    await nextRing(heir)
+    const rings = vi.fn()
+    heir.onRing(rings)
+    const changed = nextChange(heir)
+    await leader.close()
+    await changed
+    expect(rings).toHaveBeenCalled()
+  })
+
+  test('of the leader leaves its heir attended, also while it stands', async () => {
+    const standing = Promise.withResolvers<void>()
+    const gate = Promise.withResolvers<void>()
+    const slow = Object.assign(Object.create(ledger) as TreeLedger, {
+      async transact(write: (tx: Transaction) => void) {
+        standing.resolve()
+        await gate.promise
+        return ledger.transact(write)
+      },
+      get: ledger.get.bind(ledger),
+    })
+    const [leader, heir] = [await join(), await join({ ledger: slow })]
+    await leader.close()
+    await standing.promise
+    expect(heir).toMatchObject({ leads: false, attended: true })
+    const changed = nextChange(heir)
+    gate.resolve()
+    expect(await changed).toBe(true)
   })
 
   test('of the leader refuses its guarded commits from then on', async () => {

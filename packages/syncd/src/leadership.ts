@@ -8,6 +8,8 @@ import { type Address, Sockets } from './sockets.ts'
 const KEY = Buffer.from('syncer')
 const FIRST_WAIT_MS = 1000
 const MAX_WAIT_MS = 60_000
+/** How often one that may not lead looks whether somebody else does by now. */
+const LOOK_MS = 1000
 
 /** Names the leader; its number is the fencing number. Without an address: of a store that has one process only. */
 type LeaderRow = Row<Partial<Address>>
@@ -38,8 +40,9 @@ export interface LeadershipOptions {
  * (3) The number of the row is that of its commit. What only the leader may commit is guarded by it: a leader that was stopped,
  *     and was replaced meanwhile, fails its next commit. Being taken for dead by mistake is therefore safe.
  * (4) Nothing is missed: a ring that could not be delivered is owed, and paid to the next leader; a connection made or lost counts
- *     as a ring; and who becomes leader looks at the whole queue.
- * (5) No timer runs but while a ring waits for its acknowledgement, or after a failure.
+ *     as a ring; and who becomes leader counts as rung, and looks at the whole queue.
+ * (5) No timer runs but while a ring waits for its acknowledgement, after a failure, or where nobody leads and one may not:
+ *     whoever leads next does not know of it.
  *
  * A leader that is stopped is found out by the next commit of a process that may lead. Until then the store does not sync, as a
  * store of one stopped process does not.
@@ -59,6 +62,7 @@ export class Leadership {
   #seeking: Promise<void> | null = null
   #sweeping: Promise<void> = Promise.resolve()
   #retry: NodeJS.Timeout | undefined
+  #look: NodeJS.Timeout | undefined
   #waitMs = FIRST_WAIT_MS
   /** Rings so far that reached nobody. */
   #undelivered = 0
@@ -94,8 +98,12 @@ export class Leadership {
     return this.#number !== null
   }
 
-  /** Whether anybody syncs: this process, or one it is connected to. */
+  /** Whether anybody syncs: this process, one it is connected to, or whichever of both it turns out to be in a moment. */
   get attended(): boolean {
+    return this.#hasPlace || (this.#mayLead && this.#seeking !== null)
+  }
+
+  get #hasPlace(): boolean {
     return this.leads || this.#link !== null
   }
 
@@ -144,6 +152,7 @@ export class Leadership {
 
   async #close(): Promise<void> {
     clearTimeout(this.#retry)
+    clearTimeout(this.#look)
     this.#number = null
     this.#link?.end()
     this.#link = null
@@ -161,6 +170,7 @@ export class Leadership {
   /** Finds its place, unless that is under way. @param silent The number of a leader that does not answer. */
   #seek(silent?: number): Promise<void> {
     clearTimeout(this.#retry)
+    clearTimeout(this.#look)
     this.#retry = undefined
     this.#seeking ??= this.#settle(silent)
       .catch((error) => this.#failed(error))
@@ -171,14 +181,14 @@ export class Leadership {
   }
 
   async #settle(silent?: number): Promise<void> {
-    while (!this.#closed && !this.attended) {
+    while (!this.#closed && !this.#hasPlace) {
       const undelivered = this.#undelivered
       const row = this.#read()
       if (row && row.seq !== silent && (await this.#follow(row))) return
       if (this.#closed) return
       if (this.#mayLead) await this.#stand(row)
       // Who rang meanwhile may have done so after somebody else became leader.
-      else if (undelivered === this.#undelivered) return
+      else if (undelivered === this.#undelivered) return this.#lookLater(silent)
     }
   }
 
@@ -262,6 +272,8 @@ export class Leadership {
     this.#waitMs = FIRST_WAIT_MS
     this.#sweeping = this.#sweep(former)
     this.#tellChange(true)
+    // The former leader may have committed something and ended before it rang.
+    this.#tellRing()
   }
 
   async #sweep(former: Partial<Address> = {}): Promise<void> {
@@ -289,6 +301,11 @@ export class Leadership {
     clearTimeout(this.#retry)
     this.#retry = setTimeout(() => void this.#seek(), this.#waitMs).unref()
     this.#waitMs = Math.min(2 * this.#waitMs, MAX_WAIT_MS)
+  }
+
+  /** One that is silent is left alone for long, unless there is something to ring for: it keeps each connection that is made. */
+  #lookLater(silent: number | undefined): void {
+    this.#look = setTimeout(() => void this.#seek(), silent === undefined ? LOOK_MS : MAX_WAIT_MS).unref()
   }
 
   #isNamed(): boolean {

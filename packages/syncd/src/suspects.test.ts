@@ -1,5 +1,5 @@
 import type { Claimed } from '@stored/core'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { isSuspect, poisonOf, Suspects } from './suspects.ts'
 
 function jobOf(key: string, crashes?: number): Claimed {
@@ -26,6 +26,9 @@ class FakeWork {
     this.#ends.get(key)?.reject(new Error(key))
   }
 }
+
+/** Lets everything run that needs no timer. */
+const settled = () => new Promise((resolve) => setImmediate(resolve))
 
 describe('a job', () => {
   test('is suspect once it ran when its process died', () => {
@@ -59,14 +62,33 @@ describe('take()', () => {
     expect(work.begun).toEqual(['a'])
     work.end('a')
     await taken[0]
-    await Promise.resolve()
+    await settled()
     expect(work.begun).toEqual(['a', 'b'])
     work.end('b')
     await taken[1]
-    await Promise.resolve()
+    await settled()
     work.end('c')
     await taken[2]
     expect(work.begun).toEqual(['a', 'b', 'c'])
+  })
+
+  test('begins the next one when one has run for five seconds: it hangs, and kills nothing', async () => {
+    vi.useFakeTimers()
+    try {
+      const [suspects, work] = [new Suspects(), new FakeWork()]
+      const [hanging, next] = ['hangs', 'b'].map((key) => suspects.take(jobOf(key, 1), work.of(key)))
+      await vi.advanceTimersByTimeAsync(4999)
+      expect(work.begun).toEqual(['hangs'])
+      await vi.advanceTimersByTimeAsync(1)
+      expect(work.begun).toEqual(['hangs', 'b'])
+      work.end('b')
+      await next
+      work.end('hangs')
+      await hanging
+      expect(vi.getTimerCount()).toBe(0)
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test('whose work fails tells its caller alone, and the next has its turn', async () => {
@@ -76,7 +98,7 @@ describe('take()', () => {
     await Promise.resolve()
     work.fail('a')
     await expect(first).rejects.toThrow('a')
-    await Promise.resolve()
+    await settled()
     work.end('b')
     await expect(second).resolves.toBeUndefined()
   })

@@ -40,18 +40,25 @@ export class SyncD implements Syncer {
   readonly #unsubscribe: readonly (() => void)[]
   readonly #closing = new AbortController()
   readonly #sweeping = new Set<Promise<void>>()
+  /** Whether this process leads, and nothing is left that another one claimed. */
+  #recovered = false
   /** Starting and stopping lanes, one after the other. */
   #turn: Promise<void> = Promise.resolve()
   #releasing: Promise<unknown> | null = null
   #closed: Promise<void> | undefined
 
   static async open({ sync = true, directory, ...services }: SyncDOptions): Promise<SyncD> {
-    const { ledger, queue } = services
+    const { ledger } = services
     const where = directory === undefined ? {} : { directory }
     const leadership = await Leadership.open({ ledger, lead: sync, onError: warn, ...where })
-    // Whoever claimed these does not lead any more, and may not settle them.
-    if (leadership.leads) await queue.recover()
-    return new SyncD(services, leadership)
+    const syncd = new SyncD(services, leadership)
+    try {
+      if (leadership.leads) await syncd.#inTurn(() => syncd.#recover())
+      return syncd
+    } catch (error) {
+      await syncd.close()
+      throw error
+    }
   }
 
   private constructor(services: Omit<SyncDOptions, 'sync' | 'directory'>, leadership: Leadership) {
@@ -66,7 +73,9 @@ export class SyncD implements Syncer {
         services.ledger.refresh()
         this.#wakeAll()
       }),
-      leadership.onChange((leads) => this.#inTurn(() => (leads ? this.#takeOver() : this.#stopLanes(0)))),
+      leadership.onChange((leads) => {
+        this.#inTurn(() => (leads ? this.#takeOver() : this.#stopLanes(0))).catch(warn)
+      }),
     ]
   }
 
@@ -82,14 +91,15 @@ export class SyncD implements Syncer {
     const { name } = target.backend
     // The queue tries again by itself; a request for each try is what the backend sees of an outage.
     this.#targets.set(name, { ...target, backend: target.backend.withoutRetries() })
-    if (this.active) this.#startLane(name)
+    if (this.#recovered) this.#startLane(name)
   }
 
   async remove(backend: string): Promise<void> {
     const lane = this.#lanes.get(backend)
+    // Before anything is waited for: who takes over meanwhile starts a lane for each.
+    this.#targets.delete(backend)
     this.#lanes.delete(backend)
     await lane?.stop(0)
-    this.#targets.delete(backend)
   }
 
   async state(backend: string): Promise<BackendState> {
@@ -99,7 +109,10 @@ export class SyncD implements Syncer {
     const { cause: error, waitMs } = breaker
     if (!error) return { state: 'ok' }
     const state = needsSomebody(error.code) ? 'unusable' : 'failing'
-    return { state, error, ...(Number.isFinite(waitMs) && { retryAt: Date.now() + Math.ceil(waitMs) }) }
+    // The probe is a job: it waits for its own time as well.
+    const due = await this.#services.queue.nextDue(backend)
+    if (due === null || !Number.isFinite(waitMs)) return { state, error }
+    return { state, error, retryAt: Math.max(due, Date.now() + Math.ceil(waitMs)) }
   }
 
   onEvent(listener: (event: SyncEvent) => void): () => void {
@@ -123,37 +136,62 @@ export class SyncD implements Syncer {
   async #close(): Promise<void> {
     for (const end of this.#unsubscribe) end()
     this.#closing.abort(new Error('the store closes'))
-    await this.#inTurn(() => this.#stopLanes(CLOSE_GRACE_MS))
+    await this.#inTurn(() => this.#stopLanes(CLOSE_GRACE_MS)).catch(warn)
     await Promise.all([...this.#sweeping, this.#releasing])
     await this.#leadership.close()
   }
 
+  /** The ledger itself may fail: then again, for as long as this process leads. */
   async #takeOver(): Promise<void> {
-    this.#services.ledger.refresh()
-    await this.#services.queue.recover()
-    for (const name of this.#targets.keys()) this.#startLane(name)
+    const { signal } = this.#closing
+    for (let wait = LEDGER_RETRY_MS; this.active && !signal.aborted; wait = Math.min(2 * wait, MAX_LEDGER_RETRY_MS)) {
+      try {
+        await this.#recover()
+        if (this.#recovered) for (const name of this.#targets.keys()) this.#startLane(name)
+        return
+      } catch (failure) {
+        warn(failure)
+        await setTimeout(wait, undefined, { signal }).catch(() => {}) // Closing: no more.
+      }
+    }
+  }
+
+  /** Puts back what former leaders claimed: they may not settle it. Fenced, like each claim. */
+  async #recover(): Promise<void> {
+    const { ledger, queue } = this.#services
+    ledger.refresh()
+    try {
+      await queue.recover(undefined, { guard: (tx) => this.#leadership.guard(tx) })
+      this.#recovered = true
+    } catch (error) {
+      if (!StorageError.is(error) || error.code !== 'CONFLICT') throw error
+      await this.#leadership.stepDown()
+    }
   }
 
   async #stopLanes(graceMs: number): Promise<void> {
+    this.#recovered = false
     const lanes = [...this.#lanes.values()]
     this.#lanes.clear()
     await Promise.all(lanes.map((lane) => lane.stop(graceMs)))
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
-    this.#turn = this.#turn.then(work).catch(warn)
-    return this.#turn
+    const done = this.#turn.then(work)
+    this.#turn = done.catch(() => {}) // Told to whoever asked for it.
+    return done
   }
 
   #startLane(name: string): void {
     const target = this.#targets.get(name)
     if (!target || this.#lanes.has(name) || this.#closing.signal.aborted) return
     const { queue } = this.#services
-    this.#sweeping.add(this.#sweep(target))
+    const sweeping = this.#sweep(target).finally(() => this.#sweeping.delete(sweeping))
+    this.#sweeping.add(sweeping)
     const lane = new Lane({
       queue,
       target,
-      claim: (max, leaseMs) => this.#claim(name, max, leaseMs),
+      claim: (max, o) => this.#claim(name, { max, ...o }),
       run: (job, attempt) => this.#run(target, job, attempt),
       onError: warn,
     })
@@ -177,14 +215,13 @@ export class SyncD implements Syncer {
     const resumed = await this.#services.queue.resumed(name)
     if (resumed <= (this.#resumed.get(name) ?? 0)) return
     this.#resumed.set(name, resumed)
-    lane.breaker.retry()
-    lane.wake()
+    lane.retry()
   }
 
   /** Fenced: who does not lead any more, and may not know it yet, claims nothing. */
-  async #claim(backend: string, max: number, leaseMs: number): Promise<Claimed[]> {
+  async #claim(backend: string, o: { max: number; leaseMs: number; isAhead: boolean }): Promise<Claimed[]> {
     try {
-      return await this.#services.queue.claim(backend, { max, leaseMs, guard: (tx) => this.#leadership.guard(tx) })
+      return await this.#services.queue.claim(backend, { ...o, guard: (tx) => this.#leadership.guard(tx) })
     } catch (error) {
       if (!StorageError.is(error) || error.code !== 'CONFLICT') throw error
       await this.#leadership.stepDown()
@@ -205,7 +242,7 @@ export class SyncD implements Syncer {
   #run(target: SyncTarget, job: Claimed, attempt: Try): Promise<void> {
     if (attempt.signal.aborted) return this.#persist(job, () => this.#giveBack(job))
     const poison = poisonOf(job)
-    if (poison) return this.#persist(job, async () => this.#emit(await parkJob(this.#services, job, poison)))
+    if (poison) return this.#persist(job, () => this.#park(job, poison))
     return this.#suspects.take(job, () => this.#try(target, job, attempt))
   }
 
@@ -233,12 +270,17 @@ export class SyncD implements Syncer {
       const decision = signal.aborted
         ? { park: false as const, afterMs: 0, free: true }
         : decide(error, { attempts: job.attempts, verdict, isProbe })
-      if (decision.park) return this.#emit(await parkJob(this.#services, job, error))
+      if (decision.park) return this.#park(job, error)
       const { afterMs, free } = decision
       await ledger.transact((tx) => queue.retry(tx, job, { error, afterMs, free }))
       if (signal.aborted) return
       this.#emit({ type: 'sync:retry', ...progress(job), attempts: job.attempts, error: failureOf(error), afterMs })
     })
+  }
+
+  async #park(job: Claimed, error: StorageError): Promise<void> {
+    const event = await parkJob(this.#services, job, error)
+    if (event) this.#emit(event)
   }
 
   async #giveBack(job: Claimed): Promise<void> {
@@ -256,7 +298,7 @@ export class SyncD implements Syncer {
         if (StorageError.is(failure) && failure.code === 'CONFLICT') return this.#lanes.get(job.backend)?.suspect()
         warn(failure)
         // The next start recovers it.
-        if (this.#closing.signal.aborted) return
+        if (this.#closing.signal.aborted || this.#services.ledger.degraded) return
         await setTimeout(wait, undefined, { signal: this.#closing.signal }).catch(() => {}) // Closing: once more, then no more.
       }
     }

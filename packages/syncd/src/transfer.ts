@@ -13,7 +13,7 @@ import type {
 } from '@stored/core'
 import { owes, retryOnConflict } from '@stored/core'
 import { StorageError, toStorageError } from '@stored/core/backend'
-import { openCopy } from './copies.ts'
+import { openCopy, type Source } from './copies.ts'
 import { isTaken, removeCopy, writeCopy } from './place.ts'
 
 export interface Services {
@@ -72,19 +72,29 @@ export async function dropIfUnwanted({ index, ledger, queue }: Services, job: Cl
   })
 }
 
-/** Keeps the job with its error, and says so at its place. */
-export async function parkJob(services: Services, job: Claimed, error: StorageError): Promise<Logged<SyncOutcome>> {
+/**
+ * Keeps the job with its error, and says so at its place.
+ *
+ * @returns The event of the commit, or `null` when nobody wanted the job any more: it is gone.
+ */
+export async function parkJob(
+  services: Services,
+  job: Claimed,
+  error: StorageError,
+): Promise<Logged<SyncOutcome> | null> {
   const { index, queue, ledger } = services
   return retryOnConflict(async () => {
     const now = await index.location(job)
+    const isWanted = now !== null && isCurrent(job, now) && !(await queue.isOvertaken(job))
     const event: SyncOutcome = { type: 'sync:error', ...progress(job), op: job.op, error: failureOf(error) }
     const { seq } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
+      if (!isWanted) return queue.complete(tx, job)
       queue.park(tx, job, error)
-      if (now && isCurrent(job, now)) index.locate(tx, { ...factsOf(now), ...failed(job, error) })
+      index.locate(tx, { ...factsOf(now), ...failed(job, error) })
       ledger.record(tx, event)
     })
-    return { ...event, seq }
+    return isWanted ? { ...event, seq } : null
   })
 }
 
@@ -100,8 +110,7 @@ async function write(
   location: Location,
   signal: AbortSignal,
 ): Promise<Afterwards> {
-  const open = () => openCopy(services, job, signal)
-  const stat = await blamingSource(job, open, (opening) => writeCopy(opening, target, job, location, signal))
+  const stat = await fromSources(services, job, signal, (open) => writeCopy(open, target, job, location, signal))
   const holds = { id: job.id, ...(stat.etag !== undefined && { etag: stat.etag }) }
   return (now) => {
     const { tried: _, ...facts } = factsOf(now)
@@ -112,30 +121,64 @@ async function write(
   }
 }
 
-/** Runs `write`; where it was the source of the bytes that failed, its error does not name the target. */
-async function blamingSource<T>(
-  { backend, op, key }: Claimed,
-  open: () => Promise<Opened>,
+/**
+ * Runs `write`, again with the next source of the bytes when it was the source that failed. When there is no other, its error does
+ * not name the target.
+ */
+async function fromSources<T>(
+  services: Services,
+  job: Claimed,
+  signal: AbortSignal,
   write: (open: () => Promise<Opened>) => Promise<T>,
 ): Promise<T> {
-  let failed: { readonly cause: unknown } | undefined
-  const note = (cause: unknown) => {
-    failed = { cause }
+  const failed = new Map<string, unknown>()
+  for (;;) {
+    const attempt = new Attempt(() => openCopy(services, job, signal, failed))
+    try {
+      return await write(attempt.open)
+    } catch (error) {
+      const failure = attempt.failure ?? (isDamage(error) ? { cause: error } : undefined)
+      if (!failure) throw error
+      if (attempt.source === undefined || signal.aborted) throw blaming(job, failure.cause)
+      failed.set(attempt.source, failure.cause)
+    }
+  }
+}
+
+/** Notes which source was opened last, and what it failed with. */
+class Attempt {
+  readonly #open: () => Promise<Source>
+  source: string | undefined
+  failure: { readonly cause: unknown } | undefined
+
+  constructor(open: () => Promise<Source>) {
+    this.#open = open
+  }
+
+  readonly open = async (): Promise<Opened> => {
+    this.source = undefined
+    this.failure = undefined
+    const opened = await this.#open().catch(this.#note)
+    this.source = opened.name
+    const dispose = () => opened[Symbol.asyncDispose]()
+    return { size: opened.size, body: watched(opened.body, this.#note), [Symbol.asyncDispose]: dispose }
+  }
+
+  readonly #note = (cause: unknown): never => {
+    this.failure = { cause }
     throw cause
   }
-  const opening = async (): Promise<Opened> => {
-    failed = undefined
-    const opened = await open().catch(note)
-    const dispose = () => opened[Symbol.asyncDispose]()
-    return { size: opened.size, body: watched(opened.body, note), [Symbol.asyncDispose]: dispose }
-  }
-  try {
-    return await write(opening)
-  } catch (error) {
-    if (!failed) throw error
-    const { code, detail = 'its bytes cannot be read' } = toStorageError(failed.cause, { backend, op, key })
-    throw new StorageError(code, { op, key }, { cause: failed.cause, detail })
-  }
+}
+
+/** Whether the bytes that were written were found to be wrong, before they were stored. */
+function isDamage(error: unknown): boolean {
+  if (!StorageError.is(error) || error.ambiguous) return false
+  return error.code === 'CHECKSUM_MISMATCH' || error.code === 'SIZE_MISMATCH'
+}
+
+function blaming({ backend, op, key }: Claimed, cause: unknown): StorageError {
+  const { code, detail = 'its bytes cannot be read' } = toStorageError(cause, { backend, op, key })
+  return new StorageError(code, { op, key }, { cause, detail })
 }
 
 async function* watched<T>(items: AsyncIterable<T>, onError: (error: unknown) => never): AsyncGenerator<T, void, void> {

@@ -152,11 +152,11 @@ class Repeated implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** Resolves once nothing has been read of `source` for a while, or all of it was. */
+/** Resolves once hardly anything has been read of `source` for a while, or all of it was. */
 async function untilQuiet(source: Repeated, signal: AbortSignal): Promise<void> {
-  for (let before = -1; source.sent < source.size; before = source.sent) {
-    // At the rate of the proxy a little is read all the time; what counts is that it no longer runs ahead.
-    if (before >= 0 && source.sent - before < MB) return
+  // At the rate of the proxy a little is read all the time; what counts is that it no longer runs ahead.
+  for (let before = -MB; source.sent < source.size && source.sent - before >= MB; ) {
+    before = source.sent
     await sleep(QUIET_MS, signal)
   }
 }

@@ -116,7 +116,8 @@ export class Session {
       const known = (await this.#medium?.known()) ?? undefined
       const context = { signal: operation.signal, log: this.#log, ...(known !== undefined && { medium: known }) }
       await operation.settle(Promise.resolve(this.#driver.open?.(context)))
-      await this.#recognize(known, operation)
+      // Settled, so that a close waits for it: nothing is remembered of a backend that is closed.
+      await operation.settle(this.#recognize(known, operation))
       const places = this.#driver.capabilities.limits?.maxConcurrent
       if (places !== undefined) this.#limiter = new Limiter(places)
       this.#opened = true

@@ -58,7 +58,8 @@ export async function diagnose(
   if (stat === null) return { state: 'missing', error: failure }
   if (error.code === 'NOT_FOUND') return null
   // Still what we wrote, by its etag: the medium lost it. Otherwise somebody edited it.
-  return { state: (read ?? stat).etag === holds?.etag ? 'corrupt' : 'unknown', error: failure }
+  const { etag } = read ?? stat
+  return { state: etag !== undefined && etag === holds?.etag ? 'corrupt' : 'unknown', error: failure }
 }
 
 /** Changes the row of a place, if it is still as it was before the place was read. @returns Whether it was. */

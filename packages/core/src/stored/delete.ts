@@ -27,15 +27,18 @@ export async function remove(services: Services, idOrKey: string, options: Delet
   return retryOnConflict(() => removeOnce(services, idOrKey, options))
 }
 
-async function removeOnce(services: Services, idOrKey: string, { backends }: DeleteOptions): Promise<DeleteOutcome> {
+async function removeOnce(services: Services, idOrKey: string, options: DeleteOptions): Promise<DeleteOutcome> {
   const { index, ledger, queue, staging, cache } = services
+  const { backends } = options
   const found = await find(services, idOrKey)
   if (!found) return NOTHING
   const { id, key, bindings } = found
   const known = await index.known(id)
-  if (!known) return NOTHING
+  if (!known) return (await isBoundAnew(services, bindings)) ? removeOnce(services, idOrKey, options) : NOTHING
   const keys = backends ? [] : bindings.map((binding) => binding.key)
   const hasOthers = await hasOtherKeys(index, id, keys)
+  // An id means all its keys, also one that was bound to it since they were read.
+  if (hasOthers && key === undefined && !backends) return removeOnce(services, idOrKey, options)
   const tries = await readTries(queue, known.locations)
   const isConfigured = (name: string) => services.backends.has(name)
   const { begun } = tries
@@ -63,6 +66,15 @@ async function removeOnce(services: Services, idOrKey: string, { backends }: Del
   return { deleted: keys, pending, seq, ...(event && { event: { ...event, seq } }) }
 }
 
+/** Whether one of these was bound to another blob meanwhile: its former one may be forgotten by now. */
+async function isBoundAnew({ index }: Services, bindings: readonly Binding[]): Promise<boolean> {
+  for (const { key, rev } of bindings) {
+    const now = await index.binding(key)
+    if (now && now.rev !== rev) return true
+  }
+  return false
+}
+
 /** The blob, and the bindings that a deletion by this name ends. */
 async function find(
   { index }: Services,
@@ -75,7 +87,8 @@ async function find(
   const bindings: Binding[] = []
   for await (const key of index.keys(idOrKey)) {
     const binding = await index.binding(key)
-    if (binding) bindings.push(binding)
+    // It may have been bound to another blob meanwhile.
+    if (binding?.id === idOrKey) bindings.push(binding)
   }
   return { id: idOrKey, key: undefined, bindings }
 }

@@ -53,7 +53,11 @@ export async function readBlob<T>(
     if (!known) throw new StorageError('NOT_FOUND', at)
     const range = checkRange(options.range, known.facts.size, at)
     const copies = await copiesOf(services, known, options, signal, at)
-    if (copies.length === 0) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
+    if (copies.length === 0) {
+      // What was staged a moment ago may have left for a copy that was confirmed since.
+      if (left > 1 && (await services.index.known(known.facts.id))?.rev !== known.rev) continue
+      throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
+    }
     const length = range?.length ?? known.facts.size
     try {
       return await readFirst(copies, range, options.fallback ?? false, at, (opened) => consume(opened, length))
@@ -118,8 +122,13 @@ async function refetch(services: Services, id: BlobId, signal: AbortSignal): Pro
 /** What is known of the blob behind an id or a key. */
 export async function knownOf({ index }: Services, idOrKey: string): Promise<Known | null> {
   if (isId(idOrKey)) return index.known(idOrKey)
-  const bound = await index.binding(idOrKey)
-  return bound && index.known(bound.id)
+  while (true) {
+    const bound = await index.binding(idOrKey)
+    const known = bound && (await index.known(bound.id))
+    if (!bound || known) return known
+    // The key may have been bound anew in between, and its former blob forgotten.
+    if ((await index.binding(idOrKey))?.rev === bound.rev) return null
+  }
 }
 
 async function readFirst<T>(

@@ -1,6 +1,7 @@
 import { StorageError, toStorageError } from '../backend/error.ts'
 import { checkOptions, describeType } from '../backend/options.ts'
 import type { LocationFacts } from '../ports.ts'
+import { knownOf } from './get.ts'
 import { recordOf } from './record.ts'
 import type { Services } from './services.ts'
 import type { ListEntry, ListOptions } from './types.ts'
@@ -32,7 +33,8 @@ async function* entries(services: Services, options: ListOptions, signal: AbortS
   let left = limit
   if (left === 0) return
   for await (const { key, id } of index.bindings({ signal, prefix, ...(after !== undefined && { after }) })) {
-    const known = await index.known(id)
+    // Of a key that is bound anew meanwhile the former blob may be forgotten.
+    const known = (await index.known(id)) ?? (await knownOf(services, key))
     if (!known || !isWanted(known.locations, backend, missing)) continue
     yield { ...recordOf(known, (name) => backends.has(name)), key }
     if (--left === 0) return

@@ -93,8 +93,8 @@ describe('a put to a place where the write of another blob', () => {
     expect(triedAfter(at(B, 'x', 'k', 'deleting'), true)).toBeUndefined()
   })
 
-  test('was begun twice remembers both, but not the blob itself nor the one confirmed', () => {
-    expect(triedAfter(at(B, 'x', 'k', 'pending', { tried: [C, A] }), true)).toEqual([C, B])
+  test('was begun twice remembers both, also when one is the blob itself, but not the one confirmed', () => {
+    expect(triedAfter(at(B, 'x', 'k', 'pending', { tried: [C, A] }), true)).toEqual([C, A, B])
     expect(triedAfter(at(B, 'x', 'k', 'synced', { holds: { id: B }, tried: [C] }), false)).toEqual([C])
   })
 })

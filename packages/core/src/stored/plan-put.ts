@@ -126,7 +126,7 @@ function isSettled(location: Location | null, id: BlobId): boolean {
 
 function pendingAt({ place: { backend, key }, shared, location, begun }: Target, id: BlobId): LocationFacts {
   const holds = location?.holds
-  const tried = location ? triedAt(location, id, begun) : []
+  const tried = location ? triedAt(location, begun) : []
   return {
     backend,
     key,
@@ -138,11 +138,10 @@ function pendingAt({ place: { backend, key }, shared, location, begun }: Target,
   }
 }
 
-/** Blobs of ours that may lie there beside `id` and the one confirmed: their writes were begun, and nobody knows how they ended. */
-function triedAt(location: LocationFacts, id: BlobId, begun: boolean): BlobId[] {
+/** Blobs of ours that may lie there beside the one confirmed: their writes were begun, and nobody knows how they ended. */
+function triedAt(location: LocationFacts, begun: boolean): BlobId[] {
   const tried = new Set(location.tried)
   if (begun && location.state !== 'deleting') tried.add(location.id)
-  tried.delete(id)
   if (location.holds) tried.delete(location.holds.id)
   return [...tried]
 }

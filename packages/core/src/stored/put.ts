@@ -46,7 +46,9 @@ export async function put(
   try {
     const pass = new Pass(services.checksums.hasher(['sha256', ...services.algorithms]), opened, options.onProgress)
     const { size } = opened
-    await using staged = await services.staging.receive(pass.bytes(), { signal, size, whenFull: services.whenFull })
+    // Where nobody syncs there is nothing to wait for.
+    const whenFull = services.syncer.attended ? services.whenFull : 'refuse'
+    await using staged = await services.staging.receive(pass.bytes(), { signal, size, whenFull })
     const facts = factsOf(services, pass, opened, options, custom)
     checkExpected(facts, options)
     const key = options.key ?? idKey(services.prefix, facts.id)
@@ -230,13 +232,13 @@ async function readTarget(
 ): Promise<Target> {
   const place = backends.placeOf(target, key, id)
   const location = await index.location(place)
-  // What another blob's job may have left there matters; of a job of the same blob there is nothing to tell apart.
+  // What a job that is replaced may have left there matters; one of the same blob that still waits is not.
   const begun = isTaken(location, id) && (await queue.begun(place))
   return { place, shared: target.layout === 'id', location, begun }
 }
 
 function isTaken(location: Location | null, id: BlobId): boolean {
-  return location !== null && location.id !== id
+  return location !== null && (location.id !== id || location.state === 'failed' || location.state === 'conflict')
 }
 
 async function readFormer({ index, queue }: Services, key: string, bound: Binding | null, id: BlobId) {

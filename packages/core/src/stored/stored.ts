@@ -62,7 +62,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   readonly #busy = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
-  #makesRoom = false
+  #makesRoom: 'no' | 'once' | 'again' = 'no'
 
   /** The read cache: what it holds, and ways to empty it. Nothing that is needed is lost with it. */
   readonly cache: StoreCache = {
@@ -197,8 +197,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   /**
    * Waits until one blob, or everything, is where it shall be. Resolves at once when nothing is owed.
    *
-   * @throws {StorageError} The error of a job that was parked, once the others settled · NOT_FOUND · UNSUPPORTED: something is
-   *   owed, but this process does not sync the store.
+   * @throws {StorageError} The error of a job that was parked, once the others settled; with `copies` also that of a copy found
+   *   damaged or gone · NOT_FOUND · INVALID_ARGUMENT · UNSUPPORTED: something is owed, but no process syncs the store.
    */
   synced(idOrKey?: string, options: SyncedOptions<Names> = {}): Promise<void> {
     const at = { op: 'synced', key: idOrKey }
@@ -229,8 +229,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       if (!force) await this.#checkRemovable(name, signal)
       await syncer.remove(name)
       backends.remove(name)
-      await ledger.transact((tx) => index.setMedium(tx, name, null))
-      await backend.close()
+      // Closed first: while it is being opened it may note the medium yet.
+      await backend.close().finally(() => ledger.transact((tx) => index.setMedium(tx, name, null)))
       this.#changes.notify()
     })
   }
@@ -367,12 +367,19 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /** For whoever waits here to put: the process that syncs does not know of them. */
   #makeRoom(): void {
-    if (this.#makesRoom || this.#closed) return
-    this.#makesRoom = true
+    if (this.#closed) return
+    // Who comes while room is made may have been overlooked.
+    if (this.#makesRoom !== 'no') {
+      this.#makesRoom = 'again'
+      return
+    }
+    this.#makesRoom = 'once'
     this.#run({ op: 'put' }, undefined, () => releaseVerified(this.#services, this.#isConfigured, Date.now()))
       .catch((error: Error) => process.emitWarning(error, { code: 'STORED_RELEASE' }))
       .finally(() => {
-        this.#makesRoom = false
+        const isMore = this.#makesRoom === 'again'
+        this.#makesRoom = 'no'
+        if (isMore) this.#makeRoom()
       })
   }
 

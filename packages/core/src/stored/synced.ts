@@ -40,7 +40,7 @@ async function allSettled({ queue, backends }: Services, options: SyncedOptions,
   if (names.some((name) => (counts[name]?.waiting ?? 0) + (counts[name]?.running ?? 0) > 0)) return false
   for (const backend of names) {
     if ((counts[backend]?.parked ?? 0) === 0) continue
-    for await (const job of queue.jobs({ backend, state: 'parked' })) throw parked(job, job.error, at)
+    for await (const job of queue.jobs({ backend, state: 'parked' })) throw unsettled(job, job.error, at)
   }
   return true
 }
@@ -58,12 +58,14 @@ async function blobSettled(
   if (options.copies !== undefined && done >= options.copies) return true
   if (locations.some(({ state }) => state === 'pending')) return false
   const failed = locations.find(({ state }) => state === 'failed' || state === 'conflict')
-  if (failed) throw parked(failed, failed.error, at)
-  if (options.copies !== undefined && done < options.copies)
+  if (failed) throw unsettled(failed, failed.error, at)
+  if (options.copies === undefined) return true
+  if (options.copies > locations.length)
     throw new StorageError('INVALID_ARGUMENT', at, {
       detail: `${options.copies} copies are more than the ${locations.length} there shall be`,
     })
-  return true
+  const bad = locations.find(({ state }) => state !== 'synced') as Location
+  throw unsettled(bad, bad.error, at)
 }
 
 function countedOf({ backends }: Services, { locations }: Known, options: SyncedOptions): Location[] {
@@ -73,10 +75,11 @@ function countedOf({ backends }: Services, { locations }: Known, options: Synced
   })
 }
 
-function parked({ backend, key }: Place, error: Failure | undefined, at: ErrorLocation): StorageError {
+/** Of a job that was parked, or a copy that was found damaged or gone. */
+function unsettled({ backend, key }: Place, error: Failure | undefined, at: ErrorLocation): StorageError {
   return new StorageError(
     error?.code ?? 'INTERNAL',
     { ...at, backend, key },
-    { detail: error?.message ?? 'its job was parked' },
+    { detail: error?.message ?? 'nobody noted why' },
   )
 }

@@ -2,7 +2,7 @@ import type { Stat } from '../backend/contract.ts'
 import { StorageError, toStorageError } from '../backend/error.ts'
 import { compareKeys } from '../backend/keys.ts'
 import { checkOptions } from '../backend/options.ts'
-import type { Failure, Held, Location, LocationFacts, LocationState } from '../ports.ts'
+import type { Failure, Held, Location, LocationFacts, LocationState, Place } from '../ports.ts'
 import type { Configured } from './backends.ts'
 import { diagnose, rewrite } from './damage.ts'
 import { hexOf } from './names.ts'
@@ -103,10 +103,10 @@ async function* copies(
 }
 
 /** @returns `null` for a copy that is none any more, or not yet: it is being written or removed. */
-async function verifyCopy(run: Run, target: Configured, listed: Location): Promise<VerifiedCopy | null> {
+async function verifyCopy(run: Run, target: Configured, place: Place): Promise<VerifiedCopy | null> {
   const { index } = run.services
   for (let left = OVERTAKEN_TRIES; ; left--) {
-    const location = await index.location(listed)
+    const location = await index.location(place)
     if (!location || !READ.has(location.state)) return null
     const known = await index.known(location.id)
     if (!known) return null

@@ -166,6 +166,18 @@ export function queueSuite(current: Current): void {
       expect(await claimOne('x')).toMatchObject({ attempts: 2, error: FAILURE })
     })
 
+    test('ahead of time takes the first that is not due yet', async () => {
+      for (const [key, afterMs] of [
+        ['later', 2000],
+        ['late', 1000],
+      ] as const) {
+        await enqueue('a', 'x', key)
+        await retry(await claimOne('x'), afterMs)
+      }
+      const ahead = { max: 1, ...LEASE, isAhead: true }
+      expect((await current().queue.claim('x', ahead)).map(({ key }) => key)).toEqual(['late'])
+    })
+
     test('counts the attempt, and keeps the age of the job', async () => {
       await enqueue('a', 'x', 'k')
       for (let attempts = 1; attempts <= 3; attempts++) {
@@ -431,6 +443,12 @@ export function queueSuite(current: Current): void {
       await current().queue.renew(running, 60_000)
       await complete(running)
       expect(await states()).toEqual([['waiting', 'waiting', idOf('a')]])
+    })
+
+    test('paused at the same moment, nothing is claimed', async () => {
+      await enqueue('a', 'x', 'k')
+      const [, claimed] = await Promise.all([current().queue.pause('x'), claim('x')])
+      expect(claimed).toEqual([])
     })
 
     test('is of one backend, also beside one whose name begins alike', async () => {

@@ -1,0 +1,54 @@
+import { readlinkSync } from 'node:fs'
+import { type FileHandle, mkdtemp, open, realpath, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { LmdbLedger } from './lmdb-ledger.ts'
+import { makeDirectory } from './make-directory.ts'
+
+let directory: string
+beforeEach(async () => {
+  directory = await realpath(await mkdtemp(path.join(tmpdir(), 'stored-directory-')))
+})
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await rm(directory, { recursive: true })
+})
+
+/** The paths of what is flushed, in order, below the directory of the test. */
+async function recordFlushes(): Promise<string[]> {
+  await using handle = await open(directory)
+  const handles: Pick<FileHandle, 'sync'> = Object.getPrototypeOf(handle)
+  const flushed: string[] = []
+  const { sync } = handles
+  vi.spyOn(handles, 'sync').mockImplementation(async function (this: FileHandle) {
+    flushed.push(path.relative(directory, readlinkSync(`/proc/self/fd/${this.fd}`)) || '.')
+    await sync.call(this)
+  })
+  return flushed
+}
+
+describe.runIf(process.platform === 'linux')('makeDirectory()', () => {
+  test('flushes the parent of each directory that it makes', async () => {
+    const flushed = await recordFlushes()
+    await makeDirectory(path.join(directory, 'a/b/c'), { op: 'open' })
+    expect((await stat(path.join(directory, 'a/b/c'))).isDirectory()).toBe(true)
+    expect(flushed).toEqual(['a/b', 'a', '.'])
+  })
+
+  test('of what is there flushes nothing', async () => {
+    const flushed = await recordFlushes()
+    await makeDirectory(directory, { op: 'open' })
+    expect(flushed).toEqual([])
+  })
+})
+
+test.runIf(process.platform === 'linux')(
+  'LmdbLedger.open() flushes the names of its files, also in a directory that was there',
+  async () => {
+    const flushed = await recordFlushes()
+    const ledger = await LmdbLedger.open({ path: directory, reserve: 0 })
+    expect(flushed).toEqual(['.'])
+    await ledger.close()
+  },
+)

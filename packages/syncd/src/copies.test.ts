@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto'
+import { type BlobId, type Claimed, guardBackend } from '@stored/core'
+import { MemoryBackend } from '@stored/core/backend'
+import { describe, expect, test } from 'vitest'
+import { openCopy } from './copies.ts'
+import type { Services } from './transfer.ts'
+
+const BYTES = Buffer.from('hello')
+const ID: BlobId = `sha256:${createHash('sha256').update(BYTES).digest('hex')}`
+const NEVER = new AbortController().signal
+
+describe('openCopy()', () => {
+  test('of bytes that leave staging meanwhile, for a copy that was just confirmed, opens that copy', async () => {
+    await using backend = guardBackend(new MemoryBackend(), { name: 'near' })
+    await backend.put('a', BYTES)
+    let isReleased = false
+    const copy = { backend: 'near', key: 'a', id: ID, state: 'synced' }
+    const services = {
+      index: { known: async () => ({ locations: isReleased ? [copy] : [] }) },
+      staging: {
+        open: async () => {
+          isReleased = true
+          return null
+        },
+      },
+      target: () => ({ backend }),
+    } as unknown as Services
+    const opened = await openCopy(services, { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed, NEVER)
+    expect(Buffer.concat(await Array.fromAsync(opened.body))).toEqual(BYTES)
+  })
+})

@@ -1,0 +1,155 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { guardBackend, type Index, type NewJob, type Staging, type SyncTarget, type Transaction } from '@stored/core'
+import { MemoryBackend, StorageError } from '@stored/core/backend'
+import { encodeRow, MemoryLedger, write } from '@stored/lmdb'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { JobQueue } from './job-queue.ts'
+import { Leadership } from './leadership.ts'
+import { SyncD } from './syncd.ts'
+
+/** Its next commits may be preceded by something, or fail. */
+class EventfulLedger extends MemoryLedger {
+  readonly before: (() => Promise<void>)[] = []
+
+  override async transact(write: (tx: Transaction) => void): Promise<{ seq: number }> {
+    await this.before.shift()?.()
+    return super.transact(write)
+  }
+}
+
+const fail = async (): Promise<void> => {
+  throw new StorageError('UNAVAILABLE', { op: 'commit' })
+}
+
+let directory: string
+let ledger: EventfulLedger
+let queue: JobQueue
+let opened: { close(): Promise<void> }[]
+
+beforeEach(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), 'stored-syncd-'))
+  ledger = new EventfulLedger()
+  queue = new JobQueue(ledger)
+  opened = []
+})
+
+afterEach(async () => {
+  ledger.before.length = 0
+  await Promise.all(opened.map((one) => one.close()))
+  await rm(directory, { recursive: true })
+  vi.restoreAllMocks()
+})
+
+function target(name: string): SyncTarget {
+  const backend = guardBackend(new MemoryBackend(), { name })
+  return { backend, concurrency: 4, bytesInFlight: 2 ** 20, overwrite: false }
+}
+
+/** Of a place that nobody wants a copy at: they are done as soon as they are tried. */
+async function enqueue(key: string, backend = 'a'): Promise<void> {
+  const job: NewJob = { op: 'put', id: `sha256:${'0'.repeat(64)}`, size: 1, backend, key }
+  await ledger.transact((tx) => queue.enqueue(tx, job))
+}
+
+/** Stands for another process that syncs. */
+async function formerLeader(): Promise<Leadership> {
+  const former = await Leadership.open({ ledger, directory, lead: true, onError: () => {} })
+  opened.push(former)
+  return former
+}
+
+async function open(): Promise<SyncD> {
+  const index = { location: async () => null } as unknown as Index
+  const staging = { isAboveHighWater: () => false } as Staging
+  const syncd = await SyncD.open({ ledger, index, queue, staging, directory })
+  opened.push(syncd)
+  return syncd
+}
+
+async function jobsLeft(): Promise<number> {
+  const { waiting = 0, running = 0 } = (await queue.counts()).a ?? {}
+  return waiting + running
+}
+
+describe('who takes over', () => {
+  test('also does the jobs that the former leader was at', async () => {
+    const former = await formerLeader()
+    const syncd = await open()
+    syncd.add(target('a'))
+    await enqueue('left')
+    await queue.claim('a', { max: 1, leaseMs: 60_000 })
+    await former.close()
+    await vi.waitFor(async () => expect(await jobsLeft()).toBe(0))
+  })
+
+  test('begins although the former leader settles its jobs at the same moment', async () => {
+    const former = await formerLeader()
+    const syncd = await open()
+    syncd.add(target('a'))
+    await enqueue('late')
+    const [late] = await queue.claim('a', { max: 1, leaseMs: 60_000 })
+    await enqueue('next')
+    // Behind the commit that names the new leader.
+    ledger.before.push(
+      async () => {},
+      async () => void (await ledger.transact((tx) => queue.complete(tx, late as NonNullable<typeof late>))),
+    )
+    await former.close()
+    await vi.waitFor(async () => expect(await jobsLeft()).toBe(0))
+  })
+
+  test('begins once the ledger works that failed at first', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const former = await formerLeader()
+    const syncd = await open()
+    syncd.add(target('a'))
+    await enqueue('left')
+    await queue.claim('a', { max: 1, leaseMs: 60_000 })
+    ledger.before.push(async () => {}, fail)
+    await former.close()
+    await vi.waitFor(async () => expect(await jobsLeft()).toBe(0), { timeout: 10_000 })
+    expect(warn).toHaveBeenCalledWith(expect.objectContaining({ code: 'UNAVAILABLE' }), expect.anything())
+  })
+})
+
+describe('open()', () => {
+  test('that fails leaves the syncing to another process', async () => {
+    await enqueue('left')
+    await queue.claim('a', { max: 1, leaseMs: 60_000 })
+    ledger.before.push(async () => {}, fail)
+    await expect(open()).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    expect(await open()).toMatchObject({ active: true })
+  })
+})
+
+/** Stands for another process that took over unnoticed. */
+async function replace(): Promise<void> {
+  const socket = 'syncer-00000000000a.sock'
+  const successor = createServer()
+  await new Promise<void>((resolve) => successor.listen(path.join(directory, socket), resolve))
+  opened.push({ close: async () => void successor.close() })
+  const row = encodeRow({ socket }, 1_000_000)
+  await ledger.transact((tx) => write(tx, (writer) => writer.put('meta', Buffer.from('syncer'), row)))
+}
+
+describe('who was replaced, and does not know it yet,', () => {
+  test('claims nothing more and follows its successor', async () => {
+    const syncd = await open()
+    syncd.add(target('a'))
+    await replace()
+    await enqueue('k')
+    await vi.waitFor(() => expect(syncd.active).toBe(false))
+    expect(await Array.fromAsync(queue.jobs({}))).toMatchObject([{ state: 'waiting', attempts: 0 }])
+  })
+
+  test('puts no job back: its successor may be at it', async () => {
+    await enqueue('k')
+    await queue.claim('a', { max: 1, leaseMs: 60_000 })
+    ledger.before.push(async () => {}, replace)
+    expect(await open()).toMatchObject({ active: false })
+    expect(await Array.fromAsync(queue.jobs({}))).toMatchObject([{ state: 'running' }])
+  })
+})
