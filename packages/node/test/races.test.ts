@@ -14,7 +14,7 @@ const X = Buffer.from('x')
 const Y = Buffer.from('y')
 
 /** Two stores on one ledger, as two processes have it: they share no turns, only the guards of their commits. The first one syncs. */
-async function openTwo(directory: string) {
+async function openTwo(directory: string, layout: 'key' | 'id' = 'key') {
   const ledger = new MemoryLedger()
   const index = new BlobIndex(ledger)
   const queue = new JobQueue(ledger)
@@ -25,7 +25,10 @@ async function openTwo(directory: string) {
     const b = new MemoryBackend({ place: places.b })
     const syncer = await SyncD.open({ ledger, index, queue, staging, sync })
     const services = { ledger, index, queue, staging, syncer, checksums, mimeTypeOf: () => 'text/plain' }
-    return { a, store: new StoreD<'a' | 'b'>({ ...services, backends: { a: { backend: a }, b: { backend: b } } }) }
+    return {
+      a,
+      store: new StoreD<'a' | 'b'>({ ...services, backends: { a: { backend: a, layout }, b: { backend: b, layout } } }),
+    }
   }
   const { a, store } = await open(true)
   const { store: other } = await open(false)
@@ -167,6 +170,21 @@ describe('delete() before whose commit another process', () => {
     answer()
     await store.synced()
     expect([...places.a.blobs.keys()]).toEqual([])
+  })
+
+  test.each([
+    ['deletes', (other: StoreD<'a' | 'b'>) => other.delete('j')],
+    ['binds anew', (other: StoreD<'a' | 'b'>) => other.put(Y, { key: 'j' })],
+  ])('%s the only other key of the blob forgets it', async (_, takeOther) => {
+    await using dir = await temp()
+    await using two = await openTwo(dir.path, 'id')
+    const { store, other, ledger } = two
+    await store.put(X, { key: 'j' })
+    await store.put(X, { key: 'k' })
+    await store.synced()
+    beforeNextCommit(ledger, () => takeOther(other))
+    await store.delete('k')
+    expect(await store.stat(idOf(X))).toBeNull()
   })
 })
 
