@@ -2,6 +2,7 @@ import path from 'node:path'
 import { DiskReadCache, DurableStaging } from '@stored/cache'
 import { checksums } from '@stored/checksumd'
 import { type BackendOptions, StoreD } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
 import { BlobIndex } from '@stored/index'
 import { DiskReserve, LmdbLedger } from '@stored/lmdb'
 import { JobQueue, SyncD } from '@stored/syncd'
@@ -73,8 +74,9 @@ function roomAt(location: string, reserve: number | undefined): (bytes: number) 
       space ??= new DiskReserve(location, reserve)
       space.require(bytes)
       return true
-    } catch {
-      return false
+    } catch (error) {
+      // Somebody removed it: whoever fills it makes it anew, or fails, which costs nothing but the fill.
+      return !StorageError.is(error)
     }
   }
 }
