@@ -1,9 +1,10 @@
-import { Readable } from 'node:stream'
-import { type ErrorLocation, StorageError, toStorageError } from '../backend/error.ts'
+import type { Readable } from 'node:stream'
+import { StorageError, toStorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
-import type { BlobId, DurableEvent, Job, JobFilter, Location, Logged, Opened, Place } from '../ports.ts'
+import type { DurableEvent, Job, JobFilter, Logged } from '../ports.ts'
 import type { BlobSource } from '../source.ts'
 import { Backends } from './backends.ts'
+import { readAll, toReadable } from './bodies.ts'
 import { Changes } from './changes.ts'
 import { remove } from './delete.ts'
 import { checkEventsOptions, readEvents } from './event-log.ts'
@@ -16,6 +17,7 @@ import { checkName, idKey } from './names.ts'
 import { put } from './put.ts'
 import { recordOf } from './record.ts'
 import { releaseVerified } from './release.ts'
+import { checkRemovable } from './removable.ts'
 import type { Services } from './services.ts'
 import { cacheStats, evict } from './store-cache.ts'
 import { synced } from './synced.ts'
@@ -226,7 +228,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     return this.#run(at, undefined, async (signal) => {
       const { backends, index, ledger, syncer } = this.#services
       const { backend } = backends.get(name, at)
-      if (!force) await this.#checkRemovable(name, signal)
+      if (!force) await checkRemovable(this.#services, name, signal)
       await syncer.remove(name)
       backends.remove(name)
       // Closed first: while it is being opened it may note the medium yet.
@@ -420,64 +422,4 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       this.#busy.delete(running)
     }
   }
-
-  async #checkRemovable(name: string, signal: AbortSignal): Promise<void> {
-    const { queue, index, staging } = this.#services
-    const at = { op: 'removeBackend', backend: name }
-    const { waiting, running } = (await queue.counts())[name] ?? NO_JOBS
-    if (waiting + running > 0)
-      throw new StorageError('PRECONDITION_FAILED', at, {
-        detail: `${waiting + running} jobs wait for it; force: true leaves them`,
-      })
-    for await (const { id, key, state } of index.located({ backend: name, signal })) {
-      if (state !== 'synced' || (await staging.has(id)) || (await this.#hasOtherCopy(id, { backend: name, key })))
-        continue
-      throw new StorageError(
-        'PRECONDITION_FAILED',
-        { ...at, key },
-        { detail: 'it holds the only copy of this blob; force: true leaves it' },
-      )
-    }
-  }
-
-  async #hasOtherCopy(id: BlobId, { backend }: Place): Promise<boolean> {
-    const known = await this.#services.index.known(id)
-    const isOther = (other: Location) =>
-      other.state === 'synced' && other.backend !== backend && this.#isConfigured(other.backend)
-    // Of a blob without facts only places being cleaned are left.
-    return known === null || known.locations.some(isOther)
-  }
-}
-
-async function readAll(opened: Opened): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of drain(opened)) chunks.push(chunk)
-  const [first] = chunks
-  if (chunks.length === 1 && first) return Buffer.from(first.buffer, first.byteOffset, first.byteLength)
-  return Buffer.concat(chunks)
-}
-
-/** Frees the copy when the stream is read to its end, fails, or is destroyed, also before the first read. */
-function toReadable(opened: Opened, at: ErrorLocation, signal: AbortSignal): Readable {
-  const readable = Readable.from(located(drain(opened), at, signal), { objectMode: false })
-  const warn = (error: unknown) => process.emitWarning(error instanceof Error ? error : String(error))
-  readable.once('close', () => opened[Symbol.asyncDispose]().then(undefined, warn))
-  return readable
-}
-
-async function* located(
-  chunks: AsyncIterable<Uint8Array>,
-  at: ErrorLocation,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  try {
-    yield* chunks
-  } catch (error) {
-    throw toStorageError(error, at, signal)
-  }
-}
-
-async function* drain(opened: Opened): AsyncGenerator<Uint8Array> {
-  await using _ = opened
-  yield* opened.body
 }

@@ -1,0 +1,37 @@
+import { Readable } from 'node:stream'
+import { type ErrorLocation, toStorageError } from '../backend/error.ts'
+import type { Opened } from '../ports.ts'
+
+/** The whole body, and frees the copy. */
+export async function readAll(opened: Opened): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of drain(opened)) chunks.push(chunk)
+  const [first] = chunks
+  if (chunks.length === 1 && first) return Buffer.from(first.buffer, first.byteOffset, first.byteLength)
+  return Buffer.concat(chunks)
+}
+
+/** Frees the copy when the stream is read to its end, fails, or is destroyed, also before the first read. */
+export function toReadable(opened: Opened, at: ErrorLocation, signal: AbortSignal): Readable {
+  const readable = Readable.from(located(drain(opened), at, signal), { objectMode: false })
+  const warn = (error: unknown) => process.emitWarning(error instanceof Error ? error : String(error))
+  readable.once('close', () => opened[Symbol.asyncDispose]().then(undefined, warn))
+  return readable
+}
+
+async function* located(
+  chunks: AsyncIterable<Uint8Array>,
+  at: ErrorLocation,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* chunks
+  } catch (error) {
+    throw toStorageError(error, at, signal)
+  }
+}
+
+async function* drain(opened: Opened): AsyncGenerator<Uint8Array> {
+  await using _ = opened
+  yield* opened.body
+}
