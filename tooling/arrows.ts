@@ -63,7 +63,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   '@stored/cache': { source: [...CORE, '@stored/lmdb'], tests: [] },
   '@stored/conformance': { source: CORE, tests: [] },
   '@stored/node': { source: [...CORE, ...SERVICES], tests: ['@stored/conformance', '@stored/driver-fs'] },
-  '@stored/cli': { source: [...CORE, '@stored/node'], tests: ['@stored/driver-fs'] },
+  '@stored/cli': { source: [...CORE, '@stored/node', '@stored/node/config'], tests: ['@stored/driver-fs'] },
 }
 const DRIVER: Arrows = { source: [BACKEND], tests: ['@stored/conformance'] }
 

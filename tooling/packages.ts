@@ -75,6 +75,23 @@ await store.close()
 `,
   },
   {
+    name: 'the command with a driver',
+    packages: ['@stored/cli', '@stored/driver-fs'],
+    program: `
+import { strictEqual } from 'node:assert'
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { EXIT } from '@stored/cli'
+
+const stored = (...args: string[]) => execFileSync('node_modules/.bin/stored', args, { encoding: 'utf8' })
+stored('init', '--yes')
+writeFileSync('hello.txt', 'hello')
+stored('put', 'hello.txt')
+strictEqual(stored('cat', 'hello.txt'), 'hello')
+strictEqual(EXIT.noStore, 10)
+`,
+  },
+  {
     name: 'checksums alone',
     packages: ['@stored/checksumd'],
     program: `
@@ -118,7 +135,7 @@ export function manifestFaults(directory: string, manifest: Manifest, engines: o
     [manifest.license === 'MIT', '"license": "MIT"'],
     [manifest.type === 'module', '"type": "module"'],
     [manifest.sideEffects === false, '"sideEffects": false'],
-    [isDeepStrictEqual(manifest.files, ['dist']), '"files": ["dist"]'],
+    [isDeepStrictEqual(manifest.files, ['dist', ...dataFiles(manifest)]), '"files": ["dist"]'],
     [isDeepStrictEqual(manifest.engines, engines), 'the engines of the root'],
     [
       manifest.repository?.directory === `${basename(dirname(directory))}/${basename(directory)}`,
@@ -127,6 +144,12 @@ export function manifestFaults(directory: string, manifest: Manifest, engines: o
     [manifest.publishConfig?.access === 'public', '"publishConfig": { "access": "public" }'],
   ]
   return demands.filter(([met]) => !met).map(([, what]) => `${name} lacks ${what}`)
+}
+
+/** What is published as it lies there: a JSON Schema. */
+function dataFiles({ exports = {} }: Manifest): string[] {
+  const named = Object.values(exports).filter((file) => file.endsWith('.json'))
+  return named.map((file) => file.slice('./'.length)).filter((file) => file !== 'package.json')
 }
 
 function main(): string[] {

@@ -4,6 +4,8 @@ import { defineConfig } from 'tsup'
 
 interface Manifest {
   exports: Record<string, string>
+  /** Commands, by name. */
+  bin?: Record<string, string>
   /** Files that are loaded by URL and so have to be files of their own: worker threads. */
   workers?: string[]
 }
@@ -12,7 +14,7 @@ const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Manifest
 const sources = Object.values(manifest.exports).filter((file) => file.endsWith('.ts'))
 
 export default defineConfig({
-  entry: [...sources, ...(manifest.workers ?? [])],
+  entry: [...sources, ...Object.values(manifest.bin ?? {}), ...(manifest.workers ?? [])],
   format: 'esm',
   dts: { entry: sources },
   sourcemap: true,

@@ -1,8 +1,10 @@
 import { join } from 'node:path'
 import { type Algorithm, type BackendOptions, checkBackendName } from '@stored/core'
 import type { StorageBackend } from '@stored/core/backend'
-import { checkKey, checkOptions, describeType, StorageError, unknownName } from '@stored/core/backend'
+import { checkKey, checkOptions, describeType, nearest, StorageError, unknownName } from '@stored/core/backend'
 import { parseByteSize } from './byte-size.ts'
+import { BACKEND_OPTIONS, STORE_OPTIONS } from './configuration/options.ts'
+import { placesOf } from './configuration/places.ts'
 import { makeBackend } from './drivers.ts'
 
 /** A backend by the name of its driver: the driver's options and the store's side by side, as JSON has it. */
@@ -15,7 +17,7 @@ export interface NamedDriver extends Omit<BackendOptions, 'backend'> {
 /** A backend, a backend with the store's options, or the name of a driver with its options. */
 export type BackendConfig = StorageBackend | BackendOptions | NamedDriver
 
-export interface StoreConfig<Backends extends Readonly<Record<string, BackendConfig>>> {
+export interface StoreConfig<Backends extends Readonly<Record<string, BackendConfig>> = Record<string, BackendConfig>> {
   /** Directory of the store: index, queue and staged bytes. Made when missing; a local disk. */
   path: string
   /** Where copies can be, by name. */
@@ -59,21 +61,10 @@ type UntypedConfig = Omit<StoreConfig<Readonly<Record<string, BackendConfig>>>, 
 }
 
 const AT = { op: 'open' }
-const KNOWN_OPTIONS = [
-  'path',
-  'backends',
-  'defaultBackends',
-  'checksums',
-  'prefix',
-  'sync',
-  'reserve',
-  'allowNetworkFileSystem',
-  'staging',
-  'cache',
-]
+const KNOWN_OPTIONS = Object.keys(STORE_OPTIONS)
 const DEFAULT_CACHE_BYTES = 1e9
-const ALGORITHMS = ['sha256', 'sha1', 'md5', 'xxh3']
-const STORE_SIDE = ['layout', 'overwrite', 'concurrency', 'bytesInFlight', 'idleTimeoutMs'] as const
+const ALGORITHMS: readonly string[] = STORE_OPTIONS.checksums.choices
+const STORE_SIDE = Object.keys(BACKEND_OPTIONS)
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and the type of its value, never the value. */
 export function checkConfig(config: UntypedConfig): void {
@@ -159,7 +150,25 @@ export async function resolveBackend(name: string, config: BackendConfig): Promi
     storeSide[option] = options[option]
     delete driverSide[option]
   }
-  return { ...storeSide, backend: await makeBackend(name, driver as string, driverSide) }
+  try {
+    return { ...storeSide, backend: await makeBackend(name, driver as string, driverSide, placesOf(config)?.directory) }
+  } catch (error) {
+    throw locate(error, name, config)
+  }
+}
+
+/** A driver knows neither the name of its backend, nor the options that are the store's, nor where it was configured. */
+function locate(error: unknown, name: string, config: NamedDriver): unknown {
+  if (!StorageError.is(error) || error.detail === undefined) return error
+  const { code, detail } = error
+  const named = Object.keys(config).find((each) => detail.includes(JSON.stringify(each)))
+  const option = named ?? (code === 'MISCONFIGURED' ? 'driver' : undefined)
+  const best = option === undefined || detail.includes('did you mean') ? undefined : nearest(option, STORE_SIDE)
+  const where = placesOf(config)?.whereOf(option)
+  const hint =
+    detail.startsWith('unknown option') && best !== undefined ? `; did you mean ${JSON.stringify(best)}?` : ''
+  const located = `${where === undefined ? '' : `${where}: backends.${name}: `}${detail}${hint}`
+  return new StorageError(code, { op: 'open', backend: name }, { cause: error, detail: located })
 }
 
 /** Not by `instanceof`: a driver may bring its own copy of the contract. */

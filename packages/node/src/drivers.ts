@@ -17,7 +17,7 @@ const OURS = ['fs', 's3', 'azure', 'sftp', 'rclone']
 
 /**
  * Makes a backend by the name of its driver: `@stored/driver-NAME`, then `stored-driver-NAME`, then NAME itself, which may be a
- * package or a path. Looked up from the working directory, where the application's packages are, then from here.
+ * package or a path. Looked up from `directory`, where the application's packages are, then from here.
  *
  * @throws {StorageError} MISCONFIGURED: not installed, or not a driver · INVALID_ARGUMENT: an option the driver does not know.
  */
@@ -25,9 +25,10 @@ export async function makeBackend(
   name: string,
   driver: string,
   options: Readonly<Record<string, unknown>>,
+  directory = process.cwd(),
 ): Promise<StorageBackend> {
   const at = { op: 'open', backend: name }
-  const module = await importFirst([`@stored/driver-${driver}`, `stored-driver-${driver}`, driver], at)
+  const module = await importFirst([`@stored/driver-${driver}`, `stored-driver-${driver}`, driver], directory, at)
   if (!module) throw new StorageError('MISCONFIGURED', at, { detail: missing(driver) })
   const make = module.driver
   if (typeof make !== 'function')
@@ -39,9 +40,10 @@ export async function makeBackend(
 
 async function importFirst(
   names: readonly string[],
+  directory: string,
   at: { op: string; backend: string },
 ): Promise<Record<string, unknown> | null> {
-  const require = createRequire(path.join(process.cwd(), 'stored.config.json'))
+  const require = createRequire(path.join(directory, 'stored.config.json'))
   for (const name of names) {
     // `fs` is also a module of Node.js itself.
     if (isBuiltin(name)) continue

@@ -1,0 +1,32 @@
+import { StorageError } from '@stored/core/backend'
+import { loadConfiguration } from '../configuration.ts'
+import { configuredBackend } from '../configured-backend.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import type { Outcome } from '../outcome.ts'
+import { openConfigured } from '../session.ts'
+
+export async function run(context: Context): Promise<Outcome> {
+  const { input, out, dryRun } = context
+  const name = input.first
+  const loaded = await loadConfiguration(context)
+  const { file } = loaded
+  configuredBackend(loaded, name)
+  if (file === null)
+    throw new StorageError(
+      'UNSUPPORTED',
+      { op: 'config' },
+      { detail: 'the configuration is no file: remove it where the rest is' },
+    )
+  if (dryRun) {
+    await out.tell({ type: 'plan', action: 'backend rm', backend: name }, `would take ${name} out of ${file}`)
+    return { exit: EXIT.ok, summary: { backends: 0 } }
+  }
+  await using store = await openConfigured(loaded, { sync: false })
+  await store.removeBackend(name, { force: input.has('force') })
+  const { removeBackendFromFile } = await import('@stored/node/config')
+  await removeBackendFromFile(file, name)
+  await out.line(`removed ${name} from ${file}`)
+  out.note('processes that have the store open go on with it until they are started again')
+  return { exit: EXIT.ok, summary: { backends: 1 } }
+}

@@ -1,0 +1,24 @@
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import type { Outcome } from '../outcome.ts'
+import { bytes } from '../output/format.ts'
+import { openSession } from '../session.ts'
+
+export async function run(context: Context): Promise<Outcome> {
+  const { input, out } = context
+  await using store = await openSession(context, { sync: false })
+  const info = await store.getBackend(input.first)
+  await out.record({ type: 'backend', ...info })
+  const { name, driver, layout, state, error, jobs, capabilities } = info
+  const fields = out.table([{ title: 'backend' }, { title: name }])
+  await fields.row('driver', driver)
+  await fields.row('layout', layout)
+  await fields.row('state', error ? `${state}: ${error.message}` : state)
+  await fields.row(
+    'jobs',
+    `${jobs.waiting} waiting, ${jobs.running} running, ${jobs.parked} parked, ${bytes(jobs.bytes)}`,
+  )
+  for (const [capability, value] of Object.entries(capabilities)) await fields.row(capability, JSON.stringify(value))
+  await fields.end()
+  return { exit: EXIT.ok, summary: { backends: 1 } }
+}

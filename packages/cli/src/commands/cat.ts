@@ -1,0 +1,27 @@
+import { once } from 'node:events'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import type { Outcome } from '../outcome.ts'
+import { bytes } from '../output/format.ts'
+import { readBlob } from '../read-blob.ts'
+import { openSession } from '../session.ts'
+
+export async function run(context: Context): Promise<Outcome> {
+  const { input, out, signal, dryRun } = context
+  out.leaveStdoutToBytes()
+  await using store = await openSession(context, { sync: false })
+  const name = input.first
+  const blob = await readBlob(store, context)
+  if (dryRun) {
+    await out.tell(
+      { type: 'plan', action: 'get', name, file: '-', size: blob.length },
+      `would write ${bytes(blob.length)}`,
+    )
+    return { exit: EXIT.ok, summary: { bytes: 0 } }
+  }
+  for await (const chunk of blob.bytes) {
+    if (!process.stdout.write(chunk)) await once(process.stdout, 'drain', { signal })
+  }
+  await out.record({ type: 'get', name, file: '-', size: blob.length })
+  return { exit: EXIT.ok, summary: { bytes: blob.length } }
+}

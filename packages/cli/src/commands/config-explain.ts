@@ -1,0 +1,17 @@
+import { loadConfiguration } from '../configuration.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import type { Outcome } from '../outcome.ts'
+
+export async function run(context: Context): Promise<Outcome> {
+  const { out } = context
+  const { origins } = await loadConfiguration(context)
+  const table = out.table([{ title: 'option' }, { title: 'value' }, { title: 'from' }])
+  for (const origin of origins) {
+    const { option, value, where } = origin
+    await out.record({ type: 'option', ...origin })
+    await table.row(option, typeof value === 'string' ? value : JSON.stringify(value), where)
+  }
+  await table.end()
+  return { exit: EXIT.ok, summary: { options: origins.length } }
+}

@@ -1,0 +1,83 @@
+import type { StoreStatus } from '@stored/core'
+import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import { describeFault } from '../fault.ts'
+import type { Outcome } from '../outcome.ts'
+import { bytes, count } from '../output/format.ts'
+import { probe } from '../probe.ts'
+import { openConfigured } from '../session.ts'
+
+interface Check {
+  readonly check: string
+  readonly result: 'ok' | 'warning' | 'failed'
+  readonly message: string
+}
+
+const COLORS = { ok: '32', warning: '33', failed: '31' } as const
+
+export async function run(context: Context): Promise<Outcome> {
+  const { out, signal } = context
+  const counts = { ok: 0, warning: 0, failed: 0 }
+  for await (const check of checks(context)) {
+    signal.throwIfAborted()
+    counts[check.result]++
+    const result = out.paint(COLORS[check.result], check.result.padEnd(7))
+    await out.tell({ type: 'check', ...check }, `${result}  ${check.check}: ${check.message}`)
+  }
+  return { exit: counts.failed === 0 ? EXIT.ok : EXIT.general, summary: counts }
+}
+
+async function* checks(context: Context): AsyncGenerator<Check, void, void> {
+  const loaded = await loadConfiguration(context)
+  yield { check: 'configuration', result: 'ok', message: loaded.file ?? 'from the environment' }
+  for (const message of loaded.warnings) yield { check: 'configuration', result: 'warning', message }
+  yield* await storeChecks(loaded)
+  for (const [name, backend] of Object.entries(loaded.config.backends)) {
+    const check = `backend ${name}`
+    if (context.dryRun) yield { check, result: 'ok', message: 'not tried' }
+    else
+      yield await attempt(check, 'stored a blob, read it back and removed it', () =>
+        probe(name, backend, context.signal),
+      )
+  }
+}
+
+async function storeChecks(loaded: LoadedConfig): Promise<Check[]> {
+  let status: StoreStatus | undefined
+  const opened = await attempt('store', loaded.config.path, async () => {
+    await using store = await openConfigured(loaded, { sync: false })
+    status = await store.status()
+  })
+  return status ? [opened, ...statusChecks(status)] : [opened]
+}
+
+function statusChecks({ staging, degraded, backends, syncing }: StoreStatus): Check[] {
+  const parked = backends.reduce((sum, { jobs }) => sum + jobs.parked, 0)
+  const waiting = backends.reduce((sum, { jobs }) => sum + jobs.waiting + jobs.running, 0)
+  const paused = backends.filter(({ state }) => state === 'paused').map(({ name }) => name)
+  const found: Check[] = []
+  const judge = (check: string, isWell: boolean, message: string) =>
+    found.push({ check, result: isWell ? 'ok' : 'warning', message })
+  if (degraded) found.push({ check: 'disk', result: 'failed', message: degraded.message })
+  judge('staging', staging.excess === 0, `${bytes(staging.bytes)} of ${bytes(staging.limit)}`)
+  judge('parked jobs', parked === 0, parked === 0 ? 'none' : `${count(parked, 'job')}; stored queue ls --state parked`)
+  judge(
+    'waiting jobs',
+    waiting === 0 || syncing !== 'nowhere',
+    waiting === 0
+      ? 'none'
+      : `${count(waiting, 'job')}; ${syncing === 'nowhere' ? 'nobody syncs: stored sync' : 'being synced'}`,
+  )
+  if (paused.length > 0) judge('paused', false, paused.join(', '))
+  return found
+}
+
+async function attempt(check: string, message: string, what: () => Promise<void>): Promise<Check> {
+  try {
+    await what()
+    return { check, result: 'ok', message }
+  } catch (error) {
+    return { check, result: 'failed', message: describeFault(error).message }
+  }
+}

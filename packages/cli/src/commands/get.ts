@@ -1,0 +1,62 @@
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
+import { StorageError } from '@stored/core/backend'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import type { Outcome } from '../outcome.ts'
+import { bytes } from '../output/format.ts'
+import { type BlobBytes, readBlob } from '../read-blob.ts'
+import { openSession } from '../session.ts'
+import { writeWhole } from '../write-file.ts'
+import { run as cat } from './cat.ts'
+
+export async function run(context: Context): Promise<Outcome> {
+  const { input, out, signal, dryRun } = context
+  const output = input.text('output')
+  if (output === '-') return cat(context)
+  await using store = await openSession(context, { sync: false })
+  const name = input.first
+  const file = await targetOf(output, name)
+  const replace = output !== undefined
+  if (!replace && (await isThere(file)))
+    throw new StorageError('ALREADY_EXISTS', { op: 'get', key: name }, { detail: `there is ${file}; -o replaces it` })
+  const blob = await readBlob(store, context)
+  if (dryRun) {
+    await out.tell(
+      { type: 'plan', action: 'get', name, file, size: blob.length },
+      `would write ${file}, ${bytes(blob.length)}`,
+    )
+    return { exit: EXIT.ok, summary: { bytes: 0 } }
+  }
+  await writeWhole(file, watched(blob, context), { replace, signal })
+  await out.record({ type: 'get', name, file, size: blob.length })
+  return { exit: EXIT.ok, text: `${file}  ${bytes(blob.length)}`, summary: { bytes: blob.length } }
+}
+
+/** Into a directory as `cp` does it. */
+async function targetOf(output: string | undefined, name: string): Promise<string> {
+  const own = path.basename(name).replace(/^sha256:/, '')
+  if (output === undefined) return path.resolve(own)
+  const isDirectory = await stat(output).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  )
+  return isDirectory ? path.resolve(output, own) : path.resolve(output)
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function* watched({ bytes: chunks, length }: BlobBytes, { input, out }: Context): AsyncGenerator<Uint8Array> {
+  let done = 0
+  for await (const chunk of chunks) {
+    yield chunk
+    done += chunk.length
+    out.progress.show({ title: 'get', done, total: length, note: input.first })
+  }
+  out.progress.end()
+}

@@ -1,0 +1,170 @@
+import path from 'node:path'
+import type { PutResult, StoreD } from '@stored/core'
+import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
+import type { Context } from '../context.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { describeFault } from '../fault.ts'
+import type { Outcome } from '../outcome.ts'
+import { bytes, count, printable } from '../output/format.ts'
+import type { Output } from '../output/output.ts'
+import { openConfigured } from '../session.ts'
+import { settle } from '../settle.ts'
+import { type PutSource, type Skipped, sourcesOf } from '../sources.ts'
+import { Tally, worse } from '../tally.ts'
+import { inOrder } from '../window.ts'
+
+/** Commits of puts that come together share one flush. */
+const AT_A_TIME = 8
+
+/** Keys that are waited for by name; what is put beyond them is told by when it was queued. */
+const MOST_KEYS = 10_000
+
+interface Totals {
+  /** Of blobs that are not everywhere yet. */
+  readonly pending: string[]
+  bytes: number
+  isNew: number
+  /** Read so far, also of what is under way. */
+  read: number
+  expected: number | undefined
+}
+
+export async function run(context: Context): Promise<Outcome> {
+  const { input, dryRun } = context
+  const loaded = await loadConfiguration(context)
+  const wait = !input.has('no-wait') && !dryRun
+  await using store = await openConfigured(loaded, { sync: wait })
+  const isOurs = ownDirectories(loaded)
+  const tally = new Tally(context.out)
+  const totals: Totals = { pending: [], bytes: 0, isNew: 0, read: 0, expected: undefined }
+  totals.expected = context.out.progress.isLive ? await measure(context, isOurs) : undefined
+  const since = Date.now()
+  const options = optionsOf(context, loaded)
+  const putNext = (source: PutSource | Skipped) => putOne(store, source, options, context, totals)
+  for await (const result of inOrder(sourcesOf(input, isOurs), dryRun ? 1 : AT_A_TIME, putNext))
+    await tell(result, context, tally, totals)
+  context.signal.throwIfAborted()
+  context.out.progress.end()
+  const settled: ExitCode =
+    wait && tally.done > 0 ? await settle(store, context, { since, keys: totals.pending }) : EXIT.ok
+  return outcomeOf(context, tally, totals, worse(tally.exit, settled))
+}
+
+interface Options {
+  readonly backends: readonly string[]
+  readonly metadata?: Record<string, string>
+  readonly ifAbsent?: true
+}
+
+function optionsOf({ input }: Context, { config }: LoadedConfig): Options {
+  const named = input.texts('backend')
+  const metadata = input.fields('meta')
+  return {
+    backends: named.length > 0 ? named : (config.defaultBackends ?? Object.keys(config.backends)),
+    ...(Object.keys(metadata).length > 0 && { metadata }),
+    ...(input.has('if-absent') && { ifAbsent: true }),
+  }
+}
+
+type Result = { readonly from: string } & (
+  | { readonly put: PutResult }
+  | { readonly plan: { key: string | null; size: number | null; replaces: string | null; backends: readonly string[] } }
+  | { readonly error: unknown; readonly isOwn?: true | undefined }
+)
+
+async function putOne(
+  store: StoreD,
+  source: PutSource | Skipped,
+  options: Options,
+  context: Context,
+  totals: Totals,
+): Promise<Result> {
+  if ('error' in source) return source
+  const { from, key, size = null } = source
+  try {
+    context.signal.throwIfAborted()
+    if (context.dryRun) return { from, plan: { key: key ?? null, size, ...(await planOf(store, key, options)) } }
+    let before = 0
+    const put = await store.put(from === '-' ? process.stdin : path.resolve(from), {
+      ...options,
+      ...(key !== undefined && { key }),
+      signal: context.signal,
+      onProgress: ({ bytes: now }) => {
+        totals.read += now - before
+        before = now
+        context.out.progress.show({ title: 'put', done: totals.read, total: totals.expected, note: from })
+      },
+    })
+    return { from, put }
+  } catch (error) {
+    return { from, error }
+  }
+}
+
+async function planOf(store: StoreD, key: string | undefined, { backends }: Options) {
+  const known = key === undefined ? null : await store.stat(key)
+  return { replaces: known?.id ?? null, backends }
+}
+
+async function tell(result: Result, { out, signal }: Context, tally: Tally, totals: Totals): Promise<void> {
+  const { from } = result
+  if ('error' in result) {
+    if (result.isOwn) await tellOwn(result, out)
+    else if (!signal.aborted) await tally.fault(result.error, from)
+    return
+  }
+  tally.done++
+  if ('plan' in result) {
+    const { key, replaces, backends } = result.plan
+    const what = replaces === null ? '' : ', in place of another blob'
+    const text = `would put ${printable(from)} as ${key ?? 'its checksum'} on ${backends.join(', ')}${what}`
+    totals.bytes += result.plan.size ?? 0
+    await out.tell({ type: 'plan', action: 'put', source: from, ...result.plan }, text)
+    return
+  }
+  const { key, id, size, mimeType, isNew, locations } = result.put
+  totals.bytes += size
+  if (isNew) totals.isNew++
+  const isPending = locations.some(({ state }) => state === 'pending')
+  if (isPending && totals.pending.length < MOST_KEYS) totals.pending.push(key)
+  const backends = locations.map(({ backend }) => backend)
+  await out.tell({ type: 'put', source: from, key, id, size, mimeType, isNew, backends }, `${id}  ${key}`)
+}
+
+async function tellOwn({ from, error }: { from: string; error: unknown }, out: Output): Promise<void> {
+  const { message } = describeFault(error)
+  await out.record({ type: 'skipped', source: from, message })
+  out.note(`${from}: ${message}`)
+}
+
+async function measure({ input }: Context, isOurs: (directory: string) => boolean): Promise<number | undefined> {
+  let total = 0
+  for await (const source of sourcesOf(input, isOurs)) {
+    if ('error' in source) continue
+    if (source.size === undefined) return undefined
+    total += source.size
+  }
+  return total
+}
+
+/** Neither the store's directory nor what its backends keep is to be stored in it: that would never end. */
+function ownDirectories({ config }: LoadedConfig): (directory: string) => boolean {
+  const roots = Object.values(config.backends).map((backend) => (backend as { root?: unknown }).root)
+  const own = new Set(
+    [config.path, ...roots.filter((root) => typeof root === 'string')].map((one) => path.resolve(one)),
+  )
+  return (directory) => own.has(path.resolve(directory))
+}
+
+function outcomeOf({ dryRun }: Context, tally: Tally, totals: Totals, exit: ExitCode): Outcome {
+  const { done, failed } = tally
+  const what = dryRun ? 'would put' : 'put'
+  const more = failed === 0 ? '' : `, ${count(failed, 'failure')}`
+  return {
+    exit,
+    ...((done !== 1 || failed > 0 || dryRun) && {
+      text: `${what} ${count(done, 'blob')}, ${bytes(totals.bytes)}${more}`,
+    }),
+    summary: { done, failed, bytes: totals.bytes, ...(!dryRun && { isNew: totals.isNew }) },
+  }
+}

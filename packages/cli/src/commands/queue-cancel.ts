@@ -1,0 +1,47 @@
+import type { Job, StoreD } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import type { Outcome } from '../outcome.ts'
+import { count } from '../output/format.ts'
+import { openSession } from '../session.ts'
+import { settle } from '../settle.ts'
+import { Tally, worse } from '../tally.ts'
+import { stateOf } from './queue-ls.ts'
+
+export async function run(context: Context): Promise<Outcome> {
+  const { input, out, dryRun, signal } = context
+  const backend = input.first
+  const key = input.text('key')
+  const state = stateOf(input.text('state')) ?? 'parked'
+  const wait = !input.has('no-wait') && !dryRun
+  await using store = await openSession(context, { sync: wait })
+  const tally = new Tally(out)
+  const since = Date.now()
+  for await (const job of store.jobs({ backend, state, ...(key !== undefined && { key }) })) {
+    // The removal that a cancelled copy becomes is a job too.
+    if (job.created >= since) continue
+    try {
+      signal.throwIfAborted()
+      await cancel(store, job, context)
+      tally.done++
+    } catch (error) {
+      signal.throwIfAborted()
+      await tally.fault(error, job.key)
+    }
+  }
+  const settled = wait && tally.done > 0 ? await settle(store, context, { since, backend }) : EXIT.ok
+  const text = `${dryRun ? 'would cancel ' : 'cancelled '}${count(tally.done, 'job')}`
+  return { exit: worse(tally.exit, settled), text, summary: { cancelled: tally.done, failed: tally.failed } }
+}
+
+async function cancel(store: StoreD, { backend, key, id, op }: Job, { out, dryRun, signal }: Context): Promise<void> {
+  const at = { op: 'cancel', backend, key }
+  if (op === 'delete') throw new StorageError('UNSUPPORTED', at, { detail: 'a removal cannot be cancelled' })
+  if (dryRun)
+    return out.tell({ type: 'plan', action: 'cancel', backend, key, id }, `would cancel ${op} ${key} on ${backend}`)
+  // One object may serve all keys of a blob; then its key on the backend is none of them.
+  const isOwnKey = (await store.stat(key))?.id === id
+  const { deleted, pending } = await store.delete(isOwnKey ? key : id, { backends: [backend], signal })
+  await out.tell({ type: 'delete', name: key, deleted, pending }, `cancelled ${op} ${key} on ${backend}`)
+}

@@ -1,0 +1,79 @@
+import type { BlobRecord, RecordLocation, StoreD } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
+import type { Context } from '../context.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
+import type { Outcome } from '../outcome.ts'
+import { count } from '../output/format.ts'
+import { openSession } from '../session.ts'
+import { settle } from '../settle.ts'
+import { Tally, worse } from '../tally.ts'
+
+export async function run(context: Context): Promise<Outcome> {
+  const { input, dryRun, signal } = context
+  const wait = !input.has('no-wait') && !dryRun
+  await using store = await openSession(context, { sync: wait })
+  const tally = new Tally(context.out)
+  const since = Date.now()
+  for (const argument of input.args) {
+    for await (const name of namesOf(store, argument, context)) {
+      signal.throwIfAborted()
+      await removeOne(store, name, context, tally)
+    }
+  }
+  const settled: ExitCode = wait && tally.done > 0 ? await settle(store, context, { since }) : EXIT.ok
+  const { done, failed } = tally
+  const what = input.texts('backend').length > 0 ? 'drop copies of' : 'remove'
+  const text = `${dryRun ? 'would ' : ''}${what} ${count(done, 'name')}${failed > 0 ? `, ${count(failed, 'failure')}` : ''}`
+  return { exit: worse(tally.exit, settled), ...(done !== 1 && { text }), summary: { done, failed } }
+}
+
+/** What an argument names; with `-r` whatever lies below it, none if nothing does. */
+async function* namesOf(store: StoreD, argument: string, { input, signal }: Context): AsyncGenerator<string> {
+  if (!input.has('recursive')) {
+    yield argument
+    return
+  }
+  if (await store.has(argument)) yield argument
+  // Removing what was listed does not disturb the listing: it goes on behind the last key.
+  const prefix = argument.endsWith('/') ? argument : `${argument}/`
+  for await (const { key } of store.list({ prefix, missing: true, signal })) yield key
+}
+
+async function removeOne(
+  store: StoreD,
+  name: string,
+  { input, out, dryRun, signal }: Context,
+  tally: Tally,
+): Promise<void> {
+  const backends = input.texts('backend')
+  try {
+    const record = await store.stat(name)
+    if (!record) throw new StorageError('NOT_FOUND', { op: 'delete', key: name })
+    if (dryRun) {
+      const places = await ownPlaces(store, name, record)
+      const meant = places.filter(({ backend }) => backends.length === 0 || backends.includes(backend))
+      const from = [...new Set(meant.map(({ backend }) => backend))]
+      await out.tell({ type: 'plan', action: 'rm', name, from }, `would remove ${name} from ${from.join(', ')}`)
+      tally.done++
+      return
+    }
+    const { deleted, pending } = await store.delete(name, { signal, ...(backends.length > 0 && { backends }) })
+    await out.tell({ type: 'delete', name, deleted, pending }, `removed ${name}`)
+    tally.done++
+  } catch (error) {
+    signal.throwIfAborted()
+    await tally.fault(error, name)
+  }
+}
+
+/** Objects that go with a name: of an id all, of a key its own, and those of the blob itself when it has no other key. */
+async function ownPlaces(
+  store: StoreD,
+  name: string,
+  { id, locations }: BlobRecord,
+): Promise<readonly RecordLocation[]> {
+  if (name === id) return locations
+  const others = locations.filter(({ key }) => key !== name)
+  const bound = await Promise.all(others.map(async ({ key }) => (await store.stat(key))?.id === id))
+  return bound.includes(true) ? locations.filter(({ key }) => key === name) : locations
+}

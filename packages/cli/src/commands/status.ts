@@ -1,0 +1,27 @@
+import type { StoreStatus } from '@stored/core'
+import { backendTable } from '../backend-table.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import type { Outcome } from '../outcome.ts'
+import { bytes } from '../output/format.ts'
+import { openSession } from '../session.ts'
+
+const SYNCING: Readonly<Record<StoreStatus['syncing'], string>> = {
+  here: 'this process',
+  elsewhere: 'another process',
+  nowhere: 'nobody',
+}
+
+export async function run(context: Context): Promise<Outcome> {
+  const { out } = context
+  await using store = await openSession(context, { sync: false })
+  const { syncing, staging, degraded, backends } = await store.status()
+  await out.record({ type: 'status', syncing, staging, degraded })
+  await out.line(`syncing: ${SYNCING[syncing]}`)
+  await out.line(`staged:  ${bytes(staging.bytes)} of ${bytes(staging.limit)}`)
+  if (degraded) await out.line(out.paint('31', `degraded: ${degraded.message}`))
+  await backendTable(out, backends)
+  const jobs = backends.reduce((sum, backend) => sum + backend.jobs.waiting + backend.jobs.running, 0)
+  const parked = backends.reduce((sum, backend) => sum + backend.jobs.parked, 0)
+  return { exit: EXIT.ok, summary: { backends: backends.length, jobs, parked } }
+}

@@ -1,0 +1,63 @@
+import { once } from 'node:events'
+import type { StoreD } from '@stored/core'
+import type { Context } from '../context.ts'
+import { Fault, usage } from '../fault.ts'
+import type { Outcome } from '../outcome.ts'
+import { openSession } from '../session.ts'
+import { settle } from '../settle.ts'
+
+interface Counts {
+  synced: number
+  parked: number
+}
+
+export async function run(context: Context): Promise<Outcome> {
+  const { input, out, signal, dryRun } = context
+  const backend = input.text('backend')
+  const untilIdle = input.has('until-idle')
+  if (backend !== undefined && !untilIdle)
+    throw usage('--backend goes with --until-idle: a process syncs all of a store')
+  await using store = await openSession(context, { sync: !dryRun })
+  if (backend !== undefined) await store.getBackend(backend)
+  if (dryRun) return plan(store, context, backend)
+  const counts = watch(store, context)
+  if (untilIdle) {
+    const exit = await settle(store, context, { backend, beside: true })
+    return { exit, summary: { ...counts } }
+  }
+  if ((await store.status()).syncing !== 'here') throw new Fault('LOCKED', 'another process syncs this store already')
+  out.note('syncing; interrupt to end')
+  if (!signal.aborted) await once(signal, 'abort')
+  throw signal.reason
+}
+
+async function plan(store: StoreD, { out, signal }: Context, backend: string | undefined): Promise<Outcome> {
+  let jobs = 0
+  for await (const job of store.jobs(backend === undefined ? {} : { backend })) {
+    signal.throwIfAborted()
+    if (job.state === 'parked') continue
+    jobs++
+    const { op, key, size } = job
+    await out.tell(
+      { type: 'plan', action: op, backend: job.backend, key, size },
+      `would ${op} ${key} on ${job.backend}`,
+    )
+  }
+  return { exit: 0, summary: { jobs } }
+}
+
+function watch(store: StoreD, { out }: Context): Counts {
+  const counts: Counts = { synced: 0, parked: 0 }
+  store.on('sync:complete', ({ backend, op, key }) => {
+    counts.synced++
+    if (out.isVerbose) out.note(`${op} ${key} on ${backend}`)
+  })
+  store.on('sync:error', ({ backend, op, key, error }) => {
+    counts.parked++
+    out.note(`${op} ${key} on ${backend}: parked: ${error.message}`)
+  })
+  store.on('sync:retry', ({ backend, key, error, attempts }) => {
+    if (out.isVerbose) out.note(`${key} on ${backend}: try ${attempts} failed: ${error.message}`)
+  })
+  return counts
+}

@@ -1,0 +1,9 @@
+import { unknownName } from '@stored/core/backend'
+import type { LoadedConfig } from './configuration.ts'
+
+/** @throws {StorageError} INVALID_ARGUMENT: there is none of that name. */
+export function configuredBackend({ config }: LoadedConfig, name: string): LoadedConfig['config']['backends'][string] {
+  const backend = config.backends[name]
+  if (backend === undefined) throw unknownName('backend', name, Object.keys(config.backends), { op: 'config' })
+  return backend
+}

@@ -1,0 +1,46 @@
+/** A failure that is the command's own. */
+export type FaultCode = 'USAGE' | 'NO_STORE' | 'LOCKED' | 'SKIPPED' | 'ABORTED'
+
+export class Fault extends Error {
+  static {
+    Fault.prototype.name = 'Fault'
+  }
+
+  readonly code: FaultCode
+
+  constructor(code: FaultCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** For a command line that cannot be meant as it stands. */
+export function usage(message: string): Fault {
+  return new Fault('USAGE', message)
+}
+
+/** What a job, or a backend, was noted to have failed with. */
+export function noted({ code, message }: { code: string; message: string }, more = ''): Error {
+  return Object.assign(new Error(message + more), { code })
+}
+
+/** Code and message of whatever was thrown. */
+export function describeFault(error: unknown): { code: string; message: string } {
+  if (!(error instanceof Error)) return { code: 'INTERNAL', message: String(error) }
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : 'INTERNAL'
+  const fromSystem = SYSTEM[code]
+  return { code: fromSystem ?? code, message: error.message }
+}
+
+/** What Node.js throws for files of the command's own: sources, targets, the configuration. */
+const SYSTEM: Readonly<Record<string, string>> = {
+  ENOENT: 'NOT_FOUND',
+  ENOTDIR: 'NOT_FOUND',
+  EEXIST: 'ALREADY_EXISTS',
+  EACCES: 'PERMISSION_DENIED',
+  EPERM: 'PERMISSION_DENIED',
+  EROFS: 'PERMISSION_DENIED',
+  ENOSPC: 'NO_SPACE',
+  EDQUOT: 'NO_SPACE',
+  ABORT_ERR: 'ABORTED',
+}

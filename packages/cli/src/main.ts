@@ -1,0 +1,70 @@
+import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts'
+import { describeFault } from './fault.ts'
+import { findCommand, helpRequest } from './find-command.ts'
+import { Input, type Values } from './input.ts'
+import { Interruption } from './interruption.ts'
+import type { Outcome } from './outcome.ts'
+import { looksOf } from './output/looks.ts'
+import { Output } from './output/output.ts'
+import { inputOf, parseFlags } from './parse.ts'
+
+/** What is known so far of the command that runs. */
+interface Call {
+  out: Output
+  name: string
+  dryRun: boolean
+}
+
+/** Runs one command line. Never rejects. @returns What the process ends with. */
+export async function main(argv: readonly string[]): Promise<ExitCode> {
+  const help = await helpRequest(argv)
+  if (help !== null) {
+    process.stdout.write(help)
+    return EXIT.ok
+  }
+  using interruption = new Interruption()
+  // How to tell a mistake in the line, before it is read.
+  const call: Call = { out: outputFor(new Input([], { json: argv.includes('--json') })), name: '', dryRun: false }
+  try {
+    return await end(call, await perform(argv, call, interruption.signal))
+  } catch (error) {
+    return fail(call, error, interruption)
+  }
+}
+
+async function perform(argv: readonly string[], call: Call, signal: AbortSignal): Promise<Outcome> {
+  const { command, rest } = await findCommand(argv)
+  call.name = command.name
+  const { args, values } = parseFlags(rest, command.flags)
+  const input = inputOf(command, args, values)
+  call.out = outputFor(input)
+  call.dryRun = input.has('dry-run')
+  changeDirectory(values)
+  const { run } = await command.load()
+  return run({ ...call, input, signal, configFile: input.text('config'), yes: input.has('yes') })
+}
+
+async function fail(call: Call, error: unknown, { signal, hasNoReader }: Interruption): Promise<ExitCode> {
+  if (hasNoReader) return EXIT.general
+  const reason: unknown = signal.aborted ? signal.reason : error
+  await call.out.fault(reason)
+  return end(call, { exit: signal.aborted ? EXIT.interrupted : exitCodeOf(describeFault(reason).code) })
+}
+
+async function end({ out, name, dryRun }: Call, { exit, text, summary }: Outcome): Promise<ExitCode> {
+  out.progress.end()
+  if (text !== undefined) out.note(text)
+  await out.record({ type: 'summary', command: name, exit, ...(dryRun && { dryRun }), ...summary })
+  return exit
+}
+
+function outputFor(input: Input): Output {
+  const { stdout, stderr, env } = process
+  const [json, quiet, verbose] = [input.has('json'), input.has('quiet'), input.has('verbose')]
+  const isWatched = { stdout: stdout.isTTY === true, stderr: stderr.isTTY === true }
+  return new Output({ stdout, stderr, json, quiet, verbose, ...looksOf(input, isWatched, env) })
+}
+
+function changeDirectory({ directory }: Values): void {
+  if (typeof directory === 'string') process.chdir(directory)
+}

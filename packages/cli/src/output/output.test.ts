@@ -1,0 +1,125 @@
+import { describe, expect, it } from 'vitest'
+import { Input } from '../input.ts'
+import { bytes, printable, span } from './format.ts'
+import { looksOf } from './looks.ts'
+import { Progress, progressLine } from './progress.ts'
+import { Table } from './table.ts'
+
+describe('bytes()', () => {
+  it.each([
+    [0, '0 B'],
+    [999, '999 B'],
+    [1000, '1.0 kB'],
+    [999_949, '999.9 kB'],
+    [999_950, '1.0 MB'],
+    [1.5e9, '1.5 GB'],
+    [5e15, '5.0 PB'],
+  ])('%i is %s', (value, text) => expect(bytes(value)).toBe(text))
+})
+
+describe('span()', () => {
+  it.each([
+    [0, '0 s'],
+    [59_400, '59 s'],
+    [125_000, '2:05'],
+    [3_723_000, '1:02:03'],
+  ])('%i ms is %s', (value, text) => expect(span(value)).toBe(text))
+})
+
+describe('printable()', () => {
+  it('leaves a terminal alone', () => {
+    expect(printable('a\u001b[2Jb\n\u009bé')).toBe('a\\u001b[2Jb\\n?é')
+  })
+})
+
+describe('Table', () => {
+  async function lines(rows: number): Promise<string[]> {
+    const written: string[] = []
+    const write = async (line: string) => void written.push(line)
+    const table = new Table([{ title: 'n', align: 'right' }, { title: 'name' }, { title: 'x' }], write, (text) => text)
+    for (let i = 1; i <= rows; i++) await table.row(`${i}`, `name${i}`, '')
+    await table.end()
+    return written
+  }
+
+  it('is as wide as what it holds', async () => {
+    expect(await lines(10)).toContain(' 1  name1')
+    expect((await lines(10))[0]).toBe(' n  name    x')
+  })
+
+  it('writes no head without a row', async () => expect(await lines(0)).toEqual([]))
+
+  it('writes every row once, also those that came after it was measured', async () => {
+    const written = await lines(1001)
+    expect(written).toHaveLength(1002)
+    expect(written.at(-1)).toBe('1001  name1001')
+  })
+})
+
+describe('progressLine()', () => {
+  it('says how much of how much, how fast, and how long still', () => {
+    const line = progressLine({ title: 'put', done: 3e6, total: 9e6, note: 'a.jpg' }, 2e6, 1000)
+    expect(line).toBe('put  3.0 MB of 9.0 MB  2.0 MB/s  ETA 3 s  a.jpg')
+  })
+
+  it('says no more than it knows', () => {
+    expect(progressLine({ title: 'put', done: 0 }, 0, 0)).toBe('put  0 B')
+    expect(progressLine({ title: 'put', done: 5, total: 5 }, 5, 1000)).toBe('put  5 B of 5 B  5 B/s')
+  })
+})
+
+describe('Progress', () => {
+  function watched(columns: number) {
+    const written: string[] = []
+    let now = 0
+    const stream = { write: (text: string) => written.push(text) > 0, columns } as never
+    const pass = (ms: number) => {
+      now += ms
+    }
+    return { written, progress: new Progress(stream, () => now), pass }
+  }
+
+  it('draws at most ten times a second, and never beyond the line', () => {
+    const { written, progress, pass } = watched(20)
+    for (let i = 0; i < 100; i++) {
+      progress.show({ title: 'put', done: i * 1e6, total: 1e8, note: 'a long name of a file' })
+      pass(10)
+    }
+    expect(written).toHaveLength(10)
+    for (const frame of written) expect(frame.replace('\r\x1b[2K', '').length).toBeLessThanOrEqual(20)
+  })
+
+  it('leaves nothing behind', () => {
+    const { written, progress } = watched(80)
+    progress.show({ title: 'put', done: 1 })
+    progress.end()
+    progress.end()
+    expect(written.slice(1)).toEqual(['\r\x1b[2K'])
+  })
+
+  it('is silent where nobody watches', () => {
+    expect(() => new Progress(null).show({ title: 'put', done: 1 })).not.toThrow()
+  })
+})
+
+describe('looksOf()', () => {
+  const plain = new Input([], {})
+  const both = { stdout: true, stderr: true }
+
+  it('a terminal gets colours and progress', () => {
+    expect(looksOf(plain, both, {})).toEqual({ color: true, progress: true })
+  })
+
+  it.each([
+    ['NO_COLOR takes the colours', {}, both, { NO_COLOR: '1' }, { color: false, progress: true }],
+    ['an empty NO_COLOR is none', {}, both, { NO_COLOR: '' }, { color: true, progress: true }],
+    ['--no-color takes the colours', { 'no-color': true }, both, {}, { color: false, progress: true }],
+    ['CI takes the progress', {}, both, { CI: 'true' }, { color: true, progress: false }],
+    ['--no-progress takes the progress', { 'no-progress': true }, both, {}, { color: true, progress: false }],
+    ['--quiet takes the progress', { quiet: true }, both, {}, { color: true, progress: false }],
+    ['a pipe gets no colours', {}, { stdout: false, stderr: true }, {}, { color: false, progress: true }],
+    ['a log gets neither', {}, { stdout: false, stderr: false }, {}, { color: false, progress: false }],
+  ])('%s', (_, flags, isWatched, env, looks) => {
+    expect(looksOf(new Input([], flags), isWatched, env)).toEqual(looks)
+  })
+})

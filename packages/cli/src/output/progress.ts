@@ -1,0 +1,70 @@
+import type { WriteStream } from 'node:tty'
+import { bytes, printable, span } from './format.ts'
+
+const FRAME_MS = 100
+
+export interface ProgressState {
+  readonly title: string
+  /** Bytes, and blobs where there are several. */
+  readonly done: number
+  readonly total?: number | undefined
+  readonly note?: string
+}
+
+/** One line on stderr that is drawn over and over: how much, how fast, how long still. Nothing where nobody watches. */
+export class Progress {
+  readonly #stream: Pick<WriteStream, 'write' | 'columns'> | null
+  readonly #now: () => number
+  #began: number | undefined
+  #doneAtBegin = 0
+  #drawn = Number.NEGATIVE_INFINITY
+  #isShown = false
+
+  /** @param stream `null`: nobody watches. @param now In milliseconds. */
+  constructor(stream: Pick<WriteStream, 'write' | 'columns'> | null, now: () => number = () => performance.now()) {
+    this.#stream = stream
+    this.#now = now
+  }
+
+  /** Whether somebody watches: totals that cost something are for them alone. */
+  get isLive(): boolean {
+    return this.#stream !== null
+  }
+
+  show(state: ProgressState): void {
+    if (!this.#stream) return
+    const now = this.#now()
+    if (this.#began === undefined) {
+      this.#began = now
+      this.#doneAtBegin = state.done
+    }
+    if (now - this.#drawn < FRAME_MS) return
+    this.#drawn = now
+    this.#isShown = true
+    const line = progressLine(state, state.done - this.#doneAtBegin, now - this.#began)
+    this.#stream.write(`\r\x1b[2K${line.slice(0, Math.max(20, (this.#stream.columns || 80) - 1))}`)
+  }
+
+  /** Makes room for another line. */
+  clear(): void {
+    if (this.#isShown) this.#stream?.write('\r\x1b[2K')
+    this.#isShown = false
+    this.#drawn = Number.NEGATIVE_INFINITY
+  }
+
+  /** What is shown next is another matter. */
+  end(): void {
+    this.clear()
+    this.#began = undefined
+  }
+}
+
+/** @param gained Bytes since it began. @param elapsed In milliseconds. */
+export function progressLine({ title, done, total, note }: ProgressState, gained: number, elapsed: number): string {
+  const parts = [title, total === undefined ? bytes(done) : `${bytes(done)} of ${bytes(total)}`]
+  const perMs = elapsed > 0 ? gained / elapsed : 0
+  if (perMs > 0) parts.push(`${bytes(perMs * 1000)}/s`)
+  if (perMs > 0 && total !== undefined && total > done) parts.push(`ETA ${span((total - done) / perMs)}`)
+  if (note) parts.push(printable(note))
+  return parts.join('  ')
+}

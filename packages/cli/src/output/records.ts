@@ -1,0 +1,110 @@
+import type {
+  BackendInfo,
+  BlobRecord,
+  CacheStats,
+  DurableEvent,
+  Job,
+  ListEntry,
+  Logged,
+  StagingUsage,
+  StoreStatus,
+  VerifyResult,
+} from '@stored/core'
+
+/** What `--json` writes: a record a line. Fields may be added to a version; what is there keeps its meaning. */
+export type OutputRecord = { readonly v: 1 } & (
+  | { readonly type: 'init'; readonly config: string; readonly path: string; readonly made: readonly string[] }
+  | {
+      readonly type: 'put'
+      readonly source: string
+      readonly key: string
+      readonly id: string
+      readonly size: number
+      readonly mimeType: string
+      readonly isNew: boolean
+      readonly backends: readonly string[]
+    }
+  /** Part of the store itself, left out of what is put. */
+  | { readonly type: 'skipped'; readonly source: string; readonly message: string }
+  | {
+      readonly type: 'get'
+      readonly name: string
+      /** `-`: stdout. */
+      readonly file: string
+      /** Bytes written. */
+      readonly size: number
+    }
+  | ({ readonly type: 'entry' } & ListEntry)
+  | ({ readonly type: 'blob'; readonly name: string } & BlobRecord)
+  | { readonly type: 'has'; readonly name: string; readonly found: boolean }
+  | {
+      readonly type: 'delete'
+      readonly name: string
+      readonly deleted: readonly string[]
+      readonly pending: readonly string[]
+    }
+  | {
+      readonly type: 'whereis'
+      readonly key: string
+      readonly id: string
+      readonly size: number
+      /** The state of the copy on each backend; `null`: none shall be there. */
+      readonly copies: Readonly<Record<string, string | null>>
+    }
+  | {
+      readonly type: 'copies'
+      readonly key: string
+      readonly id: string
+      readonly have: number
+      readonly want: number
+      /** Backends that get a copy now. */
+      readonly fix: readonly string[]
+    }
+  | ({ readonly type: 'verify' } & VerifyResult)
+  | ({ readonly type: 'job' } & Job)
+  | ({ readonly type: 'backend' } & BackendInfo)
+  | {
+      readonly type: 'status'
+      readonly syncing: StoreStatus['syncing']
+      readonly staging: StagingUsage
+      readonly degraded: StoreStatus['degraded']
+    }
+  | ({ readonly type: 'cache' } & CacheStats)
+  | { readonly type: 'event'; readonly event: Logged<DurableEvent> }
+  | {
+      readonly type: 'option'
+      readonly option: string
+      readonly value: unknown
+      readonly from: string
+      readonly where?: string
+    }
+  | {
+      readonly type: 'check'
+      readonly check: string
+      readonly result: 'ok' | 'warning' | 'failed'
+      readonly message: string
+    }
+  | { readonly type: 'completion'; readonly shell: string; readonly script: string }
+  /** Of a dry run: what would be done. */
+  | { readonly type: 'plan'; readonly action: string; readonly [field: string]: unknown }
+  | {
+      readonly type: 'error'
+      /** A code of a StorageError, or USAGE, NO_STORE, LOCKED, SKIPPED. */
+      readonly code: string
+      readonly message: string
+      /** What it was about: a key, an id, a file, a backend. */
+      readonly subject?: string
+    }
+  /** The last one. */
+  | {
+      readonly type: 'summary'
+      readonly command: string
+      readonly exit: number
+      readonly dryRun?: true
+      readonly [count: string]: unknown
+    }
+)
+
+type WithoutVersion<Record> = Record extends unknown ? Omit<Record, 'v'> : never
+/** A record before it is written. */
+export type NewRecord = WithoutVersion<OutputRecord>

@@ -1,0 +1,157 @@
+import { setTimeout } from 'node:timers/promises'
+import type { BackendInfo, Job, StoreD } from '@stored/core'
+import type { Context } from './context.ts'
+import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts'
+import { noted } from './fault.ts'
+import { count } from './output/format.ts'
+import { worse } from './tally.ts'
+
+/** Changes that come close together are one reason to look. */
+const BATCH_MS = 20
+/** A breaker that opens, or a lease that is lost, is no event. */
+const LOOK_MS = 1000
+/** Looking at jobs takes at most this part of the time. */
+const LOOKING_SHARE = 0.1
+const TYPES = ['sync:start', 'sync:retry', 'sync:complete', 'sync:error'] as const
+
+export interface Owed {
+  /** Only jobs queued since, in milliseconds since the epoch. @default all */
+  readonly since?: number
+  /** And jobs of these keys, which may have been queued before. */
+  readonly keys?: readonly string[]
+  readonly backend?: string | undefined
+  /** Also wait for what another process does. @default false */
+  readonly beside?: boolean
+}
+
+/**
+ * Syncs until these jobs have settled, apart from those of backends that are paused or fail; says what was parked and what was
+ * left.
+ *
+ * @returns `partial`: jobs were parked · that of the error that a backend fails with · `ok`.
+ * @throws What the signal was aborted with.
+ */
+export async function settle(store: StoreD, context: Context, owed: Owed): Promise<ExitCode> {
+  await waitForJobs(store, context, owed)
+  context.out.progress.end()
+  const parked = await reportParked(store, context, owed)
+  const failing = await reportLeft(store, context, owed)
+  return parked > 0 ? EXIT.partial : failing
+}
+
+async function waitForJobs(store: StoreD, { out, signal }: Context, owed: Owed): Promise<void> {
+  let most = 0
+  const isOwed = looker(store, owed)
+  for (;;) {
+    using change = new Change(store)
+    const { syncing, backends } = await store.status()
+    if (syncing === 'nowhere') return out.note('nobody syncs the store: its jobs are left')
+    if (syncing === 'elsewhere' && !owed.beside) return
+    const able = backends.filter((backend) => isMeant(backend, owed) && !isLeftAlone(backend))
+    const began = performance.now()
+    if (!(await isOwed(able))) return
+    const took = performance.now() - began
+    const bytes = able.reduce((sum, { jobs }) => sum + jobs.bytes, 0)
+    const jobs = able.reduce((sum, { jobs: { waiting, running } }) => sum + waiting + running, 0)
+    most = Math.max(most, bytes)
+    out.progress.show({ title: 'sync', done: most - bytes, total: most, note: `${count(jobs, 'job')} left` })
+    await change.happened(signal)
+    await pause(Math.max(BATCH_MS, took / LOOKING_SHARE), signal)
+  }
+}
+
+function isMeant({ name }: BackendInfo, { backend }: Owed): boolean {
+  return backend === undefined || name === backend
+}
+
+function isLeftAlone({ state }: BackendInfo): boolean {
+  return state === 'paused' || isFailing(state)
+}
+
+function isFailing(state: BackendInfo['state']): boolean {
+  return state === 'failing' || state === 'unusable'
+}
+
+/** Whether something is owed still. What was found settled once is not looked at again. */
+function looker(store: StoreD, owed: Owed): (able: readonly BackendInfo[]) => Promise<boolean> {
+  const { keys = [] } = owed
+  let settled = 0
+  return async (able) => {
+    if (able.every(({ jobs }) => jobs.waiting + jobs.running === 0)) return false
+    for (; settled < keys.length; settled++) if (await isPending(store, keys[settled] as string, able)) return true
+    return owed.since === undefined || hasJobSince(store, able, owed)
+  }
+}
+
+async function isPending(store: StoreD, key: string, able: readonly BackendInfo[]): Promise<boolean> {
+  const { locations = [] } = (await store.stat(key)) ?? {}
+  return locations.some(({ state, backend }) => state === 'pending' && able.some(({ name }) => name === backend))
+}
+
+async function hasJobSince(store: StoreD, able: readonly BackendInfo[], owed: Owed): Promise<boolean> {
+  for (const { name, jobs } of able) {
+    if (jobs.waiting + jobs.running === 0) continue
+    for await (const job of store.jobs({ backend: name })) if (job.state !== 'parked' && isSince(job, owed)) return true
+  }
+  return false
+}
+
+function isSince({ created }: Job, { since = 0 }: Owed): boolean {
+  return created >= since
+}
+
+async function reportParked(store: StoreD, { out }: Context, owed: Owed): Promise<number> {
+  let parked = 0
+  const { backend } = owed
+  for await (const job of store.jobs({ state: 'parked', ...(backend !== undefined && { backend }) })) {
+    if (!isSince(job, owed)) continue
+    parked++
+    await out.fault(noted(job.error ?? { code: 'INTERNAL', message: 'its job was parked' }), job.key)
+  }
+  return parked
+}
+
+/** @returns That of the error of the first that fails. */
+async function reportLeft(store: StoreD, { out }: Context, owed: Owed): Promise<ExitCode> {
+  let exit: ExitCode = EXIT.ok
+  for (const backend of await store.listBackends()) {
+    const { name, state, error, jobs } = backend
+    if (!isMeant(backend, owed) || !isLeftAlone(backend) || !(await looker(store, owed)([backend]))) continue
+    const left = `${count(jobs.waiting + jobs.running, 'job')} left for when it is back`
+    if (state === 'paused') out.note(`${name} is paused: ${left}`)
+    else {
+      const failure = error ?? { code: 'UNAVAILABLE', message: `${name} fails` }
+      exit = worse(exit, exitCodeOf(failure.code))
+      await out.fault(noted(failure, `; ${left}`), name)
+    }
+  }
+  return exit
+}
+
+/** The next thing a syncer tells of, or a moment. */
+class Change implements Disposable {
+  readonly #unsubscribe: readonly (() => void)[]
+  readonly #heard: Promise<void>
+
+  constructor(store: StoreD) {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#heard = promise
+    this.#unsubscribe = TYPES.map((type) => store.on(type, () => resolve()))
+  }
+
+  async happened(signal: AbortSignal): Promise<void> {
+    const enough = new AbortController()
+    const moment = pause(LOOK_MS, AbortSignal.any([signal, enough.signal])).catch(() => {})
+    await Promise.race([this.#heard, moment])
+    enough.abort()
+    signal.throwIfAborted()
+  }
+
+  [Symbol.dispose](): void {
+    for (const end of this.#unsubscribe) end()
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await setTimeout(ms, undefined, { signal })
+}

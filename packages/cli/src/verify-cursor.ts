@@ -1,0 +1,53 @@
+import { randomUUID } from 'node:crypto'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+
+const FILE = 'verify.json'
+
+/** What an interrupted verification was of. */
+export interface VerifyScope {
+  readonly backend: string | undefined
+  readonly prefix: string | undefined
+  readonly sample: number | undefined
+}
+
+/** Where the last verification of a store was interrupted, in a file in the store's directory. */
+export class VerifyCursor {
+  readonly #file: string
+  readonly #scope: string
+
+  constructor(
+    directory: string,
+    { backend = null, prefix = null, sample = null }: { [Name in keyof VerifyScope]: VerifyScope[Name] | null },
+  ) {
+    this.#file = path.join(directory, FILE)
+    this.#scope = JSON.stringify({ backend, prefix, sample })
+  }
+
+  /** @returns `null`: none of this scope was interrupted. */
+  async read(): Promise<string | null> {
+    const text = await readFile(this.#file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null
+      throw error
+    })
+    if (text === null) return null
+    const { scope, cursor } = JSON.parse(text) as { scope: string; cursor: string }
+    return scope === this.#scope ? cursor : null
+  }
+
+  /** In one step: what is read is whole. */
+  async write(cursor: string): Promise<void> {
+    const temp = `${this.#file}.${randomUUID()}`
+    try {
+      await writeFile(temp, JSON.stringify({ scope: this.#scope, cursor }))
+      await rename(temp, this.#file)
+    } finally {
+      await rm(temp, { force: true })
+    }
+  }
+
+  /** It came to its end. */
+  async clear(): Promise<void> {
+    await rm(this.#file, { force: true })
+  }
+}

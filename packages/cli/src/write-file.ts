@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto'
+import { createWriteStream, type Stats } from 'node:fs'
+import { link, open, realpath, rename, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { pipeline } from 'node:stream/promises'
+
+/**
+ * Writes a file that appears whole or not at all.
+ *
+ * @param o.replace Take the place of a file that is there, and keep its mode; else it is refused with EEXIST. What is no regular
+ *   file, such as a pipe, is written into.
+ */
+export async function writeWhole(
+  file: string,
+  bytes: AsyncIterable<Uint8Array>,
+  { replace, signal }: { replace: boolean; signal: AbortSignal },
+): Promise<void> {
+  const there = await statOf(file)
+  if (there && !there.isFile() && replace) return pipeline(bytes, createWriteStream(file), { signal })
+  // A link stays one.
+  const target = there ? await realpath(file) : file
+  // Fixed length, and beside it: rename() is atomic only within one file system.
+  const temp = path.join(path.dirname(target), `.stored-${randomUUID()}`)
+  try {
+    await writeNew(temp, bytes, there?.mode, signal)
+    // rename() replaces, link() refuses a taken name.
+    if (replace) await rename(temp, target)
+    else await link(temp, target)
+  } finally {
+    await rm(temp, { force: true })
+  }
+}
+
+async function writeNew(
+  file: string,
+  bytes: AsyncIterable<Uint8Array>,
+  mode: number | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  await using handle = await open(file, 'wx')
+  if (mode !== undefined) await handle.chmod(mode & 0o7777)
+  for await (const chunk of bytes) {
+    signal.throwIfAborted()
+    await handle.writeFile(chunk)
+  }
+  await handle.sync()
+}
+
+async function statOf(file: string): Promise<Stats | null> {
+  try {
+    return await stat(file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}

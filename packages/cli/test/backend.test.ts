@@ -1,0 +1,152 @@
+import { readdir, readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { emptyPlace, fill, type Place, place } from './place.ts'
+
+/** Adds a backend that cannot work. */
+async function withBroken(at: Place): Promise<void> {
+  const file = path.join(at.path, 'stored.config.json')
+  const config = JSON.parse(await readFile(file, 'utf8'))
+  await at.file('occupied', 'a file')
+  config.backends.broken = { driver: 'fs', root: 'occupied' }
+  await at.file('stored.config.json', JSON.stringify(config))
+}
+
+describe.concurrent('init', () => {
+  it('nobody to ask: 2, and nothing is made', async () => {
+    await using at = await emptyPlace()
+    expect(await at.stored('init')).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') })
+    expect(await readdir(at.path)).toEqual([])
+  })
+
+  it('--yes makes both, again makes nothing, and -n only says so', async () => {
+    await using at = await emptyPlace()
+    expect((await at.json('init', 'dir', '-n')).records[0]).toMatchObject({ type: 'plan', action: 'init' })
+    expect(await readdir(at.path)).toEqual([])
+    const dir = path.join(at.path, 'dir')
+    const made = [path.join(dir, 'stored.config.json'), path.join(dir, '.stored')]
+    expect((await at.json('init', 'dir', '--yes')).records).toMatchObject([
+      { type: 'init', config: made[0], path: made[1], made },
+      { type: 'summary', exit: 0, made: 2 },
+    ])
+    expect((await at.json('init', 'dir', '--yes')).records.at(-1)).toMatchObject({ made: 0 })
+  })
+
+  it('makes the store of a configuration that is there', async () => {
+    await using at = await emptyPlace()
+    await at.file('stored.config.json', '{ "path": "st", "backends": { "x": { "driver": "fs", "root": "x" } } }')
+    expect(await at.stored('init')).toMatchObject({ code: 0 })
+    expect((await at.stored('backend', 'ls')).stdout).toMatch(/^backend .*\nx +fs +key +unknown\n$/)
+  })
+})
+
+describe.concurrent('backend', () => {
+  it('add writes what the driver takes, and JSON where it is some', async () => {
+    await using at = await place()
+    expect(await at.stored('backend', 'add', 'c', 'fs', 'root=./c', 'fsync=false', 'layout=id')).toMatchObject({
+      code: 0,
+    })
+    const config = JSON.parse(await readFile(path.join(at.path, 'stored.config.json'), 'utf8'))
+    expect(config.backends.c).toEqual({ driver: 'fs', root: './c', fsync: false, layout: 'id' })
+    expect((await at.json('backend', 'ls')).records).toMatchObject([
+      { name: 'a' },
+      { name: 'b' },
+      { name: 'c', layout: 'id' },
+      { backends: 3 },
+    ])
+  })
+
+  it('add leaves the file alone when the driver refuses, is not there, or with -n', async () => {
+    await using at = await place()
+    const before = await readFile(path.join(at.path, 'stored.config.json'), 'utf8')
+    expect(await at.stored('backend', 'add', 'c', 'fs', 'rot=./c')).toMatchObject({ code: 2 })
+    expect(await at.stored('backend', 'add', 'c', 'nonsense')).toMatchObject({ code: 1 })
+    expect(await at.stored('backend', 'add', 'a', 'fs', 'root=c')).toMatchObject({ code: 7 })
+    expect(await at.stored('backend', 'add', 'c', 'fs', 'root')).toMatchObject({ code: 2 })
+    expect((await at.json('backend', 'add', 'c', 'fs', 'root=c', '-n')).records[0]).toMatchObject({ type: 'plan' })
+    expect(await readFile(path.join(at.path, 'stored.config.json'), 'utf8')).toBe(before)
+  })
+
+  it('show tells what it can do', async () => {
+    await using at = await place()
+    expect((await at.stored('backend', 'show', 'a')).stdout).toMatch(/^ifAbsent +true$/m)
+    expect((await at.json('backend', 'show', 'a')).records[0]).toMatchObject({
+      driver: 'fs',
+      capabilities: { local: true },
+    })
+    for (const command of ['show', 'test', 'rm', 'pause', 'resume'])
+      expect(await at.stored('backend', command, 'c'), command).toMatchObject({ code: 2 })
+  })
+
+  it('test uses it and leaves nothing behind', async () => {
+    await using at = await place()
+    expect(await at.stored('backend', 'test', 'a')).toMatchObject({ code: 0 })
+    expect(await readdir(path.join(at.path, 'a'))).toEqual(['.stored'])
+    expect((await at.json('backend', 'test', 'a')).records[0]).toMatchObject({ type: 'check', result: 'ok' })
+    expect((await at.json('backend', 'test', 'a', '-n')).records[0]).toMatchObject({ type: 'plan' })
+  })
+
+  it('test of one that does not work ends with its error at once', async () => {
+    await using at = await place()
+    await withBroken(at)
+    const { code, records } = await at.json('backend', 'test', 'broken')
+    expect(code).not.toBe(0)
+    expect(records).toMatchObject([{ type: 'error' }, { type: 'summary', exit: code }])
+  })
+
+  it('put beside one that does not work stores the blob, and ends with the error of that one', async () => {
+    await using at = await place()
+    await withBroken(at)
+    await at.file('x', 'x')
+    const { code, records } = await at.json('put', 'x')
+    expect(code).toBe(1)
+    expect(records).toMatchObject([
+      { type: 'put' },
+      { type: 'error', code: 'MISCONFIGURED', subject: 'broken' },
+      { done: 1 },
+    ])
+    expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced', broken: 'pending' } })
+    await at.file('y', 'y')
+    expect(await at.stored('put', 'y', '--backend', 'a')).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('rm forgets it, but not with the only copy of a blob: 7, unless --force', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x' })
+    expect((await at.json('backend', 'rm', 'b', '-n')).records[0]).toMatchObject({ type: 'plan' })
+    expect(await at.stored('backend', 'rm', 'b')).toMatchObject({ code: 0 })
+    expect(await readFile(path.join(at.path, 'b/x'), 'utf8')).toBe('x')
+    expect(await at.stored('backend', 'rm', 'a')).toMatchObject({ code: 7 })
+    expect(await at.stored('backend', 'rm', 'a', '--force')).toMatchObject({ code: 0 })
+    expect((await at.json('backend', 'ls')).records).toMatchObject([{ backends: 0 }])
+  })
+})
+
+describe.concurrent('doctor', () => {
+  it('all is well: 0', async () => {
+    await using at = await place()
+    const { code, records } = await at.json('doctor')
+    expect(code).toBe(0)
+    expect(records).toContainEqual({
+      v: 1,
+      type: 'check',
+      check: 'backend b',
+      result: 'ok',
+      message: expect.any(String),
+    })
+    expect(records.at(-1)).toMatchObject({ warning: 0, failed: 0 })
+  })
+
+  it('a backend that does not work: 1, saying which; a parked job is a warning', async () => {
+    await using at = await place()
+    await withBroken(at)
+    await at.file('a/x', 'a stranger')
+    await at.file('x', 'ours')
+    await at.stored('put', 'x', '--backend', 'a')
+    const { code, stdout } = await at.stored('doctor')
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^warning +parked jobs: 1 job/m)
+    expect(stdout).toMatch(/^failed +backend broken: /m)
+    expect(stdout).toMatch(/^ok +backend a: /m)
+  })
+})

@@ -1,0 +1,162 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fill, type Place, place } from './place.ts'
+
+const X = 'sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881'
+let at: Place
+
+beforeAll(async () => {
+  at = await place()
+  await fill(at, { 'p/x': 'x', 'p/deep/y': 'yy', z: 'zzz' })
+  await at.open(async (store) => {
+    await store.pause('b')
+    await store.put(Buffer.from('new'), { key: 'new', metadata: { by: 'me' } })
+    await store.synced('new', { backends: ['a'] })
+  })
+})
+afterAll(() => at[Symbol.asyncDispose]())
+
+describe('ls', () => {
+  it('lists keys in order, a line each', async () => {
+    expect(await at.stored('ls')).toEqual({ code: 0, stdout: 'new\np/deep/y\np/x\nz\n', stderr: '' })
+    expect((await at.stored('ls', 'p/')).stdout).toBe('p/deep/y\np/x\n')
+  })
+
+  it('--json lists records', async () => {
+    expect((await at.json('ls', 'p/x')).records).toMatchObject([
+      { type: 'entry', key: 'p/x', id: X, size: 1, locations: [{ backend: 'a', synced: true }, { backend: 'b' }] },
+      { type: 'summary', entries: 1, bytes: 1 },
+    ])
+  })
+
+  it('-l adds size, copies and id; --tree draws a tree', async () => {
+    expect((await at.stored('ls', '-l', 'z')).stdout).toMatch(/^ *size .*\n *3 B .* 2\/2 +sha256:\w{12} +z\n$/)
+    expect((await at.stored('ls', '--tree')).stdout).toBe('new\np/\n  deep/\n    y\n  x\nz\n')
+    expect(await at.stored('ls', '-l', '--tree')).toMatchObject({ code: 2 })
+  })
+
+  it('--unsynced, --limit and --backend choose', async () => {
+    expect((await at.stored('ls', '--unsynced')).stdout).toBe('new\n')
+    expect((await at.stored('ls', '--limit', '2')).stdout).toBe('new\np/deep/y\n')
+    expect((await at.stored('ls', '--limit', '0')).stdout).toBe('')
+    expect(await at.stored('ls', '--limit', 'x')).toMatchObject({ code: 2 })
+    expect(await at.stored('ls', '--backend', 'c')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('unknown backend'),
+    })
+  })
+
+  it('nothing below a prefix: no line, and 0', async () => {
+    expect(await at.stored('ls', 'gone')).toEqual({ code: 0, stdout: '', stderr: '' })
+  })
+})
+
+describe('stat', () => {
+  it('shows what is known, of keys and ids', async () => {
+    const { code, stdout } = await at.stored('stat', 'new', X)
+    expect(code).toBe(0)
+    for (const part of [/^by +me$/m, /^on b +pending +new$/m, /^size +1 B \(1\)$/m]) expect(stdout).toMatch(part)
+  })
+
+  it('--json; one of two is not there: 3, none: 4', async () => {
+    const { code, records } = await at.json('stat', X, 'gone')
+    expect(code).toBe(3)
+    expect(records).toMatchObject([
+      { type: 'blob', name: X, id: X },
+      { type: 'error', code: 'NOT_FOUND' },
+      { found: 1 },
+    ])
+    expect(await at.stored('stat', 'gone')).toMatchObject({ code: 4, stdout: '' })
+  })
+})
+
+describe('has', () => {
+  it('says it by its exit code', async () => {
+    expect(await at.stored('has', 'z', X)).toEqual({ code: 0, stdout: '', stderr: '' })
+    expect(await at.stored('has', 'z', 'gone', '-q')).toEqual({ code: 1, stdout: '', stderr: '' })
+    expect(await at.stored('has', '/no/key')).toMatchObject({ code: 2 })
+  })
+
+  it('--json says it of each', async () => {
+    expect((await at.json('has', 'z', 'gone')).records).toMatchObject([
+      { type: 'has', name: 'z', found: true },
+      { type: 'has', name: 'gone', found: false },
+      { type: 'summary', exit: 1, found: 1, missing: 1 },
+    ])
+  })
+})
+
+describe('whereis', () => {
+  it('has a column for each backend', async () => {
+    expect((await at.stored('whereis', 'new')).stdout).toMatch(/^size +a +b +key\n 3 B +synced +pending +new\n$/)
+    expect((await at.stored('whereis', 'p/')).stdout.split('\n')).toHaveLength(4)
+  })
+
+  it('--json; nothing begins so: 4', async () => {
+    expect((await at.json('whereis', X)).records[0]).toMatchObject({ key: X, copies: { a: 'synced', b: 'synced' } })
+    expect(await at.stored('whereis', 'gone')).toMatchObject({ code: 4 })
+  })
+})
+
+describe('status', () => {
+  it('shows who syncs and what backends are owed', async () => {
+    const { code, stdout } = await at.stored('status')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^syncing: nobody\nstaged: +3 B of .*\nbackend .*\na +fs .*\nb +fs +paused +1 .*\n$/)
+  })
+
+  it('--json', async () => {
+    expect((await at.json('status')).records).toMatchObject([
+      { type: 'status', staging: { bytes: 3, count: 1 } },
+      { type: 'backend', name: 'a' },
+      { type: 'backend', name: 'b', state: 'paused' },
+      { type: 'summary', jobs: 1 },
+    ])
+  })
+})
+
+describe('events', () => {
+  it('shows the log, from --since on', async () => {
+    const { code, stdout } = await at.stored('events')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^\d+ .* put .* p\/x\n/)
+    const { records } = await at.json('events')
+    const last = records.findLast(({ type }) => type === 'event')
+    expect(last).toMatchObject({ event: { type: 'sync:complete', key: 'new', backend: 'a' } })
+    const seq = last?.type === 'event' ? last.event.seq : 0
+    expect((await at.json('events', '--since', `${seq - 1}`)).records).toMatchObject([last, { events: 1, last: seq }])
+    expect(await at.stored('events', '--since', 'x')).toMatchObject({ code: 2 })
+  })
+})
+
+describe('config explain', () => {
+  it('shows every option and where it comes from', async () => {
+    expect((await at.stored('config', 'explain')).stdout).toMatch(/^path +.*\.stored +stored\.config\.json:1$/m)
+    const { records } = await at.json('config', 'explain')
+    expect(records).toContainEqual(
+      expect.objectContaining({ type: 'option', option: 'prefix', value: 'blobs', from: 'default' }),
+    )
+  })
+
+  it('variables hold against the file', async () => {
+    const { stdout } = await at.run(['config', 'explain', '--json'], { env: { STORED_PREFIX: 'other' } })
+    expect(stdout).toContain('"value":"other","from":"environment"')
+  })
+})
+
+describe('cache', () => {
+  it('stats, evict and clear', async () => {
+    expect(await at.stored('cache', 'stats')).toMatchObject({ code: 0, stdout: '0 blobs, 0 B of 1.0 GB\n' })
+    expect((await at.json('cache', 'stats')).records[0]).toMatchObject({ type: 'cache', entries: 0, maxSize: 1e9 })
+    expect((await at.json('cache', 'evict', 'p/*')).records).toMatchObject([{ exit: 0, entries: 0 }])
+    expect((await at.json('cache', 'evict', 'p/*', '-n')).records[0]).toMatchObject({ type: 'plan', which: 'p/*' })
+    expect((await at.json('cache', 'clear')).records).toMatchObject([{ exit: 0, entries: 0 }])
+    expect((await at.json('cache', 'clear', '-n')).records[0]).toMatchObject({ type: 'plan' })
+  })
+})
+
+describe('-C', () => {
+  it('runs as if started there', async () => {
+    expect((await at.run(['-C', at.path, 'ls', 'z'], {})).stdout).toBe('z\n')
+    expect((await at.stored('ls', 'z', '-C', '.', '--config', 'stored.config.json')).stdout).toBe('z\n')
+  })
+})

@@ -1,0 +1,163 @@
+import { mkdir, symlink } from 'node:fs/promises'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { fill, place } from './place.ts'
+import { ended } from './run.ts'
+
+describe.concurrent('put', () => {
+  it('stores a file under its name, and says its id', async () => {
+    await using at = await place()
+    await at.file('dir/hello.txt', 'hello\n')
+    const { code, stdout, stderr } = await at.stored('put', 'dir/hello.txt', '--meta', 'by=me')
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toBe('sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03  hello.txt\n')
+    await at.open(async (store) => {
+      expect(await store.stat('hello.txt')).toMatchObject({ custom: { by: 'me' }, mimeType: 'text/plain' })
+    })
+  })
+
+  it('- stores stdin, under --key or its checksum', async () => {
+    await using at = await place()
+    expect(await at.run(['put', '-', '--key', 'in'], { input: 'bytes' })).toMatchObject({ code: 0 })
+    const { stdout } = await at.run(['put', '-'], { input: 'bytes' })
+    expect(stdout).toMatch(/ {2}blobs\/sha256\//)
+    await at.open(async (store) => expect((await store.get('in')).toString()).toBe('bytes'))
+  })
+
+  it('--backend chooses where copies shall be', async () => {
+    await using at = await place()
+    await at.file('x', 'x')
+    expect((await at.json('put', 'x', '--backend', 'b')).records[0]).toMatchObject({ backends: ['b'] })
+  })
+
+  it('a file that is not there: 4; beside one that is: 3, and that one is stored', async () => {
+    await using at = await place()
+    await at.file('x', 'x')
+    expect((await at.json('put', 'gone')).records).toMatchObject([
+      { type: 'error', code: 'NOT_FOUND', subject: 'gone' },
+      { type: 'summary', exit: 4, done: 0, failed: 1 },
+    ])
+    const { code, records } = await at.json('put', 'gone', 'x')
+    expect(code).toBe(3)
+    expect(records.map(({ type }) => type)).toEqual(['error', 'put', 'summary'])
+  })
+
+  it.each([
+    [['put', 'a', 'b', '--key', 'k'], '--key is for one source'],
+    [['put', '.'], '-r stores what is in it'],
+    [['put', 'a', '--meta', 'secret'], '--meta takes name=value'],
+    [['put', 'x/a', 'y/a'], 'two sources would have the key "a"'],
+    [['put', '-', '--prefix', 'p'], 'stdin takes a --key'],
+  ])('%j is a usage error', async (args, why) => {
+    await using at = await place()
+    expect(await at.stored(...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(why) })
+  })
+
+  it('-r stores what is in a directory, in the order of keys, and tells of what it skips: 3', async () => {
+    await using at = await place()
+    for (const name of ['b', 'a/z', 'a/deep/y', 'a.txt']) await at.file(`src/${name}`, name)
+    await symlink('a.txt', path.join(at.path, 'src/link'))
+    const { code, records } = await at.json('put', '-r', 'src')
+    expect(code).toBe(3)
+    expect(records).toMatchObject([
+      { type: 'put', key: 'a.txt' },
+      { type: 'put', key: 'a/deep/y' },
+      { type: 'put', key: 'a/z' },
+      { type: 'put', key: 'b' },
+      { type: 'error', code: 'SKIPPED', message: 'skipped: a symbolic link', subject: 'src/link' },
+      { type: 'summary', exit: 3, done: 4, failed: 1 },
+    ])
+  })
+
+  it('-r of a directory that holds the store leaves the store and its backends out', async () => {
+    await using at = await place()
+    await fill(at, { kept: 'kept' })
+    await at.file('x', 'x')
+    const { code, records } = await at.json('put', '-r', '.')
+    expect(code).toBe(0)
+    expect(records.filter(({ type }) => type === 'put')).toMatchObject([{ key: 'stored.config.json' }, { key: 'x' }])
+  })
+
+  it('--if-absent refuses a key that is taken: 7', async () => {
+    await using at = await place()
+    await fill(at, { x: 'old' })
+    await at.file('x', 'new')
+    expect(await at.stored('put', 'x', '--if-absent')).toMatchObject({ code: 7 })
+    await at.open(async (store) => expect((await store.get('x')).toString()).toBe('old'))
+  })
+
+  it('--dry-run says what would be done, and does nothing', async () => {
+    await using at = await place()
+    await fill(at, { x: 'old' })
+    await at.file('x', 'new')
+    const { code, records } = await at.json('put', 'x', '-n')
+    expect(code).toBe(0)
+    expect(records).toMatchObject([
+      {
+        type: 'plan',
+        action: 'put',
+        key: 'x',
+        size: 3,
+        replaces: expect.stringMatching(/^sha256:/),
+        backends: ['a', 'b'],
+      },
+      { type: 'summary', dryRun: true, done: 1 },
+    ])
+    await at.open(async (store) => expect((await store.get('x')).toString()).toBe('old'))
+  })
+
+  it('a blob of somebody else at the place of a copy: 3, and the blob is kept', async () => {
+    await using at = await place()
+    await at.file('b/x', 'a stranger')
+    await at.file('x', 'ours')
+    const { code, records } = await at.json('put', 'x')
+    expect(code).toBe(3)
+    expect(records).toMatchObject([
+      { type: 'put' },
+      { type: 'error', code: 'ALREADY_EXISTS', subject: 'x' },
+      { exit: 3 },
+    ])
+    expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'conflict' } })
+  })
+
+  it('waits for the copies of what was put before, and was left', async () => {
+    await using at = await place()
+    await at.file('x', Buffer.alloc(20_000_000, 'x'))
+    await at.stored('put', 'x', '--no-wait')
+    expect(await at.stored('put', 'x')).toMatchObject({ code: 0 })
+    expect(
+      (await at.json('events')).records.filter(
+        (record) => record.type === 'event' && record.event.type === 'sync:complete',
+      ),
+    ).toHaveLength(2)
+  })
+
+  it('a paused backend is not waited for', async () => {
+    await using at = await place()
+    await at.open((store) => store.pause('b'))
+    await at.file('x', 'x')
+    expect(await at.stored('put', 'x')).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('b is paused: 1 job left'),
+    })
+  })
+
+  it('SIGINT ends it: 130, nothing stored, and the store can be used at once', async () => {
+    await using at = await place()
+    const child = at.start('put', '-', '--key', 'k', '--json', '-v')
+    child.stdin.write('half of it')
+    // It reads stdin only once the store is open.
+    await new Promise((resolve) => child.stdin.once('drain', resolve).write(Buffer.alloc(4_000_000)))
+    child.kill('SIGINT')
+    const { code, stdout } = await ended(child)
+    expect(code).toBe(130)
+    expect(stdout).toContain('"code":"ABORTED"')
+    expect(await at.stored('has', 'k')).toMatchObject({ code: 1 })
+  })
+
+  it('-r of nothing: 0', async () => {
+    await using at = await place()
+    await mkdir(path.join(at.path, 'empty'))
+    expect((await at.json('put', '-r', 'empty')).records).toMatchObject([{ type: 'summary', exit: 0, done: 0 }])
+  })
+})

@@ -1,0 +1,24 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, it } from 'vitest'
+
+/** What is loaded before a command runs: modules imported by name, and not with `import()`. */
+async function loadedBy(file: URL, met = new Set<string>()): Promise<Set<string>> {
+  if (met.has(file.href)) return met
+  met.add(file.href)
+  const text = await readFile(file, 'utf8')
+  for (const [, types, specifier = ''] of text.matchAll(/^(?:import|export)(?: (type) | )[^'()]*?from '([^']+)'/gm)) {
+    if (types !== undefined) continue
+    if (specifier.startsWith('.')) await loadedBy(new URL(specifier, file), met)
+    else met.add(specifier)
+  }
+  return met
+}
+
+describe('stored, until it knows which command is meant', () => {
+  it('loads nothing but itself and what Node.js has loaded anyway', async () => {
+    const loaded = [...(await loadedBy(new URL('../src/bin.ts', import.meta.url)))]
+    expect(loaded.filter((one) => !one.startsWith('file:')).sort()).toEqual(['node:events', 'node:util'])
+    expect(loaded.filter((one) => one.includes('/commands/'))).toEqual([])
+    expect(loaded.length).toBeGreaterThan(5)
+  })
+})

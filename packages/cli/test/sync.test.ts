@@ -1,0 +1,92 @@
+import { once } from 'node:events'
+import { rename } from 'node:fs/promises'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { describe, expect, it } from 'vitest'
+import { fill, place } from './place.ts'
+import type { Running } from './run.ts'
+
+/** Resolves when it has said this on stderr. What it says later is not read. */
+function says(child: Running, what: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let said = ''
+    child.stderr.on('data', (chunk) => {
+      said += chunk
+      if (said.includes(what)) resolve()
+    })
+    child.once('exit', () => reject(new Error(`it ended and never said ${what}, but ${said}`)))
+  })
+}
+
+async function interrupt(child: Running, signal: NodeJS.Signals): Promise<number | null> {
+  const exited = once(child, 'exit')
+  child.kill(signal)
+  const [code] = await exited
+  return code
+}
+
+describe.concurrent('sync', () => {
+  it('--until-idle brings what is owed, and says how much', async () => {
+    await using at = await place()
+    await at.file('x', 'x')
+    await at.stored('put', 'x', '--no-wait')
+    expect((await at.json('sync', '-n')).records).toMatchObject([
+      { type: 'plan', action: 'put', key: 'x' },
+      { type: 'plan', action: 'put', key: 'x' },
+      { type: 'summary', jobs: 2 },
+    ])
+    expect((await at.json('sync', '--until-idle', '--backend', 'a')).records).toMatchObject([{ exit: 0 }])
+    expect(await at.stored('sync', '--until-idle')).toMatchObject({ code: 0 })
+    expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'synced' } })
+  })
+
+  it('--backend alone, or one that is not there: 2', async () => {
+    await using at = await place()
+    expect(await at.stored('sync', '--backend', 'a')).toMatchObject({ code: 2 })
+    expect(await at.stored('sync', '--until-idle', '--backend', 'c')).toMatchObject({ code: 2 })
+  })
+
+  it('beside it put rings and ends, a second one is locked out: 11, and SIGINT ends it: 130', async () => {
+    await using at = await place()
+    const daemon = at.start('sync')
+    await says(daemon, 'syncing;')
+    await at.file('x', 'x')
+    expect(await at.stored('put', 'x')).toMatchObject({ code: 0 })
+    expect(await at.stored('sync', '--until-idle')).toMatchObject({ code: 0 })
+    expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'synced' } })
+    expect((await at.json('status')).records[0]).toMatchObject({ syncing: 'elsewhere' })
+    expect(await at.stored('sync')).toMatchObject({ code: 11 })
+    expect(await interrupt(daemon, 'SIGINT')).toBe(130)
+    expect((await at.json('status')).records[0]).toMatchObject({ syncing: 'nowhere' })
+  })
+
+  it('a backend that is away: 5, and its jobs stay', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x' })
+    await rename(path.join(at.path, 'b'), path.join(at.path, 'away'))
+    await at.file('y', 'y')
+    const { code, records } = await at.json('put', 'y')
+    expect(code).toBe(5)
+    expect(records).toMatchObject([{ type: 'put' }, { type: 'error', code: 'UNAVAILABLE', subject: 'b' }, { exit: 5 }])
+    expect((await at.json('queue', 'ls')).records).toMatchObject([
+      { backend: 'b', key: 'y', state: 'waiting' },
+      { jobs: 1 },
+    ])
+  })
+})
+
+describe.concurrent('events --follow', () => {
+  it('tells of what another process puts, until it is interrupted: 130', async () => {
+    await using at = await place()
+    const daemon = at.start('sync')
+    await says(daemon, 'syncing;')
+    const follower = at.start('events', '--follow', '--json')
+    const first = once(createInterface({ input: follower.stdout }), 'line')
+    await at.file('x', 'x')
+    expect(await at.stored('put', 'x')).toMatchObject({ code: 0 })
+    const [line] = (await first) as [string]
+    expect(JSON.parse(line)).toMatchObject({ v: 1, type: 'event', event: { type: 'put', key: 'x' } })
+    expect(await interrupt(follower, 'SIGINT')).toBe(130)
+    expect(await interrupt(daemon, 'SIGTERM')).toBe(130)
+  })
+})

@@ -1,0 +1,10 @@
+export {
+  type AddOptions,
+  addBackendToFile,
+  createConfigFile,
+  newConfigText,
+  removeBackendFromFile,
+} from './configuration/edit.ts'
+export { findConfigFile } from './configuration/files.ts'
+export { type LoadedConfig, type LoadOptions, loadConfig } from './configuration/load.ts'
+export type { Origin } from './configuration/origins.ts'

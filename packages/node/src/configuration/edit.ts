@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto'
+import { open, realpath, rename, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { StorageError } from '@stored/core/backend'
+import { findNodeAtLocation, type Node } from 'jsonc-parser'
+import { checkTree } from './check.ts'
+import { configError, reasonOf } from './error.ts'
+import { readText } from './files.ts'
+import { appendChild, removeChild } from './insert.ts'
+import { isLocalPath, own, STORE_OPTIONS } from './options.ts'
+import { hasInlineSecret } from './secrets.ts'
+import { lineAt, parseConfigText, parseNodes } from './text.ts'
+import { backendsOf } from './tree.ts'
+
+const SCHEMA = './node_modules/@stored/node/stored.schema.json'
+
+export interface AddOptions {
+  /** Where relative paths of the new backend start; they are written as seen from the file. @default the directory of the file */
+  readonly cwd?: string
+}
+
+/**
+ * Adds a backend to a configuration file in JSON. Comments and layout stay; a file that holds a secret becomes one that only its
+ * owner can read. The file is replaced in one step.
+ *
+ * @throws {StorageError} ALREADY_EXISTS: it has a backend of that name · INVALID_ARGUMENT: it would not be a configuration ·
+ *   UNSUPPORTED: a configuration that is a program · MISCONFIGURED: it cannot be read or written.
+ */
+export function addBackendToFile(
+  file: string,
+  name: string,
+  config: Readonly<Record<string, unknown>>,
+  { cwd }: AddOptions = {},
+): Promise<void> {
+  const directory = path.dirname(path.resolve(file))
+  const added = cwd === undefined ? config : rebase(config, (text) => pathFrom(directory, path.resolve(cwd, text)))
+  return editFile(file, (text, root, shown) => {
+    const backends = findNodeAtLocation(root, ['backends'])
+    const former = findNodeAtLocation(root, ['backends', name])
+    if (former) {
+      const detail = `${shown}:${lineAt(text, former.offset)}: there is a backend ${JSON.stringify(name)}`
+      throw new StorageError('ALREADY_EXISTS', { op: 'config', backend: name }, { detail })
+    }
+    return backends
+      ? appendChild(text, backends, JSON.stringify(name), added)
+      : appendChild(text, root, '"backends"', { [name]: added })
+  })
+}
+
+/** With every relative path that is one on this machine `moved`: those that `loadConfig` resolves. */
+function rebase(
+  config: Readonly<Record<string, unknown>>,
+  moved: (path: string) => string,
+): Readonly<Record<string, unknown>> {
+  const entries = Object.entries(config).map(([option, value]) => {
+    if (isReferenceToFile(value))
+      return [option, { file: path.isAbsolute(value.file) ? value.file : moved(value.file) }]
+    const isModule = option === 'driver' && typeof value === 'string' && value.startsWith('.')
+    const isPath =
+      isModule || (isLocalPath(config.driver, option) && typeof value === 'string' && !path.isAbsolute(value))
+    return [option, isPath ? moved(value as string) : value]
+  })
+  return Object.fromEntries(entries)
+}
+
+function isReferenceToFile(value: unknown): value is { readonly file: string } {
+  if (typeof value !== 'object' || value === null || Object.keys(value).length !== 1) return false
+  return 'file' in value && typeof value.file === 'string'
+}
+
+/** With a dot in front: a driver's path needs one, and no other minds. */
+function pathFrom(directory: string, file: string): string {
+  const relative = path.relative(directory, file).replaceAll(path.sep, '/')
+  return relative.startsWith('.') ? relative : `./${relative}`
+}
+
+/**
+ * Takes a backend out of a configuration file in JSON, and out of its `defaultBackends`. Comments stay, those about it too.
+ *
+ * @throws {StorageError} NOT_FOUND: it has no backend of that name · and what `addBackendToFile` throws.
+ */
+export function removeBackendFromFile(file: string, name: string): Promise<void> {
+  return editFile(file, (text, root, shown) => {
+    const backend = findNodeAtLocation(root, ['backends', name])?.parent
+    if (!backend) {
+      const detail = `${shown}: there is no backend ${JSON.stringify(name)}`
+      throw new StorageError('NOT_FOUND', { op: 'config', backend: name }, { detail })
+    }
+    const without = removeChild(text, backend)
+    const defaults = findNodeAtLocation(parseNodes(without, { shown }), ['defaultBackends'])
+    const named = defaults?.children?.find(({ value }) => value === name)
+    return named ? removeChild(without, named) : without
+  })
+}
+
+/** A configuration as a file in JSON, with a comment on each option. @throws {StorageError} INVALID_ARGUMENT. */
+export function newConfigText(config: Readonly<Record<string, unknown>>): string {
+  const parts = Object.entries(config)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => {
+      const about = own(STORE_OPTIONS, name)?.about
+      const json = `"${name}": ${JSON.stringify(value, undefined, 2)}`
+      return [...(about ? [`// ${about}`] : []), ...json.split('\n')].map((line) => `  ${line}`).join('\n')
+    })
+  const head = `  // Relative paths start from the directory of this file.\n  "$schema": ${JSON.stringify(SCHEMA)}`
+  const text = `{\n${[head, ...parts].join(',\n')}\n}\n`
+  requireValid(text, 'stored.config.json')
+  return text
+}
+
+/**
+ * Writes a new configuration file, which only its owner can read.
+ *
+ * @throws {StorageError} ALREADY_EXISTS: there is such a file · INVALID_ARGUMENT · MISCONFIGURED: it cannot be written.
+ */
+export async function createConfigFile(file: string, config: Readonly<Record<string, unknown>>): Promise<void> {
+  const text = newConfigText(config)
+  try {
+    await writeNew(file, text, 0o600)
+  } catch (cause) {
+    if (reasonOf(cause) !== 'EEXIST') throw unwritable(file, cause)
+    throw new StorageError('ALREADY_EXISTS', { op: 'config' }, { detail: `there is ${file}`, cause })
+  }
+}
+
+async function editFile(file: string, edit: (text: string, root: Node, shown: string) => string): Promise<void> {
+  const shown = path.basename(file)
+  if (!/\.jsonc?$/.test(file))
+    throw new StorageError('UNSUPPORTED', { op: 'config' }, { detail: `${shown} is a program: edit it by hand` })
+  const before = await readText(file, { shown })
+  parseConfigText(before, { shown, base: '' })
+  const after = edit(before, parseNodes(before, { shown }), shown)
+  const hasSecret = requireValid(after, shown)
+  await replaceFile(file, after, hasSecret)
+}
+
+/** @returns Whether it holds a secret. */
+function requireValid(text: string, shown: string): boolean {
+  const tree = parseConfigText(text, { shown, base: '' })
+  tree.children.delete('$schema')
+  const faults = checkTree(tree)
+  if (faults.length > 0) throw configError('INVALID_ARGUMENT', faults)
+  return backendsOf(tree).some(([, backend]) => hasInlineSecret(backend))
+}
+
+/** Where a link leads, so that it stays one. */
+async function replaceFile(link: string, text: string, hasSecret: boolean): Promise<void> {
+  try {
+    const file = await realpath(link)
+    const temp = `${file}.${randomUUID()}`
+    try {
+      const { mode } = await stat(file)
+      await writeNew(temp, text, hasSecret ? 0o600 : mode & 0o777)
+      await rename(temp, file)
+    } catch (error) {
+      await rm(temp, { force: true })
+      throw error
+    }
+  } catch (error) {
+    throw unwritable(link, error)
+  }
+}
+
+async function writeNew(file: string, text: string, mode: number): Promise<void> {
+  await using handle = await open(file, 'wx', mode)
+  await handle.writeFile(text)
+  await handle.sync()
+}
+
+function unwritable(file: string, error: unknown): StorageError {
+  return configError('MISCONFIGURED', [{ where: file, text: `cannot be written: ${reasonOf(error)}` }], error)
+}

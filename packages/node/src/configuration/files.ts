@@ -1,0 +1,72 @@
+import { readdir, readFile, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { configError, reasonOf } from './error.ts'
+import { type FileName, parseConfigText } from './text.ts'
+import { type Branch, entryOf, isBranch, typeOf } from './tree.ts'
+
+const NAME = 'stored.config'
+const EXTENSIONS = ['.json', '.ts', '.js', '.mjs']
+
+/**
+ * The configuration file of `directory`, or of the nearest directory above that has one; `null`: there is none.
+ *
+ * @throws {StorageError} MISCONFIGURED: a directory has several.
+ */
+export async function findConfigFile(directory: string): Promise<string | null> {
+  const names = EXTENSIONS.map((extension) => NAME + extension)
+  for (let at = path.resolve(directory); ; at = path.dirname(at)) {
+    // A directory that may be passed through, but not listed, is passed through.
+    const found = (await readdir(at).catch(() => [])).filter((name) => names.includes(name)).sort()
+    const [first, second] = found
+    if (second) throw configError('MISCONFIGURED', [{ where: at, text: `there is ${found.join(' and ')}: keep one` }])
+    if (first) return path.join(at, first)
+    if (path.dirname(at) === at) return null
+  }
+}
+
+/** As a person in `cwd` would name it. */
+export function fileName(file: string, cwd: string): FileName {
+  const relative = path.relative(cwd, file)
+  return { shown: relative !== '' && relative.length < file.length ? relative : file, base: path.dirname(file) }
+}
+
+/** @throws {StorageError} MISCONFIGURED: it cannot be read, or does not hold a configuration. */
+export async function readConfigFile(file: string, name: FileName): Promise<Branch> {
+  const extension = path.extname(file)
+  if (extension === '.json' || extension === '.jsonc') return parseConfigText(await readText(file, name), name)
+  if (!EXTENSIONS.includes(extension)) {
+    const text = `a configuration file ends in ${EXTENSIONS.join(', ')}`
+    throw configError('MISCONFIGURED', [{ where: name.shown, text }])
+  }
+  return importConfig(file, name)
+}
+
+/** @throws {StorageError} MISCONFIGURED: it cannot be read. */
+export async function readText(file: string, { shown }: Pick<FileName, 'shown'>): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw configError('MISCONFIGURED', [{ where: shown, text: `cannot be read: ${reasonOf(error)}` }], error)
+  }
+}
+
+async function importConfig(file: string, { shown, base }: FileName): Promise<Branch> {
+  // `import` would also name a missing module, which may be another.
+  await stat(file).catch((error) => {
+    throw configError('MISCONFIGURED', [{ where: shown, text: `cannot be read: ${reasonOf(error)}` }], error)
+  })
+  const module = await importModule(file, shown)
+  const tree = entryOf(module.config, { from: 'file', where: shown, base })
+  if (isBranch(tree) && !tree.isList) return tree
+  const text = 'config' in module ? `"config" is an object, not ${typeOf(tree)}` : 'it exports no "config"'
+  throw configError('MISCONFIGURED', [{ where: shown, text }])
+}
+
+async function importModule(file: string, shown: string): Promise<Record<string, unknown>> {
+  try {
+    return (await import(pathToFileURL(file).href)) as Record<string, unknown>
+  } catch (error) {
+    throw configError('MISCONFIGURED', [{ where: shown, text: `cannot be loaded: ${reasonOf(error)}` }], error)
+  }
+}

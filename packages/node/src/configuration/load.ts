@@ -1,0 +1,128 @@
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
+import type { BackendConfig, StoreConfig } from '../config.ts'
+import { checkTree } from './check.ts'
+import { configVariables, FILE_VARIABLE, readEnvironment, readOverrides } from './environment.ts'
+import { configError } from './error.ts'
+import { fileName, findConfigFile, readConfigFile } from './files.ts'
+import { isLocalPath, type Options, own, STORE_OPTIONS } from './options.ts'
+import { type Origin, originsOf } from './origins.ts'
+import { rememberPlaces } from './places.ts'
+import { hasInlineSecret, resolveSecrets } from './secrets.ts'
+import { type Branch, backendsOf, type Entry, emptyBranch, type Fault, isBranch, toValue } from './tree.ts'
+
+export interface LoadOptions {
+  /** Where to look for a file from, upwards; relative paths of variables and flags start here. @default process.cwd() */
+  readonly cwd?: string | undefined
+  /** The configuration file, instead of `STORED_CONFIG`, instead of looking for one. */
+  readonly file?: string | undefined
+  /** @default process.env */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
+  /** What holds against file and environment: `{ 'cache.maxSize': '2GB' }`. A text is read as one of a variable is. */
+  readonly overrides?: Readonly<Record<string, unknown>> | undefined
+}
+
+export interface LoadedConfig {
+  /** Checked, all paths absolute, secrets in their places: what `openStore` takes. */
+  readonly config: StoreConfig
+  /** `null`: everything came from the environment and from flags. */
+  readonly file: string | null
+  /** Every value, and where it came from. */
+  readonly origins: readonly Origin[]
+  /** For people: what works, and should not be so. */
+  readonly warnings: readonly string[]
+}
+
+/**
+ * The configuration: a file, `STORED_*` variables over it, flags over both. Loads no driver and opens nothing.
+ *
+ * @throws {StorageError} MISCONFIGURED: there is none, or what it consists of cannot be read · INVALID_ARGUMENT: unknown options
+ *   and values of a wrong type, all of them, a line each. No message holds a value.
+ */
+export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
+  const { env = process.env, overrides = {} } = options
+  const cwd = path.resolve(options.cwd ?? '')
+  const file = await fileOf(options, cwd)
+  const tree = file === null ? startEmpty(cwd, env, overrides) : await readConfigFile(file, fileName(file, cwd))
+  // For editors only.
+  tree.children.delete('$schema')
+  const misplaced = [...readEnvironment(tree, env, cwd), ...readOverrides(tree, overrides, cwd)]
+  refuse('INVALID_ARGUMENT', [...misplaced, ...checkTree(tree)])
+  const warnings = file === null ? [] : await warningsOf(tree, file, fileName(file, cwd).shown)
+  makePathsAbsolute(tree)
+  refuse('MISCONFIGURED', await resolveBackendSecrets(tree, env))
+  return { config: toConfig(tree, file === null ? cwd : path.dirname(file)), file, origins: originsOf(tree), warnings }
+}
+
+async function fileOf({ file, env = process.env }: LoadOptions, cwd: string): Promise<string | null> {
+  const named = file ?? (env[FILE_VARIABLE] || undefined)
+  return named === undefined ? findConfigFile(cwd) : path.resolve(cwd, named)
+}
+
+function startEmpty(cwd: string, env: NonNullable<LoadOptions['env']>, overrides: object): Branch {
+  if (configVariables(env).length + Object.keys(overrides).length > 0)
+    return emptyBranch({ from: 'environment', where: 'environment', base: cwd })
+  const text = 'no stored.config.json, .ts, .js or .mjs here or above, and no STORED_* variable'
+  throw configError('MISCONFIGURED', [{ where: cwd, text }])
+}
+
+function refuse(code: 'INVALID_ARGUMENT' | 'MISCONFIGURED', faults: readonly Fault[]): void {
+  if (faults.length > 0) throw configError(code, faults)
+}
+
+async function resolveBackendSecrets(tree: Branch, env: NonNullable<LoadOptions['env']>): Promise<Fault[]> {
+  const faults: Fault[] = []
+  for (const [name, backend] of backendsOf(tree))
+    if (isBranch(backend)) faults.push(...(await resolveSecrets(backend, `backends.${name}`, env)))
+  return faults
+}
+
+async function warningsOf(tree: Branch, file: string, shown: string): Promise<string[]> {
+  if (!backendsOf(tree).some(([, backend]) => hasInlineSecret(backend))) return []
+  const { mode } = await stat(file)
+  // Windows has no such modes.
+  if (process.platform === 'win32' || (mode & 0o077) === 0) return []
+  const rights = (mode & 0o777).toString(8).padStart(4, '0')
+  return [`${shown} holds a secret and others may read it (mode ${rights}): chmod 600 ${shown}`]
+}
+
+function makePathsAbsolute(tree: Branch): void {
+  resolvePaths(tree, STORE_OPTIONS)
+  for (const [, backend] of backendsOf(tree)) {
+    if (!isBranch(backend)) continue
+    const driver = backend.children.get('driver')
+    const name = driver && toValue(driver)
+    for (const option of backend.children.keys()) {
+      const isModule = option === 'driver' && typeof name === 'string' && name.startsWith('.')
+      if (isModule || isLocalPath(name, option)) resolvePath(backend, option)
+    }
+  }
+}
+
+function resolvePaths(branch: Branch, options: Options): void {
+  for (const [name, entry] of branch.children) {
+    const option = own(options, name)
+    if (option?.is === 'path') resolvePath(branch, name)
+    if (option?.options && isBranch(entry)) resolvePaths(entry, option.options)
+  }
+}
+
+function resolvePath(branch: Branch, name: string): void {
+  const entry = branch.children.get(name)
+  if (entry === undefined || isBranch(entry) || typeof entry.value !== 'string' || entry.value === '') return
+  branch.children.set(name, { ...entry, value: path.resolve(entry.base, entry.value) })
+}
+
+function toConfig(tree: Branch, directory: string): StoreConfig {
+  const config = toValue(tree) as StoreConfig
+  for (const [name, backend] of backendsOf(tree)) {
+    const whereOf = (option?: string) => placeOf(backend, option).where
+    rememberPlaces(config.backends[name] as BackendConfig, { directory, whereOf })
+  }
+  return config
+}
+
+function placeOf(backend: Entry, option: string | undefined): Entry {
+  const entry = isBranch(backend) && option !== undefined ? backend.children.get(option) : undefined
+  return entry ?? backend
+}

@@ -1,0 +1,104 @@
+import { readFile } from 'node:fs/promises'
+import { checkBackendName } from '@stored/core'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { parseByteSize } from '../../src/byte-size.ts'
+import { BACKEND_NAME, BACKEND_OPTIONS, type Options, STORE_OPTIONS } from '../../src/configuration/options.ts'
+import { configSchema, fits } from './json-schema.ts'
+import { load } from './load.ts'
+
+const SOUND = { path: 'store', backends: { usb: { driver: 'fs', root: 'data' } } }
+
+test('stored.schema.json says what the code knows; `vitest -u` writes it anew', async () => {
+  await expect(`${JSON.stringify(configSchema(), undefined, 2)}\n`).toMatchFileSnapshot('../../stored.schema.json')
+})
+
+test('the README names every option of a configuration', async () => {
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
+  const names = [...namesOf(STORE_OPTIONS), ...namesOf(BACKEND_OPTIONS).map((name) => `backends.*.${name}`)]
+  expect(names.filter((name) => !readme.includes(`| \`${name}\``))).toEqual([])
+})
+
+function namesOf(options: Options): string[] {
+  return Object.entries(options).flatMap(([name, { options: inner }]) =>
+    inner ? namesOf(inner).map((each) => `${name}.${each}`) : [name],
+  )
+}
+
+describe('the schema and loadConfig() are of one mind', () => {
+  const value = fc.oneof(
+    fc.constantFrom('wait', 'refuse', 'lru', 'fifo', 'key', 'id', 'sha256', 'usb', '1GB', '5 KiB', '1 XB', ''),
+    fc.constantFrom(true, false, null, 0, 1, -1, 1.5, 2 ** 40),
+    fc.constantFrom([], ['sha256'], ['md5', 'sha9'], {}, { maxSize: 1 }, { limit: '2MB' }, { x: 1 }),
+  )
+  const option = fc.constantFrom<string[]>(
+    ...Object.keys(STORE_OPTIONS).map((name) => [name]),
+    ...Object.keys(BACKEND_OPTIONS).map((name) => ['backends', 'usb', name]),
+    ['backends', 'usb', 'driver'],
+    ['backends', 'a b', 'driver'],
+    ['cache', 'maxSize'],
+    ['cache', 'evictionPolicy'],
+    ['cache', 'location'],
+    ['staging', 'limit'],
+    ['staging', 'whenFull'],
+    ['staging', 'whenful'],
+    ['unknown'],
+  )
+
+  test('of any value of any option', async () => {
+    await fc.assert(
+      fc.asyncProperty(option, value, async (path, given) => {
+        const config = withOption(path, given)
+        // Which names are backends, and what is no prefix, a schema cannot say.
+        fc.pre(path[0] !== 'defaultBackends' || !Array.isArray(given) || given.length === 0)
+        const isLoaded = await load({ files: { 'stored.config.json': JSON.stringify(config) } }).then(
+          () => true,
+          () => false,
+        )
+        expect(isLoaded).toBe(fits(config, configSchema()))
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
+
+function withOption(path: readonly string[], value: unknown): object {
+  const config: Record<string, unknown> = structuredClone(SOUND)
+  let at = config
+  for (const name of path.slice(0, -1)) {
+    at[name] ??= {}
+    at = at[name] as Record<string, unknown>
+  }
+  at[path.at(-1) as string] = value
+  return config
+}
+
+test('names of backends are those of the store', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string({ maxLength: 70 }), fc.stringMatching(/^[\w.-]{0,70}$/)), (name) => {
+      const isName = !throws(() => checkBackendName(name, { op: 'test' }))
+      expect(BACKEND_NAME.test(name)).toBe(isName)
+    }),
+  )
+})
+
+test('sizes are those of the store', () => {
+  const size = fc.stringMatching(/^ ?[0-9]{1,4}(\.[0-9])? ?[KMGTkgi]{0,2}[Bb]?$/)
+  fc.assert(
+    fc.property(size, (text) => {
+      // Below a byte is a matter of counting.
+      fc.pre(Number.parseFloat(text) >= 1)
+      const isSize = fits({ ...SOUND, cache: { maxSize: text } }, configSchema())
+      expect(isSize).toBe(parseByteSize(text) !== null)
+    }),
+  )
+})
+
+function throws(call: () => void): boolean {
+  try {
+    call()
+    return false
+  } catch {
+    return true
+  }
+}
