@@ -27,6 +27,14 @@ describe.concurrent('rm', () => {
     ])
   })
 
+  it('-n names the places of that key alone, each once, where the blob has another', async () => {
+    await using at = await place()
+    await fill(at, { x: 'same', y: 'same' })
+    const { records } = await at.json('rm', 'x', '-n')
+    expect(records[0]).toMatchObject({ type: 'plan', action: 'rm', name: 'x', from: ['a', 'b'] })
+    expect((await at.stored('ls')).stdout).toBe('x\ny\n')
+  })
+
   it('-r removes what lies below, and nothing beside it', async () => {
     await using at = await place()
     await fill(at, { 'p/x': 'x', 'p/y/z': 'z', 'p.txt': 'p', pp: 'pp' })
