@@ -1,6 +1,7 @@
 import { chmod, mkdir, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { Readable } from 'node:stream'
+import type { StoreD } from '@stored/core'
 import { openStore } from '@stored/node'
 import { describe, expect, test } from 'vitest'
 import { collect, filesBelow, openAt, temp } from './temp.ts'
@@ -141,3 +142,30 @@ test('put() on a disk below the reserve rejects with NO_SPACE; get, sync and del
   await store.synced()
   expect(await filesBelow(path.join(dir.path, 'a'))).toEqual({})
 })
+
+describe('a call with what no type allows rejects INVALID_ARGUMENT, and says what is meant', () => {
+  const calls: Record<string, (store: Loose) => unknown> = {
+    'pause() of nothing': (store) => store.pause(),
+    'resume() of a number': (store) => store.resume(1),
+    'getBackend() of null': (store) => store.getBackend(null),
+    'removeBackend() with null': (store) => store.removeBackend('a', null),
+    'retry() with null': (store) => store.retry(null),
+    'jobs() with a list': (store) => collect(store.jobs([])),
+    'put() with null': (store) => store.put(Buffer.from('x'), null),
+    'get() with null': (store) => store.get('k', null),
+    'delete() with null': (store) => store.delete('k', null),
+    'list() with null': (store) => collect(store.list(null)),
+    'synced() with null': (store) => store.synced(undefined, null),
+    'events() with null': (store) => collect(store.events(null)),
+    'verify() with null': (store) => collect(store.verify(null)),
+  }
+  test.for(Object.entries(calls))('%s', async ([, call]) => {
+    await using dir = await temp()
+    await using store = await openAt(dir.path)
+    const calling = (async () => call(store as unknown as Loose))()
+    await expect(calling).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+  })
+})
+
+/** A store as JavaScript sees it. */
+type Loose = Record<keyof StoreD, (...args: unknown[]) => never>

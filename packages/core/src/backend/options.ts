@@ -6,7 +6,7 @@ import { type ErrorLocation, StorageError } from './error.ts'
  * @throws {StorageError} INVALID_ARGUMENT.
  */
 export function checkOptions(options: unknown, known: readonly string[], at: ErrorLocation): void {
-  if (typeof options !== 'object' || options === null)
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new StorageError('INVALID_ARGUMENT', at, { detail: `options are an object, not ${describeType(options)}` })
   for (const name of Object.keys(options)) if (!known.includes(name)) throw unknownName('option', name, known, at)
 }

@@ -48,6 +48,10 @@ export class Backends {
 
   /** @throws {StorageError} INVALID_ARGUMENT, naming the nearest that is configured. */
   get(name: string, at: ErrorLocation): Configured {
+    if (typeof name !== 'string')
+      throw new StorageError('INVALID_ARGUMENT', at, {
+        detail: `a backend is named by a string, not ${describeType(name)}`,
+      })
     const configured = this.#byName.get(name)
     if (!configured) throw unknownName('backend', name, [...this.#byName.keys()], at)
     return configured

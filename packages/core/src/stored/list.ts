@@ -18,10 +18,10 @@ export async function* list(services: Services, options: ListOptions, signal: Ab
 }
 
 async function* entries(services: Services, options: ListOptions, signal: AbortSignal): AsyncGenerator<ListEntry> {
-  const { index, backends } = services
-  const { backend, prefix = '', after, limit = Number.POSITIVE_INFINITY, missing = false } = options
   const at = { op: 'list' }
   checkOptions(options, KNOWN_OPTIONS, at)
+  const { index, backends } = services
+  const { backend, prefix = '', after, limit = Number.POSITIVE_INFINITY, missing = false } = options
   if (backend !== undefined) backends.get(backend, at)
   for (const text of [prefix, after])
     if (text !== undefined && typeof text !== 'string')

@@ -61,7 +61,7 @@ export async function put(
 
 /** @returns The metadata as it will be kept. */
 function checkPutOptions(options: PutOptions): Readonly<Record<string, unknown>> {
-  const at: ErrorLocation = { op: 'put', key: options.key }
+  const at: ErrorLocation = { op: 'put', key: options?.key }
   checkOptions(options, KNOWN_OPTIONS, at)
   const refuse = (detail: string) => new StorageError('INVALID_ARGUMENT', at, { detail })
   if (options.key !== undefined) checkStoreKey(options.key, { op: 'put' })

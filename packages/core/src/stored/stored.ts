@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { StorageError, toStorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
+import { checkOptions } from '../backend/options.ts'
 import type { DurableEvent, Job, JobFilter, Logged } from '../ports.ts'
 import type { BlobSource } from '../source.ts'
 import { Backends } from './backends.ts'
@@ -178,7 +179,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   /** Lists the index in UTF-8 order of keys, a page at a time. No backend is asked. */
   list(options: ListOptions<Names> = {}): AsyncIterable<ListEntry> {
     this.#enter('list')
-    return list(this.#services, options, options.signal ?? this.#closing.signal)
+    return list(this.#services, options, options?.signal ?? this.#closing.signal)
   }
 
   /**
@@ -189,7 +190,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @throws {StorageError} PRECONDITION_FAILED: no synced or staged copy would remain.
    */
   delete(idOrKey: string, options: DeleteOptions<Names> = {}): Promise<DeleteResult> {
-    return this.#run({ op: 'delete', key: idOrKey }, options.signal, async () => {
+    return this.#run({ op: 'delete', key: idOrKey }, options?.signal, async () => {
       const { deleted, pending, seq, event } = await remove(this.#services, idOrKey, options)
       if (seq !== undefined) this.#committed(event)
       return { deleted, pending }
@@ -206,7 +207,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     const at = { op: 'synced', key: idOrKey }
     return this.#run(
       at,
-      options.signal,
+      options?.signal,
       (signal) => synced(this.#services, this.#changes, idOrKey, options, signal),
       false,
     )
@@ -223,12 +224,13 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *
    * @throws {StorageError} PRECONDITION_FAILED when jobs wait for it, or it holds the only copy of a blob; `force` overrides.
    */
-  removeBackend(name: Names, { force = false }: { force?: boolean } = {}): Promise<void> {
+  removeBackend(name: Names, options: { force?: boolean } = {}): Promise<void> {
     const at = { op: 'removeBackend', backend: name }
     return this.#run(at, undefined, async (signal) => {
+      checkOptions(options, ['force'], at)
       const { backends, index, ledger, syncer } = this.#services
       const { backend } = backends.get(name, at)
-      if (!force) await checkRemovable(this.#services, name, signal)
+      if (!options.force) await checkRemovable(this.#services, name, signal)
       await syncer.remove(name)
       backends.remove(name)
       // Closed first: while it is being opened it may note the medium yet.
@@ -290,7 +292,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @returns How many.
    */
   retry(filter: Omit<JobFilter, 'state'> & { backend?: Names } = {}): Promise<number> {
-    return this.#run({ op: 'retry', backend: filter.backend }, undefined, () => retryParked(this.#services, filter))
+    return this.#run({ op: 'retry', backend: filter?.backend }, undefined, () => retryParked(this.#services, filter))
   }
 
   /** @returns A function that ends it. A listener that throws becomes a process warning. */
@@ -309,7 +311,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   events(options: EventsOptions = {}): AsyncIterableIterator<Logged<DurableEvent>, void, void> {
     this.#enter('events')
     checkEventsOptions(options)
-    return this.#iterate('events', options.signal, (signal) =>
+    return this.#iterate('events', options?.signal, (signal) =>
       readEvents(this.#services, this.#changes, options, signal),
     )
   }
@@ -327,7 +329,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   verify(options: VerifyOptions<Names> = {}): AsyncIterableIterator<VerifyResult, void, void> {
     this.#enter('verify')
     checkVerifyOptions(this.#services, options)
-    return this.#iterate('verify', options.signal, (signal) => verify(this.#services, options, this.#committed, signal))
+    return this.#iterate('verify', options?.signal, (signal) =>
+      verify(this.#services, options, this.#committed, signal),
+    )
   }
 
   /** Claims no more jobs, gives them and calls under way 5 s, and closes everything. What is owed goes on with the next start. */
