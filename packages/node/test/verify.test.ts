@@ -16,6 +16,9 @@ import { openStore } from '@stored/node'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { collect, idOf, openAt, type TempDirectory, temp } from './temp.ts'
 
+/** A busy machine may take its time; what never happens fails all the same. */
+const PATIENCE = { timeout: 60_000 }
+
 /** A backend in memory, of which each answer can be replaced. */
 class Scripted extends MemoryBackend {
   override readonly place: MemoryPlace
@@ -342,7 +345,7 @@ describe('verify()', () => {
     const abort = new AbortController()
     const verifying = store.verify({ backend: 'a', maxBytesPerSecond: 1, signal: abort.signal })
     const step = verifying.next().catch((error) => error)
-    await vi.waitUntil(() => a.asked.length === 1)
+    await vi.waitUntil(() => a.asked.length === 1, PATIENCE)
     abort.abort()
     expect(await step).toMatchObject({ code: 'ABORTED', at: { op: 'verify' } })
     expect(a.asked).toEqual(['slow'])
@@ -352,7 +355,7 @@ describe('verify()', () => {
     await putAll('slow')
     const step = store.verify({ maxBytesPerSecond: 1 }).next()
     const outcome = step.catch((error) => error)
-    await vi.waitUntil(() => b.asked.length === 1)
+    await vi.waitUntil(() => b.asked.length === 1, PATIENCE)
     await store.close()
     expect(await outcome).toMatchObject({ code: 'CLOSED' })
     expect(() => store.verify()).toThrow(expect.objectContaining({ code: 'CLOSED' }))

@@ -10,6 +10,9 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Leadership } from './leadership.ts'
 
+/** A busy machine may take its time; what never happens fails all the same. */
+const PATIENCE = { timeout: 60_000 }
+
 const KEY = Buffer.from('syncer')
 
 let directory: string
@@ -256,7 +259,7 @@ describe('close()', () => {
     await vi.waitFor(() => {
       listener.ring()
       expect(listener.attended).toBe(true)
-    })
+    }, PATIENCE)
     heir.ring()
     await heard
   })
@@ -330,7 +333,7 @@ describe('a leader that was replaced', () => {
     const changed = nextChange(leader)
     follower.ring()
     expect(await changed).toBe(false)
-    await vi.waitFor(() => expect([leader.attended, follower.attended]).toEqual([true, true]))
+    await vi.waitFor(() => expect([leader.attended, follower.attended]).toEqual([true, true]), PATIENCE)
     await Promise.all([leader.close(), follower.close()])
     server.close()
   })
@@ -381,7 +384,7 @@ describe('a leader that does not acknowledge', () => {
     await passTicks(5)
     expect(follower.attended).toBe(false)
     follower.ring()
-    await vi.waitFor(() => expect(follower.attended).toBe(true))
+    await vi.waitFor(() => expect(follower.attended).toBe(true), PATIENCE)
   })
 
   test('and a follower that was itself stopped for long counts one second of that', async () => {
@@ -403,10 +406,10 @@ test('a leader that accepts and hangs up is asked again at growing intervals, no
   })
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   await join()
-  await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1))
+  await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1), PATIENCE)
   const before = connections
   await vi.advanceTimersByTimeAsync(1000)
-  await vi.waitFor(() => expect(connections).toBeGreaterThan(before))
+  await vi.waitFor(() => expect(connections).toBeGreaterThan(before), PATIENCE)
   await Promise.all(members.map((member) => member.close()))
   server.close()
 })
@@ -432,7 +435,7 @@ describe('a commit that fails', () => {
     expect(member).toMatchObject({ leads: false, attended: false })
     expect(sockets()).toEqual([])
     await vi.advanceTimersByTimeAsync(1000)
-    await vi.waitFor(() => expect(errors).toHaveLength(2))
+    await vi.waitFor(() => expect(errors).toHaveLength(2), PATIENCE)
     const changed = nextChange(member)
     await vi.advanceTimersByTimeAsync(2000)
     expect(await changed).toBe(true)
@@ -499,8 +502,11 @@ async function checkUnited(open: readonly Leadership[]): Promise<void> {
       expect(members.filter(({ leads }) => leads)).toHaveLength(1)
       expect(open.every(({ attended }) => attended)).toBe(true)
     },
-    { interval: 1 },
+    { interval: 1, ...PATIENCE },
   )
   // One that is alone hears nobody.
-  await vi.waitFor(() => expect(open.length === 1 || heard.size === open.length).toBe(true), { interval: 1 })
+  await vi.waitFor(() => expect(open.length === 1 || heard.size === open.length).toBe(true), {
+    interval: 1,
+    ...PATIENCE,
+  })
 }
