@@ -416,7 +416,10 @@ describe('evict()', () => {
   test('by id removes those that are chosen', async () => {
     const id = await keep(blob(1000))
     await keep(blob(2000))
-    expect(await cache.evict(async (one) => one === id)).toEqual({ entries: 1, bytes: 1000 })
+    const isMeant = async (one: string) => one === id
+    expect(await cache.evictable(isMeant)).toEqual([{ id, size: 1000 }])
+    expect(await cache.evict(isMeant)).toEqual({ entries: 1, bytes: 1000 })
+    expect(await cache.evictable(isMeant)).toEqual([])
   })
 })
 

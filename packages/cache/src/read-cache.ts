@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { mkdir, open, rm } from 'node:fs/promises'
 import path from 'node:path'
-import type { BlobId, CachedBlob, CacheStats, ReadCache } from '@stored/core'
+import type { BlobId, CachedBlob, CacheEntry, CacheStats, EvictChoice, ReadCache } from '@stored/core'
 import { checkOptions, mapErrno, StorageError, unknownName } from '@stored/core/backend'
 import { readBlocks } from './read-cache-body.ts'
 import { Calls } from './read-cache-calls.ts'
@@ -18,6 +18,7 @@ const LARGEST_PART = 4
 const TOUCH_MS = 60 * 60 * 1000
 const POLICIES = ['lru', 'fifo']
 
+/** How a read cache is opened. */
 export interface DiskReadCacheOptions {
   /** Directory of the entries; made when missing. Processes may share one. */
   location: string
@@ -119,20 +120,18 @@ export class DiskReadCache implements ReadCache {
     return { entries: count, size, maxSize, hits: this.#hits, misses: this.#misses, bytes: this.#bytes }
   }
 
-  async evict(
-    which: 'oldest' | 'oversized' | ((id: BlobId) => boolean | Promise<boolean>),
-  ): Promise<{ entries: number; bytes: number }> {
-    await this.#settle()
+  async evict(which: EvictChoice): Promise<{ entries: number; bytes: number }> {
     const evicted = { entries: 0, bytes: 0 }
-    for (const id of which === 'oldest' ? this.#oldest() : this.#entries.ids()) {
-      const size = this.#entries.sizeOf(id)
-      if (which === 'oversized' && size <= this.#largest) continue
-      if (typeof which === 'function' && !(await which(id))) continue
+    for await (const { id, size } of this.#chosen(which)) {
       await this.#remove(id)
       evicted.entries++
       evicted.bytes += size
     }
     return evicted
+  }
+
+  async evictable(which: EvictChoice): Promise<CacheEntry[]> {
+    return Array.fromAsync(this.#chosen(which))
   }
 
   async clear(): Promise<void> {
@@ -217,6 +216,15 @@ export class DiskReadCache implements ReadCache {
       body: readBlocks(handle, { range, marks, signal, onDelivered }),
       prefixes: { every: BLOCK, digests: marks.prefixes },
       [Symbol.asyncDispose]: () => handle.close(),
+    }
+  }
+
+  async *#chosen(which: EvictChoice): AsyncGenerator<CacheEntry, void, void> {
+    await this.#settle()
+    for (const id of which === 'oldest' ? this.#oldest() : this.#entries.ids()) {
+      const size = this.#entries.sizeOf(id)
+      if (which === 'oversized' && size <= this.#largest) continue
+      if (typeof which !== 'function' || (await which(id))) yield { id, size }
     }
   }
 

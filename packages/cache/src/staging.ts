@@ -16,6 +16,7 @@ const LIMIT = 1 / 4
 /** Of the limit. */
 const HIGH_WATER = 3 / 4
 
+/** How much may be staged, and what a put does beyond. */
 export interface DurableStagingOptions {
   ledger: TreeLedger
   /** Directory of the files; made when missing. */

@@ -6,6 +6,7 @@ import { Piscina } from 'piscina'
 import type { FileDigestsOptions } from './file-digests.ts'
 import { AT, checkTask, type FileOutcome, type FileTask, settle } from './file-outcome.ts'
 
+/** How many files a pool hashes at a time. */
 export interface ChecksumPoolOptions {
   /** Files hashed at a time, each in a thread of its own. Costs 1 MiB and a V8 heap each. @default one for each CPU */
   readonly threads?: number | undefined

@@ -14,6 +14,7 @@ import {
 } from './file-outcome.ts'
 import { checksums } from './hasher.ts'
 
+/** Options of `fileDigests`. */
 export interface FileDigestsOptions {
   readonly signal?: AbortSignal | undefined
 }

@@ -3,6 +3,8 @@ export * from './backend/contract.ts'
 export { mapErrno } from './backend/errno.ts'
 export {
   type ErrorLocation,
+  errorPage,
+  STORAGE_ERROR_CODES,
   StorageError,
   type StorageErrorCode,
   type StorageErrorOptions,

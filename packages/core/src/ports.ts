@@ -10,6 +10,7 @@ declare const revision: unique symbol
 /** Stands for one state of a row, and changes with every change of it. Opaque. */
 export type Rev = string & { readonly [revision]: true }
 
+/** A checksum that StoreD computes; `sha256` names the blob. */
 export type Algorithm = 'sha256' | 'sha1' | 'md5' | 'xxh3'
 /** Digests in lower-case hex. */
 export type Digests = Readonly<Partial<Record<Algorithm, string>>> & { readonly sha256: string }
@@ -80,6 +81,7 @@ export interface Held {
   readonly etag?: string
 }
 
+/** What is remembered of a StorageError. */
 export interface Failure {
   readonly code: StorageErrorCode
   readonly message: string
@@ -126,6 +128,7 @@ export interface Known {
   readonly rev: Rev
 }
 
+/** A key, and the blob it stands for. */
 export interface Binding {
   readonly key: string
   readonly id: BlobId
@@ -190,8 +193,11 @@ export interface Job extends NewJob {
 /** A job that is ours until its lease ends. */
 export interface Claimed extends Job {
   readonly lease: string
+  /** Text of the driver's that lets this try go on where the last one ended: not for events, nor for people. */
+  readonly checkpoint?: string
 }
 
+/** Which jobs are meant. */
 export interface JobFilter {
   readonly backend?: string
   readonly key?: string
@@ -199,6 +205,7 @@ export interface JobFilter {
   readonly state?: Job['state']
 }
 
+/** How many jobs a backend has, by state. */
 export interface JobCounts {
   readonly waiting: number
   readonly running: number
@@ -224,8 +231,25 @@ export interface Queue {
   expectBegun(tx: Transaction, place: Place, begun: boolean): void
   /** Removes the job. Guard: the lease is still ours. */
   complete(tx: Transaction, job: Claimed): void
-  /** Puts the job back after a try, unless a newer one waits behind it; `free`: the try does not count. Guard: the lease is still ours. */
-  retry(tx: Transaction, job: Claimed, o: { error: StorageError; afterMs: number; free?: boolean }): void
+  /**
+   * Keeps what lets the next try of the job go on where this one ends, in a commit of its own. It goes with the job, by `park`,
+   * and when a newer job takes its place. A text other than the last is progress: crashes before it count no more.
+   *
+   * @throws {StorageError} CONFLICT: the lease is lost; stop writing.
+   */
+  keepCheckpoint(job: Claimed, checkpoint: string): Promise<void>
+  /**
+   * Puts the job back after a try, unless a newer one waits behind it. Guard: the lease is still ours.
+   *
+   * @param o.error What the try failed with. @default it was cut off; what the job noted of the try before holds
+   * @param o.free The try does not count.
+   * @param o.anew The next try begins anew: the checkpoint is dropped.
+   */
+  retry(
+    tx: Transaction,
+    job: Claimed,
+    o: { error?: StorageError; afterMs: number; free?: boolean; anew?: boolean },
+  ): void
   /** Puts the job back as if it had not been claimed. Guard: the lease is still ours. */
   giveBack(tx: Transaction, job: Claimed): void
   /** Keeps the job, with its error, until `unpark`. Guard: the lease is still ours. */
@@ -264,6 +288,7 @@ export interface Queue {
   resumed(backend: string): Promise<number>
   /** When `claim` may next find a job, in milliseconds since the epoch; `null` when nothing waits, or the backend is paused. */
   nextDue(backend: string): Promise<number | null>
+  /** Those that run, those that are parked, then those that wait, of each backend in the order they were queued. */
   jobs(filter: JobFilter): AsyncIterable<Job>
   /** By backend, without a scan. */
   counts(): Promise<Readonly<Record<string, JobCounts>>>
@@ -276,12 +301,14 @@ export interface Staged extends AsyncDisposable {
   readonly size: number
 }
 
+/** Bytes that were opened for reading. Whoever opened them disposes of them. */
 export interface Opened extends AsyncDisposable {
   /** Of the whole blob, in bytes. */
   readonly size: number
   readonly body: AsyncIterable<Uint8Array>
 }
 
+/** How much is staged, of how much. */
 export interface StagingUsage {
   /** Kept, by whatever process, and being received by this one. */
   readonly bytes: number
@@ -349,6 +376,16 @@ export interface CachedBlob extends Opened {
   readonly prefixes?: { readonly every: number; readonly digests: readonly string[] }
 }
 
+/** `oldest`: the one that would go first. `oversized`: those that would not enter any more. */
+export type EvictChoice = 'oldest' | 'oversized' | ((id: BlobId) => boolean | Promise<boolean>)
+
+/** A body in the read cache. */
+export interface CacheEntry {
+  readonly id: BlobId
+  /** In bytes. */
+  readonly size: number
+}
+
 /**
  * Bytes that can be fetched again. It may forget anything at any time, and no failure of it is one of the read it serves: what it
  * cannot do is a miss, or not kept.
@@ -366,10 +403,9 @@ export interface ReadCache {
   fill(id: BlobId, body: AsyncIterable<Uint8Array>, size: number): AsyncIterable<Uint8Array>
   drop(id: BlobId): Promise<void>
   stats(): Promise<CacheStats>
-  /** `oldest`: the one that would go first. `oversized`: those that would not enter any more. */
-  evict(
-    which: 'oldest' | 'oversized' | ((id: BlobId) => boolean | Promise<boolean>),
-  ): Promise<{ entries: number; bytes: number }>
+  evict(which: EvictChoice): Promise<{ entries: number; bytes: number }>
+  /** What `evict` would remove now. */
+  evictable(which: EvictChoice): Promise<CacheEntry[]>
   clear(): Promise<void>
   close(): Promise<void>
 }
@@ -381,6 +417,7 @@ export interface Hasher {
   digest(): Digests
 }
 
+/** Computes checksums. */
 export interface Checksums {
   /** SHA-256 is always among what it computes. */
   hasher(algorithms: readonly Algorithm[]): Hasher
@@ -389,6 +426,7 @@ export interface Checksums {
 /** The MIME type of a blob by its first bytes, else by the extension of its key, else of its path. */
 export type MimeTypeOf = (head: Uint8Array, names: { key?: string | undefined; path?: string | undefined }) => string
 
+/** A backend that jobs are done for. */
 export interface SyncTarget {
   readonly backend: GuardedBackend
   /** Jobs at a time. */
@@ -407,6 +445,7 @@ interface SyncProgress {
   readonly time: number
 }
 
+/** What syncing a copy came to. */
 export type SyncEvent =
   | (SyncProgress & { readonly type: 'sync:start'; readonly attempts: number })
   | (SyncProgress & {
@@ -422,6 +461,7 @@ export type SyncOutcome =
   | (SyncProgress & { readonly type: 'sync:complete'; readonly op: 'put' | 'delete' })
   | (SyncProgress & { readonly type: 'sync:error'; readonly op: 'put' | 'delete'; readonly error: Failure })
 
+/** A key was bound to a blob. */
 export interface PutEvent {
   readonly type: 'put'
   readonly checksum: BlobId
@@ -434,6 +474,7 @@ export interface PutEvent {
   readonly time: number
 }
 
+/** Keys were unbound, or copies given up. */
 export interface DeleteEvent {
   readonly type: 'delete'
   readonly checksum: BlobId

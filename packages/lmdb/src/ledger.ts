@@ -2,8 +2,10 @@ import type { Ledger, Transaction } from '@stored/core'
 
 /** The trees of a ledger. Rows that change together share one, so that a commit writes few pages. */
 export const TREES = ['meta', 'blobs', 'keys', 'bytes', 'due', 'running', 'parked', 'owed', 'counts', 'events'] as const
+/** The trees of a ledger, by name. */
 export type Tree = (typeof TREES)[number]
 
+/** Which rows of a tree are read, in which order. */
 export interface Range {
   /** First key, inclusive. */
   from: Uint8Array

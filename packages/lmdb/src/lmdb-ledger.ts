@@ -21,6 +21,7 @@ const PAGES_PER_ROW = 2
 /** What a commit may need besides: the upper pages of each tree, and the list of free pages. */
 const PAGES_PER_COMMIT = 32
 
+/** How an environment is opened. */
 export interface LmdbLedgerOptions extends EventLogOptions {
   /** Directory of the environment; made when missing. */
   path: string

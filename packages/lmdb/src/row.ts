@@ -10,11 +10,13 @@ const CRC = 1
 const SEQ = 5
 const HEADER = 11
 
+/** A row as it was read, and the commit that wrote it. */
 export interface Row<T> {
   readonly value: T
   readonly seq: number
 }
 
+/** A row as it lies on disk: version, commit, checksum, JSON. */
 export function encodeRow(value: unknown, seq: number): Buffer {
   const json = JSON.stringify(value)
   const row = Buffer.allocUnsafe(HEADER + Buffer.byteLength(json))

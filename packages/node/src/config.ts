@@ -1,11 +1,10 @@
 import { join } from 'node:path'
 import { type Algorithm, type BackendOptions, checkBackendName } from '@stored/core'
 import type { StorageBackend } from '@stored/core/backend'
-import { checkKey, checkOptions, describeType, nearest, StorageError, unknownName } from '@stored/core/backend'
+import { checkKey, checkOptions, describeType, unknownName } from '@stored/core/backend'
 import { parseByteSize } from './byte-size.ts'
-import { BACKEND_OPTIONS, STORE_OPTIONS } from './configuration/options.ts'
-import { placesOf } from './configuration/places.ts'
-import { makeBackend } from './drivers.ts'
+import { STORE_OPTIONS } from './configuration/options.ts'
+import { expectType, invalid } from './invalid.ts'
 
 /** A backend by the name of its driver: the driver's options and the store's side by side, as JSON has it. */
 export interface NamedDriver extends Omit<BackendOptions, 'backend'> {
@@ -17,6 +16,7 @@ export interface NamedDriver extends Omit<BackendOptions, 'backend'> {
 /** A backend, a backend with the store's options, or the name of a driver with its options. */
 export type BackendConfig = StorageBackend | BackendOptions | NamedDriver
 
+/** All that makes a store. */
 export interface StoreConfig<Backends extends Readonly<Record<string, BackendConfig>> = Record<string, BackendConfig>> {
   /** Directory of the store: index, queue and staged bytes. Made when missing; a local disk. */
   path: string
@@ -40,6 +40,7 @@ export interface StoreConfig<Backends extends Readonly<Record<string, BackendCon
   cache?: CacheConfig | false
 }
 
+/** The read cache, of blobs that lie on backends which are not local. */
 export interface CacheConfig {
   /** Of the bodies together, in bytes or like `500 MB` and `1GiB`; of one, a quarter of it. @default '1GB' */
   maxSize?: number | string
@@ -49,6 +50,7 @@ export interface CacheConfig {
   evictionPolicy?: 'lru' | 'fifo'
 }
 
+/** Bytes that are owed to a backend. */
 export interface StagingConfig {
   /** Together, in bytes or like `500 MB` and `1GiB`. @default a quarter of the disk */
   limit?: number | string
@@ -64,7 +66,6 @@ const AT = { op: 'open' }
 const KNOWN_OPTIONS = Object.keys(STORE_OPTIONS)
 const DEFAULT_CACHE_BYTES = 1e9
 const ALGORITHMS: readonly string[] = STORE_OPTIONS.checksums.choices
-const STORE_SIDE = Object.keys(BACKEND_OPTIONS)
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and the type of its value, never the value. */
 export function checkConfig(config: UntypedConfig): void {
@@ -131,59 +132,4 @@ export function cacheOptions(
   if (cache === false) return null
   const { maxSize, location = join(directory, 'cache'), evictionPolicy = 'lru' } = cache ?? {}
   return { maxSize: parseByteSize(maxSize) ?? DEFAULT_CACHE_BYTES, location, evictionPolicy }
-}
-
-/** What the store needs to know of a configured backend. */
-export async function resolveBackend(name: string, config: BackendConfig): Promise<BackendOptions> {
-  expectType(`backends.${name}`, config, 'object', describeType(config) === 'object')
-  if (isBackend(config)) return { backend: config }
-  if (!('driver' in config)) {
-    if (!('backend' in config)) throw invalid(`backends.${name} needs a "driver", or a "backend"`)
-    return config as BackendOptions
-  }
-  const { driver, ...options } = config
-  expectType(`backends.${name}.driver`, driver, 'string', typeof driver === 'string')
-  const storeSide: Record<string, unknown> = {}
-  const driverSide: Record<string, unknown> = { ...options }
-  for (const option of STORE_SIDE) {
-    if (!(option in options)) continue
-    storeSide[option] = options[option]
-    delete driverSide[option]
-  }
-  try {
-    return { ...storeSide, backend: await makeBackend(name, driver as string, driverSide, placesOf(config)?.directory) }
-  } catch (error) {
-    throw locate(error, name, config)
-  }
-}
-
-/** A driver knows neither the name of its backend, nor the options that are the store's, nor where it was configured. */
-function locate(error: unknown, name: string, config: NamedDriver): unknown {
-  if (!StorageError.is(error) || error.detail === undefined) return error
-  const { code, detail } = error
-  const named = Object.keys(config).find((each) => detail.includes(JSON.stringify(each)))
-  const option = named ?? (code === 'MISCONFIGURED' ? 'driver' : undefined)
-  const best = option === undefined || detail.includes('did you mean') ? undefined : nearest(option, STORE_SIDE)
-  const where = placesOf(config)?.whereOf(option)
-  const hint =
-    detail.startsWith('unknown option') && best !== undefined ? `; did you mean ${JSON.stringify(best)}?` : ''
-  const located = `${where === undefined ? '' : `${where}: backends.${name}: `}${detail}${hint}`
-  return new StorageError(code, { op: 'open', backend: name }, { cause: error, detail: located })
-}
-
-/** Not by `instanceof`: a driver may bring its own copy of the contract. */
-function isBackend(config: BackendConfig): config is StorageBackend {
-  return 'put' in config && typeof config.put === 'function'
-}
-
-function expectType(option: string, value: unknown, expected: string, ok: boolean): void {
-  if (!ok) throw invalid(`${option} is ${article(expected)} ${expected}, not ${describeType(value)}`)
-}
-
-function article(noun: string): string {
-  return /^[aeiou]/.test(noun) ? 'an' : 'a'
-}
-
-function invalid(detail: string): StorageError {
-  return new StorageError('INVALID_ARGUMENT', AT, { detail })
 }

@@ -8,3 +8,4 @@ export {
 export { findConfigFile } from './configuration/files.ts'
 export { type LoadedConfig, type LoadOptions, loadConfig } from './configuration/load.ts'
 export type { Origin } from './configuration/origins.ts'
+export { resolveBackend } from './configuration/resolve-backend.ts'

@@ -1,7 +1,7 @@
 import { createRequire, isBuiltin } from 'node:module'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Driver, StorageBackend } from '@stored/core/backend'
+import type { Driver, ErrorLocation, StorageBackend } from '@stored/core/backend'
 import { nearest, StorageError } from '@stored/core/backend'
 
 /** An ESM-only package has no path for `require`; `import` then has the say. */
@@ -28,20 +28,55 @@ export async function makeBackend(
   directory = process.cwd(),
 ): Promise<StorageBackend> {
   const at = { op: 'open', backend: name }
-  const module = await importFirst([`@stored/driver-${driver}`, `stored-driver-${driver}`, driver], directory, at)
+  const module = await importDriver(driver, directory, at)
   if (!module) throw new StorageError('MISCONFIGURED', at, { detail: missing(driver) })
   const make = module.driver
   if (typeof make !== 'function')
     throw new StorageError('MISCONFIGURED', at, {
       detail: `${JSON.stringify(driver)} is no driver: it exports no function "driver"`,
     })
+  declarationsIn(driver, module, at)
   return (make as Driver)(options)
+}
+
+/** What the module of a driver says of its options, by their names. @see Driver */
+export interface Declared {
+  readonly secrets: readonly string[]
+  readonly paths: readonly string[]
+}
+
+/** Nothing where the driver is not installed or cannot be loaded: whoever makes a backend of it is told why. */
+export async function declaredBy(driver: string, directory: string): Promise<Declared> {
+  const at = { op: 'config' }
+  try {
+    return declarationsIn(driver, (await importDriver(driver, directory, at)) ?? {}, at)
+  } catch {
+    return { secrets: [], paths: [] }
+  }
+}
+
+function declarationsIn(driver: string, module: Readonly<Record<string, unknown>>, at: ErrorLocation): Declared {
+  const names = (list: 'secrets' | 'paths'): readonly string[] => {
+    const { [list]: given = [] } = module
+    if (Array.isArray(given) && given.every((name) => typeof name === 'string')) return given
+    const detail = `${JSON.stringify(driver)} is no driver: "${list}" is not a list of names of options`
+    throw new StorageError('MISCONFIGURED', at, { detail })
+  }
+  return { secrets: names('secrets'), paths: names('paths') }
+}
+
+function importDriver(
+  driver: string,
+  directory: string,
+  at: ErrorLocation,
+): Promise<Readonly<Record<string, unknown>> | null> {
+  return importFirst([`@stored/driver-${driver}`, `stored-driver-${driver}`, driver], directory, at)
 }
 
 async function importFirst(
   names: readonly string[],
   directory: string,
-  at: { op: string; backend: string },
+  at: ErrorLocation,
 ): Promise<Record<string, unknown> | null> {
   const require = createRequire(path.join(directory, 'stored.config.json'))
   for (const name of names) {

@@ -7,7 +7,8 @@ import { BlobIndex } from '@stored/index'
 import { DiskReserve, LmdbLedger } from '@stored/lmdb'
 import { JobQueue, SyncD } from '@stored/syncd'
 import { parseByteSize } from './byte-size.ts'
-import { type BackendConfig, cacheOptions, checkConfig, resolveBackend, type StoreConfig } from './config.ts'
+import { type BackendConfig, cacheOptions, checkConfig, type StoreConfig } from './config.ts'
+import { resolveBackend } from './configuration/resolve-backend.ts'
 import { mimeTypeOf } from './mime-type.ts'
 
 /**

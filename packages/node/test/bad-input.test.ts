@@ -17,8 +17,8 @@ describe('openStore() refuses before anything is touched', () => {
     ['an unknown driver', { ...base, backends: { x: { driver: 'fss' } } }, /no driver "fss".*did you mean "fs"\?/],
     [
       'a driver that is not installed',
-      { ...base, backends: { x: { driver: 's3' } } },
-      /npm install @stored\/driver-s3/,
+      { ...base, backends: { x: { driver: 'azure' } } },
+      /npm install @stored\/driver-azure/,
     ],
     ['a package that is no driver', { ...base, backends: { x: { driver: 'lmdb-none/none' } } }, /no driver/],
     [

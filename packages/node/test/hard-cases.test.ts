@@ -1,10 +1,10 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readlink, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { MemoryBackend, StorageError } from '@stored/core/backend'
 import { FsBackend } from '@stored/driver-fs'
 import { openStore } from '@stored/node'
 import { describe, expect, test } from 'vitest'
-import { filesBelow, idOf, openAt, temp } from './temp.ts'
+import { collect, filesBelow, idOf, openAt, temp } from './temp.ts'
 
 const HELLO = Buffer.from('hello')
 const BIG = Buffer.alloc(300_000, 'big ')
@@ -118,6 +118,21 @@ describe('get()', () => {
       await new Promise((resolve) => stream.once('close', resolve).destroy())
     }
     await expect.poll(open).toBeLessThanOrEqual(before)
+  })
+
+  test.each(['synced', 'staged'])('as a stream that nobody reads frees its file when the store closes, %s', async (state) => {
+    await using dir = await temp()
+    await using store = await openAt(dir.path, { defaultBackends: ['a'], sync: state === 'synced' })
+    const { id } = await store.put(BIG)
+    if (state === 'synced') await store.synced()
+    const open = async () => {
+      const targets = (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ''))
+      return (await Promise.all(targets)).filter((target) => target.startsWith(dir.path))
+    }
+    const stream = await store.get(id, { stream: true })
+    await store.close()
+    await expect.poll(open).toEqual([])
+    await expect(collect(stream)).rejects.toMatchObject({ code: 'ABORTED' })
   })
 
   test.each([undefined, '', 'a//b', 'k'.repeat(5000)])(

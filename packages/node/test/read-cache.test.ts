@@ -295,6 +295,8 @@ describe('cache.evict()', () => {
     await using opened = await openRemote(dir.path)
     const { store, gets } = opened
     for (const key of keys) await putCached(opened, Buffer.from(key), key)
+    const ids = (await store.cache.evictable(pattern)).map(({ id }) => id)
+    expect(ids.sort()).toEqual(removed.map(idOf).sort())
     expect(await store.cache.evict(pattern)).toEqual({ entries: removed.length, bytes: removed.join('').length })
     for (const key of keys) await store.get(key)
     expect(gets.mock.calls.map(([key]) => key).sort()).toEqual(removed)

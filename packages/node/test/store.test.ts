@@ -4,6 +4,7 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { MemoryBackend } from '@stored/core/backend'
+import { FsBackend } from '@stored/driver-fs'
 import { describe, expect, test, vi } from 'vitest'
 import { collect, filesBelow, idOf, openAt, temp } from './temp.ts'
 
@@ -469,6 +470,25 @@ describe('a backend that is away', () => {
     await store.synced()
     expect(await readFile(path.join(dir.path, 'b/k'))).toEqual(BIG)
   })
+
+  test('costs the jobs of processes that come and go hardly an attempt', async () => {
+    await using dir = await temp()
+    for (let process = 0; process < 10; process++) {
+      await using store = await openAt(dir.path)
+      if (process === 0) {
+        await store.put(HELLO)
+        await store.synced()
+        await rename(path.join(dir.path, 'b'), path.join(dir.path, 'away'))
+      }
+      const failed = new Promise((resolve) => store.on('sync:retry', resolve))
+      for (let i = 0; i < 8; i++) await store.put(Buffer.from(`${process} ${i}`), { key: `${process} ${i}` })
+      await failed
+    }
+    await using store = await openAt(dir.path, { sync: false })
+    const attempts = (await collect(store.jobs({ backend: 'b' }))).map((job) => job.attempts)
+    expect(attempts).toHaveLength(80)
+    expect(attempts.reduce((sum, one) => sum + one)).toBeLessThanOrEqual(10)
+  })
 })
 
 describe('backends', () => {
@@ -490,6 +510,45 @@ describe('backends', () => {
     await store.removeBackend('m' as never, { force: true })
     expect((await store.stat(id))?.locations).toMatchObject([{ backend: 'm', state: 'detached', synced: false }])
     await expect(store.get(id)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  })
+
+  test('removed and added again count no copy until verify() tells which are there', async () => {
+    await using dir = await temp()
+    const root = path.join(dir.path, 'm')
+    await using store = await openAt(dir.path, { backends: { m: { driver: 'fs', root } } })
+    const ids = []
+    // More than one commit's worth.
+    for (let i = 0; i < 300; i++) ids.push((await store.put(Buffer.from(`${i}`), { key: `${i}` })).id)
+    await store.synced()
+    await store.removeBackend('m' as never, { force: true })
+    await rm(path.join(root, '0'))
+    store.addBackend('m', { backend: new FsBackend({ root }) })
+    const states = async () => (await collect(store.list({ missing: true }))).map(({ locations: [one] }) => one?.state)
+    expect(new Set(await states())).toEqual(new Set(['unknown']))
+    await expect(store.get('1')).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringMatching(/verify/),
+    })
+    await collect(store.verify())
+    expect((await states()).filter((state) => state === 'synced')).toHaveLength(299)
+    expect((await store.stat('0'))?.locations).toMatchObject([{ state: 'missing' }])
+    expect(await store.get('1')).toEqual(Buffer.from('1'))
+  })
+
+  test('are not removed while one of them alone holds a key, although the blob lies elsewhere under another', async () => {
+    await using dir = await temp()
+    await using store = await openAt(dir.path)
+    const { id } = await store.put(HELLO, { key: 'x' })
+    await store.put(HELLO, { key: 'y', backends: ['a'] })
+    await store.synced()
+    // Deleting x would take the copy on b with it.
+    await expect(store.removeBackend('a')).rejects.toMatchObject({ code: 'PRECONDITION_FAILED', at: { key: 'y' } })
+    await store.put(HELLO, { key: 'y', backends: ['b'] })
+    await store.synced()
+    await store.removeBackend('a')
+    await store.delete('x')
+    await store.synced()
+    expect(await store.get(id)).toEqual(HELLO)
   })
 })
 

@@ -169,6 +169,31 @@ describe('with time at hand', () => {
       expect((await stateOf(store)).state).toBe('ok')
     })
 
+    test('try at once what failed once, and would be tried again later', async () => {
+      const backend = new FaultyBackend(new MemoryBackend())
+      const store = await open({ backend })
+      backend.fail(refusal('UNAVAILABLE'))
+      await putAll(store, ['k'])
+      backend.heal()
+      expect(await stateOf(store)).toMatchObject({ state: 'ok', jobs: { waiting: 1 } })
+      await store.resume('a')
+      await settle()
+      expect((await stateOf(store)).jobs).toMatchObject({ waiting: 0, running: 0, parked: 0 })
+    })
+
+    test('are not held against a backend whose jobs were cut off', async () => {
+      const backend = new GatedBackend()
+      const store = await open({ backend, concurrency: 2 })
+      await putAll(store, names(2))
+      expect(backend.begun).toHaveLength(2)
+      await store.removeBackend('a', { force: true })
+      const jobs = await collect(store.jobs())
+      expect(jobs).toMatchObject([{ state: 'waiting', attempts: 0, begun: true }, { attempts: 0 }])
+      expect(jobs.filter(({ error }) => error)).toEqual([])
+      store.addBackend('a', { backend: new MemoryBackend(), concurrency: 2 })
+      expect(await stateOf(store)).toMatchObject({ state: 'ok' })
+    })
+
     test('keep synced() waiting, and put() not', async () => {
       const store = await open({ backend: new MemoryBackend() })
       await store.pause('a')

@@ -99,6 +99,13 @@ export class Breaker {
       this.#open(error as Failure, retryAfterMs)
   }
 
+  /** Before its first try: the backend failed in an earlier process, and one probe finds out whether it still does. */
+  doubt(cause: Failure): void {
+    this.#openUntil = this.#now()
+    this.#cause = cause
+    this.#epoch++
+  }
+
   /** Lets the next probe through at once. */
   retry(): void {
     if (this.#openUntil === null) return

@@ -19,7 +19,17 @@ import {
   type Writer,
   write,
 } from '@stored/lmdb'
-import { backendPrefix, dueKey, dueLimit, owedKey, parseDueKey, parsePlaceKey, pauseKey, placeKey } from './keys.ts'
+import {
+  backendPrefix,
+  dueKey,
+  dueLimit,
+  owedKey,
+  parseDueKey,
+  parseOwedKey,
+  parsePlaceKey,
+  pauseKey,
+  placeKey,
+} from './keys.ts'
 import { MAX_DELAY_MS } from './policy.ts'
 
 /** A job as it is kept; where it lies says its state. */
@@ -35,6 +45,8 @@ interface JobRow {
   readonly created: number
   readonly due: number
   readonly error?: Failure
+  /** What the driver of the last try gave to go on from. Not of a parked job: who retries it begins anew. */
+  readonly checkpoint?: string
   /** Only of a running job. */
   readonly lease?: string
   readonly until?: number
@@ -98,26 +110,37 @@ export class JobQueue implements Queue {
     this.#end(tx, job, () => {})
   }
 
-  retry(tx: Transaction, job: Claimed, o: { error: StorageError; afterMs: number; free?: boolean }): void {
-    this.#end(tx, job, (writer) => {
-      const { crashes: _, ...row } = rowOf(job)
-      const attempts = job.attempts - (o.free ? 1 : 0)
+  async keepCheckpoint(job: Claimed, checkpoint: string): Promise<void> {
+    await this.#rewrite(job, (row) => {
+      if (row.checkpoint === checkpoint) return row
+      // It has got further than before: no crash so far says that it kills its process each time.
+      const { crashes: _, marked: __, ...rest } = row
+      return { ...rest, checkpoint }
+    })
+  }
+
+  retry(
+    tx: Transaction,
+    job: Claimed,
+    o: { error?: StorageError; afterMs: number; free?: boolean; anew?: boolean },
+  ): void {
+    this.#end(tx, job, (writer, { crashes: _, checkpoint, ...row }) => {
+      const attempts = row.attempts - (o.free ? 1 : 0)
       const due = Date.now() + Math.round(Math.min(o.afterMs, MAX_DELAY_MS))
-      this.#wait(writer, job, { ...row, attempts, begun: true, due, error: failureOf(o.error) }, true)
+      const kept = !o.anew && checkpoint !== undefined && { checkpoint }
+      const noted = o.error && { error: failureOf(o.error) }
+      this.#wait(writer, job, { ...row, ...kept, ...noted, attempts, begun: true, due }, true)
     })
   }
 
   giveBack(tx: Transaction, job: Claimed): void {
-    this.#end(tx, job, (writer) => this.#wait(writer, job, { ...rowOf(job), attempts: job.attempts - 1 }, true))
+    this.#end(tx, job, (writer, row) => this.#wait(writer, job, { ...row, attempts: row.attempts - 1 }, true))
   }
 
   park(tx: Transaction, job: Claimed, error: StorageError): void {
-    this.#end(tx, job, (writer) => {
-      writer.put(
-        'parked',
-        placeKey(job),
-        encodeRow({ ...rowOf(job), begun: true, error: failureOf(error) }, writer.seq),
-      )
+    this.#end(tx, job, (writer, { checkpoint: _, ...row }) => {
+      const parked: JobRow = { ...row, begun: true, error: failureOf(error) }
+      writer.put('parked', placeKey(job), encodeRow(parked, writer.seq))
       this.#count(writer, job.backend, { parked: 1, bytes: job.size })
     })
   }
@@ -154,7 +177,7 @@ export class JobQueue implements Queue {
           const running = { ...row, attempts: row.attempts + 1, lease: `${writer.seq}.${i}`, until }
           this.#putRunning(writer, place, running)
           this.#count(writer, backend, { running: 1, bytes: row.size })
-          claimed.push(jobOf(place, 'running', running) as Claimed)
+          claimed.push(claimedOf(place, running))
         }
       })
     })
@@ -162,11 +185,11 @@ export class JobQueue implements Queue {
   }
 
   async mark(job: Claimed, leaseMs: number): Promise<void> {
-    await this.#rewrite(job, { until: Date.now() + leaseMs, marked: true })
+    await this.#rewrite(job, (row) => ({ ...row, until: Date.now() + leaseMs, marked: true }))
   }
 
   async renew(job: Claimed, leaseMs: number): Promise<void> {
-    await this.#rewrite(job, { until: Date.now() + leaseMs })
+    await this.#rewrite(job, (row) => ({ ...row, until: Date.now() + leaseMs }))
   }
 
   async recover(
@@ -177,17 +200,17 @@ export class JobQueue implements Queue {
     for (const [, place, row] of this.#scanJobs({ state: 'running' })) {
       if (isLeased(row, now)) continue
       const crashes = row.crashes === undefined ? 1 : row.crashes + (row.marked ? 1 : 0)
-      if (await this.#putBack(jobOf(place, 'running', { ...row, crashes, begun: true }) as Claimed, guard)) count++
+      if (await this.#putBack(claimedOf(place, row), crashes, guard)) count++
     }
     return count
   }
 
   /** @returns `false`: somebody settled it meanwhile. */
-  async #putBack(job: Claimed, guard?: (tx: Transaction) => void): Promise<boolean> {
+  async #putBack(job: Claimed, crashes: number, guard?: (tx: Transaction) => void): Promise<boolean> {
     try {
       await this.ledger.transact((tx) => {
         guard?.(tx)
-        this.#end(tx, job, (writer) => this.#wait(writer, job, rowOf(job), true))
+        this.#end(tx, job, (writer, row) => this.#wait(writer, job, { ...row, crashes, begun: true }, true))
       })
       return true
     } catch (error) {
@@ -226,11 +249,9 @@ export class JobQueue implements Queue {
   }
 
   async *jobs(filter: JobFilter): AsyncIterable<Job> {
-    for (const [state, place, row] of this.#scanJobs(filter)) {
-      const job = jobOf(place, state, row)
-      if (filter.key !== undefined && job.key !== filter.key) continue
-      if (filter.id === undefined || job.id === filter.id) yield job
-    }
+    const found = filter.key === undefined ? this.#scanJobs(filter) : this.#jobsOf(filter.key, filter)
+    for (const [state, place, row] of found)
+      if (filter.id === undefined || row.id === filter.id) yield jobOf(place, state, row)
   }
 
   async counts(): Promise<Readonly<Record<string, JobCounts>>> {
@@ -249,26 +270,29 @@ export class JobQueue implements Queue {
     return () => void this.#listeners.delete(listener)
   }
 
-  /** Ends a running job; a newer one that waits behind it takes its turn, otherwise `next` says what becomes of it. */
-  #end(tx: Transaction, job: Claimed, next: (writer: Writer) => void): void {
+  /**
+   * Ends a running job; a newer one that waits behind it takes its turn, otherwise `next` says what becomes of its row.
+   */
+  #end(tx: Transaction, job: Claimed, next: (writer: Writer, row: JobRow) => void): void {
     guard(tx, (reader) => this.#holdsLease(reader, job))
     write(tx, (writer) => {
+      const { lease: _, until: __, marked: ___, ...row } = (getJob(writer, 'running', job) as Row<JobRow>).value
       writer.remove('running', placeKey(job))
       writer.remove('owed', owedKey(job, job.seq))
       this.#count(writer, job.backend, { running: -1, bytes: -job.size })
       const newer = this.#waiting.get(this.#waitingKey(job), writer)
       if (newer) writer.put('due', dueKey(job, newer.value.due, newer.value.seq), NOTHING)
-      else next(writer)
+      else next(writer, row)
     })
     afterwards(tx, () => this.#wake(job.backend))
   }
 
-  async #rewrite(job: Claimed, lease: Pick<JobRow, 'until' | 'marked'>): Promise<void> {
+  async #rewrite(job: Claimed, change: (row: JobRow) => JobRow): Promise<void> {
     await this.ledger.transact((tx) => {
       guard(tx, (reader) => this.#holdsLease(reader, job))
       write(tx, (writer) => {
         const row = getJob(writer, 'running', job) as Row<JobRow>
-        this.#putRunning(writer, job, { ...row.value, ...lease })
+        this.#putRunning(writer, job, change(row.value))
       })
     })
   }
@@ -367,12 +391,25 @@ export class JobQueue implements Queue {
         yield [tree, parsePlaceKey(key), decodeRow<JobRow>(value).value]
     }
     if (state !== undefined && state !== 'waiting') return
-    for (const [key, value] of scan(this.ledger, 'keys', NOTHING, END)) {
-      const end = key.indexOf(0)
-      const suffix = this.#waiting.suffix(key, end)?.toString()
-      if (suffix !== undefined && (backend === undefined || suffix === backend))
-        yield ['waiting', { backend: suffix, key: key.toString('utf8', 0, end) }, this.#waiting.decode(value).value]
+    // Not by the tree they lie in: every key that is bound lies there too.
+    const prefix = backend === undefined ? NOTHING : backendPrefix(backend)
+    for (const [key] of scan(this.ledger, 'owed', prefix, backend === undefined ? END : after(prefix))) {
+      const { seq, ...place } = parseOwedKey(key)
+      const row = this.#waiting.get(this.#waitingKey(place))?.value
+      if (row?.seq === seq) yield ['waiting', place, row]
     }
+  }
+
+  /** The jobs of a key, read at one moment. Every backend that ever had a job is counted. */
+  #jobsOf(key: string, { backend, state }: JobFilter): [Job['state'], Place, JobRow][] {
+    const counted = () => [...scan(this.ledger, 'counts', NOTHING, END)].map(([name]) => name.toString())
+    const places = (backend === undefined ? counted() : [backend]).map((name) => ({ backend: name, key }))
+    const find = (tree: Job['state'], place: Place) =>
+      tree === 'waiting' ? this.#waiting.get(this.#waitingKey(place)) : getJob(this.ledger, tree, place)
+    return (['running', 'parked', 'waiting'] as const)
+      .filter((each) => state === undefined || each === state)
+      .flatMap((each) => places.map((place) => [each, place, find(each, place)?.value] as const))
+      .flatMap(([each, place, row]) => (row ? [[each, place, row] as [Job['state'], Place, JobRow]] : []))
   }
 
   #waitingKey({ backend, key }: Place): Buffer {
@@ -394,23 +431,13 @@ function isLeased({ until = 0 }: JobRow, now: number): boolean {
 }
 
 function jobOf({ backend, key }: Place, state: Job['state'], row: JobRow): Job {
-  const { until: _, marked: __, ...kept } = row
+  const { until: _, marked: __, checkpoint: ___, ...kept } = row
   return { ...kept, backend, key, state }
 }
 
-function rowOf({ op, id, size, attempts, crashes, begun, seq, created, due, error }: Job): JobRow {
-  return {
-    op,
-    id,
-    size,
-    attempts,
-    ...(crashes && { crashes }),
-    ...(begun && { begun }),
-    seq,
-    created,
-    due,
-    ...(error && { error }),
-  }
+function claimedOf(place: Place, row: JobRow): Claimed {
+  const { lease = '', checkpoint } = row
+  return { ...jobOf(place, 'running', row), lease, ...(checkpoint !== undefined && { checkpoint }) }
 }
 
 function failureOf({ code, message }: StorageError): Failure {

@@ -48,6 +48,15 @@ export function owedKey({ backend, key }: Place, seq: number): Buffer {
   return Buffer.concat([backendPrefix(backend), number, Buffer.from(key)])
 }
 
+export function parseOwedKey(bytes: Buffer): Place & { readonly seq: number } {
+  const head = bytes.indexOf(0) + 1
+  return {
+    backend: bytes.toString('utf8', 0, head - 1),
+    seq: bytes.readUIntBE(head, 6),
+    key: bytes.toString('utf8', head + 6),
+  }
+}
+
 export function pauseKey(backend: string): Buffer {
   return Buffer.from(`pause\0${backend}`)
 }

@@ -1,4 +1,4 @@
-import type { Claimed, Failure, Queue, SyncTarget } from '@stored/core'
+import type { Claimed, Failure, Job, Queue, SyncTarget } from '@stored/core'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Breaker, type Verdict } from './breaker.ts'
 import { Lane, type Try } from './lane.ts'
@@ -16,6 +16,8 @@ class FakeQueue {
   waiting: string[] = []
   due: number | null = null
   paused = false
+  /** What the job that waits longest notes. */
+  noted: Failure | undefined
   onClaim: () => Promise<void> = async () => {}
   /** Once the jobs are taken. */
   onClaimed: () => Promise<void> = async () => {}
@@ -49,6 +51,10 @@ class FakeQueue {
 
   async isPaused(): Promise<boolean> {
     return this.paused
+  }
+
+  async *jobs(): AsyncIterable<Job> {
+    yield { backend: 'x', key: 'oldest', ...(this.noted && { error: this.noted }) } as Job
   }
 }
 
@@ -175,6 +181,29 @@ describe('Lane', () => {
     expect(held).toBe(8)
     for (const { max } of queue.claims) expect(max).toBeGreaterThanOrEqual(4)
     expect(runner.started).toHaveLength(100)
+  })
+
+  test('where the oldest job notes an outage begins with one probe, and with all once it succeeds', async () => {
+    queue.noted = ERROR
+    queue.waiting = names(9)
+    const lane = start(3)
+    await settle()
+    expect(runner.started).toEqual(['k0'])
+    expect(runner.probes).toEqual(['k0'])
+    expect(lane.breaker.cause).toEqual(ERROR)
+    runner.end('k0', 'answered')
+    await settle()
+    expect(runner.started).toEqual(['k0', 'k1', 'k2', 'k3'])
+    expect(runner.probes).toEqual(['k0'])
+  })
+
+  test('where the oldest job notes a failure of its own begins with all', async () => {
+    queue.noted = { code: 'CONFLICT', message: 'no' }
+    queue.waiting = names(9)
+    start(3)
+    await settle()
+    expect(runner.started).toEqual(names(3))
+    expect(runner.probes).toEqual([])
   })
 
   test('with nothing due sets no timer', async () => {

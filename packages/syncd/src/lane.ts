@@ -1,5 +1,6 @@
 import type { Claimed, Failure, Queue, SyncTarget } from '@stored/core'
 import { Breaker, type Permit, type Verdict } from './breaker.ts'
+import { speaksOfOutage } from './policy.ts'
 
 /** How long a claim is ours unless it is renewed, in milliseconds. */
 export const LEASE_MS = 60_000
@@ -28,7 +29,7 @@ export interface Try {
 }
 
 export interface LaneOptions {
-  readonly queue: Pick<Queue, 'nextDue' | 'renew' | 'recover' | 'isPaused'>
+  readonly queue: Pick<Queue, 'nextDue' | 'renew' | 'recover' | 'isPaused' | 'jobs'>
   readonly target: SyncTarget
   /** Takes due jobs; `isAhead`: also such as are not due yet. */
   claim(max: number, o: { leaseMs: number; isAhead: boolean }): Promise<Claimed[]>
@@ -59,6 +60,7 @@ export class Lane {
   /** The next claim may take what is not due yet. */
   #isAhead = false
   #failures = 0
+  #hasRecalled = false
   #stopped = false
   /** When leases of claims whose outcome is unknown have ended, by `performance.now()`; the jobs are then put back. */
   #suspectUntil: number | undefined
@@ -114,10 +116,13 @@ export class Lane {
           this.#suspectUntil = undefined
         }
         if (this.#ready.length > 0 && (await queue.isPaused(target.backend.name))) this.#giveBack(PAUSED)
+        if (!this.#hasRecalled) await this.#recall()
         const room = this.#room()
         if (room === 0) continue
-        const jobs = await claim(room, { leaseMs: LEASE_MS, isAhead: this.#isAhead })
-        this.#isAhead = false
+        const isAhead = this.#isAhead
+        const jobs = await claim(room, { leaseMs: LEASE_MS, isAhead })
+        // Asked for meanwhile, it is the next claim's.
+        if (isAhead) this.#isAhead = false
         this.#failures = 0
         this.#ready.push(...jobs)
         if (jobs.length > 0) this.#claimAgain = true
@@ -132,6 +137,16 @@ export class Lane {
       this.#suspectUntil = performance.now() + LEASE_MS
       this.#wakeAfter(Math.min(RETRY_MS * 2 ** this.#failures++, MAX_RETRY_MS))
     }
+  }
+
+  /** A process that ends soon would else find out about an outage anew, and spend attempts on it: see what the oldest job notes. */
+  async #recall(): Promise<void> {
+    const { queue, target } = this.#options
+    for await (const { error } of queue.jobs({ backend: target.backend.name, state: 'waiting' })) {
+      if (error && speaksOfOutage(error.code)) this.breaker.doubt(error)
+      break
+    }
+    this.#hasRecalled = true
   }
 
   /** How many to claim: ahead, so that nobody idles during the commit of the next claim, and not in driblets. */

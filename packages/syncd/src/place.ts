@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { BlobId, Claimed, GuardedBackend, Location, Opened, SyncTarget } from '@stored/core'
 import { type Stat, StorageError } from '@stored/core/backend'
+import type { Resumption } from './resumption.ts'
 
 /** Reads of bytes of the right size before they count as somebody else's. */
 const MAX_READS = 3
@@ -22,6 +23,7 @@ interface Conditions {
  * Brings the bytes of a job to its place, and never over what is not ours.
  *
  * @param open The bytes, anew for each try.
+ * @param resumption Of the job; each put is told what the one before kept.
  * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: something lies there that StoreD did not write.
  */
 export async function writeCopy(
@@ -29,12 +31,13 @@ export async function writeCopy(
   { backend, overwrite }: SyncTarget,
   job: Claimed,
   location: Location,
-  signal: AbortSignal,
+  { resumption, signal }: { resumption: Resumption; signal: AbortSignal },
 ): Promise<Stat> {
   const write = async (conditions: Conditions) => {
     await using copy = await open()
     // Through the guard, which hashes on the way: a staged file that went bad must not count as synced.
-    return await backend.put(job.key, copy.body, { size: job.size, sha256: hexOf(job.id), ...conditions, signal })
+    const told = { size: job.size, sha256: hexOf(job.id), ...resumption.optionsFor(backend), ...conditions, signal }
+    return await backend.put(job.key, copy.body, told)
   }
   try {
     return await write(overwrite ? {} : await conditionsFor(backend, location, signal))

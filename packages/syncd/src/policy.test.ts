@@ -2,7 +2,7 @@ import { StorageError, type StorageErrorCode } from '@stored/core/backend'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Verdict } from './breaker.ts'
-import { backoff, decide, MAX_ATTEMPTS, MAX_DELAY_MS, needsSomebody, verdictOn } from './policy.ts'
+import { backoff, decide, MAX_ATTEMPTS, MAX_DELAY_MS, mayGoOn, needsSomebody, verdictOn } from './policy.ts'
 
 const CAP_MS = 15 * 60 * 1000
 const least = () => 0
@@ -26,6 +26,19 @@ const UNUSABLE: StorageErrorCode[] = ['UNAUTHENTICATED', 'MISCONFIGURED']
 function failure(code: StorageErrorCode, options: { retryAfterMs?: number } = {}): StorageError {
   return new StorageError(code, { op: 'put', backend: 'x', key: 'k' }, options)
 }
+
+describe('mayGoOn()', () => {
+  test.for(['UNAVAILABLE', 'TIMEOUT', 'RATE_LIMITED', 'UNAUTHENTICATED', 'NO_SPACE', 'ABORTED'] as const)(
+    'after %s: what arrived is as good as before',
+    (code) => {
+      expect(mayGoOn(failure(code))).toBe(true)
+    },
+  )
+
+  test.for([...PERMANENT, 'CONFLICT', 'INTERNAL'] as const)('not after %s: it may lie in what arrived', (code) => {
+    expect(mayGoOn(failure(code))).toBe(false)
+  })
+})
 
 describe('backoff()', () => {
   test.for([

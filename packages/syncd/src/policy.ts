@@ -23,6 +23,9 @@ const PERMANENT: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'CORRUPT',
 ])
 
+/** The try ended before the backend had its say. */
+const CUT_OFF: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['ABORTED', 'CLOSED'])
+
 /** No job of the backend can succeed until somebody changes something. */
 const OF_THE_BACKEND: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['UNAUTHENTICATED', 'MISCONFIGURED'])
 /** So it is, if others fail likewise: it may also be one directory that is closed, or one blob that is too large for what is left. */
@@ -31,6 +34,27 @@ const PERHAPS_OF_THE_BACKEND: ReadonlySet<StorageErrorCode> = new Set<StorageErr
   'NO_SPACE',
 ])
 
+/**
+ * What says nothing against going on where a put ended: the way to the backend was barred. Whatever else a put fails with may lie
+ * in what arrived, and the next one begins anew.
+ */
+const BARRED: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
+  'ABORTED',
+  'CLOSED',
+  'MISCONFIGURED',
+  'NO_SPACE',
+  'PERMISSION_DENIED',
+  'RATE_LIMITED',
+  'TIMEOUT',
+  'UNAUTHENTICATED',
+  'UNAVAILABLE',
+])
+
+/** Whether the put after one that failed with `error` may go on from its checkpoint. */
+export function mayGoOn({ code }: StorageError): boolean {
+  return BARRED.has(code)
+}
+
 /** Whether waiting helps nothing: credentials, configuration, rights or quota. */
 export function needsSomebody(code: StorageErrorCode): boolean {
   return OF_THE_BACKEND.has(code) || PERHAPS_OF_THE_BACKEND.has(code)
@@ -38,9 +62,14 @@ export function needsSomebody(code: StorageErrorCode): boolean {
 
 /** What a failed try of a job for `backend` says of that backend. Sources of the bytes may fail too: that is not its fault. */
 export function verdictOn(backend: string, error: StorageError): Verdict {
-  if (error.at.backend !== backend || error.code === 'ABORTED' || error.code === 'CLOSED') return 'nothing'
+  if (error.at.backend !== backend || CUT_OFF.has(error.code)) return 'nothing'
   if (OF_THE_BACKEND.has(error.code)) return 'unusable'
-  return PERMANENT.has(error.code) || error.code === 'CONFLICT' ? 'answered' : 'failed'
+  return speaksOfOutage(error.code) ? 'failed' : 'answered'
+}
+
+/** Whether a failure that a job notes says that the next job may well fail like it. */
+export function speaksOfOutage(code: StorageErrorCode): boolean {
+  return !PERMANENT.has(code) && !CUT_OFF.has(code) && code !== 'CONFLICT'
 }
 
 export type Decision =

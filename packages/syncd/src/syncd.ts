@@ -5,17 +5,20 @@ import { StorageError, toStorageError } from '@stored/core/backend'
 import type { TreeLedger } from '@stored/lmdb'
 import { Lane, LEASE_MS, type Try } from './lane.ts'
 import { Leadership } from './leadership.ts'
-import { decide, needsSomebody, verdictOn } from './policy.ts'
+import { decide, mayGoOn, needsSomebody, verdictOn } from './policy.ts'
 import { isSuspect, poisonOf, Suspects } from './suspects.ts'
 import { dropIfUnwanted, failureOf, parkJob, progress, runJob, type Services } from './transfer.ts'
 
 /** Debris of puts that crashed or were cut off. Younger files may be another process' put under way. */
 const DEBRIS_AGE_MS = 60 * 60 * 1000
+/** The same where puts go on after a crash: a day, as they may take hours and what arrived is worth keeping. */
+const RESUMABLE_AGE_MS = 24 * DEBRIS_AGE_MS
 const LEDGER_RETRY_MS = 1000
 const MAX_LEDGER_RETRY_MS = 60_000
 /** What jobs get to end by themselves when the store closes. */
 const CLOSE_GRACE_MS = 5000
 
+/** What SyncD works with. */
 export interface SyncDOptions {
   ledger: TreeLedger
   index: Index
@@ -206,11 +209,12 @@ export class SyncD implements Syncer {
 
   #wake(name: string): void {
     const lane = this.#lanes.get(name)
-    lane?.wake()
-    if (lane?.breaker.cause) this.#noteResume(name, lane).catch(warn)
+    if (!lane) return
+    lane.wake()
+    this.#noteResume(name, lane).catch(warn)
   }
 
-  /** Of a backend that fails: whether somebody, in whatever process, asked for it to be tried at once. */
+  /** Whether somebody, in whatever process, asked for it to be tried at once: also when its jobs failed in an earlier process. */
   async #noteResume(name: string, lane: Lane): Promise<void> {
     const resumed = await this.#services.queue.resumed(name)
     if (resumed <= (this.#resumed.get(name) ?? 0)) return
@@ -233,7 +237,8 @@ export class SyncD implements Syncer {
     const { signal } = this.#closing
     try {
       await backend.open({ signal })
-      if (backend.capabilities.sweep) await backend.sweep({ olderThanMs: DEBRIS_AGE_MS, signal })
+      const olderThanMs = backend.capabilities.resume ? RESUMABLE_AGE_MS : DEBRIS_AGE_MS
+      if (backend.capabilities.sweep) await backend.sweep({ olderThanMs, signal })
     } catch {
       // Debris is hidden and waits for the next start; what ails the backend is told by its jobs.
     }
@@ -261,21 +266,23 @@ export class SyncD implements Syncer {
   }
 
   async #fail(job: Claimed, error: StorageError, { signal, isProbe, moved }: Try): Promise<void> {
-    const { queue, ledger } = this.#services
     const verdict = signal.aborted ? 'nothing' : verdictOn(job.backend, error)
     moved(verdict, failureOf(error), error.retryAfterMs)
     await this.#persist(job, async () => {
       if (await dropIfUnwanted(this.#services, job)) return
-      // Aborted by us, not by the backend: it goes on with the next start.
-      const decision = signal.aborted
-        ? { park: false as const, afterMs: 0, free: true }
-        : decide(error, { attempts: job.attempts, verdict, isProbe })
+      // Cut off by us, which says nothing of the backend: it goes on with the next start.
+      if (signal.aborted) return this.#putBack(job, { afterMs: 0, free: true })
+      const decision = decide(error, { attempts: job.attempts, verdict, isProbe })
       if (decision.park) return this.#park(job, error)
       const { afterMs, free } = decision
-      await ledger.transact((tx) => queue.retry(tx, job, { error, afterMs, free }))
-      if (signal.aborted) return
+      await this.#putBack(job, { error, afterMs, free, anew: !mayGoOn(error) })
       this.#emit({ type: 'sync:retry', ...progress(job), attempts: job.attempts, error: failureOf(error), afterMs })
     })
+  }
+
+  async #putBack(job: Claimed, o: Parameters<Queue['retry']>[2]): Promise<void> {
+    const { ledger, queue } = this.#services
+    await ledger.transact((tx) => queue.retry(tx, job, o))
   }
 
   async #park(job: Claimed, error: StorageError): Promise<void> {

@@ -15,6 +15,7 @@ import { owes, retryOnConflict } from '@stored/core'
 import { StorageError, toStorageError } from '@stored/core/backend'
 import { openCopy, type Source } from './copies.ts'
 import { isTaken, removeCopy, writeCopy } from './place.ts'
+import { Resumption } from './resumption.ts'
 
 export interface Services {
   readonly ledger: Ledger
@@ -110,7 +111,10 @@ async function write(
   location: Location,
   signal: AbortSignal,
 ): Promise<Afterwards> {
-  const stat = await fromSources(services, job, signal, (open) => writeCopy(open, target, job, location, signal))
+  const resumption = new Resumption(services.queue, job)
+  const stat = await fromSources(services, job, { resumption, signal }, (open) =>
+    writeCopy(open, target, job, location, { resumption, signal }),
+  )
   const holds = { id: job.id, ...(stat.etag !== undefined && { etag: stat.etag }) }
   return (now) => {
     const { tried: _, ...facts } = factsOf(now)
@@ -122,13 +126,13 @@ async function write(
 }
 
 /**
- * Runs `write`, again with the next source of the bytes when it was the source that failed. When there is no other, its error does
- * not name the target.
+ * Runs `write`, again with the next source of the bytes when it was the source that failed. When there is no other, or when the
+ * ledger failed, the error does not name the target.
  */
 async function fromSources<T>(
   services: Services,
   job: Claimed,
-  signal: AbortSignal,
+  { resumption, signal }: { resumption: Resumption; signal: AbortSignal },
   write: (open: () => Promise<Opened>) => Promise<T>,
 ): Promise<T> {
   const failed = new Map<string, unknown>()
@@ -137,10 +141,13 @@ async function fromSources<T>(
     try {
       return await write(attempt.open)
     } catch (error) {
+      if (resumption.failure) throw blaming(job, resumption.failure.cause, 'its checkpoint cannot be kept')
       const failure = attempt.failure ?? (isDamage(error) ? { cause: error } : undefined)
       if (!failure) throw error
       if (attempt.source === undefined || signal.aborted) throw blaming(job, failure.cause)
       failed.set(attempt.source, failure.cause)
+      // What arrived came from a source that is not to be trusted.
+      resumption.forget()
     }
   }
 }
@@ -176,8 +183,8 @@ function isDamage(error: unknown): boolean {
   return error.code === 'CHECKSUM_MISMATCH' || error.code === 'SIZE_MISMATCH'
 }
 
-function blaming({ backend, op, key }: Claimed, cause: unknown): StorageError {
-  const { code, detail = 'its bytes cannot be read' } = toStorageError(cause, { backend, op, key })
+function blaming({ backend, op, key }: Claimed, cause: unknown, why = 'its bytes cannot be read'): StorageError {
+  const { code, detail = why } = toStorageError(cause, { backend, op, key })
   return new StorageError(code, { op, key }, { cause, detail })
 }
 

@@ -1,6 +1,7 @@
 import { StorageError } from './error.ts'
 import { keyFault } from './keys.ts'
 
+/** What names a medium takes. */
 export interface CodecOptions {
   /** Characters that no stored name may hold: a string of them, or a pattern that matches one. @default none */
   readonly forbid?: string | RegExp

@@ -23,6 +23,7 @@ export interface Stat {
   readonly metadata?: Readonly<Record<string, string>>
 }
 
+/** A checksum that a medium may compute or check itself. */
 export type NativeChecksum = 'sha256' | 'sha1' | 'md5' | 'crc32c' | 'crc64nvme'
 
 export interface PutOptions extends Op {
@@ -34,6 +35,21 @@ export interface PutOptions extends Op {
   readonly file?: string
   /** Total bytes sent so far, never falling. */
   readonly onSent?: (totalBytes: number) => void
+  /**
+   * What `onCheckpoint` was last given by an earlier put of the same bytes at this key that did not end. Only if
+   * `capabilities.resume`, and only with `size` and `sha256`. What is no text of this driver's, or was kept for another key,
+   * size or digest, or whose remains are gone, means nothing: the put begins anew.
+   *
+   * Bytes that arrived are left out only where they are known to be the ones that `body` yields, by digests that the driver
+   * keeps or that the medium tells: a source may have delivered wrong ones before. Those that differ are sent again.
+   */
+  readonly checkpoint?: string
+  /**
+   * Keeps text, at most 64 KiB and never a secret, that lets a later put of the same bytes at this key go on where this one
+   * ended: durable when it resolves. When it rejects, so does the put, and leaves nothing, as a put without it that fails. Only
+   * if `capabilities.resume`, and only with `size` and `sha256`.
+   */
+  readonly onCheckpoint?: (checkpoint: string) => Promise<void>
   /** Only if `capabilities.ifAbsent`. @see RFC 9110 section 13.1.2: its `If-None-Match: *`. */
   readonly ifAbsent?: true
   /** An etag; only if `capabilities.ifMatch`. @see RFC 9110 section 13.1.1. */
@@ -67,17 +83,20 @@ export interface ListOptions extends Op {
   readonly hint?: number
 }
 
+/** A blob that was opened for reading. */
 export interface GetResult {
   readonly stat: Stat
   readonly body: AsyncIterable<Uint8Array>
 }
 
+/** What a driver, or its guard, has to say to operators. */
 export interface LogEvent {
   readonly level: 'debug' | 'warn'
   readonly message: string
   readonly key?: string
 }
 
+/** What a driver is given when it is opened. */
 export interface OpenContext {
   readonly signal?: AbortSignal
   /** What `medium` was when it was first opened. */
@@ -85,6 +104,7 @@ export interface OpenContext {
   log(event: LogEvent): void
 }
 
+/** What a watched medium tells. A hint: a scan is the truth. */
 export type WatchEvent =
   | { readonly type: 'put' | 'delete'; readonly key: string }
   /** Changes were missed: scan. */
@@ -113,6 +133,8 @@ export interface Capabilities {
   readonly metadata?: boolean
   /** `put` reads `file` itself when it is given. */
   readonly usesFile?: boolean
+  /** `put` goes on from a `checkpoint`: bytes that arrived, but for the last `limits.partSize`, are not sent again. */
+  readonly resume?: boolean
   readonly copy?: boolean
   readonly deleteMany?: boolean
   readonly signedUrl?: boolean
@@ -232,5 +254,10 @@ export abstract class StorageBackend {
 /**
  * How a driver is found by its name in a configuration: its package exports this as `driver`. It validates its options
  * (`checkOptions`) and throws INVALID_ARGUMENT; it does no I/O.
+ *
+ * Beside it the module may export two lists of names of its options:
+ * - `secrets: readonly string[]`: each takes a `Secret`. Where the configuration refers to one (`{ env }`, `{ file }`), the
+ *   driver is given a function that reads it anew on every call; what a person is shown masks it.
+ * - `paths: readonly string[]`: each is a path on this machine. A relative one in a file counts from that file.
  */
 export type Driver = (options: Readonly<Record<string, unknown>>) => StorageBackend

@@ -1,36 +1,40 @@
+/** Every code there is, each with its page in `docs/errors`. */
+export const STORAGE_ERROR_CODES = [
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PRECONDITION_FAILED',
+  'CONFLICT',
+  'KEY_CONFLICT',
+  'INVALID_KEY',
+  'INVALID_ARGUMENT',
+  'RANGE_NOT_SATISFIABLE',
+  'PERMISSION_DENIED',
+  'UNAUTHENTICATED',
+  'UNSUPPORTED',
+  'ABORTED',
+  'TIMEOUT',
+  'RATE_LIMITED',
+  'UNAVAILABLE',
+  'NO_SPACE',
+  'TOO_LARGE',
+  'SIZE_MISMATCH',
+  'CHECKSUM_MISMATCH',
+  'MISCONFIGURED',
+  'CLOSED',
+  // The store's own, never a driver's: the source file changed while it was read.
+  'SOURCE_CHANGED',
+  // The store's own: staging is at its limit.
+  'STAGING_FULL',
+  // The store's own: a row of the index cannot be read.
+  'CORRUPT',
+  // The store's own: written by a newer version.
+  'INCOMPATIBLE',
+  // Not translated by the driver: see `cause`.
+  'INTERNAL',
+] as const
+
 /** Why something failed. Codes are stable; messages are for people and may change. */
-export type StorageErrorCode =
-  | 'NOT_FOUND'
-  | 'ALREADY_EXISTS'
-  | 'PRECONDITION_FAILED'
-  | 'CONFLICT'
-  | 'KEY_CONFLICT'
-  | 'INVALID_KEY'
-  | 'INVALID_ARGUMENT'
-  | 'RANGE_NOT_SATISFIABLE'
-  | 'PERMISSION_DENIED'
-  | 'UNAUTHENTICATED'
-  | 'UNSUPPORTED'
-  | 'ABORTED'
-  | 'TIMEOUT'
-  | 'RATE_LIMITED'
-  | 'UNAVAILABLE'
-  | 'NO_SPACE'
-  | 'TOO_LARGE'
-  | 'SIZE_MISMATCH'
-  | 'CHECKSUM_MISMATCH'
-  | 'MISCONFIGURED'
-  | 'CLOSED'
-  /** The store's own, never a driver's: the source file changed while it was read. */
-  | 'SOURCE_CHANGED'
-  /** The store's own: staging is at its limit. */
-  | 'STAGING_FULL'
-  /** The store's own: a row of the index cannot be read. */
-  | 'CORRUPT'
-  /** The store's own: written by a newer version. */
-  | 'INCOMPATIBLE'
-  /** Not translated by the driver: see `cause`. */
-  | 'INTERNAL'
+export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number]
 
 /** Where it failed. Never holds a credential, nor a URL that holds one. */
 export interface ErrorLocation {
@@ -41,6 +45,7 @@ export interface ErrorLocation {
   readonly key?: string | undefined
 }
 
+/** What is known of a failure beyond its code and place. */
 export interface StorageErrorOptions {
   cause?: unknown
   /** What a person should know beyond code and place. */
@@ -51,6 +56,11 @@ export interface StorageErrorOptions {
   ambiguous?: boolean
   /** The backend asked to wait this long, in milliseconds. */
   retryAfterMs?: number
+}
+
+/** The address of the page about `code`: what it means, and what to do. For those who have only a code, as of a parked job. */
+export function errorPage(code: StorageErrorCode): string {
+  return `https://github.com/stored/stored/blob/main/docs/errors/${code}.md`
 }
 
 const BRAND = Symbol.for('@stored/core/StorageError')
@@ -77,6 +87,8 @@ export class StorageError extends Error {
   /** Whether a write may have landed although it was rejected. */
   readonly ambiguous: boolean
   declare readonly retryAfterMs?: number
+  /** The page about its code. Node.js prints it below the stack of an error that nobody caught. */
+  readonly url: string
 
   constructor(code: StorageErrorCode, at: ErrorLocation, options: StorageErrorOptions = {}) {
     super(describe(code, at, options.detail), 'cause' in options ? { cause: options.cause } : undefined)
@@ -86,6 +98,7 @@ export class StorageError extends Error {
     this.ambiguous = options.ambiguous ?? false
     if (options.detail !== undefined) this.detail = options.detail
     if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs
+    this.url = errorPage(code)
     // Callers of fetch and of node:fs look for this name, not for a code.
     if (code === 'ABORTED') this.name = 'AbortError'
     Object.defineProperty(this, BRAND, { value: true })

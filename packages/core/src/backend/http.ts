@@ -29,6 +29,7 @@ const CODES: Readonly<Record<number, StorageErrorCode>> = {
   509: 'RATE_LIMITED',
 }
 
+/** What a response says beyond its status. */
 export interface HttpErrorOptions extends StorageErrorOptions {
   /** The `Retry-After` field: seconds or a date. @see RFC 9110 section 10.2.3. */
   readonly retryAfter?: string | null

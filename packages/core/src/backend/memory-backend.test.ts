@@ -22,6 +22,20 @@ async function read(backend: MemoryBackend, key: string): Promise<string> {
   return Buffer.concat(await Array.fromAsync(body)).toString()
 }
 
+test('sweep() forgets what arrived of puts that nobody went on with, once it is old enough', async () => {
+  const backend = new MemoryBackend()
+  async function* torn(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('by')
+    throw new Error('torn')
+  }
+  const onCheckpoint = async () => {}
+  const failing = backend.put('k', torn(), { signal, size: 5, sha256: 'of the whole', onCheckpoint })
+  await expect(failing).rejects.toThrow('torn')
+  expect(await backend.sweep({ olderThanMs: 60_000, signal })).toBe(0)
+  expect(await backend.sweep({ olderThanMs: 0, signal })).toBe(1)
+  expect(await backend.sweep({ olderThanMs: 0, signal })).toBe(0)
+})
+
 test('two backends on one place see the same blobs; closing one leaves the other usable', async () => {
   const place = new MemoryPlace()
   const [a, b] = [new MemoryBackend({ place }), new MemoryBackend({ place })]

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import {
   type DeleteOptions,
@@ -20,10 +20,22 @@ export interface MemoryBlob {
   readonly bytes: Uint8Array
 }
 
+/** What arrived of a put that did not end. */
+interface Arrived {
+  readonly key: string
+  readonly size: number
+  readonly sha256: string | undefined
+  /** When its put began, in milliseconds since the epoch. */
+  readonly begun: number
+  readonly chunks: Uint8Array[]
+}
+
 /** The memory that blobs lie in. Backends that share one see the same blobs. */
 export class MemoryPlace {
   readonly blobs = new Map<string, MemoryBlob>()
   readonly watchers = new Set<(event: WatchEvent) => void>()
+  /** Of puts that may be gone on with, by checkpoint. */
+  readonly arrived = new Map<string, Arrived>()
   #version = 0
 
   /** An etag that no blob of this place had before. */
@@ -37,6 +49,7 @@ export class MemoryPlace {
   }
 }
 
+/** Options of MemoryBackend. */
 export interface MemoryBackendOptions {
   /** Where the blobs lie. @default a place of its own */
   readonly place?: MemoryPlace
@@ -63,6 +76,7 @@ export class MemoryBackend extends StorageBackend {
     contentType: true,
     metadata: true,
     usesFile: true,
+    resume: true,
     copy: true,
     deleteMany: true,
     signedUrl: true,
@@ -81,7 +95,10 @@ export class MemoryBackend extends StorageBackend {
 
   async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
     this.begin('put', key, options)
-    const bytes = await this.collect(key, options.file === undefined ? body : createReadStream(options.file), options)
+    const source = options.file === undefined ? body : createReadStream(options.file)
+    const checkpoint = this.goesOnFrom(key, options) ?? randomUUID()
+    const bytes = await this.collect(key, this.keeping(key, source, options, checkpoint), options)
+    this.place.arrived.delete(checkpoint)
     // From here to the end nothing waits, so the conditions and the change are one step.
     if (options.ifAbsent && this.place.blobs.has(key)) throw this.error('ALREADY_EXISTS', 'put', key)
     this.checkMatch('put', key, options.ifMatch)
@@ -172,10 +189,12 @@ export class MemoryBackend extends StorageBackend {
     }
   }
 
-  /** Nothing half-written lies in the place: a body is collected by its `put`, and forgotten with it. */
+  /** Of puts that nobody went on with. What other puts have collected is forgotten with them. */
   override async sweep(options: Op & { olderThanMs: number }): Promise<number> {
     this.begin('sweep', undefined, options)
-    return 0
+    const old = [...this.place.arrived].filter(([, { begun }]) => Date.now() - begun >= options.olderThanMs)
+    for (const [checkpoint] of old) this.place.arrived.delete(checkpoint)
+    return old.length
   }
 
   /** What every operation begins with, and each step of a long one. */
@@ -194,6 +213,41 @@ export class MemoryBackend extends StorageBackend {
       options.onSent?.(sent)
     }
     return Buffer.concat(chunks)
+  }
+
+  /** The checkpoint that a put was given, if what arrived then is still there and was of the same blob. */
+  protected goesOnFrom(key: string, { checkpoint = '', size, sha256 }: PutOptions): string | null {
+    const arrived = this.place.arrived.get(checkpoint)
+    const isSame = arrived?.key === key && arrived.size === size && arrived.sha256 === sha256
+    return isSame ? checkpoint : null
+  }
+
+  /**
+   * The chunks of `body`, which are kept in the place until all have arrived, for a put that may be gone on with. Those that
+   * arrived before are compared, and not kept again.
+   */
+  protected async *keeping(
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    { size = 0, sha256, onCheckpoint }: PutOptions,
+    checkpoint: string,
+  ): AsyncGenerator<Uint8Array, void, void> {
+    const former = this.place.arrived.get(checkpoint)
+    const before = Buffer.concat(former?.chunks ?? [])
+    const arrived: Arrived = { key, size, sha256, begun: Date.now(), chunks: [] }
+    let sent = 0
+    for await (const chunk of body) {
+      const same = before.subarray(sent, sent + chunk.byteLength)
+      const kept = same.equals(chunk) ? same : chunk
+      sent += chunk.byteLength
+      // Where the first chunk is all there is nothing to go on with.
+      if (onCheckpoint && sent < size) {
+        arrived.chunks.push(Uint8Array.from(kept))
+        this.place.arrived.set(checkpoint, arrived)
+        if (former === undefined && arrived.chunks.length === 1) await onCheckpoint(checkpoint)
+      }
+      yield kept
+    }
   }
 
   protected checkMatch(op: string, key: string, ifMatch: string | undefined): void {

@@ -3,11 +3,13 @@ import { StorageError } from './error.ts'
 /** How a driver takes a credential: as it is, or as a function that is asked for it, and asked again when it is no longer good. */
 export type Secret<T> = T | (() => T | Promise<T>)
 
+/** What is known of a credential beforehand. */
 export interface CredentialOptions<T> {
   /** When a credential ends to be good, in milliseconds since the epoch. @default never, until it is refused */
   readonly expiresAt?: (credential: T) => number | undefined
 }
 
+/** Whether a call may be made again. */
 export interface UseOptions {
   /** Asked before the call is made a second time: not where its body has been read from. @default always */
   readonly again?: () => boolean

@@ -3,7 +3,11 @@ import { checkOptions, describeType } from '../backend/options.ts'
 import type { GuardedGetOptions, GuardedListOptions, GuardedPutOptions } from './guarded-backend.ts'
 
 const CALL = ['signal']
-const PUT = [...CALL, 'size', 'sha256', 'file', 'onSent', 'ifAbsent', 'ifMatch', 'contentType', 'metadata']
+const PUT = [
+  ...CALL,
+  ...['size', 'sha256', 'file', 'onSent', 'checkpoint', 'onCheckpoint'],
+  ...['ifAbsent', 'ifMatch', 'contentType', 'metadata'],
+]
 const GET = [...CALL, 'offset', 'length', 'last', 'ifMatch', 'sha256']
 const LIST = [...CALL, 'prefix', 'startAfter', 'limit', 'delimiter', 'sorted']
 const SHA256 = /^[0-9a-f]{64}$/
@@ -52,6 +56,11 @@ export function required(options: object, names: readonly string[], at: ErrorLoc
       throw new StorageError('INVALID_ARGUMENT', at, { detail: `${name} is missing` })
 }
 
+/** Whether a put goes on from a former one, or a later one is to go on from it. */
+export function mayGoOn({ checkpoint, onCheckpoint }: GuardedPutOptions): boolean {
+  return checkpoint !== undefined || onCheckpoint !== undefined
+}
+
 export function checkPut(options: GuardedPutOptions, at: ErrorLocation): void {
   checkOptions(options, PUT, at)
   check(options, 'signal', isSignal, 'an AbortSignal', at)
@@ -59,6 +68,8 @@ export function checkPut(options: GuardedPutOptions, at: ErrorLocation): void {
   check(options, 'sha256', isDigest, '64 lower-case hex digits', at)
   check(options, 'file', isText, 'a path', at)
   check(options, 'onSent', isFunction, 'a function', at)
+  check(options, 'checkpoint', isText, 'text', at)
+  check(options, 'onCheckpoint', isFunction, 'a function', at)
   check(options, 'ifAbsent', isFlag, 'true or false', at)
   check(options, 'ifMatch', isText, 'an etag', at)
   check(options, 'contentType', isText, 'a MIME type', at)
@@ -66,6 +77,10 @@ export function checkPut(options: GuardedPutOptions, at: ErrorLocation): void {
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'ifAbsent and ifMatch exclude each other' })
   if (options.file !== undefined && options.sha256 === undefined)
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'file needs sha256: nobody else reads it' })
+  if (mayGoOn(options) && (options.size === undefined || options.sha256 === undefined))
+    throw new StorageError('INVALID_ARGUMENT', at, {
+      detail: 'a checkpoint needs size and sha256: they name the bytes',
+    })
 }
 
 export function checkGet(options: GuardedGetOptions, at: ErrorLocation): void {

@@ -3,7 +3,7 @@ import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
 import { checkOptions } from '../backend/options.ts'
 import { type BlobSource, openSource, type Source } from '../source.ts'
-import { checkCall, checkGet, checkList, checkPut, required } from './arguments.ts'
+import { checkCall, checkGet, checkList, checkPut, mayGoOn, required } from './arguments.ts'
 import type {
   CallOptions,
   GuardedBackend,
@@ -22,6 +22,7 @@ import { type MediumMemory, Session } from './session.ts'
 import { discardBody, pull, Stream } from './stream.ts'
 import { Meter } from './verify.ts'
 
+/** How patient a guard is, and whom it tells. */
 export interface GuardOptions {
   /** The name it was configured under. @default the driver's */
   readonly name?: string
@@ -61,7 +62,7 @@ export function guardBackend(backend: StorageBackend, options: GuardOptions = {}
   return new Guard(backend, options)
 }
 
-type Flag = 'ifAbsent' | 'ifMatch' | 'signedUrl' | 'watch' | 'sweep'
+type Flag = 'ifAbsent' | 'ifMatch' | 'resume' | 'signedUrl' | 'watch' | 'sweep'
 
 class Guard implements GuardedBackend {
   readonly name: string
@@ -123,6 +124,7 @@ class Guard implements GuardedBackend {
         this.#checkWritable(at)
         if (options.ifAbsent) this.#need('ifAbsent', at)
         if (options.ifMatch !== undefined) this.#need('ifMatch', at)
+        if (mayGoOn(options)) this.#need('resume', at)
         return this.#session.inPlace(operation, () => put({ driver: this.#driver, operation }, key, ready, options))
       })
     } catch (error) {

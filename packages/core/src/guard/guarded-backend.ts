@@ -2,11 +2,13 @@ import type { Capabilities, Stat, WatchEvent } from '../backend/contract.ts'
 import type { StorageError } from '../backend/error.ts'
 import type { BlobSource } from '../source.ts'
 
+/** Options of every call. */
 export interface CallOptions {
   /** Rejects with ABORTED, whose `cause` is the signal's reason. */
   readonly signal?: AbortSignal | undefined
 }
 
+/** What is known of the bytes, and the condition under which they are written. */
 export interface GuardedPutOptions extends CallOptions {
   /** In bytes. A source that is shorter or longer rejects with SIZE_MISMATCH and nothing is stored. */
   readonly size?: number | undefined
@@ -16,6 +18,13 @@ export interface GuardedPutOptions extends CallOptions {
   readonly file?: string | undefined
   /** Total bytes sent so far, never falling. */
   readonly onSent?: ((totalBytes: number) => void) | undefined
+  /**
+   * What `onCheckpoint` was last given by an earlier put of the same bytes at this key: it goes on where that one ended. Only
+   * together with `size` and `sha256`.
+   */
+  readonly checkpoint?: string | undefined
+  /** Keeps text that lets a later put go on; the put fails with it. Only together with `size` and `sha256`. */
+  readonly onCheckpoint?: ((checkpoint: string) => Promise<void>) | undefined
   /** Rejects with ALREADY_EXISTS when the key is taken. */
   readonly ifAbsent?: boolean | undefined
   /** An etag. Rejects with PRECONDITION_FAILED when the blob has another, or is not there. */
@@ -26,6 +35,7 @@ export interface GuardedPutOptions extends CallOptions {
   readonly metadata?: Readonly<Record<string, string>> | undefined
 }
 
+/** Which bytes are read, and on what condition. */
 export interface GuardedGetOptions extends CallOptions {
   /** First byte, 0-based. @default 0 */
   readonly offset?: number | undefined
@@ -39,6 +49,7 @@ export interface GuardedGetOptions extends CallOptions {
   readonly sha256?: string | undefined
 }
 
+/** What a listing covers. */
 export interface GuardedListOptions extends CallOptions {
   /** @default '' which lists everything */
   readonly prefix?: string | undefined
@@ -52,6 +63,7 @@ export interface GuardedListOptions extends CallOptions {
   readonly sorted?: boolean | undefined
 }
 
+/** A blob that was opened: read its body, or discard it. */
 export interface GuardedGetResult {
   readonly stat: Stat
   /** Read once. Throws rather than ends early. */

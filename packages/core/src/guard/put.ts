@@ -63,24 +63,46 @@ function digestsFor({ checksums = [] }: Capabilities): readonly Digest[] {
   return checksums.includes('md5') ? ['sha256', 'md5'] : ['sha256']
 }
 
+/** As long as a checkpoint may be. */
+const MAX_CHECKPOINT_BYTES = 64 << 10
+
 /** What the driver is told: nothing it did not declare. */
 function driverOptions(
   capabilities: Capabilities,
   { size, sha256 }: Expected,
-  { file, ifAbsent, ifMatch, contentType, metadata }: GuardedPutOptions,
+  { file, checkpoint, onCheckpoint, ifAbsent, ifMatch, contentType, metadata }: GuardedPutOptions,
   onSent: (totalBytes: number) => void,
-  { signal, at }: Operation,
+  operation: Operation,
 ): PutOptions {
+  const { signal, at } = operation
   return {
     signal,
     onSent,
     ...(size !== undefined && { size }),
     ...(sha256 !== undefined && { sha256 }),
     ...(capabilities.usesFile && file !== undefined && { file }),
+    ...(checkpoint !== undefined && { checkpoint }),
+    ...(onCheckpoint && { onCheckpoint: keeper(onCheckpoint, operation) }),
     ...(ifAbsent && { ifAbsent }),
     ...(ifMatch !== undefined && { ifMatch }),
     ...(capabilities.contentType && contentType !== undefined && { contentType }),
     ...(metadata !== undefined && capabilities.metadata && { metadata: normalizeMetadata(metadata, at) }),
+  }
+}
+
+/** Keeping a checkpoint is no stall. One that is too long, or comes after an abort, is not kept. */
+function keeper(
+  keep: (checkpoint: string) => Promise<void>,
+  operation: Operation,
+): (checkpoint: string) => Promise<void> {
+  return async (checkpoint) => {
+    operation.throwIfAborted()
+    if (typeof checkpoint !== 'string' || Buffer.byteLength(checkpoint) > MAX_CHECKPOINT_BYTES)
+      throw new StorageError('INTERNAL', operation.at, {
+        detail: `a checkpoint is text of at most ${MAX_CHECKPOINT_BYTES} bytes`,
+      })
+    await keep(checkpoint)
+    operation.touch()
   }
 }
 

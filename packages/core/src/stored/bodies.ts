@@ -11,11 +11,17 @@ export async function readAll(opened: Opened): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** Frees the copy when the stream is read to its end, fails, or is destroyed, also before the first read. */
+/** Frees the copy when the stream is read to its end, fails, or is destroyed, also before the first read; and with `signal`. */
 export function toReadable(opened: Opened, at: ErrorLocation, signal: AbortSignal): Readable {
   const readable = Readable.from(located(drain(opened), at, signal), { objectMode: false })
   const warn = (error: unknown) => process.emitWarning(error instanceof Error ? error : String(error))
-  readable.once('close', () => opened[Symbol.asyncDispose]().then(undefined, warn))
+  const free = () => void opened[Symbol.asyncDispose]().then(undefined, warn)
+  // Not by destroying it: nobody may listen for the error of a stream that nobody reads.
+  signal.addEventListener('abort', free, { once: true })
+  readable.once('close', () => {
+    signal.removeEventListener('abort', free)
+    free()
+  })
   return readable
 }
 

@@ -274,11 +274,12 @@ function namingOthers(error: unknown, others: readonly Copy[]): unknown {
   const names = others.map(({ name }) => name).join(', ')
   return new StorageError(error.code, error.at, {
     cause: error,
-    detail: `other copies: ${names}; fallback: true reads them`,
+    detail: `other copies: ${names}; the option fallback reads them`,
   })
 }
 
 function describeCopies({ locations }: Known): string {
   const states = locations.map(({ backend, state }) => `${backend} is ${state}`)
-  return `no copy can be read: ${states.join(', ') || 'there is none'}`
+  const hint = locations.some(({ state }) => state === 'unknown') ? '; verify tells what is unknown' : ''
+  return `no copy can be read: ${states.join(', ') || 'there is none'}${hint}`
 }

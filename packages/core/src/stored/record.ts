@@ -11,7 +11,7 @@ export function recordOf(
 }
 
 function locationOf(
-  { backend, key, id, state, holds, verified, error }: LocationFacts,
+  { backend, key, id, state, shared, holds, verified, error }: LocationFacts,
   configured: boolean,
 ): RecordLocation {
   const etag = holds?.id === id ? holds.etag : undefined
@@ -20,6 +20,7 @@ function locationOf(
     key,
     synced: state === 'synced' && configured,
     state: configured ? state : 'detached',
+    ...(shared && { shared }),
     ...(etag !== undefined && { etag }),
     ...(verified !== undefined && { verified }),
     ...(error && { error }),

@@ -10,6 +10,7 @@ const FRESH_MS = 30 * 24 * 60 * 60 * 1000
 
 type Services = { readonly ledger: Ledger; readonly index: Index; readonly staging: Staging }
 
+/** What a release freed. */
 export interface Released {
   readonly blobs: number
   readonly bytes: number

@@ -1,6 +1,6 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { describeType } from '../backend/options.ts'
-import type { BlobId, CacheStats } from '../ports.ts'
+import type { CacheEntry, CacheStats, EvictChoice } from '../ports.ts'
 import type { Services } from './services.ts'
 import type { EvictResult } from './types.ts'
 
@@ -11,15 +11,25 @@ export async function cacheStats({ cache }: Services): Promise<CacheStats> {
 }
 
 /** Removes entries by their place in the order, their size, or by a pattern that their id or one of their keys matches. */
-export async function evict({ cache, index }: Services, which: unknown, at: ErrorLocation): Promise<EvictResult> {
+export async function evict(services: Services, which: unknown, at: ErrorLocation): Promise<EvictResult> {
+  const choice = choiceOf(services, which, at)
+  return services.cache ? services.cache.evict(choice) : { entries: 0, bytes: 0 }
+}
+
+/** What `evict` would remove. */
+export async function evictable(services: Services, which: unknown, at: ErrorLocation): Promise<readonly CacheEntry[]> {
+  const choice = choiceOf(services, which, at)
+  return services.cache ? services.cache.evictable(choice) : []
+}
+
+function choiceOf({ index }: Services, which: unknown, at: ErrorLocation): EvictChoice {
+  if (which === 'oldest' || which === 'oversized') return which
   const matches = matcherOf(which, at)
-  if (!cache) return { entries: 0, bytes: 0 }
-  if (which === 'oldest' || which === 'oversized') return cache.evict(which)
-  return cache.evict(async (id: BlobId) => {
+  return async (id) => {
     if (matches(id)) return true
     for await (const key of index.keys(id)) if (matches(key)) return true
     return false
-  })
+  }
 }
 
 function matcherOf(pattern: unknown, at: ErrorLocation): (name: string) => boolean {

@@ -8,6 +8,7 @@ import { Backends } from './backends.ts'
 import { readAll, toReadable } from './bodies.ts'
 import { Changes } from './changes.ts'
 import { remove } from './delete.ts'
+import { doubtCopies } from './doubt.ts'
 import { checkEventsOptions, readEvents } from './event-log.ts'
 import { Events } from './events.ts'
 import { knownOf, readBlob } from './get.ts'
@@ -20,7 +21,7 @@ import { recordOf } from './record.ts'
 import { releaseVerified } from './release.ts'
 import { checkRemovable } from './removable.ts'
 import type { Services } from './services.ts'
-import { cacheStats, evict } from './store-cache.ts'
+import { cacheStats, evict, evictable } from './store-cache.ts'
 import { synced } from './synced.ts'
 import { Turns } from './turns.ts'
 import type {
@@ -73,6 +74,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     evict: (which) => {
       const at = { op: 'cache.evict' }
       return this.#run(at, undefined, () => evict(this.#services, which, at))
+    },
+    evictable: (which) => {
+      const at = { op: 'cache.evictable' }
+      return this.#run(at, undefined, () => evictable(this.#services, which, at))
     },
     clear: () => this.#run({ op: 'cache.clear' }, undefined, async () => this.#services.cache?.clear()),
   }
@@ -220,7 +225,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Forgets a backend. Nothing on it is deleted; copies there show as `detached`.
+   * Forgets a backend. Nothing on it is deleted; copies there show as `detached`, and as `unknown` once a backend of this name
+   * is there again, which may be another place: `verify` tells.
    *
    * @throws {StorageError} PRECONDITION_FAILED when jobs wait for it, or it holds the only copy of a blob; `force` overrides.
    */
@@ -234,7 +240,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       await syncer.remove(name)
       backends.remove(name)
       // Closed first: while it is being opened it may note the medium yet.
-      await backend.close().finally(() => ledger.transact((tx) => index.setMedium(tx, name, null)))
+      await backend.close().finally(async () => {
+        await doubtCopies(this.#services, name, signal)
+        await ledger.transact((tx) => index.setMedium(tx, name, null))
+      })
       this.#changes.notify()
     })
   }
@@ -248,9 +257,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     const at = { op: 'getBackend', backend: name }
     return this.#run(at, undefined, async () => {
       const { backend, layout } = this.#services.backends.get(name, at)
-      const state = await this.#services.syncer.state(name)
-      const jobs = (await this.#services.queue.counts())[name] ?? NO_JOBS
-      return { name, driver: backend.driver, capabilities: backend.capabilities, layout, ...state, jobs }
+      const { index, queue, syncer } = this.#services
+      const { driver, capabilities } = backend
+      const medium = await index.medium(name)
+      const state = await syncer.state(name)
+      const jobs = (await queue.counts())[name] ?? NO_JOBS
+      return { name, driver, capabilities, layout, ...(medium !== null && { medium }), ...state, jobs }
     })
   }
 

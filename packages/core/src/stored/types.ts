@@ -4,6 +4,7 @@ import type {
   BackendState,
   BlobFacts,
   BlobId,
+  CacheEntry,
   CacheStats,
   Checksums,
   DeleteEvent,
@@ -29,6 +30,8 @@ export interface RecordLocation extends Place {
   readonly synced: boolean
   /** `detached`: its backend is not configured. */
   readonly state: LocationState | 'detached'
+  /** One object for all keys of the blob: layout `id`. */
+  readonly shared?: boolean
   readonly etag?: string
   /** When the bytes were last confirmed, in milliseconds since the epoch. */
   readonly verified?: number
@@ -46,6 +49,7 @@ export interface PutResult extends BlobRecord {
   readonly isNew: boolean
 }
 
+/** Options of `put`. */
 export interface PutOptions<Names extends string = string> {
   /** The caller's name for the blob. @default `<prefix>/sha256/ab/cd/<hash>` */
   key?: string
@@ -66,6 +70,7 @@ export interface PutOptions<Names extends string = string> {
   onProgress?: (progress: { bytes: number; total: number | undefined }) => void
 }
 
+/** Options of `get`. */
 export interface GetOptions<Names extends string = string> {
   /** Read this copy and no other. @default staged bytes, else the read cache, else the first synced copy in the order of the configuration */
   backend?: Names
@@ -76,12 +81,14 @@ export interface GetOptions<Names extends string = string> {
   signal?: AbortSignal
 }
 
+/** Options of `delete`. */
 export interface DeleteOptions<Names extends string = string> {
   /** Drop the copies on these backends only; keys and other copies stay. */
   backends?: readonly Names[]
   signal?: AbortSignal
 }
 
+/** What `delete` did, and what is left to do in the background. */
 export interface DeleteResult {
   /** Keys that are no longer bound. */
   readonly deleted: readonly string[]
@@ -89,6 +96,7 @@ export interface DeleteResult {
   readonly pending: readonly string[]
 }
 
+/** Options of `list`. */
 export interface ListOptions<Names extends string = string> {
   /** Only blobs with a copy there. */
   backend?: Names
@@ -106,6 +114,7 @@ export interface ListEntry extends BlobRecord {
   readonly key: string
 }
 
+/** What `synced` waits for. */
 export interface SyncedOptions<Names extends string = string> {
   /** Of one blob: resolve as soon as so many copies are synced. */
   copies?: number
@@ -114,6 +123,7 @@ export interface SyncedOptions<Names extends string = string> {
   signal?: AbortSignal
 }
 
+/** Options of `events`. */
 export interface EventsOptions {
   /** The `seq` of the last event that was dealt with. @default from the oldest that is kept */
   since?: number
@@ -125,6 +135,7 @@ export interface EventsOptions {
   signal?: AbortSignal
 }
 
+/** Options of `verify`. */
 export interface VerifyOptions<Names extends string = string> {
   /** Only copies there. @default all that are configured */
   backend?: Names
@@ -166,6 +177,7 @@ export interface SkippedBackend {
   readonly cursor: string
 }
 
+/** What `verify` found. */
 export type VerifyResult = VerifiedCopy | SkippedBackend
 
 /** A backend and how the store uses it. */
@@ -188,9 +200,12 @@ export interface BackendInfo extends BackendState {
   readonly driver: string
   readonly capabilities: Capabilities
   readonly layout: 'key' | 'id'
+  /** What lay there when it was first opened, where its driver tells: another one is refused. */
+  readonly medium?: string
   readonly jobs: JobCounts
 }
 
+/** How a store fares: what is synced by whom, owed and staged. */
 export interface StoreStatus {
   /** Which process brings copies to their backends: this one, another one that it hears of, or none. */
   readonly syncing: 'here' | 'elsewhere' | 'nowhere'
@@ -208,10 +223,13 @@ export interface DegradedEvent {
   readonly time: number
 }
 
+/** What `on` hears. */
 export type StoreEvent = Logged<PutEvent> | Logged<DeleteEvent> | SyncEvent | DegradedEvent
 
+/** The event of one type. */
 export type StoreEventOf<Type extends StoreEvent['type']> = Extract<StoreEvent, { type: Type }>
 
+/** What was evicted. */
 export interface EvictResult {
   readonly entries: number
   /** Of their bodies. */
@@ -230,6 +248,8 @@ export interface StoreCache {
    * @throws {StorageError} INVALID_ARGUMENT.
    */
   evict(which: 'oldest' | 'oversized' | (string & {}) | RegExp): Promise<EvictResult>
+  /** What `evict` would remove now. */
+  evictable(which: 'oldest' | 'oversized' | (string & {}) | RegExp): Promise<readonly CacheEntry[]>
   clear(): Promise<void>
 }
 

@@ -3,17 +3,20 @@ import { open, realpath, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { StorageError } from '@stored/core/backend'
 import { findNodeAtLocation, type Node } from 'jsonc-parser'
+import { declaredBy } from '../drivers.ts'
 import { checkTree } from './check.ts'
+import { declarationsOf, hideSecrets, isModule } from './declared.ts'
 import { configError, reasonOf } from './error.ts'
 import { readText } from './files.ts'
 import { appendChild, removeChild } from './insert.ts'
-import { isLocalPath, own, STORE_OPTIONS } from './options.ts'
+import { own, STORE_OPTIONS } from './options.ts'
 import { hasInlineSecret } from './secrets.ts'
 import { lineAt, parseConfigText, parseNodes } from './text.ts'
-import { backendsOf } from './tree.ts'
+import { type Branch, backendsOf } from './tree.ts'
 
 const SCHEMA = './node_modules/@stored/node/stored.schema.json'
 
+/** How a backend is added to a configuration file. */
 export interface AddOptions {
   /** Where relative paths of the new backend start; they are written as seen from the file. @default the directory of the file */
   readonly cwd?: string
@@ -26,14 +29,14 @@ export interface AddOptions {
  * @throws {StorageError} ALREADY_EXISTS: it has a backend of that name · INVALID_ARGUMENT: it would not be a configuration ·
  *   UNSUPPORTED: a configuration that is a program · MISCONFIGURED: it cannot be read or written.
  */
-export function addBackendToFile(
+export async function addBackendToFile(
   file: string,
   name: string,
   config: Readonly<Record<string, unknown>>,
   { cwd }: AddOptions = {},
 ): Promise<void> {
   const directory = path.dirname(path.resolve(file))
-  const added = cwd === undefined ? config : rebase(config, (text) => pathFrom(directory, path.resolve(cwd, text)))
+  const added = cwd === undefined ? config : await rebase(config, directory, cwd)
   return editFile(file, (text, root, shown) => {
     const backends = findNodeAtLocation(root, ['backends'])
     const former = findNodeAtLocation(root, ['backends', name])
@@ -47,17 +50,20 @@ export function addBackendToFile(
   })
 }
 
-/** With every relative path that is one on this machine `moved`: those that `loadConfig` resolves. */
-function rebase(
+/** With every path that is relative to `cwd` as seen from `directory`: those that `loadConfig` resolves. */
+async function rebase(
   config: Readonly<Record<string, unknown>>,
-  moved: (path: string) => string,
-): Readonly<Record<string, unknown>> {
+  directory: string,
+  cwd: string,
+): Promise<Readonly<Record<string, unknown>>> {
+  const moved = (text: string): string => pathFrom(directory, path.resolve(cwd, text))
+  const driver = isModule(config.driver) ? path.resolve(cwd, config.driver) : String(config.driver)
+  const { paths } = await declaredBy(driver, directory)
   const entries = Object.entries(config).map(([option, value]) => {
     if (isReferenceToFile(value))
       return [option, { file: path.isAbsolute(value.file) ? value.file : moved(value.file) }]
-    const isModule = option === 'driver' && typeof value === 'string' && value.startsWith('.')
-    const isPath =
-      isModule || (isLocalPath(config.driver, option) && typeof value === 'string' && !path.isAbsolute(value))
+    const isRelative = typeof value === 'string' && !path.isAbsolute(value)
+    const isPath = option === 'driver' ? isModule(value) : isRelative && paths.includes(option)
     return [option, isPath ? moved(value as string) : value]
   })
   return Object.fromEntries(entries)
@@ -130,17 +136,19 @@ async function editFile(file: string, edit: (text: string, root: Node, shown: st
   const before = await readText(file, { shown })
   parseConfigText(before, { shown, base: '' })
   const after = edit(before, parseNodes(before, { shown }), shown)
-  const hasSecret = requireValid(after, shown)
+  const tree = requireValid(after, shown, path.dirname(path.resolve(file)))
+  hideSecrets(await declarationsOf(tree, path.dirname(path.resolve(file))))
+  const hasSecret = backendsOf(tree).some(([, backend]) => hasInlineSecret(backend))
   await replaceFile(file, after, hasSecret)
 }
 
-/** @returns Whether it holds a secret. */
-function requireValid(text: string, shown: string): boolean {
-  const tree = parseConfigText(text, { shown, base: '' })
+/** @param base The directory that relative paths start from. */
+function requireValid(text: string, shown: string, base = ''): Branch {
+  const tree = parseConfigText(text, { shown, base })
   tree.children.delete('$schema')
   const faults = checkTree(tree)
   if (faults.length > 0) throw configError('INVALID_ARGUMENT', faults)
-  return backendsOf(tree).some(([, backend]) => hasInlineSecret(backend))
+  return tree
 }
 
 /** Where a link leads, so that it stays one. */

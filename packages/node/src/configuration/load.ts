@@ -2,15 +2,17 @@ import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { BackendConfig, StoreConfig } from '../config.ts'
 import { checkTree } from './check.ts'
+import { type Declarations, declarationsOf, hideSecrets, isModule } from './declared.ts'
 import { configVariables, FILE_VARIABLE, readEnvironment, readOverrides } from './environment.ts'
 import { configError } from './error.ts'
 import { fileName, findConfigFile, readConfigFile } from './files.ts'
-import { isLocalPath, type Options, own, STORE_OPTIONS } from './options.ts'
+import { type Options, own, STORE_OPTIONS } from './options.ts'
 import { type Origin, originsOf } from './origins.ts'
 import { rememberPlaces } from './places.ts'
-import { hasInlineSecret, resolveSecrets } from './secrets.ts'
+import { type Env, hasInlineSecret, resolveSecrets } from './secrets.ts'
 import { type Branch, backendsOf, type Entry, emptyBranch, type Fault, isBranch, toValue } from './tree.ts'
 
+/** Where a configuration is looked for. */
 export interface LoadOptions {
   /** Where to look for a file from, upwards; relative paths of variables and flags start here. @default process.cwd() */
   readonly cwd?: string | undefined
@@ -22,6 +24,7 @@ export interface LoadOptions {
   readonly overrides?: Readonly<Record<string, unknown>> | undefined
 }
 
+/** A configuration, and where it came from. */
 export interface LoadedConfig {
   /** Checked, all paths absolute, secrets in their places: what `openStore` takes. */
   readonly config: StoreConfig
@@ -34,7 +37,8 @@ export interface LoadedConfig {
 }
 
 /**
- * The configuration: a file, `STORED_*` variables over it, flags over both. Loads no driver and opens nothing.
+ * The configuration: a file, `STORED_*` variables over it, flags over both. Opens nothing. The modules of drivers that are
+ * installed are loaded, for what they say of their options.
  *
  * @throws {StorageError} MISCONFIGURED: there is none, or what it consists of cannot be read · INVALID_ARGUMENT: unknown options
  *   and values of a wrong type, all of them, a line each. No message holds a value.
@@ -48,10 +52,13 @@ export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfi
   tree.children.delete('$schema')
   const misplaced = [...readEnvironment(tree, env, cwd), ...readOverrides(tree, overrides, cwd)]
   refuse('INVALID_ARGUMENT', [...misplaced, ...checkTree(tree)])
+  const directory = file === null ? cwd : path.dirname(file)
+  const declarations = await declarationsOf(tree, directory)
+  hideSecrets(declarations)
   const warnings = file === null ? [] : await warningsOf(tree, file, fileName(file, cwd).shown)
-  makePathsAbsolute(tree)
-  refuse('MISCONFIGURED', await resolveBackendSecrets(tree, env))
-  return { config: toConfig(tree, file === null ? cwd : path.dirname(file)), file, origins: originsOf(tree), warnings }
+  makePathsAbsolute(tree, declarations)
+  refuse('MISCONFIGURED', await resolveBackendSecrets(tree, env, declarations))
+  return { config: toConfig(tree, directory), file, origins: originsOf(tree), warnings }
 }
 
 async function fileOf({ file, env = process.env }: LoadOptions, cwd: string): Promise<string | null> {
@@ -70,10 +77,13 @@ function refuse(code: 'INVALID_ARGUMENT' | 'MISCONFIGURED', faults: readonly Fau
   if (faults.length > 0) throw configError(code, faults)
 }
 
-async function resolveBackendSecrets(tree: Branch, env: NonNullable<LoadOptions['env']>): Promise<Fault[]> {
+async function resolveBackendSecrets(tree: Branch, env: Env, declarations: Declarations): Promise<Fault[]> {
   const faults: Fault[] = []
-  for (const [name, backend] of backendsOf(tree))
-    if (isBranch(backend)) faults.push(...(await resolveSecrets(backend, `backends.${name}`, env)))
+  for (const [name, backend] of backendsOf(tree)) {
+    if (!isBranch(backend)) continue
+    const { secrets = [] } = declarations.get(backend) ?? {}
+    faults.push(...(await resolveSecrets(backend, `backends.${name}`, env, secrets)))
+  }
   return faults
 }
 
@@ -86,16 +96,12 @@ async function warningsOf(tree: Branch, file: string, shown: string): Promise<st
   return [`${shown} holds a secret and others may read it (mode ${rights}): chmod 600 ${shown}`]
 }
 
-function makePathsAbsolute(tree: Branch): void {
+function makePathsAbsolute(tree: Branch, declarations: Declarations): void {
   resolvePaths(tree, STORE_OPTIONS)
-  for (const [, backend] of backendsOf(tree)) {
-    if (!isBranch(backend)) continue
+  for (const [backend, { paths }] of declarations) {
     const driver = backend.children.get('driver')
-    const name = driver && toValue(driver)
-    for (const option of backend.children.keys()) {
-      const isModule = option === 'driver' && typeof name === 'string' && name.startsWith('.')
-      if (isModule || isLocalPath(name, option)) resolvePath(backend, option)
-    }
+    if (driver && isModule(toValue(driver))) resolvePath(backend, 'driver')
+    for (const option of paths) resolvePath(backend, option)
   }
 }
 

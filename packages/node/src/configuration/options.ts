@@ -133,9 +133,6 @@ export const DRIVER_OPTION: Option = {
 /** As `checkBackendName` has it. */
 export const BACKEND_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
-/** The options of drivers of this project that are paths on this machine, and so relative to the file that names them. */
-const LOCAL_PATHS: Readonly<Record<string, readonly string[]>> = { fs: ['root'], '@stored/driver-fs': ['root'] }
-
 /** The option at a path such as `cache`, `maxSize`; `undefined`: none, or a driver's. */
 export function optionAt([first = '', second, ...rest]: readonly string[]): Option | undefined {
   const option = own(STORE_OPTIONS, first)
@@ -147,8 +144,4 @@ export function optionAt([first = '', second, ...rest]: readonly string[]): Opti
 
 export function own(options: Options, name: string): Option | undefined {
   return Object.hasOwn(options, name) ? options[name] : undefined
-}
-
-export function isLocalPath(driver: unknown, option: string): boolean {
-  return typeof driver === 'string' && Object.hasOwn(LOCAL_PATHS, driver) && !!LOCAL_PATHS[driver]?.includes(option)
 }

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describeType } from '@stored/core/backend'
-import { reasonOf } from './error.ts'
-import { type Branch, childOption, type Entry, type Fault, isBranch, type Leaf } from './tree.ts'
+import { configError, reasonOf } from './error.ts'
+import { type Branch, childOption, type Entry, type Fault, isBranch, type Leaf, toValue } from './tree.ts'
 
 export const MASK = '•••'
 
@@ -11,7 +11,7 @@ const SECRET_NAME_SAS = /^sas|Sas/
 /** A URL with a password, a connection string, a private key. */
 const SECRET_TEXT = /\/\/[^/\s@]*:[^/\s@]+@|(?:key|secret|password|pwd|token|sig|signature)=|-----BEGIN /i
 
-/** Drivers do not say which of their options are secrets: rather one too many is hidden than one shown. */
+/** Not every driver lists its secrets: rather one too many is hidden than one shown. */
 export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name) || SECRET_NAME_SAS.test(name)
 }
@@ -23,26 +23,69 @@ export function isSecretText(value: unknown): boolean {
 /** `{ "env": "NAME" }` or `{ "file": "path" }`. */
 type Reference = readonly ['env' | 'file', Leaf]
 
-/** Puts what they refer to in the place of all references of a backend. */
+/** Variables, as they are when a reference is followed. */
+export type Env = Readonly<Record<string, string | undefined>>
+
+/**
+ * Puts what they refer to in the place of all references of a backend.
+ *
+ * @param secrets Options whose driver asks for them: those that refer to something become functions that read it anew.
+ */
 export async function resolveSecrets(
-  branch: Branch,
+  backend: Branch,
   option: string,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Env,
+  secrets: readonly string[],
 ): Promise<Fault[]> {
   const faults: Fault[] = []
-  for (const [name, child] of branch.children) {
+  for (const [name, child] of backend.children) {
     if (!isBranch(child)) continue
-    const inner = childOption(option, name, branch.isList)
-    const references = referencesIn(child)
-    if (references === null) {
-      faults.push(...(await resolveSecrets(child, inner, env)))
-      continue
-    }
-    const found = await resolve(child, references, env)
-    if (typeof found === 'string') faults.push({ where: child.where, text: `${inner} ${found}` })
-    else branch.children.set(name, found)
+    const readAnew = () => follow(child, childOption(option, name, false), env)
+    const followed = await readAnew()
+    faults.push(...followed.faults)
+    const isAsked = secrets.includes(name) && refers(child)
+    backend.children.set(name, isAsked ? asked(followed.entry, readAnew) : followed.entry)
   }
   return faults
+}
+
+/** An entry without references, and which of them lead nowhere. */
+interface Followed {
+  readonly entry: Entry
+  readonly faults: readonly Fault[]
+}
+
+async function follow(entry: Entry, option: string, env: Env): Promise<Followed> {
+  if (!isBranch(entry)) return { entry, faults: [] }
+  const references = referencesIn(entry)
+  if (references !== null) {
+    const found = await resolve(entry, references, env)
+    return typeof found === 'string'
+      ? { entry, faults: [{ where: entry.where, text: `${option} ${found}` }] }
+      : { entry: found, faults: [] }
+  }
+  const faults: Fault[] = []
+  const children = new Map<string, Entry>()
+  for (const [name, child] of entry.children) {
+    const followed = await follow(child, childOption(option, name, entry.isList), env)
+    faults.push(...followed.faults)
+    children.set(name, followed.entry)
+  }
+  return { entry: { ...entry, children }, faults }
+}
+
+function refers(entry: Entry): boolean {
+  return isBranch(entry) && (referencesIn(entry) !== null || [...entry.children.values()].some(refers))
+}
+
+/** A function in the place of `entry`, which reads it anew. */
+function asked({ from, base, where }: Entry, readAnew: () => Promise<Followed>): Leaf {
+  const value = async (): Promise<unknown> => {
+    const { entry, faults } = await readAnew()
+    if (faults.length > 0) throw configError('MISCONFIGURED', faults)
+    return toValue(entry)
+  }
+  return { from, base, where, secret: true, value }
 }
 
 function referencesIn({ children, isList }: Branch): Reference[] | null {
@@ -53,11 +96,7 @@ function referencesIn({ children, isList }: Branch): Reference[] | null {
 }
 
 /** @returns What is wrong, when it is a string. */
-async function resolve(
-  branch: Branch,
-  [first, second]: readonly Reference[],
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<Entry | string> {
+async function resolve(branch: Branch, [first, second]: readonly Reference[], env: Env): Promise<Leaf | string> {
   const [kind, { value, base }] = first as Reference
   if (second) return 'names either "env" or "file", not both'
   if (typeof value !== 'string' || value === '') return `names ${NOUNS[kind]} by a string, not ${found(value)}`
@@ -82,7 +121,11 @@ function found(value: unknown): string {
 /** Whether a secret of a backend is written out in the file itself. */
 export function hasInlineSecret(entry: Entry, name = ''): boolean {
   if (!isBranch(entry))
-    return entry.from === 'file' && typeof entry.value === 'string' && (isSecretName(name) || isSecretText(entry.value))
+    return isInFile(entry) && (entry.secret === true || isSecretName(name) || isSecretText(entry.value))
   if (referencesIn(entry) !== null) return false
   return [...entry.children].some(([child, each]) => hasInlineSecret(each, isSecretName(name) ? name : child))
+}
+
+function isInFile({ from, value }: Leaf): boolean {
+  return from === 'file' && typeof value === 'string'
 }

@@ -11,7 +11,7 @@ export interface Place {
 
 export interface Leaf extends Place {
   readonly value: unknown
-  /** It came through a reference. */
+  /** Not to be shown: it came through a reference, or its driver lists it. */
   readonly secret?: true
 }
 
@@ -77,6 +77,12 @@ export function setEntry(root: Branch, path: readonly string[], entry: Entry): L
   }
   branch.children.set(path.at(-1) as string, entry)
   return inTheWay
+}
+
+/** `entry`, not to be shown. */
+export function hidden(entry: Entry): Entry {
+  if (!isBranch(entry)) return { ...entry, secret: true }
+  return { ...entry, children: new Map([...entry.children].map(([name, child]) => [name, hidden(child)])) }
 }
 
 export function toValue(entry: Entry): unknown {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { BlobId, CachedBlob, CacheStats, ReadCache } from '@stored/core'
+import type { BlobId, CachedBlob, CacheEntry, CacheStats, EvictChoice, ReadCache } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 
 /** A read cache without a disk. What was there first goes first. */
@@ -40,18 +40,19 @@ export class MemoryReadCache implements ReadCache {
     return { entries, size: this.#size, maxSize: this.#maxSize, hits: 0, misses: 0, bytes: 0 }
   }
 
-  async evict(
-    which: 'oldest' | 'oversized' | ((id: BlobId) => boolean | Promise<boolean>),
-  ): Promise<{ entries: number; bytes: number }> {
-    const evicted = { entries: 0, bytes: 0 }
-    for (const [i, [id, { length }]] of [...this.#entries].entries()) {
+  async evict(which: EvictChoice): Promise<{ entries: number; bytes: number }> {
+    const evicted = await this.evictable(which)
+    for (const { id } of evicted) this.#entries.delete(id)
+    return { entries: evicted.length, bytes: evicted.reduce((sum, { size }) => sum + size, 0) }
+  }
+
+  async evictable(which: EvictChoice): Promise<CacheEntry[]> {
+    const chosen: CacheEntry[] = []
+    for (const [i, [id, { length: size }]] of [...this.#entries].entries()) {
       const isMeant = typeof which === 'function' ? await which(id) : which === 'oldest' && i === 0
-      if (!isMeant) continue
-      this.#entries.delete(id)
-      evicted.entries++
-      evicted.bytes += length
+      if (isMeant) chosen.push({ id, size })
     }
-    return evicted
+    return chosen
   }
 
   async clear(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { Claimed } from '@stored/core'
 import { describe, expect, test } from 'vitest'
 import { chunksOf, collect, commit, factsOf, idOf, locationOf, NEVER, type Ports } from './subject.ts'
 
@@ -45,6 +46,17 @@ export function durableSuite({ open, reopen }: Ports & Required<Pick<Ports, 'reo
       expect(await after.queue.recover()).toBe(1)
       const claimable = await after.queue.claim('x', { max: 9, leaseMs: 60_000 })
       expect(claimable.map(({ key }) => key).sort()).toEqual(['running', 'waiting'])
+      await after.close()
+    })
+
+    test('the checkpoint of a job that was running is there for the next try', async () => {
+      const before = await open()
+      await commit(before, (tx) => before.queue.enqueue(tx, { op: 'put', backend: 'x', key: 'k', id: A, size: 1 }))
+      const [job] = await before.queue.claim('x', { max: 1, leaseMs: 60_000 })
+      await before.queue.keepCheckpoint(job as Claimed, 'half-way')
+      const after = await reopen(before)
+      await after.queue.recover()
+      expect(await after.queue.claim('x', { max: 1, leaseMs: 60_000 })).toMatchObject([{ checkpoint: 'half-way' }])
       await after.close()
     })
 

@@ -15,6 +15,7 @@ export interface ModelJob {
   readonly created: number
   readonly due: number
   readonly isFailed: boolean
+  readonly checkpoint: string | undefined
   /** Of the commit that queued it. */
   readonly queued: number
 }
@@ -39,7 +40,7 @@ export class QueueModel {
 
   enqueue(job: { backend: string; key: string; id: BlobId; size: number }, now: number): void {
     const place = this.place(job)
-    const untried = { attempts: 0, crashes: 0, begun: false, isFailed: false }
+    const untried = { attempts: 0, crashes: 0, begun: false, isFailed: false, checkpoint: undefined }
     place.waiting = { ...job, ...untried, created: now, due: now, queued: this.#queued++ }
     place.parked = undefined
   }
@@ -84,14 +85,21 @@ export class QueueModel {
     if (place.running) place.running = { ...place.running, until }
   }
 
+  keepCheckpoint(at: Claimed, checkpoint: string): void {
+    const place = this.place(at)
+    if (!place.running || place.running.checkpoint === checkpoint) return
+    place.running = { ...place.running, checkpoint, crashes: 0, isMarked: false }
+  }
+
   complete(at: Claimed): void {
     this.place(at).running = undefined
   }
 
-  retry(at: Claimed, due: number, free: boolean): void {
+  retry(at: Claimed, due: number, { free, anew }: { free: boolean; anew: boolean }): void {
     this.#end(at, (place, job) => {
       const attempts = job.attempts - (free ? 1 : 0)
-      place.waiting = again(job, { attempts, crashes: 0, begun: true, due, isFailed: true })
+      const checkpoint = anew ? undefined : job.checkpoint
+      place.waiting = again(job, { attempts, crashes: 0, begun: true, due, isFailed: true, checkpoint })
     })
   }
 
@@ -103,7 +111,7 @@ export class QueueModel {
 
   park(at: Claimed): void {
     this.#end(at, (place, job) => {
-      place.parked = { ...job, begun: true, isFailed: true }
+      place.parked = { ...job, begun: true, isFailed: true, checkpoint: undefined }
     })
   }
 
@@ -172,6 +180,6 @@ function isMisdated({ due }: ModelJob, now: number): boolean {
 
 /** Without what only a running job has. */
 function again(job: ModelJob | ModelRunning, changes: Partial<ModelJob>): ModelJob {
-  const { backend, key, id, size, attempts, crashes, begun, created, due, isFailed, queued } = { ...job, ...changes }
-  return { backend, key, id, size, attempts, crashes, begun, created, due, isFailed, queued }
+  const { lease: _, until: __, isMarked: ___, ...kept }: ModelJob & Partial<ModelRunning> = { ...job, ...changes }
+  return kept
 }

@@ -49,7 +49,8 @@ const commands = [
     command(`claim ${backend} ${max}`, async ({ subject, model, claims }) => {
       const claimed = await subject.queue.claim(backend, { max, leaseMs: LEASE_MS })
       const expected = model.claimable(backend, Date.now()).slice(0, max)
-      expect(claimed.map(({ key }) => key)).toEqual(expected.map(({ key }) => key))
+      const shown = ({ key, checkpoint }: Claimed | ModelJob) => [key, checkpoint]
+      expect(claimed.map(shown)).toEqual(expected.map(shown))
       const until = Date.now() + LEASE_MS
       for (const [i, job] of expected.entries()) model.claimed(job, (claimed[i] as Claimed).lease, until)
       claims.push(...claimed)
@@ -61,10 +62,22 @@ const commands = [
       model: (model, job) => model.complete(job),
     }),
   ),
-  fc.tuple(index, fc.oneof(fc.nat(100), fc.constantFrom(MAX_DELAY_MS, YEAR)), fc.boolean()).map(([i, afterMs, free]) =>
-    settle(`retry ${i} ${afterMs}${free ? ' free' : ''}`, i, {
-      act: ({ queue }, tx, job) => queue.retry(tx, job, { error: ERROR, afterMs, free }),
-      model: (model, job) => model.retry(job, Date.now() + Math.min(afterMs, MAX_DELAY_MS), free),
+  fc
+    .tuple(
+      index,
+      fc.oneof(fc.nat(100), fc.constantFrom(MAX_DELAY_MS, YEAR)),
+      fc.record({ free: fc.boolean(), anew: fc.boolean() }),
+    )
+    .map(([i, afterMs, how]) =>
+      settle(`retry ${i} ${afterMs}${how.free ? ' free' : ''}${how.anew ? ' anew' : ''}`, i, {
+        act: ({ queue }, tx, job) => queue.retry(tx, job, { error: ERROR, afterMs, ...how }),
+        model: (model, job) => model.retry(job, Date.now() + Math.min(afterMs, MAX_DELAY_MS), how),
+      }),
+    ),
+  fc.tuple(index, fc.constantFrom('1', '2')).map(([i, checkpoint]) =>
+    hold(`keep checkpoint ${i} ${checkpoint}`, i, {
+      act: ({ queue }, job) => queue.keepCheckpoint(job, checkpoint),
+      model: (model, job) => model.keepCheckpoint(job, checkpoint),
     }),
   ),
   index.map((i) =>
@@ -183,7 +196,7 @@ function shownJob(job: Job & { lease?: string }) {
 }
 
 function shownModelJob(job: ModelJob & { state: Job['state'] } & Partial<ModelRunning>) {
-  const { lease: _, until: __, isMarked: ___, queued: ____, ...shown } = job
+  const { lease: _, until: __, isMarked: ___, queued: ____, checkpoint: _____, ...shown } = job
   return shown
 }
 

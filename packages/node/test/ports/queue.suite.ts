@@ -64,8 +64,8 @@ export function queueSuite(current: Current): void {
       await enqueue('a', 'y', 'k')
       await enqueue('b', 'x', 'k', { size: 3 })
       expect(await states({ backend: 'x' })).toEqual([
-        ['waiting', 'k', idOf('b')],
         ['waiting', 'kk', idOf('a')],
+        ['waiting', 'k', idOf('b')],
       ])
       expect(await counts('x')).toEqual({ waiting: 2, running: 0, parked: 0, bytes: 13, oldest: START })
       expect(await counts('y')).toEqual({ waiting: 1, running: 0, parked: 0, bytes: 10, oldest: START })
@@ -213,6 +213,7 @@ export function queueSuite(current: Current): void {
       ['giveBack()', giveBack],
       ['mark()', (job: Claimed) => current().queue.mark(job, 1000)],
       ['renew()', (job: Claimed) => current().queue.renew(job, 1000)],
+      ['keepCheckpoint()', (job: Claimed) => current().queue.keepCheckpoint(job, 'stale')],
     ] as [string, (job: Claimed) => Promise<unknown>][])(
       'lost to recover(): %s rejects CONFLICT and changes nothing',
       async ([, settle]) => {
@@ -223,6 +224,7 @@ export function queueSuite(current: Current): void {
         expect(await states()).toEqual([['waiting', 'k', idOf('a')]])
 
         const again = await claimOne('x')
+        expect(again.checkpoint).toBeUndefined()
         await expect(settle(lost)).rejects.toMatchObject({ code: 'CONFLICT' })
         await expect(complete(again)).resolves.toEqual({ seq: expect.any(Number) })
       },
@@ -391,6 +393,83 @@ export function queueSuite(current: Current): void {
       await enqueue('a', 'x', 'k')
       await retry(await claimOne('x'), YEAR)
       expect(await current().queue.nextDue('x')).toBe(START + MAX_DELAY_MS)
+    })
+  })
+
+  describe('keepCheckpoint()', () => {
+    const keep = (job: Claimed, checkpoint: string) => current().queue.keepCheckpoint(job, checkpoint)
+    /** A job that was tried once and kept two checkpoints, of which the later counts. */
+    const tried = async () => {
+      await enqueue('a', 'x', 'k')
+      const job = await claimOne('x')
+      await keep(job, 'earlier')
+      await keep(job, 'later')
+      return job
+    }
+
+    test.for([
+      ['retry()', (job: Claimed) => retry(job)],
+      ['giveBack()', giveBack],
+      ['recover()', () => current().queue.recover()],
+    ] as [string, (job: Claimed) => Promise<unknown>][])('gives it to the try after %s', async ([, end]) => {
+      await end(await tried())
+      expect(await claimOne('x')).toMatchObject({ key: 'k', checkpoint: 'later' })
+    })
+
+    test('gives it to every try until there is another', async () => {
+      await retry(await tried())
+      await retry(await claimOne('x'))
+      const third = await claimOne('x')
+      expect(third.checkpoint).toBe('later')
+      await keep(third, 'latest')
+      await retry(third)
+      expect((await claimOne('x')).checkpoint).toBe('latest')
+    })
+
+    test('with another text clears the job of crashes, and with the same does not', async () => {
+      await enqueue('a', 'x', 'k')
+      const crash = async (checkpoint?: string) => {
+        const job = await claimOne('x')
+        await current().queue.mark(job, 1000)
+        if (checkpoint !== undefined) await keep(job, checkpoint)
+        await current().queue.recover()
+        return (await collect(current().queue.jobs({})))[0]?.crashes
+      }
+      expect([await crash(), await crash(), await crash('one part')]).toEqual([1, 2, 1])
+      expect([await crash('one part'), await crash('two parts')]).toEqual([2, 1])
+    })
+
+    test('lasts through mark() and renew()', async () => {
+      const job = await tried()
+      await current().queue.mark(job, 1000)
+      await current().queue.renew(job, 1000)
+      await retry(job)
+      expect((await claimOne('x')).checkpoint).toBe('later')
+    })
+
+    test.for([
+      [
+        'retry() with anew',
+        (job: Claimed) =>
+          commit(current(), (tx) => current().queue.retry(tx, job, { error: ERROR, afterMs: 0, anew: true })),
+      ],
+      ['park() and unpark()', (job: Claimed) => park(job).then(() => unpark('x', 'k'))],
+      ['complete() and enqueue()', (job: Claimed) => complete(job).then(() => enqueue('a', 'x', 'k'))],
+      ['enqueue() and retry()', (job: Claimed) => enqueue('a', 'x', 'k').then(() => retry(job))],
+      ['retry() and enqueue()', (job: Claimed) => retry(job).then(() => enqueue('a', 'x', 'k'))],
+    ] as [string, (job: Claimed) => Promise<unknown>][])('is dropped by %s', async ([, end]) => {
+      await end(await tried())
+      expect((await claimOne('x')).checkpoint).toBeUndefined()
+    })
+
+    test('changes neither state, counts nor what else is told of the job', async () => {
+      await enqueue('a', 'x', 'k')
+      const job = await claimOne('x')
+      const before = [await jobs(), await counts('x')]
+      await keep(job, 'secret to all but the driver')
+      expect([await jobs(), await counts('x')]).toEqual(before)
+      await retry(job)
+      expect(JSON.stringify(await jobs())).not.toContain('secret')
     })
   })
 
@@ -622,6 +701,31 @@ export function queueSuite(current: Current): void {
       expect(await states({ id: idOf('b') })).toEqual([['waiting', 'l', idOf('b')]])
       expect(await states({ state: 'running' })).toEqual([['running', 'k', idOf('a')]])
       expect(await states({ backend: 'y', state: 'waiting' })).toEqual([])
+    })
+
+    test('of a key come from every backend and in every state, and of no key that begins alike', async () => {
+      await enqueue('a', 'x', 'k')
+      await park(await claimOne('x'))
+      await enqueue('a', 'y', 'k')
+      await claimOne('y')
+      await enqueue('b', 'y', 'k')
+      await enqueue('a', 'z', 'kk')
+      expect((await jobs({ key: 'k' })).map(({ state, backend }) => [state, backend])).toEqual([
+        ['running', 'y'],
+        ['parked', 'x'],
+        ['waiting', 'y'],
+      ])
+      expect(await states({ key: 'k', backend: 'y', state: 'waiting' })).toEqual([['waiting', 'k', idOf('b')]])
+      expect(await states({ key: 'k', id: idOf('b') })).toEqual([['waiting', 'k', idOf('b')]])
+      expect(await states({ key: 'none' })).toEqual([])
+      expect(await states({ key: 'k', backend: 'none' })).toEqual([])
+    })
+
+    test('that wait come in the order they were queued, those behind a running one too', async () => {
+      for (const key of ['b', 'c', 'a']) await enqueue('a', 'x', key)
+      await claim('x', 1)
+      await enqueue('b', 'x', 'b')
+      expect((await jobs({ state: 'waiting' })).map(({ key }) => key)).toEqual(['c', 'a', 'b'])
     })
   })
 
