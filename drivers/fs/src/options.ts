@@ -1,5 +1,6 @@
 import { checkOptions, describeType, type ErrorLocation, StorageError } from '@stored/core/backend'
 
+/** Options of the driver `fs`. */
 export interface FsBackendOptions {
   /**
    * The directory that holds the blobs, made by `open` when it is not there. A relative path is resolved once, at

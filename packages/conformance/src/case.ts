@@ -85,7 +85,11 @@ export interface Ctx {
   skip(reason: string): never
 }
 
-export type Needs = Case['needs']
+export interface Needs {
+  (...args: Parameters<Case['needs']>): ReturnType<Case['needs']>
+  /** What has to be declared: where the promise cannot be kept, it should not be. */
+  readonly capability?: Provable
+}
 
 /** A case as it is written: what is usual is left out. */
 export interface CaseSpec
@@ -101,6 +105,7 @@ export interface CaseSpec
 /** The cases of one group, in the order they are written. */
 export function defineCases(group: string, specs: Readonly<Record<string, CaseSpec>>): readonly Case[] {
   return Object.entries(specs).map(([name, { raw, needs, run, ...spec }]) => ({
+    ...(needs?.capability !== undefined && { declare: `no ${needs.capability}` }),
     level: 'must',
     since: '1.0',
     profile: 'quick',
@@ -118,7 +123,8 @@ const always: Needs = () => true
 const writable: Needs = ({ readOnly }) => (readOnly ? 'readOnly: nothing can be put' : true)
 
 export function capability(name: Provable): Needs {
-  return (capabilities) => (capabilities[name] ? true : `capability ${name} is not declared`)
+  const needs: Needs = (capabilities) => (capabilities[name] ? true : `capability ${name} is not declared`)
+  return Object.assign(needs, { capability: name })
 }
 
 export function absent(name: Provable): Needs {
@@ -127,7 +133,8 @@ export function absent(name: Provable): Needs {
 
 /** Applies to the raw view alone: through the guard the promise holds for every driver. */
 export function rawOnly(needs: Needs): Needs {
-  return (capabilities, harness, view) => (view === 'raw' ? needs(capabilities, harness, view) : true)
+  const rawNeeds: Needs = (capabilities, harness, view) => (view === 'raw' ? needs(capabilities, harness, view) : true)
+  return Object.assign(rawNeeds, named(needs))
 }
 
 type Hook =
@@ -148,6 +155,10 @@ export function hook(name: Hook): Needs {
   return (_, harness) => (harness[name] ? true : `the harness has no ${name}`)
 }
 
+/** Leaves out storages in the memory that a case would measure, or fill. */
+export const outOfProcess: Needs = (_, { inProcess }) =>
+  inProcess ? 'inProcess: the blobs lie in the memory of this process' : true
+
 export function outsider(name: 'symlink' | 'mkdir' | 'special' | 'undecodable' | 'outside'): Needs {
   return (_, harness) => (harness.outsider?.[name] ? true : `the harness has no outsider.${name}`)
 }
@@ -158,11 +169,16 @@ export function creds(kind: 'bad' | 'readonly'): Needs {
 
 /** The first reason to skip among several. */
 export function all(...needs: readonly Needs[]): Needs {
-  return (...args) => {
+  const every: Needs = (...args) => {
     for (const need of needs) {
       const answer = need(...args)
       if (answer !== true) return answer
     }
     return true
   }
+  return Object.assign(every, named(needs.find((need) => need.capability !== undefined)))
+}
+
+function named(needs: Needs | undefined): { capability?: Provable } {
+  return needs?.capability === undefined ? {} : { capability: needs.capability }
 }

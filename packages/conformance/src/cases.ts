@@ -12,6 +12,7 @@ import { lifecycle } from './cases/lifecycle.ts'
 import { listing } from './cases/listing.ts'
 import { metadata } from './cases/metadata.ts'
 import { ranges } from './cases/ranges.ts'
+import { resume } from './cases/resume.ts'
 import { roundTrip } from './cases/round-trip.ts'
 import { sizes } from './cases/sizes.ts'
 import { sources } from './cases/sources.ts'
@@ -32,6 +33,7 @@ export const cases: readonly Case[] = Object.freeze([
   ...aborts,
   ...sources,
   ...conditions,
+  ...resume,
   ...checksums,
   ...metadata,
   ...backpressure,

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 
+/** Where a server listens. */
 export interface Endpoint {
   readonly host: string
   readonly port: number

@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { StorageBackend } from '@stored/core/backend'
 import { BrokenPromise, within } from './expect.ts'
@@ -14,8 +15,11 @@ export interface ChildTask {
   readonly seed: number
   readonly writer: number
   readonly size: number
-  /** `hang`: put, and stop half-way · `race`: put, and say so when the body has ended · `exit`: put, get, close. */
-  readonly until: 'hang' | 'race' | 'exit'
+  /**
+   * `hang`: put, and stop half-way · `resume`: the same, once a checkpoint was given · `race`: put, and say so when the body has
+   * ended · `exit`: put, get, close.
+   */
+  readonly until: 'hang' | 'resume' | 'race' | 'exit'
 }
 
 /**
@@ -28,18 +32,36 @@ export async function runChild(open: () => Promise<StorageBackend>): Promise<voi
   const { signal } = new AbortController()
   const backend = await open()
   await backend.open?.({ signal, log: () => {} })
-  await backend.put(task.key, bodyOf(task), { signal })
+  const { promise: checkpoint, resolve } = Promise.withResolvers<string>()
+  const resumable = { ...nameOf(task), onCheckpoint: async (given: string) => resolve(given) }
+  await backend.put(task.key, bodyOf(task, checkpoint), {
+    signal,
+    size: task.size,
+    ...(task.until === 'resume' && resumable),
+  })
   if (task.until === 'exit') await collect((await backend.get(task.key, { signal })).body)
   await backend.close?.()
   tell('closed')
   process.disconnect()
 }
 
-async function* bodyOf({ seed, writer, size, until }: ChildTask): AsyncGenerator<Uint8Array, void, undefined> {
+function nameOf({ seed, writer, size }: ChildTask): { size: number; sha256: string } {
+  return {
+    size,
+    sha256: createHash('sha256')
+      .update(payload(seed, writer, size))
+      .digest('hex'),
+  }
+}
+
+async function* bodyOf(
+  { seed, writer, size, until }: ChildTask,
+  checkpoint: Promise<string>,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const chunks = chunksOf(payload(seed, writer, size), CHUNK_BYTES)
   for (const [i, chunk] of chunks.entries()) {
-    if (until === 'hang' && i === Math.ceil(chunks.length / 2)) {
-      tell('reached')
+    if ((until === 'hang' || until === 'resume') && i === Math.ceil(chunks.length / 2)) {
+      tell(until === 'hang' ? 'reached' : { checkpoint: await checkpoint })
       process.channel?.ref() // nothing else keeps this process
       await new Promise<never>(() => {})
     }
@@ -48,20 +70,32 @@ async function* bodyOf({ seed, writer, size, until }: ChildTask): AsyncGenerator
   if (until === 'race') tell('reached')
 }
 
-function tell(message: 'reached' | 'closed'): void {
+function tell(message: 'reached' | 'closed' | { checkpoint: string }): void {
   process.send?.(message)
 }
 
 /** Runs a task until its process says `reached`, and kills it there, as a power cut would. */
 export async function killAtReached(module: string, task: ChildTask): Promise<void> {
+  const said = await killWhenItSpeaks(module, task)
+  if (said !== 'reached') throw new BrokenPromise(`the child process reaches its put, but it ended with ${said}`)
+}
+
+/** Runs a task until its process tells a checkpoint, and kills it there. @returns The checkpoint. */
+export async function killWithCheckpoint(module: string, task: ChildTask): Promise<string> {
+  const said = await killWhenItSpeaks(module, task)
+  if (typeof said === 'object' && said !== null && 'checkpoint' in said) return String(said.checkpoint)
+  throw new BrokenPromise(`the put of the child process gives a checkpoint, but it ended with ${said}`)
+}
+
+/** @returns What it said first, or the code it ended with. */
+async function killWhenItSpeaks(module: string, task: ChildTask): Promise<unknown> {
   const child = fork(module, [JSON.stringify(task)])
   try {
     const ended = once(child, 'exit')
-    const said = await within(Promise.race([once(child, 'message'), ended]), START_MS, 'the child process')
-    if (said[0] !== 'reached')
-      throw new BrokenPromise(`the child process reaches its put, but it ended with ${said[0]}`)
+    const [said] = await within(Promise.race([once(child, 'message'), ended]), START_MS, 'the child process')
     child.kill('SIGKILL')
     await ended
+    return said
   } finally {
     child.kill('SIGKILL')
   }

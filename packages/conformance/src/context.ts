@@ -6,10 +6,11 @@ import { BrokenPromise, equal, rejects, sameBytes, within } from './expect.ts'
 import type { Harness } from './harness.ts'
 import { payload } from './payload.ts'
 import { collect } from './source.ts'
-import { type Call, rawSubject, type Subject, spyOn, type View } from './subject.ts'
+import { type Call, noting, rawSubject, type Subject, spyOn, type View } from './subject.ts'
 
 /** Longer than the 5 s that the contract gives `close`. */
 const CLOSE_MS = 6_000
+const DELETES_AT_ONCE = 16
 
 /** Thrown by `Ctx.skip`. */
 export class Skipped extends Error {}
@@ -20,7 +21,10 @@ export interface RunState {
   readonly seed: number
   /** Capabilities that a case has put to the test; whether it passed is its own result. */
   readonly tested: Set<string>
-  readonly refused: Set<string>
+  /** Of the instance that was opened first. */
+  capabilities: Capabilities | null
+  /** Of the whole run. */
+  readonly signal: AbortSignal | undefined
   /** Whether every case was asked for, so that what is missing was not merely left out. */
   readonly complete: boolean
 }
@@ -31,6 +35,10 @@ export class CaseContext implements Ctx {
   readonly harness: Harness
   readonly scope: string
   readonly run: RunState
+  /** Undeclared capabilities that were shown to be refused. */
+  readonly refusals = new Set<string>()
+  /** Calls that reached a driver and have not settled. */
+  readonly pending = new Set<string>()
   readonly #deadline = new AbortController()
   readonly #opened: { close(): Promise<void> }[] = []
   #store: Subject | undefined
@@ -72,6 +80,7 @@ export class CaseContext implements Ctx {
 
   async prepare(): Promise<void> {
     this.#store = await this.open()
+    this.run.capabilities ??= this.#store.capabilities
   }
 
   key(name: string): string {
@@ -82,15 +91,15 @@ export class CaseContext implements Ctx {
     return payload(this.seed, writer, size)
   }
 
-  async driver(): Promise<StorageBackend> {
-    const driver = await this.harness.open()
-    await driver.open?.({ signal: this.signal, log: () => {} })
+  async driver(signal = this.signal): Promise<StorageBackend> {
+    const driver = await this.#make()
+    await driver.open?.({ signal, log: () => {} })
     this.#opened.push({ close: async () => driver.close?.() })
     return driver
   }
 
   async open(): Promise<Subject> {
-    return this.view === 'raw' ? rawSubject(await this.driver()) : this.#guarded(await this.harness.open())
+    return this.view === 'raw' ? rawSubject(await this.driver()) : this.#guarded(await this.#make())
   }
 
   async spied(replaced: Partial<StorageBackend> = {}): Promise<{ guard: GuardedBackend; calls: Call[] }> {
@@ -113,6 +122,10 @@ export class CaseContext implements Ctx {
     this.#opened.push(proxy)
     const guard = await this.#guarded(await this.harness.open({ via: proxy.endpoint }), options)
     return { guard, proxy }
+  }
+
+  async #make(): Promise<StorageBackend> {
+    return noting(await this.harness.open(), this.pending)
   }
 
   async #guarded(driver: StorageBackend, options: GuardOptions = {}): Promise<GuardedBackend> {
@@ -152,7 +165,7 @@ export class CaseContext implements Ctx {
   }
 
   refused(capability: string): void {
-    this.run.refused.add(capability)
+    this.refusals.add(capability)
   }
 
   skip(reason: string): never {
@@ -170,7 +183,16 @@ export class CaseContext implements Ctx {
   }
 
   async #removeAll(): Promise<void> {
-    const store = rawSubject(await this.driver())
-    for await (const { key } of store.list({ prefix: this.scope })) await store.delete(key)
+    // That of the case has been aborted.
+    const store = rawSubject(await this.driver(new AbortController().signal))
+    const atOnce = Math.min(DELETES_AT_ONCE, store.capabilities.limits?.maxConcurrent ?? DELETES_AT_ONCE)
+    let batch: Promise<void>[] = []
+    for await (const { key } of store.list({ prefix: this.scope })) {
+      batch.push(store.delete(key))
+      if (batch.length < atOnce) continue
+      await Promise.allSettled(batch)
+      batch = []
+    }
+    await Promise.allSettled(batch)
   }
 }

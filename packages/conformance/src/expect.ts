@@ -76,10 +76,14 @@ export async function settle<T>(promise: Promise<T>): Promise<PromiseSettledResu
 }
 
 /** `promise`, if it settles within `ms`. */
-export async function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
+export async function within<T>(promise: Promise<T>, ms: number, what: string | (() => string)): Promise<T> {
   let timer: NodeJS.Timeout | undefined
+  const tooLate = () => {
+    const named = typeof what === 'string' ? what : what()
+    return new BrokenPromise(`${named} settles within ${ms} ms, but it did not`)
+  }
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new BrokenPromise(`${what} settles within ${ms} ms, but it did not`)), ms)
+    timer = setTimeout(() => reject(tooLate()), ms)
   })
   try {
     return await Promise.race([promise, late])
@@ -104,6 +108,13 @@ export function nextTurn(): Promise<void> {
 
 export function printError(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}` : print(error)
+}
+
+/** What was expected and what came instead, of whatever ended a case. */
+export function expectationOf(error: unknown): string {
+  if (error instanceof BrokenPromise) return error.message
+  const because = error instanceof Error && error.cause !== undefined ? `, because of ${printError(error.cause)}` : ''
+  return `that nothing fails, but there was ${printError(error)}${because}`
 }
 
 function print(value: unknown): string {

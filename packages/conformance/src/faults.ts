@@ -36,6 +36,7 @@ export interface FaultRates {
   readonly duplicate: number
 }
 
+/** What a call may meet. */
 export type Fault = keyof FaultRates
 
 const WRITES: readonly FaultyMethod[] = ['put', 'delete', 'copy']

@@ -19,6 +19,7 @@ import { slowed, untilAborted } from './slow.ts'
 import { collect } from './source.ts'
 import { once } from './subject.ts'
 
+/** What a faulty backend does to which calls. */
 export interface FaultyOptions extends Partial<FaultRates> {
   /** Repeats the faults of a run. @default 1 */
   readonly seed?: number
@@ -217,7 +218,8 @@ export class FaultyBackend extends StorageBackend {
   async #putPart(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
     const bytes = await collect(body)
     const part = bytes.subarray(0, Math.floor(this.#dice.place() * bytes.byteLength))
-    const { size: _, sha256: __, file: ___, ...rest } = options
+    // A part is another blob: whoever goes on from what it left would go on from that.
+    const { size: _, sha256: __, file: ___, checkpoint: ____, onCheckpoint: _____, ...rest } = options
     await this.#inner.put(key, once(part), { ...rest, size: part.byteLength })
     throw this.#unavailable('put', key, LANDED)
   }

@@ -13,6 +13,10 @@ export interface OpenOptions {
 export interface Harness {
   /** Of the driver, for titles and reports. */
   readonly name: string
+  /** Of the driver's package, for reports. */
+  readonly version?: string
+  /** What the driver is run against, for reports: `{ name: 'OpenSSH', version: '10.0p2' }`. */
+  readonly server?: { readonly name: string; readonly version: string }
   /** A new instance on the same storage with each call. The kit opens it and closes it. */
   open(options?: OpenOptions): Promise<StorageBackend>
   /** Where the server listens, over TCP. Enables the faults of the wire: `open` then takes `via`. */
@@ -43,25 +47,34 @@ export interface Harness {
   busy?(requests: number, retryAfterMs: number): Promise<void>
   /** The blobs lie in the memory of this process, whose growth therefore says nothing of the driver. @default false */
   readonly inProcess?: boolean
+  /** Blobs of others lie there too: no case writes, lists or sweeps outside its scope. @default false */
+  readonly shared?: boolean
   /** Path of a module that calls `runChild`; the kit starts it as a process of its own, and kills it. */
   readonly child?: string
+  /** Ends what the harness itself began: servers, directories. For whoever made it; no case calls it. */
+  close?(): Promise<void>
   /** Cases known to fail, by id. They run all the same. */
   readonly waive?: Readonly<Record<string, Waiver>>
 }
 
+/** What a module exports as `harness`, to be run by a command: one, or what makes one, or says why there is none here. */
+export type HarnessExport = Harness | (() => Harness | string | Promise<Harness | string>)
+
+/** A case that may fail, and why. */
 export interface Waiver {
   readonly reason: string
   /** Where it is followed up: a URL. */
   readonly issue: string
 }
 
+/** Reaches the storage without the driver, as another program would. */
 export interface Outsider {
   write(key: string, bytes: Uint8Array): Promise<void>
   /** Replaces the stored bytes by what `change` makes of them. */
   corrupt(key: string, change: (bytes: Uint8Array) => Uint8Array): Promise<void>
   /** Puts a symbolic link where `key` would lie, in place of whatever is there. `target` is its text. */
   symlink?(key: string, target: string): Promise<void>
-  /** Makes an empty directory where `key` would lie. */
+  /** Makes an empty directory where `key` would lie; in an object store, what its console makes for one: an empty `key/`. */
   mkdir?(key: string): Promise<void>
   /** Makes something that is no blob and blocks its reader where `key` would lie: a FIFO. */
   special?(key: string): Promise<void>

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import type { Ctx } from './case.ts'
+import { check } from './expect.ts'
 
 /** How much memory may grow while a large blob goes by. */
 const GROWTH_BYTES = 64 << 20
@@ -55,4 +57,13 @@ export class MemoryWatch {
   look(): void {
     this.growth = Math.max(this.growth, (anonymousBytes() ?? 0) - this.#before)
   }
+}
+
+/** Skips the case where memory cannot be measured. */
+export function watchMemory(t: Ctx): MemoryWatch {
+  return MemoryWatch.start() ?? t.skip('memory can be measured on Linux alone: RssAnon of /proc/self/status')
+}
+
+export function staysSmall({ growth, limit }: MemoryWatch): void {
+  check(growth <= limit, `memory grows by at most ${limit} bytes, but it grew by ${growth}`)
 }

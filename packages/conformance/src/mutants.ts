@@ -19,6 +19,8 @@ import {
 } from '@stored/core/backend'
 import type { Profile } from './case.ts'
 import type { Harness } from './harness.ts'
+import { resumeMutants } from './resume-mutants.ts'
+import { once } from './subject.ts'
 
 /** A driver with one fault that a real one had. The kit is trusted as far as it finds them. */
 export interface Mutant {
@@ -305,9 +307,80 @@ class DropsType extends MemoryBackend {
   }
 }
 
-class WatchesTwice extends MemoryBackend {
+class WatchUnlinksFirst extends MemoryBackend {
   override async *watch(options: Op & { prefix?: string }): AsyncGenerator<WatchEvent, void, void> {
-    for await (const event of super.watch(options)) yield* [event, event]
+    for await (const event of super.watch(options))
+      yield* event.type === 'put' ? [{ type: 'delete', key: event.key } as const, event] : [event]
+  }
+}
+
+class WatchOnlyOverflows extends MemoryBackend {
+  override async *watch(options: Op & { prefix?: string }): AsyncGenerator<WatchEvent, void, void> {
+    for await (const _ of super.watch(options)) yield { type: 'overflow' }
+  }
+}
+
+class WatchMissesDeletes extends MemoryBackend {
+  override async *watch(options: Op & { prefix?: string }): AsyncGenerator<WatchEvent, void, void> {
+    for await (const event of super.watch(options)) if (event.type !== 'delete') yield event
+  }
+}
+
+class LeaksSource extends MemoryBackend {
+  protected override collect(key: string, body: AsyncIterable<Uint8Array>, o: PutOptions): Promise<Uint8Array> {
+    const source = body[Symbol.asyncIterator]()
+    return super.collect(key, { [Symbol.asyncIterator]: () => ({ next: () => source.next() }) }, o)
+  }
+}
+
+/** Between two volumes a rename is a copy. */
+class TempOutsideRoot extends MemoryBackend {
+  override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    const bytes = await this.collect(key, body, options)
+    for (let size = 0; size < bytes.length; size += 65_536) {
+      super.commit(key, bytes.subarray(0, size), options)
+      await wait(0)
+    }
+    return super.put(key, once(bytes), options)
+  }
+}
+
+class DeclaresNoCopy extends MemoryBackend {
+  override readonly capabilities = { ...new MemoryBackend().capabilities, copy: false } as never
+}
+
+class ChangesItsMind extends MemoryBackend {
+  static #opened = 0
+  override readonly capabilities = {
+    ...new MemoryBackend().capabilities,
+    limits: { partSize: ++ChangesItsMind.#opened },
+  } as never
+}
+
+class CopiesNothing extends MemoryBackend {
+  override async copy(from: string, to: string, options: Op): Promise<Stat> {
+    return this.place.blobs.has(from) ? super.copy(from, to, options) : super.commit(to, new Uint8Array(), {})
+  }
+}
+
+class DeletesSome extends MemoryBackend {
+  override deleteMany(keys: readonly string[], options: Op): Promise<Map<string, StorageError>> {
+    return super.deleteMany(keys.slice(0, 10), options)
+  }
+}
+
+class ClosesAll extends MemoryBackend {
+  static readonly #closed = new WeakSet<MemoryPlace>()
+  protected override begin(op: string, key: string | undefined, options: Op): void {
+    if (ClosesAll.#closed.has(this.place)) throw this.error('CLOSED', op, key)
+    super.begin(op, key, options)
+  }
+  override async open(): Promise<void> {
+    ClosesAll.#closed.delete(this.place)
+  }
+  override async close(): Promise<void> {
+    ClosesAll.#closed.add(this.place)
+    await super.close()
   }
 }
 
@@ -343,7 +416,16 @@ export const mutants: readonly Mutant[] = Object.freeze([
   of('keeps-tail', 'an overwrite is not cut to its size', KeepsTail, ['at.shrink']),
   of('torn-reader', 'a reader goes on in the new blob', TornReader, ['at.pinned-reader']),
   of('drops-type', 'the content type is forgotten', DropsType, ['md.type']),
-  of('watches-twice', 'every change is two events', WatchesTwice, ['wa.put', 'wa.over', 'wa.delete']),
+  of('watch-unlinks-first', 'an overwrite is a deletion and a creation', WatchUnlinksFirst, ['wa.over', 'wa.put']),
+  of('watch-only-overflows', 'every change is an overflow', WatchOnlyOverflows, ['wa.put', 'wa.over', 'wa.delete']),
+  of('watch-misses-deletes', 'deletions are not watched', WatchMissesDeletes, ['wa.delete']),
+  of('leaks-source', 'a put that fails does not end its source', LeaksSource, ['src.released']),
+  of('temp-outside-root', 'the temporary file lies on another volume', TempOutsideRoot, ['at.poll', 'at.poll-stat']),
+  of('declares-no-copy', 'a method is there that is not declared', DeclaresNoCopy, ['cp.schema']),
+  of('changes-its-mind', 'another instance declares something else', ChangesItsMind, ['cp.schema']),
+  of('copies-nothing', 'a copy of nothing is an empty blob', CopiesNothing, ['cp.copy']),
+  of('deletes-some', 'deleteMany ends after its first page', DeletesSome, ['cp.delete-many']),
+  of('closes-all', 'an instance that is closed closes the others', ClosesAll, ['lc.two-instances']),
   of('directory-order', 'list goes directory by directory', DirectoryOrder, ['ls.order']),
   of('composes-digests', 'the MD5 of a large blob is one of the MD5s of its parts', ComposesDigests, ['ck.native']),
   of('etag-as-md5', 'a checksum is reported that is not declared', EtagAsMd5, ['ck.no-fake']),
@@ -379,6 +461,7 @@ export const mutants: readonly Mutant[] = Object.freeze([
   renames('lowercases', 'keys are stored in lower case', (key) => key.toLowerCase(), ['key.case']),
   renames('normalizes', 'keys are normalized', (key) => key.normalize('NFC'), ['key.nfc-nfd']),
   renames('backslash-is-slash', 'a backslash is a slash', (key) => key.replaceAll('\\', '/'), ['key.backslash']),
+  ...resumeMutants,
 ])
 
 function of(

@@ -1,15 +1,18 @@
-import { printError } from './expect.ts'
+import { BrokenPromise, printError } from './expect.ts'
 
 /** What goes wrong beside the calls of a case: rejections that nobody handles, and files that only the garbage collector closes. */
 export class ProcessFaults implements Disposable {
   readonly #found: { text: string; cause: unknown }[] = []
   readonly #onRejection = (reason: unknown): void => {
-    this.#found.push({ text: `it leaves an unhandled rejection: ${printError(reason)}`, cause: reason })
+    this.#found.push({ text: `no rejection is left unhandled, but there was ${printError(reason)}`, cause: reason })
   }
   readonly #onWarning = (warning: Error): void => {
     // Node says so of a FileHandle or Dir that was never closed, whenever its memory happens to be needed.
     if (!warning.message.includes('on garbage collection')) return
-    this.#found.push({ text: `it, or a case before it, leaves a file open: ${warning.message}`, cause: warning })
+    this.#found.push({
+      text: `no file is left open, but this case or one before it left one: ${warning.message}`,
+      cause: warning,
+    })
   }
 
   constructor() {
@@ -19,7 +22,7 @@ export class ProcessFaults implements Disposable {
 
   throwIfAny(): void {
     const [first] = this.#found
-    if (first !== undefined) throw new Error(first.text, { cause: first.cause })
+    if (first !== undefined) throw new BrokenPromise(first.text, { cause: first.cause })
   }
 
   [Symbol.dispose](): void {

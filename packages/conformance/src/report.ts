@@ -1,28 +1,53 @@
+import type { Capabilities } from '@stored/core/backend'
 import type { Profile } from './case.ts'
-import type { Waiver } from './harness.ts'
+import type { Harness, Waiver } from './harness.ts'
 import type { View } from './subject.ts'
+import { KIT_VERSION } from './version.ts'
 
+/** How a case of a run ended. */
 export type Result = Outcome & {
   readonly id: string
   readonly view: View
   readonly level: 'must' | 'should'
+  /** The smallest profile that runs the case. */
+  readonly profile: Profile
   readonly title: string
   readonly durationMs: number
 }
 
+/** How a case ended. */
 export type Outcome =
-  | { readonly status: 'proved' }
+  | {
+      readonly status: 'proved'
+      /** Undeclared capabilities that the case showed to be refused. */
+      readonly refused: readonly string[]
+    }
   | { readonly status: 'skipped'; readonly reason: string }
-  | { readonly status: 'failed'; readonly error: Error }
+  | {
+      readonly status: 'failed'
+      readonly error: Error
+      /** What was expected and what came instead, without the rest of the message. */
+      readonly broken: string
+    }
   | { readonly status: 'waived'; readonly waiver: Waiver; readonly error: Error }
 
-/** What a run showed. Each case is in exactly one of `proved`, `skipped`, `waived` and `failed`. */
+/** What a run showed. Each result is in exactly one of `proved`, `skipped`, `waived` and `failed`. */
 export interface Report {
+  /** Of the driver. */
   readonly name: string
+  /** Of the driver, and of the server it was run against, where the harness tells. */
+  readonly version?: string
+  readonly server?: Harness['server']
   readonly profile: Profile
+  /** Whether every case of the profile was asked for. */
+  readonly complete: boolean
+  /** Of the instance that was opened first; `null` when none could be opened. */
+  readonly capabilities: Capabilities | null
   /** Repeats this run's payloads and choices. */
   readonly seed: number
-  readonly proved: readonly Result[]
+  /** Of every case in every view, in the order they ran. */
+  readonly results: readonly Result[]
+  readonly proved: readonly (Result & { status: 'proved' })[]
   /** Undeclared capabilities that were shown to be refused. */
   readonly refused: readonly string[]
   readonly skipped: readonly (Result & { status: 'skipped' })[]
@@ -32,17 +57,16 @@ export interface Report {
   readonly passed: boolean
 }
 
-export function makeReport(
-  run: { name: string; profile: Profile; seed: number; refused: Iterable<string> },
-  results: readonly Result[],
-): Report {
+export type RunFacts = Pick<Report, 'name' | 'version' | 'server' | 'profile' | 'complete' | 'seed' | 'capabilities'>
+
+export function makeReport(facts: RunFacts, results: readonly Result[]): Report {
+  const proved = results.filter((result) => result.status === 'proved')
   const failed = results.filter((result) => result.status === 'failed')
   return {
-    name: run.name,
-    profile: run.profile,
-    seed: run.seed,
-    proved: results.filter((result) => result.status === 'proved'),
-    refused: [...run.refused].sort(),
+    ...facts,
+    results,
+    proved,
+    refused: [...new Set(proved.flatMap(({ refused }) => refused))].sort(),
     skipped: results.filter((result) => result.status === 'skipped'),
     waived: results.filter((result) => result.status === 'waived'),
     failed,
@@ -55,7 +79,7 @@ export function formatReport(report: Report): string {
   const { proved, refused, skipped, waived, failed } = report
   const total = proved.length + skipped.length + waived.length + failed.length
   return [
-    `${report.name} · StoreD conformance 1.0 · ${report.profile} · seed ${report.seed}`,
+    `${report.name} · StoreD conformance ${KIT_VERSION} · ${report.profile} · seed ${report.seed}`,
     `${proved.length}/${total} proved · ${failed.length} failed · ${waived.length} waived · ${skipped.length} skipped`,
     `refused: ${refused.join(', ') || 'nothing'}`,
     ...skipped.map((result) => `skipped ${label(result)}: ${result.reason}`),

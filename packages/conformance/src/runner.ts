@@ -3,15 +3,17 @@ import { StorageError, unknownName } from '@stored/core/backend'
 import type { Case, Profile } from './case.ts'
 import { cases } from './cases.ts'
 import { CaseContext, type RunState, Skipped } from './context.ts'
-import { nextTurn, printError, within } from './expect.ts'
+import { expectationOf, nextTurn, started, within } from './expect.ts'
 import type { Harness } from './harness.ts'
 import { ProcessFaults } from './process-faults.ts'
-import { label, makeReport, type Outcome, type Report, type Result } from './report.ts'
+import { label, makeReport, type Outcome, type Report, type Result, type RunFacts } from './report.ts'
+import { untilAborted } from './slow.ts'
 import type { View } from './subject.ts'
 
 const PROFILES: readonly Profile[] = ['quick', 'full', 'soak']
 const TIMEOUT_MS: Record<Profile, number> = { quick: 30_000, full: 300_000, soak: 3_600_000 }
 
+/** Which cases are run, and how thoroughly. */
 export interface RunOptions {
   /** @default 'quick' */
   profile?: Profile
@@ -19,6 +21,10 @@ export interface RunOptions {
   only?: readonly string[]
   /** Of every payload and random choice. @default a random one, which the report names */
   seed?: number
+  /** Is told of each case as it ends. Of `runConformance` alone. */
+  onResult?: (result: Result) => void
+  /** Ends the run: the case under way is given up and cleaned up after. Of `runConformance` alone. */
+  signal?: AbortSignal
 }
 
 /** A case in one of its views. */
@@ -33,16 +39,25 @@ export interface Run {
   readonly state: RunState
 }
 
-/** Runs the cases one after another and reports each of them. A failed case does not end the run. */
+/**
+ * Runs the cases one after another and reports each of them. A failed case does not end the run.
+ *
+ * @throws {StorageError} INVALID_ARGUMENT for an unknown profile, case or waiver. The reason of `signal`.
+ */
 export async function runConformance(harness: Harness, options: RunOptions = {}): Promise<Report> {
   const run = planRun(harness, options)
   const results: Result[] = []
-  for (const planned of run.planned) results.push(await run.execute(planned))
-  return makeReport({ name: harness.name, ...run.state }, results)
+  for (const planned of run.planned) {
+    const result = await run.execute(planned)
+    options.signal?.throwIfAborted()
+    results.push(result)
+    options.onResult?.(result)
+  }
+  return makeReport(factsOf(harness, run.state), results)
 }
 
 /** @throws {StorageError} INVALID_ARGUMENT for an unknown profile, case or waiver. */
-export function planRun(harness: Harness, { profile = 'quick', only, seed }: RunOptions, from = cases): Run {
+export function planRun(harness: Harness, { profile = 'quick', only, seed, signal }: RunOptions, from = cases): Run {
   const at = { op: 'conformance', backend: harness.name }
   if (!PROFILES.includes(profile)) throw unknownName('profile', profile, PROFILES, at)
   const names = [...new Set(from.flatMap(({ id, group }) => [group, id]))]
@@ -56,7 +71,8 @@ export function planRun(harness: Harness, { profile = 'quick', only, seed }: Run
     profile,
     seed: seed ?? randomInt(2 ** 31),
     tested: new Set(),
-    refused: new Set(),
+    capabilities: null,
+    signal,
     complete: only === undefined,
   }
   const planned = from
@@ -65,11 +81,17 @@ export function planRun(harness: Harness, { profile = 'quick', only, seed }: Run
   return { planned, state, execute: (plan) => execute(harness, state, plan) }
 }
 
+function factsOf({ name, version, server }: Harness, state: RunState): RunFacts {
+  const { profile, complete, seed, capabilities } = state
+  const named = { name, ...(version !== undefined && { version }), ...(server !== undefined && { server }) }
+  return { ...named, profile, complete, seed, capabilities }
+}
+
 async function execute(harness: Harness, state: RunState, planned: Planned): Promise<Result> {
-  const { id, level, title } = planned.case
+  const { id, level, profile, title } = planned.case
   const started = performance.now()
   const outcome = await judge(harness, state, planned)
-  return { id, view: planned.view, level, title, durationMs: performance.now() - started, ...outcome }
+  return { id, view: planned.view, level, profile, title, durationMs: performance.now() - started, ...outcome }
 }
 
 async function judge(harness: Harness, state: RunState, planned: Planned): Promise<Outcome> {
@@ -77,33 +99,34 @@ async function judge(harness: Harness, state: RunState, planned: Planned): Promi
   if (PROFILES.indexOf(subject.profile) > PROFILES.indexOf(state.profile))
     return { status: 'skipped', reason: `profile ${subject.profile}` }
   try {
-    const skipped = await tryCase(harness, state, subject, view)
-    if (skipped !== null) return { status: 'skipped', reason: skipped }
+    return await tryCase(new CaseContext(harness, state, subject, view), subject)
   } catch (cause) {
     const error = new Error(explain(state, planned, cause), { cause })
     const waiver = harness.waive?.[subject.id]
-    return waiver ? { status: 'waived', waiver, error } : { status: 'failed', error }
+    return waiver ? { status: 'waived', waiver, error } : { status: 'failed', error, broken: expectationOf(cause) }
   }
-  return { status: 'proved' }
+}
+
+/** @throws Whatever shows that the case failed. */
+async function tryCase(t: CaseContext, subject: Case): Promise<Outcome> {
+  using faults = new ProcessFaults()
+  const reason = await runCase(t, subject)
+  // Node reports an unhandled rejection only once the microtasks of its turn have run.
+  await nextTurn()
+  if (reason !== null) return { status: 'skipped', reason }
+  faults.throwIfAny()
+  return { status: 'proved', refused: [...t.refusals].sort() }
 }
 
 /** @returns Why the case was skipped, or `null` when it passed. */
-async function tryCase(harness: Harness, state: RunState, subject: Case, view: View): Promise<string | null> {
-  using faults = new ProcessFaults()
-  const skipped = await runCase(new CaseContext(harness, state, subject, view), subject, state)
-  // Node reports an unhandled rejection only once the microtasks of its turn have run.
-  await nextTurn()
-  if (skipped === null) faults.throwIfAny()
-  return skipped
-}
-
-async function runCase(t: CaseContext, subject: Case, { tested }: RunState): Promise<string | null> {
+async function runCase(t: CaseContext, subject: Case): Promise<string | null> {
   try {
     await within(t.prepare(), TIMEOUT_MS.quick, 'open')
     const answer = subject.needs(t.capabilities, t.harness, t.view)
     if (answer !== true) return answer
-    for (const capability of subject.proves) tested.add(capability)
-    await within(subject.run(t), subject.timeoutMs ?? TIMEOUT_MS[subject.profile], 'the whole case')
+    for (const capability of subject.proves) t.run.tested.add(capability)
+    const ended = unlessAborted(started(subject.run(t)), t.run.signal)
+    await within(ended, subject.timeoutMs ?? TIMEOUT_MS[subject.profile], () => caseWaitingFor(t.pending))
     return null
   } catch (error) {
     if (error instanceof Skipped) return error.message
@@ -114,10 +137,24 @@ async function runCase(t: CaseContext, subject: Case, { tested }: RunState): Pro
   }
 }
 
+function caseWaitingFor(calls: ReadonlySet<string>): string {
+  return calls.size === 0 ? 'the whole case' : `the whole case, which waits for ${[...calls].join(', ')},`
+}
+
+async function unlessAborted(run: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return run
+  const waiting = new AbortController()
+  try {
+    await Promise.race([run, untilAborted(AbortSignal.any([signal, waiting.signal]))])
+  } finally {
+    waiting.abort()
+  }
+}
+
 function explain({ seed }: RunState, { case: subject, view }: Planned, cause: unknown): string {
   return [
     `${label({ id: subject.id, view })}: ${subject.title}`,
-    `  broken   ${printError(cause)}`,
+    `  expected ${expectationOf(cause)}`,
     `  why      ${subject.why}`,
     ...(subject.declare ? [`  declare  ${subject.declare}, if the limit is real`] : []),
     `  again    { only: ['${subject.id}'], profile: '${subject.profile}', seed: ${seed} }`,

@@ -247,7 +247,7 @@ async function answerTo(request: ClientRequest, upload: Upload | undefined): Pro
   return answer
 }
 
-function putHeaders(options: PutOptions): Record<string, string | number> {
+export function putHeaders(options: PutOptions): Record<string, string | number> {
   const { size, sha256, ifAbsent, ifMatch, contentType, metadata } = options
   return {
     expect: '100-continue',
@@ -260,7 +260,7 @@ function putHeaders(options: PutOptions): Record<string, string | number> {
   }
 }
 
-function statOf(key: string, fields: IncomingHttpHeaders): Stat {
+export function statOf(key: string, fields: IncomingHttpHeaders): Stat {
   const { etag, 'x-size': size, 'x-modified': modified, 'x-sha256': sha256 } = fields
   const { 'content-type': contentType, 'x-metadata': metadata } = fields
   return {

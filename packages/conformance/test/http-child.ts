@@ -1,4 +1,6 @@
 import { runChild } from '../src/index.ts'
 import { HttpBackend } from './http-backend.ts'
+import { ResumingHttpBackend } from './http-resume.ts'
 
-await runChild(async () => new HttpBackend(JSON.parse(process.env.STORED_TEST_HTTP ?? '')))
+const Backend = process.env.STORED_TEST_RESUME ? ResumingHttpBackend : HttpBackend
+await runChild(async () => new Backend(JSON.parse(process.env.STORED_TEST_HTTP ?? '')))

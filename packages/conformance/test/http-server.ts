@@ -26,7 +26,7 @@ const BUCKET = 'bucket'
 /**
  * An object store behind HTTP, in memory, for the kit's own tests: objects at `/bucket/o/<key>`, a listing in pages at
  * `/bucket/list`, the conditions and ranges of RFC 9110, and a bearer token. What it stores it stores in one step, after the
- * last byte.
+ * last byte. Parts of an object at `/bucket/u/<upload>/<number>` are stored as one by a put that names their upload.
  */
 export class HttpServer {
   /** What lets in; changed by `rotate`. */
@@ -34,6 +34,8 @@ export class HttpServer {
   readonly readonlyToken: string = randomUUID()
   readonly blobs = new Map<string, StoredBlob>()
   readonly denied = new Set<Right>()
+  /** Parts that arrived, by upload. */
+  readonly uploads = new Map<string, Buffer[]>()
   /** What the next requests are refused with. */
   busy = { times: 0, status: 503, retryAfter: 0 }
   readonly #server = createServer()
@@ -117,6 +119,7 @@ export class HttpServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
     const url = request.url ?? ''
     if (url.startsWith(`/${BUCKET}/list`)) return this.#list(new URL(url, 'http://server').searchParams)
+    if (url.startsWith(`/${BUCKET}/u/`)) return this.#part(url.split('/').slice(3), request, response)
     const key = decodeURIComponent(url.slice(`/${BUCKET}/o/`.length))
     if (request.method === 'PUT') return this.#put(key, request, response)
     const blob = this.blobs.get(key)
@@ -129,19 +132,35 @@ export class HttpServer {
     return blob === undefined ? { status: 404 } : read(blob, request.headers.range)
   }
 
+  /** Takes a part, or tells the digests of those there. */
+  async #part([upload = '', number]: string[], request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    const parts = this.uploads.get(upload) ?? []
+    if (number === undefined)
+      return { status: 200, body: JSON.stringify(Array.from(parts, (part) => part && sha256(part))) }
+    response.writeContinue()
+    const part = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>))
+    if (part.byteLength !== Number(request.headers['content-length'])) return { status: 400 }
+    parts[Number(number)] = part
+    this.uploads.set(upload, parts)
+    return { status: 200 }
+  }
+
   async #put(key: string, request: IncomingMessage, response: ServerResponse): Promise<Answer> {
     const { 'content-length': length = '0', 'content-type': type, 'x-metadata': metadata } = request.headers
     if (Number(length) > this.#room(key)) return { status: 507 }
     if (!this.#holds(key, request)) return { status: 412 }
     response.writeContinue()
-    const bytes = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>))
+    const body = await Array.fromAsync(request as AsyncIterable<Buffer>)
+    const upload = String(request.headers['x-upload'])
+    const bytes = Buffer.concat(this.uploads.get(upload) ?? body)
     if (bytes.byteLength > this.#room(key)) return { status: 507 }
     // Once more: nothing waits from here to the end, so the conditions and the change are one step.
     if (!this.#holds(key, request)) return { status: 412 }
-    const sha256 = createHash('sha256').update(bytes).digest('hex')
-    if ((request.headers['x-sha256'] ?? sha256) !== sha256) return { status: 422 }
+    const digest = sha256(bytes)
+    if ((request.headers['x-sha256'] ?? digest) !== digest) return { status: 422 }
+    this.uploads.delete(upload)
     const blob = this.store(key, bytes, {
-      'x-sha256': sha256,
+      'x-sha256': digest,
       ...(type !== undefined && { 'content-type': type }),
       ...(metadata !== undefined && { 'x-metadata': String(metadata) }),
     })
@@ -172,6 +191,10 @@ export class HttpServer {
     const objects = matching.slice(0, limit).map((key) => ({ key, ...fieldsOf(this.blobs.get(key) as StoredBlob) }))
     return { status: 200, body: JSON.stringify({ objects, more: matching.length > limit }) }
   }
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }
 
 function rightOf({ method, url }: IncomingMessage): Right {

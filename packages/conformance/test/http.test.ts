@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { type GetOptions, type GetResult, StorageError } from '@stored/core/backend'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type Report, runConformance } from '../src/index.ts'
 import { collect } from '../src/source.ts'
 import { HttpBackend } from './http-backend.ts'
 import { httpHarness } from './http-harness.ts'
 import { httpMutants } from './http-mutants.ts'
+import { ResumingHttpBackend, SendsAllAgain } from './http-resume.ts'
 import { HttpServer } from './http-server.ts'
 
 /** Of profile full, those that take seconds. */
@@ -28,7 +29,7 @@ describe('a driver for an HTTP server, through a proxy where connections have to
         ...['at.sweep', 'cp.readonly', 'cp.signed-url', 'cw.undeclared'],
         ...['ls.foreign-name', 'md.undeclared', 'rg.emulated', 'src.file', 'sz.over-limit'],
       ])
-      expect(report.refused).toEqual(['signedUrl', 'sweep', 'watch'])
+      expect(report.refused).toEqual(['resume', 'signedUrl', 'sweep', 'watch'])
     },
     TIMEOUT_MS,
   )
@@ -71,6 +72,36 @@ describe('a driver of another kind that keeps every promise', () => {
   })
 })
 
+describe('a driver whose puts go on', () => {
+  const open = (Backend: typeof HttpBackend) => {
+    process.env.STORED_TEST_RESUME = 'true'
+    return httpHarness(server, (options) => new Backend(options))
+  }
+  afterEach(() => {
+    delete process.env.STORED_TEST_RESUME
+  })
+
+  it(
+    'passes every case for them, and sends no part again that arrived',
+    async () => {
+      const harness = { ...open(ResumingHttpBackend), debris: async () => [...server.uploads.keys()] }
+      const report = await runConformance(harness, { only: ['rs'] })
+      expect(failures(report)).toEqual([])
+      expect(report.skipped.map(({ id }) => id)).toEqual(['rs.undeclared'])
+    },
+    TIMEOUT_MS,
+  )
+
+  it(
+    'that begins anew with each fails those that count',
+    async () => {
+      const report = await runConformance(open(SendsAllAgain), { only: ['rs'] })
+      expect(report.failed.map(({ id }) => id)).toEqual(['rs.resent'])
+    },
+    TIMEOUT_MS,
+  )
+})
+
 describe('every mutant fails the cases that are meant for it', () => {
   for (const { name, fault, killedBy, Backend } of httpMutants)
     it(`${name}: ${fault}`, async () => {
@@ -80,9 +111,9 @@ describe('every mutant fails the cases that are meant for it', () => {
     }, 30_000)
 })
 
-/** What was skipped for another reason than its profile; links and watching apart. */
+/** What was skipped for another reason than its profile; links, watching and going on apart. */
 function unproved({ skipped }: Report): string[] {
-  const reasons = skipped.filter(({ id, reason }) => !reason.startsWith('profile ') && !/^(tr|wa)\./.test(id))
+  const reasons = skipped.filter(({ id, reason }) => !reason.startsWith('profile ') && !/^(rs|tr|wa)\./.test(id))
   return [...new Set(reasons.map(({ id }) => id))].sort()
 }
 

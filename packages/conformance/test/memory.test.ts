@@ -1,15 +1,17 @@
 import { MemoryBackend, MemoryPlace, StorageError } from '@stored/core/backend'
 import { describe, expect, it } from 'vitest'
-import { type Harness, type Report, runConformance } from '../src/index.ts'
+import { type Report, runConformance } from '../src/index.ts'
+import { harness } from './harness.ts'
 import { LimitedBackend } from './limited-backend.ts'
 
-const SOAK = { 'sz.5g': 'profile soak', 'rg.4g': 'profile soak', 'ls.lazy': 'profile soak' }
+const SOAK = skipsOf('profile soak', ['sz.5g', 'rg.4g', 'ls.lazy'])
 /** What only a server has. */
 const NO_SERVER = {
   ...skipsOf('the harness has no endpoint', [
     ...['bp.put', 'ck.wire', 'cw.lost-reply'],
     ...['ft.refused', 'ft.cut-put', 'ft.cut-reply', 'ft.cut-get', 'ft.cut-get-changed', 'ft.cut-list', 'ft.stall-put'],
     ...['ft.stall-get', 'ft.slow-alive', 'ft.replay', 'ft.one-shot'],
+    ...['rs.cut', 'rs.resent'],
   ]),
   'ft.throttled': 'the harness has no busy',
   'ft.restart': 'the harness has no restartServer',
@@ -19,11 +21,7 @@ const NO_SERVER = {
   'au.no-secret': 'the harness has no secrets',
   'au.no-container': 'the harness has no noContainer',
 }
-const IN_MEMORY = skipsOf('inProcess: the blobs lie in the memory that would be measured', [
-  'bp.get',
-  'bp.put-1g',
-  'bp.loop',
-])
+const IN_MEMORY = skipsOf('inProcess: the blobs lie in the memory of this process', ['bp.get', 'bp.put-1g', 'bp.loop'])
 const LONG = { timeout: 120_000 }
 const NO_FILES = {
   'tr.sibling-root': 'the harness has no outsider.symlink',
@@ -36,11 +34,12 @@ const NO_FILES = {
   'at.crash-new': 'the harness has no child',
   'at.crash-over': 'the harness has no child',
   'lc.exits': 'the harness has no child',
+  'rs.kill': 'the harness has no child',
 }
 
 describe('MemoryBackend', () => {
   it('passes every case of profile full but those for files, processes and servers', LONG, async () => {
-    const report = await runConformance(memoryHarness(), { profile: 'full' })
+    const report = await runConformance(harness(), { profile: 'full' })
     expect(failures(report)).toEqual([])
     expect(skips(report)).toEqual({
       ...SOAK,
@@ -51,6 +50,7 @@ describe('MemoryBackend', () => {
       'sz.over-limit': 'limits.maxSize is not declared',
       'rg.emulated': 'capability range is declared',
       'cw.undeclared': 'capabilities ifAbsent and ifMatch are both declared',
+      'rs.undeclared': 'capability resume is declared',
       'md.undeclared': 'contentType and metadata are declared',
       'cp.readonly': 'capability readOnly is not declared',
     })
@@ -69,6 +69,7 @@ describe('a backend of five methods with every limit', () => {
       'ifMatch',
       'metadata',
       'range',
+      'resume',
       'signedUrl',
       'sweep',
       'watch',
@@ -81,6 +82,8 @@ describe('a backend of five methods with every limit', () => {
       ...['ls.after', 'ls.order'],
       ...['md.case', 'md.overwrite-clears', 'md.too-big', 'md.type', 'md.user'],
       ...['rg.first', 'rg.last', 'rg.middle', 'rg.to-end'],
+      ...['rs.cut', 'rs.goes-on', 'rs.kill', 'rs.other-bytes', 'rs.resent', 'rs.stale', 'rs.taken', 'rs.unkept'],
+      ...['rs.wrong-bytes'],
       ...['rt.etag', 'rt.modified', 'rt.unknown-size'],
       ...['sd.ifmatch-ok', 'sd.ifmatch-stale', 'src.file', 'sz.zero-stream'],
       ...[
@@ -111,46 +114,6 @@ describe('a read-only backend', () => {
     expect(skips(report)['rt.bytes']).toBe('readOnly: nothing can be put')
   })
 })
-
-/** With every hook that memory can have. */
-function memoryHarness(): Harness {
-  const place = new MemoryPlace()
-  let denied = false
-  class Deniable extends MemoryBackend {
-    protected override begin(...args: Parameters<MemoryBackend['begin']>): void {
-      super.begin(...args)
-      if (denied) throw this.error('PERMISSION_DENIED', args[0], args[1])
-    }
-  }
-  class Unreachable extends MemoryBackend {
-    override async open(): Promise<void> {
-      throw this.error('MISCONFIGURED', 'open', undefined)
-    }
-  }
-  return {
-    name: 'memory',
-    open: async () => new Deniable({ place }),
-    broken: async () => new Unreachable({ place }),
-    debris: async () => [],
-    async deny() {
-      denied = true
-      return async () => {
-        denied = false
-      }
-    },
-    inProcess: true,
-    outsider: {
-      async write(key, bytes) {
-        place.blobs.set(key, { bytes, stat: { key, size: bytes.length } })
-        place.notify({ type: 'put', key })
-      },
-      async corrupt(key, change) {
-        const blob = place.blobs.get(key)
-        if (blob) place.blobs.set(key, { ...blob, bytes: change(blob.bytes) })
-      },
-    },
-  }
-}
 
 function skipsOf(reason: string, ids: readonly string[]): Record<string, string> {
   return Object.fromEntries(ids.map((id) => [id, reason]))

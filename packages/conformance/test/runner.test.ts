@@ -1,11 +1,12 @@
-import { MemoryBackend, MemoryPlace } from '@stored/core/backend'
+import { MemoryBackend, MemoryPlace, type OpenContext } from '@stored/core/backend'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { type Case, type CaseSpec, defineCases } from '../src/case.ts'
+import { all, type Case, type CaseSpec, capability, defineCases, outOfProcess } from '../src/case.ts'
 import { check } from '../src/expect.ts'
 import { cases, conformance, formatReport, type Harness, runConformance } from '../src/index.ts'
 import { makeReport } from '../src/report.ts'
 import { planRun, type RunOptions } from '../src/runner.ts'
 
+const FACTS = { name: 'memory', profile: 'quick', complete: true, seed: 1, capabilities: null } as const
 const harness: Harness = { name: 'memory', open: async () => new MemoryBackend() }
 
 describe('a case', () => {
@@ -16,7 +17,7 @@ describe('a case', () => {
     )
     expect(result?.status === 'failed' && result.error.message.split('\n')).toEqual([
       'x.case: call, circumstance, outcome',
-      '  broken   BrokenPromise: it holds',
+      '  expected it holds',
       '  why      it matters',
       '  declare  keys.fileAndPrefix: false, if the limit is real',
       "  again    { only: ['x.case'], profile: 'quick', seed: 7 }",
@@ -37,7 +38,36 @@ describe('a case', () => {
 
   it('that does not settle in its time is failed', async () => {
     const [result] = await execute({ timeoutMs: 20, run: () => new Promise(() => {}) })
-    expect(result?.status === 'failed' && result.error.message).toContain('the whole case settles within 20 ms')
+    expect(result?.status === 'failed' && result.error.message).toContain(
+      'the whole case settles within 20 ms, but it did not',
+    )
+  })
+
+  it('that waits for a call of the driver is failed with the name of that call', async () => {
+    class Silent extends MemoryBackend {
+      override stat(): Promise<never> {
+        return new Promise(() => {})
+      }
+    }
+    const run: CaseSpec['run'] = async (t) => void (await t.store.stat('t/blob'))
+    const [result] = await execute({ timeoutMs: 20, run }, {}, { ...harness, open: async () => new Silent() })
+    expect(result?.status === 'failed' && result.broken).toContain(
+      'which waits for stat("t/blob"), settles within 20 ms',
+    )
+  })
+
+  it('that throws what no case expects is failed with it, and with its cause', async () => {
+    const run = () => Promise.reject(new Error('no such blob', { cause: new Error('ENOENT') }))
+    const [result] = await execute({ run })
+    expect(result?.status === 'failed' && result.broken).toBe(
+      'that nothing fails, but there was Error: no such blob, because of Error: ENOENT',
+    )
+  })
+
+  it('of a capability says that it should not be declared', async () => {
+    const run = async () => check(false, 'it holds')
+    const [result] = await execute({ needs: all(outOfProcess, capability('order')), run })
+    expect(result?.status === 'failed' && result.error.message).toContain('  declare  no order, if the limit is real')
   })
 
   it('that leaves an unhandled rejection is failed', async () => {
@@ -51,7 +81,7 @@ describe('a case', () => {
   it('in which a file is closed by the garbage collector alone is failed', async () => {
     const run = async () => process.emitWarning('Closing directory handle on garbage collection')
     const [result] = await execute({ run })
-    expect(result?.status === 'failed' && result.error.message).toContain('leaves a file open')
+    expect(result?.status === 'failed' && result.error.message).toContain('no file is left open')
   })
 
   it('that needs what is not there is skipped with the reason, and does not run', async () => {
@@ -82,14 +112,14 @@ describe('a case', () => {
       { ...harness, waive: { 'x.case': waiver } },
     )
     expect(results[0]).toMatchObject({ status: 'waived', waiver })
-    const report = makeReport({ name: 'memory', profile: 'quick', seed: 1, refused: [] }, results)
+    const report = makeReport(FACTS, results)
     expect(report.passed).toBe(true)
     expect(formatReport(report)).toContain('waived  x.case: the service cannot (https://example.com/1)')
   })
 
   it('that only should hold fails no run', async () => {
     const results = await execute({ level: 'should', run: async () => check(false, 'it holds') })
-    const report = makeReport({ name: 'memory', profile: 'quick', seed: 1, refused: [] }, results)
+    const report = makeReport(FACTS, results)
     expect([report.failed.length, report.passed]).toEqual([1, true])
   })
 })
@@ -113,8 +143,14 @@ describe('runConformance', () => {
   it('leaves nothing in the storage and nothing open', async () => {
     const place = new MemoryPlace()
     const opened: MemoryBackend[] = []
+    /** The signal of a case is aborted before what it stored is removed. */
+    class Strict extends MemoryBackend {
+      override async open({ signal }: OpenContext): Promise<void> {
+        signal?.throwIfAborted()
+      }
+    }
     const open = async () => {
-      const backend = new MemoryBackend({ place })
+      const backend = new Strict({ place })
       opened.push(backend)
       return backend
     }
@@ -122,6 +158,50 @@ describe('runConformance', () => {
     expect([...place.blobs.keys()]).toEqual([])
     const { signal } = new AbortController()
     for (const backend of opened) await expect(backend.stat('x', { signal })).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
+  it('tells of each result as it comes', async () => {
+    const ids: string[] = []
+    await runConformance(harness, {
+      only: ['rt.bytes', 'rt.modified'],
+      onResult: ({ id, view }) => ids.push(id + view),
+    })
+    expect(ids).toEqual(['rt.bytesguarded', 'rt.bytesraw', 'rt.modifiedguarded'])
+  })
+
+  it('that is aborted gives up the case under way, cleans up after it, and rejects with the reason', async () => {
+    const [place, abort, reason] = [new MemoryPlace(), new AbortController(), new Error('never mind')]
+    class Stuck extends MemoryBackend {
+      override async get(...args: Parameters<MemoryBackend['get']>) {
+        abort.abort(reason)
+        await new Promise(() => {})
+        return super.get(...args)
+      }
+    }
+    const open = async () => new Stuck({ place })
+    const run = runConformance({ name: 'stuck', open }, { only: ['rt'], signal: abort.signal })
+    await expect(run).rejects.toBe(reason)
+    expect([...place.blobs.keys()]).toEqual([])
+  })
+
+  it('on a storage that it shares neither writes nor sweeps beyond its scope', async () => {
+    const place = new MemoryPlace()
+    const touched: string[] = []
+    class Watched extends MemoryBackend {
+      override put(...args: Parameters<MemoryBackend['put']>) {
+        touched.push(args[0])
+        return super.put(...args)
+      }
+      override async sweep(options: Parameters<MemoryBackend['sweep']>[0]) {
+        if (options.olderThanMs < 30 * 24 * 3_600_000) touched.push('sweep')
+        return super.sweep(options)
+      }
+    }
+    const shared = { name: 'shared', shared: true, scope: (id: string) => `mine/${id}/` }
+    const only = ['tr', 'ls.no-temp', 'at.sweep', 'cp']
+    const { failed } = await runConformance({ ...shared, open: async () => new Watched({ place }) }, { only })
+    expect(failed).toEqual([])
+    expect(touched.filter((key) => !key.startsWith('mine/'))).toEqual([])
   })
 
   it('fails cp.proved for a declared capability that no case has put to the test', async () => {

@@ -1,8 +1,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { PutOptions, Stat } from '@stored/core/backend'
-import { type Ctx, defineCases, hook, type Needs } from '../case.ts'
+import { type Ctx, defineCases, hook, outOfProcess } from '../case.ts'
 import { check, equal, eventually, settle, started } from '../expect.ts'
-import { MemoryWatch } from '../memory.ts'
+import { staysSmall, watchMemory } from '../memory.ts'
 import { payloadStream } from '../payload.ts'
 import { openFiles } from '../resources.ts'
 import { sleep } from '../slow.ts'
@@ -17,9 +17,6 @@ const QUIET_MS = 500
 const PARALLEL = 32
 const RELEASE_MS = 2_000
 const FITS = 'What does not fit into memory cannot be stored at all, and takes the process with it.'
-
-const outOfProcess: Needs = (_, { inProcess }) =>
-  inProcess ? 'inProcess: the blobs lie in the memory that would be measured' : true
 
 export const backpressure = defineCases('bp', {
   put: {
@@ -159,14 +156,6 @@ async function untilQuiet(source: Repeated, signal: AbortSignal): Promise<void> 
     before = source.sent
     await sleep(QUIET_MS, signal)
   }
-}
-
-function watchMemory(t: Ctx): MemoryWatch {
-  return MemoryWatch.start() ?? t.skip('memory can be measured on Linux alone: RssAnon of /proc/self/status')
-}
-
-function staysSmall({ growth, limit }: MemoryWatch): void {
-  check(growth <= limit, `memory grows by at most ${limit} bytes, but it grew by ${growth}`)
 }
 
 async function everything(t: Ctx): Promise<void> {

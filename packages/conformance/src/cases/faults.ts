@@ -10,6 +10,9 @@ const MB = 1 << 20
 const IDLE_MS = 800
 /** How soon after that a call is over: below the 2 s after which the guard leaves a driver that ignores its signal to itself. */
 const SOON_MS = 1_500
+/** More than any driver asks for at a time: a third of the idle time lets one by, and so do all of them together thrice that. */
+const BLOCK_BYTES = 256 << 10
+const TRICKLED_BYTES = 9 * BLOCK_BYTES
 const NEVER_HALF = 'A connection that breaks must not leave half a blob that looks whole.'
 const FOR_EVER = 'Without it a call waits for ever on a peer that is gone.'
 const RETRY_MS = 1_000
@@ -167,10 +170,10 @@ export const faults = defineCases('ft', {
     needs: endpoint,
     async run(t) {
       const { guard, proxy } = await t.through({ idleTimeoutMs: IDLE_MS })
-      const bytes = t.bytes(100_000)
-      const source = trickle(chunksOf(bytes, 20_000), IDLE_MS / 3, t.signal)
+      const bytes = t.bytes(TRICKLED_BYTES)
+      const source = trickle(chunksOf(bytes, BLOCK_BYTES), IDLE_MS / 3, t.signal)
       await guard.put(t.key('blob'), source, { size: bytes.length })
-      proxy.throttle((bytes.length / (2 * IDLE_MS)) * 1000, 'down')
+      proxy.throttle((BLOCK_BYTES / (IDLE_MS / 3)) * 1000, 'down')
       sameBytes(t.seed, await t.read(t.key('blob'), guard), bytes, 'the blob read slowly')
     },
   },

@@ -6,7 +6,7 @@ import { once } from '../subject.ts'
 const TRUSTED = 'A capability is believed without a second look: StoreD chooses its way by it.'
 const FLAGS = [
   ...['readOnly', 'range', 'ifAbsent', 'ifMatch', 'atomicOverwrite', 'order', 'startAfter', 'contentType', 'metadata'],
-  ...['usesFile', 'copy', 'deleteMany', 'signedUrl', 'watch', 'sweep', 'local'],
+  ...['usesFile', 'resume', 'copy', 'deleteMany', 'signedUrl', 'watch', 'sweep', 'local'],
 ]
 const METHODS = ['copy', 'deleteMany', 'signedUrl', 'watch', 'sweep'] as const
 const CHECKSUMS = ['sha256', 'sha1', 'md5', 'crc32c', 'crc64nvme']

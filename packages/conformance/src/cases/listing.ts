@@ -1,6 +1,7 @@
-import { compareKeys } from '@stored/core/backend'
-import { all, type Ctx, capability, defineCases, hook, outsider, rawOnly } from '../case.ts'
+import { compareKeys, type LogEvent } from '@stored/core/backend'
+import { all, type Ctx, capability, defineCases, hook, outOfProcess, outsider, rawOnly } from '../case.ts'
 import { check, equal, eventually, rejects, started, within } from '../expect.ts'
+import { staysSmall, watchMemory } from '../memory.ts'
 import { openFiles } from '../resources.ts'
 import { halved } from '../source.ts'
 
@@ -189,12 +190,13 @@ export const listing = defineCases('ls', {
     why: 'What is listed is adopted, copied and indexed: half a blob under a name that will be gone.',
     async run(t) {
       await t.store.put(t.key('before'), t.bytes(10))
-      const known = new Set(await keysOf(t.store.list({ prefix: '' })))
+      const everywhere = { prefix: t.harness.shared ? t.scope : '' }
+      const known = new Set(await keysOf(t.store.list(everywhere)))
       const source = halved(t.bytes(200_000))
       const put = started(t.store.put(t.key('dir/blob'), source, { size: source.size }))
       await source.reachedBy(put)
       equal(await t.names(), ['before'], 'the list of the scope during the put')
-      const appeared = (await keysOf(t.store.list({ prefix: '' }))).filter((key) => !known.has(key))
+      const appeared = (await keysOf(t.store.list(everywhere))).filter((key) => !known.has(key))
       equal(appeared, [], 'what appeared in the list of everything')
       source.release()
       await put
@@ -212,13 +214,16 @@ export const listing = defineCases('ls', {
     },
   },
   'foreign-name': {
-    title: 'a name that is not UTF-8 is left out, and the rest listed',
+    title: 'a name that is not UTF-8 is left out, with a warning in the log, and the rest listed',
     why: 'Two such names decode to the same string, and one bad name would end the scan of a million.',
     needs: all(hook('outsider'), outsider('undecodable')),
     async run(t) {
       await putAll(t, ['a', 'z'])
       await t.harness.outsider?.undecodable?.(t.scope)
-      equal((await t.names()).sort(), ['a', 'z'], 'the list')
+      const logged: LogEvent[] = []
+      const guard = t.wrap(await t.harness.open(), { log: (event) => logged.push(event) })
+      equal((await t.names('', guard)).sort(), ['a', 'z'], 'the list')
+      equal(logged.filter(({ level }) => level === 'warn').length, 1, 'the number of warnings in the log')
     },
   },
   break: {
@@ -291,16 +296,24 @@ export const listing = defineCases('ls', {
     title: 'list of 100,000 keys yields its first before its last, in bounded memory',
     why: 'A listing collected before it is handed out does not fit, and says nothing for minutes.',
     profile: 'soak',
+    needs: outOfProcess,
     async run(t) {
       const names = numbered(100_000)
       for (let at = 0; at < names.length; at += 64)
         await Promise.all(names.slice(at, at + 64).map((name) => t.store.put(t.key(name), t.bytes(1))))
-      const before = process.memoryUsage.rss()
-      let count = 0
-      for await (const _ of t.store.list({ prefix: t.scope })) count++
-      equal(count, names.length, 'the number of entries')
-      const growth = process.memoryUsage.rss() - before
-      check(growth <= 64 << 20, `memory grows by at most 64 MiB, but it grew by ${growth} bytes`)
+      const memory = watchMemory(t)
+      const began = performance.now()
+      let [count, first] = [0, 0]
+      const seen = new Set<number>()
+      for await (const { key } of t.store.list({ prefix: t.scope })) {
+        first ||= performance.now() - began
+        seen.add(Number(key.slice(t.scope.length)))
+        count += 1
+      }
+      memory.look()
+      equal([count, seen.size], [names.length, names.length], 'the number of entries, and of different ones')
+      check(first < (performance.now() - began) / 2, 'the first entry comes in the first half of the time')
+      staysSmall(memory)
     },
   },
 })

@@ -1,4 +1,4 @@
-import { absent, all, type Ctx, capability, defineCases, rawOnly } from '../case.ts'
+import { absent, all, type Ctx, capability, defineCases, outOfProcess, rawOnly } from '../case.ts'
 import { check, equal, rejects, sameBytes } from '../expect.ts'
 import { payload, payloadStream, randomFrom } from '../payload.ts'
 import { chunksOf, collect, streamOf } from '../source.ts'
@@ -111,6 +111,7 @@ export const ranges = defineCases('rg', {
     title: 'get of a range beyond 4 GiB yields exactly it',
     why: 'Offsets of 32 bits begin again at 0.',
     profile: 'soak',
+    needs: outOfProcess,
     async run(t) {
       const size = 2 ** 32 + 1_000
       await t.store.put(t.key('blob'), payloadStream(t.seed, 1, size, MIB), { size })

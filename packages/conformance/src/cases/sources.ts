@@ -5,12 +5,15 @@ import path from 'node:path'
 import { Readable } from 'node:stream'
 import { StorageError } from '@stored/core/backend'
 import { all, type Ctx, capability, defineCases, hook } from '../case.ts'
-import { check, equal, eventually, rejects, settle } from '../expect.ts'
+import { check, equal, eventually, rejects, settle, started } from '../expect.ts'
 import { chunksOf, failingAfter, HeldSource } from '../source.ts'
 import type { Body } from '../subject.ts'
 
 const SIZE = 200_000
 const CHUNK = 20_000
+/** More than a driver holds before it looks at its signal again. */
+const LARGE = 200 * CHUNK
+const RELEASE_MS = 5_000
 const HALF_STORED = 'A source that fails is a broken connection upstream; what is stored then is half a blob.'
 
 export const sources = defineCases('src', {
@@ -58,20 +61,10 @@ export const sources = defineCases('src', {
     },
   },
   released: {
-    title: 'put whose driver fails releases the source once',
+    title: 'put that fails half-way releases its source once',
     why: 'A source that nobody ends keeps its file, its connection, its upload of someone else.',
-    async run(t) {
-      const { guard } = await t.spied({
-        async put(key: string, body: AsyncIterable<Uint8Array>): Promise<never> {
-          for await (const _ of body) break
-          throw new StorageError('UNAVAILABLE', { op: 'put', key })
-        },
-      })
-      const source = new HeldSource(chunksOf(t.bytes(SIZE), CHUNK), Number.POSITIVE_INFINITY)
-      await rejects(guard.put(t.key('blob'), source, { size: source.size }), 'UNAVAILABLE', 'put whose driver fails')
-      equal(source.returns, 1, 'how often the source was released')
-      await t.lacks(t.key('blob'))
-    },
+    raw: true,
+    run: (t) => (t.view === 'raw' ? releasedByDriver(t) : releasedByGuard(t)),
   },
   type: {
     title: 'put of a source that yields text rejects with INVALID_ARGUMENT and stores nothing',
@@ -110,6 +103,32 @@ export const sources = defineCases('src', {
     },
   },
 })
+
+async function releasedByGuard(t: Ctx): Promise<void> {
+  const { guard } = await t.spied({
+    async put(key: string, body: AsyncIterable<Uint8Array>): Promise<never> {
+      for await (const _ of body) break
+      throw new StorageError('UNAVAILABLE', { op: 'put', key })
+    },
+  })
+  const source = new HeldSource(chunksOf(t.bytes(SIZE), CHUNK), Number.POSITIVE_INFINITY)
+  await rejects(guard.put(t.key('blob'), source, { size: source.size }), 'UNAVAILABLE', 'put whose driver fails')
+  equal(source.returns, 1, 'how often the source was released')
+  await t.lacks(t.key('blob'))
+}
+
+/** An abort is what makes any driver fail between two chunks. */
+async function releasedByDriver(t: Ctx): Promise<void> {
+  const abort = new AbortController()
+  const source = new HeldSource(chunksOf(t.bytes(LARGE), CHUNK), 2)
+  const put = started(t.store.put(t.key('blob'), source, { size: source.size, signal: abort.signal }))
+  await source.reachedBy(put)
+  abort.abort(new Error('stop'))
+  source.release()
+  check((await settle(put)).status === 'rejected', 'put rejects after its abort, but it resolved')
+  const isOver = () => source.returns === 1 || source.pulls > LARGE / CHUNK
+  await eventually(isOver, RELEASE_MS, 'the source is released')
+}
 
 function failing(when: string, after: number) {
   return {

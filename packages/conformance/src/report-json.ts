@@ -1,0 +1,104 @@
+import type { Capabilities } from '@stored/core/backend'
+import type { Profile } from './case.ts'
+import type { Report, Result } from './report.ts'
+import { KIT_VERSION } from './version.ts'
+
+const PROFILES: readonly Profile[] = ['quick', 'full', 'soak']
+const LEVELS: Readonly<Record<Profile, Level>> = { quick: 'core', full: 'full', soak: 'soak' }
+
+/** The largest profile of which no must-case failed. */
+export type Level = 'core' | 'full' | 'soak'
+
+/** A report as it is kept and shown: the same run gives the same text. Fields may be added; what is there keeps its meaning. */
+export interface ReportJson {
+  /** Of this form. */
+  readonly format: 1
+  readonly kit: string
+  readonly driver: { readonly name: string; readonly version?: string }
+  readonly server?: { readonly name: string; readonly version: string }
+  readonly profile: Profile
+  readonly seed: number
+  /** `null` where a must-case of profile quick failed, or not every case was asked for. */
+  readonly level: Level | null
+  /** One line for a README. Counts the cases that apply to the driver and that its harness can run. */
+  readonly badge: string
+  readonly counts: Readonly<Record<CaseStatus, number>>
+  /** `null` where no instance could be opened. */
+  readonly capabilities: Capabilities | null
+  /** By id, in the order they ran. */
+  readonly cases: Readonly<Record<string, CaseReport>>
+}
+
+/** `refused`: passed, by showing that what is not declared is refused. */
+export type CaseStatus = 'proved' | 'refused' | 'skipped' | 'waived' | 'failed'
+
+/** What became of a case; of both its views, where it was run on the driver too. */
+export interface CaseReport {
+  readonly status: CaseStatus
+  /** The capabilities that were refused. */
+  readonly refused?: readonly string[]
+  /** Why it was skipped or waived, or what was broken. */
+  readonly reason?: string
+  /** Where a waived case is followed up. */
+  readonly issue?: string
+}
+
+/** A report as data, for files and tables. */
+export function reportJson(report: Report): ReportJson {
+  const { name, version, server, profile, seed, capabilities } = report
+  const cases = casesOf(report)
+  const counts = countsOf(Object.values(cases))
+  return {
+    format: 1,
+    kit: KIT_VERSION,
+    driver: { name, ...(version !== undefined && { version }) },
+    ...(server !== undefined && { server }),
+    profile,
+    seed,
+    level: levelOf(report),
+    badge: badgeOf(counts),
+    counts,
+    capabilities,
+    cases,
+  }
+}
+
+function casesOf({ results }: Report): Record<string, CaseReport> {
+  const views = Map.groupBy(results, ({ id }) => id)
+  return Object.fromEntries([...views].map(([id, each]) => [id, caseReport(each)]))
+}
+
+/** One word for all views: the worst; `skipped` only where none was run. */
+function caseReport(views: readonly Result[]): CaseReport {
+  const failed = views.find((view) => view.status === 'failed')
+  if (failed) return { status: 'failed', reason: failed.broken }
+  const waived = views.find((view) => view.status === 'waived')
+  if (waived) return { status: 'waived', ...waived.waiver }
+  const refused = views.flatMap((view) => (view.status === 'proved' ? view.refused : []))
+  if (refused.length > 0) return { status: 'refused', refused: [...new Set(refused)] }
+  const [first, ...others] = views
+  if (first?.status === 'skipped' && others.every(({ status }) => status === 'skipped'))
+    return { status: 'skipped', reason: first.reason }
+  return { status: 'proved' }
+}
+
+function countsOf(cases: readonly CaseReport[]): Record<CaseStatus, number> {
+  const counts = { proved: 0, refused: 0, skipped: 0, waived: 0, failed: 0 }
+  for (const { status } of cases) counts[status]++
+  return counts
+}
+
+function badgeOf({ proved, waived, failed }: Record<CaseStatus, number>): string {
+  const notes = [...(waived ? [`${waived} waived`] : []), ...(failed ? [`${failed} failed`] : [])]
+  return [`StoreD conformance ${KIT_VERSION}`, `${proved}/${proved + waived + failed}`, ...notes].join(' · ')
+}
+
+function levelOf({ results, profile, complete }: Report): Level | null {
+  if (!complete) return null
+  const run = PROFILES.slice(0, PROFILES.indexOf(profile) + 1)
+  const broken = results
+    .filter(({ status, level }) => status === 'failed' && level === 'must')
+    .map((result) => PROFILES.indexOf(result.profile))
+  const kept = run.slice(0, Math.min(run.length, ...broken)).at(-1)
+  return kept === undefined ? null : LEVELS[kept]
+}
