@@ -1,0 +1,134 @@
+import { type ErrorLocation, type GetOptions, type GetResult, StorageError } from '@stored/core/backend'
+import { Connection, type Handle } from './connection.ts'
+import { toSftpError } from './errors.ts'
+import { LinkedSignal, untilAborted } from './signals.ts'
+import { toStat } from './stat.ts'
+
+export interface DownloadContext {
+  readonly connection: Connection
+  readonly requestsInFlight: number
+  /** The caller's, and that of the backend. */
+  readonly signals: readonly AbortSignal[]
+  readonly at: ErrorLocation
+}
+
+/**
+ * Opens the blob at `path`, which is that of `key`, for reading.
+ *
+ * @throws NO_SUCH_FILE when it is not there.
+ */
+export async function download(
+  context: DownloadContext,
+  path: string,
+  key: string,
+  { offset = 0, length = Number.POSITIVE_INFINITY }: GetOptions,
+): Promise<GetResult> {
+  const { connection, at } = context
+  const handle = await connection.open(path, 'r')
+  let body: DownloadBody | undefined
+  try {
+    const stat = toStat(key, await connection.fstat(handle))
+    if (offset > 0 && offset >= stat.size) throw new StorageError('RANGE_NOT_SATISFIABLE', at)
+    body = new DownloadBody(context, handle, offset, Math.min(stat.size, offset + length))
+    return { stat, body }
+  } finally {
+    if (body === undefined) connection.closeHandle(handle).catch(() => {})
+  }
+}
+
+/**
+ * The bytes from `position` to `end` of an open file, read ahead. It closes the file at the end, on a failure, when the iteration
+ * is left, and when a signal aborts, also when nobody reads.
+ */
+class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
+  readonly #context: DownloadContext
+  readonly #handle: Handle
+  readonly #end: number
+  readonly #linked: LinkedSignal
+  readonly #onAbort = () => this.#release()
+  /** Asked for and not yet handed out, in order. */
+  readonly #ahead: Promise<Uint8Array>[] = []
+  /** Where the next request starts. */
+  #position: number
+  #released = false
+  /** Calls of next() are answered one after the other. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(context: DownloadContext, handle: Handle, position: number, end: number) {
+    this.#context = context
+    this.#handle = handle
+    this.#position = position
+    this.#end = end
+    this.#context.connection.users++
+    this.#linked = new LinkedSignal(context.signals)
+    this.#linked.signal.addEventListener('abort', this.#onAbort)
+    if (this.#linked.signal.aborted || position === end) this.#release()
+    else this.#readAhead(1)
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  next(): Promise<IteratorResult<Uint8Array, void>> {
+    const step = this.#last.then(() => this.#step())
+    // Whoever called next() gets the failure; this only waits.
+    this.#last = step.catch(() => {})
+    return step
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array, void>> {
+    this.#release()
+    return { done: true, value: undefined }
+  }
+
+  async #step(): Promise<IteratorResult<Uint8Array, void>> {
+    const { at, signals } = this.#context
+    try {
+      this.#linked.signal.throwIfAborted()
+      if (this.#released) return { done: true, value: undefined }
+      this.#readAhead(this.#context.requestsInFlight)
+      const value = await untilAborted(this.#ahead.shift() as Promise<Uint8Array>, this.#linked.signal)
+      if (this.#ahead.length === 0 && this.#position === this.#end) this.#release()
+      return { done: false, value }
+    } catch (error) {
+      this.#release()
+      throw toSftpError(error, at, signals[0])
+    }
+  }
+
+  #readAhead(most: number): void {
+    const { connection } = this.#context
+    const requests = Connection.requestsOf(connection.readBytes, most)
+    while (this.#ahead.length < requests && this.#position < this.#end) {
+      const length = Math.min(connection.readBytes, this.#end - this.#position)
+      const chunk = this.#readExactly(this.#position, length)
+      // Whoever takes it gets the failure.
+      chunk.catch(() => {})
+      this.#ahead.push(chunk)
+      this.#position += length
+    }
+  }
+
+  /** @throws {StorageError} CONFLICT when the file ends before. */
+  async #readExactly(position: number, length: number): Promise<Uint8Array> {
+    const { connection, at } = this.#context
+    const buffer = Buffer.allocUnsafeSlow(length)
+    for (let filled = 0; filled < length; ) {
+      const count = await connection.read(this.#handle, buffer, filled, length - filled, position + filled)
+      if (count === 0) throw new StorageError('CONFLICT', at, { detail: 'the file was cut short while it was read' })
+      filled += count
+    }
+    return buffer
+  }
+
+  #release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.#linked.signal.removeEventListener('abort', this.#onAbort)
+    this.#linked[Symbol.dispose]()
+    this.#context.connection.users--
+    // What was read was read: a failure to close a file opened for reading loses nothing.
+    this.#context.connection.closeHandle(this.#handle).catch(() => {})
+  }
+}

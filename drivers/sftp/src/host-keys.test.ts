@@ -1,0 +1,56 @@
+import { createHmac } from 'node:crypto'
+import { describe, expect, it } from 'vitest'
+import { fingerprintOf, knownKeysOf, loadHostKeys } from './host-keys.ts'
+
+const [ONE, TWO] = [Buffer.from('one'), Buffer.from('two')]
+const [one, two] = [ONE.toString('base64'), TWO.toString('base64')]
+const accepted = (text: string, host = 'h', port = 22) => knownKeysOf(text, host, port).accepted.map(String)
+
+describe('knownKeysOf()', () => {
+  it('finds the keys of a host by name, port and pattern', () => {
+    expect(accepted(`h ssh-ed25519 ${one}\nother ssh-ed25519 ${two}`)).toEqual(['one'])
+    expect(accepted(`h,10.0.0.1 ssh-ed25519 ${one} a comment\n`)).toEqual(['one'])
+    expect(accepted(`[h]:2222 ssh-ed25519 ${one}\nh ssh-ed25519 ${two}`, 'h', 2222)).toEqual(['one'])
+    expect(accepted(`*.example.org ssh-rsa ${one}`, 'a.example.org')).toEqual(['one'])
+    expect(accepted(`10.0.0.? ssh-rsa ${one}`, '10x0x0x1')).toEqual([])
+  })
+
+  it('leaves out a host that a pattern excludes', () => {
+    expect(accepted(`!bad.example.org,*.example.org ssh-rsa ${one}`, 'bad.example.org')).toEqual([])
+  })
+
+  it('finds hashed names', () => {
+    const digest = createHmac('sha1', 'salt').update('[h]:2222').digest('base64')
+    const line = `|1|${Buffer.from('salt').toString('base64')}|${digest} ssh-ed25519 ${one}`
+    expect(accepted(line, 'h', 2222)).toEqual(['one'])
+    expect(accepted(line, 'h', 22)).toEqual([])
+  })
+
+  it('passes over comments, authorities and lines that are cut short', () => {
+    expect(accepted(`# h ssh-ed25519 ${one}\n@cert-authority h ssh-ed25519 ${one}\nh ssh-ed25519\n\n`)).toEqual([])
+  })
+
+  it('tells revoked keys apart', () => {
+    expect(knownKeysOf(`@revoked h ssh-ed25519 ${one}\nh ssh-ed25519 ${two}`, 'h', 22)).toEqual({
+      accepted: [TWO],
+      revoked: [ONE],
+    })
+  })
+})
+
+describe('loadHostKeys()', () => {
+  const options = { host: 'h', username: 'u', root: 'r' }
+  const at = { backend: 'sftp', op: 'connect' }
+
+  it('accepts the keys that are pinned by their fingerprints, and no other', async () => {
+    const { accepts } = await loadHostKeys({ ...options, hostFingerprint: `${fingerprintOf(ONE)}=` }, at)
+    expect([accepts(ONE), accepts(TWO)]).toEqual([true, false])
+  })
+
+  it('is MISCONFIGURED with a file that cannot be read, or that does not know the host', async () => {
+    const missing = loadHostKeys({ ...options, knownHosts: '/nonexistent/known_hosts' }, at)
+    await expect(missing).rejects.toMatchObject({ code: 'MISCONFIGURED' })
+    const unknown = loadHostKeys({ ...options, knownHosts: '/dev/null' }, at)
+    await expect(unknown).rejects.toThrow('/dev/null has no key of h')
+  })
+})

@@ -1,0 +1,32 @@
+import { StorageError } from '@stored/core/backend'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { isKey, toPath } from './paths.ts'
+
+const at = { backend: 'sftp', op: 'put' }
+
+describe('toPath()', () => {
+  it('puts every byte of a key below the root, unchanged', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 60 }).filter(isKey), (key) => {
+        expect(toPath('/root', key, true, at)).toBe(`/root/${key}`)
+      }),
+    )
+  })
+
+  it('refuses what would climb or is the driver’s own, with INVALID_KEY', () => {
+    for (const key of ['../x', 'a/../x', '/x', 'a//b', 'a/', '.', '.stored/x', 'a\0b', ''])
+      expect(() => toPath('/root', key, true, at), JSON.stringify(key)).toThrow(StorageError)
+  })
+
+  it('refuses the driver’s directory in any case where case does not matter', () => {
+    expect(toPath('/root', '.STORED/x', true, at)).toBe('/root/.STORED/x')
+    expect(() => toPath('/root', '.STORED/x', false, at)).toThrow(/INVALID_KEY/)
+  })
+
+  it('takes segments of 255 bytes and refuses longer ones', () => {
+    expect(toPath('/', `a/${'x'.repeat(255)}`, true, at)).toBe(`/a/${'x'.repeat(255)}`)
+    expect(() => toPath('/', `a/${'x'.repeat(256)}`, true, at)).toThrow(/256 bytes of 255/)
+    expect(() => toPath('/', '\u{1f600}'.repeat(64), true, at)).toThrow(/256 bytes of 255/)
+  })
+})

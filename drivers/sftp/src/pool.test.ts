@@ -1,0 +1,103 @@
+import { StorageError } from '@stored/core/backend'
+import { describe, expect, it } from 'vitest'
+import type { Connection } from './connection.ts'
+import { Pool } from './pool.ts'
+
+const lost = new StorageError('UNAVAILABLE', { op: 'test' })
+
+/** Counts its connections, which can be lost. */
+function makePool(most: number) {
+  const dialed: { users: number; isLost: boolean; close(): void }[] = []
+  const failures: Error[] = []
+  const dial = async () => {
+    const failure = failures.shift()
+    if (failure !== undefined) throw failure
+    const connection = {
+      users: 0,
+      isLost: false,
+      close() {
+        connection.isLost = true
+      },
+    }
+    dialed.push(connection)
+    return connection as unknown as Connection
+  }
+  return { pool: new Pool(dial, most), dialed, failures }
+}
+
+/** Holds connections until it is released. */
+function makeHold() {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { hold: () => promise, release: resolve }
+}
+
+describe('use()', () => {
+  it('keeps one connection for calls that follow each other', async () => {
+    const { pool, dialed } = makePool(4)
+    for (let i = 0; i < 3; i++) await pool.use(async () => {})
+    expect(dialed.length).toBe(1)
+  })
+
+  it('shares as many connections as there may be among calls at the same time', async () => {
+    const { pool, dialed } = makePool(3)
+    const { hold, release } = makeHold()
+    const calls = Array.from({ length: 9 }, () => pool.use(hold))
+    await new Promise(setImmediate)
+    expect(dialed.map(({ users }) => users)).toEqual([3, 3, 3])
+    release()
+    await Promise.all(calls)
+    expect(dialed.map(({ users }) => users)).toEqual([0, 0, 0])
+  })
+
+  it('is done once more over a new connection when a kept one turns out to be lost', async () => {
+    const { pool, dialed } = makePool(1)
+    await pool.use(async () => {})
+    let calls = 0
+    const work = async (connection: Connection) => {
+      if (++calls > 1) return 'done'
+      connection.close()
+      throw lost
+    }
+    expect(await pool.use(work)).toBe('done')
+    expect([calls, dialed.length]).toEqual([2, 2])
+  })
+
+  it('is not done again when that must not be, nor over a connection that was new', async () => {
+    const { pool } = makePool(1)
+    const fail = async (connection: Connection) => {
+      connection.close()
+      throw lost
+    }
+    await expect(pool.use(fail)).rejects.toBe(lost)
+    await pool.use(async () => {})
+    await expect(pool.use(fail, () => false)).rejects.toBe(lost)
+  })
+
+  it('shares a connection when the server has enough of them', async () => {
+    const { pool, dialed, failures } = makePool(4)
+    const { hold, release } = makeHold()
+    const first = pool.use(hold)
+    await new Promise(setImmediate)
+    failures.push(lost)
+    expect(await pool.use(async () => 'shared')).toBe('shared')
+    expect(dialed.length).toBe(1)
+    release()
+    await first
+  })
+
+  it('rejects with what the dialing did, and dials again the next time', async () => {
+    const { pool, failures } = makePool(1)
+    failures.push(lost)
+    await expect(pool.use(async () => {})).rejects.toBe(lost)
+    expect(await pool.use(async () => 'fine')).toBe('fine')
+  })
+})
+
+describe('close()', () => {
+  it('ends every connection', async () => {
+    const { pool, dialed } = makePool(2)
+    await pool.use(async () => {})
+    pool.close()
+    expect(dialed.map(({ isLost }) => isLost)).toEqual([true])
+  })
+})

@@ -1,0 +1,80 @@
+import { type ErrorLocation, StorageError } from '@stored/core/backend'
+import type { Connection, Stats } from './connection.ts'
+import { flush, inDirectory } from './directories.ts'
+import { STATUS, saysAbsent, statusOf } from './errors.ts'
+import { parentOf, type Root } from './root.ts'
+import type { Temp } from './temp.ts'
+
+/** Of `f_flag` in an answer to `statvfs@openssh.com`. */
+const READ_ONLY = 1
+
+export interface Publication {
+  readonly connection: Connection
+  readonly root: Root
+  readonly at: ErrorLocation
+  readonly signal: AbortSignal
+  readonly progress: { committing: boolean }
+  readonly temp: Temp
+  readonly path: string
+  readonly ifAbsent: boolean
+  readonly fsync: boolean
+}
+
+/** Gives the blob its name, durably where the server can. */
+export async function publish(publication: Publication): Promise<void> {
+  const { connection, root, at, signal, progress, path, fsync } = publication
+  await inDirectory(connection, root, parentOf(path), at, async () => {
+    await checkAlias(publication)
+    signal.throwIfAborted()
+    progress.committing = true
+    await name(publication).catch((error) => {
+      // An answer, unlike a connection that broke, leaves no doubt.
+      progress.committing = connection.isLost
+      throw error
+    })
+  })
+  if (!fsync || !root.medium.flushesDirectories) return
+  await flush(connection, parentOf(path)).catch((cause) => {
+    throw new StorageError('UNAVAILABLE', at, { cause, ambiguous: true, detail: 'its directory could not be flushed' })
+  })
+}
+
+/** What is behind the one status that servers have for everything. @returns `error` itself where that remains unknown. */
+export async function explainFailure(
+  error: unknown,
+  { connection, root, at }: Pick<Publication, 'connection' | 'root' | 'at'>,
+): Promise<unknown> {
+  if (statusOf(error) !== STATUS.FAILURE) return error
+  // Where it cannot be asked for, the first error says all that is known.
+  const space = await connection.statvfs(root.path).catch(() => null)
+  if (space === null) return error
+  if ((space.f_flag & READ_ONLY) !== 0)
+    return new StorageError('PERMISSION_DENIED', at, { cause: error, detail: 'the file system is read-only' })
+  const isFull = space.f_bavail * space.f_frsize < connection.writeBytes || (space.f_files > 0 && space.f_favail === 0)
+  return isFull ? new StorageError('NO_SPACE', at, { cause: error }) : error
+}
+
+async function name({ connection, root, at, temp, path, ifAbsent }: Publication): Promise<void> {
+  try {
+    await (ifAbsent ? temp.claim(path) : temp.replace(path, root))
+  } catch (cause) {
+    if (statusOf(cause) === undefined || saysAbsent(cause)) throw cause
+    const found = await lookUp(connection, path)
+    if (found === null || (found.isFile() && !ifAbsent)) throw cause
+    throw new StorageError(found.isFile() ? 'ALREADY_EXISTS' : 'KEY_CONFLICT', at, { cause })
+  }
+}
+
+/** @throws {StorageError} KEY_CONFLICT when a blob lies there under a name that the medium takes for the same. */
+async function checkAlias({ connection, root, at, path }: Publication): Promise<void> {
+  if (root.medium.caseSensitive && !root.medium.normalizes) return
+  if ((await lookUp(connection, path)) === null || (await root.isSpelled(connection, path))) return
+  throw new StorageError('KEY_CONFLICT', at, { detail: 'the medium takes it for the name of another blob' })
+}
+
+async function lookUp(connection: Connection, path: string): Promise<Stats | null> {
+  return connection.lstat(path).catch((error) => {
+    if (saysAbsent(error)) return null
+    throw error
+  })
+}

@@ -1,0 +1,291 @@
+import { setTimeout } from 'node:timers/promises'
+import {
+  type Capabilities,
+  type DeleteOptions,
+  type ErrorLocation,
+  type GetOptions,
+  type GetResult,
+  type ListOptions,
+  type LogEvent,
+  type Op,
+  type OpenContext,
+  type PutOptions,
+  type Stat,
+  StorageBackend,
+  StorageError,
+} from '@stored/core/backend'
+import { Connection } from './connection.ts'
+import { isInPlace, prune } from './directories.ts'
+import { download } from './download.ts'
+import { saysAbsent, toSftpError } from './errors.ts'
+import { credentialOf } from './login.ts'
+import { type Medium, UNKNOWN, unlinkIfThere } from './medium.ts'
+import { parseOptions, type SftpBackendOptions } from './options.ts'
+import { MAX_SEGMENT_BYTES, toPath } from './paths.ts'
+import { Pool } from './pool.ts'
+import { explainFailure, publish } from './publish.ts'
+import { parentOf, Root } from './root.ts'
+import { interruptible, LinkedSignal, untilAborted } from './signals.ts'
+import { toStat } from './stat.ts'
+import { sweepTemps, Temp } from './temp.ts'
+import { upload } from './upload.ts'
+import { walk } from './walk.ts'
+
+/** What is under way gets so long to clean up after itself. */
+const CLOSE_MS = 3000
+/** Each holds what is in flight: some MiB. */
+const MAX_CONCURRENT = 32
+
+interface Opened {
+  readonly root: Root
+  readonly log: (event: LogEvent) => void
+}
+
+/** One call, on the connection that it was given. */
+interface Call {
+  readonly connection: Connection
+  readonly root: Root
+  readonly at: ErrorLocation
+  /** Aborts with the caller's, and when the backend is closed. */
+  readonly signal: AbortSignal
+  /** Whether it may have taken effect already. */
+  readonly progress: { committing: boolean; started: boolean }
+}
+
+/** Blobs as plain files below one directory of a server that speaks SFTP. */
+export class SftpBackend extends StorageBackend {
+  readonly name = 'sftp'
+  readonly #options: SftpBackendOptions
+  readonly #pool: Pool
+  readonly #closing = new AbortController()
+  readonly #running = new Set<Promise<unknown>>()
+  /** Temporary files that could not be removed, since their connection was lost. */
+  readonly #orphans = new Set<string>()
+  #capabilities = capabilitiesOf({ ...UNKNOWN, replaces: true, hardLinks: true })
+  #opening: Promise<void> | undefined
+  #opened: Opened | undefined
+
+  /** @throws {StorageError} INVALID_ARGUMENT */
+  constructor(options: SftpBackendOptions) {
+    super()
+    const parsed = parseOptions(options)
+    const { password, privateKey, passphrase, ...rest } = parsed
+    const credential = credentialOf(parsed)
+    const at = { backend: this.name, op: 'connect' }
+    this.#options = rest
+    const dial = (signal: AbortSignal) => credential.use((login) => Connection.dial(rest, login, signal, at))
+    this.#pool = new Pool(dial, rest.connections ?? 4)
+  }
+
+  override get medium(): string | undefined {
+    return this.#opened?.root.id
+  }
+
+  get capabilities(): Capabilities {
+    return this.#capabilities
+  }
+
+  override open(context: OpenContext): Promise<void> {
+    this.#opening ??= this.#open(context).catch((error) => {
+      this.#opening = undefined
+      throw error
+    })
+    return this.#opening
+  }
+
+  put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    return this.#run('put', key, options, async (call) => {
+      const { connection, root, at, signal, progress } = call
+      const path = this.#pathOf(call, key)
+      await this.#removeOrphans(connection)
+      const temp = await Temp.create(connection, root, at)
+      try {
+        const { fsync = true, requestsInFlight = 64 } = this.#options
+        progress.started = true
+        const size = await upload(connection, temp.handle, interruptible(body, signal), requestsInFlight)
+        // Before it gets its name: a name must never lead to bytes that a power cut can take.
+        const stats = await temp.finish(size, fsync && root.medium.flushesFiles, at)
+        signal.throwIfAborted()
+        await publish({ ...call, temp, path, ifAbsent: options.ifAbsent === true, fsync })
+        return toStat(key, stats)
+      } catch (error) {
+        throw await explainFailure(error, call)
+      } finally {
+        const orphan = await temp.dispose()
+        if (orphan !== null) this.#rescue(orphan)
+      }
+    })
+  }
+
+  get(key: string, options: GetOptions): Promise<GetResult> {
+    return this.#run('get', key, options, async (call) => {
+      const { connection, at } = call
+      const path = this.#pathOf(call, key)
+      // Before it is opened: opening a pipe would keep the server waiting.
+      if ((await this.#find(call, path)) === null) throw new StorageError('NOT_FOUND', at)
+      const { requestsInFlight = 64 } = this.#options
+      const context = { connection, requestsInFlight, signals: [options.signal, this.#closing.signal], at }
+      try {
+        return await download(context, path, key, options)
+      } catch (error) {
+        throw saysAbsent(error) ? new StorageError('NOT_FOUND', at, { cause: error }) : error
+      }
+    })
+  }
+
+  stat(key: string, options: Op): Promise<Stat | null> {
+    return this.#run('stat', key, options, async (call) => {
+      const found = await this.#find(call, this.#pathOf(call, key))
+      return found === null ? null : toStat(key, found)
+    })
+  }
+
+  delete(key: string, options: DeleteOptions): Promise<void> {
+    return this.#run('delete', key, options, async (call) => {
+      const path = this.#pathOf(call, key)
+      if ((await this.#find(call, path)) === null) return
+      call.signal.throwIfAborted()
+      if (await unlinkIfThere(call.connection, path)) await prune(call.connection, call.root, parentOf(path))
+    })
+  }
+
+  async *list(options: ListOptions): AsyncGenerator<Stat, void, void> {
+    const at = { backend: this.name, op: 'list' }
+    try {
+      const { root, log } = this.#ready(at, options.signal)
+      const use = <T>(work: (connection: Connection) => Promise<T>) =>
+        this.#run('list', undefined, options, ({ connection }) => work(connection))
+      for await (const stat of walk({ root, at, options, use, log })) {
+        options.signal.throwIfAborted()
+        this.#closing.signal.throwIfAborted()
+        yield stat
+      }
+    } catch (error) {
+      throw toSftpError(error, at, options.signal)
+    }
+  }
+
+  override sweep(options: Op & { olderThanMs: number }): Promise<number> {
+    return this.#run('sweep', undefined, options, async ({ connection, root, at, signal }) => {
+      await root.check(connection, at)
+      const before = this.#orphans.size
+      await this.#removeOrphans(connection)
+      return before - this.#orphans.size + (await sweepTemps(connection, root, options.olderThanMs, at, signal))
+    })
+  }
+
+  override async close(): Promise<void> {
+    this.#closing.abort(new StorageError('CLOSED', { backend: this.name, op: 'close' }))
+    const patience = new AbortController()
+    await Promise.race([
+      Promise.allSettled(this.#running),
+      setTimeout(CLOSE_MS, undefined, { signal: patience.signal }).catch(() => {}),
+    ])
+    patience.abort()
+    this.#pool.close()
+  }
+
+  async #open({ log, signal, medium }: OpenContext): Promise<void> {
+    const at = { backend: this.name, op: 'open' }
+    using linked = new LinkedSignal(signal === undefined ? [this.#closing.signal] : [signal, this.#closing.signal])
+    try {
+      linked.signal.throwIfAborted()
+      const opening = this.#pool.use((connection) => Root.open(connection, this.#options.root, medium, at, log))
+      const root = await untilAborted(opening, linked.signal)
+      this.#capabilities = capabilitiesOf(root.medium)
+      this.#opened = { root, log }
+    } catch (error) {
+      // Whoever opens it again dials anew; whoever does not has nothing left open.
+      this.#pool.disconnect()
+      throw toSftpError(error, at, signal)
+    }
+  }
+
+  /** @returns `null` when no blob is there, for certain. */
+  async #find({ connection, root, at }: Call, path: string) {
+    try {
+      const [found, inPlace] = await Promise.all([connection.lstat(path), isInPlace(connection, parentOf(path))])
+      return inPlace && found.isFile() && (await root.isSpelled(connection, path)) ? found : null
+    } catch (error) {
+      if (!saysAbsent(error)) throw error
+      await root.check(connection, at)
+      return null
+    }
+  }
+
+  /** Removes a temporary file over another connection; if that fails too, the next put does. */
+  #rescue(orphan: string): void {
+    this.#orphans.add(orphan)
+    this.#track(this.#pool.use((connection) => this.#removeOrphans(connection))).catch(() => {})
+  }
+
+  async #removeOrphans(connection: Connection): Promise<void> {
+    for (const path of this.#orphans) {
+      await unlinkIfThere(connection, path)
+      this.#orphans.delete(path)
+    }
+  }
+
+  #pathOf({ root, at }: Call, key: string): string {
+    return toPath(root.path, key, root.medium.caseSensitive, at)
+  }
+
+  #ready(at: ErrorLocation, signal: AbortSignal): Opened {
+    if (this.#closing.signal.aborted) throw new StorageError('CLOSED', at)
+    if (this.#opened === undefined) throw new StorageError('MISCONFIGURED', at, { detail: 'open() comes first' })
+    signal.throwIfAborted()
+    return this.#opened
+  }
+
+  /** Has `close` wait for it. */
+  #track<T>(running: Promise<T>): Promise<T> {
+    this.#running.add(running)
+    running.finally(() => this.#running.delete(running)).catch(() => {})
+    return running
+  }
+
+  /** Rejects as soon as the call is aborted; what it began then goes on to clean up after itself. */
+  async #run<T>(op: string, key: string | undefined, { signal }: Op, work: (call: Call) => Promise<T>): Promise<T> {
+    const at = { backend: this.name, op, key }
+    const linked = new LinkedSignal([signal, this.#closing.signal])
+    const progress = { committing: false, started: false }
+    try {
+      const { root } = this.#ready(at, signal)
+      const running = this.#pool.use(
+        (connection) => work({ connection, root, at, signal: linked.signal, progress }),
+        () => !progress.started && !linked.signal.aborted,
+      )
+      return await untilAborted(this.#track(running), linked.signal)
+    } catch (error) {
+      const translated = toSftpError(error, at, signal)
+      throw progress.committing ? asAmbiguous(translated) : translated
+    } finally {
+      linked[Symbol.dispose]()
+    }
+  }
+}
+
+function asAmbiguous({ code, at, cause, detail, retryable }: StorageError): StorageError {
+  return new StorageError(code, at, { cause, ...(detail !== undefined && { detail }), retryable, ambiguous: true })
+}
+
+function capabilitiesOf(medium: Medium): Capabilities {
+  return Object.freeze<Capabilities>({
+    contract: 1,
+    range: true,
+    ifAbsent: medium.hardLinks,
+    ifMatch: false,
+    atomicOverwrite: medium.replaces,
+    order: true,
+    startAfter: true,
+    sweep: true,
+    etag: 'weak',
+    keys: Object.freeze({
+      caseSensitive: medium.caseSensitive,
+      normalizes: medium.normalizes,
+      fileAndPrefix: false,
+      maxSegmentBytes: MAX_SEGMENT_BYTES,
+    }),
+    limits: Object.freeze({ maxConcurrent: MAX_CONCURRENT }),
+  })
+}

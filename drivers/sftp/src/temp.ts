@@ -1,0 +1,140 @@
+import { randomUUID } from 'node:crypto'
+import { type ErrorLocation, StorageError } from '@stored/core/backend'
+import type { Connection, Handle, Stats } from './connection.ts'
+import { STATUS, saysAbsent, statusOf } from './errors.ts'
+import { unlinkIfThere } from './medium.ts'
+import { join } from './paths.ts'
+import { type Root, readDirectory } from './root.ts'
+
+/** The names of the temporary files of this process that are in use, whichever instance they belong to. */
+const live = new Set<string>()
+
+/** A blob on its way in. */
+export class Temp {
+  readonly path: string
+  readonly #connection: Connection
+  readonly #name: string
+  readonly handle: Handle
+  #published = false
+  #open = true
+
+  private constructor(connection: Connection, name: string, path: string, handle: Handle) {
+    this.#connection = connection
+    this.#name = name
+    this.path = path
+    this.handle = handle
+  }
+
+  static async create(connection: Connection, root: Root, at: ErrorLocation): Promise<Temp> {
+    // Of fixed length: the key may already fill NAME_MAX.
+    const name = randomUUID()
+    const path = join(root.tmp, name)
+    live.add(name)
+    try {
+      return new Temp(connection, name, path, await createFile(connection, root, path, at))
+    } catch (error) {
+      live.delete(name)
+      throw error
+    }
+  }
+
+  /** Ends the writing. @throws {StorageError} SIZE_MISMATCH when the server has not what it said it wrote. */
+  async finish(size: number, flush: boolean, at: ErrorLocation): Promise<Stats> {
+    const [stats] = await Promise.all([
+      this.#connection.fstat(this.handle),
+      flush ? this.#connection.fsync(this.handle) : undefined,
+    ])
+    this.#open = false
+    await this.#connection.closeHandle(this.handle)
+    if (stats.size === size) return stats
+    throw new StorageError('SIZE_MISMATCH', at, { detail: `the server holds ${stats.size} bytes of ${size}` })
+  }
+
+  /** Replaces what is at `target`: in one step, where the server can. */
+  async replace(target: string, root: Root): Promise<void> {
+    if (root.medium.replaces) await this.#connection.replace(this.path, target)
+    else await this.#exchange(target, root)
+    this.#published = true
+  }
+
+  /** Takes the name `target`, in one step. */
+  async claim(target: string): Promise<void> {
+    await this.#connection.link(this.path, target)
+    // What fails here leaves a second name of the blob, for `sweep`.
+    await unlinkIfThere(this.#connection, this.path).catch(() => {})
+    this.#published = true
+  }
+
+  /** Unpublished, it is gone then. @returns The path of what could not be removed because the connection was lost. */
+  async dispose(): Promise<string | null> {
+    try {
+      if (this.#open) this.#connection.closeHandle(this.handle).catch(() => {})
+      if (!this.#published) await unlinkIfThere(this.#connection, this.path)
+      return null
+    } catch {
+      // A put that failed says why already; a survivor is hidden, and swept later.
+      return this.#connection.isLost ? this.path : null
+    } finally {
+      live.delete(this.#name)
+    }
+  }
+
+  /** Moves the former blob aside for as long as it takes, and back when that fails. */
+  async #exchange(target: string, root: Root): Promise<void> {
+    const taken = await this.#connection.rename(this.path, target).then(
+      () => null,
+      (error: unknown) => ({ error }),
+    )
+    if (taken === null) return
+    if (saysAbsent(taken.error) || !(await this.#connection.lstat(target)).isFile()) throw taken.error
+    const aside = join(root.tmp, randomUUID())
+    await this.#connection.rename(target, aside)
+    try {
+      await this.#connection.rename(this.path, target)
+    } catch (error) {
+      await this.#connection.rename(aside, target).catch(() => {})
+      throw error
+    }
+    await unlinkIfThere(this.#connection, aside).catch(() => {})
+  }
+}
+
+/**
+ * Removes the temporary files that nobody here uses and that are at least so old, by the server's clock: of a process that died, as
+ * a rule.
+ *
+ * @returns How many.
+ */
+export async function sweepTemps(
+  connection: Connection,
+  root: Root,
+  olderThanMs: number,
+  at: ErrorLocation,
+  signal: AbortSignal,
+): Promise<number> {
+  const clock = await Temp.create(connection, root, at)
+  let swept = 0
+  try {
+    const now = (await connection.fstat(clock.handle)).mtime
+    for (const { filename, attrs } of await readDirectory(connection, root.tmp)) {
+      signal.throwIfAborted()
+      if (live.has(filename) || !attrs.isFile() || (now - attrs.mtime) * 1000 < olderThanMs) continue
+      if (await unlinkIfThere(connection, join(root.tmp, filename))) swept++
+    }
+  } finally {
+    await clock.dispose()
+  }
+  return swept
+}
+
+async function createFile(connection: Connection, root: Root, path: string, at: ErrorLocation): Promise<Handle> {
+  return connection.open(path, 'wx').catch(async (error) => {
+    if (!saysAbsent(error)) throw error
+    await root.check(connection, at)
+    // Not the root itself: taken away in this moment, it must not be made anew. A put that overtakes us made it.
+    await connection.mkdir(root.tmp).catch((cause) => {
+      if (statusOf(cause) !== STATUS.FAILURE) throw cause
+    })
+    return connection.open(path, 'wx')
+  })
+}

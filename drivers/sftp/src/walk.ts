@@ -1,0 +1,93 @@
+import { compareKeys, type ErrorLocation, type ListOptions, type LogEvent, type Stat } from '@stored/core/backend'
+import type { Connection, FileEntryWithStats } from './connection.ts'
+import { saysAbsent } from './errors.ts'
+import { isKey, join } from './paths.ts'
+import { type Root, readDirectory } from './root.ts'
+import { toStat } from './stat.ts'
+
+/** What stands for bytes that are no UTF-8. */
+const REPLACEMENT = '\ufffd'
+
+export interface WalkContext {
+  readonly root: Root
+  readonly at: ErrorLocation
+  readonly options: ListOptions
+  /** Lends a connection for the time of a call. */
+  readonly use: <T>(work: (connection: Connection) => Promise<T>) => Promise<T>
+  readonly log: (event: LogEvent) => void
+}
+
+/** A name below the root: of a file, its key; of a directory, what the keys below it start with. */
+interface Entry {
+  readonly name: string
+  /** `null` of a directory. */
+  readonly stat: Stat | null
+}
+
+/** Lists the blobs in the order of their keys. Of each directory on the way to the current one it holds the names still to come. */
+export async function* walk(context: WalkContext): AsyncGenerator<Stat, void, void> {
+  const { prefix } = context.options
+  const base = prefix.slice(0, prefix.lastIndexOf('/') + 1)
+  if (base !== '' && !isKey(base.slice(0, -1))) return
+  // What is read of an empty mount point would be "nothing there"; so it is at the end when the root went meanwhile.
+  await context.use((connection) => context.root.check(connection, context.at))
+  yield* below(context, base)
+  await context.use((connection) => context.root.check(connection, context.at))
+}
+
+async function* below(context: WalkContext, base: string): AsyncGenerator<Stat, void, void> {
+  for (const { name, stat } of await context.use((connection) => entriesOf(context, connection, base)))
+    if (stat !== null) yield stat
+    else yield* below(context, name)
+}
+
+/** What is in a directory; nothing when it is gone or a link has taken its place. */
+async function entriesOf(context: WalkContext, connection: Connection, base: string): Promise<Entry[]> {
+  const path = base === '' ? context.root.path : join(context.root.path, base.slice(0, -1))
+  try {
+    if ((await connection.realpath(path)) !== path) return []
+    const found = await readDirectory(connection, path)
+    const entries = await Promise.all(found.map((entry) => toEntry(context, connection, base, entry)))
+    return entries.filter((entry) => entry !== null).sort((a, b) => compareKeys(a.name, b.name))
+  } catch (error) {
+    if (saysAbsent(error)) return []
+    throw error
+  }
+}
+
+/** @returns `null` for what cannot be a blob, nor lead to one that is asked for. */
+async function toEntry(
+  { root, options, log }: WalkContext,
+  connection: Connection,
+  base: string,
+  { filename, attrs }: FileEntryWithStats,
+): Promise<Entry | null> {
+  if (!attrs.isDirectory() && !attrs.isFile()) return null
+  const name = base + filename
+  if (name === '.stored') return null
+  const isUtf8 = !filename.includes(REPLACEMENT) || (await isThere(connection, join(root.path, name)))
+  if (!isUtf8 || !isKey(name)) {
+    log({ level: 'warn', message: 'not listed: its name cannot be a key', key: name })
+    return null
+  }
+  if (attrs.isDirectory()) return leadsTo(`${name}/`, options) ? { name: `${name}/`, stat: null } : null
+  const { prefix, startAfter } = options
+  const wanted = name.startsWith(prefix) && (startAfter === undefined || compareKeys(name, startAfter) > 0)
+  return wanted ? { name, stat: toStat(name, attrs) } : null
+}
+
+/** Whether keys that start with `base` may be asked for. */
+function leadsTo(base: string, { prefix, startAfter = '' }: ListOptions): boolean {
+  if (!base.startsWith(prefix) && !prefix.startsWith(base)) return false
+  return compareKeys(base, startAfter) > 0 || startAfter.startsWith(base)
+}
+
+async function isThere(connection: Connection, path: string): Promise<boolean> {
+  return connection.lstat(path).then(
+    () => true,
+    (error) => {
+      if (saysAbsent(error)) return false
+      throw error
+    },
+  )
+}

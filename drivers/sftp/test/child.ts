@@ -1,0 +1,6 @@
+// Started by the kit as a process of its own; where the server is comes through the environment.
+import { runChild } from '@stored/conformance'
+import { SftpBackend, type SftpBackendOptions } from '../src/index.ts'
+
+const options = JSON.parse(process.env.STORED_TEST_SFTP as string) as SftpBackendOptions
+await runChild(async () => new SftpBackend(options))

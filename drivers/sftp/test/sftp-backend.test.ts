@@ -1,0 +1,277 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import net from 'node:net'
+import { join } from 'node:path'
+import { inspect } from 'node:util'
+import { ChaosProxy } from '@stored/conformance'
+import type { StorageError } from '@stored/core/backend'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { SftpBackend, type SftpBackendOptions } from '../src/index.ts'
+import { READ_ONLY, Server } from './server.ts'
+
+const KIB = 1024
+const { signal } = new AbortController()
+const offered = await Server.offer()
+const reason = typeof offered === 'string' ? `, skipped: ${offered}` : ''
+const server = offered as Server
+afterAll(() => (typeof offered === 'string' ? undefined : offered[Symbol.asyncDispose]()))
+
+let roots = 0
+
+/** On a root of its own, opened. */
+async function openBackend(changes: Partial<SftpBackendOptions> = {}) {
+  const root = `${server.root}-${roots++}`
+  const options = await server.options({ root, ...changes })
+  const backend = new SftpBackend(options)
+  onTestFinished(() => backend.close())
+  await backend.open({ log: () => {} })
+  return { backend, root: options.root, options }
+}
+
+/** Over a proxy that can break the connection. */
+async function openThroughProxy() {
+  const proxy = await ChaosProxy.start({ host: server.host, port: server.port })
+  onTestFinished(() => proxy.close())
+  return { proxy, ...(await openBackend(proxy.endpoint)) }
+}
+
+async function openWith(changes: Partial<SftpBackendOptions>): Promise<void> {
+  const backend = new SftpBackend(await server.options(changes))
+  onTestFinished(() => backend.close())
+  await backend.open({ log: () => {} })
+}
+
+async function* bodyOf(...chunks: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
+  for (const chunk of chunks) yield Buffer.from(chunk)
+}
+
+async function read(backend: SftpBackend, key: string): Promise<Buffer> {
+  return Buffer.concat(await Array.fromAsync((await backend.get(key, { signal })).body))
+}
+
+function temps(root: string): Promise<string[]> {
+  return readdir(join(root, '.stored/tmp'))
+}
+
+describe.skipIf(reason)(`open()${reason}`, () => {
+  it('of a port where nobody listens is UNAVAILABLE', async () => {
+    await expect(openWith({ port: 1 })).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+  })
+
+  it('of a host without an address is UNAVAILABLE', async () => {
+    await expect(openWith({ host: 'nowhere.invalid' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  })
+
+  it('of something that speaks no SSH rejects', async () => {
+    const http = net.createServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void http.close())
+    const { port } = http.address() as net.AddressInfo
+    await expect(openWith({ port })).rejects.toMatchObject({ code: expect.stringMatching(/UNAVAILABLE|MISCONFIGURED/) })
+  })
+
+  it('with another host key is MISCONFIGURED, and names the key that was shown', async () => {
+    const wrong = openWith({ hostFingerprint: `SHA256:${'A'.repeat(43)}` })
+    await expect(wrong).rejects.toMatchObject({ code: 'MISCONFIGURED' })
+    await expect(wrong).rejects.toThrow(server.fingerprint)
+  })
+
+  it('finds the host key in a file of known hosts', async () => {
+    const knownHosts = join(server.root, '../known_hosts')
+    const key = await readFile(server.variable('SFTP_HOST_KEY'), 'utf8')
+    await writeFile(knownHosts, `[${server.host}]:${server.port} ${key}`)
+    const { hostFingerprint: _, ...options } = await server.options()
+    const backend = new SftpBackend({ ...options, knownHosts })
+    onTestFinished(() => backend.close())
+    await backend.open({ log: () => {} })
+  })
+
+  it('with a key or password that is not let in is UNAUTHENTICATED', async () => {
+    const key = await server.makeKey()
+    await expect(openWith({ privateKey: key })).rejects.toMatchObject({ code: 'UNAUTHENTICATED', retryable: false })
+    const { privateKey: _, ...options } = await server.options({ password: 'not the password' })
+    const backend = new SftpBackend(options)
+    onTestFinished(() => backend.close())
+    await expect(backend.open({ log: () => {} })).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+  })
+
+  it('asks a function once more for a key that is not let in', async () => {
+    const keys = [await server.makeKey(), await server.key()]
+    await openWith({ privateKey: () => keys.shift() as string })
+    expect(keys).toEqual([])
+  })
+
+  it('takes an encrypted key with its passphrase, and is MISCONFIGURED without', async () => {
+    const privateKey = await server.makeKey('internal-sftp', 'correct horse')
+    await openWith({ privateKey, passphrase: async () => 'correct horse' })
+    await expect(openWith({ privateKey })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
+    await expect(openWith({ privateKey, passphrase: 'wrong' })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
+  })
+
+  it('of a root without a parent, or of a file, is MISCONFIGURED', async () => {
+    await expect(openWith({ root: join(server.root, 'not/there') })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
+    await writeFile(`${server.root}-file`, '')
+    await expect(openWith({ root: `${server.root}-file` })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
+  })
+
+  it('of an account that may only read can read, and says PERMISSION_DENIED to what writes', async () => {
+    const { backend, root } = await openBackend()
+    await backend.put('key', bodyOf('x'), { signal })
+    const reader = (await openBackend({ root, privateKey: await server.makeKey(READ_ONLY) })).backend
+    expect(String(await read(reader, 'key'))).toBe('x')
+    expect(reader.medium).toBe(backend.medium)
+    const denied = { code: 'PERMISSION_DENIED' }
+    await expect(reader.put('key', bodyOf('y'), { signal })).rejects.toMatchObject(denied)
+    await expect(reader.delete('key', { signal })).rejects.toMatchObject(denied)
+    expect(String(await read(backend, 'key'))).toBe('x')
+  })
+
+  it('that knows the root makes nothing in its place', async () => {
+    const { backend, root, options } = await openBackend()
+    await rename(root, `${root}-away`)
+    const again = new SftpBackend(options)
+    onTestFinished(() => again.close())
+    const opened = again.open({ log: () => {}, medium: backend.medium as string })
+    await expect(opened).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    await expect(readdir(root)).rejects.toThrow('ENOENT')
+  })
+})
+
+describe.skipIf(reason)(`a root that was taken away${reason}`, () => {
+  const calls: Record<string, (backend: SftpBackend) => Promise<unknown>> = {
+    put: (backend) => backend.put('a/b', bodyOf('new'), { signal }),
+    get: (backend) => backend.get('a/b', { signal }),
+    stat: (backend) => backend.stat('a/b', { signal }),
+    delete: (backend) => backend.delete('a/b', { signal }),
+    list: (backend) => Array.fromAsync(backend.list({ prefix: '', signal })),
+    sweep: (backend) => backend.sweep({ olderThanMs: 0, signal }),
+  }
+
+  it.each(Object.keys(calls))('makes %s reject with UNAVAILABLE, and stays away', async (name) => {
+    const { backend, root } = await openBackend()
+    await rename(root, `${root}-away`)
+    await mkdir(root)
+    await expect(calls[name]?.(backend)).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+    expect(await readdir(root)).toEqual([])
+  })
+})
+
+describe.skipIf(reason)(`a server without extensions${reason}`, () => {
+  it('is declared to have neither, overwrites with a gap, and keeps nothing else', async () => {
+    const bare = 'internal-sftp -P posix-rename,hardlink,fsync,statvfs'
+    const { backend, root } = await openBackend({ privateKey: await server.makeKey(bare) })
+    expect(backend.capabilities).toMatchObject({ ifAbsent: false, atomicOverwrite: false })
+    await backend.put('key', bodyOf('old'), { signal })
+    await backend.put('key', bodyOf('new'), { signal })
+    expect(String(await read(backend, 'key'))).toBe('new')
+    await backend.put('dir/blob', bodyOf('x'), { signal })
+    await expect(backend.put('dir', bodyOf('x'), { signal })).rejects.toMatchObject({ code: 'KEY_CONFLICT' })
+    expect(await temps(root)).toEqual([])
+  })
+})
+
+describe.skipIf(reason)(`a connection that breaks${reason}`, () => {
+  const bytes = randomBytes(512 * KIB)
+  const cuts = Array.from({ length: bytes.length / (64 * KIB) + 1 }, (_, i) => i * 64 * KIB)
+
+  it.each(cuts)('after %i bytes of a put leaves the former blob or the new one, whole, and no debris', async (at) => {
+    const { backend, root, proxy } = await openThroughProxy()
+    await backend.put('key', bodyOf('old'), { signal })
+    proxy.cutAfter(at, 'up')
+    const failure = await backend.put('key', bodyOf(bytes), { signal }).catch((error: StorageError) => error)
+    proxy.heal()
+    if (failure instanceof Error) expect(failure).toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+    const found = await readFile(join(root, 'key'))
+    const isNew = found.equals(bytes)
+    expect(isNew || String(found) === 'old').toBe(true)
+    if (isNew && failure instanceof Error) expect(failure).toMatchObject({ ambiguous: true })
+    await backend.put('other', bodyOf('x'), { signal })
+    expect(await temps(root)).toEqual([])
+  })
+
+  it.each(cuts)('after %i bytes of a get yields all of them or throws UNAVAILABLE', async (at) => {
+    const { backend, proxy } = await openThroughProxy()
+    await backend.put('key', bodyOf(bytes), { signal })
+    proxy.cutAfter(at, 'down')
+    const got = await read(backend, 'key').catch((error: StorageError) => error)
+    if (got instanceof Error) expect(got).toMatchObject({ code: 'UNAVAILABLE' })
+    else expect(got.equals(bytes)).toBe(true)
+  })
+
+  it('between two calls is not noticed, though the server was killed and started again', async () => {
+    const { backend } = await openBackend()
+    await backend.put('key', bodyOf('x'), { signal })
+    await server.stop('SIGKILL')
+    await server.start()
+    expect(String(await read(backend, 'key'))).toBe('x')
+  })
+
+  it('since the server was killed makes a put UNAVAILABLE, and nothing stays of it', async () => {
+    const { backend, root } = await openBackend()
+    async function* body(): AsyncGenerator<Uint8Array> {
+      yield bytes
+      await server.stop('SIGKILL')
+      yield bytes
+    }
+    await expect(backend.put('key', body(), { signal })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    await server.start()
+    expect(await backend.stat('key', { signal })).toBeNull()
+    await backend.put('other', bodyOf('x'), { signal })
+    expect(await temps(root)).toEqual([])
+  })
+})
+
+describe.skipIf(reason)(`an abort${reason}`, () => {
+  it('of any call to a server that has gone silent rejects at once', async () => {
+    const { backend, proxy } = await openThroughProxy()
+    proxy.stall()
+    const abort = new AbortController()
+    const calls = [
+      backend.put('key', bodyOf('x'), { signal: abort.signal }),
+      backend.get('key', { signal: abort.signal }),
+      backend.stat('key', { signal: abort.signal }),
+      backend.delete('key', { signal: abort.signal }),
+      backend.list({ prefix: '', signal: abort.signal }).next(),
+    ]
+    abort.abort(new Error('enough'))
+    for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'ABORTED', cause: abort.signal.reason })
+  })
+
+  it('of a put whose body hangs releases the body and leaves nothing', async () => {
+    const { backend, root } = await openBackend()
+    const abort = new AbortController()
+    const released = Promise.withResolvers<void>()
+    const body = {
+      [Symbol.asyncIterator]: () => ({
+        next() {
+          abort.abort(new Error('enough'))
+          return new Promise<never>(() => {})
+        },
+        async return() {
+          released.resolve()
+          return { done: true as const, value: undefined }
+        },
+      }),
+    }
+    const put = backend.put('key', body, { signal: abort.signal })
+    await expect(put).rejects.toMatchObject({ code: 'ABORTED' })
+    await released.promise
+    await backend.close()
+    expect(await temps(root)).toEqual([])
+    expect(await readdir(root)).toEqual(['.stored'])
+  })
+})
+
+describe.skipIf(reason)(`secrets${reason}`, () => {
+  it('are in no error, nor in what inspect shows', async () => {
+    const privateKey = await server.makeKey()
+    const secret = privateKey.split('\n')[2] as string
+    const backend = new SftpBackend(await server.options({ privateKey, password: 'the-password' }))
+    onTestFinished(() => backend.close())
+    const failure = await backend.open({ log: () => {} }).catch((error: unknown) => error)
+    const shown = inspect([backend, failure], { depth: 12, showHidden: true }) + JSON.stringify(backend)
+    expect(failure).toMatchObject({ code: 'UNAUTHENTICATED' })
+    expect(shown).not.toContain(secret)
+    expect(shown).not.toContain('the-password')
+  })
+})
