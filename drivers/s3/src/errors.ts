@@ -1,0 +1,139 @@
+import { type ErrorLocation, mapErrno, mapHttp, StorageError, type StorageErrorCode } from '@stored/core/backend'
+
+/** What the error codes of S3 say of a blob, where the status alone does not. */
+const CODES: Readonly<Record<string, StorageErrorCode>> = {
+  NoSuchKey: 'NOT_FOUND',
+  NoSuchUpload: 'NOT_FOUND',
+  NoSuchBucket: 'MISCONFIGURED',
+  InvalidBucketName: 'MISCONFIGURED',
+  PermanentRedirect: 'MISCONFIGURED',
+  AuthorizationHeaderMalformed: 'MISCONFIGURED',
+  IllegalLocationConstraintException: 'MISCONFIGURED',
+  InvalidAccessKeyId: 'UNAUTHENTICATED',
+  SignatureDoesNotMatch: 'UNAUTHENTICATED',
+  ExpiredToken: 'UNAUTHENTICATED',
+  InvalidToken: 'UNAUTHENTICATED',
+  TokenRefreshRequired: 'UNAUTHENTICATED',
+  RequestTimeTooSkewed: 'UNAUTHENTICATED',
+  RequestExpired: 'UNAUTHENTICATED',
+  CredentialsProviderError: 'UNAUTHENTICATED',
+  OperationAborted: 'CONFLICT',
+  ConditionalRequestConflict: 'CONFLICT',
+  ConcurrentModification: 'CONFLICT',
+  SlowDown: 'RATE_LIMITED',
+  SlowDownRead: 'RATE_LIMITED',
+  SlowDownWrite: 'RATE_LIMITED',
+  Throttling: 'RATE_LIMITED',
+  ThrottlingException: 'RATE_LIMITED',
+  RequestLimitExceeded: 'RATE_LIMITED',
+  TemporaryRedirect: 'UNAVAILABLE',
+  RequestTimeout: 'TIMEOUT',
+  IncompleteBody: 'UNAVAILABLE',
+  // The bytes changed on their way; from the same buffer they may arrive whole.
+  BadDigest: 'UNAVAILABLE',
+  XAmzContentSHA256Mismatch: 'UNAVAILABLE',
+  QuotaExceeded: 'NO_SPACE',
+  XMinioStorageFull: 'NO_SPACE',
+  EntityTooLarge: 'TOO_LARGE',
+  MetadataTooLarge: 'TOO_LARGE',
+  KeyTooLongError: 'INVALID_KEY',
+  InvalidURI: 'INVALID_KEY',
+  XMinioInvalidObjectName: 'INVALID_KEY',
+  XMinioParentIsObject: 'KEY_CONFLICT',
+  XMinioObjectExistsAsDirectory: 'KEY_CONFLICT',
+  InvalidObjectState: 'UNSUPPORTED',
+}
+
+const HINTS: Readonly<Record<string, string>> = {
+  NoSuchBucket: 'there is no such bucket',
+  PermanentRedirect: 'the bucket lies in another region',
+  AuthorizationHeaderMalformed: 'the bucket lies in another region',
+  RequestTimeTooSkewed: 'the clock of this machine is wrong',
+  InvalidObjectState: 'the blob is archived and has to be restored first',
+}
+
+/** What a connection that cannot be secured fails with. */
+const TLS = /^(CERT_|ERR_TLS_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|EPROTO$|ERR_SSL_)/
+/** Before these nothing was sent. */
+const UNSENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
+
+/** The parts of an error of the SDK that are looked at. */
+interface ServiceError extends Error {
+  readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: string }
+  readonly $response?: { readonly headers?: Readonly<Record<string, string>> }
+}
+
+/**
+ * Translates what the SDK failed with. A StorageError passes as it is.
+ *
+ * @param isWrite Whether it may have taken effect although it failed.
+ */
+export function toS3Error(error: unknown, at: ErrorLocation, signal?: AbortSignal, isWrite = false): StorageError {
+  if (StorageError.is(error)) return error
+  if (signal?.aborted) return fromAbort(signal.reason, at, isWrite)
+  const status = (error as ServiceError)?.$metadata?.httpStatusCode
+  if (error instanceof Error && (status !== undefined || Object.hasOwn(CODES, error.name)))
+    return fromAnswer(error as ServiceError, status, at, isWrite)
+  return fromWire(error, at, isWrite)
+}
+
+/** A stall and a close say by their reason what they are. */
+function fromAbort(reason: unknown, at: ErrorLocation, ambiguous: boolean): StorageError {
+  if (!StorageError.is(reason)) return new StorageError('ABORTED', at, { cause: reason, ambiguous })
+  const { code, detail, retryable, cause } = reason
+  return new StorageError(code, at, { cause, retryable, ambiguous, ...(detail !== undefined && { detail }) })
+}
+
+function fromAnswer(error: ServiceError, status = 0, at: ErrorLocation, isWrite: boolean): StorageError {
+  const { name } = error
+  const code = Object.hasOwn(CODES, name) ? CODES[name] : undefined
+  const detail = describe(error, status)
+  // It says that it failed, not that nothing happened.
+  const ambiguous = isWrite && (name === 'InternalError' || status === 500 || status === 502 || status === 504)
+  const options = { cause: causeOf(error), detail, ambiguous, retryAfter: error.$response?.headers?.['retry-after'] }
+  const mapped = mapHttp(status, at, { ...options, retryAfter: options.retryAfter ?? null })
+  const better = code ?? betterThan(mapped.code, status)
+  const { retryAfterMs } = mapped
+  return new StorageError(better, at, { ...options, ...(retryAfterMs !== undefined && { retryAfterMs }) })
+}
+
+/** Where the status says something else to S3 than it does elsewhere. */
+function betterThan(code: StorageErrorCode, status: number): StorageErrorCode {
+  // An absence has a name. An answer without one comes from something that is no S3.
+  if (code === 'NOT_FOUND') return 'MISCONFIGURED'
+  if (status >= 300 && status < 400) return 'MISCONFIGURED'
+  return code
+}
+
+function fromWire(error: unknown, at: ErrorLocation, isWrite: boolean): StorageError {
+  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+  const message = error instanceof Error ? error.message : String(error)
+  if (TLS.test(code) || /^Region is missing/.test(message))
+    return new StorageError('MISCONFIGURED', at, { cause: error, detail: code === '' ? message : code })
+  // The answer was no HTTP, or no XML.
+  if (code.startsWith('HPE_') || error instanceof SyntaxError)
+    return new StorageError('UNAVAILABLE', at, { cause: causeOf(error), detail: 'no answer of S3', ambiguous: isWrite })
+  const { code: mapped, detail } = mapErrno(error, at)
+  const ambiguous = isWrite && !UNSENT.has(code)
+  // Of the SDK, which calls a connection that was reset by the same name.
+  const isLate = code === '' && error instanceof Error && error.name === 'TimeoutError'
+  return new StorageError(isLate ? 'TIMEOUT' : mapped, at, {
+    cause: error,
+    ambiguous,
+    ...(detail !== undefined && { detail }),
+  })
+}
+
+function describe({ name, message }: ServiceError, status: number): string {
+  const what = HINTS[name] ?? (['', 'UnknownError', name].includes(message) ? undefined : message)
+  const source = status === 0 ? name : `HTTP ${status} ${name}`
+  return what === undefined ? source : `${what} (${source})`
+}
+
+/** The error without its request and response, which hold tokens. */
+function causeOf(error: unknown): unknown {
+  if (!(error instanceof Error)) return undefined
+  const { name, message, $metadata } = error as ServiceError
+  const cause = Object.assign(new Error(message), { name })
+  return $metadata?.requestId === undefined ? cause : Object.assign(cause, { requestId: $metadata.requestId })
+}

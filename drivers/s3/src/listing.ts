@@ -1,0 +1,83 @@
+import {
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
+  ListObjectsV2Command,
+} from '@aws-sdk/client-s3'
+import { type ListOptions, RESERVED_PREFIX, type Stat } from '@stored/core/backend'
+import type { Call, Client } from './client.ts'
+
+/** The blobs below `prefix`, whose names begin with it: one page of 1,000 is held at a time. */
+export async function* listObjects(
+  client: Client,
+  prefix: string,
+  options: ListOptions,
+  call: Call,
+): AsyncGenerator<Stat, void, void> {
+  const { startAfter, hint = Number.POSITIVE_INFINITY } = options
+  let page: { ContinuationToken?: string | undefined } = {}
+  do {
+    const found = await client.send(
+      new ListObjectsV2Command({
+        Bucket: client.bucket,
+        Prefix: prefix + options.prefix,
+        // XML cannot hold every character.
+        EncodingType: 'url',
+        MaxKeys: Math.max(1, Math.min(1000, hint)),
+        ...(startAfter !== undefined && { StartAfter: prefix + startAfter }),
+        ...page,
+      }),
+      call,
+    )
+    const { Contents = [], IsTruncated, NextContinuationToken } = found
+    for (const { Key = '', Size = 0, ETag, LastModified } of Contents) {
+      const key = decode(Key).slice(prefix.length)
+      if (key.startsWith(RESERVED_PREFIX) || isDirectoryMarker(key, Size)) continue
+      yield {
+        key,
+        size: Size,
+        ...(ETag !== undefined && { etag: ETag }),
+        ...(LastModified && { modified: LastModified.getTime() }),
+      }
+    }
+    page = { ContinuationToken: IsTruncated ? NextContinuationToken : undefined }
+  } while (page.ContinuationToken !== undefined)
+}
+
+/** An upload in parts that was begun and not ended. */
+export interface Unfinished {
+  /** With the prefix of the backend. */
+  readonly name: string
+  readonly uploadId: string
+  /** Milliseconds since the epoch, by the clock of the service. */
+  readonly begun: number
+}
+
+interface UploadPage {
+  readonly KeyMarker?: string | undefined
+  readonly UploadIdMarker?: string | undefined
+}
+
+export async function* listUploads(client: Client, prefix: string, call: Call): AsyncGenerator<Unfinished, void, void> {
+  let page: UploadPage | undefined = {}
+  while (page !== undefined) {
+    const found: ListMultipartUploadsCommandOutput = await client.send(
+      new ListMultipartUploadsCommand({ Bucket: client.bucket, Prefix: prefix, EncodingType: 'url', ...page }),
+      call,
+    )
+    for (const { Key = '', UploadId = '', Initiated } of found.Uploads ?? [])
+      yield { name: decode(Key), uploadId: UploadId, begun: Initiated?.getTime() ?? Date.now() }
+    const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = found
+    page = IsTruncated
+      ? { KeyMarker: NextKeyMarker && decode(NextKeyMarker), UploadIdMarker: NextUploadIdMarker }
+      : undefined
+  }
+}
+
+/** What consoles make to show an empty folder. */
+function isDirectoryMarker(key: string, size: number): boolean {
+  return size === 0 && (key === '' || key.endsWith('/'))
+}
+
+function decode(name: string): string {
+  return decodeURIComponent(name.replaceAll('+', ' '))
+}

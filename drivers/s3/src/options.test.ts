@@ -1,0 +1,55 @@
+import { inspect } from 'node:util'
+import { describe, expect, it } from 'vitest'
+import { parseOptions } from './options.ts'
+
+function refusalOf(options: unknown): string {
+  try {
+    parseOptions(options)
+  } catch (error) {
+    return inspect(error)
+  }
+  throw new Error('it was taken')
+}
+
+const BAD: readonly [string, unknown, string][] = [
+  ['no bucket', {}, '"bucket"'],
+  ['a bucket with a slash', { bucket: 'a/b' }, '"bucket"'],
+  ['a misspelt option', { bucket: 'photos', regoin: 'x' }, 'did you mean "region"'],
+  ['an endpoint without a protocol', { bucket: 'photos', endpoint: 'minio:9000' }, '"endpoint"'],
+  ['an endpoint with a path', { bucket: 'photos', endpoint: 'http://host/photos' }, '"endpoint"'],
+  ['an unknown flavor', { bucket: 'photos', flavor: 'gcs' }, '"flavor" is aws, r2, minio, ceph, generic'],
+  ['parts that are too small', { bucket: 'photos', partSize: 1024 }, '"partSize"'],
+  ['a prefix that begins with a slash', { bucket: 'photos', prefix: '/a' }, '"prefix"'],
+  ['half of the credentials', { bucket: 'photos', accessKeyId: 'a' }, 'come together'],
+  ['two kinds of credentials', { bucket: 'photos', accessKeyId: 'a', credentials: () => {} }, 'exclude each other'],
+  ['credentials without a secret', { bucket: 'photos', credentials: { accessKeyId: 'a' } }, '"credentials"'],
+  ['no object', 'photos', 'options are an object'],
+]
+
+describe('parseOptions', () => {
+  for (const [what, options, says] of BAD)
+    it(`refuses ${what}, and says so`, () => {
+      expect(() => parseOptions(options)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+      expect(() => parseOptions(options)).toThrow(says)
+    })
+
+  it('shows neither a secret nor an endpoint with a password', () => {
+    const secret = 'hunter2-hunter2'
+    for (const options of [
+      { bucket: 'photos', secretAccessKey: secret },
+      { bucket: 'photos', accessKeyId: 'a', secretAccessKey: [secret] },
+      { bucket: 'photos', credentials: secret },
+      { bucket: 'photos', endpoint: `https://user:${secret}@host` },
+    ])
+      expect(refusalOf(options)).not.toContain(secret)
+  })
+
+  it('takes the bucket alone', () => {
+    expect(parseOptions({ bucket: 'photos' })).toEqual({
+      bucket: 'photos',
+      flavor: 'aws',
+      prefix: '',
+      partSize: 8 << 20,
+    })
+  })
+})

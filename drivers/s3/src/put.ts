@@ -1,0 +1,183 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { type LogEvent, type PutOptions, type Stat, StorageError } from '@stored/core/backend'
+import { type Call, type Client, signedWith } from './client.ts'
+import { toS3Error } from './errors.ts'
+import { PartBuffers, PartReader, partSizeFor, type Spare } from './parts.ts'
+import { type Conditional, type Target, Upload } from './upload.ts'
+
+export interface PutContext {
+  readonly client: Client
+  /** Of small parts: what is larger is one object. */
+  readonly partSize: number
+  readonly spare: Spare
+  readonly keepsSha256: boolean
+  /** The uploads of this instance: not for sweep(). */
+  readonly live: Set<string>
+  readonly log: (event: LogEvent) => void
+}
+
+/** What an object is made with. */
+interface Input extends Target {
+  readonly ContentType?: string
+}
+
+/** Ties a checkpoint to what is uploaded, and where. */
+interface Checkpoint {
+  readonly uploadId: string
+  readonly partSize: number
+  readonly bucket: string
+  readonly name: string
+  readonly size: number
+  readonly sha256: string
+}
+
+/** Stores `body` as the object `name`: in one request when it fits into a part, else in parts. */
+export async function putObject(
+  context: PutContext,
+  name: string,
+  body: AsyncIterable<Uint8Array>,
+  options: PutOptions,
+  call: Call,
+): Promise<Omit<Stat, 'key'>> {
+  const reader = new PartReader(body)
+  const { contentType } = options
+  const input = {
+    Bucket: context.client.bucket,
+    Key: name,
+    ...(contentType !== undefined && { ContentType: contentType }),
+  }
+  try {
+    const { size = context.partSize } = options
+    const buffer = Buffer.allocUnsafeSlow(Math.min(size, context.partSize))
+    const filled = await reader.fill(buffer)
+    if (options.size !== undefined && options.size <= context.partSize) await reader.end()
+    else if (filled === buffer.byteLength) return await putParts(context, reader, buffer, input, options, call)
+    return await putWhole(context, buffer.subarray(0, filled), input, options, call)
+  } catch (error) {
+    throw judged(toS3Error(error, call.at, call.signal), options)
+  } finally {
+    await reader.release()
+  }
+}
+
+async function putWhole(
+  { client, keepsSha256 }: PutContext,
+  body: Buffer,
+  input: Input,
+  options: PutOptions,
+  call: Call,
+): Promise<Omit<Stat, 'key'>> {
+  const { sha256 } = options
+  const kept = keepsSha256 && sha256 !== undefined && { ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64') }
+  const command = new PutObjectCommand({ ...input, ...conditionsOf(options), ...kept, Body: body })
+  const { ETag } = await client.send(signedWith(command, sha256), { ...call, isWrite: true })
+  return { size: body.byteLength, ...(ETag !== undefined && { etag: ETag }) }
+}
+
+async function putParts(
+  context: PutContext,
+  reader: PartReader,
+  start: Buffer,
+  input: Input,
+  options: PutOptions,
+  outer: Call,
+): Promise<Omit<Stat, 'key'>> {
+  const partSize = partSizeFor(options.size, context.partSize)
+  const stop = new AbortController()
+  const onAbort = (): void => stop.abort(outer.signal.reason)
+  outer.signal.addEventListener('abort', onAbort)
+  const call = { at: outer.at, signal: stop.signal }
+  // Without a size parts are large: one at a time, or memory would be.
+  using buffers = new PartBuffers(partSize, options.size === undefined ? null : context.spare, start)
+  let upload: Upload | undefined
+  let isKnown = false
+  try {
+    outer.signal.throwIfAborted()
+    const buffer = await buffers.take()
+    const filled = await reader.fill(buffer, buffer === start ? start.byteLength : start.copy(buffer))
+    const begun = await beginOrResume(context, input, partSize, options, call)
+    upload = begun.upload
+    isKnown = begun.isKnown
+    context.live.add(upload.id)
+    const size = await upload.send(reader, buffers, { buffer, filled }, stop, call)
+    const etag = await upload.complete(conditionsOf(options), call)
+    return { size, ...(etag !== undefined && { etag }) }
+  } catch (error) {
+    const failure = toS3Error(error, outer.at, stop.signal)
+    if (upload && !(isKnown && mayGoOn(failure))) await abandon(context, upload, input.Key, outer)
+    throw failure
+  } finally {
+    outer.signal.removeEventListener('abort', onAbort)
+    if (upload) context.live.delete(upload.id)
+  }
+}
+
+/** @returns The upload, and whether the caller can ask for it again. */
+async function beginOrResume(
+  { client }: PutContext,
+  input: Input,
+  partSize: number,
+  { size, sha256, checkpoint, onCheckpoint }: PutOptions,
+  call: Call,
+): Promise<{ upload: Upload; isKnown: boolean }> {
+  const { Bucket, Key } = input
+  if (size === undefined || sha256 === undefined)
+    return { upload: await Upload.begin(client, input, call), isKnown: false }
+  const mine = { partSize, bucket: Bucket, name: Key, size, sha256 }
+  const uploadId = checkpoint === undefined ? null : uploadOf(checkpoint, mine)
+  const resumed = uploadId === null ? null : await Upload.resume(client, { Bucket, Key }, uploadId, call)
+  if (resumed) return { upload: resumed, isKnown: true }
+  const upload = await Upload.begin(client, input, call)
+  try {
+    await onCheckpoint?.(JSON.stringify({ ...mine, uploadId: upload.id } satisfies Checkpoint))
+  } catch (error) {
+    // Nobody will ask for it. What fails here is left to sweep().
+    await upload.abandon(call).catch(() => {})
+    throw error
+  }
+  return { upload, isKnown: onCheckpoint !== undefined }
+}
+
+/** The upload of which `checkpoint` speaks, or `null` when that is not of the same bytes at the same place. */
+function uploadOf(checkpoint: string, mine: Omit<Checkpoint, 'uploadId'>): string | null {
+  try {
+    const kept = JSON.parse(checkpoint) as Partial<Checkpoint>
+    const isMine = Object.entries(mine).every(([name, value]) => kept?.[name as keyof Checkpoint] === value)
+    return isMine && typeof kept.uploadId === 'string' && kept.uploadId !== '' ? kept.uploadId : null
+  } catch {
+    return null // It is no text of this driver.
+  }
+}
+
+/** Whether another attempt may go on with what was sent: after a conflict the service takes no more of it. */
+function mayGoOn({ code, retryable }: StorageError): boolean {
+  return code === 'ABORTED' || code === 'CLOSED' || (retryable && code !== 'CONFLICT')
+}
+
+async function abandon({ log }: PutContext, upload: Upload, name: string, { at }: Call): Promise<void> {
+  try {
+    await upload.abandon({ at })
+  } catch (error) {
+    const why = (error as Error).message
+    log({
+      level: 'warn',
+      message: `an unfinished upload of ${name} stays until sweep(): ${why}`,
+      ...(at.key && { key: at.key }),
+    })
+  }
+}
+
+function conditionsOf({ ifAbsent, ifMatch }: PutOptions): Conditional {
+  if (ifMatch !== undefined) return { IfMatch: ifMatch }
+  return ifAbsent ? { IfNoneMatch: '*' } : {}
+}
+
+/** What the answer to a condition, or the want of an upload, says of a put. */
+function judged(error: StorageError, { ifAbsent, ifMatch }: PutOptions): StorageError {
+  const { at, code, cause, detail } = error
+  const options = { cause, ...(detail !== undefined && { detail }) }
+  if (code === 'PRECONDITION_FAILED' && ifAbsent) return new StorageError('ALREADY_EXISTS', at, options)
+  if (code !== 'NOT_FOUND') return error
+  // There is no object whose etag it could be; or someone has removed the upload.
+  return new StorageError(ifMatch === undefined ? 'CONFLICT' : 'PRECONDITION_FAILED', at, options)
+}

@@ -1,0 +1,40 @@
+import { type ErrorLocation, toStorageError } from '@stored/core/backend'
+
+/**
+ * What a put reads: `body` until `signal` aborts, at once also while `body` has no answer. It is released then, and when the
+ * reader leaves.
+ *
+ * @throws {StorageError} what `body` throws, not mistaken for a failure of the service · the reason of the signal.
+ */
+export async function* readSource(
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+  at: ErrorLocation,
+): AsyncGenerator<Uint8Array, void, void> {
+  const chunks = body[Symbol.asyncIterator]()
+  let interrupt: (reason: unknown) => void = () => {}
+  const onAbort = (): void => interrupt(signal.reason)
+  const next = (): Promise<IteratorResult<Uint8Array>> =>
+    new Promise((resolve, reject) => {
+      interrupt = reject
+      if (signal.aborted) return onAbort()
+      chunks.next().then(resolve, (error) => {
+        settled = true
+        reject(toStorageError(error, at))
+      })
+    })
+  let settled = false
+  signal.addEventListener('abort', onAbort)
+  try {
+    for (;;) {
+      const { done, value } = await next()
+      settled = done === true
+      if (settled) return
+      yield value
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    // Whoever hangs in next() answers only after it, if ever.
+    if (!settled) Promise.resolve(chunks.return?.()).catch(() => {})
+  }
+}

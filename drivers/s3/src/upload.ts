@@ -1,0 +1,174 @@
+import { hash } from 'node:crypto'
+import { setTimeout as wait } from 'node:timers/promises'
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  type CreateMultipartUploadCommandInput,
+  ListPartsCommand,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3'
+import { StorageError } from '@stored/core/backend'
+import type { Call, Client } from './client.ts'
+import { toS3Error } from './errors.ts'
+import type { PartBuffers, PartReader } from './parts.ts'
+
+/** Tries of one part, whose bytes are still there. */
+const TRIES = 3
+const RETRY_MS = 200
+/** How long it is tried to remove what has failed: within the 5 s that `close` has. */
+const ABANDON_MS = 4_000
+
+/** An object that is uploaded in parts. */
+export interface Target {
+  readonly Bucket: string
+  readonly Key: string
+}
+
+export interface Conditional {
+  readonly IfNoneMatch?: '*'
+  readonly IfMatch?: string
+}
+
+interface Part {
+  readonly size: number
+  readonly etag: string
+}
+
+/** One upload in parts: begun or taken up again, sent, then completed or abandoned. */
+export class Upload {
+  readonly id: string
+  readonly #client: Client
+  readonly #target: Target & { readonly UploadId: string }
+  /** Those that an earlier attempt has sent. */
+  readonly #arrived: ReadonlyMap<number, Part>
+  readonly #sent: string[] = []
+
+  private constructor(client: Client, target: Target, id: string, arrived: ReadonlyMap<number, Part>) {
+    this.id = id
+    this.#client = client
+    this.#target = { ...target, UploadId: id }
+    this.#arrived = arrived
+  }
+
+  static async begin(client: Client, input: CreateMultipartUploadCommandInput & Target, call: Call): Promise<Upload> {
+    const { UploadId } = await client.send(new CreateMultipartUploadCommand(input), call)
+    if (UploadId === undefined) throw new StorageError('UNAVAILABLE', call.at, { detail: 'the upload got no id' })
+    return new Upload(client, { Bucket: input.Bucket, Key: input.Key }, UploadId, new Map())
+  }
+
+  /** @returns `null` when it is gone. */
+  static async resume(client: Client, target: Target, id: string, call: Call): Promise<Upload | null> {
+    const arrived = await listParts(client, { ...target, UploadId: id }, call)
+    return arrived && new Upload(client, target, id, arrived)
+  }
+
+  /**
+   * Sends what `reader` yields, in parts of the size of `buffers`, several at a time.
+   *
+   * @param first A buffer with the first part, and how much of it is filled.
+   * @param stop Ends the reading, and the parts under way, when one of them has failed.
+   */
+  async send(
+    reader: PartReader,
+    buffers: PartBuffers,
+    first: { readonly buffer: Buffer; readonly filled: number },
+    stop: AbortController,
+    call: Call,
+  ): Promise<number> {
+    const underWay = new Set<Promise<void>>()
+    let total = 0
+    try {
+      let { buffer, filled } = first
+      for (let number = 1; filled > 0; number++) {
+        const { buffer: mine, filled: length } = { buffer, filled }
+        total += length
+        const sending = this.#part(number, mine.subarray(0, length), call)
+          .catch((error) => stop.abort(error))
+          .finally(() => {
+            underWay.delete(sending)
+            buffers.give(mine)
+          })
+        underWay.add(sending)
+        buffer = await buffers.take()
+        call.signal.throwIfAborted()
+        filled = await reader.fill(buffer)
+      }
+    } catch (error) {
+      stop.abort(error)
+    }
+    await Promise.all(underWay)
+    call.signal.throwIfAborted()
+    return total
+  }
+
+  /** @returns The etag of the object. */
+  async complete(conditions: Conditional, call: Call): Promise<string | undefined> {
+    const Parts = this.#sent.map((ETag, i) => ({ PartNumber: i + 1, ETag }))
+    const command = new CompleteMultipartUploadCommand({ ...this.#target, ...conditions, MultipartUpload: { Parts } })
+    const { ETag } = await this.#client.send(command, { ...call, isWrite: true })
+    return ETag
+  }
+
+  /** Removes it, and looks whether it is gone: a part that came late brings it back. */
+  async abandon(call: Omit<Call, 'signal'>): Promise<void> {
+    const late = { at: call.at, signal: AbortSignal.timeout(ABANDON_MS) }
+    const remove = (): Promise<unknown> =>
+      this.#client.send(new AbortMultipartUploadCommand(this.#target), late).catch(unlessGone)
+    await remove()
+    if ((await listParts(this.#client, this.#target, late)) !== null) await remove()
+  }
+
+  async #part(number: number, body: Buffer, call: Call): Promise<void> {
+    const there = this.#arrived.get(number)
+    // Other bytes than those that arrived are sent over them.
+    const isThere = there?.size === body.byteLength && there.etag === `"${hash('md5', body)}"`
+    this.#sent[number - 1] = isThere ? there.etag : await this.#try(number, body, call)
+  }
+
+  async #try(PartNumber: number, Body: Buffer, call: Call): Promise<string> {
+    const command = new UploadPartCommand({ ...this.#target, PartNumber, Body })
+    for (let tries = 1; ; tries++) {
+      try {
+        const { ETag } = await this.#client.send(command, call)
+        if (ETag === undefined) throw new StorageError('UNAVAILABLE', call.at, { detail: 'a part got no etag' })
+        return ETag
+      } catch (error) {
+        const failure = toS3Error(error, call.at, call.signal)
+        if (!failure.retryable || tries === TRIES || call.signal.aborted) throw failure
+        const { retryAfterMs = RETRY_MS * 2 ** (tries - 1) * (0.5 + Math.random()) } = failure
+        // Longer is for whoever can do something else meanwhile.
+        if (retryAfterMs > 10 * RETRY_MS) throw failure
+        await wait(retryAfterMs, undefined, { signal: call.signal })
+      }
+    }
+  }
+}
+
+/** @returns `null` when the upload is not there. */
+async function listParts(
+  client: Client,
+  upload: Target & { readonly UploadId: string },
+  call: Call,
+): Promise<Map<number, Part> | null> {
+  const parts = new Map<number, Part>()
+  let marker: string | undefined
+  try {
+    do {
+      const command = new ListPartsCommand({ ...upload, ...(marker !== undefined && { PartNumberMarker: marker }) })
+      const found = await client.send(command, call)
+      for (const { PartNumber = 0, Size = 0, ETag = '' } of found.Parts ?? [])
+        parts.set(PartNumber, { size: Size, etag: ETag })
+      marker = found.IsTruncated ? found.NextPartNumberMarker : undefined
+    } while (marker !== undefined)
+    return parts
+  } catch (error) {
+    unlessGone(error)
+    return null
+  }
+}
+
+/** An upload that is gone is NoSuchUpload, and NoSuchKey with Ceph. */
+function unlessGone(error: unknown): void {
+  if (!StorageError.is(error) || error.code !== 'NOT_FOUND') throw error
+}

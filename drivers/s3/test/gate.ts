@@ -1,0 +1,73 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** What the gate says instead of the server. */
+export interface Refusal {
+  readonly status: number
+  /** The code of S3. */
+  readonly code: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A request that comes by. */
+export interface Passing {
+  readonly method: string
+  /** With the query. */
+  readonly path: string
+}
+
+/** An HTTP proxy before an S3 server, which may answer in its place. Bodies go by as they are. */
+export class Gate implements AsyncDisposable {
+  /** Asked for each request; `null` lets it by. A promise holds it back. */
+  judge: (passing: Passing) => Refusal | null | Promise<Refusal | null> = () => null
+  readonly passed: Passing[] = []
+  readonly #target: URL
+  readonly #server: Server
+
+  private constructor(target: URL) {
+    this.#target = target
+    this.#server = createServer((from, to) => void this.#serve(from, to).catch(() => to.destroy()))
+  }
+
+  static async start(target: string): Promise<Gate> {
+    const gate = new Gate(new URL(target))
+    gate.#server.listen(0, '127.0.0.1')
+    await once(gate.#server, 'listening')
+    gate.#server.unref()
+    return gate
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+
+  async #serve(from: IncomingMessage, to: ServerResponse): Promise<void> {
+    const passing = { method: from.method ?? '', path: from.url ?? '' }
+    const refusal = await this.judge(passing)
+    if (refusal) return this.#refuse(from, to, refusal)
+    this.passed.push(passing)
+    const { hostname, port } = this.#target
+    const forward = request({ hostname, port, ...passing, headers: from.headers })
+    from.pipe(forward)
+    to.once('close', () => forward.destroy())
+    const [answer] = (await once(forward, 'response')) as [IncomingMessage]
+    to.writeHead(answer.statusCode ?? 500, answer.headers)
+    answer.pipe(to)
+    answer.once('error', () => to.destroy())
+  }
+
+  #refuse(from: IncomingMessage, to: ServerResponse, { status, code, headers = {} }: Refusal): void {
+    from.resume()
+    to.writeHead(status, { 'content-type': 'application/xml', ...headers })
+    to.end(
+      from.method === 'HEAD' ? undefined : `<Error><Code>${code}</Code><Message>refused by the gate</Message></Error>`,
+    )
+  }
+}
