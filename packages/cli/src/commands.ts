@@ -39,7 +39,7 @@ export const COMMANDS: readonly Command[] = [
     ],
     help: 'Store files, or stdin as -',
     details:
-      'The key of a file is its name, of a file in a directory its path from there, of stdin its checksum. Beside a process that syncs, put rings and ends; alone it syncs until its own jobs have settled. A backend that is paused or fails is not waited for: its jobs stay queued.',
+      'The key of a file is its name, of a file in a directory its path from there, of stdin its checksum. Ends when its copies are made, by this process or by another one that syncs. A backend that is paused or fails is not waited for: its jobs stay queued.',
     examples: [
       'stored put photo.jpg --prefix 2024',
       'stored put -r photos --backend local --backend s3-prod',
@@ -134,10 +134,10 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'whereis',
-    args: [{ name: 'ID|KEY|PREFIX' }],
+    args: [{ name: 'ID|KEY|PREFIX', optional: true }],
     flags: [],
     help: 'Show which backend has which blob, a column for each',
-    examples: ['stored whereis photos/'],
+    examples: ['stored whereis', 'stored whereis photos/'],
     load: () => import('./commands/whereis.ts'),
   },
   {
@@ -174,7 +174,7 @@ export const COMMANDS: readonly Command[] = [
     ],
     help: 'Bring copies to their backends, until interrupted',
     details:
-      'Other processes put meanwhile, and ring. One process syncs a store at a time; beside it, --until-idle waits for what it does.',
+      'What failed before is tried again at once. Other processes put meanwhile, and ring. One process syncs a store at a time; beside it, --until-idle waits for what it does.',
     examples: ['stored sync', 'stored sync --until-idle'],
     load: () => import('./commands/sync.ts'),
   },
@@ -260,7 +260,8 @@ export const COMMANDS: readonly Command[] = [
     name: 'backend test',
     args: [ONE_BACKEND],
     flags: [],
-    help: 'Store a small blob there, read it back and remove it',
+    help: 'Store a small blob there, read, list and remove it; show how long each took',
+    details: 'Shows also what the backend can do, and how far its clock is off. Leaves nothing there.',
     examples: ['stored backend test s3-prod'],
     load: () => import('./commands/backend-test.ts'),
   },
@@ -348,6 +349,20 @@ export const COMMANDS: readonly Command[] = [
     details: 'Stores a small blob on every backend and removes it.',
     examples: ['stored doctor'],
     load: () => import('./commands/doctor.ts'),
+  },
+  {
+    name: 'conformance',
+    args: [{ name: 'NAME|MODULE', complete: 'backend' }],
+    flags: [
+      { name: 'profile', value: 'P', help: 'quick, full or soak, else quick', complete: ['quick', 'full', 'soak'] },
+      { name: 'only', value: 'CASE', multiple: true, help: 'Only this case or group; may be repeated' },
+      { name: 'seed', value: 'N', help: 'Repeat the payloads and choices of a run' },
+    ],
+    help: 'Run the conformance kit on a backend, or on a driver under development',
+    details:
+      'On a backend it writes and deletes thousands of blobs, all below a prefix of its own, and asks before. MODULE is a path with a slash or an extension, of a module that exports `harness`. Needs @stored/conformance.',
+    examples: ['stored conformance s3-prod', 'stored conformance ./test/harness.ts --only rg --only key.punct'],
+    load: () => import('./commands/conformance.ts'),
   },
   {
     name: 'completion',

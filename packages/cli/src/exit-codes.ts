@@ -16,6 +16,7 @@ export const EXIT = {
   interrupted: 130,
 } as const
 
+/** One of EXIT. */
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
 /** What each means, for the reference. */

@@ -19,17 +19,25 @@ export function usage(message: string): Fault {
   return new Fault('USAGE', message)
 }
 
-/** What a job, or a backend, was noted to have failed with. */
-export function noted({ code, message }: { code: string; message: string }, more = ''): Error {
-  return Object.assign(new Error(message + more), { code })
+/** Of whatever was thrown. */
+export interface FaultDescription {
+  readonly code: string
+  readonly message: string
+  /** The page about the code of a StorageError. */
+  readonly url?: string
 }
 
-/** Code and message of whatever was thrown. */
-export function describeFault(error: unknown): { code: string; message: string } {
+export function describeFault(error: unknown): FaultDescription {
   if (!(error instanceof Error)) return { code: 'INTERNAL', message: String(error) }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : 'INTERNAL'
   const fromSystem = SYSTEM[code]
-  return { code: fromSystem ?? code, message: error.message }
+  return { code: fromSystem ?? code, message: error.message, ...pageOf(error) }
+}
+
+function pageOf(error: Error): { url?: string } {
+  const url = 'url' in error ? error.url : undefined
+  // A module that cannot be loaded has one as well, of a file.
+  return typeof url === 'string' && url.startsWith('https://') ? { url } : {}
 }
 
 /** What Node.js throws for files of the command's own: sources, targets, the configuration. */

@@ -17,10 +17,12 @@ interface Call {
 
 /** Runs one command line. Never rejects. @returns What the process ends with. */
 export async function main(argv: readonly string[]): Promise<ExitCode> {
-  const help = await helpRequest(argv)
+  const isEmpty = argv.length === 0
+  const help = await helpRequest(isEmpty ? ['--help'] : argv)
   if (help !== null) {
-    process.stdout.write(help)
-    return EXIT.ok
+    const stream = isEmpty ? process.stderr : process.stdout
+    stream.write(help)
+    return isEmpty ? EXIT.usage : EXIT.ok
   }
   using interruption = new Interruption()
   // How to tell a mistake in the line, before it is read.

@@ -47,7 +47,7 @@ function isGlobal(arg: string): boolean {
 export function parseFlags(argv: readonly string[], flags: readonly Flag[]): { args: string[]; values: Values } {
   try {
     const { positionals, values } = parseArgs({
-      args: [...argv],
+      args: joined(argv, [...SHARED_FLAGS, ...flags]),
       options: optionsOf([...SHARED_FLAGS, ...flags]),
       allowPositionals: true,
       strict: true,
@@ -55,16 +55,36 @@ export function parseFlags(argv: readonly string[], flags: readonly Flag[]): { a
     return { args: positionals, values }
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
-    const [sentence = ''] = error.message.split('. ')
-    throw usage(sentence.slice(0, 1).toLowerCase() + sentence.slice(1))
+    throw usage(complaintOf(error.message))
   }
 }
 
-/** @throws {Fault} USAGE: too few arguments, or too many. */
+/** With `--range -100` as `--range=-100`: no flag is a number. */
+function joined(argv: readonly string[], flags: readonly Flag[]): string[] {
+  const args: string[] = []
+  const takesValue = (arg: string | undefined) => flags.some(({ name, value }) => value && arg === `--${name}`)
+  for (const [i, arg] of argv.entries())
+    if (/^-\d/.test(arg) && takesValue(argv[i - 1]) && !argv.slice(0, i).includes('--'))
+      args.push(`${args.pop()}=${arg}`)
+    else args.push(arg)
+  return args
+}
+
+/** What Node.js says of a line, in a line. */
+function complaintOf(message: string): string {
+  const [, option] = /^Option '([^']+)' argument is ambiguous/.exec(message) ?? []
+  if (option !== undefined) return `${option} needs a value; one that begins with a dash is given as ${option}=-…`
+  const [sentence = ''] = message.split(/\.\s/)
+  return sentence.slice(0, 1).toLowerCase() + sentence.slice(1)
+}
+
+/** @throws {Fault} USAGE: too few arguments, too many, or an empty one. */
 export function inputOf({ args: wanted, name }: Command, args: readonly string[], values: Values): Input {
   const least = wanted.filter(({ optional }) => !optional).length
   const missing = wanted[args.length]
   if (args.length < least) throw usage(`${name} needs ${missing?.name ?? 'an argument'}`)
+  // A variable of the shell that is not set.
+  if (least > 0 && args.includes('')) throw usage(`${name} takes no empty ${wanted[0]?.name ?? 'argument'}`)
   const most = wanted.some(({ multiple }) => multiple) ? Number.POSITIVE_INFINITY : wanted.length
   if (args.length > most) throw usage(`${name} takes no ${JSON.stringify(args[most])}`)
   return new Input(args, values)

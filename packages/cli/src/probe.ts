@@ -2,66 +2,107 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { StoreD, StoreEventOf } from '@stored/core'
-import { StorageError } from '@stored/core/backend'
+import { type GuardedBackend, guardBackend } from '@stored/core'
+import { type Capabilities, StorageError } from '@stored/core/backend'
 import type { StoreConfig } from '@stored/node'
 
 const PROBE_BYTES = 1024
+/** How long the blob of a probe that failed or was interrupted may take to be removed. */
+const CLEAN_UP_MS = 5_000
 
 type BackendConfig = StoreConfig['backends'][string]
 
+/** What using a backend once showed. */
+export interface Probe {
+  readonly driver: string
+  readonly capabilities: Capabilities
+  /** How long each step took, in milliseconds: connect, write, read, list, delete. A read-only backend connects and lists. */
+  readonly steps: Readonly<Record<string, number>>
+  /** How far its clock is before (above 0) or behind ours, in milliseconds; `null`: it tells no times. */
+  readonly clockDriftMs: number | null
+}
+
 /**
- * Uses a backend as a store does: a small blob under a key of its own is stored, read back and removed. Leaves nothing behind,
- * and the store itself untouched.
+ * Connects to a backend; stores a small blob under a key of its own, reads, lists and removes it. Leaves nothing behind.
  *
+ * @param o.medium What the store remembers of it: another one, or none, is refused, and nothing is made in its place.
  * @throws {StorageError} What the backend fails with, at the first failure.
  */
-export async function probe(name: string, config: BackendConfig, signal: AbortSignal): Promise<void> {
-  await withBackend(name, config, async (store) => {
-    const key = `stored-test-${randomUUID()}`
-    const failed = failures(store, name)
-    const each = AbortSignal.any([signal, failed.signal])
-    try {
-      const { id } = await store.put(randomBytes(PROBE_BYTES), { key, signal: each })
-      await store.synced(key, { signal: each })
-      // A Buffer is verified.
-      await store.get(id, { backend: name, signal: each })
-      await store.delete(key)
-      await store.synced(undefined, { signal: each })
-    } catch (error) {
-      signal.throwIfAborted()
-      throw failed.signal.aborted ? failed.signal.reason : error
-    }
-  })
+export async function probe(
+  name: string,
+  config: BackendConfig,
+  { medium, signal }: { medium: string | undefined; signal: AbortSignal },
+): Promise<Probe> {
+  const { resolveBackend } = await import('@stored/node/config')
+  const { backend } = await resolveBackend(name, config)
+  const memory = { known: async () => medium ?? null, remember: async () => {} }
+  await using guard = guardBackend(backend, { name, retries: 0, medium: memory })
+  const steps: Record<string, number> = {}
+  const timed = async <T>(step: string, call: Promise<T>): Promise<T> => {
+    const began = performance.now()
+    const result = await call
+    steps[step] = performance.now() - began
+    return result
+  }
+  await timed('connect', guard.open({ signal }))
+  const clockDriftMs = guard.capabilities.readOnly
+    ? await timed('list', look(guard, signal)).then(() => null)
+    : await useOnce(guard, timed, signal)
+  return { driver: guard.driver, capabilities: guard.capabilities, steps, clockDriftMs }
+}
+
+type Timed = <T>(step: string, call: Promise<T>) => Promise<T>
+
+async function look(guard: GuardedBackend, signal: AbortSignal): Promise<void> {
+  for await (const _ of guard.list({ limit: 1, signal })) return
+}
+
+/** @returns The drift of its clock. */
+async function useOnce(guard: GuardedBackend, timed: Timed, signal: AbortSignal): Promise<number | null> {
+  const key = `stored-test-${randomUUID()}`
+  try {
+    const bytes = randomBytes(PROBE_BYTES)
+    const before = Date.now()
+    const { sha256 } = await timed('write', guard.put(key, bytes, { size: bytes.length, signal }))
+    const after = Date.now()
+    await timed('read', readAll(guard, key, sha256, signal))
+    const listed = await timed('list', find(guard, key, signal))
+    const stat = await guard.stat(key, { signal })
+    await timed('delete', guard.delete(key, { signal }))
+    const modified = stat?.modified ?? listed.modified
+    return modified === undefined ? null : driftOf(modified, before, after)
+  } catch (error) {
+    // What cannot be reached keeps it: that is the failure which is told.
+    await guard.delete(key, { signal: AbortSignal.timeout(CLEAN_UP_MS) }).catch(() => {})
+    throw error
+  }
+}
+
+async function readAll(guard: GuardedBackend, key: string, sha256: string, signal: AbortSignal): Promise<void> {
+  for await (const _ of (await guard.get(key, { sha256, signal })).body);
+}
+
+async function find(guard: GuardedBackend, key: string, signal: AbortSignal): Promise<{ modified?: number }> {
+  for await (const stat of guard.list({ prefix: key, signal })) return stat
+  const at = { backend: guard.name, op: 'list', key }
+  throw new StorageError('INTERNAL', at, { detail: 'it does not list a blob that was just stored' })
+}
+
+/** A time between the two says nothing against the clock. */
+function driftOf(modified: number, before: number, after: number): number {
+  if (modified > after) return modified - after
+  return modified < before ? modified - before : 0
 }
 
 /** Makes a backend, as the store would, and asks nothing of it. @throws {StorageError} What is wrong with its options. */
 export async function tryOptions(name: string, config: BackendConfig): Promise<void> {
-  await withBackend(name, config, async () => {})
-}
-
-/** In a store of its own, since only a store loads drivers. */
-async function withBackend(name: string, config: BackendConfig, use: (store: StoreD) => Promise<void>): Promise<void> {
   const directory = await mkdtemp(path.join(tmpdir(), 'stored-test-'))
   try {
     const { openStore } = await import('@stored/node')
-    await using store = await openStore({
-      path: path.join(directory, 'store'),
-      backends: { [name]: config },
-      cache: false,
-    })
-    await use(store)
+    // In a store of its own, since some of the options are for the store.
+    const backends = { [name]: config }
+    await (await openStore({ path: path.join(directory, 'store'), backends, cache: false })).close()
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
-}
-
-/** A queue would try again for hours; here the first failure is the answer. */
-function failures(store: StoreD, backend: string): AbortController {
-  const failed = new AbortController()
-  const fail = ({ error, key }: StoreEventOf<'sync:retry' | 'sync:error'>) =>
-    failed.abort(new StorageError(error.code, { op: 'test', backend, key }, { detail: error.message }))
-  store.on('sync:retry', fail)
-  store.on('sync:error', fail)
-  return failed
 }

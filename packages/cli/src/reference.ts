@@ -30,9 +30,9 @@ export function reference(): string {
 
 const HEAD = `Results are on stdout, everything else on stderr. On a terminal stderr shows one line of progress: how much of how much, how fast, how long still.
 
-With \`--json\` stdout has a record a line, each with \`v: 1\` and a \`type\`: what the command tells of, \`plan\` for what a dry run would do, \`error\` with \`code\`
-and \`message\` for each failure, and a \`summary\` with the exit code as the last line. The types are \`OutputRecord\` of \`@stored/cli\`. Fields may be added; what is
-there keeps its meaning. Where stdout carries a blob, the records are on stderr.
+With \`--json\` stdout has a record a line, each with \`v: 1\` and a \`type\`: what the command tells of, \`plan\` for what a dry run would do, \`error\` with \`code\`,
+\`message\` and the \`url\` of [the page about that code](errors/README.md) for each failure, and a \`summary\` with the exit code as the last line. The types
+are \`OutputRecord\` of \`@stored/cli\`. Fields may be added; what is there keeps its meaning. Where stdout carries a blob, the records are on stderr.
 
 The first SIGINT or SIGTERM ends a command in order: the store is closed, what was acknowledged is kept, no file is left half-written. The second one does not
 wait for that.
@@ -44,7 +44,7 @@ function section(command: Command): string {
   const { name, help, details, flags, examples } = command
   const parts = [`### ${name}`, `\`\`\`\n${synopsis(command)}\n\`\`\``, details ? `${help}. ${details}` : `${help}.`]
   if (flags.length > 0) parts.push(flagTable(flags))
-  parts.push(`\`\`\`sh\n${examples.join('\n')}\n\`\`\``)
+  parts.push(`\`\`\`sh no-run\n${examples.join('\n')}\n\`\`\``)
   return parts.join('\n\n')
 }
 

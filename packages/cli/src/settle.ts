@@ -2,7 +2,8 @@ import { setTimeout } from 'node:timers/promises'
 import type { BackendInfo, Job, StoreD } from '@stored/core'
 import type { Context } from './context.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts'
-import { noted } from './fault.ts'
+import { noted } from './noted.ts'
+import { failuresOn, Outlook } from './outlook.ts'
 import { count } from './output/format.ts'
 import { worse } from './tally.ts'
 
@@ -15,41 +16,60 @@ const LOOKING_SHARE = 0.1
 const TYPES = ['sync:start', 'sync:retry', 'sync:complete', 'sync:error'] as const
 
 export interface Owed {
-  /** Only jobs queued since, in milliseconds since the epoch. @default all */
+  /** Only jobs queued since, in milliseconds since the epoch, and before this is called. @default all, also later ones */
   readonly since?: number
   /** And jobs of these keys, which may have been queued before. */
   readonly keys?: readonly string[]
   readonly backend?: string | undefined
-  /** Also wait for what another process does. @default false */
-  readonly beside?: boolean
 }
 
 /**
- * Syncs until these jobs have settled, apart from those of backends that are paused or fail; says what was parked and what was
- * left.
+ * Waits until these jobs have settled, whichever process syncs, apart from those of backends that are paused or fail; says what was
+ * parked and what was left. When the process that syncs ends, this one takes over.
  *
  * @returns `partial`: jobs were parked · that of the error that a backend fails with · `ok`.
  * @throws What the signal was aborted with.
  */
 export async function settle(store: StoreD, context: Context, owed: Owed): Promise<ExitCode> {
-  await waitForJobs(store, context, owed)
+  const meant = { ...owed, ...(owed.since !== undefined && { until: Date.now() }) }
+  const backends = await waitForJobs(store, context, meant)
   context.out.progress.end()
-  const parked = await reportParked(store, context, owed)
-  const failing = await reportLeft(store, context, owed)
+  const parked = await reportParked(store, context, meant)
+  const failing = await reportLeft(store, context, meant, backends)
   return parked > 0 ? EXIT.partial : failing
 }
 
-async function waitForJobs(store: StoreD, { out, signal }: Context, owed: Owed): Promise<void> {
+/** Has what failed before tried at once, by whichever process syncs, rather than when its turn comes. */
+export async function tryAgain(store: StoreD, { backend }: Owed): Promise<void> {
+  for (const info of await store.listBackends())
+    if (isMeant(info, { backend }) && info.state !== 'paused' && (await failuresOn(store, info)).jobs > 0)
+      await store.resume(info.name)
+}
+
+interface Meant extends Owed {
+  readonly until?: number
+}
+
+/** @returns The backends as they were found last. */
+async function waitForJobs(store: StoreD, { out, signal }: Context, owed: Meant): Promise<readonly BackendInfo[]> {
   let most = 0
   const isOwed = looker(store, owed)
+  const outlook = new Outlook(store)
+  let mayTryAgain = true
   for (;;) {
     using change = new Change(store)
-    const { syncing, backends } = await store.status()
-    if (syncing === 'nowhere') return out.note('nobody syncs the store: its jobs are left')
-    if (syncing === 'elsewhere' && !owed.beside) return
-    const able = backends.filter((backend) => isMeant(backend, owed) && !isLeftAlone(backend))
+    const { syncing, backends: found } = await store.status()
     const began = performance.now()
-    if (!(await isOwed(able))) return
+    const backends = await Promise.all(found.map((backend) => outlook.on(backend)))
+    if (syncing === 'nowhere') {
+      out.note('nobody syncs the store: its jobs are left')
+      return backends
+    }
+    const able = backends.filter((backend) => isMeant(backend, owed) && !isLeftAlone(backend))
+    if (!(await isOwed(able))) return backends
+    // Its breaker is not ours to see: only what a new try comes to tells how a backend does.
+    if (syncing === 'elsewhere' && mayTryAgain) await tryAgain(store, owed)
+    mayTryAgain = false
     const took = performance.now() - began
     const bytes = able.reduce((sum, { jobs }) => sum + jobs.bytes, 0)
     const jobs = able.reduce((sum, { jobs: { waiting, running } }) => sum + waiting + running, 0)
@@ -73,7 +93,7 @@ function isFailing(state: BackendInfo['state']): boolean {
 }
 
 /** Whether something is owed still. What was found settled once is not looked at again. */
-function looker(store: StoreD, owed: Owed): (able: readonly BackendInfo[]) => Promise<boolean> {
+function looker(store: StoreD, owed: Meant): (able: readonly BackendInfo[]) => Promise<boolean> {
   const { keys = [] } = owed
   let settled = 0
   return async (able) => {
@@ -88,7 +108,7 @@ async function isPending(store: StoreD, key: string, able: readonly BackendInfo[
   return locations.some(({ state, backend }) => state === 'pending' && able.some(({ name }) => name === backend))
 }
 
-async function hasJobSince(store: StoreD, able: readonly BackendInfo[], owed: Owed): Promise<boolean> {
+async function hasJobSince(store: StoreD, able: readonly BackendInfo[], owed: Meant): Promise<boolean> {
   for (const { name, jobs } of able) {
     if (jobs.waiting + jobs.running === 0) continue
     for await (const job of store.jobs({ backend: name })) if (job.state !== 'parked' && isSince(job, owed)) return true
@@ -96,11 +116,11 @@ async function hasJobSince(store: StoreD, able: readonly BackendInfo[], owed: Ow
   return false
 }
 
-function isSince({ created }: Job, { since = 0 }: Owed): boolean {
-  return created >= since
+function isSince({ created }: Job, { since = 0, until = Number.POSITIVE_INFINITY }: Meant): boolean {
+  return created >= since && created <= until
 }
 
-async function reportParked(store: StoreD, { out }: Context, owed: Owed): Promise<number> {
+async function reportParked(store: StoreD, { out }: Context, owed: Meant): Promise<number> {
   let parked = 0
   const { backend } = owed
   for await (const job of store.jobs({ state: 'parked', ...(backend !== undefined && { backend }) })) {
@@ -112,9 +132,14 @@ async function reportParked(store: StoreD, { out }: Context, owed: Owed): Promis
 }
 
 /** @returns That of the error of the first that fails. */
-async function reportLeft(store: StoreD, { out }: Context, owed: Owed): Promise<ExitCode> {
+async function reportLeft(
+  store: StoreD,
+  { out }: Context,
+  owed: Meant,
+  backends: readonly BackendInfo[],
+): Promise<ExitCode> {
   let exit: ExitCode = EXIT.ok
-  for (const backend of await store.listBackends()) {
+  for (const backend of backends) {
     const { name, state, error, jobs } = backend
     if (!isMeant(backend, owed) || !isLeftAlone(backend) || !(await looker(store, owed)([backend]))) continue
     const left = `${count(jobs.waiting + jobs.running, 'job')} left for when it is back`

@@ -19,6 +19,8 @@ export async function writeWhole(
   if (there && !there.isFile() && replace) return pipeline(bytes, createWriteStream(file), { signal })
   // A link stays one.
   const target = there ? await realpath(file) : file
+  // Else the error would name a file that nobody knows.
+  await stat(path.dirname(target))
   // Fixed length, and beside it: rename() is atomic only within one file system.
   const temp = path.join(path.dirname(target), `.stored-${randomUUID()}`)
   try {

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { emptyPlace, fill, type Place, place } from './place.ts'
@@ -36,7 +36,7 @@ describe.concurrent('init', () => {
     await using at = await emptyPlace()
     await at.file('stored.config.json', '{ "path": "st", "backends": { "x": { "driver": "fs", "root": "x" } } }')
     expect(await at.stored('init')).toMatchObject({ code: 0 })
-    expect((await at.stored('backend', 'ls')).stdout).toMatch(/^backend .*\nx +fs +key +unknown\n$/)
+    expect((await at.stored('backend', 'ls')).stdout).toMatch(/^backend .*\nx +fs +key +idle\n$/)
   })
 })
 
@@ -82,7 +82,15 @@ describe.concurrent('backend', () => {
     await using at = await place()
     expect(await at.stored('backend', 'test', 'a')).toMatchObject({ code: 0 })
     expect(await readdir(path.join(at.path, 'a'))).toEqual(['.stored'])
-    expect((await at.json('backend', 'test', 'a')).records[0]).toMatchObject({ type: 'check', result: 'ok' })
+    const [probe] = (await at.json('backend', 'test', 'a')).records
+    expect(probe).toMatchObject({
+      type: 'probe',
+      driver: 'fs',
+      clockDriftMs: expect.any(Number),
+      capabilities: { range: true },
+    })
+    expect(Object.keys((probe as { steps: object }).steps)).toEqual(['connect', 'write', 'read', 'list', 'delete'])
+    expect((await at.stored('backend', 'test', 'a')).stdout).toMatch(/^a +ms\nconnect [\s\S]*^clock +agrees\n/m)
     expect((await at.json('backend', 'test', 'a', '-n')).records[0]).toMatchObject({ type: 'plan' })
   })
 
@@ -92,6 +100,18 @@ describe.concurrent('backend', () => {
     const { code, records } = await at.json('backend', 'test', 'broken')
     expect(code).not.toBe(0)
     expect(records).toMatchObject([{ type: 'error' }, { type: 'summary', exit: code }])
+  })
+
+  it('test of a disk that is away ends with the error of the store, and makes nothing in its place', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x' })
+    await rename(path.join(at.path, 'a'), path.join(at.path, 'away'))
+    const { code, records } = await at.json('backend', 'test', 'a')
+    expect(code).toBe(5)
+    expect(records).toMatchObject([{ type: 'error', code: 'UNAVAILABLE' }, { exit: 5 }])
+    expect(await readdir(at.path)).not.toContain('a')
+    await rename(path.join(at.path, 'away'), path.join(at.path, 'a'))
+    expect((await at.stored('get', 'x', '--output', '-')).stdout).toBe('x')
   })
 
   it('put beside one that does not work stores the blob, and ends with the error of that one', async () => {
@@ -120,6 +140,30 @@ describe.concurrent('backend', () => {
     expect(await at.stored('backend', 'rm', 'a', '--force')).toMatchObject({ code: 0 })
     expect((await at.json('backend', 'ls')).records).toMatchObject([{ backends: 0 }])
   })
+
+  it('rm, then add over an empty folder: its copies count again where verify finds them', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x', y: 'y' })
+    expect(await at.stored('backend', 'rm', 'b')).toMatchObject({ code: 0 })
+    await rm(path.join(at.path, 'b'), { recursive: true })
+    await at.file('b/y', 'y')
+    expect(await at.stored('backend', 'add', 'b', 'fs', 'root=b')).toMatchObject({ code: 0 })
+    const states = async () =>
+      (await at.json('whereis')).records.slice(0, -1).map((one) => 'copies' in one && one.copies)
+    expect(await states()).toEqual([
+      { a: 'synced', b: 'unknown' },
+      { a: 'synced', b: 'unknown' },
+    ])
+    const copies = await at.stored('copies', '--fix')
+    expect(copies.stderr).toContain('stored verify --backend b')
+    expect(await at.stored('verify', '--backend', 'b')).toMatchObject({ code: 8 })
+    expect(await states()).toEqual([
+      { a: 'synced', b: 'missing' },
+      { a: 'synced', b: 'synced' },
+    ])
+    expect(await at.stored('copies', '--fix')).toMatchObject({ code: 0 })
+    expect(await readFile(path.join(at.path, 'b/x'), 'utf8')).toBe('x')
+  })
 })
 
 describe.concurrent('doctor', () => {
@@ -135,6 +179,27 @@ describe.concurrent('doctor', () => {
       message: expect.any(String),
     })
     expect(records.at(-1)).toMatchObject({ warning: 0, failed: 0 })
+  })
+
+  it('a disk that is away: 1, and nothing is made in its place', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x' })
+    await rename(path.join(at.path, 'a'), path.join(at.path, 'away'))
+    const { code, stdout } = await at.stored('doctor')
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^failed +backend a: .*UNAVAILABLE/m)
+    expect(await readdir(at.path)).not.toContain('a')
+  })
+
+  it('a store that cannot be opened: its backends are left alone, since it alone knows what lay there', async () => {
+    await using at = await place()
+    await rename(path.join(at.path, 'a'), path.join(at.path, 'away'))
+    await at.file('.stored/index.mdb', 'damaged')
+    const { code, stdout } = await at.stored('doctor')
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^failed +store: /m)
+    expect(stdout).toMatch(/^warning +backend a: not tried/m)
+    expect(await readdir(at.path)).not.toContain('a')
   })
 
   it('a backend that does not work: 1, saying which; a parked job is a warning', async () => {

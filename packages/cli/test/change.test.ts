@@ -9,7 +9,7 @@ describe.concurrent('rm', () => {
   it('removes keys, and what lies at the backends', async () => {
     await using at = await place()
     await fill(at, { x: 'x', y: 'y' })
-    expect(await at.stored('rm', 'x')).toMatchObject({ code: 0, stdout: 'removed x\n' })
+    expect(await at.stored('rm', 'x')).toMatchObject({ code: 0, stdout: 'removed x\n', stderr: '' })
     expect((await at.stored('ls')).stdout).toBe('y\n')
     expect(await readdir(path.join(at.path, 'a'))).toEqual(['.stored', 'y'])
   })
@@ -87,7 +87,7 @@ describe.concurrent('queue', () => {
     expect((await at.stored('queue', 'ls', 'a')).stdout).toMatch(/^backend .*\na +put +waiting +0 .* x\n$/)
     expect((await at.json('queue', 'ls', '--limit', '1')).records).toMatchObject([{ type: 'job' }, { jobs: 1 }])
     expect((await at.stored('queue', 'ls', '--state', 'parked')).stdout).toBe('')
-    expect((await at.stored('queue', 'show', 'b')).stdout).toMatch(/^backend .*\nb +fs +unknown +1 /)
+    expect((await at.stored('queue', 'show', 'b')).stdout).toMatch(/^backend .*\nb +fs +waiting +1 /)
     expect((await at.json('queue', 'show')).records.at(-1)).toMatchObject({ waiting: 2, parked: 0 })
     for (const command of ['ls', 'show', 'retry', 'cancel', 'pause', 'resume'])
       expect(await at.stored('queue', command, 'c'), command).toMatchObject({ code: 2 })

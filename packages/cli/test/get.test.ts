@@ -37,6 +37,14 @@ describe.concurrent('get', () => {
     ])
   })
 
+  it('into a directory that is not there: 4, and its name', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x' })
+    const { code, stderr } = await at.stored('get', 'x', '-o', 'gone/x')
+    expect(code).toBe(4)
+    expect(stderr).toContain("gone'\n")
+  })
+
   it('an unknown key: 4, and no file', async () => {
     await using at = await place()
     expect(await at.stored('get', 'gone', '-o', 'y')).toMatchObject({ code: 4 })
@@ -74,7 +82,7 @@ describe.concurrent('cat', () => {
     await using at = await place()
     await fill(at, { x: 'abcdefg' })
     for (const verify of [[], ['--verify']])
-      expect(await at.stored('cat', 'x', `--range=${range}`, ...verify)).toEqual({
+      expect(await at.stored('cat', 'x', '--range', range, ...verify)).toEqual({
         code: 0,
         stdout: expected,
         stderr: '',

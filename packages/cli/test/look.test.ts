@@ -93,6 +93,7 @@ describe('whereis', () => {
 
   it('--json; nothing begins so: 4', async () => {
     expect((await at.json('whereis', X)).records[0]).toMatchObject({ key: X, copies: { a: 'synced', b: 'synced' } })
+    expect((await at.stored('whereis')).stdout.split('\n')).toHaveLength(6)
     expect(await at.stored('whereis', 'gone')).toMatchObject({ code: 4 })
   })
 })
@@ -148,9 +149,36 @@ describe('cache', () => {
     expect(await at.stored('cache', 'stats')).toMatchObject({ code: 0, stdout: '0 blobs, 0 B of 1.0 GB\n' })
     expect((await at.json('cache', 'stats')).records[0]).toMatchObject({ type: 'cache', entries: 0, maxSize: 1e9 })
     expect((await at.json('cache', 'evict', 'p/*')).records).toMatchObject([{ exit: 0, entries: 0 }])
-    expect((await at.json('cache', 'evict', 'p/*', '-n')).records[0]).toMatchObject({ type: 'plan', which: 'p/*' })
     expect((await at.json('cache', 'clear')).records).toMatchObject([{ exit: 0, entries: 0 }])
     expect((await at.json('cache', 'clear', '-n')).records[0]).toMatchObject({ type: 'plan' })
+  })
+})
+
+describe('cache evict --dry-run', () => {
+  it('lists what would be evicted, and evicts nothing', async () => {
+    await using far = await place()
+    // What is local is not kept in the read cache.
+    await far.file(
+      'far.mjs',
+      `import { FsBackend } from ${JSON.stringify(import.meta.resolve('@stored/driver-fs'))}
+      class Far extends FsBackend {
+        get capabilities() { return { ...super.capabilities, local: undefined } }
+      }
+      export const driver = (options) => new Far(options)`,
+    )
+    const config = { path: '.far', backends: { far: { driver: './far.mjs', root: 'far' } } }
+    await far.file('stored.config.json', JSON.stringify(config))
+    expect(await far.stored('init')).toMatchObject({ code: 0 })
+    await far.file('p/x', 'x')
+    await far.file('p/yy', 'yy')
+    expect(await far.stored('put', '-r', 'p', '--prefix', 'p')).toMatchObject({ code: 0 })
+    for (const key of ['p/x', 'p/yy']) await far.stored('cat', key)
+    expect((await far.json('cache', 'evict', '*x', '-n')).records).toMatchObject([
+      { type: 'plan', action: 'cache evict', id: X, size: 1, keys: ['p/x'] },
+      { type: 'summary', dryRun: true, entries: 1, bytes: 1 },
+    ])
+    expect((await far.json('cache', 'stats')).records[0]).toMatchObject({ entries: 2 })
+    expect(await far.stored('cache', 'evict', '*', '-n')).toMatchObject({ stderr: 'would evict 2 blobs, 3 B\n' })
   })
 })
 

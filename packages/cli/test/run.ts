@@ -13,6 +13,8 @@ export interface RunOptions {
   readonly cwd: string
   readonly input?: string | Uint8Array
   readonly env?: Readonly<Record<string, string>>
+  /** The user that it runs as; only root may choose. @default whoever runs this */
+  readonly uid?: number | undefined
 }
 
 export interface Ran {
@@ -24,12 +26,13 @@ export interface Ran {
 export type Running = ChildProcessByStdio<Writable, Readable, Readable>
 
 /** Starts the program as it is started from a shell, without a terminal. */
-export function start(args: readonly string[], { cwd, env = {} }: Omit<RunOptions, 'input'>): Running {
+export function start(args: readonly string[], { cwd, env = {}, uid }: Omit<RunOptions, 'input'>): Running {
   const { PATH = '', HOME = '' } = process.env
   return spawn(process.execPath, [BIN, ...args], {
     cwd,
     env: { PATH, HOME, NODE_COMPILE_CACHE: CACHE, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
+    ...(uid !== undefined && { uid }),
   })
 }
 

@@ -25,7 +25,7 @@ async function interrupt(child: Running, signal: NodeJS.Signals): Promise<number
   return code
 }
 
-describe.concurrent('sync', () => {
+describe.concurrent('sync', { timeout: 60_000 }, () => {
   it('--until-idle brings what is owed, and says how much', async () => {
     await using at = await place()
     await at.file('x', 'x')
@@ -46,7 +46,7 @@ describe.concurrent('sync', () => {
     expect(await at.stored('sync', '--until-idle', '--backend', 'c')).toMatchObject({ code: 2 })
   })
 
-  it('beside it put rings and ends, a second one is locked out: 11, and SIGINT ends it: 130', async () => {
+  it('beside it put ends when its copies are made, a second one is locked out: 11, and SIGINT ends it: 130', async () => {
     await using at = await place()
     const daemon = at.start('sync')
     await says(daemon, 'syncing;')
@@ -60,7 +60,7 @@ describe.concurrent('sync', () => {
     expect((await at.json('status')).records[0]).toMatchObject({ syncing: 'nowhere' })
   })
 
-  it('a backend that is away: 5, and its jobs stay', async () => {
+  it('a backend that is away: 5, and its jobs stay; once it is back, --until-idle tries them at once', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     await rename(path.join(at.path, 'b'), path.join(at.path, 'away'))
@@ -72,6 +72,60 @@ describe.concurrent('sync', () => {
       { backend: 'b', key: 'y', state: 'waiting' },
       { jobs: 1 },
     ])
+    await rename(path.join(at.path, 'away'), path.join(at.path, 'b'))
+    const ended = await at.stored('sync', '--until-idle')
+    expect(ended).toEqual({ code: 0, stdout: '', stderr: '1 job done, nothing is owed any more\n' })
+  })
+})
+
+describe('beside a process that syncs', { timeout: 60_000 }, () => {
+  it('put and sync --until-idle end when a backend fails there: 5, with its name and error', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x' })
+    await rename(path.join(at.path, 'b'), path.join(at.path, 'away'))
+    const daemon = at.start('sync')
+    await says(daemon, 'syncing;')
+    // So many that fail at once are an outage.
+    for (const name of '12345') await at.file(`y/${name}`, name)
+    const failing = [
+      { type: 'error', code: 'UNAVAILABLE', subject: 'b', message: expect.stringContaining('5 jobs left') },
+    ]
+    const put = await at.json('put', '-r', 'y')
+    expect(put).toMatchObject({ code: 5, records: expect.arrayContaining([expect.objectContaining(failing[0] ?? {})]) })
+    // What it waits for failed before it began.
+    expect(await at.json('sync', '--until-idle')).toMatchObject({ code: 5, records: [...failing, { exit: 5 }] })
+    await rename(path.join(at.path, 'away'), path.join(at.path, 'b'))
+    expect(await at.stored('sync', '--until-idle')).toMatchObject({ code: 0 })
+    expect((await at.json('ls', '--unsynced')).records).toMatchObject([{ entries: 0 }])
+    expect(await interrupt(daemon, 'SIGINT')).toBe(130)
+  })
+
+  it('put waits for its copies, and makes them itself when that process ends before', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x' })
+    await rename(path.join(at.path, 'b'), path.join(at.path, 'away'))
+    const first = at.start('put', '-', '--key', 'long')
+    // It reads stdin only once the store is open.
+    await new Promise((resolve) => first.stdin.once('drain', resolve).write(Buffer.alloc(4_000_000)))
+    await at.file('y', 'y')
+    const second = at.start('put', 'y')
+    await once(second.stdout, 'data')
+    await rename(path.join(at.path, 'away'), path.join(at.path, 'b'))
+    expect(await interrupt(first, 'SIGKILL')).toBe(null)
+    expect(await once(second, 'exit')).toEqual([0, null])
+    expect((await at.json('whereis', 'y')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'synced' } })
+  })
+
+  it('put --no-wait rings and ends', async () => {
+    await using at = await place()
+    const daemon = at.start('sync')
+    await says(daemon, 'syncing;')
+    await fill(at, { x: 'x' })
+    await rename(path.join(at.path, 'b'), path.join(at.path, 'away'))
+    await at.file('y', 'y')
+    expect(await at.stored('put', 'y', '--no-wait')).toMatchObject({ code: 0 })
+    expect((await at.json('queue', 'ls', 'b')).records).toMatchObject([{ key: 'y' }, { jobs: 1 }])
+    expect(await interrupt(daemon, 'SIGINT')).toBe(130)
   })
 })
 

@@ -44,6 +44,13 @@ describe('stored', () => {
     }
   })
 
+  it('alone lists them too, on stderr: 2', async () => {
+    await using place = await emptyPlace()
+    const { code, stdout, stderr } = await place.stored()
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toBe((await place.stored('--help')).stdout)
+  })
+
   it('COMMAND --help shows that one, whatever else is wrong with the line', async () => {
     await using place = await emptyPlace()
     const command = COMMANDS.find(({ name }) => name === 'queue ls')
@@ -62,8 +69,9 @@ describe('stored', () => {
   })
 
   it.each([
-    [[], 'a command is missing'],
     [['putt'], 'did you mean "put"?'],
+    [['ls', '--limit', '-x'], '--limit needs a value; one that begins with a dash is given as --limit=-…\n'],
+    [['get', ''], 'get takes no empty ID|KEY'],
     [['queue'], 'queue what?'],
     [['queue', 'retri'], 'did you mean "retry"?'],
     [['put'], 'put needs SRC'],

@@ -1,10 +1,12 @@
+import type { StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { loadConfiguration } from '../configuration.ts'
+import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { fieldsOf } from '../input.ts'
 import type { Outcome } from '../outcome.ts'
 import { tryOptions } from '../probe.ts'
+import { isStore, openConfigured } from '../session.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, dryRun } = context
@@ -12,7 +14,8 @@ export async function run(context: Context): Promise<Outcome> {
   const options = Object.fromEntries(
     Object.entries(fieldsOf(rest, 'backend add')).map(([option, text]) => [option, readValue(text)]),
   )
-  const { file, config } = await loadConfiguration(context)
+  const loaded = await loadConfiguration(context)
+  const { file, config } = loaded
   if (file === null)
     throw new StorageError(
       'UNSUPPORTED',
@@ -27,11 +30,32 @@ export async function run(context: Context): Promise<Outcome> {
     await out.tell({ type: 'plan', ...plan }, `would add ${name} (${driver}) to ${file}`)
     return { exit: EXIT.ok, summary: { backends: 0 } }
   }
+  const notes = await notesFor(name, loaded)
   const { addBackendToFile } = await import('@stored/node/config')
   await addBackendToFile(file, name, { driver, ...options })
   await out.line(`added ${name} to ${file}`)
-  out.note('processes that have the store open go on without it until they are started again')
+  for (const note of notes) out.note(note)
   return { exit: EXIT.ok, summary: { backends: 1 } }
+}
+
+/** What a new backend does not do by itself. */
+async function notesFor(name: string, loaded: LoadedConfig): Promise<string[]> {
+  const { path, defaultBackends } = loaded.config
+  const notes: string[] = []
+  if (defaultBackends && !defaultBackends.includes(name))
+    notes.push(`it is no default backend: stored put --backend ${name} brings copies there`)
+  if (!(await isStore(path))) return notes
+  await using store = await openConfigured(loaded, { sync: false })
+  if ((await store.status()).syncing === 'elsewhere')
+    notes.push('processes that have the store open go on without it until they are started again')
+  if (!defaultBackends && (await hasBlobs(store)))
+    notes.push('what was put before is not there: stored copies --fix brings it')
+  return notes
+}
+
+async function hasBlobs(store: StoreD): Promise<boolean> {
+  for await (const _ of store.list({ limit: 1 })) return true
+  return false
 }
 
 /** The file is not touched before the driver has seen its options. */

@@ -27,6 +27,7 @@ export async function run(context: Context): Promise<Outcome> {
   const { removeBackendFromFile } = await import('@stored/node/config')
   await removeBackendFromFile(file, name)
   await out.line(`removed ${name} from ${file}`)
+  out.note(`its copies stay where they are; added again, they count after stored verify --backend ${name}`)
   out.note('processes that have the store open go on with it until they are started again')
   return { exit: EXIT.ok, summary: { backends: 1 } }
 }

@@ -1,23 +1,59 @@
+import type { Capabilities } from '@stored/core/backend'
 import { loadConfiguration } from '../configuration.ts'
 import { configuredBackend } from '../configured-backend.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
-import { probe } from '../probe.ts'
+import { type Probe, probe } from '../probe.ts'
+import { mediumOf } from '../session.ts'
+
+/** Times of a medium may be whole seconds. */
+const SAME_CLOCK_MS = 1_000
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, dryRun, signal } = context
   const name = input.first
-  const backend = configuredBackend(await loadConfiguration(context), name)
+  const loaded = await loadConfiguration(context)
+  const backend = configuredBackend(loaded, name)
   if (dryRun) {
     await out.tell(
       { type: 'plan', action: 'test', backend: name },
-      `would store a blob on ${name}, read it and remove it`,
+      `would store a blob on ${name}, read, list and remove it`,
     )
     return { exit: EXIT.ok, summary: {} }
   }
-  await probe(name, backend, signal)
-  const message = 'stored a blob, read it back and removed it'
-  await out.tell({ type: 'check', check: `backend ${name}`, result: 'ok', message }, `${name}: ${message}`)
+  const probed = await probe(name, backend, { medium: await mediumOf(loaded, name), signal })
+  await out.record({ type: 'probe', backend: name, ...probed })
+  await tell(context, name, probed)
   return { exit: EXIT.ok, summary: {} }
+}
+
+async function tell({ out }: Context, name: string, { driver, steps, clockDriftMs, capabilities }: Probe) {
+  const table = out.table([{ title: name }, { title: 'ms', align: 'right' }])
+  for (const [step, ms] of Object.entries(steps)) await table.row(step, ms.toFixed(1))
+  await table.end()
+  await out.line('')
+  await out.line(`driver        ${driver}`)
+  await out.line(`clock         ${describeDrift(clockDriftMs)}`)
+  await out.line(`capabilities  ${describeCapabilities(capabilities)}`)
+}
+
+function describeDrift(ms: number | null): string {
+  if (ms === null) return 'tells no times'
+  if (Math.abs(ms) <= SAME_CLOCK_MS) return 'agrees'
+  return `${(Math.abs(ms) / 1000).toFixed(1)} s ${ms > 0 ? 'ahead' : 'behind'}`
+}
+
+/** What is there, without the version of the contract. */
+function describeCapabilities({ contract: _, ...capabilities }: Capabilities): string {
+  const found = Object.entries(capabilities).flatMap(([name, value]) => describe(name, value))
+  return found.join(', ') || 'the five methods alone'
+}
+
+function describe(name: string, value: unknown): string[] {
+  if (value === true) return [name]
+  if (value === false || value === undefined) return []
+  if (Array.isArray(value)) return value.length > 0 ? [`${name} ${value.join(' ')}`] : []
+  if (typeof value !== 'object' || value === null) return [`${name} ${value}`]
+  return Object.entries(value).map(([member, limit]) => `${name}.${member} ${limit}`)
 }

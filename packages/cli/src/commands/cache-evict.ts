@@ -1,3 +1,4 @@
+import type { StoreD } from '@stored/core'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
@@ -5,17 +6,30 @@ import { bytes, count } from '../output/format.ts'
 import { openSession } from '../session.ts'
 
 export async function run(context: Context): Promise<Outcome> {
-  const { input, out, dryRun } = context
-  const which = input.first
+  const which = context.input.first
   await using store = await openSession(context, { sync: false })
-  if (dryRun) {
-    await out.tell({ type: 'plan', action: 'cache evict', which }, `would evict ${which} from the read cache`)
-    return { exit: EXIT.ok, summary: { entries: 0, bytes: 0 } }
-  }
+  if (context.dryRun) return await plan(store, which, context)
   const evicted = await store.cache.evict(which)
   return {
     exit: EXIT.ok,
     text: `evicted ${count(evicted.entries, 'blob')}, ${bytes(evicted.bytes)}`,
     summary: { ...evicted },
+  }
+}
+
+async function plan(store: StoreD, which: string, { out, signal }: Context): Promise<Outcome> {
+  const entries = await store.cache.evictable(which)
+  let total = 0
+  for (const { id, size } of entries) {
+    signal.throwIfAborted()
+    total += size
+    const keys = [...new Set((await store.stat(id))?.locations.map(({ key }) => key))]
+    const text = `would evict ${id}  ${bytes(size)}  ${keys.join(', ')}`
+    await out.tell({ type: 'plan', action: 'cache evict', id, size, keys }, text.trimEnd())
+  }
+  return {
+    exit: EXIT.ok,
+    text: `would evict ${count(entries.length, 'blob')}, ${bytes(total)}`,
+    summary: { entries: entries.length, bytes: total },
   }
 }

@@ -27,14 +27,17 @@ export async function run(context: Context): Promise<Outcome> {
   const goal = goalOf(input.count('want', 1), loaded.config.defaultBackends ?? all, all)
   const tally = new Tally(out)
   const since = Date.now()
+  const unknown = new Set<string>()
   let short = 0
   for await (const entry of store.list({ signal })) {
-    const { have, fix } = shortage(entry, goal)
+    const { have, fix, doubtful } = shortage(entry, goal)
     if (have >= goal.want) continue
+    for (const name of doubtful) unknown.add(name)
     short++
     await tell(context, entry, { have, want: goal.want, fix: input.has('fix') ? fix : [] })
     if (isFixing && fix.length > 0) await copy(store, context, entry, fix, tally)
   }
+  for (const name of unknown) out.note(`some copies on ${name} are unknown: stored verify --backend ${name} tells`)
   const exit = wait && tally.done > 0 ? worse(tally.exit, await settle(store, context, { since })) : tally.exit
   const fixed = isFixing ? `, ${tally.done} given copies` : ''
   return {
@@ -51,16 +54,21 @@ function goalOf(want: number | undefined, defaults: readonly string[], all: read
   throw new StorageError('INVALID_ARGUMENT', { op: 'copies' }, { detail })
 }
 
-function shortage({ locations }: ListEntry, { choice, want }: Goal): { have: number; fix: string[] } {
+/** The object of another key goes with that key, and so is no copy of this one. */
+function shortage(
+  { key, locations }: ListEntry,
+  { choice, want }: Goal,
+): { have: number; fix: string[]; doubtful: string[] } {
   const stateOn = (name: string) => {
-    const there = locations.filter(({ backend }) => backend === name)
+    const there = locations.filter((one) => one.backend === name && (one.shared || one.key === key))
     return (there.find(({ synced }) => synced) ?? there[0])?.state
   }
   const states = choice.map((name) => [name, stateOn(name)] as const)
   const have = states.filter(([, state]) => state === 'synced').length
   const coming = states.filter(([, state]) => state === 'pending').length
+  const doubtful = states.filter(([, state]) => state === 'unknown').map(([name]) => name)
   const free = states.filter(([, state]) => REPLACED.includes(state)).map(([name]) => name)
-  return { have, fix: free.slice(0, Math.max(0, want - have - coming)) }
+  return { have, fix: free.slice(0, Math.max(0, want - have - coming)), doubtful }
 }
 
 async function tell(

@@ -6,7 +6,7 @@ import { describeFault } from '../fault.ts'
 import type { Outcome } from '../outcome.ts'
 import { bytes, count } from '../output/format.ts'
 import { probe } from '../probe.ts'
-import { openConfigured } from '../session.ts'
+import { isStore, openConfigured } from '../session.ts'
 
 interface Check {
   readonly check: string
@@ -32,24 +32,36 @@ async function* checks(context: Context): AsyncGenerator<Check, void, void> {
   const loaded = await loadConfiguration(context)
   yield { check: 'configuration', result: 'ok', message: loaded.file ?? 'from the environment' }
   for (const message of loaded.warnings) yield { check: 'configuration', result: 'warning', message }
-  yield* await storeChecks(loaded)
-  for (const [name, backend] of Object.entries(loaded.config.backends)) {
-    const check = `backend ${name}`
-    if (context.dryRun) yield { check, result: 'ok', message: 'not tried' }
-    else
-      yield await attempt(check, 'stored a blob, read it back and removed it', () =>
-        probe(name, backend, context.signal),
-      )
-  }
+  const { status, opened } = await look(loaded)
+  yield opened
+  if (status) yield* statusChecks(status)
+  yield* backendChecks(context, loaded, status)
 }
 
-async function storeChecks(loaded: LoadedConfig): Promise<Check[]> {
+async function look(loaded: LoadedConfig): Promise<{ status: StoreStatus | undefined; opened: Check }> {
   let status: StoreStatus | undefined
   const opened = await attempt('store', loaded.config.path, async () => {
     await using store = await openConfigured(loaded, { sync: false })
     status = await store.status()
   })
-  return status ? [opened, ...statusChecks(status)] : [opened]
+  return { status, opened }
+}
+
+async function* backendChecks({ dryRun, signal }: Context, { config }: LoadedConfig, status: StoreStatus | undefined) {
+  // A store that cannot be opened may remember a disk that is away: a new root must not be made in its place.
+  const isKnown = status !== undefined || !(await isStore(config.path))
+  for (const [name, backend] of Object.entries(config.backends)) {
+    const check = `backend ${name}`
+    if (dryRun) yield { check, result: 'ok', message: 'not tried' } as const
+    else if (!isKnown)
+      yield { check, result: 'warning', message: 'not tried: only the store knows what lies there' } as const
+    else {
+      const medium = status?.backends.find((one) => one.name === name)?.medium
+      yield await attempt(check, 'stored a blob, read it back and removed it', () =>
+        probe(name, backend, { medium, signal }),
+      )
+    }
+  }
 }
 
 function statusChecks({ staging, degraded, backends, syncing }: StoreStatus): Check[] {
@@ -73,7 +85,7 @@ function statusChecks({ staging, degraded, backends, syncing }: StoreStatus): Ch
   return found
 }
 
-async function attempt(check: string, message: string, what: () => Promise<void>): Promise<Check> {
+async function attempt(check: string, message: string, what: () => Promise<unknown>): Promise<Check> {
   try {
     await what()
     return { check, result: 'ok', message }

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
+import type { StoreConfig } from '@stored/node'
 import { loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -41,9 +42,15 @@ export async function run(context: Context): Promise<Outcome> {
   await out.record({ type: 'init', config: file, path: config.path, made })
   return {
     exit: EXIT.ok,
-    ...(made.length === 0 && { text: 'all of it is there already' }),
+    text: made.length === 0 ? 'all of it is there already' : `backends: ${placesOf(config)}`,
     summary: { made: made.length },
   }
+}
+
+/** Where copies go from now on, as far as a directory says it. */
+function placesOf({ backends }: StoreConfig): string {
+  const roots = Object.entries(backends).map(([name, backend]) => [name, (backend as { root?: unknown }).root] as const)
+  return roots.map(([name, root]) => (typeof root === 'string' ? `${name} in ${root}` : name)).join(', ')
 }
 
 /** One further up is another store's. */

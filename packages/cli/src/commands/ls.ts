@@ -48,7 +48,7 @@ function printerOf({ input, out }: Context): Printer {
   if (!input.has('long')) return { entry: ({ key }) => out.line(printable(key)), end: async () => {} }
   const table = out.table([
     { title: 'size', align: 'right' },
-    { title: 'modified' },
+    { title: 'modified (UTC)' },
     { title: 'copies' },
     { title: 'id' },
     { title: 'key' },

@@ -162,7 +162,7 @@ function outcomeOf({ dryRun }: Context, tally: Tally, totals: Totals, exit: Exit
   const more = failed === 0 ? '' : `, ${count(failed, 'failure')}`
   return {
     exit,
-    ...((done !== 1 || failed > 0 || dryRun) && {
+    ...((done + failed !== 1 || dryRun) && {
       text: `${what} ${count(done, 'blob')}, ${bytes(totals.bytes)}${more}`,
     }),
     summary: { done, failed, bytes: totals.bytes, ...(!dryRun && { isNew: totals.isNew }) },

@@ -20,7 +20,7 @@ export async function run(context: Context): Promise<Outcome> {
     { title: 'state' },
     { title: 'tries', align: 'right' },
     { title: 'size', align: 'right' },
-    { title: 'queued' },
+    { title: 'queued (UTC)' },
     { title: 'key' },
     { title: 'error' },
   ])

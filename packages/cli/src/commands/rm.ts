@@ -22,9 +22,10 @@ export async function run(context: Context): Promise<Outcome> {
   }
   const settled: ExitCode = wait && tally.done > 0 ? await settle(store, context, { since }) : EXIT.ok
   const { done, failed } = tally
-  const what = input.texts('backend').length > 0 ? 'drop copies of' : 'remove'
-  const text = `${dryRun ? 'would ' : ''}${what} ${count(done, 'name')}${failed > 0 ? `, ${count(failed, 'failure')}` : ''}`
-  return { exit: worse(tally.exit, settled), ...(done !== 1 && { text }), summary: { done, failed } }
+  const [drop, remove] = dryRun ? ['would drop', 'would remove'] : ['dropped', 'removed']
+  const what = input.texts('backend').length > 0 ? `${drop} copies of` : remove
+  const text = `${what} ${count(done, 'name')}${failed > 0 ? `, ${count(failed, 'failure')}` : ''}`
+  return { exit: worse(tally.exit, settled), ...(done + failed !== 1 && { text }), summary: { done, failed } }
 }
 
 /** What an argument names; with `-r` whatever lies below it, none if nothing does. */

@@ -3,7 +3,7 @@ import { backendTable } from '../backend-table.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
-import { bytes } from '../output/format.ts'
+import { bytes, count } from '../output/format.ts'
 import { openSession } from '../session.ts'
 
 const SYNCING: Readonly<Record<StoreStatus['syncing'], string>> = {
@@ -20,8 +20,13 @@ export async function run(context: Context): Promise<Outcome> {
   await out.line(`syncing: ${SYNCING[syncing]}`)
   await out.line(`staged:  ${bytes(staging.bytes)} of ${bytes(staging.limit)}`)
   if (degraded) await out.line(out.paint('31', `degraded: ${degraded.message}`))
-  await backendTable(out, backends)
+  await backendTable(store, out, backends)
   const jobs = backends.reduce((sum, backend) => sum + backend.jobs.waiting + backend.jobs.running, 0)
   const parked = backends.reduce((sum, backend) => sum + backend.jobs.parked, 0)
-  return { exit: EXIT.ok, summary: { backends: backends.length, jobs, parked } }
+  const isLeft = jobs > 0 && syncing === 'nowhere'
+  return {
+    exit: EXIT.ok,
+    ...(isLeft && { text: `${count(jobs, 'job')} left; stored sync does them` }),
+    summary: { backends: backends.length, jobs, parked },
+  }
 }

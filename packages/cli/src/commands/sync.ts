@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import type { StoreD } from '@stored/core'
 import type { Context } from '../context.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { Fault, usage } from '../fault.ts'
 import type { Outcome } from '../outcome.ts'
+import { count } from '../output/format.ts'
 import { openSession } from '../session.ts'
-import { settle } from '../settle.ts'
+import { settle, tryAgain } from '../settle.ts'
 
 interface Counts {
   synced: number
@@ -19,16 +21,23 @@ export async function run(context: Context): Promise<Outcome> {
     throw usage('--backend goes with --until-idle: a process syncs all of a store')
   await using store = await openSession(context, { sync: !dryRun })
   if (backend !== undefined) await store.getBackend(backend)
-  if (dryRun) return plan(store, context, backend)
+  if (dryRun) return await plan(store, context, backend)
   const counts = watch(store, context)
   if (untilIdle) {
-    const exit = await settle(store, context, { backend, beside: true })
-    return { exit, summary: { ...counts } }
+    await tryAgain(store, { backend })
+    const exit = await settle(store, context, { backend })
+    return { exit, text: endOf(counts, exit), summary: { ...counts } }
   }
   if ((await store.status()).syncing !== 'here') throw new Fault('LOCKED', 'another process syncs this store already')
+  await tryAgain(store, {})
   out.note('syncing; interrupt to end')
   if (!signal.aborted) await once(signal, 'abort')
   throw signal.reason
+}
+
+function endOf({ synced }: Counts, exit: ExitCode): string {
+  const what = `${count(synced, 'job')} done`
+  return exit === EXIT.ok ? `${what}, nothing is owed any more` : what
 }
 
 async function plan(store: StoreD, { out, signal }: Context, backend: string | undefined): Promise<Outcome> {
@@ -43,7 +52,7 @@ async function plan(store: StoreD, { out, signal }: Context, backend: string | u
       `would ${op} ${key} on ${job.backend}`,
     )
   }
-  return { exit: 0, summary: { jobs } }
+  return { exit: EXIT.ok, summary: { jobs } }
 }
 
 function watch(store: StoreD, { out }: Context): Counts {

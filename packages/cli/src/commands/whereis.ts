@@ -9,7 +9,7 @@ import { openSession } from '../session.ts'
 export async function run(context: Context): Promise<Outcome> {
   const { input, out } = context
   await using store = await openSession(context, { sync: false })
-  const name = input.first
+  const [name = ''] = input.args
   const names = (await store.listBackends()).map((backend) => backend.name)
   const table = out.table([{ title: 'size', align: 'right' }, ...names.map((title) => ({ title })), { title: 'key' }])
   let blobs = 0
@@ -20,7 +20,7 @@ export async function run(context: Context): Promise<Outcome> {
     blobs++
   }
   await table.end()
-  if (blobs === 0) throw new StorageError('NOT_FOUND', { op: 'whereis', key: name })
+  if (blobs === 0 && name !== '') throw new StorageError('NOT_FOUND', { op: 'whereis', key: name })
   return { exit: EXIT.ok, summary: { blobs } }
 }
 
@@ -35,9 +35,9 @@ async function* found(
   else yield* store.list({ prefix: name, missing: true, signal })
 }
 
-/** A prefix such as `a/` is no key, and `stat` refuses it. */
+/** A prefix such as `a/`, or none at all, is no key, and `stat` refuses it. */
 async function statOf(store: StoreD, name: string): Promise<BlobRecord | null> {
-  if (!isId(name) && name.endsWith('/')) return null
+  if (name === '' || (!isId(name) && name.endsWith('/'))) return null
   return store.stat(name)
 }
 

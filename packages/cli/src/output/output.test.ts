@@ -1,7 +1,10 @@
+import { PassThrough } from 'node:stream'
+import { StorageError } from '@stored/core/backend'
 import { describe, expect, it } from 'vitest'
 import { Input } from '../input.ts'
 import { bytes, printable, span } from './format.ts'
 import { looksOf } from './looks.ts'
+import { Output } from './output.ts'
 import { Progress, progressLine } from './progress.ts'
 import { Table } from './table.ts'
 
@@ -121,5 +124,41 @@ describe('looksOf()', () => {
     ['a log gets neither', {}, { stdout: false, stderr: false }, {}, { color: false, progress: false }],
   ])('%s', (_, flags, isWatched, env, looks) => {
     expect(looksOf(new Input([], flags), isWatched, env)).toEqual(looks)
+  })
+})
+
+describe('Output.fault()', () => {
+  function output(json: boolean) {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+    const options = { json, quiet: false, verbose: false, color: false, progress: false }
+    return { out: new Output({ ...options, stdout, stderr: stderr as never }), stdout, stderr }
+  }
+  const gone = (key: string) => new StorageError('NOT_FOUND', { op: 'get', key })
+  const url = 'https://github.com/stored/stored/blob/main/docs/errors/NOT_FOUND.md'
+
+  it('tells people where to read about it, once for each code', async () => {
+    const { out, stderr } = output(false)
+    for (const error of [gone('a'), gone('b'), new Error('other')]) await out.fault(error)
+    expect(String(stderr.read())).toBe(
+      `stored: get "a": NOT_FOUND\n  see ${url}\nstored: get "b": NOT_FOUND\nstored: other\n`,
+    )
+  })
+
+  it('tells programs each time', async () => {
+    const { out, stdout } = output(true)
+    await out.fault(gone('a'))
+    expect(JSON.parse(String(stdout.read()))).toEqual({
+      v: 1,
+      type: 'error',
+      code: 'NOT_FOUND',
+      message: 'get "a": NOT_FOUND',
+      url,
+    })
+  })
+
+  it('knows no page about a module that Node.js cannot load', async () => {
+    const { out, stderr } = output(false)
+    await out.fault(await import(String('./none.ts')).catch((error: unknown) => error))
+    expect(String(stderr.read())).not.toContain('see')
   })
 })

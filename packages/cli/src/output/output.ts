@@ -25,6 +25,7 @@ export class Output {
   readonly #stderr: WriteStream
   readonly #quiet: boolean
   readonly #color: boolean
+  readonly #referred = new Set<string>()
   #stdout: Writable
 
   constructor({ stdout, stderr, json, quiet, verbose, color, progress }: OutputOptions) {
@@ -73,19 +74,33 @@ export class Output {
 
   /** A failure, and what it was about. */
   async fault(error: unknown, subject?: string): Promise<void> {
-    const { code, message } = describeFault(error)
+    const { code, message, url } = describeFault(error)
     if (this.isJson) {
-      await this.record({ type: 'error', code, message, ...(subject !== undefined && { subject }) })
+      await this.record({
+        type: 'error',
+        code,
+        message,
+        ...(url !== undefined && { url }),
+        ...(subject !== undefined && { subject }),
+      })
       return
     }
-    const about = subject === undefined || message.includes(JSON.stringify(subject)) ? '' : `${subject}: `
+    const about = subject === undefined || names(message, subject) ? '' : `${subject}: `
     this.#complain(`${this.paint('31', 'stored:')} ${printable(about + message)}`)
     if (this.isVerbose) this.#complainOfCauses(error)
+    if (url !== undefined) this.#refer(url)
   }
 
   /** @param code Of SGR: 1 bold, 2 faint, 31 red, 32 green, 33 yellow. */
   paint(code: string, text: string): string {
     return this.#color ? `\x1b[${code}m${text}\x1b[0m` : text
+  }
+
+  /** Once for each page: a thousand keys may fail alike. */
+  #refer(url: string): void {
+    if (this.#referred.has(url)) return
+    this.#referred.add(url)
+    this.#complain(this.paint('2', `  see ${url}`))
   }
 
   #complainOfCauses(error: unknown): void {
@@ -104,6 +119,10 @@ export class Output {
     if (this.#stdout.write(`${line}\n`) || this.#stdout.destroyed) return
     await Promise.race([once(this.#stdout, 'drain'), once(this.#stdout, 'close')])
   }
+}
+
+function names(message: string, subject: string): boolean {
+  return message.startsWith(`${subject} `) || message.includes(JSON.stringify(subject))
 }
 
 function causeOf(error: unknown): unknown {

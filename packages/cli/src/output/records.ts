@@ -10,6 +10,8 @@ import type {
   StoreStatus,
   VerifyResult,
 } from '@stored/core'
+import type { ReportJson } from '../kit.ts'
+import type { Probe } from '../probe.ts'
 
 /** What `--json` writes: a record a line. Fields may be added to a version; what is there keeps its meaning. */
 export type OutputRecord = { readonly v: 1 } & (
@@ -84,6 +86,9 @@ export type OutputRecord = { readonly v: 1 } & (
       readonly result: 'ok' | 'warning' | 'failed'
       readonly message: string
     }
+  | ({ readonly type: 'probe'; readonly backend: string } & Probe)
+  /** Of the conformance kit, in its own form: `ReportJson` of @stored/conformance. */
+  | ({ readonly type: 'report' } & ReportJson)
   | { readonly type: 'completion'; readonly shell: string; readonly script: string }
   /** Of a dry run: what would be done. */
   | { readonly type: 'plan'; readonly action: string; readonly [field: string]: unknown }
@@ -92,6 +97,8 @@ export type OutputRecord = { readonly v: 1 } & (
       /** A code of a StorageError, or USAGE, NO_STORE, LOCKED, SKIPPED. */
       readonly code: string
       readonly message: string
+      /** The page about the code of a StorageError. */
+      readonly url?: string
       /** What it was about: a key, an id, a file, a backend. */
       readonly subject?: string
     }

@@ -1,0 +1,112 @@
+import { randomUUID } from 'node:crypto'
+import path from 'node:path'
+import { loadConfiguration } from '../configuration.ts'
+import { configuredBackend } from '../configured-backend.ts'
+import type { Context } from '../context.ts'
+import { EXIT } from '../exit-codes.ts'
+import { Fault, usage } from '../fault.ts'
+import { type CaseResult, type Harness, type Kit, type KitOptions, loadKit } from '../kit.ts'
+import type { Outcome } from '../outcome.ts'
+import { printable } from '../output/format.ts'
+
+/** A slash, or the extension of a module: no backend has such a name. */
+const MODULE = /[/\\]|\.[cm]?[jt]s$/
+const PROFILES = ['quick', 'full', 'soak'] as const
+
+export async function run(context: Context): Promise<Outcome> {
+  const { input, dryRun } = context
+  const target = input.first
+  const options = optionsOf(context)
+  if (MODULE.test(target)) {
+    const kit = await loadKit()
+    return dryRun
+      ? plan(context, target)
+      : withModule(kit, path.resolve(target), (harness) => prove(context, kit, harness, options))
+  }
+  const config = configuredBackend(await loadConfiguration(context), target)
+  const kit = await loadKit()
+  const scratch = `stored-conformance-${randomUUID().slice(0, 8)}/`
+  if (dryRun) return plan(context, `${target} below ${scratch}`)
+  await confirm(context, target, scratch)
+  const { resolveBackend } = await import('@stored/node/config')
+  const open = async () => (await resolveBackend(target, config)).backend
+  const { name } = await open()
+  return prove(context, kit, { name, open, shared: true, scope: (id) => `${scratch}${id}/` }, options)
+}
+
+function optionsOf({ input, signal }: Context): KitOptions {
+  const [profile = 'quick', seed] = [input.text('profile'), input.count('seed', 0)]
+  const known = PROFILES.find((each) => each === profile)
+  if (known === undefined) throw usage(`--profile is quick, full or soak, not ${JSON.stringify(profile)}`)
+  const only = input.texts('only')
+  return { profile: known, signal, ...(only.length > 0 && { only }), ...(seed !== undefined && { seed }) }
+}
+
+async function plan({ out }: Context, where: string): Promise<Outcome> {
+  await out.tell({ type: 'plan', action: 'conformance', where }, `would run the conformance kit on ${where}`)
+  return { exit: EXIT.ok, summary: {} }
+}
+
+async function confirm({ yes, out, signal }: Context, name: string, scratch: string): Promise<void> {
+  if (yes) return
+  const what = `thousands of blobs are written to ${name} and deleted again, all below ${scratch}`
+  if (!process.stdin.isTTY || out.isJson) throw usage(`${what}: --yes says that this is meant`)
+  out.note(what)
+  const { ask } = await import('../ask.ts')
+  const [answer = ''] = await ask([{ text: 'Go on? yes or no', otherwise: 'no' }], signal)
+  if (!/^y(es)?$/i.test(answer)) throw new Fault('ABORTED', 'nothing was done')
+}
+
+async function withModule(kit: Kit, file: string, use: (harness: Harness) => Promise<Outcome>): Promise<Outcome> {
+  const harness = await kit.loadHarness(file)
+  if (typeof harness === 'string') throw new Fault('SKIPPED', harness)
+  try {
+    return await use(harness)
+  } finally {
+    await harness.close?.()
+  }
+}
+
+async function prove({ out }: Context, kit: Kit, harness: Harness, options: KitOptions): Promise<Outcome> {
+  let said = Promise.resolve()
+  const say = (text: string) => {
+    said = said.then(() => out.line(text))
+  }
+  const groups = new GroupLines(say)
+  const report = await kit.runConformance(harness, { ...options, onResult: (result) => groups.add(result) })
+  groups.end()
+  await said
+  const json = kit.reportJson(report)
+  await out.record({ type: 'report', ...json })
+  await out.line(`${json.badge} · level ${json.level ?? 'none'} · ${printCounts(json.counts)}`)
+  return { exit: report.passed ? EXIT.ok : EXIT.general, summary: { ...json.counts } }
+}
+
+/** A line for each group of cases as it ends, after what failed of it. */
+class GroupLines {
+  readonly #say: (text: string) => void
+  #group = ''
+  #counts: Record<string, number> = {}
+
+  constructor(say: (text: string) => void) {
+    this.#say = say
+  }
+
+  add({ id, status, error }: CaseResult): void {
+    const [group = ''] = id.split('.')
+    if (group !== this.#group) this.end()
+    this.#group = group
+    this.#counts[status] = (this.#counts[status] ?? 0) + 1
+    if (status === 'failed') for (const line of error?.message.split('\n') ?? []) this.#say(printable(line))
+  }
+
+  end(): void {
+    if (this.#group !== '') this.#say(`${this.#group.padEnd(4)} ${printCounts(this.#counts)}`)
+    this.#counts = {}
+  }
+}
+
+function printCounts(counts: Readonly<Record<string, number>>): string {
+  const found = Object.entries(counts).filter(([, count]) => count > 0)
+  return found.map(([status, count]) => `${count} ${status}`).join(', ')
+}

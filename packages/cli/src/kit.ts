@@ -1,0 +1,71 @@
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { type StorageBackend, StorageError } from '@stored/core/backend'
+
+const NAME = '@stored/conformance'
+const AT = { op: 'conformance' }
+
+/** What this command uses of a harness. */
+export interface Harness {
+  readonly name: string
+  open(): Promise<StorageBackend>
+  readonly shared?: boolean
+  scope?(id: string): string
+  close?(): Promise<void>
+}
+
+export interface KitOptions {
+  readonly profile?: 'quick' | 'full' | 'soak'
+  readonly only?: readonly string[]
+  readonly seed?: number
+  readonly signal?: AbortSignal
+  readonly onResult?: (result: CaseResult) => void
+}
+
+export interface CaseResult {
+  readonly id: string
+  readonly view: string
+  readonly status: 'proved' | 'skipped' | 'waived' | 'failed'
+  readonly error?: Error
+}
+
+/** The form is that of the kit, which documents it. */
+export interface ReportJson {
+  readonly badge: string
+  readonly level: string | null
+  readonly counts: Readonly<Record<string, number>>
+}
+
+/** What this command uses of @stored/conformance, which is not installed with it: most never run it. */
+export interface Kit<Report extends { readonly passed: boolean } = { readonly passed: boolean }> {
+  loadHarness(file: string): Promise<Harness | string>
+  runConformance(harness: Harness, options: KitOptions): Promise<Report>
+  reportJson(report: Report): ReportJson
+}
+
+/**
+ * The kit, from where the command is run, as drivers are found, then from here.
+ *
+ * @throws {StorageError} MISCONFIGURED: it is not installed.
+ */
+export async function loadKit(directory = process.cwd()): Promise<Kit> {
+  const require = createRequire(path.join(directory, 'package.json'))
+  for (const resolve of [() => pathToFileURL(require.resolve(NAME)).href, () => import.meta.resolve(NAME)]) {
+    const found = attempt(resolve)
+    if (found !== null) return (await import(found)) as Kit
+  }
+  throw new StorageError('MISCONFIGURED', AT, {
+    detail: `the conformance kit is not installed: npm install --save-dev ${NAME}`,
+  })
+}
+
+function attempt(resolve: () => string): string | null {
+  try {
+    return resolve()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND') return null
+    throw error
+  }
+}
