@@ -1,0 +1,56 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { className } from './name.ts'
+
+const DIRECTORY = fileURLToPath(new URL('./template/', import.meta.url))
+const OWN_MANIFEST = new URL('../package.json', import.meta.url)
+
+/** npm leaves a .gitignore out of what it packs; a manifest within a package is taken for a mistake, so the build renames it. */
+const STORED_AS: Readonly<Record<string, string>> = { _gitignore: '.gitignore', '_package.json': 'package.json' }
+
+interface Manifest {
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly devDependencies?: Readonly<Record<string, string>>
+}
+
+/**
+ * The files of the package of a driver, by path. The template is a working driver of the name `acme`, held to the rules of
+ * this repository like any other source.
+ */
+export async function renderTemplate(name: string): Promise<Map<string, string>> {
+  const versions = await ownVersions()
+  const files = new Map<string, string>()
+  for (const path of await templateFiles()) {
+    const text = rename(await readFile(join(DIRECTORY, path), 'utf8'), name)
+    const target = STORED_AS[path] ?? rename(path, name)
+    files.set(target, target === 'package.json' ? withVersions(text, versions) : text)
+  }
+  return files
+}
+
+async function templateFiles(): Promise<string[]> {
+  const entries = await readdir(DIRECTORY, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(DIRECTORY, join(entry.parentPath, entry.name)))
+}
+
+function rename(text: string, name: string): string {
+  return text.replaceAll(/acme/gi, (found) => (found === 'acme' ? name : className(name)))
+}
+
+/** Packing replaces the versions of the workspace by those that are published together with this package. */
+async function ownVersions(): Promise<Readonly<Record<string, string>>> {
+  const { devDependencies = {} } = JSON.parse(await readFile(OWN_MANIFEST, 'utf8')) as Manifest
+  return devDependencies
+}
+
+function withVersions(text: string, versions: Readonly<Record<string, string>>): string {
+  const manifest = JSON.parse(text) as Manifest
+  const pin = (dependencies: Readonly<Record<string, string>> = {}) =>
+    Object.fromEntries(Object.entries(dependencies).map(([name, version]) => [name, versions[name] ?? version]))
+  const { dependencies, devDependencies } = manifest
+  const pinned = { ...manifest, dependencies: pin(dependencies), devDependencies: pin(devDependencies) }
+  return `${JSON.stringify(pinned, null, 2)}\n`
+}

@@ -1,0 +1,135 @@
+import {
+  type Capabilities,
+  checkKey,
+  checkOptions,
+  compareKeys,
+  type DeleteOptions,
+  describeType,
+  type ErrorLocation,
+  type GetOptions,
+  type GetResult,
+  type ListOptions,
+  type Op,
+  type PutOptions,
+  type Stat,
+  StorageBackend,
+  StorageError,
+} from '@stored/core/backend'
+
+export interface AcmeBackendOptions {
+  /** Which blobs: instances with the same bucket see the same ones. */
+  readonly bucket: string
+}
+
+interface Blob {
+  readonly stat: Stat
+  readonly bytes: Uint8Array
+}
+
+/** Stands in for your service: what lies there outlives an instance, and every instance sees it. */
+const buckets = new Map<string, Map<string, Blob>>()
+let version = 0
+
+const CHUNK_BYTES = 65_536
+
+/** Called before anything is connected to. @throws {StorageError} INVALID_ARGUMENT, naming the option and what it is. */
+export function parseOptions(options: unknown): AcmeBackendOptions {
+  const at = { backend: 'acme', op: 'constructor' }
+  checkOptions(options, ['bucket'], at)
+  const { bucket } = options as Readonly<Record<string, unknown>>
+  if (typeof bucket !== 'string' || bucket === '') {
+    const found = bucket === '' ? 'empty' : describeType(bucket)
+    throw new StorageError('INVALID_ARGUMENT', at, { detail: `option "bucket" is the name of a bucket, not ${found}` })
+  }
+  return { bucket }
+}
+
+/** Blobs in acme. */
+export class AcmeBackend extends StorageBackend {
+  readonly name = 'acme'
+  /** Declare what your service does by itself, in one step, and nothing else: the guard refuses or emulates the rest. */
+  readonly capabilities: Capabilities = Object.freeze({ contract: 1, range: true, order: true, etag: 'strong' })
+  readonly #blobs: Map<string, Blob>
+  #isClosed = false
+
+  constructor(options: AcmeBackendOptions) {
+    super()
+    const { bucket } = parseOptions(options)
+    this.#blobs = buckets.get(bucket) ?? new Map()
+    buckets.set(bucket, this.#blobs)
+  }
+
+  /** Upload to where nobody looks, then publish in one step. Whatever fails before that leaves nothing to be seen. */
+  async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    const at = this.#begin('put', key, options)
+    const chunks: Uint8Array[] = []
+    for await (const chunk of body) {
+      this.#check(at, options)
+      // A copy: the source may use its buffer again.
+      chunks.push(Uint8Array.from(chunk))
+    }
+    // Aborted or closed at the last moment: not stored.
+    this.#check(at, options)
+    const bytes = Buffer.concat(chunks)
+    const stat = { key, size: bytes.length, modified: Date.now(), etag: `${++version}` }
+    this.#blobs.set(key, { stat, bytes })
+    return stat
+  }
+
+  /** Reject with NOT_FOUND here, not in the body. `stat.size` is that of the whole blob, also for a range. */
+  async get(key: string, options: GetOptions): Promise<GetResult> {
+    const at = this.#begin('get', key, options)
+    const blob = this.#blobs.get(key)
+    if (blob === undefined) throw new StorageError('NOT_FOUND', at)
+    const { offset = 0, length = Number.POSITIVE_INFINITY } = options
+    return { stat: blob.stat, body: this.#read(blob.bytes.subarray(offset, offset + length), at, options) }
+  }
+
+  /** `null` says that the blob is certainly not there. Whatever leaves a doubt, such as a 403, is an error. */
+  async stat(key: string, options: Op): Promise<Stat | null> {
+    this.#begin('stat', key, options)
+    return this.#blobs.get(key)?.stat ?? null
+  }
+
+  /** A blob that is not there is deleted already. */
+  async delete(key: string, options: DeleteOptions): Promise<void> {
+    this.#begin('delete', key, options)
+    this.#blobs.delete(key)
+  }
+
+  /** Page by page, if your service has pages. `prefix` is plain text: `fo` matches `foo/x` and `fob`. */
+  async *list({ prefix, ...options }: ListOptions): AsyncGenerator<Stat, void, void> {
+    const at = this.#begin('list', undefined, options)
+    for (const key of [...this.#blobs.keys()].sort(compareKeys)) {
+      this.#check(at, options)
+      // One that was deleted meanwhile is left out.
+      const blob = this.#blobs.get(key)
+      if (blob !== undefined && key.startsWith(prefix)) yield blob.stat
+    }
+  }
+
+  override async close(): Promise<void> {
+    this.#isClosed = true
+  }
+
+  async *#read(bytes: Uint8Array, at: ErrorLocation, options: Op): AsyncGenerator<Uint8Array, void, void> {
+    for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {
+      this.#check(at, options)
+      yield Uint8Array.from(bytes.subarray(offset, offset + CHUNK_BYTES))
+    }
+  }
+
+  /** What every operation begins with. @returns Where it is, for its errors. */
+  #begin(op: string, key: string | undefined, options: Op): ErrorLocation {
+    const at = { backend: this.name, op, key }
+    this.#check(at, options)
+    // The guard did this already; a driver that is used without one must not be led astray either.
+    if (key !== undefined) checkKey(key, at)
+    return at
+  }
+
+  #check(at: ErrorLocation, { signal }: Op): void {
+    signal.throwIfAborted()
+    if (this.#isClosed) throw new StorageError('CLOSED', at)
+  }
+}

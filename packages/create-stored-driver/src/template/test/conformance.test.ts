@@ -1,0 +1,4 @@
+import { conformance } from '@stored/conformance'
+import { harness } from './harness.ts'
+
+conformance(harness)
