@@ -63,12 +63,18 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   '@stored/cache': { source: [...CORE, '@stored/lmdb'], tests: [] },
   '@stored/conformance': { source: CORE, tests: [] },
   '@stored/node': { source: [...CORE, ...SERVICES], tests: ['@stored/conformance', '@stored/driver-fs'] },
-  '@stored/cli': { source: [...CORE, '@stored/node', '@stored/node/config'], tests: ['@stored/driver-fs'] },
+  '@stored/cli': {
+    source: [...CORE, '@stored/node', '@stored/node/config'],
+    tests: ['@stored/conformance', '@stored/driver-fs'],
+  },
+  // The driver that it writes is a package of its own; this one only knows the versions.
+  'create-stored-driver': { source: [], tests: ['@stored/conformance', BACKEND] },
 }
-const DRIVER: Arrows = { source: [BACKEND], tests: ['@stored/conformance'] }
+const DRIVER: Arrows = { source: [BACKEND], tests: ['@stored/conformance', '@stored/services'] }
 
-/** Of this project; whatever else a test names is there to be refused. */
-const DRIVER_BY_NAME = /\bdriver: '(fs)'/g
+/** A configuration names its drivers. Tests outside their packages name any but `fs` to be refused. */
+const NAMED_BY_TOOLS = /\bdriver: '(fs|s3|sftp)'/g
+const NAMED_BY_TESTS = /\bdriver: '(fs)'/g
 
 /** Third-party packages that only one of ours may import, by its name. An LMDB environment opened twice in a process breaks its locks. */
 const RESERVED: Readonly<Record<string, string>> = { lmdb: '@stored/lmdb' }
@@ -115,12 +121,10 @@ function readImports(path: string, root: string): Import[] {
   const file = toPosix(relative(root, path))
   const inTest = /\.test\.tsx?$|\/test\//.test(file)
   const imported = ts.preProcessFile(text, true, true).importedFiles
-  // A configuration names its drivers.
-  const drivers = [...text.matchAll(DRIVER_BY_NAME)].map(({ index, 1: name }) => ({
-    fileName: `@stored/driver-${name}`,
-    pos: index,
-  }))
-  return [...imported, ...(inTest || isTooling(file) ? drivers : [])].map(({ fileName, pos }) => ({
+  const named = isTooling(file) ? NAMED_BY_TOOLS : inTest ? NAMED_BY_TESTS : null
+  const drivers = named === null ? [] : [...text.matchAll(named)]
+  const byName = drivers.map(({ index, 1: name }) => ({ fileName: `@stored/driver-${name}`, pos: index }))
+  return [...imported, ...byName].map(({ fileName, pos }) => ({
     file,
     line: text.slice(0, pos).split('\n').length,
     specifier: fileName,
@@ -216,9 +220,14 @@ function unused({ directory, manifest, imports }: Package, root: string): Violat
       .filter((name) => !bySource.has(name))
       .map((name) => complain(name, byTests.has(name) ? 'only tests import it' : 'not imported')),
     ...Object.keys(devDependencies)
-      .filter((name) => !byTests.has(name) && !bySource.has(name))
+      .filter((name) => ![byTests, bySource].some((imported) => imported.has(name) || imported.has(typedBy(name))))
       .map((name) => complain(name, 'not imported')),
   ]
+}
+
+/** The package whose types `@types/NAME` holds. */
+function typedBy(name: string): string {
+  return name.replace(/^@types\//, '')
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

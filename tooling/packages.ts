@@ -1,31 +1,22 @@
 // Packs every public package as it would be published, lints the tarballs, and uses them as a stranger does: installed by npm, outside
 // the workspace. Needs a build.
-import { spawnSync } from 'node:child_process'
-import { existsSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, delimiter, dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
-
-interface Manifest {
-  readonly name: string
-  readonly private?: boolean
-  readonly description?: string
-  readonly license?: string
-  readonly type?: string
-  readonly engines?: object
-  readonly sideEffects?: boolean
-  readonly files?: readonly string[]
-  readonly repository?: { readonly directory?: string }
-  readonly publishConfig?: { readonly access?: string }
-  readonly exports?: Readonly<Record<string, string>>
-  readonly dependencies?: Readonly<Record<string, string>>
-}
-
-interface Package {
-  readonly directory: string
-  readonly manifest: Manifest
-}
+import {
+  entriesOf,
+  install,
+  type Manifest,
+  type Package,
+  packAll,
+  publicPackages,
+  readManifest,
+  root,
+  run,
+  version,
+} from './tarballs.ts'
 
 interface Consumer {
   readonly name: string
@@ -122,9 +113,6 @@ const CONSUMER_TSCONFIG = {
   },
 }
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const catalog = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8')
-
 /** What a public package lacks, of what all of ours have. */
 export function manifestFaults(directory: string, manifest: Manifest, engines: object | undefined): string[] {
   const { name } = manifest
@@ -158,9 +146,7 @@ function main(): string[] {
     const packages = publicPackages()
     const { engines } = readManifest(root)
     const faults = packages.flatMap(({ directory, manifest }) => manifestFaults(directory, manifest, engines))
-    const tarballs = new Map<string, string>()
-    for (const { directory, manifest } of packages)
-      tarballs.set(manifest.name, pack(directory, join(temp, 'tarballs', manifest.name)))
+    const tarballs = packAll(packages, join(temp, 'tarballs'))
     for (const [name, tarball] of tarballs) {
       faults.push(...run(`publint ${name}`, root, 'publint', 'run', tarball, '--strict'))
       faults.push(
@@ -177,36 +163,12 @@ function main(): string[] {
 
 /** Loads all there is, which also compiles every declaration file. */
 function everything(packages: readonly Package[]): Consumer {
-  const entries = packages.flatMap(({ manifest }) =>
-    Object.entries(manifest.exports ?? {})
-      .filter(([, file]) => file.endsWith('.ts'))
-      .map(([entry]) => manifest.name + entry.slice(1)),
-  )
+  const entries = packages.flatMap(entriesOf).map(({ name }) => name)
   return {
     name: 'every entry of every package',
     packages: packages.map(({ manifest }) => manifest.name),
     program: entries.map((entry, i) => `import '${entry}'\nexport type * as _${i} from '${entry}'\n`).join(''),
   }
-}
-
-function publicPackages(): Package[] {
-  return globSync('{packages,drivers}/*/package.json', { cwd: root })
-    .sort()
-    .map((file) => join(root, dirname(file)))
-    .map((directory) => ({ directory, manifest: readManifest(directory) }))
-    .filter(({ manifest }) => !manifest.private)
-}
-
-function readManifest(directory: string): Manifest {
-  return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as Manifest
-}
-
-function pack(directory: string, destination: string): string {
-  mkdirSync(destination, { recursive: true })
-  const faults = run(`pack ${basename(directory)}`, directory, 'pnpm', 'pack', '--pack-destination', destination)
-  const tarball = readdirSync(destination).find((file) => file.endsWith('.tgz'))
-  if (faults.length > 0 || tarball === undefined) throw new Error(`cannot pack ${directory}: ${faults.join('\n')}`)
-  return join(destination, tarball)
 }
 
 function consume(
@@ -218,28 +180,10 @@ function consume(
   const dependencies = Object.fromEntries(
     withOurs(packages, tarballs).map((each) => [each, `file:${tarballs.get(each)}`]),
   )
-  write(
-    'package.json',
-    JSON.stringify({
-      private: true,
-      type: 'module',
-      dependencies,
-      devDependencies: { '@types/node': version('@types/node') },
-    }),
-  )
   write('tsconfig.json', JSON.stringify(CONSUMER_TSCONFIG))
   write('program.ts', program)
-  const install = run(
-    `install: ${name}`,
-    directory,
-    'npm',
-    'install',
-    '--ignore-scripts',
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-  )
-  if (install.length > 0) return install
+  const faults = install(name, directory, dependencies, { '@types/node': version('@types/node') })
+  if (faults.length > 0) return faults
   return [
     ...run(`types: ${name}`, directory, 'tsc', '-p', '.'),
     ...run(`use: ${name}`, directory, 'node', 'program.ts'),
@@ -256,26 +200,6 @@ function withOurs(names: readonly string[], tarballs: ReadonlyMap<string, string
       if (tarballs.has(dependency)) all.add(dependency)
   }
   return [...all]
-}
-
-function version(name: string): string {
-  const found = catalog.split('\n').find((line) => line.trim().replaceAll(/['"]/g, '').startsWith(`${name}:`))
-  if (found === undefined) throw new Error(`${name} is not in the catalog`)
-  return found.slice(found.indexOf(':') + 1).trim()
-}
-
-function run(title: string, cwd: string, command: string, ...args: string[]): string[] {
-  const PATH = [join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter)
-  const started = performance.now()
-  const { status, stdout, stderr, error } = spawnSync(command, args, {
-    cwd,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, PATH },
-  })
-  const passed = status === 0
-  console.log(`${passed ? 'passed' : 'FAILED'}  ${title}  ${((performance.now() - started) / 1000).toFixed(1)} s`)
-  return passed ? [] : [`${title}: ${error ?? ''}${stdout}${stderr}`.trim()]
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

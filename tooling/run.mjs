@@ -16,6 +16,7 @@ const tasks = {
   build: [['turbo', 'run', 'build', '--output-logs=errors-only']],
   test: [['vitest', 'run']],
   kill: [['node', 'tooling/kill/run.ts']],
+  'kill-remote': [['node', 'tooling/kill-remote/run.ts']],
   inject: [['node', 'tooling/inject/run.ts']],
   processes: [['node', 'tooling/processes/run.ts']],
   idle: [['node', 'tooling/idle/run.ts']],
@@ -28,7 +29,21 @@ const tasks = {
     ['turbo', 'run', 'build', '--output-logs=errors-only'],
     ['node', 'tooling/packages.ts'],
   ],
-  docs: [['node', 'tooling/docs.ts']],
+  docs: [
+    ['node', 'tooling/docs/api.ts'],
+    ['turbo', 'run', 'build', '--output-logs=errors-only'],
+    ['node', 'tooling/docs/run.ts'],
+  ],
+  'first-hour': [
+    ['turbo', 'run', 'build', '--output-logs=errors-only'],
+    ['node', 'tooling/first-hour/run.ts'],
+  ],
+  api: [['node', 'tooling/docs/api.ts']],
+  'driver-guide': [
+    ['turbo', 'run', 'build', '--output-logs=errors-only'],
+    ['node', 'tooling/driver-guide/run.ts'],
+  ],
+  reports: [['node', 'tooling/reports/run.ts']],
   format: [['biome', 'check', '--write', '.']],
 }
 tasks.check = ['lint', 'types', 'arrows', 'test', 'packages', 'docs'].flatMap((task) => tasks[task])

@@ -1,5 +1,6 @@
 import type { Bench } from './bench.ts'
 import { getLarge } from './benches/get-large.ts'
+import { getS3Large } from './benches/get-s3-large.ts'
 import { getSmall } from './benches/get-small.ts'
 import { isolation } from './benches/isolation.ts'
 import { putLarge } from './benches/put-large.ts'
@@ -9,11 +10,26 @@ import { putSmall } from './benches/put-small.ts'
 import { reopen } from './benches/reopen.ts'
 import { stat } from './benches/stat.ts'
 import { syncLocal } from './benches/sync-local.ts'
+import { syncS3 } from './benches/sync-s3.ts'
+import { syncS3Large } from './benches/sync-s3-large.ts'
+import { syncSftpLarge } from './benches/sync-sftp-large.ts'
 
 /** By name, in the order of the documentation. */
 export const benches: Readonly<Record<string, Bench>> = Object.fromEntries(
-  [putSmall, putShared, putRelease, putLarge, getSmall, getLarge, stat, syncLocal, isolation, reopen].map((bench) => [
-    bench.name,
-    bench,
-  ]),
+  [
+    putSmall,
+    putShared,
+    putRelease,
+    putLarge,
+    getSmall,
+    getLarge,
+    stat,
+    syncLocal,
+    syncS3,
+    syncS3Large,
+    getS3Large,
+    syncSftpLarge,
+    isolation,
+    reopen,
+  ].map((bench) => [bench.name, bench]),
 )

@@ -1,54 +1,148 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, test } from 'vitest'
-import { checkExamples, examplesOf } from '../docs.ts'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { checkExamples } from '../docs/check-examples.ts'
+import { examplesOf, inPlace } from '../docs/examples.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const fence = '```'
 
-test('examplesOf() finds blocks of ts, indented ones too, and no others', () => {
-  const markdown = `# title
+describe('examplesOf()', () => {
+  it('finds what can be checked, indented blocks too, and nothing else', () => {
+    const markdown = `# title
 ${fence}ts
 const a = 1
 ${fence}
-${fence}tsx
+${fence}
 not this
+${fence}
+${fence}yaml
+nor: this
 ${fence}
 - item
   ${fence}ts no-run
-  const b = 2
+  if (a)
+    b()
   ${fence}
+${fence}\`sh
+cat <<END
+${fence}ts
+END
+${fence}\`
+${fence}json file=stored.config.json
+{}
+${fence}
 `
-  expect(examplesOf('a.md', markdown)).toEqual([
-    { file: 'a.md', line: 3, code: 'const a = 1\n', run: true },
-    { file: 'a.md', line: 10, code: '  const b = 2\n', run: false },
-  ])
+    expect(examplesOf('a.md', markdown)).toEqual({
+      examples: [
+        { file: 'a.md', line: 3, language: 'ts', code: 'const a = 1\n', run: true },
+        { file: 'a.md', line: 13, language: 'ts', code: 'if (a)\n  b()\n', run: false },
+        { file: 'a.md', line: 17, language: 'sh', code: `cat <<END\n${fence}ts\nEND\n`, run: true },
+        { file: 'a.md', line: 22, language: 'json', code: '{}\n', name: 'stored.config.json', run: true },
+      ],
+      failures: [],
+    })
+  })
+
+  it.each(['typescript', 'bash', 'ts norun', 'ts no-run maybe'])('refuses %s, which nobody would check', (label) => {
+    const { examples, failures } = examplesOf('a.md', `\n${fence}${label}\nx\n${fence}\n`)
+    expect(examples).toEqual([])
+    expect(failures).toMatchObject([{ file: 'a.md', line: 2 }])
+  })
 })
 
-test('checkExamples() names the line of a type error and of what throws', () => {
-  const example = (line: number, code: string, run = true) => ({ file: 'docs/a.md', line, code, run })
-  const failures = checkExamples(root, [
-    example(10, `import { readFile } from 'node:fs/promises'\nawait readFile(process.execPath)\n`),
-    example(20, `const text: string = 'fine'\nconst size: number = text\n`),
-    example(30, `const one = 1\n\nthrow new Error('broken', { cause: one })\n`),
-    example(40, `throw new Error('never run')\n`, false),
-    example(50, `const wrong: string = 1\n`, false),
-    example(60, `process.exitCode = 3\n`),
-  ])
-  expect(failures.map(({ file, line }) => `${file}:${line}`)).toEqual([
-    'docs/a.md:21',
-    'docs/a.md:50',
-    'docs/a.md:32',
-    'docs/a.md:60',
-  ])
-  expect(failures[2]?.message).toContain('broken')
-  expect(failures[3]?.message).toContain('status 3')
+describe('inPlace()', () => {
+  it('leaves each block at its lines', () => {
+    const block = (line: number, code: string) => ({ file: 'a.md', line, language: 'sh', code, run: true }) as const
+    expect(inPlace([block(2, 'a\nb\n'), block(5, 'c\n')])).toBe('\na\nb\n\nc\n')
+  })
 })
 
-test('checkExamples() runs an example in an empty directory of its own', () => {
-  const code = `import { readdir, writeFile } from 'node:fs/promises'
+describe('checkExamples()', () => {
+  let project: string
+  beforeEach(() => {
+    project = realpathSync(mkdtempSync(join(tmpdir(), 'stored-examples-')))
+    writeFileSync(join(project, 'package.json'), '{ "type": "module" }')
+    link('packages/node', '@stored/node')
+    link('node_modules/@types/node', '@types/node')
+  })
+  afterEach(() => rmSync(project, { recursive: true }))
+
+  function link(target: string, name: string): void {
+    const path = join(project, 'node_modules', name)
+    mkdirSync(dirname(path), { recursive: true })
+    symlinkSync(realpathSync(join(root, target)), path, 'junction')
+  }
+
+  /** What fails of a document that begins with a title. */
+  async function check(...blocks: readonly string[]) {
+    const markdown = `# title\n${blocks.map((block) => fence + block + fence).join('\n')}\n`
+    const { examples, failures } = examplesOf('docs/a.md', markdown)
+    expect(failures).toEqual([])
+    return checkExamples(project, examples)
+  }
+
+  const places = (failures: Awaited<ReturnType<typeof check>>) => failures.map(({ file, line }) => `${file}:${line}`)
+
+  it('names the lines of a type error and of what throws', async () => {
+    const failures = await check(
+      `ts\nimport { readFile } from 'node:fs/promises'\nawait readFile(process.execPath)\n`,
+      `ts\nconst text: string = 'fine'\nconst size: number = text\n`,
+      `ts\nconst one = 1\n\nthrow new Error('broken', { cause: one })\n`,
+      `ts no-run\nthrow new Error('never run')\n`,
+      `ts no-run\nconst wrong: string = 1\n`,
+      `ts\nprocess.exitCode = 3\n`,
+    )
+    expect(places(failures)).toEqual(['docs/a.md:8', 'docs/a.md:13', 'docs/a.md:19', 'docs/a.md:22'])
+    expect(failures[1]?.message).toContain('broken')
+    expect(failures[3]?.message).toContain('status 3')
+  })
+
+  it('runs a program in an empty directory of its own', async () => {
+    const program = `ts
+import { readdir, writeFile } from 'node:fs/promises'
 if ((await readdir('.')).length > 0) throw new Error('not empty')
 await writeFile('file', '')
 `
-  const examples = [1, 10].map((line) => ({ file: 'a.md', line, code, run: true }))
-  expect(checkExamples(root, examples)).toEqual([])
+    expect(await check(program, program)).toEqual([])
+  })
+
+  it('runs sh blocks as one session, in a directory with the files that the document shows', async () => {
+    const failures = await check(
+      `ts file=lib/two.ts\nexport const two = 2\n`,
+      `sh\n[ "$(ls)" = lib ]\nmkdir dir\ncd dir\nname=value\n`,
+      `ts\nimport { two } from './lib/two.ts'\nconst three: 3 = two\n`,
+      `sh\n[ "$(basename "$PWD") $name" = 'dir value' ]\nnode -e 'if (require("../lib/two.ts").two !== 2) throw 2'\n`,
+    )
+    expect(places(failures)).toEqual(['docs/a.md:13'])
+  })
+
+  it('names the line of a command that fails, and of a variable that is not set', async () => {
+    expect(places(await check('sh\ntrue\n', 'sh\ntrue\ntest -e missing\necho on >reached\n'))).toEqual(['docs/a.md:7'])
+    expect(places(await check('sh\ntrue\necho "$unset"\n'))).toEqual(['docs/a.md:4'])
+  })
+
+  it('ends what a session leaves running', async () => {
+    expect(await check('sh\nsleep 1000 &\n')).toEqual([])
+  })
+
+  it('lets npm install what is there, and nothing else', async () => {
+    const failures = await check('sh\nnpm install --save-dev @stored/node\nnpm install @stored/nothing\n')
+    expect(places(failures)).toEqual(['docs/a.md:4'])
+    expect(failures[0]?.message).toContain('@stored/nothing')
+  })
+
+  it('loads a configuration, and parses any other JSON', async () => {
+    const secret = '{ "driver": "fs", "root": "data", "key": { "env": "SOME_KEY" } }'
+    const failures = await check(
+      `json\n{ "exports": {} }\n`,
+      `json\n{\n  "exports": }\n`,
+      `json\n{ // comments are allowed here\n  "path": ".stored",\n  "backends": { "local": ${secret} }\n}\n`,
+      `json\n{\n  "pth": ".stored",\n  "backends": {}\n}\n`,
+    )
+    expect(places(failures)).toEqual(['docs/a.md:6', 'docs/a.md:17'])
+    expect(failures[1]?.message).toContain('pth')
+  })
 })
