@@ -1,11 +1,11 @@
-import { rename } from 'node:fs/promises'
+import type { Medium } from './media.ts'
 
 /**
- * A backend whose disk goes away in the middle of the run and comes back later: its root is renamed. Both moments are chosen by
- * progress, so that the same happens on a fast machine and on a slow one.
+ * A backend that goes away in the middle of the run and comes back later. Both moments are chosen by progress, so that the same
+ * happens on a fast machine and on a slow one.
  */
 export class Outage {
-  readonly #root: string
+  readonly #medium: Medium
   readonly #takeAt: number
   readonly #bringAt: number
   #state: 'before' | 'away' | 'over' = 'before'
@@ -17,8 +17,8 @@ export class Outage {
   readonly #onChange: (isAway: boolean) => void
 
   /** @param puts How many there will be. */
-  constructor(root: string, puts: number, onChange: (isAway: boolean) => void) {
-    this.#root = root
+  constructor(medium: Medium, puts: number, onChange: (isAway: boolean) => void) {
+    this.#medium = medium
     // Before the last put, so that at least one job meets it.
     this.#takeAt = Math.floor(puts * 0.4)
     this.#bringAt = Math.ceil(puts * 0.7)
@@ -59,7 +59,7 @@ export class Outage {
     }
   }
 
-  /** Resolves when the root is back; rejects when it could not be moved. */
+  /** Resolves when it is back; rejects when it could not be taken away, or brought back. */
   over(): Promise<void> {
     return this.#ended.promise
   }
@@ -73,8 +73,7 @@ export class Outage {
 
   #move(to: 'away' | 'over'): void {
     this.#state = to
-    const [from, target] = to === 'away' ? [this.#root, this.#away] : [this.#away, this.#root]
-    this.#changing = this.#changing.then(() => rename(from, target))
+    this.#changing = this.#changing.then(() => (to === 'away' ? this.#medium.goAway() : this.#medium.comeBack()))
     this.#changing.then(
       () => {
         this.#onChange(to === 'away')
@@ -82,9 +81,5 @@ export class Outage {
       },
       (error) => this.#ended.reject(error),
     )
-  }
-
-  get #away(): string {
-    return `${this.#root}.away`
   }
 }

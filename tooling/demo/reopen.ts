@@ -1,10 +1,16 @@
 // Opens the store of the demo again, in a process of its own, and reads everything back: node reopen.ts DIRECTORY
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openDemoStore, placesIn } from './stores.ts'
+import { type Config, openDemoStore } from './stores.ts'
 import { type Expected, readBack } from './verify.ts'
 
-/** What the demo is told. */
+/** What it is told, in DIRECTORY/reopen.json. */
+export interface Task {
+  readonly config: Config
+  readonly expected: readonly Expected[]
+}
+
+/** What it tells. */
 export interface Reopened {
   /** Until the store was open and a first blob was read. */
   readonly milliseconds: number
@@ -13,12 +19,12 @@ export interface Reopened {
 }
 
 const directory = process.argv[2] as string
-const expected = JSON.parse(readFileSync(join(directory, 'expected.json'), 'utf8')) as Expected[]
+const { config, expected } = JSON.parse(readFileSync(join(directory, 'reopen.json'), 'utf8')) as Task
 const smallest = expected.reduce((least, file) => (file.size < least.size ? file : least))
 
 const began = performance.now()
-await using store = await openDemoStore(placesIn(directory))
+await using store = await openDemoStore(config)
 await store.get(smallest.key)
 const milliseconds = performance.now() - began
-const { counts, differences } = await readBack(store, expected, 'reopened, read back')
+const { counts, differences } = await readBack(store, config.backends, expected, 'reopened, read back')
 process.send?.({ milliseconds, counts, differences } satisfies Reopened)

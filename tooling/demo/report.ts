@@ -1,8 +1,9 @@
 import { bytes, count, rate, table } from './format.ts'
+import type { Medium } from './media.ts'
 import type { Reopened } from './reopen.ts'
 import type { Stored } from './store-all.ts'
 import type { Skipped } from './survey.ts'
-import { distinct, type OnDisk, type Verdict } from './verify.ts'
+import { distinct, type Found, type Verdict } from './verify.ts'
 
 /** How many skipped files and differences are shown. */
 const SHOWN = 10
@@ -10,8 +11,11 @@ const SHOWN = 10
 const NAME_MAX = 60
 
 export interface Run {
+  readonly media: readonly Medium[]
+  /** The one that went away. */
+  readonly failing: Medium
   readonly stored: Stored
-  readonly onDisk: OnDisk
+  readonly found: Found
   readonly reopened: Reopened
   readonly verdict: Verdict
   /** Symbolic links that were not followed. */
@@ -20,7 +24,7 @@ export interface Run {
 }
 
 /** The table at the end, and what needs more than a row. */
-export function describeRun({ stored, onDisk, reopened, verdict, links, skipped }: Run): string {
+export function describeRun({ media, failing, stored, found, reopened, verdict, links, skipped }: Run): string {
   const { expected, putMs, syncedMs, retries } = stored
   const size = expected.reduce((sum, file) => sum + file.size, 0)
   const repeated = expected.length - distinct(expected).size
@@ -28,20 +32,22 @@ export function describeRun({ stored, onDisk, reopened, verdict, links, skipped 
     ['files', [count(expected.length), ...describeSkipped(skipped.length, links)].join(' · ')],
     ['bytes', bytes(size)],
     ['until acknowledged', rate(expected.length, size, putMs)],
-    ['until both copies were there', `${rate(expected.length, size, syncedMs)}, outage included`],
-    [
-      'saved by dedup',
-      `${bytes(size - onDisk.bytes.vault)} in "vault": ${count(repeated)} files repeat the bytes of others`,
-    ],
-    ['while "folder" was away', `${count(retries)} tries failed, were kept and made again`],
+    ['until all copies were there', `${rate(expected.length, size, syncedMs)}, outage included`],
+    ...media
+      .filter(({ backend }) => backend.layout === 'id')
+      .map(({ backend: { name } }): [string, string] => [
+        'saved by dedup',
+        `${bytes(size - (found.bytes[name] ?? 0))} in "${name}": ${count(repeated)} files repeat the bytes of others`,
+      ]),
+    [`while "${failing.backend.name}" was away`, `${count(retries)} tries failed, were kept and made again`],
     ['time to reopen', `${reopened.milliseconds.toFixed(0)} ms in a new process, first blob read`],
     ...Object.entries(verdict.counts).map(([what, number]): [string, string] => [`verified, ${what}`, count(number)]),
     ['differences', count(verdict.differences.length)],
   ]
-  if (onDisk.temporary > 0)
+  if (found.temporary > 0)
     rows.push([
       'temporary files',
-      `${count(onDisk.temporary)} in .stored/tmp, cut off by the outage: hidden, and swept by a start an hour later`,
+      `${count(found.temporary)} in .stored/tmp, cut off by the outage: hidden, and swept by a start an hour later`,
     ])
   return [
     table(rows),

@@ -1,11 +1,12 @@
 import { digestFile } from './digest.ts'
 import { bytes } from './format.ts'
 import { inFlight } from './in-flight.ts'
+import type { Medium } from './media.ts'
 import { Outage } from './outage.ts'
 import { Progress } from './progress.ts'
-import type { DemoStore, Places } from './stores.ts'
+import type { Backend, Config, DemoStore } from './stores.ts'
 import type { Skipped, SourceFile } from './survey.ts'
-import { distinct, type Expected } from './verify.ts'
+import { type Expected, wantedOn } from './verify.ts'
 
 /** Answers that say: this one is not for storing. Everything else ends the demo. */
 const REFUSALS: ReadonlySet<unknown> = new Set(['INVALID_KEY', 'PERMISSION_DENIED', 'NOT_FOUND', 'SOURCE_CHANGED'])
@@ -15,26 +16,32 @@ export interface Stored {
   readonly skipped: Skipped[]
   /** Until everything was acknowledged. */
   readonly putMs: number
-  /** Until everything was on both backends. */
+  /** Until everything was on all backends. */
   readonly syncedMs: number
   readonly retries: number
 }
 
-/** Puts all files, with an outage of `folder` in the middle, and waits until both backends have everything. */
-export async function storeAll(store: DemoStore, places: Places, files: readonly SourceFile[]): Promise<Stored> {
+/** Puts all files, with an outage of `failing` in the middle, and waits until all backends have everything. */
+export async function storeAll(
+  store: DemoStore,
+  { backends }: Config,
+  failing: Medium,
+  files: readonly SourceFile[],
+): Promise<Stored> {
+  const { name } = failing.backend
   const total = files.reduce((sum, { size }) => sum + size, 0)
   const putting = new Progress('put, durable', total, bytes)
-  const outage = new Outage(places.folder, files.length, (isAway) =>
-    putting.note(isAway ? '"folder" is away' : '"folder" is back'),
+  const outage = new Outage(failing, files.length, (isAway) =>
+    putting.note(isAway ? `"${name}" is away` : `"${name}" is back`),
   )
   let synced = 0
   const copies = { onSynced: () => {} }
   store.on('sync:complete', ({ backend }) => {
     synced++
-    if (backend === 'folder') outage.countCopy()
+    if (backend === name) outage.countCopy()
     copies.onSynced()
   })
-  store.on('sync:retry', ({ backend }) => backend === 'folder' && outage.countFailure())
+  store.on('sync:retry', ({ backend }) => backend === name && outage.countFailure())
   const skipped: Skipped[] = []
   const expected = new Map<string, Expected>()
   const began = performance.now()
@@ -46,11 +53,11 @@ export async function storeAll(store: DemoStore, places: Places, files: readonly
   })
   const putMs = performance.now() - began
   // Nothing may be owed to it any more: then there is nothing that could fail.
-  const nothingOwed = store.synced(undefined, { backends: ['folder'] }).then(() => outage.end())
+  const nothingOwed = store.synced(undefined, { backends: [name] }).then(() => outage.end())
   await Promise.race([outage.over(), nothingOwed])
   await outage.over()
   putting.end()
-  const syncing = new Progress('both copies', expected.size + distinct([...expected.values()]).size)
+  const syncing = new Progress('copies', copiesOf([...expected.values()], backends))
   syncing.add(synced)
   copies.onSynced = () => syncing.add(1)
   await store.synced()
@@ -59,6 +66,11 @@ export async function storeAll(store: DemoStore, places: Places, files: readonly
   // In the order of the folder, whatever order they were acknowledged in.
   const inOrder = files.flatMap(({ key }) => expected.get(key) ?? [])
   return { expected: inOrder, skipped, putMs, syncedMs, retries: outage.failures }
+}
+
+/** How many there will be, on all backends together. */
+function copiesOf(expected: readonly Expected[], backends: readonly Backend[]): number {
+  return backends.reduce((sum, backend) => sum + wantedOn(backend, expected).size, 0)
 }
 
 async function putOne(

@@ -1,30 +1,45 @@
 import { join } from 'node:path'
+import type { StorageBackend } from '@stored/core/backend'
+import { driver as fs } from '@stored/driver-fs'
+import { driver as s3 } from '@stored/driver-s3'
+import { driver as sftp } from '@stored/driver-sftp'
 import { openStore } from '@stored/node'
 
-/** Where everything of one run lies. */
-export interface Places {
-  readonly store: string
-  /** A backend that holds every file under its own name. */
-  readonly folder: string
-  /** A backend that holds every blob once, under its digest. */
-  readonly vault: string
+const DRIVERS = { fs, s3, sftp }
+
+/** All that makes a backend, in this process or in another. */
+export interface Backend {
+  readonly name: string
+  readonly driver: keyof typeof DRIVERS
+  readonly options: Readonly<Record<string, unknown>>
+  /** `key`: it holds every file under its own name · `id`: every blob once, under its digest. */
+  readonly layout: 'key' | 'id'
 }
 
-export const BACKENDS = ['folder', 'vault'] as const
-export type BackendName = (typeof BACKENDS)[number]
-
-export function placesIn(directory: string): Places {
-  return { store: join(directory, 'store'), folder: join(directory, 'folder'), vault: join(directory, 'vault') }
+/** The store of one run. */
+export interface Config {
+  /** Its directory. */
+  readonly path: string
+  readonly backends: readonly Backend[]
 }
 
-export function openDemoStore({ store, folder, vault }: Places) {
-  return openStore({
-    path: store,
-    backends: {
-      folder: { driver: 'fs', root: folder },
-      vault: { driver: 'fs', root: vault, layout: 'id' },
-    },
-  })
+export function configIn(directory: string, backends: readonly Backend[]): Config {
+  return { path: join(directory, 'store'), backends }
+}
+
+/** An instance that knows nothing of others for the same place. */
+export function makeBackend({ driver, options }: Backend): StorageBackend {
+  return DRIVERS[driver](options) as StorageBackend
+}
+
+export function openDemoStore({ path, backends }: Config) {
+  const made = backends.map((each) => [each.name, { backend: makeBackend(each), layout: each.layout }] as const)
+  return openStore({ path, backends: Object.fromEntries(made) })
 }
 
 export type DemoStore = Awaited<ReturnType<typeof openDemoStore>>
+
+/** Where a blob of layout `id` lies, as documented. */
+export function objectKey(sha256: string): string {
+  return `blobs/sha256/${sha256.slice(0, 2)}/${sha256.slice(2, 4)}/${sha256}`
+}

@@ -1,7 +1,8 @@
 import { type Digest, digestFile, digestOf } from './digest.ts'
 import { inFlight } from './in-flight.ts'
+import type { Medium } from './media.ts'
 import { Progress } from './progress.ts'
-import { BACKENDS, type BackendName, type DemoStore, type Places } from './stores.ts'
+import { type Backend, type DemoStore, makeBackend, objectKey } from './stores.ts'
 import { findFiles } from './survey.ts'
 
 /** What was stored: a key, and the digest that node:crypto took of the source. */
@@ -30,11 +31,16 @@ export class Verdict {
 }
 
 /** Reads every file back through the store, by key and by id, and from each backend, past staging. */
-export async function readBack(store: DemoStore, expected: readonly Expected[], title: string): Promise<Verdict> {
+export async function readBack(
+  store: DemoStore,
+  backends: readonly Backend[],
+  expected: readonly Expected[],
+  title: string,
+): Promise<Verdict> {
   const verdict = new Verdict()
   const blobs = distinct(expected)
-  const progress = new Progress(title, expected.length * (1 + BACKENDS.length) + blobs.size)
-  const read = async (what: string, file: Expected, name: string, backend?: BackendName): Promise<void> => {
+  const progress = new Progress(title, expected.length * (1 + backends.length) + blobs.size)
+  const read = async (what: string, file: Expected, name: string, backend?: string): Promise<void> => {
     const found = await digestOf(await store.get(name, { stream: true, ...(backend && { backend }) })).catch(
       (error: Error) => {
         verdict.differences.push(`${what}: ${file.key}: ${error.message}`)
@@ -46,7 +52,7 @@ export async function readBack(store: DemoStore, expected: readonly Expected[], 
   }
   await inFlight(8, expected, async (file) => {
     await read('by key', file, file.key)
-    for (const backend of BACKENDS) await read(`from ${backend}`, file, file.key, backend)
+    for (const { name } of backends) await read(`from ${name}`, file, file.key, name)
   })
   await inFlight(8, blobs.values(), (file) => read('by id', file, `sha256:${file.sha256}`))
   await checkList(store, expected, verdict)
@@ -54,43 +60,77 @@ export async function readBack(store: DemoStore, expected: readonly Expected[], 
   return verdict
 }
 
-/** What an independent look at the folders of the backends found. */
-export interface OnDisk {
+/** What a look at the backends found that did not go through the store. */
+export interface Found {
   readonly verdict: Verdict
-  /** Of all blobs there. */
-  readonly bytes: Readonly<Record<BackendName, number>>
-  /** Files that a driver was writing when it could no longer remove them. */
+  /** Of all blobs there, by backend. */
+  readonly bytes: Readonly<Record<string, number>>
+  /** Files in folders that a driver was writing when it could no longer remove them. */
   readonly temporary: number
 }
 
-/** Walks the folders of the backends without StoreD, and takes the digest of every file. */
-export async function readFolders(places: Places, expected: readonly Expected[]): Promise<OnDisk> {
+/** An object that lies on a backend. */
+interface Lying {
+  readonly key: string
+  read(): Promise<Digest>
+}
+
+/** Looks at every object of every backend, past the store: folders are walked without StoreD, servers asked by another client. */
+export async function readMedia(media: readonly Medium[], expected: readonly Expected[]): Promise<Found> {
   const verdict = new Verdict()
-  const wanted = {
-    folder: new Map(expected.map((file) => [file.key, file])),
-    vault: new Map([...distinct(expected).values()].map((file) => [objectKey(file.sha256), file])),
-  }
-  const bytes = { folder: 0, vault: 0 }
+  const bytes: Record<string, number> = {}
   let temporary = 0
-  const progress = new Progress('walk of both folders', wanted.folder.size + wanted.vault.size)
-  for (const backend of BACKENDS) {
-    const missing = new Set(wanted[backend].keys())
-    const { files } = await findFiles(places[backend])
-    temporary += files.filter(({ key }) => key.startsWith('.stored/tmp/')).length
-    const blobs = files.filter(({ key }) => !key.startsWith('.stored/'))
-    await inFlight(8, blobs, async ({ path, key }) => {
-      const file = wanted[backend].get(key)
+  const wanted = media.map(({ backend }) => wantedOn(backend, expected))
+  const progress = new Progress(
+    'past the store',
+    wanted.reduce((sum, { size }) => sum + size, 0),
+  )
+  for (const [i, medium] of media.entries()) {
+    const { name } = medium.backend
+    const missing = new Map(wanted[i])
+    bytes[name] = 0
+    const look = medium.folder === undefined ? askServer : walkFolder
+    temporary += await look(medium, async ({ key, read }) => {
+      const file = missing.get(key)
       missing.delete(key)
-      const found = await digestFile(path)
-      bytes[backend] += found.size
-      if (file) verdict.compare('on disk', `${backend}/${key}`, found, file)
-      else verdict.differences.push(`on disk: ${backend}/${key} was never stored`)
+      const found = await read()
+      bytes[name] = (bytes[name] ?? 0) + found.size
+      if (file) verdict.compare(`past the store, ${name}`, key, found, file)
+      else verdict.differences.push(`past the store, ${name}: ${key} was never stored`)
       progress.add(1)
     })
-    for (const key of missing) verdict.differences.push(`on disk: ${backend}/${key} is missing`)
+    for (const key of missing.keys()) verdict.differences.push(`past the store, ${name}: ${key} is missing`)
   }
   progress.end()
   return { verdict, bytes, temporary }
+}
+
+/** What shall lie on a backend, by the key that it has there. */
+export function wantedOn({ layout }: Backend, expected: readonly Expected[]): Map<string, Expected> {
+  return new Map(expected.map((file) => [layout === 'id' ? objectKey(file.sha256) : file.key, file]))
+}
+
+/** @returns How many temporary files there were. */
+async function walkFolder({ folder = '' }: Medium, onFound: (found: Lying) => Promise<void>): Promise<number> {
+  const { files } = await findFiles(folder)
+  const blobs = files.filter(({ key }) => !key.startsWith('.stored/'))
+  await inFlight(8, blobs, ({ path, key }) => onFound({ key, read: () => digestFile(path) }))
+  return files.filter(({ key }) => key.startsWith('.stored/tmp/')).length
+}
+
+/** With an instance of the driver that has seen nothing of what was stored. */
+async function askServer({ backend }: Medium, onFound: (found: Lying) => Promise<void>): Promise<number> {
+  const { signal } = new AbortController()
+  const client = makeBackend(backend)
+  await client.open?.({ log: () => {} })
+  try {
+    const keys = await Array.fromAsync(client.list({ prefix: '', signal }), ({ key }) => key)
+    const read = async (key: string): Promise<Digest> => digestOf((await client.get(key, { signal })).body)
+    await inFlight(8, keys, (key) => onFound({ key, read: () => read(key) }))
+  } finally {
+    await client.close?.()
+  }
+  return 0
 }
 
 /** One file for each blob. */
@@ -107,11 +147,6 @@ async function checkList(store: DemoStore, expected: readonly Expected[], verdic
     byKey.delete(key)
   }
   for (const key of byKey.keys()) verdict.differences.push(`in the list: ${key} is missing`)
-}
-
-/** Where a blob of layout `id` lies, as documented. */
-function objectKey(sha256: string): string {
-  return `blobs/sha256/${sha256.slice(0, 2)}/${sha256.slice(2, 4)}/${sha256}`
 }
 
 function describe({ sha256, size }: Digest): string {

@@ -1,9 +1,8 @@
 // Kills a working store again and again and looks at what is left: npm run test:kill [-- N] [--seed S] [--dir DIR] [--keep]
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { parseArguments } from './arguments.ts'
 import { Model, PHASES, type Phase } from './model.ts'
 import { inspect, Victim } from './processes.ts'
 import type { Message } from './protocol.ts'
@@ -19,28 +18,15 @@ const LET_PASS = 60
 const READY_MS = 2000
 const PATIENCE_MS = 60_000
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    dir: { type: 'string', default: tmpdir() },
-    keep: { type: 'boolean', default: false },
-  },
-})
-const wanted = Number(positionals[0] ?? 50)
-if (!Number.isInteger(wanted) || wanted < 1 || positionals.length > 1) {
-  console.error('usage: npm run test:kill [-- N] [--seed S] [--dir DIR] [--keep]')
-  process.exit(2)
-}
-
-const random = new Random(values.seed)
-const directory = mkdtempSync(join(resolve(values.dir), 'stored-kill-'))
+const { wanted, seed, dir, keep } = parseArguments('test:kill', 50)
+const random = new Random(seed)
+const directory = mkdtempSync(join(dir, 'stored-kill-'))
 const model = new Model()
 const kills: Record<Phase | 'recovery', number> = { put: 0, commit: 0, sync: 0, recovery: 0 }
 const openMs: number[] = []
 let checked = 0
 
-console.log(`${wanted} kills, seed ${values.seed}, in ${directory}`)
+console.log(`${wanted} kills, seed ${seed}, in ${directory}`)
 for (let round = 0; !isEnough() && model.violations.length === 0; round++) {
   await killWhileWorking(round, rarestPhase())
   if (random.below(4) === 0) await killWhileRecovering(round)
@@ -48,7 +34,7 @@ for (let round = 0; !isEnough() && model.violations.length === 0; round++) {
 }
 report()
 const isClean = model.violations.length === 0
-if (isClean && !values.keep) rmSync(directory, { recursive: true })
+if (isClean && !keep) rmSync(directory, { recursive: true })
 else console.log(`kept: ${directory}`)
 process.exitCode = isClean ? 0 : 1
 
@@ -67,7 +53,7 @@ async function killWhileWorking(round: number, phase: Phase): Promise<void> {
   let toPass = random.below(LET_PASS)
   const victim = new Victim(
     directory,
-    { seed: `${values.seed} ${round}`, bindings: model.bindings, workers: WORKERS },
+    { seed: `${seed} ${round}`, bindings: model.bindings, workers: WORKERS },
     (message) => {
       model.hear(message)
       if (begins(message) === phase && --toPass < 0) reached.resolve()
@@ -98,7 +84,7 @@ function begins(message: Message): Phase | null {
 
 /** A second kill, before the first one was recovered from. */
 async function killWhileRecovering(round: number): Promise<void> {
-  const work = { seed: `${values.seed} ${round} recovery`, bindings: {}, workers: 0 }
+  const work = { seed: `${seed} ${round} recovery`, bindings: {}, workers: 0 }
   const opened = Promise.withResolvers<void>()
   const victim = new Victim(directory, work, (message) => {
     if (message.type === 'parked') model.hear(message)

@@ -2,10 +2,9 @@
 // npm run test:processes [-- KILLS] [--seed S] [--dir DIR] [--keep]
 import { hash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { parseArguments } from '@stored/kill/arguments'
 import type { Content } from '@stored/kill/content'
 import { inspect } from '@stored/kill/processes'
 import { Random } from '@stored/kill/random'
@@ -18,22 +17,9 @@ const SLOTS = 4
 const BETWEEN_KILLS_MS = { least: 500, most: 2000 }
 const TAKEOVER_MS = 10_000
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    dir: { type: 'string', default: tmpdir() },
-    keep: { type: 'boolean', default: false },
-  },
-})
-const wanted = Number(positionals[0] ?? 20)
-if (!Number.isInteger(wanted) || wanted < 1 || positionals.length > 1) {
-  console.error('usage: npm run test:processes [-- KILLS] [--seed S] [--dir DIR] [--keep]')
-  process.exit(2)
-}
-
-const random = new Random(values.seed)
-const directory = mkdtempSync(join(resolve(values.dir), 'stored-processes-'))
+const { wanted, seed, dir, keep: isKept } = parseArguments('test:processes', 20)
+const random = new Random(seed)
+const directory = mkdtempSync(join(dir, 'stored-processes-'))
 const history = new History()
 const members: Member[] = []
 const kills = { leader: 0, other: 0 }
@@ -44,7 +30,7 @@ const awaitingSync = new Set<(slot: number, at: number) => void>()
 let started = 0
 let compared = 0
 
-console.log(`${SLOTS} processes, ${wanted} kills, seed ${values.seed}, in ${directory}`)
+console.log(`${SLOTS} processes, ${wanted} kills, seed ${seed}, in ${directory}`)
 for (let slot = 0; slot < SLOTS; slot++) await start(slot)
 await syncBy(() => true, now())
 for (let kill = 0; kill < wanted && history.violations.length === 0; kill++) await killOne()
@@ -54,13 +40,13 @@ await readAll()
 if (history.violations.length === 0) history.check()
 report()
 const isClean = history.violations.length === 0
-if (isClean && !values.keep) rmSync(directory, { recursive: true })
+if (isClean && !isKept) rmSync(directory, { recursive: true })
 else keep()
 process.exitCode = isClean ? 0 : 1
 
 async function start(slot: number): Promise<void> {
   const name = String(started++)
-  const member = new Member(directory, `${values.seed} ${name}`, slot, (message) => hear(slot, name, message))
+  const member = new Member(directory, `${seed} ${name}`, slot, (message) => hear(slot, name, message))
   members[slot] = member
   await member.opened()
 }

@@ -53,7 +53,7 @@ describe('reports', () => {
         '| `acme` |  | Acme \\| Cloud 2 | 1.0 | full | full | 1 | 0 | 2 | 1 | 0 |',
         '| `range` | yes |',
         '| `ifAbsent` | no |',
-        '| acme on Acme \\| Cloud | `ls.order` | not sorted | https://example.com/1 |',
+        '| acme on Acme \\| Cloud 2 | `ls.order` | not sorted | https://example.com/1 |',
         '| no etags | `rt.etag` `rt.modified` |',
       ]),
     )

@@ -30,6 +30,7 @@ const { values, positionals } = parseArgs({
 /** @returns Whether all went well. */
 async function runAll(profile: Profile): Promise<boolean> {
   let isWell = true
+  const lines: string[] = []
   for (const file of harnessFiles(root)) {
     const report = await runOne(file, profile).catch((error: Error) => error)
     if (report === null) continue
@@ -39,11 +40,23 @@ async function runAll(profile: Profile): Promise<boolean> {
       continue
     }
     console.log(`${formatReport(report)}\n`)
+    lines.push(...summaryOf(report))
     // A report of failures is for whoever runs it, not to be kept.
     if (report.passed) write(reportFile(file, report.name), printReport(reportJson(report)))
     else isWell = false
   }
+  console.log(lines.join('\n'))
   return isWell
+}
+
+/** One line, and one for each waiver. */
+function summaryOf({ name, server, profile, proved, refused, skipped, waived, failed }: Report): string[] {
+  const place = server ? ` on ${server.name} ${server.version}` : ''
+  const counts = `${proved.length} proved, ${refused.length} refused, ${skipped.length} skipped, ${waived.length} waived, ${failed.length} failed`
+  return [
+    `driver ${name}${place}, profile ${profile}: ${counts}`,
+    ...waived.map(({ id, waiver }) => `driver ${name}${place}, waived ${id}: ${waiver.reason}, ${waiver.issue}`),
+  ]
 }
 
 /** @returns `null` for a driver that was not asked for, or cannot be run here. */

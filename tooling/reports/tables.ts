@@ -89,7 +89,7 @@ function casesWith({ cases }: ReportJson, status: CaseReport['status']): [string
 }
 
 function titleOf({ driver, server }: ReportJson): string {
-  return server ? `${driver.name} on ${server.name}` : driver.name
+  return server ? `${driver.name} on ${server.name} ${server.version}` : driver.name
 }
 
 function code(text: string): string {

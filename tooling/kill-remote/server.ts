@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import {
+  type _Object,
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  ListPartsCommand,
+  type MultipartUpload,
+  type Part,
+  S3Client,
+} from '@aws-sdk/client-s3'
+import { ChaosProxy } from '@stored/conformance'
+import type { Service } from '@stored/services'
+import type { Where } from './protocol.ts'
+
+/** Its processes: the gateway, which speaks S3 and keeps nothing, and the store behind it. */
+export type Daemon = 'gateway' | 'store'
+
+/** How far everything is. */
+export interface Mark {
+  /** Bytes that came from drivers: bodies, and what goes before them. */
+  readonly sent: number
+  /** Bytes that are there: objects, and parts of unfinished uploads. */
+  readonly arrived: number
+}
+
+const BUCKET = 'kill-remote'
+/** Between two looks at what arrived. */
+const PAUSE_MS = 50
+
+/** Ceph with one bucket. Drivers reach it through a proxy, which counts; what is looked at afterwards comes straight from it. */
+export class Server implements AsyncDisposable {
+  readonly #service: Service
+  readonly #proxy: ChaosProxy
+  readonly #client: S3Client
+
+  private constructor(service: Service, proxy: ChaosProxy) {
+    this.#service = service
+    this.#proxy = proxy
+    this.#client = new S3Client({
+      endpoint: this.#variable('S3_ENDPOINT'),
+      region: this.#variable('S3_REGION'),
+      forcePathStyle: true,
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      credentials: this.#credentials,
+      // After a start the gateway may take a moment.
+      maxAttempts: 10,
+    })
+  }
+
+  static async open(service: Service): Promise<Server> {
+    const { hostname: host, port } = new URL(service.env.S3_ENDPOINT as string)
+    const server = new Server(service, await ChaosProxy.start({ host, port: Number(port) }))
+    await server.#client.send(new CreateBucketCommand({ Bucket: BUCKET }))
+    return server
+  }
+
+  /** Bytes that came from drivers. */
+  get sent(): number {
+    return this.#proxy.bytes.up
+  }
+
+  /** Waits until the server has done what it was asked for. */
+  async mark(): Promise<Mark> {
+    for (let last = Number.NaN; ; await setTimeout(PAUSE_MS)) {
+      const { sent } = this
+      const sizes = [...(await this.#objects()), ...(await this.#parts())].map(({ Size = 0 }) => Size)
+      const arrived = sizes.reduce((sum, size) => sum + size, 0)
+      if (arrived === last) return { sent, arrived }
+      last = arrived
+    }
+  }
+
+  where(partSize: number): Where {
+    const { host, port } = this.#proxy.endpoint
+    return { endpoint: `http://${host}:${port}`, bucket: BUCKET, flavor: 'ceph', partSize, ...this.#credentials }
+  }
+
+  /** Kills one of its processes and starts it again. @returns How far everything is before drivers reach it again. */
+  async kill(daemon: Daemon): Promise<Mark> {
+    if (daemon === 'gateway') {
+      await this.#service.stop('SIGKILL')
+      // As where nobody listens: the proxy takes, and counts, nothing.
+      this.#proxy.refuse()
+    } else process.kill(this.#pidOf('osd'), 'SIGKILL')
+    await this.#service.start()
+    // Else there is always more to do.
+    this.#proxy.stall('up')
+    const mark = await this.mark()
+    this.#proxy.heal()
+    return mark
+  }
+
+  /** @returns SHA-256 of every object, by key. */
+  async digests(): Promise<Map<string, string>> {
+    const digests = new Map<string, string>()
+    for (const { Key = '' } of await this.#objects()) digests.set(Key, await this.#digest(Key))
+    return digests
+  }
+
+  /** Uploads that were begun and neither completed nor removed. */
+  async unfinished(): Promise<readonly MultipartUpload[]> {
+    const { Uploads = [] } = await this.#client.send(new ListMultipartUploadsCommand({ Bucket: BUCKET }))
+    return Uploads
+  }
+
+  async remove(keys: Iterable<string>): Promise<void> {
+    for (const Key of keys) await this.#client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key }))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client.destroy()
+    await this.#proxy.close()
+    await this.#service[Symbol.asyncDispose]()
+  }
+
+  /** Those that the driver keeps for itself left out. */
+  async #objects(): Promise<readonly _Object[]> {
+    const { Contents = [] } = await this.#client.send(new ListObjectsV2Command({ Bucket: BUCKET }))
+    return Contents.filter(({ Key = '' }) => !Key.startsWith('.stored/'))
+  }
+
+  async #parts(): Promise<readonly Part[]> {
+    const parts: Part[] = []
+    for (const { Key, UploadId } of await this.unfinished()) {
+      const { Parts = [] } = await this.#client.send(new ListPartsCommand({ Bucket: BUCKET, Key, UploadId }))
+      parts.push(...Parts)
+    }
+    return parts
+  }
+
+  async #digest(Key: string): Promise<string> {
+    const { Body } = await this.#client.send(new GetObjectCommand({ Bucket: BUCKET, Key }))
+    const hash = createHash('sha256')
+    for await (const chunk of Body as AsyncIterable<Uint8Array>) hash.update(chunk)
+    return hash.digest('hex')
+  }
+
+  get #credentials(): { accessKeyId: string; secretAccessKey: string } {
+    return { accessKeyId: this.#variable('S3_ACCESS_KEY_ID'), secretAccessKey: this.#variable('S3_SECRET_ACCESS_KEY') }
+  }
+
+  /** Ids of the processes lie in the directory of the service, each beside when it began. */
+  #pidOf(daemon: 'osd'): number {
+    const [pid] = readFileSync(join(dirname(this.#variable('S3_ADMIN')), `${daemon}.pid`), 'utf8').split(' ')
+    return Number(pid)
+  }
+
+  #variable(name: string): string {
+    const value = this.#service.env[name]
+    if (value === undefined) throw new Error(`ceph-rgw.sh does not print ${name}`)
+    return value
+  }
+}
