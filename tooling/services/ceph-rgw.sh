@@ -4,6 +4,7 @@
 # Settings, by environment:
 #   CEPH_SUITE   take Ceph from this Debian suite, unpacked apart from the system (forky: 20.2)   [the system's: 16.2 in Debian 12]
 #   CEPH_GB      how much it holds                                                                [8]
+#   CEPH_STORE   bluestore: it keeps what it holds when its process is killed                     [memstore]
 #
 # `stop` ends the gateway alone, which keeps nothing itself: the store lives until `destroy`. S3_ADMIN is radosgw-admin of this
 # cluster, for users and quotas.
@@ -82,7 +83,10 @@ paxos_min_wait = 0.01
 mon_data = $DIR/mon
 [osd.0]
 osd_data = $DIR/osd
-osd_objectstore = memstore
+osd_objectstore = $(kept store echo "${CEPH_STORE:-memstore}")
+bluestore_block_size = $((${CEPH_GB:-8} << 30))
+bluestore_cache_autotune = false
+bluestore_cache_size = 134217728
 memstore_device_bytes = ${CEPH_GB:-8}G
 osd_crush_initial_weight = 1
 osd_class_update_on_start = false
@@ -94,6 +98,8 @@ rgw_data = $DIR/rgw
 rgw_frontends = beast endpoint=127.0.0.1:$(kept rgw.port free_port) tcp_nodelay=1
 rgw_rados_pool_pg_num_min = 4
 rgw_enable_usage_log = false
+# A gateway that is killed while it completes an upload bars the next attempt that long, in seconds.
+rgw_mp_lock_max_time = 5
 # The bytes of what was deleted are kept for whoever still reads it: a minute, not two hours of them in memory.
 rgw_gc_obj_min_wait = 60
 rgw_gc_processor_period = 30
@@ -146,7 +152,7 @@ service_start() {
     await mon 30 is_open "$(<"$DIR/mon1.port")"
   fi
   if ! alive osd; then
-    make_store >&2
+    [ -e "$DIR/osd/ready" ] || make_store >&2
     launch_ceph osd ceph-osd -i 0
   fi
   alive rgw || launch_ceph rgw radosgw -n client.rgw

@@ -114,7 +114,8 @@ alive() {
   local pid since
   [ -e "$DIR/$1.pid" ] || return 1
   read -r pid since <"$DIR/$1.pid"
-  [ -n "$since" ] && [ "$(started_at "$pid")" = "$since" ] && ! grep -qs '^State:.*zombie' "/proc/$pid/status"
+  [ -n "$since" ] && [ "$(started_at "$pid")" = "$since" ] &&
+    { ! grep -qs '^State:.*zombie' "/proc/$pid/status" || [ "$(ls "/proc/$pid/task" 2>/dev/null | wc -l)" -gt 1 ]; }
 }
 
 pid_of() { cut -d ' ' -f 1 "$DIR/$1.pid"; }

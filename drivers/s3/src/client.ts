@@ -105,8 +105,11 @@ export class Client {
   }
 
   #with(identity: Identity | undefined): S3Client {
-    if (this.#client === undefined || this.#client.identity !== identity)
-      this.#client = { identity, s3: new S3Client({ ...this.#config, ...(identity && { credentials: identity }) }) }
+    if (this.#client === undefined || this.#client.identity !== identity) {
+      // The SDK writes into the object that it is given.
+      const credentials = identity && { credentials: { ...identity } }
+      this.#client = { identity, s3: new S3Client({ ...this.#config, ...credentials }) }
+    }
     return this.#client.s3
   }
 }

@@ -1,4 +1,4 @@
-import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { type LogEvent, type PutOptions, type Stat, StorageError } from '@stored/core/backend'
 import { type Call, type Client, signedWith } from './client.ts'
 import { toS3Error } from './errors.ts'
@@ -29,6 +29,8 @@ interface Checkpoint {
   readonly name: string
   readonly size: number
   readonly sha256: string
+  /** Parts that had arrived when it was last taken up. */
+  readonly arrived: number
 }
 
 /** Stores `body` as the object `name`: in one request when it fits into a part, else in parts. */
@@ -117,19 +119,27 @@ async function beginOrResume(
   { client }: PutContext,
   input: Input,
   partSize: number,
-  { size, sha256, checkpoint, onCheckpoint }: PutOptions,
+  options: PutOptions,
   call: Call,
 ): Promise<{ upload: Upload; isKnown: boolean }> {
+  const { size, sha256, checkpoint, onCheckpoint } = options
   const { Bucket, Key } = input
   if (size === undefined || sha256 === undefined)
     return { upload: await Upload.begin(client, input, call), isKnown: false }
   const mine = { partSize, bucket: Bucket, name: Key, size, sha256 }
   const uploadId = checkpoint === undefined ? null : uploadOf(checkpoint, mine)
   const resumed = uploadId === null ? null : await Upload.resume(client, { Bucket, Key }, uploadId, call)
-  if (resumed) return { upload: resumed, isKnown: true }
+  const textOf = ({ id, arrived }: Upload) => JSON.stringify({ ...mine, uploadId: id, arrived } satisfies Checkpoint)
+  if (resumed) {
+    // Another number of parts is progress, which clears the job of the crashes before.
+    if (textOf(resumed) !== checkpoint) await onCheckpoint?.(textOf(resumed))
+    return { upload: resumed, isKnown: true }
+  }
+  // It is gone: completed, perhaps, by a process that could not say so any more. What lies there then decides before bytes are sent.
+  if (uploadId !== null) await judgeWhatIsThere(client, { Bucket, Key }, options, call)
   const upload = await Upload.begin(client, input, call)
   try {
-    await onCheckpoint?.(JSON.stringify({ ...mine, uploadId: upload.id } satisfies Checkpoint))
+    await onCheckpoint?.(textOf(upload))
   } catch (error) {
     // Nobody will ask for it. What fails here is left to sweep().
     await upload.abandon(call).catch(() => {})
@@ -138,8 +148,24 @@ async function beginOrResume(
   return { upload, isKnown: onCheckpoint !== undefined }
 }
 
+/** @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: the condition cannot hold any more. */
+async function judgeWhatIsThere(
+  client: Client,
+  target: Target,
+  { ifAbsent, ifMatch }: PutOptions,
+  call: Call,
+): Promise<void> {
+  if (!ifAbsent && ifMatch === undefined) return
+  const found = await client.send(new HeadObjectCommand(target), call).catch((error) => {
+    if (StorageError.is(error) && error.code === 'NOT_FOUND') return null
+    throw error
+  })
+  if (ifAbsent && found !== null) throw new StorageError('ALREADY_EXISTS', call.at)
+  if (ifMatch !== undefined && found?.ETag !== ifMatch) throw new StorageError('PRECONDITION_FAILED', call.at)
+}
+
 /** The upload of which `checkpoint` speaks, or `null` when that is not of the same bytes at the same place. */
-function uploadOf(checkpoint: string, mine: Omit<Checkpoint, 'uploadId'>): string | null {
+function uploadOf(checkpoint: string, mine: Omit<Checkpoint, 'uploadId' | 'arrived'>): string | null {
   try {
     const kept = JSON.parse(checkpoint) as Partial<Checkpoint>
     const isMine = Object.entries(mine).every(([name, value]) => kept?.[name as keyof Checkpoint] === value)

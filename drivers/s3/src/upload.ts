@@ -51,6 +51,11 @@ export class Upload {
     this.#arrived = arrived
   }
 
+  /** How many parts an earlier attempt has sent. */
+  get arrived(): number {
+    return this.#arrived.size
+  }
+
   static async begin(client: Client, input: CreateMultipartUploadCommandInput & Target, call: Call): Promise<Upload> {
     const { UploadId } = await client.send(new CreateMultipartUploadCommand(input), call)
     if (UploadId === undefined) throw new StorageError('UNAVAILABLE', call.at, { detail: 'the upload got no id' })

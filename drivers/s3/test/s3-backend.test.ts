@@ -95,7 +95,7 @@ describeHere(`put${why}`, () => {
     await expect(putting).rejects.toMatchObject({ code: 'CONFLICT', retryable: true })
   })
 
-  it('keeps the upload of a checkpoint, and sends what is missing of it', async () => {
+  it('keeps the upload of a checkpoint, notes what has arrived of it, and sends what is missing', async () => {
     const { backend, gate } = await openBackend()
     const bytes = bytesOf(4 * PART_BYTES)
     const named = { signal, size: bytes.length, sha256: hash('sha256', bytes) }
@@ -108,8 +108,28 @@ describeHere(`put${why}`, () => {
     await backend.put('blob', chunksOf(bytes), { ...named, onCheckpoint, checkpoint: checkpoints[0] as string })
     expect(gate.passed.filter(({ path }) => path.includes('partNumber=1&'))).toHaveLength(0)
     expect(gate.passed.filter(isPart(3))).toHaveLength(1)
-    expect(checkpoints).toHaveLength(1)
+    expect(checkpoints.map((text) => JSON.parse(text).arrived)).toEqual([0, 3])
     expect(bytes.equals(await read(await backend.get('blob', { signal })))).toBe(true)
+  })
+
+  it('from the checkpoint of an upload that was completed sends no byte of it again', async () => {
+    const { backend, gate } = await openBackend()
+    const bytes = bytesOf(3 * PART_BYTES)
+    const named = { signal, size: bytes.length, sha256: hash('sha256', bytes), ifAbsent: true } as const
+    const checkpoints: string[] = []
+    const onCheckpoint = async (checkpoint: string) => void checkpoints.push(checkpoint)
+    await backend.put('blob', chunksOf(bytes), { ...named, onCheckpoint })
+    gate.passed.length = 0
+    const again = backend.put('blob', chunksOf(bytes), { ...named, onCheckpoint, checkpoint: checkpoints[0] as string })
+    await expect(again).rejects.toMatchObject({ code: 'ALREADY_EXISTS' })
+    expect(gate.passed.filter(({ path }) => path.includes('partNumber='))).toEqual([])
+  })
+
+  it('leaves the credentials that it was given as they are', async () => {
+    const credentials = Object.freeze({ ...thePlace().identity })
+    const { backend } = await openBackend({ credentials })
+    await put(backend, 'blob', bytesOf(1))
+    expect(Object.getOwnPropertyNames(credentials)).toEqual(['accessKeyId', 'secretAccessKey'])
   })
 
   it('cut off at every 64 KiB has stored the blob or says that it may be tried again, and never half of it', async () => {
