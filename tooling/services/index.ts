@@ -63,7 +63,7 @@ export async function startService(
 
 /**
  * Like `startService`, for tests that are skipped where the server cannot be had: `describe.skipIf(…)` with a title that holds the
- * reason. With STORED_REQUIRE_SERVICES=1 it throws instead, so that CI cannot pass by leaving them out.
+ * reason. With REQUIRE_SERVICES=1 it throws instead, so that CI cannot pass by leaving them out.
  *
  * @returns The server, or why there is none.
  */
@@ -74,7 +74,7 @@ export async function offerService(
   try {
     return await startService(name, settings)
   } catch (error) {
-    if (error instanceof ServiceUnavailable && process.env.STORED_REQUIRE_SERVICES !== '1') return error.message
+    if (error instanceof ServiceUnavailable && process.env.REQUIRE_SERVICES !== '1') return error.message
     throw error
   }
 }

@@ -61,9 +61,9 @@ describe('offerService()', () => {
     // What a shell reads before its script: this one then finds no command.
     await writeFile(join(directory, 'blind'), 'command() { return 1; }')
     const settings = { BASH_ENV: join(directory, 'blind') }
-    vi.stubEnv('STORED_REQUIRE_SERVICES', '0')
+    vi.stubEnv('REQUIRE_SERVICES', '0')
     expect(await offerService('sshd', settings)).toBe('sshd: there is no sshd: install openssh-server')
-    vi.stubEnv('STORED_REQUIRE_SERVICES', '1')
+    vi.stubEnv('REQUIRE_SERVICES', '1')
     await expect(offerService('sshd', settings)).rejects.toThrow('there is no sshd')
   })
 })

@@ -3,7 +3,7 @@ import { afterAll, describe, it } from 'vitest'
 import { harnessAsNobody, harnessOf } from './harness.ts'
 import { Server } from './server.ts'
 
-const profile = (process.env.STORED_CONFORMANCE ?? 'quick') as Profile
+const profile = (process.env.CONFORMANCE_PROFILE ?? 'quick') as Profile
 /** What the main run cannot try as root. */
 const DENIED = ['sd.stat-denied', 'sd.has-denied', 'au.deny-read', 'au.deny-write', 'au.deny-list', 'ft.no-space']
 

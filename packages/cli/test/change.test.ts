@@ -43,6 +43,14 @@ describe.concurrent('rm', () => {
     expect((await at.stored('ls')).stdout).toBe('p.txt\npp\n')
   })
 
+  it('-r takes a slash at the end, as completion of a shell leaves it', async () => {
+    await using at = await place()
+    await fill(at, { 'p/a': 'a', 'p/b': 'b', p2: 'c' })
+    expect((await at.json('rm', '-r', 'p/')).records.at(-1)).toMatchObject({ exit: 0, done: 2 })
+    expect((await at.json('ls')).records).toMatchObject([{ key: 'p2' }, { type: 'summary' }])
+    expect(await at.stored('rm', '-r', 'p/')).toMatchObject({ code: 0 })
+  })
+
   it('--backend drops copies there, but never the last one: 7', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { cases, mutants, runConformance } from '../src/index.ts'
 
 /** Whether each mutant is put before every case, for the table of what else it fails: takes a minute. */
-const ALL = process.env.STORED_CONFORMANCE === 'full'
+const ALL = process.env.CONFORMANCE_PROFILE === 'full'
 
 /** Which cases each mutant failed, for the table. */
 const table: Record<string, { 'must fail': string; 'fails too': string }> = {}

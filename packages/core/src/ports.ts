@@ -39,7 +39,7 @@ export interface Ledger {
   /**
    * Events after the commit `since`, in the order of commits, up to what is there now. The last 100,000 are kept.
    *
-   * @throws {StorageError} NOT_FOUND: events after `since` were dropped already.
+   * @throws {StorageError} NOT_FOUND: events after `since` were dropped already, or no commit has come to it.
    */
   events(o: Op & { since: number }): AsyncIterable<Logged<DurableEvent>>
   /** Why nothing is committed any more, though reads go on; `null` while all is well. It ends with opening the ledger anew. */

@@ -84,10 +84,12 @@ describe.each(implementations)('$name', ({ open }) => {
       expect(await seqs(ledger, recorded.at(-1))).toEqual([])
     })
 
-    test('since a number that no commit can have yields nothing', async () => {
+    test('throws NOT_FOUND for a since that no commit has come to', async () => {
       await using ledger = disposed(await open())
-      await record(ledger, 'k')
-      expect(await read(ledger, Number.MAX_SAFE_INTEGER)).toEqual([])
+      const { seq } = await record(ledger, 'k')
+      expect(await read(ledger, seq)).toEqual([])
+      for (const ahead of [seq + 1, Number.MAX_SAFE_INTEGER])
+        await expect(read(ledger, ahead)).rejects.toMatchObject({ code: 'NOT_FOUND', at: { op: 'events' } })
     })
 
     test('passes over commits that recorded nothing', async () => {

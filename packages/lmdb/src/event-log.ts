@@ -11,8 +11,6 @@ const TRIM_EVERY = 128
 const TRIM_MOST = 256
 const PAGE = 500
 
-/** What numbers of commits, in six bytes, do not reach. */
-const MAX_SEQ = 0xff0000000000
 const ALL = { from: Buffer.alloc(0), to: Buffer.of(0xff) }
 /** How many events there are. In this tree, behind them: rows of `meta` are read by many a commit, which would sum up each time. */
 const COUNT_KEY = Buffer.of(0xff, 0)
@@ -30,14 +28,17 @@ export interface EventLogOptions {
  */
 export class EventLog {
   readonly #reader: Reader
+  readonly #lastSeq: () => number
   readonly #keep: number
   /** A process looks with its first event: one that ends soon may never come to another look. */
   #untilTrim = 1
 
-  constructor(reader: Reader, { keepEvents = DEFAULT_KEEP }: EventLogOptions = {}) {
+  /** @param lastSeq The number of the last commit. */
+  constructor(reader: Reader, lastSeq: () => number, { keepEvents = DEFAULT_KEEP }: EventLogOptions = {}) {
     if (!Number.isSafeInteger(keepEvents) || keepEvents < 1)
       throw new StorageError('INVALID_ARGUMENT', { op: 'open' }, { detail: 'keepEvents is a whole number from 1' })
     this.#reader = reader
+    this.#lastSeq = lastSeq
     this.#keep = keepEvents
   }
 
@@ -55,6 +56,7 @@ export class EventLog {
   }
 
   async *events({ since, signal }: { since: number; signal: AbortSignal }): AsyncGenerator<Logged<DurableEvent>> {
+    this.#checkReached(since)
     for (let last = since; ; ) {
       const page = this.#reader.range('events', { ...ALL, from: keyOf(last + 1), limit: PAGE })
       // Looked at after the page was read: what is dropped from now on is in it already.
@@ -66,6 +68,19 @@ export class EventLog {
       }
       if (page.length < PAGE) return
     }
+  }
+
+  /** Whoever was further than the store is would be told nothing until it gets there, and miss what happened until then. */
+  #checkReached(since: number): void {
+    const last = this.#lastSeq()
+    if (since <= last) return
+    throw new StorageError(
+      'NOT_FOUND',
+      { op: 'events' },
+      {
+        detail: `the last commit is ${last}, not yet ${since}: of another store, or of this one before it was restored`,
+      },
+    )
   }
 
   #checkKept(since: number): void {
@@ -98,7 +113,7 @@ export class EventLog {
 
 function keyOf(seq: number): Buffer {
   const key = Buffer.allocUnsafe(6)
-  key.writeUIntBE(Math.min(seq, MAX_SEQ), 0, 6)
+  key.writeUIntBE(seq, 0, 6)
   return key
 }
 

@@ -93,7 +93,7 @@ export class LmdbLedger implements TreeLedger {
   }
 
   private constructor(directory: string, environment: Environment, reserve: DiskReserve, log: EventLogOptions) {
-    this.#log = new EventLog(this, log)
+    this.#log = new EventLog(this, () => this.#readNumber(SEQ_KEY) ?? 0, log)
     this.#directory = directory
     this.#environment = environment
     this.#tail = new FileTail(environment.file)

@@ -12,7 +12,7 @@ export class MemoryLedger implements TreeLedger, Sink {
   #closed = false
 
   constructor(options: EventLogOptions = {}) {
-    this.#log = new EventLog(this, options)
+    this.#log = new EventLog(this, () => this.#seq, options)
   }
 
   async transact(write: (tx: Transaction) => void): Promise<{ seq: number }> {

@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { openStore } from '@stored/node'
 import { expect, test } from 'vitest'
@@ -14,6 +14,14 @@ function openAt(directory: string) {
   return openStore({ path: path.join(directory, 'store'), backends, staging: { limit: 1_000_000 } })
 }
 
+/** The blob is on `a` and `b`, owed to `c`, which is paused, and not staged any more. */
+async function oweToThird(store: Awaited<ReturnType<typeof openAt>>): Promise<void> {
+  await store.pause('c')
+  await store.put(BYTES, { key: 'k' })
+  await store.synced('k', { backends: ['a', 'b'] })
+  await until(async () => (await store.status()).staging.bytes === 0)
+}
+
 async function until(isSo: () => Promise<boolean>): Promise<void> {
   while (!(await isSo())) await new Promise(setImmediate)
 }
@@ -21,14 +29,28 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
 test('a copy of a released blob is made from the next one when the first turns out to be damaged', async () => {
   await using dir = await temp()
   await using store = await openAt(dir.path)
-  await store.pause('c')
-  await store.put(BYTES, { key: 'k' })
-  await store.synced('k', { backends: ['a', 'b'] })
-  await until(async () => (await store.status()).staging.bytes === 0)
+  await oweToThird(store)
   await writeFile(path.join(dir.path, 'a', 'k'), DAMAGED)
   await store.resume('c')
   await store.synced('k')
   expect(await store.get('k', { backend: 'c' })).toEqual(BYTES)
+})
+
+test.each([
+  ['damaged', 'unknown', (file: string) => writeFile(file, DAMAGED)],
+  ['gone', 'missing', (file: string) => rm(file)],
+] as const)('a copy that is found %s while another is made from it is %s from then on', async (_, state, harm) => {
+  await using dir = await temp()
+  await using store = await openAt(dir.path)
+  await oweToThird(store)
+  await harm(path.join(dir.path, 'a', 'k'))
+  await store.resume('c')
+  await store.synced('k', { backends: ['c'] })
+  expect((await store.stat('k'))?.locations).toMatchObject([
+    { backend: 'a', state, synced: false },
+    { backend: 'b', state: 'synced' },
+    { backend: 'c', state: 'synced' },
+  ])
 })
 
 test('a copy is made from another one when what is staged turns out to be damaged', async () => {
@@ -49,10 +71,7 @@ test('a copy is made from another one when what is staged turns out to be damage
 test('a blob of which every copy is damaged is copied nowhere, and its job parked with the reason', async () => {
   await using dir = await temp()
   await using store = await openAt(dir.path)
-  await store.pause('c')
-  await store.put(BYTES, { key: 'k' })
-  await store.synced('k', { backends: ['a', 'b'] })
-  await until(async () => (await store.status()).staging.bytes === 0)
+  await oweToThird(store)
   for (const name of ['a', 'b']) await writeFile(path.join(dir.path, name, 'k'), DAMAGED)
   await store.resume('c')
   await expect(store.synced('k')).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' })

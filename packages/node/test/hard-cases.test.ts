@@ -120,20 +120,23 @@ describe('get()', () => {
     await expect.poll(open).toBeLessThanOrEqual(before)
   })
 
-  test.each(['synced', 'staged'])('as a stream that nobody reads frees its file when the store closes, %s', async (state) => {
-    await using dir = await temp()
-    await using store = await openAt(dir.path, { defaultBackends: ['a'], sync: state === 'synced' })
-    const { id } = await store.put(BIG)
-    if (state === 'synced') await store.synced()
-    const open = async () => {
-      const targets = (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ''))
-      return (await Promise.all(targets)).filter((target) => target.startsWith(dir.path))
-    }
-    const stream = await store.get(id, { stream: true })
-    await store.close()
-    await expect.poll(open).toEqual([])
-    await expect(collect(stream)).rejects.toMatchObject({ code: 'ABORTED' })
-  })
+  test.each(['synced', 'staged'])(
+    'as a stream that nobody reads frees its file when the store closes, %s',
+    async (state) => {
+      await using dir = await temp()
+      await using store = await openAt(dir.path, { defaultBackends: ['a'], sync: state === 'synced' })
+      const { id } = await store.put(BIG)
+      if (state === 'synced') await store.synced()
+      const open = async () => {
+        const targets = (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ''))
+        return (await Promise.all(targets)).filter((target) => target.startsWith(dir.path))
+      }
+      const stream = await store.get(id, { stream: true })
+      await store.close()
+      await expect.poll(open).toEqual([])
+      await expect(collect(stream)).rejects.toMatchObject({ code: 'ABORTED' })
+    },
+  )
 
   test.each([undefined, '', 'a//b', 'k'.repeat(5000)])(
     'of %j rejects with INVALID_KEY, as stat, has and delete do',

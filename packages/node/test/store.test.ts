@@ -516,9 +516,9 @@ describe('backends', () => {
     await using dir = await temp()
     const root = path.join(dir.path, 'm')
     await using store = await openAt(dir.path, { backends: { m: { driver: 'fs', root } } })
-    const ids = []
     // More than one commit's worth.
-    for (let i = 0; i < 300; i++) ids.push((await store.put(Buffer.from(`${i}`), { key: `${i}` })).id)
+    const keys = Array.from({ length: 1100 }, (_, i) => `${i}`)
+    await Promise.all(keys.map((key) => store.put(Buffer.from(key), { key })))
     await store.synced()
     await store.removeBackend('m' as never, { force: true })
     await rm(path.join(root, '0'))
@@ -530,7 +530,7 @@ describe('backends', () => {
       message: expect.stringMatching(/verify/),
     })
     await collect(store.verify())
-    expect((await states()).filter((state) => state === 'synced')).toHaveLength(299)
+    expect((await states()).filter((state) => state === 'synced')).toHaveLength(1099)
     expect((await store.stat('0'))?.locations).toMatchObject([{ state: 'missing' }])
     expect(await store.get('1')).toEqual(Buffer.from('1'))
   })

@@ -7,7 +7,14 @@ import { DurableStaging } from '@stored/cache'
 import { checksums } from '@stored/checksumd'
 import { FaultyBackend } from '@stored/conformance'
 import { type BackendOptions, StoreD, type StoreEvent } from '@stored/core'
-import { MemoryBackend, type PutOptions, type Stat, StorageError, type StorageErrorCode } from '@stored/core/backend'
+import {
+  MemoryBackend,
+  MemoryPlace,
+  type PutOptions,
+  type Stat,
+  StorageError,
+  type StorageErrorCode,
+} from '@stored/core/backend'
 import { BlobIndex } from '@stored/index'
 import { MemoryLedger } from '@stored/lmdb'
 import { openStore } from '@stored/node'
@@ -179,19 +186,6 @@ describe('with time at hand', () => {
       await store.resume('a')
       await settle()
       expect((await stateOf(store)).jobs).toMatchObject({ waiting: 0, running: 0, parked: 0 })
-    })
-
-    test('are not held against a backend whose jobs were cut off', async () => {
-      const backend = new GatedBackend()
-      const store = await open({ backend, concurrency: 2 })
-      await putAll(store, names(2))
-      expect(backend.begun).toHaveLength(2)
-      await store.removeBackend('a', { force: true })
-      const jobs = await collect(store.jobs())
-      expect(jobs).toMatchObject([{ state: 'waiting', attempts: 0, begun: true }, { attempts: 0 }])
-      expect(jobs.filter(({ error }) => error)).toEqual([])
-      store.addBackend('a', { backend: new MemoryBackend(), concurrency: 2 })
-      expect(await stateOf(store)).toMatchObject({ state: 'ok' })
     })
 
     test('keep synced() waiting, and put() not', async () => {
@@ -442,6 +436,34 @@ describe('with time at hand', () => {
     const waiting = watch(store.synced())
     await pass(2 * HOUR, MINUTE)
     expect(waiting).toEqual({ settled: true })
+  })
+
+  test('what arrived of a put that may be gone on with is spared for a day', async () => {
+    const place = new MemoryPlace()
+    const begun = (hours: number) => ({
+      key: 'k',
+      size: 2,
+      sha256: undefined,
+      begun: Date.now() - hours * HOUR,
+      chunks: [],
+    })
+    place.arrived.set('yesterday', begun(25)).set('today', begun(23))
+    await open({ backend: new MemoryBackend({ place }) })
+    await settle()
+    expect([...place.arrived.keys()]).toEqual(['today'])
+  })
+
+  test('jobs that were cut off note no failure, and wait for the next start', async () => {
+    const backend = new GatedBackend()
+    const store = await open({ backend, concurrency: 2 })
+    await putAll(store, names(2))
+    expect(backend.begun).toHaveLength(2)
+    const removing = store.removeBackend('a', { force: true })
+    await pass(SECOND)
+    await removing
+    const jobs = await collect(store.jobs())
+    expect(jobs).toMatchObject([{ state: 'waiting', attempts: 0, begun: true }, { attempts: 0 }])
+    expect(jobs.filter(({ error }) => error)).toEqual([])
   })
 
   describe('an outage', () => {

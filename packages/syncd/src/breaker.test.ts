@@ -186,6 +186,23 @@ describe('a breaker', () => {
   })
 })
 
+describe('doubt()', () => {
+  test('lets one probe through first, and tells no cause before that has failed', () => {
+    breaker.doubt()
+    expect([breaker.room, breaker.waitMs, breaker.cause]).toEqual([1, 0, null])
+    const probe = breaker.permit()
+    expect([probe.isProbe, breaker.room]).toEqual([true, 0])
+    breaker.report(probe, 'failed', ERROR)
+    expect([breaker.room, breaker.cause]).toEqual([0, ERROR])
+  })
+
+  test('is over with a good probe', () => {
+    breaker.doubt()
+    breaker.report(breaker.permit(), 'answered')
+    expect(breaker.room).toBe(Number.POSITIVE_INFINITY)
+  })
+})
+
 describe('retry()', () => {
   test('lets a probe through at once, and begins anew with short waits', () => {
     open()

@@ -60,7 +60,7 @@ export class Breaker {
     this.#now = now
   }
 
-  /** Why it is open; `null` when it is not. */
+  /** Why it is open; `null` when it is not, or not for anything seen here. */
   get cause(): Failure | null {
     return this.#openUntil === null ? null : this.#cause
   }
@@ -99,10 +99,9 @@ export class Breaker {
       this.#open(error as Failure, retryAfterMs)
   }
 
-  /** Before its first try: the backend failed in an earlier process, and one probe finds out whether it still does. */
-  doubt(cause: Failure): void {
+  /** Before its first try: the backend failed in an earlier process. One probe finds out whether it still does. */
+  doubt(): void {
     this.#openUntil = this.#now()
-    this.#cause = cause
     this.#epoch++
   }
 

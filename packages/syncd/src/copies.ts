@@ -1,4 +1,4 @@
-import type { BlobId, Claimed, Opened } from '@stored/core'
+import { type BlobId, type Claimed, type Location, noteDamage, type Opened } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { placeKey } from './keys.ts'
 import type { Services } from './transfer.ts'
@@ -49,14 +49,31 @@ async function* sourcesOf(services: Services, { id, backend }: Claimed, signal: 
     yield { name: placeKey(copy).toString(), open: () => openOnBackend(services, id, copy, signal) }
 }
 
+/** A copy that turns out to be damaged or gone is written down as that, as by any other read. */
 async function openOnBackend(
-  { target }: Services,
+  services: Services,
   id: BlobId,
-  { backend, key }: { backend: string; key: string },
+  copy: Location,
   signal: AbortSignal,
 ): Promise<Opened | null> {
-  const found = target(backend)
-  if (!found) return null
-  const { stat, body } = await found.backend.get(key, { sha256: id.slice('sha256:'.length), signal })
-  return { size: stat.size, body, [Symbol.asyncDispose]: async () => {} }
+  const { backend } = services.target(copy.backend) ?? {}
+  if (!backend) return null
+  const failed = async (error: unknown): Promise<never> => {
+    await noteDamage(services, backend, copy, error)
+    throw error
+  }
+  const { stat, body } = await backend.get(copy.key, { sha256: id.slice('sha256:'.length), signal }).catch(failed)
+  return { size: stat.size, body: watched(body, failed), [Symbol.asyncDispose]: async () => {} }
+}
+
+/** The same items; what they fail with is told first. */
+export async function* watched<T>(
+  items: AsyncIterable<T>,
+  onError: (error: unknown) => never | Promise<never>,
+): AsyncGenerator<T, void, void> {
+  try {
+    yield* items
+  } catch (error) {
+    await onError(error)
+  }
 }

@@ -3,56 +3,19 @@ import { StorageError } from '@stored/core/backend'
 import {
   after,
   afterwards,
-  decodeNumbers,
   decodeRow,
-  END,
   encodeNumbers,
   encodeRow,
   guard,
   type Reader,
   type Row,
-  rowSeq,
-  scan,
-  Table,
-  type Tree,
   type TreeLedger,
   type Writer,
   write,
 } from '@stored/lmdb'
-import {
-  backendPrefix,
-  dueKey,
-  dueLimit,
-  owedKey,
-  parseDueKey,
-  parseOwedKey,
-  parsePlaceKey,
-  pauseKey,
-  placeKey,
-} from './keys.ts'
+import { claimedOf, type JobRow, JobRows, jobOf } from './job-rows.ts'
+import { backendPrefix, dueKey, dueLimit, owedKey, parseDueKey, pauseKey } from './keys.ts'
 import { MAX_DELAY_MS } from './policy.ts'
-
-/** A job as it is kept; where it lies says its state. */
-interface JobRow {
-  readonly op: Job['op']
-  readonly id: Job['id']
-  readonly size: number
-  readonly attempts: number
-  readonly crashes?: number
-  /** A try was begun, whether it counts or not: it may have landed. */
-  readonly begun?: true
-  readonly seq: number
-  readonly created: number
-  readonly due: number
-  readonly error?: Failure
-  /** What the driver of the last try gave to go on from. Not of a parked job: who retries it begins anew. */
-  readonly checkpoint?: string
-  /** Only of a running job. */
-  readonly lease?: string
-  readonly until?: number
-  /** Only of a running job that crashed before: this try was begun. */
-  readonly marked?: true
-}
 
 const NOTHING = Buffer.alloc(0)
 
@@ -74,12 +37,12 @@ const NOTHING = Buffer.alloc(0)
  */
 export class JobQueue implements Queue {
   readonly ledger: TreeLedger
-  readonly #waiting: Table<JobRow>
+  readonly #rows: JobRows
   readonly #listeners = new Set<(backend: string) => void>()
 
   constructor(ledger: TreeLedger) {
     this.ledger = ledger
-    this.#waiting = new Table(ledger, 'keys', 'W')
+    this.#rows = new JobRows(ledger)
   }
 
   enqueue(tx: Transaction, { op, id, size, backend, key }: NewJob): void {
@@ -89,7 +52,7 @@ export class JobQueue implements Queue {
       this.#dropWaiting(writer, place)
       this.#dropParked(writer, place)
       const row = { op, id, size, attempts: 0, seq: writer.seq, created: now, due: now }
-      this.#wait(writer, place, row, !this.#isRunning(writer, place))
+      this.#wait(writer, place, row, !this.#rows.has('running', place, writer))
     })
     afterwards(tx, () => this.#wake(backend))
   }
@@ -99,7 +62,7 @@ export class JobQueue implements Queue {
   }
 
   async isOvertaken(job: Claimed): Promise<boolean> {
-    return this.#waiting.seq(this.#waitingKey(job)) !== undefined
+    return this.#rows.has('waiting', job)
   }
 
   expectBegun(tx: Transaction, place: Place, begun: boolean): void {
@@ -140,7 +103,7 @@ export class JobQueue implements Queue {
   park(tx: Transaction, job: Claimed, error: StorageError): void {
     this.#end(tx, job, (writer, { checkpoint: _, ...row }) => {
       const parked: JobRow = { ...row, begun: true, error: failureOf(error) }
-      writer.put('parked', placeKey(job), encodeRow(parked, writer.seq))
+      this.#rows.put(writer, 'parked', job, parked)
       this.#count(writer, job.backend, { parked: 1, bytes: job.size })
     })
   }
@@ -175,7 +138,7 @@ export class JobQueue implements Queue {
           writer.remove('due', rowKey)
           if (!row) continue
           const running = { ...row, attempts: row.attempts + 1, lease: `${writer.seq}.${i}`, until }
-          this.#putRunning(writer, place, running)
+          this.#rows.put(writer, 'running', place, running)
           this.#count(writer, backend, { running: 1, bytes: row.size })
           claimed.push(claimedOf(place, running))
         }
@@ -197,7 +160,7 @@ export class JobQueue implements Queue {
     { guard }: { guard?: (tx: Transaction) => void } = {},
   ): Promise<number> {
     let count = 0
-    for (const [, place, row] of this.#scanJobs({ state: 'running' })) {
+    for (const { place, row } of this.#rows.find({ state: 'running' })) {
       if (isLeased(row, now)) continue
       const crashes = row.crashes === undefined ? 1 : row.crashes + (row.marked ? 1 : 0)
       if (await this.#putBack(claimedOf(place, row), crashes, guard)) count++
@@ -249,20 +212,12 @@ export class JobQueue implements Queue {
   }
 
   async *jobs(filter: JobFilter): AsyncIterable<Job> {
-    const found = filter.key === undefined ? this.#scanJobs(filter) : this.#jobsOf(filter.key, filter)
-    for (const [state, place, row] of found)
-      if (filter.id === undefined || row.id === filter.id) yield jobOf(place, state, row)
+    for (const found of this.#rows.find(filter))
+      if (filter.id === undefined || found.row.id === filter.id) yield jobOf(found)
   }
 
   async counts(): Promise<Readonly<Record<string, JobCounts>>> {
-    const counts: Record<string, JobCounts> = {}
-    for (const [key, value] of scan(this.ledger, 'counts', NOTHING, END)) {
-      const backend = key.toString()
-      const [waiting = 0, running = 0, parked = 0, bytes = 0] = decodeNumbers(value)
-      const oldest = this.#oldest(backend)
-      counts[backend] = { waiting, running, parked, bytes, ...(oldest !== undefined && { oldest }) }
-    }
-    return counts
+    return this.#rows.counts()
   }
 
   onWork(listener: (backend: string) => void): () => void {
@@ -276,12 +231,12 @@ export class JobQueue implements Queue {
   #end(tx: Transaction, job: Claimed, next: (writer: Writer, row: JobRow) => void): void {
     guard(tx, (reader) => this.#holdsLease(reader, job))
     write(tx, (writer) => {
-      const { lease: _, until: __, marked: ___, ...row } = (getJob(writer, 'running', job) as Row<JobRow>).value
-      writer.remove('running', placeKey(job))
+      const { lease: _, until: __, marked: ___, ...row } = this.#rows.get('running', job, writer) as JobRow
+      this.#rows.remove(writer, 'running', job)
       writer.remove('owed', owedKey(job, job.seq))
       this.#count(writer, job.backend, { running: -1, bytes: -job.size })
-      const newer = this.#waiting.get(this.#waitingKey(job), writer)
-      if (newer) writer.put('due', dueKey(job, newer.value.due, newer.value.seq), NOTHING)
+      const newer = this.#rows.get('waiting', job, writer)
+      if (newer) writer.put('due', dueKey(job, newer.due, newer.seq), NOTHING)
       else next(writer, row)
     })
     afterwards(tx, () => this.#wake(job.backend))
@@ -291,8 +246,8 @@ export class JobQueue implements Queue {
     await this.ledger.transact((tx) => {
       guard(tx, (reader) => this.#holdsLease(reader, job))
       write(tx, (writer) => {
-        const row = getJob(writer, 'running', job) as Row<JobRow>
-        this.#putRunning(writer, job, change(row.value))
+        const row = this.#rows.get('running', job, writer) as JobRow
+        this.#rows.put(writer, 'running', job, change(row))
       })
     })
   }
@@ -305,14 +260,10 @@ export class JobQueue implements Queue {
   }
 
   #wait(writer: Writer, place: Place, row: JobRow, isDue: boolean): void {
-    this.#waiting.putNow(writer, this.#waitingKey(place), row)
+    this.#rows.put(writer, 'waiting', place, row)
     if (isDue) writer.put('due', dueKey(place, row.due, row.seq), NOTHING)
     writer.put('owed', owedKey(place, row.seq), encodeNumbers([row.created]))
     this.#count(writer, place.backend, { waiting: 1, bytes: row.size })
-  }
-
-  #putRunning(writer: Writer, place: Place, row: JobRow): void {
-    writer.put('running', placeKey(place), encodeRow(row, writer.seq))
   }
 
   #dropWaiting(writer: Writer, place: Place): void {
@@ -322,34 +273,29 @@ export class JobQueue implements Queue {
 
   /** Takes it out of those that wait; it is owed all the same. */
   #takeWaiting(writer: Writer, place: Place): JobRow | undefined {
-    const rowKey = this.#waitingKey(place)
-    const row = this.#waiting.get(rowKey, writer)
+    const row = this.#rows.get('waiting', place, writer)
     if (!row) return undefined
-    writer.remove('keys', rowKey)
-    writer.remove('due', dueKey(place, row.value.due, row.value.seq))
-    this.#count(writer, place.backend, { waiting: -1, bytes: -row.value.size })
-    return row.value
+    this.#rows.remove(writer, 'waiting', place)
+    writer.remove('due', dueKey(place, row.due, row.seq))
+    this.#count(writer, place.backend, { waiting: -1, bytes: -row.size })
+    return row
   }
 
   #dropParked(writer: Writer, place: Place): JobRow | undefined {
-    const row = getJob(writer, 'parked', place)?.value
+    const row = this.#rows.get('parked', place, writer)
     if (!row) return undefined
-    writer.remove('parked', placeKey(place))
+    this.#rows.remove(writer, 'parked', place)
     this.#count(writer, place.backend, { parked: -1, bytes: -row.size })
     return row
   }
 
   #begun(reader: Reader, place: Place): boolean {
-    const waiting = this.#waiting.get(this.#waitingKey(place), reader)?.value
-    return this.#isRunning(reader, place) || waiting?.begun === true || getJob(reader, 'parked', place) !== undefined
-  }
-
-  #isRunning(reader: Reader, place: Place): boolean {
-    return reader.get('running', placeKey(place), rowSeq) !== undefined
+    if (this.#rows.has('running', place, reader) || this.#rows.has('parked', place, reader)) return true
+    return this.#rows.get('waiting', place, reader)?.begun === true
   }
 
   #holdsLease(reader: Reader, job: Claimed): boolean {
-    return getJob(reader, 'running', job)?.value.lease === job.lease
+    return this.#rows.get('running', job, reader)?.lease === job.lease
   }
 
   /** Rows of `due` whose time has come, the longest due first; after them those dated by a clock that was set back since. */
@@ -365,12 +311,6 @@ export class JobQueue implements Queue {
     return reader.range('due', range).map(([key]) => key)
   }
 
-  #oldest(backend: string): number | undefined {
-    const prefix = backendPrefix(backend)
-    const [first] = this.ledger.range('owed', { from: prefix, to: after(prefix), limit: 1 })
-    return first && decodeNumbers(first[1])[0]
-  }
-
   #isPaused(reader: Reader, backend: string): boolean {
     return this.#pauseOf(reader, backend)?.value ?? false
   }
@@ -383,61 +323,14 @@ export class JobQueue implements Queue {
     writer.add('counts', Buffer.from(backend), [by.waiting ?? 0, by.running ?? 0, by.parked ?? 0, by.bytes ?? 0])
   }
 
-  *#scanJobs({ backend, state }: JobFilter): Generator<[Job['state'], Place, JobRow]> {
-    for (const tree of ['running', 'parked'] as const) {
-      if (state !== undefined && state !== tree) continue
-      const prefix = backend === undefined ? NOTHING : backendPrefix(backend)
-      for (const [key, value] of scan(this.ledger, tree, prefix, backend === undefined ? END : after(prefix)))
-        yield [tree, parsePlaceKey(key), decodeRow<JobRow>(value).value]
-    }
-    if (state !== undefined && state !== 'waiting') return
-    // Not by the tree they lie in: every key that is bound lies there too.
-    const prefix = backend === undefined ? NOTHING : backendPrefix(backend)
-    for (const [key] of scan(this.ledger, 'owed', prefix, backend === undefined ? END : after(prefix))) {
-      const { seq, ...place } = parseOwedKey(key)
-      const row = this.#waiting.get(this.#waitingKey(place))?.value
-      if (row?.seq === seq) yield ['waiting', place, row]
-    }
-  }
-
-  /** The jobs of a key, read at one moment. Every backend that ever had a job is counted. */
-  #jobsOf(key: string, { backend, state }: JobFilter): [Job['state'], Place, JobRow][] {
-    const counted = () => [...scan(this.ledger, 'counts', NOTHING, END)].map(([name]) => name.toString())
-    const places = (backend === undefined ? counted() : [backend]).map((name) => ({ backend: name, key }))
-    const find = (tree: Job['state'], place: Place) =>
-      tree === 'waiting' ? this.#waiting.get(this.#waitingKey(place)) : getJob(this.ledger, tree, place)
-    return (['running', 'parked', 'waiting'] as const)
-      .filter((each) => state === undefined || each === state)
-      .flatMap((each) => places.map((place) => [each, place, find(each, place)?.value] as const))
-      .flatMap(([each, place, row]) => (row ? [[each, place, row] as [Job['state'], Place, JobRow]] : []))
-  }
-
-  #waitingKey({ backend, key }: Place): Buffer {
-    return this.#waiting.key(Buffer.from(key), Buffer.from(backend))
-  }
-
   #wake(backend: string): void {
     for (const listener of this.#listeners) listener(backend)
   }
 }
 
-function getJob(reader: Reader, tree: Tree, place: Place): Row<JobRow> | undefined {
-  return reader.get(tree, placeKey(place), decodeRow<JobRow>)
-}
-
 /** Not for longer than any lease: the clock may have been set back since. */
 function isLeased({ until = 0 }: JobRow, now: number): boolean {
   return until >= now && until - now <= MAX_DELAY_MS
-}
-
-function jobOf({ backend, key }: Place, state: Job['state'], row: JobRow): Job {
-  const { until: _, marked: __, checkpoint: ___, ...kept } = row
-  return { ...kept, backend, key, state }
-}
-
-function claimedOf(place: Place, row: JobRow): Claimed {
-  const { lease = '', checkpoint } = row
-  return { ...jobOf(place, 'running', row), lease, ...(checkpoint !== undefined && { checkpoint }) }
 }
 
 function failureOf({ code, message }: StorageError): Failure {

@@ -143,7 +143,7 @@ export class Lane {
   async #recall(): Promise<void> {
     const { queue, target } = this.#options
     for await (const { error } of queue.jobs({ backend: target.backend.name, state: 'waiting' })) {
-      if (error && speaksOfOutage(error.code)) this.breaker.doubt(error)
+      if (error && speaksOfOutage(error.code)) this.breaker.doubt()
       break
     }
     this.#hasRecalled = true

@@ -137,6 +137,17 @@ describe('Leadership.open()', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
+  test('with lead: false is taken as rung when somebody led between two looks', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const follower = await join({ lead: false })
+    const rung = nextRing(follower)
+    // What a process leaves that led for less than the time between them.
+    await name({ socket: 'syncer-00000000000b.sock' })
+    await vi.advanceTimersByTimeAsync(1000)
+    await rung
+    expect(follower.attended).toBe(false)
+  })
+
   test('without a directory leads at once, and opens no socket', async () => {
     const only = await Leadership.open({ ledger, lead: true, onError: (e) => errors.push(e) })
     members.push(only)

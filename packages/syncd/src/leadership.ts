@@ -40,7 +40,7 @@ export interface LeadershipOptions {
  * (3) The number of the row is that of its commit. What only the leader may commit is guarded by it: a leader that was stopped,
  *     and was replaced meanwhile, fails its next commit. Being taken for dead by mistake is therefore safe.
  * (4) Nothing is missed: a ring that could not be delivered is owed, and paid to the next leader; a connection made or lost counts
- *     as a ring; and who becomes leader counts as rung, and looks at the whole queue.
+ *     as a ring, and so does a leader that is found dead; and who becomes leader counts as rung, and looks at the whole queue.
  * (5) No timer runs but while a ring waits for its acknowledgement, after a failure, or where nobody leads and one may not:
  *     whoever leads next does not know of it.
  *
@@ -198,6 +198,7 @@ export class Leadership {
     const socket = await this.#sockets?.connect(value)
     if (!socket) {
       this.#dead = number
+      this.#tellRing() // It may have led, and committed something, between two looks of ours.
       return false
     }
     const link = new Link(socket, {

@@ -13,7 +13,7 @@ import type {
 } from '@stored/core'
 import { owes, retryOnConflict } from '@stored/core'
 import { StorageError, toStorageError } from '@stored/core/backend'
-import { openCopy, type Source } from './copies.ts'
+import { openCopy, type Source, watched } from './copies.ts'
 import { isTaken, removeCopy, writeCopy } from './place.ts'
 import { Resumption } from './resumption.ts'
 
@@ -186,14 +186,6 @@ function isDamage(error: unknown): boolean {
 function blaming({ backend, op, key }: Claimed, cause: unknown, why = 'its bytes cannot be read'): StorageError {
   const { code, detail = why } = toStorageError(cause, { backend, op, key })
   return new StorageError(code, { op, key }, { cause, detail })
-}
-
-async function* watched<T>(items: AsyncIterable<T>, onError: (error: unknown) => never): AsyncGenerator<T, void, void> {
-  try {
-    yield* items
-  } catch (error) {
-    onError(error)
-  }
 }
 
 async function remove(

@@ -34,9 +34,10 @@ async function* namesOf(store: StoreD, argument: string, { input, signal }: Cont
     yield argument
     return
   }
-  if (await store.has(argument)) yield argument
+  const isFolder = argument.endsWith('/')
+  if (!isFolder && (await store.has(argument))) yield argument
   // Removing what was listed does not disturb the listing: it goes on behind the last key.
-  const prefix = argument.endsWith('/') ? argument : `${argument}/`
+  const prefix = isFolder ? argument : `${argument}/`
   for await (const { key } of store.list({ prefix, missing: true, signal })) yield key
 }
 

@@ -21,6 +21,17 @@ interface Verdict {
 }
 
 /**
+ * Who waits. Not a closure over it, made for each chunk and hardly ever called: V8 then collects garbage twice as often, which
+ * cost a third of the processor time of a large read (measured, Node.js 24).
+ */
+interface Waiting {
+  readonly reject: (error: unknown) => void
+  /** Whether the driver has time to come back after an abort. */
+  readonly isPatient: boolean
+  left: boolean
+}
+
+/**
  * One call under way: the signal its driver gets, the watchdog over it, and the way out when the driver does not come back.
  *
  * The signal is aborted by the caller's, by a stall, or by `stop`. The driver's own answer is then waited for, as it says what
@@ -34,8 +45,7 @@ export class Operation {
   readonly #onCallerAbort = (): void =>
     this.#abort({ code: 'ABORTED', cause: this.#caller?.reason }, this.#caller?.reason)
   #verdict: Verdict | undefined
-  /** What an abort does to the waiting; there while something is waited for. */
-  #onAbort: (() => void) | undefined
+  #waiting: Waiting | undefined
   #onSettled: (() => void) | undefined
   #watchdog: NodeJS.Timeout | undefined
   #grace: NodeJS.Timeout | undefined
@@ -68,7 +78,7 @@ export class Operation {
 
   /** Waits for what is not the driver's answer; an abort ends the waiting at once. */
   until<T>(work: PromiseLike<T>): Promise<T> {
-    return this.#wait(work, (reject) => reject(this.failure(undefined)))
+    return this.#wait(work, false)
   }
 
   /**
@@ -79,21 +89,11 @@ export class Operation {
   settle<T>(work: PromiseLike<T>, discard?: (late: T) => void): Promise<T> {
     this.touch()
     if (this.#watchdog === undefined) this.#watch(this.#supervision.idleTimeoutMs)
-    return this.#wait(
-      work,
-      (reject) => {
-        this.#grace = setTimeout(() => {
-          this.#supervision.onDetach?.(this.at)
-          reject(this.#aborted(true))
-        }, GRACE_MS)
-        this.#grace.unref()
-      },
-      discard,
-    )
+    return this.#wait(work, true, discard)
   }
 
   get isWaiting(): boolean {
-    return this.#onAbort !== undefined
+    return this.#waiting !== undefined
   }
 
   /** Resolves once nothing is waited for. */
@@ -121,7 +121,7 @@ export class Operation {
     if (this.#verdict !== undefined) return
     this.#verdict = verdict
     this.#controller.abort(reason)
-    this.#onAbort?.()
+    if (this.#waiting !== undefined) this.#interrupt(this.#waiting)
   }
 
   #aborted(ambiguous: boolean): StorageError {
@@ -129,35 +129,45 @@ export class Operation {
     return new StorageError(code, this.at, { ...rest, ambiguous })
   }
 
-  #wait<T>(
-    work: PromiseLike<T>,
-    onAbort: (reject: (error: unknown) => void) => void,
-    discard?: (late: T) => void,
-  ): Promise<T> {
+  #wait<T>(work: PromiseLike<T>, isPatient: boolean, discard?: (late: T) => void): Promise<T> {
     return new Promise((resolve, reject) => {
-      let left = false
-      const leave = (error: unknown): void => {
-        left = true
-        this.#settle()
-        reject(error)
-      }
-      this.#onAbort = () => onAbort(leave)
+      const waiting = { reject, isPatient, left: false }
+      this.#waiting = waiting
       work.then(
         (value) => {
-          if (left) return discard?.(value)
+          if (waiting.left) return discard?.(value)
           this.#settle()
           resolve(value)
         },
         (error) => {
-          if (!left) leave(this.failure(error))
+          if (!waiting.left) this.#leave(waiting, this.failure(error))
         },
       )
-      if (this.#verdict !== undefined) this.#onAbort()
+      if (this.#verdict !== undefined) this.#interrupt(waiting)
     })
   }
 
+  #interrupt(waiting: Waiting): void {
+    if (waiting.isPatient) this.#allowGrace(waiting)
+    else this.#leave(waiting, this.failure(undefined))
+  }
+
+  #allowGrace(waiting: Waiting): void {
+    this.#grace = setTimeout(() => {
+      this.#supervision.onDetach?.(this.at)
+      this.#leave(waiting, this.#aborted(true))
+    }, GRACE_MS)
+    this.#grace.unref()
+  }
+
+  #leave(waiting: Waiting, error: StorageError): void {
+    waiting.left = true
+    this.#settle()
+    waiting.reject(error)
+  }
+
   #settle(): void {
-    this.#onAbort = undefined
+    this.#waiting = undefined
     clearTimeout(this.#grace)
     this.#onSettled?.()
   }

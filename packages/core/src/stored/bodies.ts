@@ -11,26 +11,35 @@ export async function readAll(opened: Opened): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** Frees the copy when the stream is read to its end, fails, or is destroyed, also before the first read; and with `signal`. */
+/**
+ * Frees the copy when the stream is read to its end, fails, or is destroyed, also before the first read; one that nobody reads,
+ * when `signal` is aborted.
+ */
 export function toReadable(opened: Opened, at: ErrorLocation, signal: AbortSignal): Readable {
-  const readable = Readable.from(located(drain(opened), at, signal), { objectMode: false })
   const warn = (error: unknown) => process.emitWarning(error instanceof Error ? error : String(error))
   const free = () => void opened[Symbol.asyncDispose]().then(undefined, warn)
-  // Not by destroying it: nobody may listen for the error of a stream that nobody reads.
+  const keep = () => signal.removeEventListener('abort', free)
+  // Not by destroying the stream: nobody may listen for its error.
   signal.addEventListener('abort', free, { once: true })
+  const readable = Readable.from(located(drain(opened), at, signal, keep), { objectMode: false })
   readable.once('close', () => {
-    signal.removeEventListener('abort', free)
+    keep()
     free()
   })
   return readable
 }
 
+/** @param begin Called at the first read. */
 async function* located(
   chunks: AsyncIterable<Uint8Array>,
   at: ErrorLocation,
   signal: AbortSignal,
+  begin: () => void,
 ): AsyncGenerator<Uint8Array> {
   try {
+    // What was freed must not be taken for an empty body.
+    signal.throwIfAborted()
+    begin()
     yield* chunks
   } catch (error) {
     throw toStorageError(error, at, signal)

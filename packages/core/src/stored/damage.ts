@@ -1,7 +1,9 @@
 import type { Stat } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError, type StorageErrorCode } from '../backend/error.ts'
-import type { Failure, Location, LocationFacts } from '../ports.ts'
-import type { Services } from './services.ts'
+import type { GuardedBackend } from '../guard/guarded-backend.ts'
+import type { Failure, Index, Ledger, Location, LocationFacts } from '../ports.ts'
+
+type Services = { readonly ledger: Ledger; readonly index: Index }
 
 const OVERTAKEN = Symbol('overtaken')
 /** Failures of a read that say something about the bytes. All others are of the way there. */
@@ -18,17 +20,32 @@ export function isOvertaken(error: unknown): boolean {
 }
 
 /** Writes down what a failed read proved about a copy, and throws the failure. */
-export async function markDamaged(services: Services, location: Location, error: unknown): Promise<never> {
+export async function markDamaged(
+  services: Services,
+  backend: GuardedBackend,
+  location: Location,
+  error: unknown,
+): Promise<never> {
   const now = await services.index.location(location)
   if (StorageError.is(error) && error.code !== 'ABORTED' && now?.rev !== location.rev) throw overtaken(error.at, error)
+  await noteDamage(services, backend, location, error)
+  throw error
+}
+
+/** Writes down what a failed read proved about a copy, if anything, and if that is still the copy of its place. Never rejects. */
+export async function noteDamage(
+  services: Services,
+  backend: GuardedBackend,
+  location: Location,
+  error: unknown,
+): Promise<void> {
   try {
-    const damage = await diagnose(services, location, error)
+    const damage = await diagnose(backend, location, error)
     if (damage) await rewrite(services, location, damage)
   } catch (failure) {
     // That it could not be written down must not hide what was found.
     process.emitWarning(failure instanceof Error ? failure : String(failure), { code: 'STORED_DAMAGE' })
   }
-  throw error
 }
 
 /** What is certain of a copy that could not be read as what it should be. */
@@ -44,16 +61,15 @@ export interface Damage {
  * @returns `null` when nothing is certain: an outage, a refusal, a root that is not there say nothing about the bytes.
  */
 export async function diagnose(
-  { backends }: Services,
-  { backend, key, holds }: Location,
+  backend: GuardedBackend,
+  { key, holds }: Location,
   error: unknown,
   read?: Stat,
 ): Promise<Damage | null> {
-  if (!StorageError.is(error) || !SAYS_SOMETHING.has(error.code) || !backends.has(backend)) return null
+  if (!StorageError.is(error) || !SAYS_SOMETHING.has(error.code)) return null
   const failure = { code: error.code, message: error.message }
-  const { backend: guarded } = backends.get(backend, error.at)
   // It was reached a moment ago; if not now, neither the absence nor the etag is certain.
-  const stat = await guarded.stat(key).catch(() => undefined)
+  const stat = await backend.stat(key).catch(() => undefined)
   if (stat === undefined) return null
   if (stat === null) return { state: 'missing', error: failure }
   if (error.code === 'NOT_FOUND') return null

@@ -2,7 +2,7 @@ import type { Index, Ledger, Location } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
 
 /** Copies in one commit: puts wait for it. */
-const BATCH = 256
+const BATCH = 1024
 const REMOVED = { code: 'UNAVAILABLE', message: 'its backend was removed: verify tells what lies there' } as const
 
 type Services = { readonly ledger: Ledger; readonly index: Index }

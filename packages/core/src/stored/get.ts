@@ -223,7 +223,7 @@ function stagedCopy({ staging }: Services, id: BlobId, signal: AbortSignal): Cop
 
 function backendCopy(services: Services, location: Location, size: number, signal: AbortSignal): Copy {
   const { backend } = services.backends.get(location.backend, { op: 'get' })
-  const failed = (error: unknown) => markDamaged(services, location, error)
+  const failed = (error: unknown) => markDamaged(services, backend, location, error)
   return {
     name: location.backend,
     async open(range) {

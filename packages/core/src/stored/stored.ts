@@ -226,7 +226,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /**
    * Forgets a backend. Nothing on it is deleted; copies there show as `detached`, and as `unknown` once a backend of this name
-   * is there again, which may be another place: `verify` tells.
+   * is there again, which may be another place: `verify` tells. So wait jobs of puts that were under way, their bytes staged.
    *
    * @throws {StorageError} PRECONDITION_FAILED when jobs wait for it, or it holds the only copy of a blob; `force` overrides.
    */
@@ -292,7 +292,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     return this.#run(at, undefined, async () => this.#services.queue.resume(this.#services.backends.get(name, at).name))
   }
 
-  /** Jobs as they are now, in no particular order. */
+  /** Jobs as they are now: those that run, those that are parked, then those that wait, of each backend in the order they were queued. */
   jobs(filter: JobFilter & { backend?: Names } = {}): AsyncIterable<Job> {
     this.#enter('jobs')
     return jobs(this.#services, filter)
@@ -317,8 +317,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * process that has it open. The last 100,000 are kept. Whoever notes the `seq` of what it has dealt with misses nothing, also
    * while it is not running.
    *
-   * @throws {StorageError} INVALID_ARGUMENT, at once · NOT_FOUND: events after `since` were dropped · CORRUPT: one is damaged;
-   *   behind it one can go on · ABORTED · CLOSED: with `follow`, when the store closes.
+   * @throws {StorageError} INVALID_ARGUMENT, at once · NOT_FOUND: events after `since` were dropped, or the store has not come
+   *   to `since`: it was restored from a copy, or another one gave the number · CORRUPT: one is damaged; behind it one can go
+   *   on · ABORTED · CLOSED: with `follow`, when the store closes.
    */
   events(options: EventsOptions = {}): AsyncIterableIterator<Logged<DurableEvent>, void, void> {
     this.#enter('events')

@@ -120,7 +120,7 @@ type Found = { readonly changes: Partial<LocationFacts> & Pick<LocationFacts, 's
 const OVERTAKEN: Found = { error: { code: 'CONFLICT', message: 'it was written or removed while it was read' } }
 
 /** What can be said of a copy: which changes its row needs, or why nothing. */
-async function readCopy({ services, signal, pace }: Run, { backend }: Configured, location: Location): Promise<Found> {
+async function readCopy({ signal, pace }: Run, { backend }: Configured, location: Location): Promise<Found> {
   let stat: Stat | undefined
   try {
     const read = await backend.get(location.key, { sha256: hexOf(location.id), signal })
@@ -130,7 +130,7 @@ async function readCopy({ services, signal, pace }: Run, { backend }: Configured
     return { changes: { state: 'synced', holds, verified: Date.now() } }
   } catch (error) {
     signal.throwIfAborted()
-    const damage = await diagnose(services, location, error, stat)
+    const damage = await diagnose(backend, location, error, stat)
     if (damage) return { changes: damage }
     const { code, message } = toStorageError(error, { ...AT, backend: location.backend, key: location.key })
     return { error: { code, message } }

@@ -190,8 +190,8 @@ async function compare({ subject: { queue }, model }: Run): Promise<void> {
   }
 }
 
-function shownJob(job: Job & { lease?: string }) {
-  const { op: _, lease: __, seq: ___, error, crashes = 0, begun, ...shown } = job
+function shownJob(job: Job) {
+  const { op: _, seq: __, error, crashes = 0, begun, ...shown } = job
   return { ...shown, crashes, begun: begun === true, isFailed: error !== undefined }
 }
 

@@ -1,0 +1,143 @@
+import type { Claimed, Job, JobCounts, JobFilter, Place } from '@stored/core'
+import {
+  after,
+  decodeNumbers,
+  decodeRow,
+  END,
+  encodeRow,
+  type Reader,
+  rowSeq,
+  scan,
+  Table,
+  type Tree,
+  type TreeLedger,
+  type Writer,
+} from '@stored/lmdb'
+import { backendPrefix, parseOwedKey, parsePlaceKey, placeKey } from './keys.ts'
+
+/** A job as it is kept; where it lies says its state. */
+export interface JobRow extends Omit<Job, keyof Place | 'state'> {
+  /** What the driver of the last try gave to go on from. Not of a parked job: who retries it begins anew. */
+  readonly checkpoint?: string
+  /** Only of a running job. */
+  readonly lease?: string
+  readonly until?: number
+  /** Only of a running job that crashed before: this try was begun. */
+  readonly marked?: true
+}
+
+type State = Job['state']
+
+export interface FoundJob {
+  readonly state: State
+  readonly place: Place
+  readonly row: JobRow
+}
+
+const STATES: readonly State[] = ['running', 'parked', 'waiting']
+const NOTHING = Buffer.alloc(0)
+
+/**
+ * Where jobs lie in the trees of a ledger, and how they are found. Those that run or are parked have trees of their own; those that
+ * wait lie among the keys, so that a put writes few pages.
+ */
+export class JobRows {
+  readonly #ledger: TreeLedger
+  readonly #waiting: Table<JobRow>
+
+  constructor(ledger: TreeLedger) {
+    this.#ledger = ledger
+    this.#waiting = new Table(ledger, 'keys', 'W')
+  }
+
+  get(state: State, place: Place, reader: Reader = this.#ledger): JobRow | undefined {
+    return reader.get(...this.#at(state, place), decodeRow<JobRow>)?.value
+  }
+
+  /** Also of a row that cannot be read. */
+  has(state: State, place: Place, reader: Reader = this.#ledger): boolean {
+    return reader.get(...this.#at(state, place), rowSeq) !== undefined
+  }
+
+  put(writer: Writer, state: State, place: Place, row: JobRow): void {
+    writer.put(...this.#at(state, place), encodeRow(row, writer.seq))
+  }
+
+  remove(writer: Writer, state: State, place: Place): void {
+    writer.remove(...this.#at(state, place))
+  }
+
+  /** Those that run, those that are parked, then those that wait, of each backend in the order they were queued. */
+  find({ backend, key, state }: Omit<JobFilter, 'id'>): Iterable<FoundJob> {
+    const states = state === undefined ? STATES : [state]
+    return key === undefined ? this.#scan(states, backend) : this.#atKey(key, states, backend)
+  }
+
+  counts(): Record<string, JobCounts> {
+    const counts: Record<string, JobCounts> = {}
+    for (const [key, value] of scan(this.#ledger, 'counts', NOTHING, END)) {
+      const backend = key.toString()
+      const [waiting = 0, running = 0, parked = 0, bytes = 0] = decodeNumbers(value)
+      const oldest = this.#oldest(backend)
+      counts[backend] = { waiting, running, parked, bytes, ...(oldest !== undefined && { oldest }) }
+    }
+    return counts
+  }
+
+  #at(state: State, { backend, key }: Place): [Tree, Buffer] {
+    if (state !== 'waiting') return [state, placeKey({ backend, key })]
+    return [this.#waiting.tree, this.#waiting.key(Buffer.from(key), Buffer.from(backend))]
+  }
+
+  *#scan(states: readonly State[], backend: string | undefined): Generator<FoundJob> {
+    for (const state of states) yield* state === 'waiting' ? this.#scanOwed(backend) : this.#scanTree(state, backend)
+  }
+
+  *#scanTree(state: 'running' | 'parked', backend: string | undefined): Generator<FoundJob> {
+    for (const [key, value] of scan(this.#ledger, state, ...rangeOf(backend)))
+      yield { state, place: parsePlaceKey(key), row: decodeRow<JobRow>(value).value }
+  }
+
+  /** Those that wait; not by the tree they lie in, where every key that is bound lies too. */
+  *#scanOwed(backend: string | undefined): Generator<FoundJob> {
+    for (const [key] of scan(this.#ledger, 'owed', ...rangeOf(backend))) {
+      const { seq, ...place } = parseOwedKey(key)
+      const row = this.get('waiting', place)
+      if (row?.seq === seq) yield { state: 'waiting', place, row }
+    }
+  }
+
+  /** Read at one moment. Every backend that ever had a job is counted. */
+  #atKey(key: string, states: readonly State[], only: string | undefined): FoundJob[] {
+    const counted = () => [...scan(this.#ledger, 'counts', NOTHING, END)].map(([name]) => name.toString())
+    const places = (only === undefined ? counted() : [only]).map((backend) => ({ backend, key }))
+    const find = (state: State, place: Place): FoundJob[] => {
+      const row = this.get(state, place)
+      return row ? [{ state, place, row }] : []
+    }
+    return states.flatMap((state) => places.flatMap((place) => find(state, place)))
+  }
+
+  #oldest(backend: string): number | undefined {
+    const [from, to] = rangeOf(backend)
+    const [first] = this.#ledger.range('owed', { from, to, limit: 1 })
+    return first && decodeNumbers(first[1])[0]
+  }
+}
+
+function rangeOf(backend: string | undefined): [from: Buffer, to: Buffer] {
+  if (backend === undefined) return [NOTHING, END]
+  const prefix = backendPrefix(backend)
+  return [prefix, after(prefix)]
+}
+
+/** As others see it: whose it is, and where its driver goes on, is told to nobody but who claimed it. */
+export function jobOf({ state, place: { backend, key }, row }: FoundJob): Job {
+  const { until: _, marked: __, lease: ___, checkpoint: ____, ...kept } = row
+  return { ...kept, backend, key, state }
+}
+
+export function claimedOf(place: Place, row: JobRow): Claimed {
+  const { lease = '', checkpoint } = row
+  return { ...jobOf({ state: 'running', place, row }), lease, ...(checkpoint !== undefined && { checkpoint }) }
+}
