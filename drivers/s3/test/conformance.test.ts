@@ -5,7 +5,7 @@ import { harness as ceph16 } from './harness-ceph16.ts'
 
 // The kit has time limits of its own.
 vi.setConfig({ testTimeout: 600_000 })
-const profile = (process.env.STORED_CONFORMANCE ?? 'quick') as Profile
+const profile = (process.env.CONFORMANCE_PROFILE ?? 'quick') as Profile
 
 for (const [server, made] of [
   ['Ceph 20.2', await harness()],
