@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, rename } from 'node:fs/promises'
 import path from 'node:path'
 import * as conformance from '@stored/conformance'
 import { expect, it } from 'vitest'
@@ -46,6 +46,16 @@ it('on a backend proves its cases below a prefix of its own, and leaves no blob 
   expect(
     left.filter((entry) => entry.isFile() && !entry.parentPath.includes('.stored')).map(({ name }) => name),
   ).toEqual(['x'])
+})
+
+it('on a backend that is away says so, and makes nothing in its place: 5', async () => {
+  await using at = await place()
+  await at.file('x', 'x')
+  expect(await at.stored('put', 'x')).toMatchObject({ code: 0 })
+  await rename(path.join(at.path, 'a'), path.join(at.path, 'away'))
+  const { code, stderr } = await at.stored('conformance', 'a', '--only', 'rt', '--yes')
+  expect([code, stderr]).toEqual([5, expect.stringContaining('UNAVAILABLE')])
+  expect(await readdir(at.path)).not.toContain('a')
 })
 
 it('on a module that exports a harness tells what failed, why, and how to repeat it: 1', async () => {

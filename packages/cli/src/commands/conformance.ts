@@ -8,6 +8,8 @@ import { Fault, usage } from '../fault.ts'
 import { type CaseResult, type Harness, type Kit, type KitOptions, loadKit } from '../kit.ts'
 import type { Outcome } from '../outcome.ts'
 import { printable } from '../output/format.ts'
+import { probe } from '../probe.ts'
+import { mediumOf } from '../session.ts'
 
 /** A slash, or the extension of a module: no backend has such a name. */
 const MODULE = /[/\\]|\.[cm]?[jt]s$/
@@ -23,11 +25,14 @@ export async function run(context: Context): Promise<Outcome> {
       ? plan(context, target)
       : withModule(kit, path.resolve(target), (harness) => prove(context, kit, harness, options))
   }
-  const config = configuredBackend(await loadConfiguration(context), target)
+  const loaded = await loadConfiguration(context)
+  const config = configuredBackend(loaded, target)
   const kit = await loadKit()
   const scratch = `stored-conformance-${randomUUID().slice(0, 8)}/`
   if (dryRun) return plan(context, `${target} below ${scratch}`)
   await confirm(context, target, scratch)
+  // A disk that is unplugged is told at once; a case would make its directory anew.
+  await probe(target, config, { medium: await mediumOf(loaded, target), signal: context.signal })
   const { resolveBackend } = await import('@stored/node/config')
   const open = async () => (await resolveBackend(target, config)).backend
   const { name } = await open()
