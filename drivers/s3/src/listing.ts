@@ -29,6 +29,7 @@ export async function* listObjects(
       call,
     )
     const { Contents = [], IsTruncated, NextContinuationToken } = found
+    const decode = decoderOf(found)
     for (const { Key = '', Size = 0, ETag, LastModified } of Contents) {
       const key = decode(Key).slice(prefix.length)
       if (key.startsWith(RESERVED_PREFIX) || isDirectoryMarker(key, Size)) continue
@@ -64,6 +65,7 @@ export async function* listUploads(client: Client, prefix: string, call: Call): 
       new ListMultipartUploadsCommand({ Bucket: client.bucket, Prefix: prefix, EncodingType: 'url', ...page }),
       call,
     )
+    const decode = decoderOf(found)
     for (const { Key = '', UploadId = '', Initiated } of found.Uploads ?? [])
       yield { name: decode(Key), uploadId: UploadId, begun: Initiated?.getTime() ?? Date.now() }
     const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = found
@@ -78,6 +80,7 @@ function isDirectoryMarker(key: string, size: number): boolean {
   return size === 0 && (key === '' || key.endsWith('/'))
 }
 
-function decode(name: string): string {
-  return decodeURIComponent(name.replaceAll('+', ' '))
+/** A service that does not know of the encoding sends names as they are, and says nothing of it. */
+function decoderOf({ EncodingType }: { EncodingType?: string | undefined }): (name: string) => string {
+  return EncodingType === 'url' ? (name) => decodeURIComponent(name.replaceAll('+', ' ')) : (name) => name
 }

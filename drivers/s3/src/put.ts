@@ -1,8 +1,9 @@
-import { HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { type LogEvent, type PutOptions, type Stat, StorageError } from '@stored/core/backend'
 import { type Call, type Client, signedWith } from './client.ts'
 import { toS3Error } from './errors.ts'
 import { PartBuffers, PartReader, partSizeFor, type Spare } from './parts.ts'
+import { reporting } from './sent.ts'
 import { type Conditional, type Target, Upload } from './upload.ts'
 
 export interface PutContext {
@@ -14,6 +15,8 @@ export interface PutContext {
   /** The uploads of this instance: not for sweep(). */
   readonly live: Set<string>
   readonly log: (event: LogEvent) => void
+  /** What lies there now. */
+  readonly look: (call: Call) => Promise<Stat | null>
 }
 
 /** What an object is made with. */
@@ -69,10 +72,10 @@ async function putWhole(
   options: PutOptions,
   call: Call,
 ): Promise<Omit<Stat, 'key'>> {
-  const { sha256 } = options
+  const { sha256, onSent = () => {} } = options
   const kept = keepsSha256 && sha256 !== undefined && { ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64') }
   const command = new PutObjectCommand({ ...input, ...conditionsOf(options), ...kept, Body: body })
-  const { ETag } = await client.send(signedWith(command, sha256), { ...call, isWrite: true })
+  const { ETag } = await client.send(reporting(signedWith(command, sha256), onSent), { ...call, isWrite: true })
   return { size: body.byteLength, ...(ETag !== undefined && { etag: ETag }) }
 }
 
@@ -101,7 +104,7 @@ async function putParts(
     upload = begun.upload
     isKnown = begun.isKnown
     context.live.add(upload.id)
-    const size = await upload.send(reader, buffers, { buffer, filled }, stop, call)
+    const size = await upload.send(reader, buffers, { buffer, filled }, stop, call, options.onSent)
     const etag = await upload.complete(conditionsOf(options), call)
     return { size, ...(etag !== undefined && { etag }) }
   } catch (error) {
@@ -116,7 +119,7 @@ async function putParts(
 
 /** @returns The upload, and whether the caller can ask for it again. */
 async function beginOrResume(
-  { client }: PutContext,
+  { client, look }: PutContext,
   input: Input,
   partSize: number,
   options: PutOptions,
@@ -136,7 +139,7 @@ async function beginOrResume(
     return { upload: resumed, isKnown: true }
   }
   // It is gone: completed, perhaps, by a process that could not say so any more. What lies there then decides before bytes are sent.
-  if (uploadId !== null) await judgeWhatIsThere(client, { Bucket, Key }, options, call)
+  if (uploadId !== null) await judge(look, options, call)
   const upload = await Upload.begin(client, input, call)
   try {
     await onCheckpoint?.(textOf(upload))
@@ -149,19 +152,11 @@ async function beginOrResume(
 }
 
 /** @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: the condition cannot hold any more. */
-async function judgeWhatIsThere(
-  client: Client,
-  target: Target,
-  { ifAbsent, ifMatch }: PutOptions,
-  call: Call,
-): Promise<void> {
+async function judge(look: PutContext['look'], { ifAbsent, ifMatch }: PutOptions, call: Call): Promise<void> {
   if (!ifAbsent && ifMatch === undefined) return
-  const found = await client.send(new HeadObjectCommand(target), call).catch((error) => {
-    if (StorageError.is(error) && error.code === 'NOT_FOUND') return null
-    throw error
-  })
+  const found = await look(call)
   if (ifAbsent && found !== null) throw new StorageError('ALREADY_EXISTS', call.at)
-  if (ifMatch !== undefined && found?.ETag !== ifMatch) throw new StorageError('PRECONDITION_FAILED', call.at)
+  if (ifMatch !== undefined && found?.etag !== ifMatch) throw new StorageError('PRECONDITION_FAILED', call.at)
 }
 
 /** The upload of which `checkpoint` speaks, or `null` when that is not of the same bytes at the same place. */

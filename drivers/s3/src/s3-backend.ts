@@ -94,6 +94,7 @@ export class S3Backend extends StorageBackend {
         keepsSha256: presetOf(this.#settings.flavor).keepsSha256,
         live: this.#live,
         log: this.#log,
+        look: (at: Call) => this.#stat(key, at),
       }
       const name = this.#nameOf(key, call.at)
       return { key, ...(await putObject(context, name, readSource(body, call.signal, call.at), options, call)) }

@@ -12,6 +12,7 @@ import { StorageError } from '@stored/core/backend'
 import type { Call, Client } from './client.ts'
 import { toS3Error } from './errors.ts'
 import type { PartBuffers, PartReader } from './parts.ts'
+import { reporting, SentParts } from './sent.ts'
 
 /** Tries of one part, whose bytes are still there. */
 const TRIES = 3
@@ -73,6 +74,7 @@ export class Upload {
    *
    * @param first A buffer with the first part, and how much of it is filled.
    * @param stop Ends the reading, and the parts under way, when one of them has failed.
+   * @param onSent Told of each piece that goes out.
    */
   async send(
     reader: PartReader,
@@ -80,7 +82,9 @@ export class Upload {
     first: { readonly buffer: Buffer; readonly filled: number },
     stop: AbortController,
     call: Call,
+    onSent: ((totalBytes: number) => void) | undefined,
   ): Promise<number> {
+    const sent = new SentParts(onSent)
     const underWay = new Set<Promise<void>>()
     let total = 0
     try {
@@ -88,7 +92,7 @@ export class Upload {
       for (let number = 1; filled > 0; number++) {
         const { buffer: mine, filled: length } = { buffer, filled }
         total += length
-        const sending = this.#part(number, mine.subarray(0, length), call)
+        const sending = this.#part(number, mine.subarray(0, length), call, sent)
           .catch((error) => stop.abort(error))
           .finally(() => {
             underWay.delete(sending)
@@ -124,15 +128,17 @@ export class Upload {
     if ((await listParts(this.#client, this.#target, late)) !== null) await remove()
   }
 
-  async #part(number: number, body: Buffer, call: Call): Promise<void> {
+  async #part(number: number, body: Buffer, call: Call, sent: SentParts): Promise<void> {
     const there = this.#arrived.get(number)
     // Other bytes than those that arrived are sent over them.
     const isThere = there?.size === body.byteLength && there.etag === `"${hash('md5', body)}"`
-    this.#sent[number - 1] = isThere ? there.etag : await this.#try(number, body, call)
+    this.#sent[number - 1] = isThere ? there.etag : await this.#try(number, body, call, sent)
+    sent.note(number, body.byteLength)
   }
 
-  async #try(PartNumber: number, Body: Buffer, call: Call): Promise<string> {
-    const command = new UploadPartCommand({ ...this.#target, PartNumber, Body })
+  async #try(PartNumber: number, Body: Buffer, call: Call, sent: SentParts): Promise<string> {
+    const part = new UploadPartCommand({ ...this.#target, PartNumber, Body })
+    const command = reporting(part, (bytes) => sent.note(PartNumber, bytes))
     for (let tries = 1; ; tries++) {
       try {
         const { ETag } = await this.#client.send(command, call)

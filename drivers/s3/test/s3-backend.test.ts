@@ -146,6 +146,24 @@ describeHere(`put${why}`, () => {
     }
   })
 
+  it('tells what goes out while a part is under way: a slow line is no stall', async () => {
+    const proxy = await startProxy()
+    const { backend } = await openBackend({ endpoint: urlOf(proxy), partSize: 16 << 20 })
+    const bytes = bytesOf(16 << 20)
+    proxy.throttle(4 << 20, 'up')
+    const { size } = await backend.put('blob', chunksOf(bytes), { size: bytes.length, ...idleAfter(2500) })
+    expect(size).toBe(bytes.length)
+  })
+
+  it('tells of nothing that a silent line has not taken', async () => {
+    const proxy = await startProxy()
+    const { backend } = await openBackend({ endpoint: urlOf(proxy), partSize: 16 << 20 })
+    const bytes = bytesOf(16 << 20)
+    proxy.stall('up')
+    const putting = backend.put('blob', chunksOf(bytes), { size: bytes.length, ...idleAfter(1000) })
+    await expect(putting).rejects.toMatchObject({ code: 'ABORTED' })
+  })
+
   it('whose server is killed half-way rejects as retryable, and the next one succeeds', async () => {
     const { backend, gate } = await openBackend()
     const service = theService()
@@ -284,6 +302,19 @@ describeHere(`a clock that is 20 minutes off${why}`, () => {
 function place() {
   const { bucket, endpoint, identity } = thePlace()
   return { bucket, endpoint, flavor: 'ceph', credentials: identity } as const
+}
+
+/** What a guard does: aborts once nothing was sent for so long. */
+function idleAfter(ms: number) {
+  const abort = new AbortController()
+  let timer: NodeJS.Timeout
+  const onSent = (): void => {
+    clearTimeout(timer)
+    timer = setTimeout(() => abort.abort(new Error('idle')), ms)
+  }
+  onSent()
+  onTestFinished(() => clearTimeout(timer))
+  return { signal: abort.signal, onSent }
 }
 
 async function startProxy(): Promise<ChaosProxy> {

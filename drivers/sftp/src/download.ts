@@ -1,7 +1,7 @@
 import { type ErrorLocation, type GetOptions, type GetResult, StorageError } from '@stored/core/backend'
 import { Connection, type Handle } from './connection.ts'
 import { toSftpError } from './errors.ts'
-import { LinkedSignal, untilAborted } from './signals.ts'
+import { LinkedSignal } from './signals.ts'
 import { toStat } from './stat.ts'
 
 export interface DownloadContext {
@@ -45,7 +45,12 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
   readonly #handle: Handle
   readonly #end: number
   readonly #linked: LinkedSignal
-  readonly #onAbort = () => this.#release()
+  readonly #onAbort = () => {
+    this.#release()
+    this.#interrupt(this.#linked.signal.reason)
+  }
+  /** Ends the waiting for a chunk. Not a listener for each chunk: its closure keeps the garbage collector busy. */
+  #interrupt: (reason: unknown) => void = () => {}
   /** Asked for and not yet handed out, in order. */
   readonly #ahead: Promise<Uint8Array>[] = []
   /** Where the next request starts. */
@@ -88,13 +93,20 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
       this.#linked.signal.throwIfAborted()
       if (this.#released) return { done: true, value: undefined }
       this.#readAhead(this.#context.requestsInFlight)
-      const value = await untilAborted(this.#ahead.shift() as Promise<Uint8Array>, this.#linked.signal)
+      const value = await this.#untilAborted(this.#ahead.shift() as Promise<Uint8Array>)
       if (this.#ahead.length === 0 && this.#position === this.#end) this.#release()
       return { done: false, value }
     } catch (error) {
       this.#release()
       throw toSftpError(error, at, signals[0])
     }
+  }
+
+  #untilAborted(chunk: Promise<Uint8Array>): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      this.#interrupt = reject
+      chunk.then(resolve, reject)
+    })
   }
 
   #readAhead(most: number): void {

@@ -1,0 +1,64 @@
+import { hash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { S3Client, UploadPartCommand } from '@aws-sdk/client-s3'
+import { describe, expect, it } from 'vitest'
+import { reporting, SentParts } from './sent.ts'
+
+const TARGET = { Bucket: 'bucket', Key: 'blob', UploadId: 'id', PartNumber: 1 }
+const PIECE = 256 << 10
+
+/** What is to be sent, signed, of a part that is `Body`. */
+async function requestOf(Body: Buffer, onSent: (bytes: number) => void) {
+  let sent: { headers: Record<string, string>; body: unknown } | undefined
+  const handle = async (request: typeof sent) => {
+    sent = request
+    throw new Error('there is no server')
+  }
+  const client = new S3Client({
+    region: 'us-east-1',
+    endpoint: 'http://127.0.0.1',
+    maxAttempts: 1,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    credentials: { accessKeyId: 'id', secretAccessKey: 'secret' },
+    requestHandler: { handle } as never,
+  })
+  const command = reporting(new UploadPartCommand({ ...TARGET, Body }), onSent)
+  await expect(client.send(command)).rejects.toThrow('there is no server')
+  return sent as NonNullable<typeof sent>
+}
+
+describe('reporting', () => {
+  it('sends a body as it is, signed as a whole, and tells of each piece once the next is asked for', async () => {
+    const bytes = Buffer.alloc(2 * PIECE + 1, 'StoreD')
+    const told: number[] = []
+    const { headers, body } = await requestOf(bytes, (count) => told.push(count))
+    expect(headers).toMatchObject({
+      'content-length': `${bytes.length}`,
+      'x-amz-content-sha256': hash('sha256', bytes),
+    })
+    expect(told).toEqual([])
+    expect(bytes.equals(Buffer.concat(await Array.fromAsync(body as Readable)))).toBe(true)
+    expect(told).toEqual([PIECE, 2 * PIECE, bytes.length])
+  })
+
+  it('tells nothing of what is never taken', async () => {
+    const told: number[] = []
+    await requestOf(Buffer.alloc(2 * PIECE), (count) => told.push(count))
+    expect(told).toEqual([])
+  })
+})
+
+describe('note', () => {
+  it('adds up the parts, and never falls when one is sent again', () => {
+    const told: number[] = []
+    const sent = new SentParts((total) => told.push(total))
+    for (const [part, bytes] of [
+      [1, 5],
+      [2, 3],
+      [1, 2],
+      [1, 9],
+    ] as const)
+      sent.note(part, bytes)
+    expect(told).toEqual([5, 8, 8, 12])
+  })
+})

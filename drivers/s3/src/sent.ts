@@ -1,0 +1,53 @@
+import { Readable } from 'node:stream'
+import type { PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3'
+
+/** So much of a body goes to the socket at a time: whoever watches for a stall has to see that a slow line moves. */
+const PIECE_BYTES = 256 << 10
+
+/**
+ * Lets `command` send its body, which is a buffer, piece by piece, unless it is no more than one. It is signed as a whole before.
+ *
+ * @param onSent Told, with each piece that the socket has taken, how much of the body has gone; by each try from the beginning.
+ */
+export function reporting<C extends PutObjectCommand | UploadPartCommand>(
+  command: C,
+  onSent: (bytes: number) => void,
+): C {
+  const { middlewareStack } = command as PutObjectCommand
+  middlewareStack.add(
+    (next) => (args) => {
+      const request = args.request as { body: unknown }
+      const body = request.body as Buffer
+      if (body.byteLength > PIECE_BYTES) request.body = Readable.from(piecesOf(body, onSent), { objectMode: false })
+      return next(args)
+    },
+    { step: 'deserialize', priority: 'low', name: 'reportSent' },
+  )
+  return command
+}
+
+function* piecesOf(body: Buffer, onSent: (bytes: number) => void): Generator<Buffer, void, void> {
+  for (let at = 0; at < body.byteLength; at += PIECE_BYTES) {
+    yield body.subarray(at, at + PIECE_BYTES)
+    onSent(Math.min(at + PIECE_BYTES, body.byteLength))
+  }
+}
+
+/** How many bytes of the parts of one blob have gone; of a part that is sent again, the most that has. */
+export class SentParts {
+  readonly #onSent: ((totalBytes: number) => void) | undefined
+  readonly #parts: number[] = []
+  #total = 0
+
+  constructor(onSent: ((totalBytes: number) => void) | undefined) {
+    this.#onSent = onSent
+  }
+
+  note(part: number, bytes: number): void {
+    const before = this.#parts[part] ?? 0
+    this.#parts[part] = Math.max(before, bytes)
+    this.#total += Math.max(0, bytes - before)
+    // Also when it is no more than before: a part that is sent again is no stall.
+    this.#onSent?.(this.#total)
+  }
+}
