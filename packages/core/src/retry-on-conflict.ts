@@ -1,7 +1,10 @@
 import { StorageError } from './backend/error.ts'
 
-/** A guard that fails so often has another cause than somebody being quicker. */
-const TRIES = 50
+/**
+ * A guard that fails so often has another cause than somebody being quicker: what is known of a blob changes with each copy of it
+ * that settles, and one that lies under hundreds of keys settles hundreds of times in a row.
+ */
+const TRIES = 2000
 
 /** Runs `attempt`, which reads and then commits, again for as long as a row changed in between. */
 export async function retryOnConflict<T>(attempt: () => Promise<T>): Promise<T> {
