@@ -96,6 +96,17 @@ describe('put()', () => {
     expect(await store.stat(idOf('one'))).toBeNull()
   })
 
+  test('of a blob under many keys goes through while its copies settle', async () => {
+    await using dir = await temp()
+    await using store = await openAt(dir.path)
+    for (const name of ['a', 'b'] as const) await store.pause(name)
+    for (let i = 0; i < 80; i++) await store.put(HELLO, { key: `before ${i}` })
+    for (const name of ['a', 'b'] as const) await store.resume(name)
+    for (let i = 0; i < 5; i++) await store.put(HELLO, { key: `meanwhile ${i}` })
+    await store.synced()
+    expect(await collect(store.list())).toHaveLength(85)
+  })
+
   test('twenty times to one key in a row leaves the last bytes', async () => {
     await using dir = await temp()
     await using store = await openAt(dir.path)
