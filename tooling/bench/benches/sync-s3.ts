@@ -58,7 +58,13 @@ each round the etag of every object is compared with the MD5 of its file.`,
       { name: 'StoreD', side: 'stored', params, check },
       { name: 'rclone copy', side: 'rclone', params, check },
     ])
-    const what = { bench: 'sync-s3', unit: 'files/s', better: 'more', figure: rate, reach: { ratio: 1, stretch: 1.5 } } as const
+    const what = {
+      bench: 'sync-s3',
+      unit: 'files/s',
+      better: 'more',
+      figure: rate,
+      reach: { ratio: 1, stretch: 1.5 },
+    } as const
     return [compare(what, ours, [{ name: 'rclone copy', samples: rival }])]
   },
 }
