@@ -133,8 +133,9 @@ async function rehearse(file: string): Promise<void> {
     opened.push(await openFile(file, constants.O_WRONLY | constants.O_CREAT, 0o664))
     const handle = await openFile(file, constants.O_RDWR)
     opened.push(handle)
-    const { bytesRead, buffer } = await handle.read(Buffer.alloc(META_MAGIC.bytes.length), 0, 4, META_MAGIC.offset)
+    // The size before the bytes: a file that another process fills at this moment is empty or whole, and never a stranger's.
     const { size } = await handle.stat()
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(META_MAGIC.bytes.length), 0, 4, META_MAGIC.offset)
     if (size > 0 && !buffer.subarray(0, bytesRead).equals(META_MAGIC.bytes))
       throw new StorageError('CORRUPT', { op: 'open' }, { detail: `${path.basename(file)} is no LMDB file` })
   } finally {

@@ -20,18 +20,23 @@ class Member {
 
   constructor(at: string, part: 'lead' | 'listen' = 'lead') {
     this.#child = spawn(process.execPath, [MEMBER, at, part], { stdio: ['pipe', 'pipe', 'inherit'] })
-    createInterface({ input: this.#child.stdout as Readable }).on('line', (line) => {
-      this.#said.push(JSON.parse(line) as Said)
-      this.#arrived.resolve()
-      this.#arrived = Promise.withResolvers()
-    })
+    createInterface({ input: this.#child.stdout as Readable })
+      .on('line', (line) => this.#hear(JSON.parse(line) as Said))
+      .on('close', () => this.#hear({ ended: true }))
   }
 
-  /** The first that it says, from now or not asked for before, with this in it. */
+  #hear(said: Said): void {
+    this.#said.push(said)
+    this.#arrived.resolve()
+    this.#arrived = Promise.withResolvers()
+  }
+
+  /** The first that it says, from now or not asked for before, with this in it. Rejects when it ends without. */
   async says(what: string): Promise<unknown> {
     while (true) {
       const at = this.#said.findIndex((said) => what in said)
       if (at >= 0) return this.#said.splice(at, 1)[0]?.[what]
+      if (this.#said.some((said) => 'ended' in said)) throw new Error(`it ended, and did not say "${what}"`)
       await this.#arrived.promise
     }
   }
