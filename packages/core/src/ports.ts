@@ -126,6 +126,18 @@ export interface Known {
   readonly locations: readonly Location[]
   /** Changes with the facts and with every location. */
   readonly rev: Rev
+  /** Changes with the facts alone. */
+  readonly factsRev: Rev
+}
+
+/** Whether a place still needs the blob's bytes from us, holds them, or neither. */
+export type Standing = 'owing' | 'synced' | 'neither'
+
+/** Any place of a blob that stands so, but for a few. */
+export interface SomePlace {
+  readonly id: BlobId
+  readonly standing: Standing
+  readonly except?: readonly Place[]
 }
 
 /** A key, and the blob it stands for. */
@@ -134,6 +146,9 @@ export interface Binding {
   readonly id: BlobId
   readonly rev: Rev
 }
+
+/** What was read: a binding, a blob with all its places, its facts alone, or one place. */
+export type Read = { key: string } | { id: BlobId } | { facts: BlobId } | { place: Place }
 
 /** The canonical truth: blobs, their places and their keys. */
 export interface Index {
@@ -144,6 +159,8 @@ export interface Index {
   /** @returns `null` also for a blob of which only places being cleaned are left. */
   known(id: BlobId): Promise<Known | null>
   location(place: Place): Promise<Location | null>
+  /** Whether there is such a place: as cheap for a blob with thousands of places as for one with two. */
+  hasPlace(some: SomePlace): Promise<boolean>
   /** Keys bound to `id`, in UTF-8 order. */
   keys(id: BlobId): AsyncIterable<string>
   /** Bindings in UTF-8 order of their keys. */
@@ -151,7 +168,9 @@ export interface Index {
   /** Locations on one backend, in UTF-8 order of their keys. */
   located(o: Op & { backend: string; after?: string }): AsyncIterable<Location>
   /** Guard: this row is as it was read; `null`: it is absent. */
-  expect(tx: Transaction, what: { key: string } | { id: BlobId } | { place: Place }, rev: Rev | null): void
+  expect(tx: Transaction, what: Read, rev: Rev | null): void
+  /** Guard: `hasPlace` still answers this. Workers that settle places of one blob side by side leave it true. */
+  expectPlace(tx: Transaction, some: SomePlace, answer: boolean): void
   keep(tx: Transaction, facts: BlobFacts): void
   /** Removes the facts; places have rows of their own. */
   forget(tx: Transaction, id: BlobId): void

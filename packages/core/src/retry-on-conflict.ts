@@ -1,8 +1,8 @@
 import { StorageError } from './backend/error.ts'
 
 /**
- * A guard that fails so often has another cause than somebody being quicker: what is known of a blob changes with each copy of it
- * that settles, and one that lies under hundreds of keys settles hundreds of times in a row.
+ * A guard that fails so often has another cause than somebody being quicker. What is decided about a whole blob (its deletion, say) is
+ * decided anew for each copy of it that settles, and one under thousands of keys settles thousands of times in a row.
  */
 const TRIES = 2000
 

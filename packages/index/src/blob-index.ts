@@ -1,14 +1,18 @@
-import type {
-  Binding,
-  BlobFacts,
-  BlobId,
-  Index,
-  Known,
-  Location,
-  LocationFacts,
-  Place,
-  Rev,
-  Transaction,
+import {
+  type Binding,
+  type BlobFacts,
+  type BlobId,
+  type Index,
+  type Known,
+  type Location,
+  type LocationFacts,
+  owes,
+  type Place,
+  type Read,
+  type Rev,
+  type SomePlace,
+  type Standing,
+  type Transaction,
 } from '@stored/core'
 import {
   after,
@@ -31,14 +35,17 @@ const NOTHING = Buffer.alloc(0)
 /**
  * The canonical truth, as tables of a ledger:
  *
- * - tree `blobs`, by id: `F` facts · `K` + key: a key bound to the blob · `L` + place: a place that shall hold it
+ * - tree `blobs`, by id: `F` facts · `K` + key: a key bound to the blob · `L`, `M`, `N` + place: a place that owes it, that neither owes
+ *   nor holds it, that holds it; tags side by side, so that all of them are one range
  * - tree `keys`, by key: `B` binding · `L` + backend: the row of a place
+ *
+ * Staging and queue keep rows of their own beside them, under other tags.
  */
 export class BlobIndex implements Index {
   readonly ledger: TreeLedger
   readonly #facts: Table<Omit<BlobFacts, 'id'>>
   readonly #keysOf: Table<null>
-  readonly #placesOf: Table<null>
+  readonly #placesOf: Readonly<Record<Standing, Table<null>>>
   readonly #bindings: Table<{ id: BlobId }>
   readonly #locations: Table<Omit<LocationFacts, keyof Place>>
 
@@ -46,7 +53,11 @@ export class BlobIndex implements Index {
     this.ledger = ledger
     this.#facts = new Table(ledger, 'blobs', 'F')
     this.#keysOf = new Table(ledger, 'blobs', 'K')
-    this.#placesOf = new Table(ledger, 'blobs', 'L')
+    this.#placesOf = {
+      owing: new Table(ledger, 'blobs', 'L'),
+      neither: new Table(ledger, 'blobs', 'M'),
+      synced: new Table(ledger, 'blobs', 'N'),
+    }
     this.#bindings = new Table(ledger, 'keys', 'B')
     this.#locations = new Table(ledger, 'keys', 'L')
   }
@@ -69,13 +80,17 @@ export class BlobIndex implements Index {
       row.seq,
       locations.map((location) => location.rev),
     )
-    return { facts: { id, ...row.value }, locations, rev }
+    return { facts: { id, ...row.value }, locations, rev, factsRev: revOf(row) }
   }
 
   async location({ backend, key }: Place): Promise<Location | null> {
     const row = this.#locations.get(this.#locationKey({ backend, key }))
     // Of what is given only these: whatever else it holds must not come to be written into the row.
     return row ? { backend, key, ...row.value, rev: revOf(row) } : null
+  }
+
+  async hasPlace(some: SomePlace): Promise<boolean> {
+    return this.#hasPlace(some, this.ledger)
   }
 
   async *keys(id: BlobId): AsyncIterable<string> {
@@ -92,8 +107,12 @@ export class BlobIndex implements Index {
       if (suffix === o.backend) yield { backend: o.backend, key: partition, ...row.value, rev: revOf(row) }
   }
 
-  expect(tx: Transaction, what: { key: string } | { id: BlobId } | { place: Place }, rev: Rev | null): void {
+  expect(tx: Transaction, what: Read, rev: Rev | null): void {
     guard(tx, (reader) => this.#rev(what, reader) === rev)
+  }
+
+  expectPlace(tx: Transaction, some: SomePlace, answer: boolean): void {
+    guard(tx, (reader) => this.#hasPlace(some, reader) === answer)
   }
 
   keep(tx: Transaction, { id, ...facts }: BlobFacts): void {
@@ -131,9 +150,11 @@ export class BlobIndex implements Index {
     const rowKey = this.#locationKey(place)
     write(tx, (writer) => {
       const former = this.#locations.get(rowKey, writer)
-      if (former && former.value.id !== location.id) this.#dropPlace(writer, former.value.id, place)
+      const placeKey = this.#placeKey(location, place)
+      const formerKey = former && this.#placeKey(former.value, place)
+      if (formerKey && !formerKey.equals(placeKey)) writer.remove('blobs', formerKey)
       this.#locations.putNow(writer, rowKey, location)
-      writer.put('blobs', this.#placesOf.key(blobPartition(location.id), placeSuffix(place)), NOTHING)
+      writer.put('blobs', placeKey, NOTHING)
     })
   }
 
@@ -143,7 +164,7 @@ export class BlobIndex implements Index {
       const former = this.#locations.get(rowKey, writer)
       if (!former) return
       writer.remove('keys', rowKey)
-      this.#dropPlace(writer, former.value.id, place)
+      writer.remove('blobs', this.#placeKey(former.value, place))
     })
   }
 
@@ -162,8 +183,15 @@ export class BlobIndex implements Index {
     })
   }
 
-  #dropPlace(writer: Writer, id: BlobId, place: Place): void {
-    writer.remove('blobs', this.#placesOf.key(blobPartition(id), placeSuffix(place)))
+  #placeKey({ id, state }: Pick<LocationFacts, 'id' | 'state'>, place: Place): Buffer {
+    return this.#placesOf[standingOf(state)].key(blobPartition(id), placeSuffix(place))
+  }
+
+  #hasPlace({ id, standing, except = [] }: SomePlace, reader: Reader): boolean {
+    const first = this.#placesOf[standing].key(blobPartition(id))
+    const rows = reader.range('blobs', { from: first, to: after(first), limit: except.length + 1 })
+    const excepted = except.map(placeSuffix)
+    return rows.some(([key]) => !excepted.some((suffix) => suffix.equals(key.subarray(first.length))))
   }
 
   #locationKey({ backend, key }: Place): Buffer {
@@ -171,22 +199,29 @@ export class BlobIndex implements Index {
   }
 
   *#locationsOf(partition: Buffer, reader: Reader = this.ledger): Generator<Location> {
-    for (const { suffix } of this.#placesOf.rows(partition, reader)) {
-      const place = placeOf(suffix)
+    for (const place of this.#places(partition, reader)) {
       const row = this.#locations.get(this.#locationKey(place), reader)
       if (row) yield { ...place, ...row.value, rev: revOf(row) }
     }
   }
 
-  #rev(what: { key: string } | { id: BlobId } | { place: Place }, reader: Reader): Rev | null {
+  /** By backend, then by key, however they stand. */
+  #places(partition: Buffer, reader: Reader): Place[] {
+    const first = this.#placesOf.owing.key(partition)
+    const rows = [...scan(reader, 'blobs', first, after(this.#placesOf.synced.key(partition)))]
+    const suffixes = rows.map(([key]) => key.subarray(first.length))
+    return suffixes.sort(Buffer.compare).map(placeOf)
+  }
+
+  #rev(what: Read, reader: Reader): Rev | null {
     if ('key' in what) return seqRev(this.#bindings.seq(this.#bindings.key(Buffer.from(what.key)), reader))
     if ('place' in what) return seqRev(this.#locations.seq(this.#locationKey(what.place), reader))
-    const partition = blobPartition(what.id)
+    const partition = blobPartition('id' in what ? what.id : what.facts)
     const seq = this.#facts.seq(this.#facts.key(partition), reader)
-    if (seq === undefined) return null
+    if (seq === undefined || 'facts' in what) return seqRev(seq)
     const revs: Rev[] = []
-    for (const { suffix } of this.#placesOf.rows(partition, reader)) {
-      const rev = seqRev(this.#locations.seq(this.#locationKey(placeOf(suffix)), reader))
+    for (const place of this.#places(partition, reader)) {
+      const rev = seqRev(this.#locations.seq(this.#locationKey(place), reader))
       if (rev !== null) revs.push(rev)
     }
     return joinRevs(seq, revs)
@@ -203,6 +238,11 @@ export class BlobIndex implements Index {
       if (suffix) yield { partition: key.toString('utf8', 0, end), suffix: suffix.toString(), row: table.decode(value) }
     }
   }
+}
+
+function standingOf(state: LocationFacts['state']): Standing {
+  if (state === 'synced') return 'synced'
+  return owes({ state }) ? 'owing' : 'neither'
 }
 
 function later(a: Buffer, b: Buffer): Buffer {

@@ -11,7 +11,7 @@ import { makeDirectory, syncDirectory } from './make-directory.ts'
 import { DiskReserve } from './reserve.ts'
 
 /** The layout of the trees. A store of another format is refused. */
-const FORMAT = 1
+const FORMAT = 2
 const FORMAT_KEY = Buffer.from('format')
 const SEQ_KEY = Buffer.from('seq')
 

@@ -100,11 +100,11 @@ describe('put()', () => {
     await using dir = await temp()
     await using store = await openAt(dir.path)
     for (const name of ['a', 'b'] as const) await store.pause(name)
-    for (let i = 0; i < 80; i++) await store.put(HELLO, { key: `before ${i}` })
+    for (let i = 0; i < 300; i++) await store.put(HELLO, { key: `before ${i}` })
     for (const name of ['a', 'b'] as const) await store.resume(name)
     for (let i = 0; i < 5; i++) await store.put(HELLO, { key: `meanwhile ${i}` })
     await store.synced()
-    expect(await collect(store.list())).toHaveLength(85)
+    expect(await collect(store.list())).toHaveLength(305)
   })
 
   test('twenty times to one key in a row leaves the last bytes', async () => {
@@ -295,6 +295,23 @@ describe('delete()', () => {
     await store.delete('two')
     await store.synced()
     expect(await filesBelow(root)).toEqual({})
+  })
+
+  test('of some of many keys, and puts of other bytes to some, go through while the copies of all settle', async () => {
+    await using dir = await temp()
+    await using store = await openAt(dir.path)
+    for (const name of ['a', 'b'] as const) await store.pause(name)
+    for (let i = 0; i < 100; i++) await store.put(HELLO, { key: `k${i}` })
+    for (const name of ['a', 'b'] as const) await store.resume(name)
+    for (let i = 0; i < 100; i += 4) {
+      await store.delete(`k${i}`)
+      await store.put(Buffer.from('other'), { key: `k${i + 1}` })
+    }
+    await store.synced()
+    const kept = Array.from({ length: 100 }, (_, i) => [`k${i}`, i % 4 === 1 ? 'other' : 'hello'] as const)
+    const expected = Object.fromEntries(kept.filter((_, i) => i % 4 !== 0))
+    for (const name of ['a', 'b']) expect(await filesBelow(path.join(dir.path, name))).toEqual(expected)
+    expect((await store.status()).staging).toMatchObject({ count: 0, bytes: 0 })
   })
 
   test('with backends drops copies there and refuses to drop the last', async () => {

@@ -85,7 +85,8 @@ async function claim(): Promise<Claimed> {
 async function run(job: Claimed, { breaks = false, Backend = BreakingBackend } = {}): Promise<void> {
   await using backend = guardBackend(new Backend(place, puts, breaks), { name: 'far' })
   const location = { ...AT, id: ID, state: 'pending', rev: '1' } as unknown as Location
-  const index = { location: async () => location, known: async () => null, expect() {}, locate() {} }
+  const answers = { location: async () => location, known: async () => null, hasPlace: async () => false }
+  const index = { ...answers, expect() {}, expectPlace() {}, locate() {} }
   const staging = { open: async () => opened(staged), release() {}, markReleasable() {} }
   const services: Services = {
     ledger,

@@ -11,7 +11,7 @@ import type {
   SyncOutcome,
   SyncTarget,
 } from '@stored/core'
-import { owes, retryOnConflict } from '@stored/core'
+import { retryOnConflict } from '@stored/core'
 import { StorageError, toStorageError } from '@stored/core/backend'
 import { openCopy, type Source, watched } from './copies.ts'
 import { isTaken, removeCopy, writeCopy } from './place.ts'
@@ -210,13 +210,13 @@ async function settle(
   afterwards: Afterwards,
 ): Promise<Logged<SyncOutcome> | null> {
   return retryOnConflict(async () => {
-    const [now, known] = await Promise.all([index.location(job), index.known(job.id)])
-    const isOwed = known?.locations.some((other) => owes(other) && !isAt(other, job)) ?? false
+    const others = { id: job.id, standing: 'owing', except: [{ backend: job.backend, key: job.key }] } as const
+    const [now, isOwed] = await Promise.all([index.location(job), index.hasPlace(others)])
     const isDone = now !== null && isCurrent(job, now)
     const event: SyncOutcome = { type: 'sync:complete', ...progress(job), op: job.op }
     const { seq } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
-      index.expect(tx, { id: job.id }, known?.rev ?? null)
+      index.expectPlace(tx, others, isOwed)
       queue.complete(tx, job)
       const row = now && afterwards(now)
       if (row) index.locate(tx, row)
@@ -232,10 +232,6 @@ async function settle(
 /** Whether the place still wants what the job brings. */
 function isCurrent(job: Claimed, { id, state }: Location): boolean {
   return id === job.id && (job.op === 'delete') === (state === 'deleting')
-}
-
-function isAt(location: Location, { backend, key }: Claimed): boolean {
-  return location.backend === backend && location.key === key
 }
 
 function factsOf({ rev: _, ...facts }: Location): LocationFacts {

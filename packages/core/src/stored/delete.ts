@@ -3,8 +3,10 @@ import { checkOptions } from '../backend/options.ts'
 import type { Binding, BlobId, DeleteEvent, Logged } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
 import { readTries } from './begun.ts'
+import { expectShare } from './expect-share.ts'
 import { checkName } from './names.ts'
 import { planDelete } from './plan-delete.ts'
+import { isObjectOf } from './plan-put.ts'
 import { hasOtherKeys } from './put.ts'
 import type { Services } from './services.ts'
 import type { DeleteOptions, DeleteResult } from './types.ts'
@@ -39,7 +41,10 @@ async function removeOnce(services: Services, idOrKey: string, options: DeleteOp
   const hasOthers = await hasOtherKeys(index, id, keys)
   // An id means all its keys, also one that was bound to it since they were read.
   if (hasOthers && key === undefined && !backends) return removeOnce(services, idOrKey, options)
-  const tries = await readTries(queue, known.locations)
+  // Of a blob that keeps other keys only what goes with this one is touched.
+  const isShare = key !== undefined && hasOthers && !backends
+  const own = isShare ? known.locations.filter((location) => isObjectOf(location, key)) : null
+  const tries = await readTries(queue, own ?? known.locations)
   const isConfigured = (name: string) => services.backends.has(name)
   const { begun } = tries
   // Read after what is known: a release in between changes that, and fails the guard.
@@ -48,7 +53,8 @@ async function removeOnce(services: Services, idOrKey: string, options: DeleteOp
   const plan = planDelete({ known, keys, hasOtherKeys: hasOthers, bound, begun, isConfigured, isStaged, backends, key })
   const event: DeleteEvent | null = keys.length > 0 ? { type: 'delete', checksum: id, keys, time: Date.now() } : null
   const { seq } = await ledger.transact((tx) => {
-    index.expect(tx, { id }, known.rev)
+    if (own) expectShare(tx, index, known, own, !plan.release)
+    else index.expect(tx, { id }, known.rev)
     for (const binding of bindings) index.expect(tx, { key: binding.key }, binding.rev)
     tries.expect(tx)
     for (const unbound of keys) index.unbind(tx, unbound)

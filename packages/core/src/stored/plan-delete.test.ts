@@ -27,7 +27,7 @@ const shared = (backend: string, state: LocationState = 'synced') => at(backend,
 
 /** delete('k') of a blob that has no other key. */
 function plan(locations: Location[], input: Partial<DeletePlanInput> = {}) {
-  const known = { facts, locations, rev: REV }
+  const known = { facts, locations, rev: REV, factsRev: REV }
   const result = planDelete({
     known,
     keys: ['k'],

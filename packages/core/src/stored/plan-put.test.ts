@@ -20,7 +20,12 @@ const at = (
 ): Location => {
   return { backend, key, id, state, rev: REV, ...more }
 }
-const knownOf = (id: BlobId, ...locations: Location[]): Known => ({ facts: factsOf(id), locations, rev: REV })
+const knownOf = (id: BlobId, ...locations: Location[]): Known => ({
+  facts: factsOf(id),
+  locations,
+  rev: REV,
+  factsRev: REV,
+})
 const bound = (id: BlobId) => ({ key: 'k', id, rev: REV })
 const target = (backend: string, location: Location | null = null, begun = false): Target => {
   return { place: { backend, key: 'k' }, shared: false, location, begun }

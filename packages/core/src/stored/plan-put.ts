@@ -101,7 +101,7 @@ export function deleteJob({ backend, key, id }: LocationFacts): NewJob {
 }
 
 /** Whether a place still needs the blob's bytes from us. */
-export function owes({ state }: LocationFacts): boolean {
+export function owes({ state }: Pick<LocationFacts, 'state'>): boolean {
   return state === 'pending' || state === 'failed' || state === 'conflict'
 }
 

@@ -138,7 +138,9 @@ class World {
   }
 
   known(id: BlobId): Known | undefined {
-    return this.blobs.has(id) ? { facts: factsOf(id), locations: this.#locationsOf(id), rev: REV } : undefined
+    return this.blobs.has(id)
+      ? { facts: factsOf(id), locations: this.#locationsOf(id), rev: REV, factsRev: REV }
+      : undefined
   }
 
   location(place: Place): Location | null {

@@ -6,8 +6,9 @@ import { retryOnConflict } from '../retry-on-conflict.ts'
 import { type BlobSource, openSource, type Source } from '../source.ts'
 import type { Configured } from './backends.ts'
 import { readTries } from './begun.ts'
+import { expectShare } from './expect-share.ts'
 import { checkStoreKey, idKey } from './names.ts'
-import { type PutPlan, planPut, type Target } from './plan-put.ts'
+import { isObjectOf, type PutPlan, planPut, type Target } from './plan-put.ts'
 import type { Services } from './services.ts'
 import type { PutOptions } from './types.ts'
 
@@ -196,7 +197,10 @@ function commitPut(
     const event = putEvent(key, plan)
     const { seq } = await ledger.transact((tx) => {
       index.expect(tx, { key }, bound?.rev ?? null)
-      index.expect(tx, { id: facts.id }, known?.rev ?? null)
+      index.expect(tx, { facts: facts.id }, known?.factsRev ?? null)
+      // Its other places may settle meanwhile, as long as the bytes stay owed, or not, and a copy is there, or none.
+      if (known && plan.locations.length === 0) index.expectPlace(tx, { id: facts.id, standing: 'owing' }, plan.keeps)
+      if (known && plan.keeps) index.expectPlace(tx, { id: facts.id, standing: 'synced' }, plan.marks)
       for (const { place, location, begun } of places) {
         index.expect(tx, { place }, location?.rev ?? null)
         if (isTaken(location, facts.id)) queue.expectBegun(tx, place, begun)
@@ -209,7 +213,8 @@ function commitPut(
       if (plan.marks) staging.markReleasable(tx, facts.id)
       ledger.record(tx, event)
       if (!former || !plan.former) return
-      index.expect(tx, { id: former.known.facts.id }, former.known.rev)
+      if (former.hasOtherKeys) expectShare(tx, index, former.known, former.own, !plan.former.release)
+      else index.expect(tx, { id: former.known.facts.id }, former.known.rev)
       former.tries.expect(tx)
       if (plan.former.forget) index.forget(tx, former.known.facts.id)
       // Written again, so that whoever decides by its keys at the same moment decides anew.
@@ -245,11 +250,9 @@ async function readFormer({ index, queue }: Services, key: string, bound: Bindin
   if (!bound || bound.id === id) return null
   const known = await index.known(bound.id)
   if (!known) return null
-  const tries = await readTries(
-    queue,
-    known.locations.filter((location) => location.key === key),
-  )
-  return { known, hasOtherKeys: await hasOtherKeys(index, bound.id, [key]), begun: tries.begun, tries }
+  const own = known.locations.filter((location) => isObjectOf(location, key))
+  const tries = await readTries(queue, own)
+  return { known, own, hasOtherKeys: await hasOtherKeys(index, bound.id, [key]), begun: tries.begun, tries }
 }
 
 /** Whether the blob is bound to a key beside these. */

@@ -1,4 +1,6 @@
+import { owes, type Place, type Standing } from '@stored/core'
 import { compareKeys } from '@stored/core/backend'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Current, collect, commit, factsOf, idOf, locationOf, NEVER } from './subject.ts'
 
@@ -146,7 +148,12 @@ export function indexSuite(current: Current): void {
     test('of a kept blob: its facts, as they were given', async () => {
       const facts = factsOf('a', { custom: { nested: { n: [1, null] }, π: '😀' }, mimeType: 'image/png' })
       await commit(current(), (tx) => current().index.keep(tx, facts))
-      expect(await current().index.known(A)).toEqual({ facts, locations: [], rev: expect.any(String) })
+      expect(await current().index.known(A)).toEqual({
+        facts,
+        locations: [],
+        rev: expect.any(String),
+        factsRev: expect.any(String),
+      })
     })
 
     test('of an unknown blob, and of a forgotten one, is null', async () => {
@@ -205,6 +212,84 @@ export function indexSuite(current: Current): void {
       await keep('b')
       await locate(['b', 'x', 'l'])
       expect((await current().index.known(A))?.rev).toBe(before?.rev)
+    })
+  })
+
+  describe('expect() of facts alone', () => {
+    test('holds while places of the blob change, and not when its facts are kept again or forgotten', async () => {
+      await keep('a')
+      const rev = (await current().index.known(A))?.factsRev ?? null
+      const guarded = () => commit(current(), (tx) => current().index.expect(tx, { facts: A }, rev))
+      await locate(['a', 'x', 'k'])
+      await guarded()
+      await keep('a')
+      await expect(guarded()).rejects.toMatchObject({ code: 'CONFLICT' })
+      await commit(current(), (tx) => current().index.forget(tx, A))
+      await expect(guarded()).rejects.toMatchObject({ code: 'CONFLICT' })
+    })
+  })
+
+  describe('hasPlace()', () => {
+    const has = (standing: Standing, except: Place[] = []) => current().index.hasPlace({ id: A, standing, except })
+
+    test.for([
+      ['pending', 'owing'],
+      ['failed', 'owing'],
+      ['conflict', 'owing'],
+      ['synced', 'synced'],
+      ['missing', 'neither'],
+      ['corrupt', 'neither'],
+      ['unknown', 'neither'],
+      ['deleting', 'neither'],
+    ] as const)('of a blob whose one place is %s: it is %s', async ([state, standing]) => {
+      await locate(['b', 'x', 'l', { state: 'synced' }], ['b', 'x', 'm'], ['a', 'x', 'k', { state }])
+      for (const one of ['owing', 'synced', 'neither'] as const) expect(await has(one)).toBe(one === standing)
+    })
+
+    test('but for some places finds another, if there is one', async () => {
+      const places = ['k', 'l'].map((key) => ({ backend: 'x', key }))
+      await locate(['a', 'x', 'k'], ['a', 'x', 'l'])
+      expect(await has('owing', places)).toBe(false)
+      expect(await has('owing', places.slice(1))).toBe(true)
+      await locate(['a', 'x', 'm'])
+      expect(await has('owing', places)).toBe(true)
+    })
+
+    test('agrees with known(), whatever becomes of the places of two blobs', async () => {
+      const states = ['pending', 'failed', 'synced', 'missing', 'deleting'] as const
+      const change = fc.record({
+        text: fc.constantFrom('a', 'b'),
+        key: fc.constantFrom('k', 'l', 'm'),
+        state: fc.option(fc.constantFrom(...states)),
+      })
+      await keep('a')
+      await fc.assert(
+        fc.asyncProperty(fc.array(change, { maxLength: 8 }), async (changes) => {
+          for (const { text, key, state } of changes)
+            if (state) await locate([text, 'x', key, { state }])
+            else await commit(current(), (tx) => current().index.unlocate(tx, { backend: 'x', key }))
+          const { locations = [] } = (await current().index.known(A)) ?? {}
+          expect(await has('owing')).toBe(locations.some(owes))
+          expect(await has('synced')).toBe(locations.some(({ state }) => state === 'synced'))
+          expect(locations.map(({ key }) => key)).toEqual(locations.map(({ key }) => key).sort())
+        }),
+      )
+    })
+  })
+
+  describe('expectPlace()', () => {
+    test('lets all but the last of many places of one blob settle side by side', async () => {
+      const names = Array.from({ length: 20 }, (_, i) => `k${i}`)
+      await locate(...names.map((key): ['a', string, string] => ['a', 'x', key]))
+      const settle = (key: string) =>
+        commit(current(), (tx) => {
+          current().index.expectPlace(tx, { id: A, standing: 'owing', except: [{ backend: 'x', key }] }, true)
+          current().index.locate(tx, locationOf('a', 'x', key, { state: 'synced' }))
+        })
+      const settled = await Promise.allSettled(names.map(settle))
+      expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(19)
+      const [refused] = settled.filter((one) => one.status === 'rejected')
+      expect(refused?.reason).toMatchObject({ code: 'CONFLICT' })
     })
   })
 
