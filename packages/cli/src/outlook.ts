@@ -2,6 +2,8 @@ import type { BackendInfo, Failure, StoreD } from '@stored/core'
 
 /** Failed tries that make an outage: so many in a row, and the process that syncs leaves the backend alone. */
 const OUTAGE = 5
+/** Jobs looked at. Those queued first are tried first: a queue of millions tells no more. */
+const LOOK = 1000
 /** One of these is enough: no job can succeed. */
 const FOR_ALL: readonly string[] = ['UNAUTHENTICATED', 'MISCONFIGURED']
 
@@ -18,23 +20,26 @@ export interface Failures {
   readonly isOutage: boolean
 }
 
-/** Reads the jobs of one backend, if any wait. */
+/** Reads jobs of one backend, if any wait. */
 export async function failuresOn(store: StoreD, { name, jobs }: BackendInfo): Promise<Failures> {
   const failures = { jobs: 0, tries: 0, sumOfDues: 0 }
   let last: { due: number; error: Failure } | undefined
   let isForAll = false
   let isMoving = false
-  if (jobs.waiting > 0)
-    for await (const { state, error, due, attempts } of store.jobs({ backend: name })) {
-      if (state === 'running' && !error) isMoving = true
+  if (jobs.waiting > 0) {
+    for await (const { error } of store.jobs({ backend: name, state: 'running' })) isMoving ||= !error
+    let left = LOOK
+    for await (const { error, due, attempts } of store.jobs({ backend: name, state: 'waiting' })) {
+      if (left-- === 0) break
       // A conflict with another writer says nothing of the backend.
-      if (state !== 'waiting' || !error || error.code === 'CONFLICT') continue
+      if (!error || error.code === 'CONFLICT') continue
       failures.jobs++
       failures.tries += Math.max(1, attempts)
       failures.sumOfDues += due
       isForAll ||= FOR_ALL.includes(error.code)
       if (!last || due > last.due) last = { due, error }
     }
+  }
   const isOutage = !isMoving && (isForAll || failures.tries >= OUTAGE)
   return { ...failures, isOutage, ...(last && { error: last.error }) }
 }
