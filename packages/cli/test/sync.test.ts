@@ -40,6 +40,21 @@ describe.concurrent('sync', { timeout: 60_000 }, () => {
     expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'synced' } })
   })
 
+  it('of what a backend is owed that is not configured any more: it is left, and sync, status and doctor say so', async () => {
+    await using at = await place()
+    await at.file('x', 'x')
+    await at.stored('queue', 'pause', 'b')
+    await at.stored('put', 'x')
+    await at.stored('backend', 'rm', 'b', '--force')
+    const told = expect.stringContaining('b is not configured: 1 job left for when it is')
+    const { code, stderr } = await at.stored('sync', '--until-idle')
+    expect({ code, stderr }).toEqual({ code: 0, stderr: told })
+    expect(stderr).not.toContain('nothing is owed')
+    expect(await at.stored('status')).toMatchObject({ code: 0, stderr: told })
+    expect((await at.json('status')).records[0]).toMatchObject({ detached: { b: { waiting: 1, parked: 0 } } })
+    expect((await at.stored('doctor')).stdout).toContain('not configured: b: jobs wait there')
+  })
+
   it('--backend alone, or one that is not there: 2', async () => {
     await using at = await place()
     expect(await at.stored('sync', '--backend', 'a')).toMatchObject({ code: 2 })

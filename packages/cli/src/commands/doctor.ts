@@ -64,7 +64,7 @@ async function* backendChecks({ dryRun, signal }: Context, { config }: LoadedCon
   }
 }
 
-function statusChecks({ staging, degraded, backends, syncing }: StoreStatus): Check[] {
+function statusChecks({ staging, degraded, backends, detached, syncing }: StoreStatus): Check[] {
   const parked = backends.reduce((sum, { jobs }) => sum + jobs.parked, 0)
   const waiting = backends.reduce((sum, { jobs }) => sum + jobs.waiting + jobs.running, 0)
   const paused = backends.filter(({ state }) => state === 'paused').map(({ name }) => name)
@@ -82,6 +82,8 @@ function statusChecks({ staging, degraded, backends, syncing }: StoreStatus): Ch
       : `${count(waiting, 'job')}; ${syncing === 'nowhere' ? 'nobody syncs: stored sync' : 'being synced'}`,
   )
   if (paused.length > 0) judge('paused', false, paused.join(', '))
+  const names = Object.keys(detached)
+  if (names.length > 0) judge('not configured', false, `${names.join(', ')}: jobs wait there; stored queue ls`)
   return found
 }
 

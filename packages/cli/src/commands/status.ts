@@ -1,6 +1,7 @@
 import type { StoreStatus } from '@stored/core'
 import { backendTable } from '../backend-table.ts'
 import type { Context } from '../context.ts'
+import { noteDetached } from '../detached.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
 import { bytes, count } from '../output/format.ts'
@@ -15,12 +16,14 @@ const SYNCING: Readonly<Record<StoreStatus['syncing'], string>> = {
 export async function run(context: Context): Promise<Outcome> {
   const { out } = context
   await using store = await openSession(context, { sync: false })
-  const { syncing, staging, degraded, backends } = await store.status()
-  await out.record({ type: 'status', syncing, staging, degraded })
+  const status = await store.status()
+  const { syncing, staging, degraded, backends, detached } = status
+  await out.record({ type: 'status', syncing, detached, staging, degraded })
   await out.line(`syncing: ${SYNCING[syncing]}`)
   await out.line(`staged:  ${bytes(staging.bytes)} of ${bytes(staging.limit)}`)
   if (degraded) await out.line(out.paint('31', `degraded: ${degraded.message}`))
   await backendTable(store, out, backends)
+  noteDetached(out, status)
   const jobs = backends.reduce((sum, backend) => sum + backend.jobs.waiting + backend.jobs.running, 0)
   const parked = backends.reduce((sum, backend) => sum + backend.jobs.parked, 0)
   const isLeft = jobs > 0 && syncing === 'nowhere'

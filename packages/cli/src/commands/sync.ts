@@ -1,7 +1,8 @@
 import { once } from 'node:events'
-import type { StoreD } from '@stored/core'
+import type { StoreD, StoreStatus } from '@stored/core'
 import type { Context } from '../context.ts'
-import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { jobsOf, noteDetached } from '../detached.ts'
+import { EXIT } from '../exit-codes.ts'
 import { Fault, usage } from '../fault.ts'
 import type { Outcome } from '../outcome.ts'
 import { count } from '../output/format.ts'
@@ -26,7 +27,9 @@ export async function run(context: Context): Promise<Outcome> {
   if (untilIdle) {
     await tryAgain(store, { backend })
     const exit = await settle(store, context, { backend })
-    return { exit, text: endOf(counts, exit), summary: { ...counts } }
+    const status = await store.status()
+    if (backend === undefined) noteDetached(out, status)
+    return { exit, text: endOf(counts, left(status, backend) === 0), summary: { ...counts } }
   }
   if ((await store.status()).syncing !== 'here') throw new Fault('LOCKED', 'another process syncs this store already')
   await tryAgain(store, {})
@@ -35,9 +38,15 @@ export async function run(context: Context): Promise<Outcome> {
   throw signal.reason
 }
 
-function endOf({ synced }: Counts, exit: ExitCode): string {
+function endOf({ synced }: Counts, isDone: boolean): string {
   const what = `${count(synced, 'job')} done`
-  return exit === EXIT.ok ? `${what}, nothing is owed any more` : what
+  return isDone ? `${what}, nothing is owed any more` : what
+}
+
+function left({ backends, detached }: StoreStatus, backend: string | undefined): number {
+  const all = backends.filter(({ name }) => backend === undefined || name === backend).map(({ jobs }) => jobs)
+  if (backend === undefined) all.push(...Object.values(detached))
+  return all.reduce((sum, jobs) => sum + jobsOf(jobs), 0)
 }
 
 async function plan(store: StoreD, { out, signal }: Context, backend: string | undefined): Promise<Outcome> {

@@ -68,6 +68,7 @@ export type OutputRecord = { readonly v: 1 } & (
   | {
       readonly type: 'status'
       readonly syncing: StoreStatus['syncing']
+      readonly detached: StoreStatus['detached']
       readonly staging: StagingUsage
       readonly degraded: StoreStatus['degraded']
     }

@@ -269,11 +269,15 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   /** How the store fares: who syncs it, how its backends do, what they are owed. Asks no backend and scans nothing. */
   status(): Promise<StoreStatus> {
     return this.#run({ op: 'status' }, undefined, async () => {
-      const { ledger, staging, syncer } = this.#services
+      const { backends, ledger, queue, staging, syncer } = this.#services
       const elsewhere = syncer.attended ? 'elsewhere' : 'nowhere'
+      const counts = Object.entries(await queue.counts())
       return {
         syncing: syncer.active ? 'here' : elsewhere,
         backends: await this.listBackends(),
+        detached: Object.fromEntries(
+          counts.filter(([name, jobs]) => !backends.has(name) && jobs.waiting + jobs.running + jobs.parked > 0),
+        ),
         staging: staging.usage(),
         degraded: ledger.degraded,
       }

@@ -210,6 +210,8 @@ export interface StoreStatus {
   /** Which process brings copies to their backends: this one, another one that it hears of, or none. */
   readonly syncing: 'here' | 'elsewhere' | 'nowhere'
   readonly backends: readonly BackendInfo[]
+  /** Jobs of backends that are not configured, by name: they wait until one of that name is. */
+  readonly detached: Readonly<Record<string, JobCounts>>
   readonly staging: StagingUsage
   /** Why nothing can be written any more until the store is opened anew; `null` while all is well. */
   readonly degraded: Failure | null
