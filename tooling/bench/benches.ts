@@ -3,6 +3,7 @@ import { getLarge } from './benches/get-large.ts'
 import { getS3Large } from './benches/get-s3-large.ts'
 import { getSmall } from './benches/get-small.ts'
 import { isolation } from './benches/isolation.ts'
+import { putEvict } from './benches/put-evict.ts'
 import { putLarge } from './benches/put-large.ts'
 import { putRelease } from './benches/put-release.ts'
 import { putShared } from './benches/put-shared.ts'
@@ -20,6 +21,7 @@ export const benches: Readonly<Record<string, Bench>> = Object.fromEntries(
     putSmall,
     putShared,
     putRelease,
+    putEvict,
     putLarge,
     getSmall,
     getLarge,

@@ -10,6 +10,11 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
+/** What 99 of 100 values stay below. */
+export function percentile99(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN
+}
+
 /** The median of what `figure` says of each sample; `null` when it cannot say it of one. */
 export function medianOf(samples: readonly Sample[], figure: (sample: Sample) => number | null): number | null {
   const values = samples.map(figure)

@@ -10,11 +10,11 @@ class RemoteFolder extends FsBackend {
 }
 
 /** Like `openBenchStore`, with a read cache in front of its folder. */
-export function openCachingStore(directory: string, sync: boolean) {
+export function openCachingStore(directory: string, sync: boolean, maxSize = 2 ** 40) {
   return openStore({
     path: `${directory}/store`,
     backends: { [DISK]: new RemoteFolder({ root: rootOf(directory) }) },
-    cache: { maxSize: '1TB' },
+    cache: { maxSize },
     sync,
   })
 }

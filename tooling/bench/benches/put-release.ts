@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { openStore } from '@stored/node'
 import type { Bench } from '../bench.ts'
 import { inFlight, makeBlobs } from '../data.ts'
-import { median } from '../figures.ts'
+import { median, percentile99 } from '../figures.ts'
 import { DISK, rootOf } from '../stores.ts'
 
 const SIZE = 4096
@@ -74,8 +74,4 @@ the same store with four times the limit, which releases nothing. Each round mak
     const what = { bench: 'put-release', unit: 'p99 ms', rivalName: 'without releases' }
     return [{ ...what, ours, rival, ratio: rival / ours, reach: { ratio: 0.83 } }]
   },
-}
-
-function percentile99(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN
 }
