@@ -39,8 +39,11 @@ export function describeRun({ media, failing, stored, found, reopened, verdict, 
         'saved by dedup',
         `${bytes(size - (found.bytes[name] ?? 0))} in "${name}": ${count(repeated)} files repeat the bytes of others`,
       ]),
-    [`while "${failing.backend.name}" was away`, `${count(retries)} tries failed, were kept and made again`],
-    ['time to reopen', `${reopened.milliseconds.toFixed(0)} ms in a new process, first blob read`],
+    [
+      `while "${failing.backend.name}" was away`,
+      `${count(retries)} tries failed; their jobs were kept and tried again`,
+    ],
+    ['time to reopen', `${reopened.milliseconds.toFixed(0)} ms in a new process, until the first blob was read`],
     ...Object.entries(verdict.counts).map(([what, number]): [string, string] => [`verified, ${what}`, count(number)]),
     ['differences', count(verdict.differences.length)],
   ]

@@ -75,14 +75,14 @@ interface Lying {
   read(): Promise<Digest>
 }
 
-/** Looks at every object of every backend, past the store: folders are walked without StoreD, servers asked by another client. */
+/** Looks at every object of every backend without the store: folders are walked, servers asked by a driver of its own. */
 export async function readMedia(media: readonly Medium[], expected: readonly Expected[]): Promise<Found> {
   const verdict = new Verdict()
   const bytes: Record<string, number> = {}
   let temporary = 0
   const wanted = media.map(({ backend }) => wantedOn(backend, expected))
   const progress = new Progress(
-    'past the store',
+    'without the store',
     wanted.reduce((sum, { size }) => sum + size, 0),
   )
   for (const [i, medium] of media.entries()) {
@@ -95,11 +95,11 @@ export async function readMedia(media: readonly Medium[], expected: readonly Exp
       missing.delete(key)
       const found = await read()
       bytes[name] = (bytes[name] ?? 0) + found.size
-      if (file) verdict.compare(`past the store, ${name}`, key, found, file)
-      else verdict.differences.push(`past the store, ${name}: ${key} was never stored`)
+      if (file) verdict.compare(`without the store, ${name}`, key, found, file)
+      else verdict.differences.push(`without the store, ${name}: ${key} was never stored`)
       progress.add(1)
     })
-    for (const key of missing.keys()) verdict.differences.push(`past the store, ${name}: ${key} is missing`)
+    for (const key of missing.keys()) verdict.differences.push(`without the store, ${name}: ${key} is missing`)
   }
   progress.end()
   return { verdict, bytes, temporary }

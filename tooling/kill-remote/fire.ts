@@ -30,6 +30,14 @@ export interface Fire {
   readonly file: string
 }
 
+/** What is told of it meanwhile. */
+export interface Watcher {
+  onStep(step: string): void
+  /** Begins with this process to sync, which goes on with what the one before was killed over. */
+  onSyncer(syncer: Syncer): void
+  onFailed(failed: Failed): void
+}
+
 /** What happened between two kills, or after the last. */
 export interface Stretch {
   /** In bytes, since the round began: what was sent when it ended. */
@@ -55,7 +63,7 @@ export function plan(random: Random, total: number, part: number): Shot[] {
  */
 export async function syncUnderFire(
   { server, target, shots, work, file }: Fire,
-  onFailed: (failed: Failed) => void,
+  { onStep, onSyncer, onFailed }: Watcher,
 ): Promise<Stretch[]> {
   writeFileSync(file, JSON.stringify(work), { mode: 0o600 })
   const stretches: Stretch[] = []
@@ -66,19 +74,31 @@ export async function syncUnderFire(
     stretches.push({ until: mark.sent - start.sent, sent, arrived, isCut })
     last = mark
   }
-  let syncer = new Syncer(file, onFailed)
-  for (const { bytes, waitMs } of shots) {
-    while (server.sent - start.sent < bytes && !syncer.isOver) await setTimeout(5)
-    await setTimeout(waitMs)
-    // Too late: everything is synced.
-    if (syncer.isOver) break
-    if (target !== 'syncer') cut(await server.kill(target), true)
-    else if (await syncer.kill()) {
-      cut(await server.mark(), true)
-      syncer = new Syncer(file, onFailed)
-    } else break
+  const begin = (): Syncer => {
+    const syncer = new Syncer(file, onFailed)
+    onSyncer(syncer)
+    onStep('syncing')
+    return syncer
   }
-  await syncer.synced()
-  cut(await server.mark(), false)
-  return stretches
+  let syncer = begin()
+  try {
+    for (const { bytes, waitMs } of shots) {
+      while (server.sent - start.sent < bytes && !syncer.isOver) await setTimeout(5)
+      await setTimeout(waitMs)
+      // Too late: everything is synced.
+      if (syncer.isOver) break
+      onStep(`killing the ${target}`)
+      if (target !== 'syncer') cut(await server.kill(target), true)
+      else if (await syncer.kill()) {
+        cut(await server.mark(), true)
+        syncer = begin()
+      } else break
+      onStep('syncing after a kill')
+    }
+    await syncer.synced()
+    cut(await server.mark(), false)
+    return stretches
+  } finally {
+    await syncer.kill()
+  }
 }

@@ -19,8 +19,19 @@ export interface Where {
 /** The name of the backend. */
 export const FAR = 'far'
 
+/** What the process that syncs says. */
+export type Message = Failed | Standing
+
 /** A try of a job failed, and will be made again. */
 export interface Failed {
+  readonly type: 'failed'
   readonly key: string
   readonly error: string
+}
+
+/** How far it is, as it says when it gets a message. */
+export interface Standing {
+  readonly type: 'standing'
+  /** For people: one of the backend, then one of each job. */
+  readonly lines: readonly string[]
 }

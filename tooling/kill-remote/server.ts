@@ -11,6 +11,7 @@ import {
   ListObjectsV2Command,
   ListPartsCommand,
   type MultipartUpload,
+  NoSuchUpload,
   type Part,
   S3Client,
 } from '@aws-sdk/client-s3'
@@ -32,6 +33,10 @@ export interface Mark {
 const BUCKET = 'kill-remote'
 /** Between two looks at what arrived. */
 const PAUSE_MS = 50
+/** How long it may take to answer anything, when somebody asks why it takes so long. */
+const ANSWER_MS = 5_000
+/** As the service calls them. */
+const PROCESSES: Readonly<Record<Daemon, string>> = { gateway: 'rgw', store: 'osd' }
 
 /** Ceph with one bucket. Drivers reach it through a proxy, which counts; what is looked at afterwards comes straight from it. */
 export class Server implements AsyncDisposable {
@@ -69,8 +74,7 @@ export class Server implements AsyncDisposable {
   async mark(): Promise<Mark> {
     for (let last = Number.NaN; ; await setTimeout(PAUSE_MS)) {
       const { sent } = this
-      const sizes = [...(await this.#objects()), ...(await this.#parts())].map(({ Size = 0 }) => Size)
-      const arrived = sizes.reduce((sum, size) => sum + size, 0)
+      const arrived = await this.#arrived()
       if (arrived === last) return { sent, arrived }
       last = arrived
     }
@@ -83,17 +87,27 @@ export class Server implements AsyncDisposable {
 
   /** Kills one of its processes and starts it again. @returns How far everything is before drivers reach it again. */
   async kill(daemon: Daemon): Promise<Mark> {
-    if (daemon === 'gateway') {
-      await this.#service.stop('SIGKILL')
-      // As where nobody listens: the proxy takes, and counts, nothing.
-      this.#proxy.refuse()
-    } else process.kill(this.#pidOf('osd'), 'SIGKILL')
-    await this.#service.start()
-    // Else there is always more to do.
-    this.#proxy.stall('up')
-    const mark = await this.mark()
-    this.#proxy.heal()
-    return mark
+    await this.#service.stop('SIGKILL', PROCESSES[daemon])
+    // As where nobody listens: the proxy takes, and counts, nothing.
+    if (daemon === 'gateway') this.#proxy.refuse()
+    try {
+      await this.#service.start()
+      // Else there is always more to do.
+      this.#proxy.stall('up')
+      return await this.mark()
+    } finally {
+      this.#proxy.heal()
+    }
+  }
+
+  /** Which of its processes run, and what it answers, for people. */
+  async standing(): Promise<readonly string[]> {
+    const answer = await fetch(this.#variable('S3_ENDPOINT'), { signal: AbortSignal.timeout(ANSWER_MS) }).then(
+      ({ status }) => `HTTP ${status}`,
+      ({ message, cause = message }: Error) => String(cause),
+    )
+    const processes = ['mon', 'osd', 'rgw'].map((name) => `${name}: ${this.#stateOf(name)}`)
+    return [`${processes.join(', ')}; the gateway answers: ${answer}`, `${this.sent} bytes came from drivers`]
   }
 
   /** @returns SHA-256 of every object, by key. */
@@ -125,13 +139,24 @@ export class Server implements AsyncDisposable {
     return Contents.filter(({ Key = '' }) => !Key.startsWith('.stored/'))
   }
 
-  async #parts(): Promise<readonly Part[]> {
-    const parts: Part[] = []
-    for (const { Key, UploadId } of await this.unfinished()) {
+  /** Whoever is killed while it completes an upload leaves the object and the upload: bytes that are there once. */
+  async #arrived(): Promise<number> {
+    const objects = await this.#objects()
+    const keys = new Set(objects.map(({ Key }) => Key))
+    const uploads = (await this.unfinished()).filter(({ Key }) => !keys.has(Key))
+    const parts = await Promise.all(uploads.map((upload) => this.#parts(upload)))
+    return [...objects, ...parts.flat()].reduce((sum, { Size = 0 }) => sum + Size, 0)
+  }
+
+  /** None of an upload that was completed meanwhile. */
+  async #parts({ Key, UploadId }: MultipartUpload): Promise<readonly Part[]> {
+    try {
       const { Parts = [] } = await this.#client.send(new ListPartsCommand({ Bucket: BUCKET, Key, UploadId }))
-      parts.push(...Parts)
+      return Parts
+    } catch (error) {
+      if (error instanceof NoSuchUpload) return []
+      throw error
     }
-    return parts
   }
 
   async #digest(Key: string): Promise<string> {
@@ -145,10 +170,14 @@ export class Server implements AsyncDisposable {
     return { accessKeyId: this.#variable('S3_ACCESS_KEY_ID'), secretAccessKey: this.#variable('S3_SECRET_ACCESS_KEY') }
   }
 
-  /** Ids of the processes lie in the directory of the service, each beside when it began. */
-  #pidOf(daemon: 'osd'): number {
-    const [pid] = readFileSync(join(dirname(this.#variable('S3_ADMIN')), `${daemon}.pid`), 'utf8').split(' ')
-    return Number(pid)
+  /** Of one of its processes. Their ids lie in the directory of the service, each beside when it began. */
+  #stateOf(name: string): string {
+    try {
+      const [id] = readFileSync(join(dirname(this.#variable('S3_ADMIN')), `${name}.pid`), 'utf8').split(' ')
+      return readFileSync(`/proc/${id}/status`, 'utf8').match(/^State:\s+(.*)$/m)?.[1] ?? 'gone'
+    } catch {
+      return 'gone'
+    }
   }
 
   #variable(name: string): string {

@@ -1,30 +1,38 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { Failed } from './protocol.ts'
+import type { Failed, Message } from './protocol.ts'
 
 const SYNCER = fileURLToPath(new URL('syncer.ts', import.meta.url))
+/** How long it may take to say how far it is. */
+const ANSWER_MS = 5_000
 
 /** A process that syncs the store. */
 export class Syncer {
   readonly #child: ChildProcess
   /** How it ended. */
   readonly #ended: Promise<string>
-  #isOver = false
+  readonly #standing = Promise.withResolvers<readonly string[]>()
+  #how: string | undefined
 
   /** @param file Holds its work. */
   constructor(file: string, onFailed: (failed: Failed) => void) {
     this.#child = fork(SYNCER, [file])
-    this.#child.on('message', onFailed)
+    this.#child.on('message', (message: Message) => {
+      if (message.type === 'failed') onFailed(message)
+      else this.#standing.resolve(message.lines)
+    })
     this.#ended = once(this.#child, 'exit').then(([code, signal]) => {
-      this.#isOver = true
-      return signal ?? `code ${code}`
+      const how = signal ?? `code ${code}`
+      this.#how = how
+      return how
     })
   }
 
   /** It has ended by itself, or was killed. */
   get isOver(): boolean {
-    return this.#isOver
+    return this.#how !== undefined
   }
 
   /** Resolves when everything is synced. @throws when it ends in another way. */
@@ -37,5 +45,13 @@ export class Syncer {
   async kill(): Promise<boolean> {
     this.#child.kill('SIGKILL')
     return (await this.#ended) === 'SIGKILL'
+  }
+
+  /** How its backend and its jobs are, for people. */
+  async standing(): Promise<readonly string[]> {
+    if (this.#how !== undefined) return [`the process that syncs ended with ${this.#how}`]
+    this.#child.send({})
+    const silence = setTimeout(ANSWER_MS, [`the process that syncs says nothing for ${ANSWER_MS} ms`])
+    return Promise.race([this.#standing.promise, silence])
   }
 }

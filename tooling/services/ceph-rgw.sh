@@ -6,8 +6,8 @@
 #   CEPH_GB      how much it holds                                                                [8]
 #   CEPH_STORE   bluestore: it keeps what it holds when its process is killed                     [memstore]
 #
-# `stop` ends the gateway alone, which keeps nothing itself: the store lives until `destroy`. S3_ADMIN is radosgw-admin of this
-# cluster, for users and quotas.
+# `stop` ends the gateway alone, which keeps nothing itself, or whichever of its processes it is told: rgw, osd (the store), mon.
+# `start` starts again what does not run. S3_ADMIN is radosgw-admin of this cluster, for users and quotas.
 SERVICE=ceph-rgw
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -163,7 +163,13 @@ service_start() {
   fi
 }
 
-service_stop() { halt rgw "$1"; }
+service_stop() {
+  local name=${2:-rgw}
+  case $name in
+    rgw | osd | mon) halt "$name" "$1" ;;
+    *) fail "it has no process $name" ;;
+  esac
+}
 
 destroy() {
   # Whoever started it may be gone, with the other end of every pipe: that must not stop the rest. Nobody needs farewells.

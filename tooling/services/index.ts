@@ -6,8 +6,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
+export { type Fauxqs, startFauxqs } from './fauxqs.ts'
+
 /** Servers to test against; each has a script beside this file, which says what its settings and variables are. */
-export type ServiceName = 'sshd' | 'ceph-rgw' | 'fauxqs'
+export type ServiceName = 'sshd' | 'ceph-rgw'
 
 /** Of the scripts: the server cannot be had on this machine. */
 const UNAVAILABLE = 69
@@ -16,8 +18,14 @@ const UNAVAILABLE = 69
 export interface Service extends AsyncDisposable {
   /** Where it listens, and what it lets in. */
   readonly env: Readonly<Record<string, string>>
-  /** Ends the server and keeps its data. @param signal What it is sent first. @default 'SIGTERM' */
-  stop(signal?: NodeJS.Signals): Promise<void>
+  /**
+   * Ends the server and keeps its data. Resolves when it is gone: `start` leaves alone what still runs, and so what is only about to
+   * end.
+   *
+   * @param signal What it is sent first. @default 'SIGTERM'
+   * @param name Which of its processes, as its script calls them, where it has several. @default the one that clients speak to
+   */
+  stop(signal?: NodeJS.Signals, name?: string): Promise<void>
   /** Starts it again, at the same address. */
   start(): Promise<void>
 }
@@ -37,21 +45,21 @@ export async function startService(
 ): Promise<Service> {
   const directory = await mkdtemp(join(tmpdir(), `stored-${name}-`))
   const child = run(name, ['hold', directory], settings)
-  const ended = once(child, 'close') as Promise<[number | null]>
+  const ended = endOf(child)
   const complaints = collect(child)
   const env = await readVariables(child)
-  if (env === null) throw failure(name, (await ended)[0], await complaints)
+  if (env === null) throw failure(name, await ended, await complaints)
   // Neither the server nor its keeper keeps this process alive.
   child.unref()
   for (const stream of [child.stdin, child.stdout, child.stderr]) (stream as { unref?(): void } | null)?.unref?.()
   const script = async (...args: string[]): Promise<void> => {
     const call = run(name, args, settings)
-    const [said, [code]] = await Promise.all([collect(call), once(call, 'close') as Promise<[number | null]>])
-    if (code !== 0) throw failure(name, code, said)
+    const [said, end] = await Promise.all([collect(call), endOf(call)])
+    if (end !== 0) throw failure(name, end, said)
   }
   return {
     env,
-    stop: (signal = 'SIGTERM') => script('stop', directory, signal.slice(3)),
+    stop: (signal = 'SIGTERM', name = '') => script('stop', directory, signal.slice(3), name),
     start: () => script('start', directory),
     async [Symbol.asyncDispose]() {
       child.ref()
@@ -103,7 +111,16 @@ async function collect({ stderr }: ChildProcess): Promise<string> {
   return text.trim()
 }
 
-function failure(name: ServiceName, code: number | null, said: string): Error {
-  if (code === UNAVAILABLE) return new ServiceUnavailable(said)
-  return new Error(`${name}.sh ended with ${code}: ${said}`)
+/** @returns Its exit code, or why it could not be run. */
+function endOf(child: ChildProcess): Promise<number | null | Error> {
+  return once(child, 'close').then(
+    ([code]) => code,
+    (error: Error) => error,
+  )
+}
+
+function failure(name: ServiceName, end: number | null | Error, said: string): Error {
+  if (end instanceof Error) return new ServiceUnavailable(`${name}: ${end.message}`)
+  if (end === UNAVAILABLE) return new ServiceUnavailable(said)
+  return new Error(`${name}.sh ended with ${end}: ${said}`)
 }

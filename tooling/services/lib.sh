@@ -2,13 +2,14 @@
 #
 #   SCRIPT start [DIR]    start the server, if it does not run yet, and print its variables
 #   SCRIPT env DIR        print them again
-#   SCRIPT stop DIR [SIG] stop it and keep its data; SIG is TERM unless told otherwise
+#   SCRIPT stop DIR [SIG [NAME]]
+#                         stop it and keep its data; SIG is TERM unless told otherwise, NAME one of its processes where it has several
 #   SCRIPT destroy DIR    stop it and remove DIR
 #   SCRIPT hold DIR       start; destroy once standard input ends, which it does when whoever started this dies
 #
 # Standard output holds nothing but KEY=VALUE lines; values have neither spaces nor quotes. Exit code 69: the server cannot be
 # had on this machine, and standard error says why. A script sets SERVICE, sources this file, defines service_start,
-# service_stop SIG and service_env, which find their place in $DIR, and ends with: main "$@"
+# service_stop SIG [NAME] and service_env, which find their place in $DIR, and ends with: main "$@"
 
 set -euo pipefail
 umask 077
@@ -44,7 +45,7 @@ unpack_suite() {
   local suite=$1 folder=$2 work mirror
   shift 2
   [ ! -e "$folder/.unpacked" ] || return 0
-  command -v apt-get >/dev/null || unavailable "$* of Debian $suite need apt-get"
+  command -v apt-get >/dev/null || unavailable "$* of Debian $suite are fetched by apt-get, which is not here"
   note "unpacking $* of Debian $suite"
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | sed -n 1p)
   work=$(mktemp -d)
@@ -148,10 +149,14 @@ await() {
 
 main() {
   local action=${1:-}
+  case $OSTYPE in
+    linux*) ;;
+    *) unavailable "its script needs Linux, and this is $OSTYPE" ;;
+  esac
   case $action in
     start) DIR=${2:-$(mktemp -d)} ;;
     env | stop | destroy | hold) DIR=${2:?"$action needs DIR"} ;;
-    *) fail 'start [DIR] | env DIR | stop DIR [SIG] | destroy DIR | hold DIR' ;;
+    *) fail 'start [DIR] | env DIR | stop DIR [SIG [NAME]] | destroy DIR | hold DIR' ;;
   esac
   if [ "$action" != start ] && [ "$action" != hold ] && [ ! -d "$DIR" ]; then
     [ "$action" != env ] || fail "there is nothing at $DIR"
@@ -165,7 +170,7 @@ main() {
       service_env
       ;;
     env) service_env ;;
-    stop) locked service_stop "${3:-TERM}" ;;
+    stop) locked service_stop "${3:-TERM}" "${4:-}" ;;
     destroy) destroy ;;
     hold)
       trap destroy EXIT

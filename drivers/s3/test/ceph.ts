@@ -77,11 +77,7 @@ export async function cephHarness(settings: Readonly<Record<string, string>>): P
       await service.start()
     },
     quota: (bytes) => place.limit(bytes),
-    async busy(requests, retryAfterMs) {
-      let left = requests
-      const headers = { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) }
-      gate.judge = () => (left-- > 0 ? { status: 503, code: 'SlowDown', headers } : null)
-    },
+    busy: async (requests, retryAfterMs) => gate.refuse(requests, retryAfterMs),
     async close() {
       place.plain.destroy()
       await gate[Symbol.asyncDispose]()

@@ -42,6 +42,13 @@ export class Gate implements AsyncDisposable {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
+  /** Refuses so many requests as too many, and asks to wait. */
+  refuse(requests: number, retryAfterMs: number): void {
+    let left = requests
+    const headers = { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) }
+    this.judge = () => (left-- > 0 ? { status: 503, code: 'SlowDown', headers } : null)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.closeAllConnections()
     this.#server.close()

@@ -5,6 +5,7 @@ import { ChaosProxy } from './chaos-proxy.ts'
 import { BrokenPromise, equal, rejects, sameBytes, within } from './expect.ts'
 import type { Harness } from './harness.ts'
 import { payload } from './payload.ts'
+import type { Outcome } from './report.ts'
 import { collect } from './source.ts'
 import { type Call, noting, rawSubject, type Subject, spyOn, type View } from './subject.ts'
 
@@ -27,6 +28,8 @@ export interface RunState {
   readonly signal: AbortSignal | undefined
   /** Whether every case was asked for, so that what is missing was not merely left out. */
   readonly complete: boolean
+  /** How the views of each waived case ended, by id. */
+  readonly waived: Map<string, readonly Outcome['status'][]>
 }
 
 export class CaseContext implements Ctx {

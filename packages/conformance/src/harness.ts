@@ -53,7 +53,7 @@ export interface Harness {
   readonly child?: string
   /** Ends what the harness itself began: servers, directories. For whoever made it; no case calls it. */
   close?(): Promise<void>
-  /** Cases known to fail, by id. They run all the same. */
+  /** Cases known to fail, by id. They run all the same, and one that passes fails the run: its waiver is to be removed. */
   readonly waive?: Readonly<Record<string, Waiver>>
 }
 

@@ -74,6 +74,7 @@ export function planRun(harness: Harness, { profile = 'quick', only, seed, signa
     capabilities: null,
     signal,
     complete: only === undefined,
+    waived: new Map(),
   }
   const planned = from
     .filter(({ id, group }) => only === undefined || only.includes(id) || only.includes(group))
@@ -90,8 +91,26 @@ function factsOf({ name, version, server }: Harness, state: RunState): RunFacts 
 async function execute(harness: Harness, state: RunState, planned: Planned): Promise<Result> {
   const { id, level, profile, title } = planned.case
   const started = performance.now()
-  const outcome = await judge(harness, state, planned)
+  const outcome = unlessNeedless(harness, state, planned, await judge(harness, state, planned))
   return { id, view: planned.view, level, profile, title, durationMs: performance.now() - started, ...outcome }
+}
+
+/** Fails a waived case that passes, in all of its views that were run: a waiver that nobody needs hides the next failure. */
+function unlessNeedless(
+  harness: Harness,
+  state: RunState,
+  { case: subject, view }: Planned,
+  outcome: Outcome,
+): Outcome {
+  const waiver = harness.waive?.[subject.id]
+  if (waiver === undefined) return outcome
+  const statuses = [...(state.waived.get(subject.id) ?? []), outcome.status]
+  state.waived.set(subject.id, statuses)
+  const isLast = view === subject.views.at(-1)
+  if (!isLast || statuses.includes('waived') || !statuses.includes('proved')) return outcome
+  const broken = `the case fails, as its waiver says, but it passes: ${waiver.reason} (${waiver.issue})`
+  const message = `${label({ id: subject.id, view })}: ${subject.title}\n  expected ${broken}`
+  return { status: 'failed', error: new Error(message), broken }
 }
 
 async function judge(harness: Harness, state: RunState, planned: Planned): Promise<Outcome> {

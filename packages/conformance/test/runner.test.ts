@@ -117,6 +117,29 @@ describe('a case', () => {
     expect(formatReport(report)).toContain('waived  x.case: the service cannot (https://example.com/1)')
   })
 
+  it('that passes although it is waived is failed: the waiver is to be removed', async () => {
+    const waive = { 'x.case': { reason: 'the service cannot', issue: 'https://example.com/1' } }
+    const results = await execute({ run: async () => {} }, {}, { ...harness, waive })
+    expect(results[0]).toMatchObject({
+      status: 'failed',
+      broken: expect.stringContaining('but it passes: the service cannot (https://example.com/1)'),
+    })
+    expect(makeReport(FACTS, results).passed).toBe(false)
+  })
+
+  it.each(['guarded', 'raw'] as const)('that fails in its %s view alone needs its waiver', async (failing) => {
+    const waive = { 'x.case': { reason: 'the service cannot', issue: 'https://example.com/1' } }
+    const run: CaseSpec['run'] = async ({ view }) => check(view !== failing, 'it holds')
+    const results = await execute({ raw: true, run }, {}, { ...harness, waive })
+    expect(new Set(results.map(({ status }) => status))).toEqual(new Set(['proved', 'waived']))
+  })
+
+  it('that is waived and skipped is skipped', async () => {
+    const waive = { 'x.case': { reason: 'the service cannot', issue: 'https://example.com/1' } }
+    const [result] = await execute({ needs: () => 'no symbolic links', run: async () => {} }, {}, { ...harness, waive })
+    expect(result?.status).toBe('skipped')
+  })
+
   it('that only should hold fails no run', async () => {
     const results = await execute({ level: 'should', run: async () => check(false, 'it holds') })
     const report = makeReport(FACTS, results)
