@@ -1,10 +1,12 @@
-import net from 'node:net'
+import type net from 'node:net'
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import ssh2, { type FileEntryWithStats, type SFTPWrapper, type Stats } from 'ssh2'
 import SftpClient from 'ssh2-sftp-client'
+import { prepareKeys } from './ciphers.ts'
 import { STATUS, toDialError } from './errors.ts'
 import { fingerprintOf, type HostKeys, loadHostKeys } from './host-keys.ts'
 import type { SftpBackendOptions } from './options.ts'
+import { openSocket } from './socket.ts'
 
 /** How long a server may take to let one in, in milliseconds. */
 const HANDSHAKE_MS = 20_000
@@ -66,6 +68,7 @@ export class Connection {
     this.#client = client
     this.#socket = socket
     this.#sftp = sftp
+    prepareKeys(sftp)
     const { _maxReadLen, _maxWriteLen } = sftp as unknown as Limits
     this.readBytes = Math.min(_maxReadLen ?? PACKET_BYTES.least, PACKET_BYTES.most)
     this.writeBytes = Math.min(_maxWriteLen ?? PACKET_BYTES.least, PACKET_BYTES.most)
@@ -257,7 +260,7 @@ function lostError(cause: Error): StorageError {
 
 function connect({ host, port = 22 }: SftpBackendOptions, signal: AbortSignal, at: ErrorLocation): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ host, port, noDelay: true, timeout: HANDSHAKE_MS })
+    const socket = openSocket(host, port, HANDSHAKE_MS)
     const onAbort = () => socket.destroy(signal.reason)
     signal.addEventListener('abort', onAbort)
     socket.once('close', () => signal.removeEventListener('abort', onAbort))

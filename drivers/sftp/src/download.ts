@@ -4,6 +4,13 @@ import { toSftpError } from './errors.ts'
 import { LinkedSignal } from './signals.ts'
 import { toStat } from './stat.ts'
 
+/**
+ * In how many chunks the requests under way are handed out, as far as there are so many. The requests of a chunk go out together:
+ * each write to the socket wakes the server, and each chunk whoever reads, which cost more than the bytes (measured). With
+ * fewer chunks less is under way while one is waited for.
+ */
+const CHUNKS = 4
+
 export interface DownloadContext {
   readonly connection: Connection
   readonly requestsInFlight: number
@@ -44,6 +51,9 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
   readonly #context: DownloadContext
   readonly #handle: Handle
   readonly #end: number
+  /** What is handed out at a time, and how many of those are asked for ahead. */
+  readonly #chunkBytes: number
+  readonly #chunks: number
   readonly #linked: LinkedSignal
   readonly #onAbort = () => {
     this.#release()
@@ -64,7 +74,12 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
     this.#handle = handle
     this.#position = position
     this.#end = end
-    this.#context.connection.users++
+    const { connection, requestsInFlight } = context
+    const requests = Connection.requestsOf(connection.readBytes, requestsInFlight)
+    const requestsPerChunk = Math.max(1, Math.floor(requests / CHUNKS))
+    this.#chunkBytes = requestsPerChunk * connection.readBytes
+    this.#chunks = Math.floor(requests / requestsPerChunk)
+    connection.users++
     this.#linked = new LinkedSignal(context.signals)
     this.#linked.signal.addEventListener('abort', this.#onAbort)
     if (this.#linked.signal.aborted || position === end) this.#release()
@@ -92,7 +107,7 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
     try {
       this.#linked.signal.throwIfAborted()
       if (this.#released) return { done: true, value: undefined }
-      this.#readAhead(this.#context.requestsInFlight)
+      this.#readAhead(this.#chunks)
       const value = await this.#untilAborted(this.#ahead.shift() as Promise<Uint8Array>)
       if (this.#ahead.length === 0 && this.#position === this.#end) this.#release()
       return { done: false, value }
@@ -110,11 +125,9 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
   }
 
   #readAhead(most: number): void {
-    const { connection } = this.#context
-    const requests = Connection.requestsOf(connection.readBytes, most)
-    while (this.#ahead.length < requests && this.#position < this.#end) {
-      const length = Math.min(connection.readBytes, this.#end - this.#position)
-      const chunk = this.#readExactly(this.#position, length)
+    while (this.#ahead.length < most && this.#position < this.#end) {
+      const length = Math.min(this.#chunkBytes, this.#end - this.#position)
+      const chunk = this.#readChunk(this.#position, length)
       // Whoever takes it gets the failure.
       chunk.catch(() => {})
       this.#ahead.push(chunk)
@@ -122,16 +135,25 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
     }
   }
 
-  /** @throws {StorageError} CONFLICT when the file ends before. */
-  async #readExactly(position: number, length: number): Promise<Uint8Array> {
-    const { connection, at } = this.#context
+  async #readChunk(position: number, length: number): Promise<Uint8Array> {
     const buffer = Buffer.allocUnsafeSlow(length)
-    for (let filled = 0; filled < length; ) {
-      const count = await connection.read(this.#handle, buffer, filled, length - filled, position + filled)
+    const { readBytes } = this.#context.connection
+    const parts: Promise<void>[] = []
+    for (let from = 0; from < length; from += readBytes) {
+      parts.push(this.#fill(buffer, from, Math.min(length, from + readBytes), position))
+    }
+    await Promise.all(parts)
+    return buffer
+  }
+
+  /** @throws {StorageError} CONFLICT when the file ends before. */
+  async #fill(buffer: Buffer, from: number, to: number, position: number): Promise<void> {
+    const { connection, at } = this.#context
+    for (let filled = from; filled < to; ) {
+      const count = await connection.read(this.#handle, buffer, filled, to - filled, position + filled)
       if (count === 0) throw new StorageError('CONFLICT', at, { detail: 'the file was cut short while it was read' })
       filled += count
     }
-    return buffer
   }
 
   #release(): void {
