@@ -11,6 +11,7 @@ import {
   ListObjectsV2Command,
   ListPartsCommand,
   type MultipartUpload,
+  NoSuchKey,
   NoSuchUpload,
   type Part,
   S3Client,
@@ -148,13 +149,13 @@ export class Server implements AsyncDisposable {
     return [...objects, ...parts.flat()].reduce((sum, { Size = 0 }) => sum + Size, 0)
   }
 
-  /** None of an upload that was completed meanwhile. */
+  /** None of an upload that was completed meanwhile. Of one that is being completed Ceph says that there is no such key. */
   async #parts({ Key, UploadId }: MultipartUpload): Promise<readonly Part[]> {
     try {
       const { Parts = [] } = await this.#client.send(new ListPartsCommand({ Bucket: BUCKET, Key, UploadId }))
       return Parts
     } catch (error) {
-      if (error instanceof NoSuchUpload) return []
+      if (error instanceof NoSuchUpload || error instanceof NoSuchKey) return []
       throw error
     }
   }
