@@ -20,7 +20,7 @@ export function fed(
   return {
     ...known,
     body,
-    release: () => body.stop(new StorageError('CLOSED', at, { detail: 'the source was released' })),
+    release: () => body.release(),
   }
 }
 
@@ -59,11 +59,16 @@ class FedBody implements AsyncIterableIterator<Uint8Array, void, void> {
     return Promise.resolve({ done: true, value: undefined })
   }
 
+  /** An error is made only for who may meet it: of a body that was read to its end nobody asks for more. */
+  release(): void {
+    if (this.#ended === undefined) this.stop(this.#released())
+  }
+
   /** Rejects a read that is under way and releases the feed, unless it has ended. */
   stop(reason: unknown): void {
     if (this.#ended !== undefined) return
     this.#end(reason === undefined ? {} : { reason })
-    this.#reject?.(reason ?? new StorageError('CLOSED', this.#at, { detail: 'the source was released' }))
+    this.#reject?.(reason ?? this.#released())
     // Whoever stops a source has a reason of their own to report; that the source minds being stopped adds nothing to it.
     new Promise((resolve) => resolve(this.#feed.stop?.(reason))).catch(() => {})
   }
@@ -83,6 +88,10 @@ class FedBody implements AsyncIterableIterator<Uint8Array, void, void> {
     const error = new StorageError('INVALID_ARGUMENT', this.#at, { detail: 'a chunk of the source is not bytes' })
     this.stop(error)
     throw error
+  }
+
+  #released(): StorageError {
+    return new StorageError('CLOSED', this.#at, { detail: 'the source was released' })
   }
 
   #end(ended: { readonly reason?: unknown }): void {
