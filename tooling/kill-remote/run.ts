@@ -17,8 +17,8 @@ import type { Syncer } from './syncers.ts'
 const MIB = 1 << 20
 /** What is killed in a round: every other time the process that syncs. */
 const TARGETS: readonly Target[] = ['syncer', 'gateway', 'syncer', 'store']
-/** Of the driver: parts under way beyond the one that each upload has. */
-const SPARE_PARTS = 3
+/** Of the driver: parts under way at a time, of all uploads. */
+const PARTS = 5
 /** Headers, signatures and lists of parts, between two kills: so much of a part. */
 const ENVELOPE = 0.1
 
@@ -46,7 +46,7 @@ const { wanted, seed, dir, keep, numbers } = parseArguments('test:kill-remote', 
 })
 const part = numbers.part * MIB
 const total = numbers.blobs * numbers.size * MIB
-const underWay = (numbers.blobs + SPARE_PARTS) * part
+const underWay = PARTS * part
 
 const service = await offerService('ceph-rgw', {
   CEPH_SUITE: 'forky',
@@ -66,8 +66,7 @@ const rounds: Round[] = []
 let course: Course = { step: 'nothing', syncer: undefined, failures: [] }
 
 console.log(`${wanted} rounds of ${numbers.blobs} × ${numbers.size} MiB to Ceph, seed ${seed}, in ${directory}
-What arrived is not sent again. A kill may cost what is under way: one part of each upload and ${SPARE_PARTS} more, together
-${mib(underWay)}, and ${mib(ENVELOPE * part)} for headers.
+What arrived is not sent again. A kill may cost what is under way: ${PARTS} parts, together ${mib(underWay)}, and ${mib(ENVELOPE * part)} for headers.
 `)
 let isHung = false
 for (let i = 0; i < wanted && violations.length === 0; i++) isHung = !(await endsInTime(i))

@@ -2,7 +2,8 @@ import { Agent } from 'node:http'
 import { Agent as SecureAgent } from 'node:https'
 import {
   type $Command,
-  type PutObjectCommand,
+  PutObjectCommand,
+  type PutObjectCommandOutput,
   S3Client,
   type S3ClientConfig,
   type S3ClientResolvedConfig,
@@ -14,6 +15,8 @@ import { toS3Error } from './errors.ts'
 import { presetOf } from './flavors.ts'
 import { credentialOf, type Identity } from './identity.ts'
 import type { Settings } from './options.ts'
+import { Route, type SmallPut } from './route.ts'
+import { PIECE_BYTES, reporting } from './sent.ts'
 
 /** How long a connection that nobody uses is kept: shorter than services keep it, so that no request meets its end. */
 const IDLE_MS = 4_000
@@ -42,6 +45,7 @@ export class Client {
   readonly #credential: Credential<Identity | undefined>
   readonly #agents: readonly (Agent | SecureAgent)[]
   #client: { readonly s3: S3Client; readonly identity: Identity | undefined } | undefined
+  #route: { readonly s3: S3Client; readonly found: Promise<Route | null> } | undefined
 
   /** @param connections How many idle ones are kept. */
   constructor(settings: Settings, connections: number) {
@@ -76,13 +80,35 @@ export class Client {
 
   /** @throws {StorageError} */
   send<I extends ServiceInputTypes, O extends ServiceOutputTypes>(command: S3Command<I, O>, call: Call): Promise<O> {
+    return this.use((s3) => sent(s3, command, call.signal), call)
+  }
+
+  /**
+   * Sends an object that is in memory.
+   *
+   * @param sha256 Of its bytes, in hex: nobody computes it again.
+   * @returns Its etag.
+   * @throws {StorageError}
+   */
+  put(
+    input: SmallPut,
+    sha256: string | undefined,
+    onSent: (bytes: number) => void,
+    call: Call,
+  ): Promise<string | undefined> {
+    const send = async (s3: S3Client): Promise<PutObjectCommandOutput> => {
+      const command = new PutObjectCommand({ ...input, Bucket: this.bucket })
+      return sent(s3, reporting(signedWith(command, sha256), onSent), call.signal)
+    }
     return this.use(async (s3) => {
+      const route = input.Body.byteLength <= PIECE_BYTES ? await this.#routeOf(s3) : null
+      if (route === null) return (await send(s3)).ETag
       try {
-        return await s3.send(command, { abortSignal: call.signal })
+        return await route.put(input, sha256, call.signal)
       } catch (error) {
-        if (!isSkewed(error)) throw error
-        // The SDK took the time from the answer.
-        return await s3.send(command, { abortSignal: call.signal })
+        // The SDK takes the time from the answer.
+        if (!speaksOfTime(error)) throw error
+        return (await send(s3)).ETag
       }
     }, call)
   }
@@ -112,11 +138,42 @@ export class Client {
     }
     return this.#client.s3
   }
+
+  #routeOf(s3: S3Client): Promise<Route | null> {
+    if (this.#route?.s3 === s3) return this.#route.found
+    const found = Route.find(s3, this.bucket)
+    this.#route = { s3, found }
+    // What failed may be the credentials, which are looked for again.
+    found.catch(() => {
+      if (this.#route?.found === found) this.#route = undefined
+    })
+    return found
+  }
+}
+
+/** Once more when the clock was off. */
+async function sent<I extends ServiceInputTypes, O extends ServiceOutputTypes>(
+  s3: S3Client,
+  command: S3Command<I, O>,
+  signal: AbortSignal,
+): Promise<O> {
+  try {
+    return await s3.send(command, { abortSignal: signal })
+  } catch (error) {
+    if (!isSkewed(error)) throw error
+    // The SDK took the time from the answer.
+    return await s3.send(command, { abortSignal: signal })
+  }
 }
 
 function isSkewed(error: unknown): boolean {
-  const { name, $metadata } = error as { name?: unknown; $metadata?: { clockSkewCorrected?: boolean } }
-  return (name === 'RequestTimeTooSkewed' || name === 'RequestExpired') && $metadata?.clockSkewCorrected === true
+  const { $metadata } = error as { $metadata?: { clockSkewCorrected?: boolean } }
+  return speaksOfTime(error) && $metadata?.clockSkewCorrected === true
+}
+
+function speaksOfTime(error: unknown): boolean {
+  const { name } = error as { name?: unknown }
+  return name === 'RequestTimeTooSkewed' || name === 'RequestExpired'
 }
 
 /** Lets `command` be signed with a digest of its body that is known, so that nobody computes it again. */

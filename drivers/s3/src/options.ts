@@ -23,7 +23,8 @@ export interface S3BackendOptions {
   /** Instead of the three above: all of them at once, by a function that is asked again when they expire or are refused. */
   readonly credentials?: Secret<Identity>
   /**
-   * Larger blobs are uploaded in parts of this size, in bytes, from 5 MiB to 5 GiB; up to 19 parts are in memory at a time.
+   * Larger blobs are uploaded in parts of this size, in bytes, from 5 MiB to 5 GiB. All puts together have five
+   * in memory.
    *
    * @default 8 MiB, and more where 9,500 such parts are too few
    */

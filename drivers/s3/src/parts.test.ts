@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { PartBuffers, PartReader, partSizeFor, Spare } from './parts.ts'
+import { PartReader, partSizeFor } from './parts.ts'
 
 const MIB = 1 << 20
 
@@ -51,27 +51,5 @@ describe('PartReader', () => {
     const reader = new PartReader(bodyOf([Buffer.from('abc'), Buffer.from('d')]))
     await reader.fill(Buffer.alloc(3))
     await expect(reader.end()).rejects.toMatchObject({ code: 'SIZE_MISMATCH' })
-  })
-})
-
-describe('PartBuffers', () => {
-  it('always has one, and more only while there are spare ones', async () => {
-    const spare = new Spare(1)
-    using first = new PartBuffers(8, spare)
-    using second = new PartBuffers(8, spare)
-    await Promise.all([first.take(), first.take()])
-    const mine = await second.take()
-    const waiting = second.take()
-    second.give(mine)
-    expect(await waiting).toBe(mine)
-  })
-
-  it('gives spare ones back when it is disposed of', async () => {
-    const spare = new Spare(1)
-    {
-      using buffers = new PartBuffers(8, spare)
-      await Promise.all([buffers.take(), buffers.take()])
-    }
-    expect(spare.take()).toBe(true)
   })
 })

@@ -4,77 +4,12 @@ const MIB = 1 << 20
 /** A multipart upload takes 10,000 parts; what is read again after a failure may be cut elsewhere. */
 const MOST_PARTS = 9_500
 /** Where the size is not known: enough for 590 GiB. All parts but the last have to be equal (R2). */
-const UNKNOWN_PART_BYTES = 64 * MIB
+export const UNKNOWN_PART_BYTES = 64 * MIB
 
 /** How large the parts of a blob of `size` are: whole MiB, unless `partSize` is not. */
 export function partSizeFor(size: number | undefined, partSize: number): number {
   if (size === undefined) return Math.max(partSize, UNKNOWN_PART_BYTES)
   return size <= partSize * MOST_PARTS ? partSize : Math.ceil(size / MOST_PARTS / MIB) * MIB
-}
-
-/** Parts that may be under way at a time beyond the one that every put has: shared by the puts of one instance. */
-export class Spare {
-  #left: number
-
-  constructor(count: number) {
-    this.#left = count
-  }
-
-  take(): boolean {
-    if (this.#left === 0) return false
-    this.#left--
-    return true
-  }
-
-  give(count: number): void {
-    this.#left += count
-  }
-}
-
-/** The buffers of one put, used again and again. It always has one, so that no put waits for another. */
-export class PartBuffers implements Disposable {
-  readonly #size: number
-  readonly #spare: Spare | null
-  readonly #free: Buffer[] = []
-  #made = 0
-  #waiting: ((buffer: Buffer) => void) | undefined
-
-  /**
-   * @param spare Where more than one may come from; `null` for no more.
-   * @param first The one that it always has. @default made when it is asked for
-   */
-  constructor(size: number, spare: Spare | null, first?: Buffer) {
-    this.#size = size
-    this.#spare = spare
-    if (first?.byteLength !== size) return
-    this.#free.push(first)
-    this.#made = 1
-  }
-
-  /** A buffer, when one is free. Asked for by one at a time. */
-  take(): Promise<Buffer> {
-    const free = this.#free.pop()
-    if (free !== undefined) return Promise.resolve(free)
-    if (this.#made === 0 || this.#spare?.take()) {
-      this.#made++
-      return Promise.resolve(Buffer.allocUnsafeSlow(this.#size))
-    }
-    return new Promise((resolve) => {
-      this.#waiting = resolve
-    })
-  }
-
-  give(buffer: Buffer): void {
-    const waiting = this.#waiting
-    this.#waiting = undefined
-    if (waiting) waiting(buffer)
-    else this.#free.push(buffer)
-  }
-
-  [Symbol.dispose](): void {
-    if (this.#made > 1) this.#spare?.give(this.#made - 1)
-    this.#made = 0
-  }
 }
 
 /** Reads a body into buffers, front to back. */

@@ -1,16 +1,17 @@
-import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { type LogEvent, type PutOptions, type Stat, StorageError } from '@stored/core/backend'
-import { type Call, type Client, signedWith } from './client.ts'
+import type { Call, Client } from './client.ts'
 import { toS3Error } from './errors.ts'
-import { PartBuffers, PartReader, partSizeFor, type Spare } from './parts.ts'
-import { reporting } from './sent.ts'
+import type { Loan, Memory } from './memory.ts'
+import { PartReader, partSizeFor } from './parts.ts'
 import { type Conditional, type Target, Upload } from './upload.ts'
 
 export interface PutContext {
   readonly client: Client
   /** Of small parts: what is larger is one object. */
   readonly partSize: number
-  readonly spare: Spare
+  readonly memory: Memory
+  /** For the parts of blobs of unknown size, which are large: one at a time. */
+  readonly largeMemory: Memory
   readonly keepsSha256: boolean
   /** The uploads of this instance: not for sweep(). */
   readonly live: Set<string>
@@ -52,12 +53,16 @@ export async function putObject(
     ...(contentType !== undefined && { ContentType: contentType }),
   }
   try {
-    const { size = context.partSize } = options
-    const buffer = Buffer.allocUnsafeSlow(Math.min(size, context.partSize))
-    const filled = await reader.fill(buffer)
-    if (options.size !== undefined && options.size <= context.partSize) await reader.end()
-    else if (filled === buffer.byteLength) return await putParts(context, reader, buffer, input, options, call)
-    return await putWhole(context, buffer.subarray(0, filled), input, options, call)
+    const { size, onSent = () => {} } = options
+    const isWhole = size !== undefined && size <= context.partSize
+    const start = isWhole ? size : size === undefined ? context.partSize : partSizeFor(size, context.partSize)
+    using loan = await context.memory.take(start, call.signal, () => onSent(0))
+    const filled = await reader.fill(loan.buffer)
+    if (isWhole) await reader.end()
+    else if (filled === start) return await putParts(context, reader, loan, input, options, call)
+    const stored = await putWhole(context, loan.buffer.subarray(0, filled), input, options, call)
+    loan.give()
+    return stored
   } catch (error) {
     throw judged(toS3Error(error, call.at, call.signal), options)
   } finally {
@@ -74,15 +79,15 @@ async function putWhole(
 ): Promise<Omit<Stat, 'key'>> {
   const { sha256, onSent = () => {} } = options
   const kept = keepsSha256 && sha256 !== undefined && { ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64') }
-  const command = new PutObjectCommand({ ...input, ...conditionsOf(options), ...kept, Body: body })
-  const { ETag } = await client.send(reporting(signedWith(command, sha256), onSent), { ...call, isWrite: true })
-  return { size: body.byteLength, ...(ETag !== undefined && { etag: ETag }) }
+  const object = { ...input, ...conditionsOf(options), ...kept, Body: body }
+  const etag = await client.put(object, sha256, onSent, { ...call, isWrite: true })
+  return { size: body.byteLength, ...(etag !== undefined && { etag }) }
 }
 
 async function putParts(
   context: PutContext,
   reader: PartReader,
-  start: Buffer,
+  start: Loan,
   input: Input,
   options: PutOptions,
   outer: Call,
@@ -92,19 +97,22 @@ async function putParts(
   const onAbort = (): void => stop.abort(outer.signal.reason)
   outer.signal.addEventListener('abort', onAbort)
   const call = { at: outer.at, signal: stop.signal }
-  // Without a size parts are large: one at a time, or memory would be.
-  using buffers = new PartBuffers(partSize, options.size === undefined ? null : context.spare, start)
+  const { size: known, onSent = () => {} } = options
+  const memory = options.size === undefined ? context.largeMemory : context.memory
   let upload: Upload | undefined
   let isKnown = false
   try {
     outer.signal.throwIfAborted()
-    const buffer = await buffers.take()
-    const filled = await reader.fill(buffer, buffer === start ? start.byteLength : start.copy(buffer))
+    const first =
+      start.buffer.byteLength === partSize ? start : await memory.take(partSize, call.signal, () => onSent(0))
+    using _ = first
+    const filled = first === start ? partSize : await moveOn(reader, start, first)
     const begun = await beginOrResume(context, input, partSize, options, call)
     upload = begun.upload
     isKnown = begun.isKnown
     context.live.add(upload.id)
-    const size = await upload.send(reader, buffers, { buffer, filled }, stop, call, options.onSent)
+    const plan = { partSize, memory, ...(known !== undefined && { size: known }) }
+    const size = await upload.send(reader, plan, { loan: first, filled }, stop, call, onSent)
     const etag = await upload.complete(conditionsOf(options), call)
     return { size, ...(etag !== undefined && { etag }) }
   } catch (error) {
@@ -115,6 +123,13 @@ async function putParts(
     outer.signal.removeEventListener('abort', onAbort)
     if (upload) context.live.delete(upload.id)
   }
+}
+
+/** Goes on reading in a larger buffer. @returns How much of that is filled. */
+function moveOn(reader: PartReader, from: Loan, { buffer }: Loan): Promise<number> {
+  const filled = from.buffer.copy(buffer)
+  from.give()
+  return reader.fill(buffer, filled)
 }
 
 /** @returns The upload, and whether the caller can ask for it again. */

@@ -31,8 +31,9 @@ import { type Call, Client } from './client.ts'
 import { toS3Error } from './errors.ts'
 import { isDirectoryBucket, presetOf } from './flavors.ts'
 import { listObjects, listUploads } from './listing.ts'
+import { Memory } from './memory.ts'
 import { parseOptions, type S3BackendOptions, type Settings } from './options.ts'
-import { Spare } from './parts.ts'
+import { UNKNOWN_PART_BYTES } from './parts.ts'
 import { type Conditions, probeConditions } from './probe.ts'
 import { putObject } from './put.ts'
 import { readSource } from './source.ts'
@@ -40,8 +41,8 @@ import { toStat } from './stat.ts'
 
 /** Operations at a time. */
 const MAX_CONCURRENT = 16
-/** Parts under way at a time beyond the one of each put. */
-const SPARE_PARTS = 3
+/** Full parts in memory at a time, of all puts. */
+const MAX_PARTS = 5
 const CLOSE_MS = 5_000
 const MAX_KEY_BYTES = 1024
 /** With parts of 553 MiB, of which a few are in memory. */
@@ -57,7 +58,8 @@ export class S3Backend extends StorageBackend {
   readonly #client: Client
   readonly #closing = new AbortController()
   readonly #running = new Set<Promise<unknown>>()
-  readonly #spare = new Spare(SPARE_PARTS)
+  readonly #memory: Memory
+  readonly #largeMemory: Memory
   readonly #live = new Set<string>()
   #log: (event: LogEvent) => void = () => {}
   #capabilities: Capabilities
@@ -69,7 +71,10 @@ export class S3Backend extends StorageBackend {
   constructor(options: S3BackendOptions) {
     super()
     this.#settings = parseOptions(options)
-    this.#client = new Client(this.#settings, MAX_CONCURRENT + SPARE_PARTS)
+    this.#client = new Client(this.#settings, MAX_CONCURRENT + MAX_PARTS)
+    const { partSize } = this.#settings
+    this.#memory = new Memory(MAX_PARTS * partSize)
+    this.#largeMemory = new Memory(Math.max(UNKNOWN_PART_BYTES, partSize))
     this.#capabilities = capabilitiesOf(this.#settings, { ifAbsent: true, ifMatch: true })
   }
 
@@ -90,7 +95,8 @@ export class S3Backend extends StorageBackend {
       const context = {
         client: this.#client,
         partSize: this.#settings.partSize,
-        spare: this.#spare,
+        memory: this.#memory,
+        largeMemory: this.#largeMemory,
         keepsSha256: presetOf(this.#settings.flavor).keepsSha256,
         live: this.#live,
         log: this.#log,

@@ -62,3 +62,13 @@ describe('note', () => {
     expect(told).toEqual([5, 8, 8, 12])
   })
 })
+
+describe('repeat', () => {
+  it('says again how much has gone', () => {
+    const told: number[] = []
+    const sent = new SentParts((total) => told.push(total))
+    sent.note(1, 5)
+    sent.repeat()
+    expect(told).toEqual([5, 5])
+  })
+})

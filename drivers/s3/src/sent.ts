@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 
 /** So much of a body goes to the socket at a time: whoever watches for a stall has to see that a slow line moves. */
-const PIECE_BYTES = 256 << 10
+export const PIECE_BYTES = 256 << 10
 
 /**
  * Lets `command` send its body, which is a buffer, piece by piece, unless it is no more than one. It is signed as a whole before.
@@ -35,11 +35,11 @@ function* piecesOf(body: Buffer, onSent: (bytes: number) => void): Generator<Buf
 
 /** How many bytes of the parts of one blob have gone; of a part that is sent again, the most that has. */
 export class SentParts {
-  readonly #onSent: ((totalBytes: number) => void) | undefined
+  readonly #onSent: (totalBytes: number) => void
   readonly #parts: number[] = []
   #total = 0
 
-  constructor(onSent: ((totalBytes: number) => void) | undefined) {
+  constructor(onSent: (totalBytes: number) => void) {
     this.#onSent = onSent
   }
 
@@ -48,6 +48,11 @@ export class SentParts {
     this.#parts[part] = Math.max(before, bytes)
     this.#total += Math.max(0, bytes - before)
     // Also when it is no more than before: a part that is sent again is no stall.
-    this.#onSent?.(this.#total)
+    this.repeat()
+  }
+
+  /** Says again how much has gone. */
+  repeat(): void {
+    this.#onSent(this.#total)
   }
 }

@@ -11,7 +11,8 @@ import {
 import { StorageError } from '@stored/core/backend'
 import type { Call, Client } from './client.ts'
 import { toS3Error } from './errors.ts'
-import type { PartBuffers, PartReader } from './parts.ts'
+import type { Loan, Memory } from './memory.ts'
+import type { PartReader } from './parts.ts'
 import { reporting, SentParts } from './sent.ts'
 
 /** Tries of one part, whose bytes are still there. */
@@ -29,6 +30,20 @@ export interface Target {
 export interface Conditional {
   readonly IfNoneMatch?: '*'
   readonly IfMatch?: string
+}
+
+/** What a body is cut into, and where its parts lie meanwhile. */
+export interface Plan {
+  readonly partSize: number
+  readonly memory: Memory
+  /** Of all parts. @default not known beforehand */
+  readonly size?: number
+}
+
+/** A buffer with a part in it. */
+export interface Filled {
+  readonly loan: Loan
+  readonly filled: number
 }
 
 interface Part {
@@ -70,38 +85,31 @@ export class Upload {
   }
 
   /**
-   * Sends what `reader` yields, in parts of the size of `buffers`, several at a time.
+   * Sends what `reader` yields, in equal parts, several at a time.
    *
-   * @param first A buffer with the first part, and how much of it is filled.
    * @param stop Ends the reading, and the parts under way, when one of them has failed.
    * @param onSent Told of each piece that goes out.
    */
   async send(
     reader: PartReader,
-    buffers: PartBuffers,
-    first: { readonly buffer: Buffer; readonly filled: number },
+    plan: Plan,
+    first: Filled,
     stop: AbortController,
     call: Call,
-    onSent: ((totalBytes: number) => void) | undefined,
+    onSent: (totalBytes: number) => void,
   ): Promise<number> {
     const sent = new SentParts(onSent)
     const underWay = new Set<Promise<void>>()
     let total = 0
     try {
-      let { buffer, filled } = first
-      for (let number = 1; filled > 0; number++) {
-        const { buffer: mine, filled: length } = { buffer, filled }
-        total += length
-        const sending = this.#part(number, mine.subarray(0, length), call, sent)
+      let part: Filled | null = first
+      for (let number = 1; part !== null; number++) {
+        total += part.filled
+        const sending = this.#lent(number, part, call, sent)
           .catch((error) => stop.abort(error))
-          .finally(() => {
-            underWay.delete(sending)
-            buffers.give(mine)
-          })
+          .finally(() => underWay.delete(sending))
         underWay.add(sending)
-        buffer = await buffers.take()
-        call.signal.throwIfAborted()
-        filled = await reader.fill(buffer)
+        part = await nextPart(reader, plan, total, call, () => sent.repeat())
       }
     } catch (error) {
       stop.abort(error)
@@ -126,6 +134,13 @@ export class Upload {
       this.#client.send(new AbortMultipartUploadCommand(this.#target), late).catch(unlessGone)
     await remove()
     if ((await listParts(this.#client, this.#target, late)) !== null) await remove()
+  }
+
+  /** Sends a part, and gives its buffer back. */
+  async #lent(number: number, { loan, filled }: Filled, call: Call, sent: SentParts): Promise<void> {
+    using _ = loan
+    await this.#part(number, loan.buffer.subarray(0, filled), call, sent)
+    loan.give()
   }
 
   async #part(number: number, body: Buffer, call: Call, sent: SentParts): Promise<void> {
@@ -153,6 +168,31 @@ export class Upload {
         await wait(retryAfterMs, undefined, { signal: call.signal })
       }
     }
+  }
+}
+
+/** Reads what comes behind the first `total` bytes; `null` when that was all. */
+async function nextPart(
+  reader: PartReader,
+  { partSize, memory, size }: Plan,
+  total: number,
+  { signal }: Call,
+  onWait: () => void,
+): Promise<Filled | null> {
+  if (total === size) {
+    await reader.end()
+    return null
+  }
+  const left = size === undefined ? partSize : size - total
+  const loan = await memory.take(Math.min(partSize, left), signal, onWait)
+  try {
+    const filled = await reader.fill(loan.buffer)
+    if (filled > 0) return { loan, filled }
+    loan.give()
+    return null
+  } catch (error) {
+    loan.give()
+    throw error
   }
 }
 

@@ -14,8 +14,9 @@ export const syncS3: Bench = {
   name: 'sync-s3',
   about: `2,000 files of 64 KiB, in the page cache, to Ceph's gateway on this machine, ${IN_FLIGHT} in flight; server and client share
 the processors. StoreD: put(path, { key }) of each and synced(), from the first put on: hashed, staged, flushed, recorded, read
-again, sent. The rival is rclone copy --transfers ${IN_FLIGHT} --checkers ${IN_FLIGHT} --s3-no-check-bucket --no-traverse, with its start. After
-each round the etag of every object is compared with the MD5 of its file.`,
+again, sent only where nothing lies (If-None-Match). The rival is rclone copy --transfers ${IN_FLIGHT} --checkers ${IN_FLIGHT} --s3-no-check-bucket
+--no-traverse, with its start. It looks for each object beforehand and overwrites what comes meanwhile; with --immutable it refuses to change what
+it found. After each round the etag of every object is compared with the MD5 of its file.`,
 
   sides: {
     async source({ directory, params }) {
@@ -36,9 +37,13 @@ each round the etag of every object is compared with the MD5 of its file.`,
     },
 
     async rclone({ directory, params, start, stop }) {
-      const many = [`--transfers=${IN_FLIGHT}`, `--checkers=${IN_FLIGHT}`]
+      const options = [
+        `--transfers=${IN_FLIGHT}`,
+        `--checkers=${IN_FLIGHT}`,
+        ...(params.immutable ? ['--immutable'] : []),
+      ]
       await start()
-      rclone(String(params.source), directory, params, many)
+      rclone(String(params.source), directory, params, options)
       await stop(Number(params.count))
     },
   },
@@ -54,9 +59,10 @@ each round the etag of every object is compared with the MD5 of its file.`,
       readdirSync(source).map((name) => [name, `"${hash('md5', readFileSync(join(source, name)))}"`]),
     )
     const check = (place: string) => checkObjects(place, params, etags)
-    const [ours = [], rival = []] = await lab.compete([
+    const [ours = [], rival = [], immutable = []] = await lab.compete([
       { name: 'StoreD', side: 'stored', params, check },
       { name: 'rclone copy', side: 'rclone', params, check },
+      { name: 'rclone copy --immutable', side: 'rclone', params: { ...params, immutable: 1 }, check },
     ])
     const what = {
       bench: 'sync-s3',
@@ -65,6 +71,9 @@ each round the etag of every object is compared with the MD5 of its file.`,
       figure: rate,
       reach: { ratio: 1, stretch: 1.5 },
     } as const
-    return [compare(what, ours, [{ name: 'rclone copy', samples: rival }])]
+    return [
+      compare(what, ours, [{ name: 'rclone copy', samples: rival }]),
+      compare(what, ours, [{ name: 'rclone copy --immutable', samples: immutable }]),
+    ]
   },
 }

@@ -1,0 +1,139 @@
+import { hash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { PutObjectCommand, type PutObjectCommandInput, type S3Client } from '@aws-sdk/client-s3'
+
+/** A key that shows in a path where keys come. */
+const MARK = 'key'
+/** Of an answer that says what went wrong: no service says more. */
+const MOST_ANSWER_BYTES = 64 << 10
+
+/** A request of the SDK, before it is signed. */
+interface Unsigned {
+  readonly method: string
+  readonly protocol: string
+  readonly hostname: string
+  readonly port?: number
+  readonly path: string
+  readonly query: Record<string, string>
+  readonly headers: Record<string, string>
+  readonly body?: unknown
+}
+
+interface Answer {
+  readonly statusCode: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Readable
+}
+
+/** What is put, and of that only what can be said in headers of the same name by every service. */
+export type SmallPut = Pick<
+  PutObjectCommandInput,
+  'Key' | 'ContentType' | 'IfMatch' | 'IfNoneMatch' | 'ChecksumSHA256'
+> & { readonly Body: Buffer }
+
+type Signer = Awaited<ReturnType<S3Client['config']['signer']>>
+
+/**
+ * Where the SDK sends what is put into a bucket, and what it signs that with. An object goes this way without the layers in between,
+ * which take more time than a small object does.
+ */
+export class Route {
+  readonly #s3: S3Client
+  readonly #signer: Signer
+  readonly #sample: Unsigned
+
+  private constructor(s3: S3Client, signer: Signer, sample: Unsigned) {
+    this.#s3 = s3
+    this.#signer = signer
+    this.#sample = sample
+  }
+
+  /** @returns `null` where requests are signed otherwise than with a key (S3 Express, several regions at once). */
+  static async find(s3: S3Client, bucket: string): Promise<Route | null> {
+    let sample: Unsigned | undefined
+    let scheme: Parameters<S3Client['config']['signer']>[0]
+    const command = new PutObjectCommand({ Bucket: bucket, Key: MARK, Body: Buffer.alloc(0) })
+    command.middlewareStack.add(
+      (_, context) => async (args) => {
+        sample = withoutTries(args.request as Unsigned)
+        scheme = context.endpointV2?.properties?.authSchemes?.[0] as typeof scheme
+        return { response: {}, output: { $metadata: {} } }
+      },
+      { step: 'finalizeRequest', priority: 'high', name: 'findRoute' },
+    )
+    await s3.send(command)
+    if (scheme?.name !== 'sigv4' || !sample?.path.endsWith(`/${MARK}`)) return null
+    return new Route(s3, await s3.config.signer(scheme), sample)
+  }
+
+  /**
+   * @param sha256 Of the body, in hex. @default it is computed
+   * @returns The etag.
+   * @throws What the SDK throws.
+   */
+  async put(input: SmallPut, sha256: string | undefined, signal: AbortSignal): Promise<string | undefined> {
+    const { config } = this.#s3
+    const signingDate = new Date(Date.now() + config.systemClockOffset)
+    const request = await this.#signer.sign(this.#requestFor(input, sha256) as never, { signingDate })
+    const { response } = await config.requestHandler.handle(request as never, { abortSignal: signal })
+    const { statusCode, headers, body } = response as Answer
+    const text = await textOf(body)
+    if (statusCode !== 200 || text.includes('<Error>')) throw failureOf(statusCode, headers, text)
+    return headers.etag
+  }
+
+  #requestFor(input: SmallPut, sha256: string | undefined): Unsigned {
+    const { method, protocol, hostname, port, path, query, headers } = this.#sample
+    const { Key = '', Body, ContentType, IfMatch, IfNoneMatch, ChecksumSHA256 } = input
+    return {
+      method,
+      protocol,
+      hostname,
+      ...(port !== undefined && { port }),
+      path: path.slice(0, -MARK.length) + Key.split('/').map(escaped).join('/'),
+      query: { ...query },
+      headers: {
+        ...headers,
+        'content-length': String(Body.byteLength),
+        'x-amz-content-sha256': sha256 ?? hash('sha256', Body),
+        ...(ContentType !== undefined && { 'content-type': ContentType }),
+        ...(IfMatch !== undefined && { 'if-match': IfMatch }),
+        ...(IfNoneMatch !== undefined && { 'if-none-match': IfNoneMatch }),
+        ...(ChecksumSHA256 !== undefined && { 'x-amz-checksum-sha256': ChecksumSHA256 }),
+      },
+      body: Body,
+    }
+  }
+}
+
+/** Without what the SDK says of this one request and of how often it tries it. */
+function withoutTries(request: Unsigned): Unsigned {
+  const headers = Object.entries(request.headers).filter(([name]) => !name.startsWith('amz-sdk-'))
+  return { ...request, headers: Object.fromEntries(headers) }
+}
+
+/** RFC 3986: what encodeURIComponent() leaves of the reserved characters is signed escaped. */
+function escaped(segment: string): string {
+  return encodeURIComponent(segment).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
+}
+
+async function textOf(body: Readable): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size <= MOST_ANSWER_BYTES) chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+/** The error that the SDK makes of an answer. */
+function failureOf(status: number, headers: Answer['headers'], text: string): Error {
+  const name = /<Code>([^<]+)<\/Code>/.exec(text)?.[1] ?? 'UnknownError'
+  const message = /<Message>([^<]*)<\/Message>/.exec(text)?.[1] ?? name
+  // An error inside a 200 is one of the service.
+  const httpStatusCode = status === 200 ? 503 : status
+  const requestId = headers['x-amz-request-id']
+  const $metadata = { httpStatusCode, ...(requestId !== undefined && { requestId }) }
+  return Object.assign(new Error(message), { name, $metadata, $response: { headers } })
+}
