@@ -113,7 +113,7 @@ async function putParts(
     context.live.add(upload.id)
     const plan = { partSize, memory, ...(known !== undefined && { size: known }) }
     const size = await upload.send(reader, plan, { loan: first, filled }, stop, call, onSent)
-    const etag = await upload.complete(conditionsOf(options), call)
+    const etag = await upload.complete(conditionsOf(options), call, () => onSent(size))
     return { size, ...(etag !== undefined && { etag }) }
   } catch (error) {
     const failure = toS3Error(error, outer.at, stop.signal)

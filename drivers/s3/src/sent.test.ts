@@ -1,11 +1,22 @@
 import { hash } from 'node:crypto'
-import type { Readable } from 'node:stream'
-import { S3Client, UploadPartCommand } from '@aws-sdk/client-s3'
+import { Readable } from 'node:stream'
+import { CompleteMultipartUploadCommand, S3Client, UploadPartCommand } from '@aws-sdk/client-s3'
 import { describe, expect, it } from 'vitest'
-import { reporting, SentParts } from './sent.ts'
+import { hearing, reporting, SentParts } from './sent.ts'
 
 const TARGET = { Bucket: 'bucket', Key: 'blob', UploadId: 'id', PartNumber: 1 }
 const PIECE = 256 << 10
+
+function clientWith(handle: (request: never) => Promise<unknown>): S3Client {
+  return new S3Client({
+    region: 'us-east-1',
+    endpoint: 'http://127.0.0.1',
+    maxAttempts: 1,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    credentials: { accessKeyId: 'id', secretAccessKey: 'secret' },
+    requestHandler: { handle } as never,
+  })
+}
 
 /** What is to be sent, signed, of a part that is `Body`. */
 async function requestOf(Body: Buffer, onSent: (bytes: number) => void) {
@@ -14,16 +25,8 @@ async function requestOf(Body: Buffer, onSent: (bytes: number) => void) {
     sent = request
     throw new Error('there is no server')
   }
-  const client = new S3Client({
-    region: 'us-east-1',
-    endpoint: 'http://127.0.0.1',
-    maxAttempts: 1,
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    credentials: { accessKeyId: 'id', secretAccessKey: 'secret' },
-    requestHandler: { handle } as never,
-  })
   const command = reporting(new UploadPartCommand({ ...TARGET, Body }), onSent)
-  await expect(client.send(command)).rejects.toThrow('there is no server')
+  await expect(clientWith(handle).send(command)).rejects.toThrow('there is no server')
   return sent as NonNullable<typeof sent>
 }
 
@@ -45,6 +48,31 @@ describe('reporting', () => {
     const told: number[] = []
     await requestOf(Buffer.alloc(2 * PIECE), (count) => told.push(count))
     expect(told).toEqual([])
+  })
+})
+
+describe('hearing', () => {
+  it('tells of the head of the answer and of each blank, and hands the answer on', async () => {
+    const pieces = [
+      '<?xml version="1.0"?>',
+      ' ',
+      ' ',
+      '<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>',
+    ]
+    let told = 0
+    const toldAt: number[] = []
+    async function* answer() {
+      for (const piece of pieces) {
+        toldAt.push(told)
+        yield Buffer.from(piece)
+      }
+    }
+    const handle = async () => ({ response: { statusCode: 200, headers: {}, body: Readable.from(answer()) } })
+    const command = new CompleteMultipartUploadCommand({ ...TARGET, MultipartUpload: { Parts: [] } })
+    const { ETag } = await clientWith(handle).send(hearing(command, () => told++))
+    expect(ETag).toBe('e')
+    expect(toldAt[0]).toBe(1)
+    expect(told).toBe(1 + pieces.length)
   })
 })
 

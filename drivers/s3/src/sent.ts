@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3'
+import type { CompleteMultipartUploadCommand, PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 
 /** So much of a body goes to the socket at a time: whoever watches for a stall has to see that a slow line moves. */
 export const PIECE_BYTES = 256 << 10
@@ -30,6 +30,33 @@ function* piecesOf(body: Buffer, onSent: (bytes: number) => void): Generator<Buf
   for (let at = 0; at < body.byteLength; at += PIECE_BYTES) {
     yield body.subarray(at, at + PIECE_BYTES)
     onSent(Math.min(at + PIECE_BYTES, body.byteLength))
+  }
+}
+
+/**
+ * Tells of each piece of the answer that comes. A service may work on what is to be completed for minutes, and sends a blank now and then
+ * for as long as it does.
+ *
+ * @see https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+ */
+export function hearing(command: CompleteMultipartUploadCommand, onHeard: () => void): CompleteMultipartUploadCommand {
+  command.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args)
+      onHeard()
+      const response = result.response as { body: Readable }
+      response.body = Readable.from(heard(response.body, onHeard), { objectMode: false })
+      return result
+    },
+    { step: 'deserialize', priority: 'low', name: 'reportHeard' },
+  )
+  return command
+}
+
+async function* heard(body: Readable, onHeard: () => void): AsyncGenerator<Buffer, void, void> {
+  for await (const piece of body) {
+    onHeard()
+    yield piece
   }
 }
 

@@ -13,7 +13,7 @@ import type { Call, Client } from './client.ts'
 import { toS3Error } from './errors.ts'
 import type { Loan, Memory } from './memory.ts'
 import type { PartReader } from './parts.ts'
-import { reporting, SentParts } from './sent.ts'
+import { hearing, reporting, SentParts } from './sent.ts'
 
 /** Tries of one part, whose bytes are still there. */
 const TRIES = 3
@@ -119,11 +119,14 @@ export class Upload {
     return total
   }
 
-  /** @returns The etag of the object. */
-  async complete(conditions: Conditional, call: Call): Promise<string | undefined> {
+  /**
+   * @param onHeard Told of each sign that the service works on it.
+   * @returns The etag of the object.
+   */
+  async complete(conditions: Conditional, call: Call, onHeard: () => void): Promise<string | undefined> {
     const Parts = this.#sent.map((ETag, i) => ({ PartNumber: i + 1, ETag }))
     const command = new CompleteMultipartUploadCommand({ ...this.#target, ...conditions, MultipartUpload: { Parts } })
-    const { ETag } = await this.#client.send(command, { ...call, isWrite: true })
+    const { ETag } = await this.#client.send(hearing(command, onHeard), { ...call, isWrite: true })
     return ETag
   }
 
