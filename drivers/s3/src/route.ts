@@ -78,7 +78,7 @@ export class Route {
     const { response } = await config.requestHandler.handle(request as never, { abortSignal: signal })
     const { statusCode, headers, body } = response as Answer
     const text = await textOf(body)
-    if (statusCode !== 200 || text.includes('<Error>')) throw failureOf(statusCode, headers, text)
+    if (statusCode >= 300 || text.includes('<Error>')) throw failureOf(statusCode, headers, text)
     return headers.etag
   }
 

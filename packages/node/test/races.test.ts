@@ -129,6 +129,51 @@ describe('put() before whose commit another process', () => {
     await store.synced()
     expect(await store.get('j')).toEqual(X)
   })
+
+  test('brings the last copy that is owed, while its own are there, keeps nothing staged', async () => {
+    await using dir = await temp()
+    await using two = await openTwo(dir.path)
+    const { store, other, ledger, staging } = two
+    await store.put(X, { key: 'k', backends: ['a'] })
+    await store.synced()
+    await store.pause('b')
+    await store.put(X, { key: 'j', backends: ['b'] })
+    beforeNextCommit(ledger, async () => {
+      await store.resume('b')
+      await store.synced()
+    })
+    await other.put(X, { key: 'k', backends: ['a'] })
+    expect(await staging.has(idOf(X))).toBe(false)
+  })
+
+  test('brings a first copy counts on that one when staging is full', async () => {
+    await using dir = await temp()
+    await using two = await openTwo(dir.path)
+    const { store, other, ledger, staging } = two
+    for (const name of ['a', 'b'] as const) await store.pause(name)
+    await store.put(X, { key: 'j', backends: ['a'] })
+    beforeNextCommit(ledger, async () => {
+      await store.resume('a')
+      await store.synced(undefined, { backends: ['a'] })
+    })
+    await other.put(X, { key: 'k', backends: ['b'] })
+    expect(await staging.releasable({ limit: 1 })).toEqual([idOf(X)])
+  })
+
+  test('brings the copy of the former blob that another key owes keeps nothing of it staged', async () => {
+    await using dir = await temp()
+    await using two = await openTwo(dir.path)
+    const { store, other, ledger, staging } = two
+    for (const name of ['a', 'b'] as const) await store.pause(name)
+    await store.put(X, { key: 'k', backends: ['a'] })
+    await store.put(X, { key: 'j', backends: ['b'] })
+    beforeNextCommit(ledger, async () => {
+      await store.resume('b')
+      await store.synced(undefined, { backends: ['b'] })
+    })
+    await other.put(Y, { key: 'k', backends: ['a'] })
+    expect(await staging.has(idOf(X))).toBe(false)
+  })
 })
 
 describe('delete() before whose commit another process', () => {
@@ -153,6 +198,38 @@ describe('delete() before whose commit another process', () => {
     await store.delete('k')
     expect(await store.stat(idOf(Y))).toBeNull()
     expect(await store.stat('k')).toBeNull()
+  })
+
+  test('brings the copy that another key owes keeps nothing staged', async () => {
+    await using dir = await temp()
+    await using two = await openTwo(dir.path)
+    const { store, other, ledger, staging } = two
+    for (const name of ['a', 'b'] as const) await store.pause(name)
+    await store.put(X, { key: 'k', backends: ['a'] })
+    await store.put(X, { key: 'j', backends: ['b'] })
+    beforeNextCommit(ledger, async () => {
+      await store.resume('b')
+      await store.synced(undefined, { backends: ['b'] })
+    })
+    await other.delete('k')
+    expect(await staging.has(idOf(X))).toBe(false)
+  })
+
+  test('brings the copy of its key, of a blob with another one, removes that copy', async () => {
+    await using dir = await temp()
+    await using two = await openTwo(dir.path)
+    const { store, other, ledger, places } = two
+    await store.pause('a')
+    await store.put(X, { key: 'k', backends: ['a'] })
+    await store.put(X, { key: 'j', backends: ['b'] })
+    await store.synced(undefined, { backends: ['b'] })
+    beforeNextCommit(ledger, async () => {
+      await store.resume('a')
+      await store.synced()
+    })
+    await other.delete('k')
+    await store.synced()
+    expect([...places.a.blobs.keys()]).toEqual([])
   })
 
   test('begins to write a copy removes what that write leaves, whatever it answers', async () => {
