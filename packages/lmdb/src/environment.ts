@@ -1,9 +1,10 @@
-import { constants, type FileHandle, open as openFile } from 'node:fs/promises'
 import path from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { type ErrorLocation, mapErrno, StorageError } from '@stored/core/backend'
 import { type Database, open, type RootDatabase } from 'lmdb'
+import type { Gate } from './gate.ts'
 import { TREES, type Tree } from './ledger.ts'
+import { rehearse } from './rehearse.ts'
 
 type Bytes = Database<Buffer, Buffer>
 
@@ -15,18 +16,19 @@ const PAGE_WRITE = 'Attempting to write page'
 /** One LMDB environment with the trees of a ledger. */
 export class Environment {
   readonly file: string
+  readonly #gate: Gate
   readonly #root: RootDatabase<Buffer, Buffer>
   readonly #trees = new Map<Tree, Bytes>()
   #isOpen = true
 
   /** @throws {StorageError} What the system said. */
-  static async open(directory: string): Promise<Environment> {
+  static async open(directory: string, gate: Gate): Promise<Environment> {
     let environment: Environment | undefined
     const file = path.join(directory, 'index.mdb')
     try {
       await rehearse(file)
-      environment = new Environment(file)
-      environment.#openTrees()
+      environment = await gate.open(() => new Environment(file, gate))
+      await environment.#openTrees()
       return environment
     } catch (error) {
       await environment?.close()
@@ -34,8 +36,9 @@ export class Environment {
     }
   }
 
-  private constructor(file: string) {
+  private constructor(file: string, gate: Gate) {
     this.file = file
+    this.#gate = gate
     this.#root = open({
       path: file,
       encoding: 'binary',
@@ -72,7 +75,7 @@ export class Environment {
   /** One at a time: after a failure to publish, lmdb-js never answers another one. Resolves when durable. */
   async commit(write: () => void): Promise<void> {
     try {
-      await this.#root.transaction(write)
+      await this.#transact(write)
       await this.#root.flushed
     } catch (error) {
       // What lmdb-js rejects with says nothing; the reason comes by a promise of its own.
@@ -86,9 +89,15 @@ export class Environment {
     await this.#root.close()
   }
 
-  #openTrees(): void {
-    for (const name of TREES)
-      this.#trees.set(name, this.#root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }))
+  #openTrees(): Promise<void> {
+    return this.#transact(() => {
+      for (const name of TREES)
+        this.#trees.set(name, this.#root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }))
+    })
+  }
+
+  #transact(write: () => void): Promise<void> {
+    return this.#gate.commit((write) => this.#root.transaction(write), write)
   }
 }
 
@@ -118,27 +127,4 @@ export function mapLmdbError(error: unknown, at: ErrorLocation): StorageError {
 function codeOf(error: unknown): number | undefined {
   const code = (error as { code?: unknown } | null | undefined)?.code
   return typeof code === 'number' ? code : undefined
-}
-
-const META_MAGIC = { offset: 24, bytes: Buffer.of(0xde, 0xc0, 0xef, 0xbe) } as const
-
-/**
- * Opens what LMDB is about to open, all at once: an error met by LMDB itself as it opens ends the process. lmdb-js 3.5.6 then uses
- * what it has freed (EnvWrap::openEnv() in env.cpp; measured with EMFILE, and with a file that is not LMDB's).
- */
-async function rehearse(file: string): Promise<void> {
-  const opened: FileHandle[] = []
-  try {
-    opened.push(await openFile(`${file}-lock`, constants.O_RDWR | constants.O_CREAT, 0o664))
-    opened.push(await openFile(file, constants.O_WRONLY | constants.O_CREAT, 0o664))
-    const handle = await openFile(file, constants.O_RDWR)
-    opened.push(handle)
-    // The size before the bytes: a file that another process fills at this moment is empty or whole, and never a stranger's.
-    const { size } = await handle.stat()
-    const { bytesRead, buffer } = await handle.read(Buffer.alloc(META_MAGIC.bytes.length), 0, 4, META_MAGIC.offset)
-    if (size > 0 && !buffer.subarray(0, bytesRead).equals(META_MAGIC.bytes))
-      throw new StorageError('CORRUPT', { op: 'open' }, { detail: `${path.basename(file)} is no LMDB file` })
-  } finally {
-    for (const handle of opened) await handle.close()
-  }
 }

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -172,6 +173,11 @@ const CHILD = `
   }
   process.kill(process.pid, 'SIGKILL')
 `
+/** A process that opens the store again and again. */
+const OPENER = `
+  import { LmdbLedger } from ${JSON.stringify(new URL('lmdb-ledger.ts', import.meta.url).href)}
+  for (let i = 0; i < 10; i++) await (await LmdbLedger.open({ path: process.argv[1], reserve: 0 })).close()
+`
 const hasStrace = spawnSync('strace', ['-f', 'true']).status === 0
 
 describe('the promise of transact()', () => {
@@ -201,6 +207,25 @@ describe('the promise of transact()', () => {
     await putRow(ledger, 'ours')
     child.kill('SIGKILL')
     expect(ledger.get('keys', row, String)).toBe('ours')
+  })
+
+  test.skipIf(!hasStrace)('holds while another process opens the store, however long that takes', async () => {
+    const ledger = await open()
+    await putRow(ledger, '0')
+    // LMDB reads which commit is the newest, maps its file, and tells all processes what it read.
+    const slowly = ['-P', path.join(directory, 'index.mdb'), '-e', 'inject=mmap:delay_exit=10000']
+    const command = ['-f', '-o', '/dev/null', '-e', 'trace=mmap', ...slowly]
+    const opener = spawn('strace', [...command, process.execPath, '--input-type=module', '-e', OPENER, directory])
+    let ended = false
+    const closed = once(opener, 'close').finally(() => {
+      ended = true
+    })
+    for (let i = 1; !ended; i++) {
+      await putRow(ledger, String(i))
+      ledger.refresh()
+      expect(ledger.get('keys', row, String)).toBe(String(i))
+    }
+    expect(await closed).toEqual([0, null])
   })
 
   test.skipIf(!hasStrace)('resolves only after the data was flushed', async () => {

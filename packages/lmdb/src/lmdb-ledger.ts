@@ -5,6 +5,7 @@ import { applyGroup, attempt, type Caller, type Sink } from './commit.ts'
 import { Environment, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
 import { FileTail } from './file-tail.ts'
+import { Gate } from './gate.ts'
 import { newTransaction, type Range, type Tree, type TreeLedger } from './ledger.ts'
 import { requireLocalFileSystem } from './local-file-system.ts'
 import { makeDirectory, syncDirectory } from './make-directory.ts'
@@ -37,6 +38,7 @@ const OPEN = new Set<string>()
 /** A ledger in one LMDB environment: in each process once, in any number of processes of one machine. */
 export class LmdbLedger implements TreeLedger {
   readonly #directory: string
+  readonly #gate: Gate
   readonly #tail: FileTail
   readonly #reserve: DiskReserve
   readonly #sink: Sink
@@ -75,26 +77,36 @@ export class LmdbLedger implements TreeLedger {
     const real = await realpath(directory)
     if (OPEN.has(real)) throw new StorageError('CONFLICT', at, { detail: 'this process has the store open already' })
     OPEN.add(real)
+    let gate: Gate | undefined
     let environment: Environment | undefined
     let ledger: LmdbLedger | undefined
     try {
-      environment = await Environment.open(real)
-      ledger = new LmdbLedger(real, environment, space, log)
+      gate = await Gate.open(real)
+      environment = await Environment.open(real, gate)
+      ledger = new LmdbLedger(real, gate, environment, space, log)
       await ledger.#checkFormat()
       // The environment's files were made just now, or by a process that may not have got to this.
       await syncDirectory(real)
       return ledger
     } catch (error) {
       await environment?.close()
+      await gate?.close()
       if (ledger) ledger.#tail[Symbol.dispose]()
       OPEN.delete(real)
       throw mapLmdbError(error, at)
     }
   }
 
-  private constructor(directory: string, environment: Environment, reserve: DiskReserve, log: EventLogOptions) {
+  private constructor(
+    directory: string,
+    gate: Gate,
+    environment: Environment,
+    reserve: DiskReserve,
+    log: EventLogOptions,
+  ) {
     this.#log = new EventLog(this, () => this.#readNumber(SEQ_KEY) ?? 0, log)
     this.#directory = directory
+    this.#gate = gate
     this.#environment = environment
     this.#tail = new FileTail(environment.file)
     this.#reserve = reserve
@@ -168,6 +180,7 @@ export class LmdbLedger implements TreeLedger {
     }
     this.#closed = true
     await this.#environment.close()
+    await this.#gate.close()
     this.#tail[Symbol.dispose]()
     OPEN.delete(this.#directory)
   }
@@ -248,7 +261,7 @@ export class LmdbLedger implements TreeLedger {
   async #reopen(): Promise<void> {
     try {
       await this.#environment.close()
-      this.#environment = await Environment.open(this.#directory)
+      this.#environment = await Environment.open(this.#directory, this.#gate)
     } catch {
       // The failure that led here is the one to report.
     }

@@ -1,0 +1,98 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { Gate } from './gate.ts'
+import { Presence } from './presence.ts'
+
+let directory: string
+let gate: Gate
+beforeEach(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), 'stored-gate-'))
+  gate = await Gate.open(directory)
+})
+afterEach(async () => {
+  vi.restoreAllMocks()
+  await gate.close()
+  await rm(directory, { recursive: true })
+})
+
+/** A commit that calls `write`, and is published once `publish` is called. */
+function begin(write: () => void): { publish: () => void; committed: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const transact = (attempt: () => void) => {
+    attempt()
+    return promise
+  }
+  return { publish: resolve, committed: gate.commit(transact, write) }
+}
+
+/** Resolves once somebody looked for another, and found one. */
+async function someoneWaits(looks: { mock: { results: { value: unknown }[] } }): Promise<void> {
+  await expect.poll(() => looks.mock.results.some(({ value }) => value === false)).toBe(true)
+}
+
+test('open() waits until what is being committed is published', async () => {
+  const looks = vi.spyOn(Presence.prototype, 'isEmpty', 'get')
+  const order: string[] = []
+  const { publish, committed } = begin(() => order.push('written'))
+  const opened = gate.open(() => order.push('opened'))
+  await someoneWaits(looks)
+  order.push('published')
+  publish()
+  await Promise.all([committed, opened])
+  expect(order).toEqual(['written', 'published', 'opened'])
+})
+
+test('commit() while another opens gives way, and writes once after it', async () => {
+  const looks = vi.spyOn(Presence.prototype, 'isEmpty', 'get')
+  const order: string[] = []
+  const { publish } = begin(() => order.push('first'))
+  const opened = gate.open(() => order.push('opened'))
+  await someoneWaits(looks)
+  const second = gate.commit(
+    async (attempt) => attempt(),
+    () => order.push('second'),
+  )
+  publish()
+  await Promise.all([opened, second])
+  expect(order).toEqual(['first', 'opened', 'second'])
+})
+
+test('open() and commit() of what throws throw that, and leave', async () => {
+  const fails = () => {
+    throw new Error('no space')
+  }
+  await expect(gate.open(fails)).rejects.toThrow('no space')
+  await expect(gate.commit(async () => fails(), vi.fn())).rejects.toThrow('no space')
+  const { publish, committed } = begin(vi.fn())
+  publish()
+  await committed
+  expect(await gate.open(() => 'open')).toBe('open')
+})
+
+const CHILD = `
+  import { Presence } from ${JSON.stringify(new URL('presence.ts', import.meta.url).href)}
+  globalThis.leave = (await Presence.open(process.argv[1])).enter()
+  console.log('there')
+  setInterval(() => {}, 1000)
+`
+
+test.each(['opening', 'committing'])('who was killed while %s is waited for no longer', async (what) => {
+  const file = path.join(directory, `${what}.mdb`)
+  const child = spawn(process.execPath, ['--input-type=module', '-e', CHILD, file], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const closed = once(child, 'close')
+  await once(child.stdout, 'data')
+  const looks = vi.spyOn(Presence.prototype, 'isEmpty', 'get')
+  const write = vi.fn()
+  const waiting = what === 'opening' ? gate.commit(async (attempt) => attempt(), write) : gate.open(write)
+  await someoneWaits(looks)
+  expect(write).not.toHaveBeenCalled()
+  child.kill('SIGKILL')
+  await Promise.all([closed, waiting])
+  expect(write).toHaveBeenCalledOnce()
+})

@@ -1,0 +1,45 @@
+import { open, type RootDatabase } from 'lmdb'
+import { rehearse } from './rehearse.ts'
+
+/** A row of LMDB's table of readers that has a view open: it ends with the number of that view. */
+const PRESENT = /\d$/m
+
+/**
+ * Who is at something right now, in all processes: LMDB's table of readers, of a file that stays empty. Processes share it as memory,
+ * and who died is taken off it.
+ *
+ * @see lmdb.h, mdb_reader_list() and mdb_reader_check()
+ */
+export class Presence {
+  readonly #root: RootDatabase
+
+  static async open(file: string): Promise<Presence> {
+    await rehearse(file)
+    return new Presence(file)
+  }
+
+  private constructor(file: string) {
+    this.#root = open({ path: file, maxReaders: 512, overlappingSync: false, eventTurnBatching: false })
+  }
+
+  /** @returns What ends it. */
+  enter(): () => void {
+    const view = this.#root.useReadTransaction()
+    return () => {
+      view.done()
+      // Else lmdb-js keeps the view for the rest of this turn of the event loop.
+      this.#root.resetReadTxn()
+    }
+  }
+
+  /** Whether nobody is at it, here or in another process. */
+  get isEmpty(): boolean {
+    if (!PRESENT.test(this.#root.readerList())) return true
+    const died = this.#root.readerCheck()
+    return died > 0 && !PRESENT.test(this.#root.readerList())
+  }
+
+  close(): Promise<void> {
+    return this.#root.close()
+  }
+}
