@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Transaction } from '@stored/core'
@@ -42,7 +42,11 @@ async function join(o: { lead?: boolean; ledger?: TreeLedger } = {}): Promise<Le
 
 /** As another process would write it. */
 function name(leader: unknown): Promise<{ readonly seq: number }> {
-  return ledger.transact((tx) => write(tx, (writer) => writer.put('meta', KEY, encodeRow(leader, writer.seq))))
+  return ledger.transact((tx) => nameIn(tx, leader))
+}
+
+function nameIn(tx: Transaction, leader: unknown): void {
+  write(tx, (writer) => writer.put('meta', KEY, encodeRow(leader, writer.seq)))
 }
 
 function commitAs(member: Leadership): Promise<unknown> {
@@ -425,6 +429,19 @@ test('a leader that accepts and hangs up is asked again at growing intervals, no
   server.close()
 })
 
+test('who is replaced before it hears that it leads stands again', async () => {
+  const replaced = new MemoryLedger()
+  const transact = replaced.transact.bind(replaced)
+  vi.spyOn(replaced, 'transact').mockImplementationOnce(async (write) => {
+    const made = await transact(write)
+    await transact((tx) => nameIn(tx, { socket: 'syncer-00000000000b.sock' }))
+    return made
+  })
+  const member = await join({ ledger: replaced })
+  expect(member.leads).toBe(true)
+  await replaced.transact((tx) => member.guard(tx))
+})
+
 describe('a commit that fails', () => {
   /** Fails its first commits, after having made them or instead of it. */
   class FailingLedger extends MemoryLedger {
@@ -493,11 +510,21 @@ const closed = new WeakSet<Leadership>()
 async function act(what: 'close' | 'ring' | 'replace' | 'wait', who: number, pending: Promise<unknown>[]) {
   const member = members[who % members.length]
   if (what === 'wait') await new Promise(setImmediate)
-  else if (what === 'replace') await name({ socket: 'syncer-00000000000b.sock' })
+  else if (what === 'replace') await replace()
   else if (what === 'ring') member?.ring()
   else if (member) {
     closed.add(member)
     pending.push(member.close())
+  }
+}
+
+/** Takes over, and knocks at every socket, as each new leader does; then dies. */
+async function replace(): Promise<void> {
+  await name({ socket: 'syncer-00000000000b.sock' })
+  for (const socket of sockets()) {
+    const visitor = createConnection(path.join(directory, socket)).on('error', () => {}) // It may be gone by now.
+    visitor.once('connect', () => visitor.destroy())
+    await new Promise((resolve) => visitor.once('close', resolve))
   }
 }
 

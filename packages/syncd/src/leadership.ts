@@ -3,7 +3,7 @@ import { StorageError } from '@stored/core/backend'
 import { decodeRow, encodeRow, guard, type Row, rowSeq, type TreeLedger, write } from '@stored/lmdb'
 import type { Doorbell } from './doorbell.ts'
 import { Link } from './link.ts'
-import { type Address, Sockets } from './sockets.ts'
+import { type Address, type Candidate, Sockets } from './sockets.ts'
 
 const KEY = Buffer.from('syncer')
 const FIRST_WAIT_MS = 1000
@@ -241,7 +241,7 @@ export class Leadership {
     const address = candidate?.address ?? {}
     try {
       const number = await this.#commit(row, address)
-      if (number !== null && !this.#closed) return this.#takeOffice(number, candidate?.doorbell ?? null, row?.value)
+      if (number !== null && !this.#closed) return this.#takeOffice(number, candidate, row?.value)
     } catch (error) {
       await candidate?.doorbell.close()
       throw error
@@ -256,7 +256,8 @@ export class Leadership {
         guard(tx, (reader) => reader.get('meta', KEY, rowSeq) === row?.seq)
         write(tx, (writer) => writer.put('meta', KEY, encodeRow(address, writer.seq)))
       })
-      return seq
+      // Who replaced us before we heard of it found no leader to tell.
+      return this.#read()?.seq === seq ? seq : null
     } catch (error) {
       if (StorageError.is(error) && error.code === 'CONFLICT') return null
       // Its outcome may be unknown; a name used once tells.
@@ -266,20 +267,20 @@ export class Leadership {
     }
   }
 
-  #takeOffice(number: number, doorbell: Doorbell | null, former?: Partial<Address>): void {
+  #takeOffice(number: number, candidate?: Candidate, former?: Partial<Address>): void {
     this.#number = number
-    this.#doorbell = doorbell
+    this.#doorbell = candidate?.doorbell ?? null
     this.#undelivered = 0
     this.#waitMs = FIRST_WAIT_MS
-    this.#sweeping = this.#sweep(former)
+    this.#sweeping = this.#sweep(candidate?.address, former)
     this.#tellChange(true)
     // The former leader may have committed something and ended before it rang.
     this.#tellRing()
   }
 
-  async #sweep(former: Partial<Address> = {}): Promise<void> {
+  async #sweep(own: Address | undefined, former: Partial<Address> = {}): Promise<void> {
     try {
-      await this.#sockets?.sweep(isAddress(former) ? former : undefined)
+      await this.#sockets?.sweep(own, isAddress(former) ? former : undefined)
     } catch (error) {
       this.#onError(error)
     }

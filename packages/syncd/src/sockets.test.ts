@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Doorbell } from './doorbell.ts'
 import { Sockets, type SocketsOptions } from './sockets.ts'
 
@@ -120,13 +120,27 @@ describe('sweep()', () => {
     expect((await readdir(directory)).sort()).toEqual(['other.sock', address.socket])
   })
 
+  test('leaves its own alone: to be connected to, and left, counts as a ring', async () => {
+    const sockets = await open(directory)
+    const rings = vi.fn()
+    const { address, doorbell } = await sockets.listen(rings)
+    opened.push(doorbell)
+    await sockets.sweep(address)
+    const follower = (await sockets.connect(address)) as Socket
+    await once(follower, 'data')
+    follower.write('r')
+    await once(follower, 'data')
+    expect(rings).toHaveBeenCalledOnce()
+    follower.destroy()
+  })
+
   test('removes that of a dead leader from the directory for temporary files', async () => {
     const sockets = await open(await makeLong(), { descriptors: directory })
     const { address, doorbell } = await sockets.listen(() => {})
     const file = path.join(tmpdir(), (await readdir(tmpdir())).find((name) => name.endsWith(address.socket)) as string)
     await rename(file, `${file}.kept`)
     await closeAndRestore(doorbell, file)
-    await sockets.sweep(address)
+    await sockets.sweep(undefined, address)
     await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 })

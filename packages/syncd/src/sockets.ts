@@ -13,6 +13,12 @@ const PIPES = '\\\\.\\pipe'
 /** Nobody listens there, and nobody will: names are not used twice. */
 const DEAD = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'])
 
+/** A socket that somebody listens on. */
+export interface Candidate {
+  readonly address: Address
+  readonly doorbell: Doorbell
+}
+
 /** Where a socket lies, as processes of the same store understand it. */
 export interface Address {
   readonly socket: string
@@ -60,7 +66,7 @@ export class Sockets {
   }
 
   /** Listens on a socket with a name nobody had before. */
-  async listen(onRing: () => void): Promise<{ address: Address; doorbell: Doorbell }> {
+  async listen(onRing: () => void): Promise<Candidate> {
     const socket = `syncer-${randomBytes(6).toString('hex')}.sock`
     const elsewhere = { socket, under: process.platform === 'win32' ? PIPES : tmpdir() }
     try {
@@ -83,11 +89,17 @@ export class Sockets {
     }
   }
 
-  /** Removes what processes that were killed left behind. Who listens is alive, also one that is about to lead. */
-  async sweep(former?: Address): Promise<void> {
+  /**
+   * Removes what processes that were killed left behind. Who listens is alive, also one that is about to lead.
+   *
+   * @param own Left alone: to be connected to, and left, counts as a ring.
+   */
+  async sweep(own?: Address, former?: Address): Promise<void> {
     if (process.platform === 'win32') return // A pipe goes with its process.
     const names = this.#base === null ? [] : await readdir(this.#base)
-    const addresses: Address[] = names.filter((name) => NAME.test(name)).map((socket) => ({ socket }))
+    const addresses: Address[] = names
+      .filter((name) => NAME.test(name) && name !== own?.socket)
+      .map((socket) => ({ socket }))
     if (former?.under) addresses.push(former)
     for (const address of addresses) {
       const socket = await this.connect(address)
