@@ -31,11 +31,11 @@ function begin(write: () => void): { publish: () => void; committed: Promise<voi
 
 /** Resolves once somebody looked for another, and found one. */
 async function someoneWaits(looks: { mock: { results: { value: unknown }[] } }): Promise<void> {
-  await expect.poll(() => looks.mock.results.some(({ value }) => value === false)).toBe(true)
+  await expect.poll(() => looks.mock.results.some(({ value }) => (value as string[]).length > 0)).toBe(true)
 }
 
 test('open() waits until what is being committed is published', async () => {
-  const looks = vi.spyOn(Presence.prototype, 'isEmpty', 'get')
+  const looks = vi.spyOn(Presence.prototype, 'pids', 'get')
   const order: string[] = []
   const { publish, committed } = begin(() => order.push('written'))
   const opened = gate.open(() => order.push('opened'))
@@ -47,7 +47,7 @@ test('open() waits until what is being committed is published', async () => {
 })
 
 test('commit() while another opens gives way, and writes once after it', async () => {
-  const looks = vi.spyOn(Presence.prototype, 'isEmpty', 'get')
+  const looks = vi.spyOn(Presence.prototype, 'pids', 'get')
   const order: string[] = []
   const { publish } = begin(() => order.push('first'))
   const opened = gate.open(() => order.push('opened'))
@@ -87,7 +87,7 @@ test.each(['opening', 'committing'])('who was killed while %s is waited for no l
   })
   const closed = once(child, 'close')
   await once(child.stdout, 'data')
-  const looks = vi.spyOn(Presence.prototype, 'isEmpty', 'get')
+  const looks = vi.spyOn(Presence.prototype, 'pids', 'get')
   const write = vi.fn()
   const waiting = what === 'opening' ? gate.commit(async (attempt) => attempt(), write) : gate.open(write)
   await someoneWaits(looks)
@@ -95,4 +95,20 @@ test.each(['opening', 'committing'])('who was killed while %s is waited for no l
   child.kill('SIGKILL')
   await Promise.all([closed, waiting])
   expect(write).toHaveBeenCalledOnce()
+})
+
+test('open() and commit() give up on who stays in the way, and name it', async () => {
+  const hasty = await Gate.open(directory, 3)
+  const opening = await Presence.open(path.join(directory, 'opening.mdb'))
+  const committing = await Presence.open(path.join(directory, 'committing.mdb'))
+  const leave = [opening.enter(), committing.enter()]
+  const failure = (what: string) => ({
+    code: 'UNAVAILABLE',
+    message: expect.stringContaining(`${what} by process ${process.pid}`),
+  })
+  await expect(hasty.open(vi.fn())).rejects.toMatchObject(failure('committed to'))
+  await expect(hasty.commit(async (attempt) => attempt(), vi.fn())).rejects.toMatchObject(failure('opened'))
+  for (const one of leave) one()
+  expect(await hasty.open(() => 'open')).toBe('open')
+  for (const one of [opening, committing, hasty]) await one.close()
 })

@@ -1,8 +1,11 @@
 import path from 'node:path'
 import { setImmediate, setTimeout } from 'node:timers/promises'
+import { StorageError } from '@stored/core/backend'
 import { Presence } from './presence.ts'
 
 const POLL_MS = 1
+/** Half a minute at least. Of a pause of ours (a debugger, a laptop asleep) one counts. */
+const POLLS = 30_000
 
 /**
  * Keeps commits and the opening of their file apart, in all processes, which LMDB does not: whoever opens the file tells all others
@@ -16,30 +19,39 @@ const POLL_MS = 1
 export class Gate {
   readonly #opening: Presence
   readonly #committing: Presence
+  readonly #polls: number
 
-  /** @param directory Of the file; the gate keeps two of its own there. */
-  static async open(directory: string): Promise<Gate> {
+  /**
+   * @param directory Of the file; the gate keeps two of its own there.
+   * @param polls How often it looks, a millisecond apart, whether who is in the way has left.
+   */
+  static async open(directory: string, polls = POLLS): Promise<Gate> {
     const opening = await Presence.open(path.join(directory, 'opening.mdb'))
     try {
-      return new Gate(opening, await Presence.open(path.join(directory, 'committing.mdb')))
+      return new Gate(opening, await Presence.open(path.join(directory, 'committing.mdb')), polls)
     } catch (error) {
       await opening.close()
       throw error
     }
   }
 
-  private constructor(opening: Presence, committing: Presence) {
+  private constructor(opening: Presence, committing: Presence, polls: number) {
     this.#opening = opening
     this.#committing = committing
+    this.#polls = polls
   }
 
-  /** Calls `open` while nothing is committed. */
+  /**
+   * Calls `open` while nothing is committed.
+   *
+   * @throws {StorageError} UNAVAILABLE: a process is stopped in the middle of a commit.
+   */
   async open<T>(open: () => T): Promise<T> {
     const leave = this.#opening.enter()
     try {
       // All processors see that it is there before this one looks.
       await setImmediate()
-      await becomesEmpty(this.#committing)
+      await this.#wait('open')
       return open()
     } finally {
       leave()
@@ -50,9 +62,10 @@ export class Gate {
    * Calls `write` once, while nobody opens the file.
    *
    * @param transact Runs a transaction that calls what it is given; settles when it is published or never will be.
+   * @throws {StorageError} UNAVAILABLE: a process is stopped as it opens the file.
    */
   async commit(transact: (write: () => void) => Promise<unknown>, write: () => void): Promise<void> {
-    while (!(await this.#try(transact, write))) await becomesEmpty(this.#opening)
+    while (!(await this.#try(transact, write))) await this.#wait('commit')
   }
 
   async close(): Promise<void> {
@@ -66,7 +79,7 @@ export class Gate {
     let isFree = false
     try {
       await transact(() => {
-        isFree = this.#opening.isEmpty
+        isFree = this.#opening.pids.length === 0
         if (isFree) write()
       })
       return isFree
@@ -74,8 +87,17 @@ export class Gate {
       leave()
     }
   }
-}
 
-async function becomesEmpty(presence: Presence): Promise<void> {
-  while (!presence.isEmpty) await setTimeout(POLL_MS)
+  async #wait(op: 'open' | 'commit'): Promise<void> {
+    const [others, done] = op === 'open' ? [this.#committing, 'committed to'] : [this.#opening, 'opened']
+    for (let polls = 0; ; polls++) {
+      const [pid] = others.pids
+      if (pid === undefined) return
+      if (polls === this.#polls) {
+        const detail = `the index has been ${done} by process ${pid} for half a minute; it may be stopped`
+        throw new StorageError('UNAVAILABLE', { op }, { detail })
+      }
+      await setTimeout(POLL_MS)
+    }
+  }
 }

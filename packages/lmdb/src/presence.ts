@@ -1,8 +1,8 @@
 import { open, type RootDatabase } from 'lmdb'
 import { rehearse } from './rehearse.ts'
 
-/** A row of LMDB's table of readers that has a view open: it ends with the number of that view. */
-const PRESENT = /\d$/m
+/** A row of LMDB's table of readers, process and thread, that has a view open: it ends with the number of that view. */
+const PRESENT = /^ *(\d+) \w+ \d+$/gm
 
 /**
  * Who is at something right now, in all processes: LMDB's table of readers, of a file that stays empty. Processes share it as memory,
@@ -32,14 +32,17 @@ export class Presence {
     }
   }
 
-  /** Whether nobody is at it, here or in another process. */
-  get isEmpty(): boolean {
-    if (!PRESENT.test(this.#root.readerList())) return true
-    const died = this.#root.readerCheck()
-    return died > 0 && !PRESENT.test(this.#root.readerList())
+  /** The numbers of the processes that are at it. */
+  get pids(): readonly string[] {
+    const pids = this.#list()
+    return pids.length > 0 && this.#root.readerCheck() > 0 ? this.#list() : pids
   }
 
   close(): Promise<void> {
     return this.#root.close()
+  }
+
+  #list(): string[] {
+    return Array.from(this.#root.readerList().matchAll(PRESENT), ([, pid = '']) => pid)
   }
 }
