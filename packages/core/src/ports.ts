@@ -166,7 +166,7 @@ export interface Index {
   /** Bindings in UTF-8 order of their keys. */
   bindings(o: Op & { prefix?: string; after?: string }): AsyncIterable<Binding>
   /** Locations on one backend, in UTF-8 order of their keys. */
-  located(o: Op & { backend: string; after?: string }): AsyncIterable<Location>
+  located(o: Op & { backend: string; prefix?: string; after?: string }): AsyncIterable<Location>
   /** Guard: this row is as it was read; `null`: it is absent. */
   expect(tx: Transaction, what: Read, rev: Rev | null): void
   /** Guard: `hasPlace` still answers this. Workers that settle places of one blob side by side leave it true. */

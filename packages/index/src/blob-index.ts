@@ -102,7 +102,12 @@ export class BlobIndex implements Index {
       if (suffix.length === 0) yield { key: partition, id: row.value.id, rev: revOf(row) }
   }
 
-  async *located(o: { signal: AbortSignal; backend: string; after?: string }): AsyncIterable<Location> {
+  async *located(o: {
+    signal: AbortSignal
+    backend: string
+    prefix?: string
+    after?: string
+  }): AsyncIterable<Location> {
     for (const { partition, suffix, row } of this.#scanKeys(o, this.#locations))
       if (suffix === o.backend) yield { backend: o.backend, key: partition, ...row.value, rev: revOf(row) }
   }

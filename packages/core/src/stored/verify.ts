@@ -1,6 +1,5 @@
 import type { Stat } from '../backend/contract.ts'
 import { StorageError, toStorageError } from '../backend/error.ts'
-import { compareKeys } from '../backend/keys.ts'
 import { checkOptions } from '../backend/options.ts'
 import type { Failure, Held, Location, LocationFacts, LocationState, Place } from '../ports.ts'
 import type { Configured } from './backends.ts'
@@ -83,23 +82,13 @@ function skipped({ backend, error, cursor }: VerifiedCopy): SkippedBackend {
 }
 
 async function* copies(
-  { services, options: { prefix = '', sample = 1 }, day, signal }: Run,
+  { services, options: { prefix, sample = 1 }, day, signal }: Run,
   { name }: Configured,
   after: string | undefined,
 ): AsyncGenerator<Location> {
-  // Sorts before whatever begins with the prefix.
-  const from = after ?? ([...prefix].slice(0, -1).join('') || undefined)
-  for await (const location of services.index.located({
-    backend: name,
-    signal,
-    ...(from !== undefined && { after: from }),
-  })) {
-    if (!location.key.startsWith(prefix)) {
-      if (compareKeys(location.key, prefix) > 0) return
-      continue
-    }
+  const scope = { ...(prefix !== undefined && { prefix }), ...(after !== undefined && { after }) }
+  for await (const location of services.index.located({ backend: name, signal, ...scope }))
     if (isSampled(location.id, sample, day)) yield location
-  }
 }
 
 /** @returns `null` for a copy that is none any more, or not yet: it is being written or removed. */

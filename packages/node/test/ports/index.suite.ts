@@ -23,10 +23,8 @@ export function indexSuite(current: Current): void {
   const keys = (text: string) => collect(current().index.keys(idOf(text)))
   const bindings = async (o: { prefix?: string; after?: string } = {}) =>
     (await collect(current().index.bindings({ ...o, signal: NEVER }))).map(({ key }) => key)
-  const located = async (backend: string, after?: string) =>
-    (await collect(current().index.located({ backend, ...(after !== undefined && { after }), signal: NEVER }))).map(
-      ({ key }) => key,
-    )
+  const located = async (backend: string, o: { prefix?: string; after?: string } = {}) =>
+    (await collect(current().index.located({ backend, ...o, signal: NEVER }))).map(({ key }) => key)
 
   describe('bind()', () => {
     test('of a new key: it has this blob, and the blob this key', async () => {
@@ -345,7 +343,15 @@ export function indexSuite(current: Current): void {
 
     test('with `after` are those behind it', async () => {
       await locate(...SORTED.map((key): ['a', string, string] => ['a', 'x', key]))
-      expect(await located('x', 'a/b')).toEqual(SORTED.slice(3))
+      expect(await located('x', { after: 'a/b' })).toEqual(SORTED.slice(3))
+    })
+
+    test('with a prefix are those below it, with `after` too', async () => {
+      await locate(...SORTED.map((key): ['a', string, string] => ['a', 'x', key]), ['a', 'xx', 'a/bb'])
+      expect(await located('x', { prefix: 'a/' })).toEqual(['a/b', 'a/c'])
+      expect(await located('x', { prefix: 'a/', after: 'a/b' })).toEqual(['a/c'])
+      expect(await located('x', { prefix: 'a/', after: 'A' })).toEqual(['a/b', 'a/c'])
+      expect(await located('xx', { prefix: 'a/b' })).toEqual(['a/bb'])
     })
 
     test('are the rows that location() returns', async () => {
