@@ -62,8 +62,7 @@ export async function runVictim(directory: string, calls: string, fault?: Fault)
   const violations = messages.flatMap((message) => (message.type === 'unhandled' ? [`unhandled ${message.error}`] : []))
   const lines = readFileSync(log, 'utf8').split('\n')
   const injected = lines.filter((line) => line.includes('(INJECTED)'))
-  const endedInOpen =
-    signal === 'SIGSEGV' && injected.some((line) => line.includes('open') && line.includes('index.mdb'))
+  const endedInOpen = signal === 'SIGSEGV' && injected.some((line) => line.includes('open') && line.includes('.mdb'))
   if (endedInOpen) return { outcomes: [], violations, ordinals: new Map(), hit: true, hitOthers: false, endedInOpen }
   if (signal === 'SIGKILL') violations.push('it hangs')
   else if (code !== 0) violations.push(`it ended with ${signal ?? `code ${code}`}: ${stderr.slice(-300)}`)

@@ -1,10 +1,10 @@
 import path from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { type ErrorLocation, mapErrno, StorageError } from '@stored/core/backend'
-import { type Database, open, type RootDatabase } from 'lmdb'
+import type { Database, RootDatabase, RootDatabaseOptions } from 'lmdb'
 import type { Gate } from './gate.ts'
 import { TREES, type Tree } from './ledger.ts'
-import { rehearse } from './rehearse.ts'
+import { openRoot } from './open-root.ts'
 
 type Bytes = Database<Buffer, Buffer>
 
@@ -12,6 +12,19 @@ type Bytes = Database<Buffer, Buffer>
 const MDB_PANIC = -30795
 /** Begins what LMDB says of a page that it could not write. @see mdb.c, mdb_page_flush() */
 const PAGE_WRITE = 'Attempting to write page'
+
+const BINARY = { encoding: 'binary', keyEncoding: 'binary' } as const
+const OPTIONS = {
+  ...BINARY,
+  maxDbs: TREES.length,
+  maxReaders: 512,
+  // Flush, then publish: a commit whose flush failed is nowhere. The default publishes first, so that it is everywhere, and takes a
+  // commit for durable whose last write failed. As fast: a commit costs two flushes either way (measured: 1,070 to 1,350
+  // commits/s of 32 rows with it, 1,050 to 1,230 without).
+  overlappingSync: false,
+  // With it a failed commit also rejects a promise that nobody is given.
+  eventTurnBatching: false,
+} satisfies RootDatabaseOptions
 
 /** One LMDB environment with the trees of a ledger. */
 export class Environment {
@@ -26,8 +39,7 @@ export class Environment {
     let environment: Environment | undefined
     const file = path.join(directory, 'index.mdb')
     try {
-      await rehearse(file)
-      environment = await gate.open(() => new Environment(file, gate))
+      environment = new Environment(file, gate, await gate.open(() => openRoot(file, OPTIONS)))
       await environment.#openTrees()
       return environment
     } catch (error) {
@@ -36,22 +48,10 @@ export class Environment {
     }
   }
 
-  private constructor(file: string, gate: Gate) {
+  private constructor(file: string, gate: Gate, root: RootDatabase<Buffer, Buffer>) {
     this.file = file
     this.#gate = gate
-    this.#root = open({
-      path: file,
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      maxDbs: TREES.length,
-      maxReaders: 512,
-      // Flush, then publish: a commit whose flush failed is nowhere. The default publishes first, so that it is everywhere, and takes a
-      // commit for durable whose last write failed. As fast: a commit costs two flushes either way (measured: 1,070 to 1,350
-      // commits/s of 32 rows with it, 1,050 to 1,230 without).
-      overlappingSync: false,
-      // With it a failed commit also rejects a promise that nobody is given.
-      eventTurnBatching: false,
-    } as Parameters<typeof open<Buffer, Buffer>>[0])
+    this.#root = root
   }
 
   /** In bytes, of all that is committed. */
@@ -91,8 +91,7 @@ export class Environment {
 
   #openTrees(): Promise<void> {
     return this.#transact(() => {
-      for (const name of TREES)
-        this.#trees.set(name, this.#root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }))
+      for (const name of TREES) this.#trees.set(name, this.#root.openDB<Buffer, Buffer>({ ...BINARY, name }))
     })
   }
 

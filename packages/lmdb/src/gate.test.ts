@@ -38,7 +38,7 @@ test('open() waits until what is being committed is published', async () => {
   const looks = vi.spyOn(Presence.prototype, 'pids', 'get')
   const order: string[] = []
   const { publish, committed } = begin(() => order.push('written'))
-  const opened = gate.open(() => order.push('opened'))
+  const opened = gate.open(async () => order.push('opened'))
   await someoneWaits(looks)
   order.push('published')
   publish()
@@ -50,7 +50,7 @@ test('commit() while another opens gives way, and writes once after it', async (
   const looks = vi.spyOn(Presence.prototype, 'pids', 'get')
   const order: string[] = []
   const { publish } = begin(() => order.push('first'))
-  const opened = gate.open(() => order.push('opened'))
+  const opened = gate.open(async () => order.push('opened'))
   await someoneWaits(looks)
   const second = gate.commit(
     async (attempt) => attempt(),
@@ -65,12 +65,12 @@ test('open() and commit() of what throws throw that, and leave', async () => {
   const fails = () => {
     throw new Error('no space')
   }
-  await expect(gate.open(fails)).rejects.toThrow('no space')
+  await expect(gate.open(async () => fails())).rejects.toThrow('no space')
   await expect(gate.commit(async () => fails(), vi.fn())).rejects.toThrow('no space')
   const { publish, committed } = begin(vi.fn())
   publish()
   await committed
-  expect(await gate.open(() => 'open')).toBe('open')
+  expect(await gate.open(async () => 'open')).toBe('open')
 })
 
 const CHILD = `
@@ -89,7 +89,7 @@ test.each(['opening', 'committing'])('who was killed while %s is waited for no l
   await once(child.stdout, 'data')
   const looks = vi.spyOn(Presence.prototype, 'pids', 'get')
   const write = vi.fn()
-  const waiting = what === 'opening' ? gate.commit(async (attempt) => attempt(), write) : gate.open(write)
+  const waiting = what === 'opening' ? gate.commit(async (attempt) => attempt(), write) : gate.open(async () => write())
   await someoneWaits(looks)
   expect(write).not.toHaveBeenCalled()
   child.kill('SIGKILL')
@@ -109,6 +109,6 @@ test('open() and commit() give up on who stays in the way, and name it', async (
   await expect(hasty.open(vi.fn())).rejects.toMatchObject(failure('committed to'))
   await expect(hasty.commit(async (attempt) => attempt(), vi.fn())).rejects.toMatchObject(failure('opened'))
   for (const one of leave) one()
-  expect(await hasty.open(() => 'open')).toBe('open')
+  expect(await hasty.open(async () => 'open')).toBe('open')
   for (const one of [opening, committing, hasty]) await one.close()
 })

@@ -46,13 +46,13 @@ export class Gate {
    *
    * @throws {StorageError} UNAVAILABLE: a process is stopped in the middle of a commit.
    */
-  async open<T>(open: () => T): Promise<T> {
+  async open<T>(open: () => Promise<T>): Promise<T> {
     const leave = this.#opening.enter()
     try {
       // All processors see that it is there before this one looks.
       await setImmediate()
       await this.#wait('open')
-      return open()
+      return await open()
     } finally {
       leave()
     }

@@ -173,12 +173,31 @@ const CHILD = `
   }
   process.kill(process.pid, 'SIGKILL')
 `
-/** A process that opens the store again and again. */
+/** A process that opens the store and closes it, again and again. */
 const OPENER = `
   import { LmdbLedger } from ${JSON.stringify(new URL('lmdb-ledger.ts', import.meta.url).href)}
   for (let i = 0; i < 10; i++) await (await LmdbLedger.open({ path: process.argv[1], reserve: 0 })).close()
 `
 const hasStrace = spawnSync('strace', ['-f', 'true']).status === 0
+
+test.skipIf(!hasStrace)(
+  'LmdbLedger.open() at the moment another process closes the store, as the last one, opens it',
+  async () => {
+    await (await open()).close()
+    // LMDB takes its file lock for itself alone, then destroys what the file holds.
+    const command = ['-f', '-o', '/dev/null', '-e', 'trace=fcntl', '-e', 'inject=fcntl:delay_exit=10000']
+    const other = spawn('strace', [...command, process.execPath, '--input-type=module', '-e', OPENER, directory])
+    let ended = false
+    const closed = once(other, 'close').finally(() => {
+      ended = true
+    })
+    while (!ended) {
+      const ledger = await LmdbLedger.open({ path: directory, reserve: 0 })
+      await ledger.close()
+    }
+    expect(await closed).toEqual([0, null])
+  },
+)
 
 describe('the promise of transact()', () => {
   test('resolves for rows that survive kill -9', async () => {

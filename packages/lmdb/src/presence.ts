@@ -1,5 +1,5 @@
-import { open, type RootDatabase } from 'lmdb'
-import { rehearse } from './rehearse.ts'
+import type { Key, RootDatabase } from 'lmdb'
+import { openRoot } from './open-root.ts'
 
 /** A row of LMDB's table of readers, process and thread, that has a view open: it ends with the number of that view. */
 const PRESENT = /^ *(\d+) \w+ \d+$/gm
@@ -11,15 +11,14 @@ const PRESENT = /^ *(\d+) \w+ \d+$/gm
  * @see lmdb.h, mdb_reader_list() and mdb_reader_check()
  */
 export class Presence {
-  readonly #root: RootDatabase
+  readonly #root: RootDatabase<unknown, Key>
 
   static async open(file: string): Promise<Presence> {
-    await rehearse(file)
-    return new Presence(file)
+    return new Presence(await openRoot(file, { maxReaders: 512, overlappingSync: false, eventTurnBatching: false }))
   }
 
-  private constructor(file: string) {
-    this.#root = open({ path: file, maxReaders: 512, overlappingSync: false, eventTurnBatching: false })
+  private constructor(root: RootDatabase<unknown, Key>) {
+    this.#root = root
   }
 
   /** @returns What ends it. */
