@@ -1,47 +1,65 @@
 // Works on a store that others work on too, until it is killed or its input ends: node member.ts DIRECTORY SEED SLOT
+// The last slot is a visitor's, who opens the store for a few calls, and closes it, again and again.
 import { hash } from 'node:crypto'
 import { writeSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { bytesOf, type Content } from '@stored/kill/content'
 import { Random } from '@stored/kill/random'
 import { openKillStore, placesIn } from '@stored/kill/stores'
-import { type Answer, type Call, type Condition, MESSAGES_FD, type Message, now } from './protocol.ts'
+import { type Answer, type Call, type Condition, MESSAGES_FD, type Message, now, RESIDENTS } from './protocol.ts'
 
 const WORKERS = 2
-const SLOTS = 4
+const CALLS_PER_VISIT = 5
 const CONTENDED = 3
 /** How long the processes use the same keys: by the clock they share, so that they need not agree. */
 const EPOCH_US = 500_000
-/** Calls of one process for one key, so that a history has at most 200, also when one process of the four is replaced. */
-const CALLS_PER_KEY = 35
+/** Calls of one process for one key, so that a history has at most 200, also when one process is replaced. */
+const CALLS_PER_KEY = { resident: 32, visitor: 15 } as const
 const SYNC_EVERY_US = 20_000
 const INLINE_MAX = 64 * 1024
 
 const [directory, seed, slot] = process.argv.slice(2) as [string, string, string]
-const store = await openKillStore(placesIn(directory))
+const kind = Number(slot) < RESIDENTS ? 'resident' : 'visitor'
 const used = new Map<string, number>()
 /** What it last saw each key bound to. */
 const seen = new Map<string, string>()
 let calls = 0
 let saidAt = 0
 const stopping = new AbortController()
+let store = await open()
 
-store.on('sync:start', () => {
-  if (now() - saidAt < SYNC_EVERY_US) return
-  saidAt = now()
-  tell({ type: 'sync', at: saidAt })
-})
 process.stdin.resume().once('end', () => stopping.abort())
 tell({ type: 'open' })
-await Promise.all(Array.from({ length: WORKERS }, (_, worker) => work(new Random(`${seed} ${worker}`))))
+if (kind === 'visitor') await visit(new Random(seed))
+else await Promise.all(Array.from({ length: WORKERS }, (_, worker) => work(new Random(`${seed} ${worker}`))))
 await store.close()
 
-async function work(random: Random): Promise<void> {
+async function open(): ReturnType<typeof openKillStore> {
+  const opened = await openKillStore(placesIn(directory))
+  opened.on('sync:start', () => {
+    if (now() - saidAt < SYNC_EVERY_US) return
+    saidAt = now()
+    tell({ type: 'sync', at: saidAt })
+  })
+  return opened
+}
+
+async function visit(random: Random): Promise<void> {
   while (!stopping.signal.aborted) {
-    const call = choose(random)
-    if (call) await run(call)
-    else await epochEnds()
+    for (let left = CALLS_PER_VISIT; left > 0; left--) await step(random)
+    await store.close()
+    store = await open()
   }
+}
+
+async function work(random: Random): Promise<void> {
+  while (!stopping.signal.aborted) await step(random)
+}
+
+async function step(random: Random): Promise<void> {
+  const call = choose(random)
+  if (call) await run(call)
+  else await epochEnds()
 }
 
 async function epochEnds(): Promise<void> {
@@ -53,7 +71,7 @@ async function epochEnds(): Promise<void> {
 function choose(random: Random): Call | null {
   const epoch = Math.floor(now() / EPOCH_US)
   const keys = keysOf(epoch)
-  const left = keys.filter((key) => (used.get(key) ?? 0) < CALLS_PER_KEY)
+  const left = keys.filter((key) => (used.get(key) ?? 0) < CALLS_PER_KEY[kind])
   if (left.length === 0) return null
   const dice = random.below(20)
   if (dice === 0 && left.length === keys.length) return count({ op: 'list', keys })
@@ -67,7 +85,7 @@ function choose(random: Random): Call | null {
 
 function keysOf(epoch: number): string[] {
   const contended = Array.from({ length: CONTENDED }, (_, i) => `epoch-${epoch}/contended-${i}`)
-  return [...contended, ...Array.from({ length: SLOTS }, (_, i) => `epoch-${epoch}/private-${i}`)]
+  return [...contended, ...Array.from({ length: RESIDENTS }, (_, i) => `epoch-${epoch}/private-${i}`)]
 }
 
 function count(call: Call): Call {

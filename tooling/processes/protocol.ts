@@ -26,6 +26,9 @@ export type Message =
   /** It copies something to a backend. */
   | { readonly type: 'sync'; readonly at: number }
 
+/** Processes that keep the store open. One more comes and goes. */
+export const RESIDENTS = 4
+
 /** Where a child writes them. */
 export const MESSAGES_FD = 3
 

@@ -11,9 +11,9 @@ import { Random } from '@stored/kill/random'
 import { ageDebris, openKillStore, placesIn } from '@stored/kill/stores'
 import { History } from './history.ts'
 import { Member } from './members.ts'
-import { type Message, now } from './protocol.ts'
+import { type Message, now, RESIDENTS } from './protocol.ts'
 
-const SLOTS = 4
+const SLOTS = RESIDENTS + 1
 const BETWEEN_KILLS_MS = { least: 500, most: 2000 }
 const TAKEOVER_MS = 10_000
 
@@ -30,7 +30,7 @@ const awaitingSync = new Set<(slot: number, at: number) => void>()
 let started = 0
 let compared = 0
 
-console.log(`${SLOTS} processes, ${wanted} kills, seed ${seed}, in ${directory}`)
+console.log(`${RESIDENTS} processes and a visitor, ${wanted} kills, seed ${seed}, in ${directory}`)
 for (let slot = 0; slot < SLOTS; slot++) await start(slot)
 await syncBy(() => true, now())
 for (let kill = 0; kill < wanted && history.violations.length === 0; kill++) await killOne()
