@@ -11,7 +11,9 @@ const read = ([call, end]: When, value: Value): Operation => ({
   ...{ call, return: end, found: { value }, what: `read ${value}` },
 })
 const remove = ([call, end]: When, existed: boolean): Operation => ({
-  ...{ call, return: end, what: 'delete', becomes: null, found: existed ? { not: null } : { value: null } },
+  ...{ call, return: end, what: 'delete', becomes: null },
+  // What never returned did not say what it found.
+  ...(end !== null && { found: existed ? { not: null } : { value: null } }),
 })
 const create = ([call, end]: When, value: string, done: boolean): Operation => ({
   ...{ call, return: end, what: `create ${value}` },
@@ -32,6 +34,10 @@ describe('check() of a history that is linearizable', () => {
     [
       'what never returned happened late',
       [put([0, 1], 'a'), put([2, null], 'b'), read([3, 4], 'a'), read([5, 6], 'b')],
+    ],
+    [
+      'what never returned happened late, though it would have changed nothing before',
+      [remove([0, null], true), read([1, 2], null), put([3, 4], 'a'), read([5, 6], 'a'), read([7, 8], null)],
     ],
     [
       'the order must be sought',
@@ -84,7 +90,9 @@ const histories = fc.noBias(steps).map((chosen) => {
     .map(({ at, before, after, kind, lost }, i): Operation => {
       // Apart from all others, so that the order of effects is one of real numbers.
       const moment = at + i / 1000
-      const when: When = [moment - before - 0.0001, lost === 0 ? null : moment + after + 0.0001]
+      const isLost = lost === 0
+      // What was cut off may have been under way for long.
+      const when: When = [moment - (isLost ? 20 * before : before) - 0.0001, isLost ? null : moment + after + 0.0001]
       const former = value
       if (kind < 2) return read(when, value)
       value = kind === 2 ? null : String(i)

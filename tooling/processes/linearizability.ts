@@ -66,8 +66,8 @@ class Search {
 
   #leadsOn(next: readonly (readonly [bit: bigint, operation: Operation])[], done: bigint, value: Value): boolean {
     const fitting = next.filter(([, operation]) => fits(operation, value))
-    // What changes nothing can always come first: whatever order there is otherwise, there is one with it moved to the front.
-    const idle = fitting.find(([, { becomes }]) => becomes === undefined || becomes === value)
+    // What can change nothing can always come first: whatever order there is otherwise, there is one with it moved to the front.
+    const idle = fitting.find(([, operation]) => isIdle(operation))
     if (idle) return this.succeeds(done | idle[0], value)
     return fitting.some(
       ([bit, { becomes = null }]) => !this.#misses(done | bit, value) && this.succeeds(done | bit, becomes),
@@ -99,6 +99,11 @@ function note(sets: Map<Value, bigint>, value: Value, i: number): void {
 
 function endOf(operation: Operation): number {
   return operation.return ?? Number.POSITIVE_INFINITY
+}
+
+/** Whether it leaves what it finds, whenever it takes effect. */
+function isIdle({ found, becomes }: Operation): boolean {
+  return becomes === undefined || (found !== undefined && 'value' in found && found.value === becomes)
 }
 
 function fits({ found }: Operation, value: Value): boolean {
