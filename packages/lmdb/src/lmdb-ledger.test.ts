@@ -66,6 +66,13 @@ describe('LmdbLedger.open()', () => {
     })
   })
 
+  test('of a directory that another copy of this package has open in this process rejects CONFLICT', async () => {
+    await open()
+    const copy: typeof import('./lmdb-ledger.ts') = await import('./lmdb-ledger.ts?copy' as string)
+    expect(copy.LmdbLedger).not.toBe(LmdbLedger)
+    await expect(copy.LmdbLedger.open({ path: directory })).rejects.toMatchObject({ code: 'CONFLICT' })
+  })
+
   test('twice at the same moment opens one and rejects the other', async () => {
     const outcomes = await Promise.allSettled([open(), open()])
     expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])

@@ -32,8 +32,12 @@ export interface LmdbLedgerOptions extends EventLogOptions {
   reserve?: number
 }
 
-/** Directories open in this process. Opened twice in one process, LMDB's locks break. */
-const OPEN = new Set<string>()
+const OPEN_KEY: unique symbol = Symbol.for('@stored/lmdb open')
+/**
+ * Directories open in this thread, by whatever copy of this package. Opened twice in one process, LMDB's locks break: to close one
+ * descriptor of a file ends all that the process has locked of it. @see fcntl(2), Advisory record locking
+ */
+const OPEN = openDirectories()
 
 /** A ledger in one LMDB environment: in each process once, in any number of processes of one machine. */
 export class LmdbLedger implements TreeLedger {
@@ -311,4 +315,10 @@ function read<T>(call: () => T): T {
   } catch (error) {
     throw isPanic(error) ? mapLmdbError(error, { op: 'read' }) : error
   }
+}
+
+function openDirectories(): Set<string> {
+  const shared = globalThis as { [OPEN_KEY]?: Set<string> }
+  shared[OPEN_KEY] ??= new Set()
+  return shared[OPEN_KEY]
 }
