@@ -105,6 +105,19 @@ async function rowsAfterwards(): Promise<(string | null)[]> {
   return rows
 }
 
+const MAKER = `
+  import { LmdbLedger } from ${JSON.stringify(new URL('lmdb-ledger.ts', import.meta.url).href)}
+  process.on('unhandledRejection', (error) => console.log('unhandled', error))
+  await LmdbLedger.open({ path: process.argv[1], reserve: 0 }).catch(({ code }) => console.log(code))
+`
+
+test.skipIf(strace !== null)('LmdbLedger.open() that cannot flush what it makes rejects UNAVAILABLE', () => {
+  const injection = ['-f', '-o', '/dev/null', '-e', 'inject=fdatasync:error=EIO']
+  const maker = [process.execPath, '--input-type=module', '-e', MAKER, path.join(directory, 'store')]
+  const { stdout } = spawnSync('strace', [...injection, ...maker], { encoding: 'utf8' })
+  expect(stdout).toBe('UNAVAILABLE\n')
+})
+
 const REFUSED = {
   code: 'UNAVAILABLE',
   ambiguous: false,

@@ -75,7 +75,7 @@ export class Environment {
   /** One at a time: after a failure to publish, lmdb-js never answers another one. Resolves when durable. */
   async commit(write: () => void): Promise<void> {
     try {
-      await this.#transact(write)
+      await this.#gate.commit((write) => this.#root.transaction(write), write)
       await this.#root.flushed
     } catch (error) {
       // What lmdb-js rejects with says nothing; the reason comes by a promise of its own.
@@ -90,13 +90,9 @@ export class Environment {
   }
 
   #openTrees(): Promise<void> {
-    return this.#transact(() => {
+    return this.commit(() => {
       for (const name of TREES) this.#trees.set(name, this.#root.openDB<Buffer, Buffer>({ ...BINARY, name }))
     })
-  }
-
-  #transact(write: () => void): Promise<void> {
-    return this.#gate.commit((write) => this.#root.transaction(write), write)
   }
 }
 
