@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
 import { mkdtemp, readdir, rm, stat, truncate, unlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -122,6 +123,19 @@ describe('sweep()', () => {
     await writeFile(file, FILE)
     await staging.sweep()
     expect(await files()).toEqual([])
+  })
+
+  test('is not left to do by close(): what was released is gone by then', async () => {
+    const ids = Array.from({ length: 100 }, (_, i): BlobId => `sha256:${String(i).padStart(64, '0')}`)
+    for (const id of ids) {
+      await using staged = await receive(FILE)
+      await ledger.transact((tx) => staging.keep(tx, id, staged))
+    }
+    await ledger.transact((tx) => {
+      for (const id of ids) staging.release(tx, id)
+    })
+    await staging.close()
+    expect(readdirSync(directory)).toEqual([])
   })
 
   test('leaves files that are not of its making', async () => {

@@ -60,6 +60,8 @@ export class DurableStaging implements Staging {
   readonly #names: SharedSync
   readonly #receiving = new Set<string>()
   #sweeping: Promise<number> = Promise.resolve(0)
+  /** Files of rows that are gone. */
+  readonly #leaving = new Set<Promise<boolean>>()
   #closed = false
 
   /** @throws {StorageError} INVALID_ARGUMENT: `limit` or `highWater` · what ails the directory. */
@@ -164,7 +166,7 @@ export class DurableStaging implements Staging {
       }
     })
     afterwards(tx, () => {
-      if (file !== undefined) void this.#discard(file)
+      if (file !== undefined) this.#letGo(file)
       this.#room.recheck()
     })
   }
@@ -256,6 +258,12 @@ export class DurableStaging implements Staging {
     this.#closed = true
     this.#room.close(new StorageError('CLOSED', { op: 'put' }))
     await this.#sweeping
+    await Promise.all(this.#leaving)
+  }
+
+  #letGo(file: string): void {
+    const leaving = this.#discard(file).finally(() => this.#leaving.delete(leaving))
+    this.#leaving.add(leaving)
   }
 
   #inline(chunks: readonly Buffer[], size: number, share: Share): Received {
