@@ -1,9 +1,18 @@
 import { existsSync } from 'node:fs'
 import { readdir, statfs, unlink } from 'node:fs/promises'
 import path from 'node:path'
-import type { BlobId, Opened, Staged, Staging, StagingUsage, Transaction } from '@stored/core'
+import type { BlobId, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction } from '@stored/core'
 import { mapErrno, StorageError } from '@stored/core/backend'
-import { afterwards, decodeNumbers, makeDirectory, Table, type TreeLedger, type Writer, write } from '@stored/lmdb'
+import {
+  afterwards,
+  decodeNumbers,
+  makeDirectory,
+  type Reader,
+  Table,
+  type TreeLedger,
+  type Writer,
+  write,
+} from '@stored/lmdb'
 import { SharedSync } from './shared-sync.ts'
 import { readFileBody, writeFileBody } from './staged-file.ts'
 import { isAbandoned, newName } from './staging-owner.ts'
@@ -38,6 +47,8 @@ interface Received extends Staged {
   kept: boolean
   /** Set once that commit is durable: from then on only a row decides over it. */
   durable: boolean
+  /** Until the file in whose place it came is gone. */
+  replacing?: Promise<unknown>
   readonly bytes?: Buffer
   readonly file?: string
 }
@@ -129,11 +140,11 @@ export class DurableStaging implements Staging {
     const received = staged as Received
     const { bytes, file, size, share } = received
     const rowKey = this.#rowKey(id)
+    let replaced: string | undefined
     write(tx, (writer) => {
-      // Two puts of the same new bytes: the first commit keeps its copy, the second discards its own.
       const former = this.#rows.get(rowKey, writer)?.value
-      if (former && !this.#isLost(former)) return
-      if (former && 'file' in former) writer.remove('bytes', fileKey(former.file))
+      if (former && this.#isSame(former, received, id, writer)) return
+      if (former) replaced = removeBytes(writer, id, former)
       // Swept by a process that took its owner for gone: better no answer than bytes that are not there.
       if (file !== undefined && !existsSync(path.join(this.#directory, file))) throw swept(id)
       received.kept = true
@@ -147,6 +158,7 @@ export class DurableStaging implements Staging {
       if (!received.kept) return
       received.durable = true
       share.trim(0)
+      if (replaced !== undefined) received.replacing = this.#letGo(replaced)
     })
   }
 
@@ -159,14 +171,10 @@ export class DurableStaging implements Staging {
       if (!row) return
       writer.remove('blobs', rowKey)
       addKept(writer, -row.size, -1)
-      if ('commit' in row) writer.remove('bytes', bytesKey(row.commit, id))
-      else {
-        writer.remove('bytes', fileKey(row.file))
-        file = row.file
-      }
+      file = removeBytes(writer, id, row)
     })
     afterwards(tx, () => {
-      if (file !== undefined) this.#letGo(file)
+      if (file !== undefined) void this.#letGo(file)
       this.#room.recheck()
     })
   }
@@ -211,22 +219,23 @@ export class DurableStaging implements Staging {
     return this.#rows.seq(this.#rowKey(id)) !== undefined
   }
 
-  async open(id: BlobId, o: { signal: AbortSignal; offset?: number; length?: number }): Promise<Opened | null> {
+  async open(id: BlobId, o: { signal: AbortSignal; offset?: number; length?: number }): Promise<OpenedStaged | null> {
     while (true) {
       const found = this.#rows.get(this.#rowKey(id))
       if (!found) return null
       const row = found.value
+      const rev = String(found.seq) as Rev
       const offset = Math.min(o.offset ?? 0, row.size)
       const end = Math.min(offset + (o.length ?? row.size), row.size)
       if ('commit' in row) {
         const bytes = this.ledger.get('bytes', bytesKey(row.commit, id), (value) =>
           Buffer.from(value.subarray(offset, end)),
         )
-        if (bytes) return { size: row.size, body: once(bytes), [Symbol.asyncDispose]: async () => {} }
+        if (bytes) return { size: row.size, rev, body: once(bytes), [Symbol.asyncDispose]: async () => {} }
       } else {
         const file = path.join(this.#directory, row.file)
         const opened = await readFileBody(file, { offset, end, signal: o.signal })
-        if (opened) return { size: row.size, ...opened }
+        if (opened) return { size: row.size, rev, ...opened }
       }
       // Released between the two reads: look again. A row that is still the same lost its bytes.
       if (this.#rows.seq(this.#rowKey(id)) === found.seq) throw lost(id)
@@ -261,9 +270,10 @@ export class DurableStaging implements Staging {
     await Promise.all(this.#leaving)
   }
 
-  #letGo(file: string): void {
+  #letGo(file: string): Promise<unknown> {
     const leaving = this.#discard(file).finally(() => this.#leaving.delete(leaving))
     this.#leaving.add(leaving)
+    return leaving
   }
 
   #inline(chunks: readonly Buffer[], size: number, share: Share): Received {
@@ -305,6 +315,7 @@ export class DurableStaging implements Staging {
       [Symbol.asyncDispose]: async () => {
         this.#receiving.delete(file)
         if (!received.kept || this.#failedToKeep(received)) await this.#discard(file)
+        await received.replacing
         share.trim(0)
       },
     }
@@ -327,9 +338,13 @@ export class DurableStaging implements Staging {
     }
   }
 
-  /** Bytes that are gone from the disk are replaced by those at hand. */
-  #isLost(row: Row): boolean {
-    return 'file' in row && !existsSync(path.join(this.#directory, row.file))
+  /**
+   * Whether what is kept needs no replacing. A file always does: to read it back costs more than to let it go, and what is at hand
+   * was verified a moment ago.
+   */
+  #isSame(row: Row, { bytes, file }: Received, id: BlobId, reader: Reader): boolean {
+    if ('file' in row) return row.file === file
+    return bytes !== undefined && (reader.get('bytes', bytesKey(row.commit, id), (kept) => kept.equals(bytes)) ?? false)
   }
 
   #isKept(file: string): boolean {
@@ -362,6 +377,16 @@ const AFTER_MARKS = Buffer.from('S')
 
 function hashOf(id: BlobId): Buffer {
   return Buffer.from(id.slice('sha256:'.length), 'hex')
+}
+
+/** @returns The file that no row names any more. */
+function removeBytes(writer: Writer, id: BlobId, row: Row): string | undefined {
+  if ('commit' in row) {
+    writer.remove('bytes', bytesKey(row.commit, id))
+    return undefined
+  }
+  writer.remove('bytes', fileKey(row.file))
+  return row.file
 }
 
 function markKey(commit: number, id: BlobId): Buffer {

@@ -327,6 +327,12 @@ export interface Opened extends AsyncDisposable {
   readonly body: AsyncIterable<Uint8Array>
 }
 
+/** Staged bytes that were opened. */
+export interface OpenedStaged extends Opened {
+  /** Another one once other bytes were kept in place of these. */
+  readonly rev: Rev
+}
+
 /** How much is staged, of how much. */
 export interface StagingUsage {
   /** Kept, by whatever process, and being received by this one. */
@@ -355,7 +361,7 @@ export interface Staging {
     source: AsyncIterable<Uint8Array>,
     o: Op & { size?: number | undefined; whenFull: 'wait' | 'refuse' },
   ): Promise<Staged>
-  /** Keeps received bytes, unless they are kept already. */
+  /** Keeps received bytes, in place of those that are kept already: nobody knows whether these can still be read. */
   keep(tx: Transaction, id: BlobId, staged: Staged): void
   release(tx: Transaction, id: BlobId): void
   /** Notes that a blob may be among those that can leave above the high-water mark: a copy of it was verified. Safe to repeat. */
@@ -372,7 +378,7 @@ export interface Staging {
   /** Lets in who fits by now: another process may have released something. */
   recheck(): void
   has(id: BlobId): Promise<boolean>
-  open(id: BlobId, o: Op & { offset?: number; length?: number }): Promise<Opened | null>
+  open(id: BlobId, o: Op & { offset?: number; length?: number }): Promise<OpenedStaged | null>
   /** Rejects who waits for room, with CLOSED. What is kept can be read and released until the ledger is closed. */
   close(): Promise<void>
 }

@@ -28,4 +28,26 @@ describe('openCopy()', () => {
     const opened = await openCopy(services, { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed, NEVER)
     expect(Buffer.concat(await Array.fromAsync(opened.body))).toEqual(BYTES)
   })
+
+  test('of staged bytes that failed opens them again only once others were kept in their place', async () => {
+    let rev = '1'
+    let open = 0
+    const staging = {
+      open: async () => {
+        open++
+        return { rev, size: 0, body: [], [Symbol.asyncDispose]: async () => void open-- }
+      },
+    }
+    const services = { index: { known: async () => null }, staging } as unknown as Services
+    const job = { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed
+    const first = await openCopy(services, job, NEVER)
+    await first[Symbol.asyncDispose]()
+    const damage = new Error('damaged')
+    const failed = new Map([[first.name, damage]])
+    await expect(openCopy(services, job, NEVER, failed)).rejects.toBe(damage)
+    expect(open).toBe(0)
+    rev = '2'
+    await using again = await openCopy(services, job, NEVER, failed)
+    expect(again.name).not.toBe(first.name)
+  })
 })

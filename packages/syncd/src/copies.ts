@@ -22,11 +22,11 @@ export async function openCopy(
   failed: ReadonlyMap<string, unknown> = new Map(),
 ): Promise<Source> {
   const failures: unknown[] = []
-  for await (const { name, open } of sourcesOf(services, job, signal)) {
-    if (failed.has(name)) continue
+  for await (const open of sourcesOf(services, job, signal, failed)) {
     try {
       const opened = await open()
-      if (opened) return { ...opened, name, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
+      if (opened && !failed.has(opened.name)) return opened
+      await opened?.[Symbol.asyncDispose]()
     } catch (error) {
       signal.throwIfAborted()
       failures.push(error)
@@ -41,12 +41,32 @@ export async function openCopy(
 }
 
 /** Copies are looked up behind what is staged: the one that it was released for is among them. */
-async function* sourcesOf(services: Services, { id, backend }: Claimed, signal: AbortSignal) {
-  yield { name: 'staging', open: () => services.staging.open(id, { signal }) }
+async function* sourcesOf(
+  services: Services,
+  { id, backend }: Claimed,
+  signal: AbortSignal,
+  failed: ReadonlyMap<string, unknown>,
+) {
+  yield async () => {
+    const staged = await services.staging.open(id, { signal })
+    // Kept once more, they are other bytes, and may be whole where these were not.
+    return staged && named(`staged ${staged.rev}`, staged)
+  }
   const known = await services.index.known(id)
   const copies = known?.locations.filter((other) => other.state === 'synced' && other.backend !== backend) ?? []
-  for (const copy of copies)
-    yield { name: placeKey(copy).toString(), open: () => openOnBackend(services, id, copy, signal) }
+  for (const copy of copies) {
+    const name = placeKey(copy).toString()
+    if (failed.has(name)) continue
+    yield async () => {
+      const opened = await openOnBackend(services, id, copy, signal)
+      return opened && named(name, opened)
+    }
+  }
+}
+
+function named(name: string, opened: Opened): Source {
+  const { size, body } = opened
+  return { name, size, body, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
 }
 
 /** A copy that turns out to be damaged or gone is written down as that, as by any other read. */
