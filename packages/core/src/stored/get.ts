@@ -4,9 +4,9 @@ import { isId } from '../backend/keys.ts'
 import { checkOptions } from '../backend/options.ts'
 import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import { verified } from '../guard/verify.ts'
-import type { BlobFacts, BlobId, Known, Location, Opened } from '../ports.ts'
+import type { BlobFacts, BlobId, Held, Known, Location, Opened } from '../ports.ts'
 import { cachedBefore, keptFrom, openCached } from './cached.ts'
-import { isOvertaken, markDamaged, overtaken } from './damage.ts'
+import { isOvertaken, markDamaged, overtaken, rewrite } from './damage.ts'
 import { checkName, hexOf } from './names.ts'
 import type { Services } from './services.ts'
 import type { GetOptions } from './types.ts'
@@ -224,25 +224,44 @@ function stagedCopy({ staging }: Services, id: BlobId, signal: AbortSignal): Cop
 function backendCopy(services: Services, location: Location, size: number, signal: AbortSignal): Copy {
   const { backend } = services.backends.get(location.backend, { op: 'get' })
   const failed = (error: unknown) => markDamaged(services, backend, location, error)
+  const read = async (range: Range | undefined) => {
+    const options = { signal, ...(range ?? { sha256: hexOf(location.id) }) }
+    const { stat, body } = await backend.get(location.key, options).catch(failed)
+    const iterator = body[Symbol.asyncIterator]()
+    const close = async () => void (await iterator.return?.())
+    return { stat, size: stat.size, body: catching(iterator, failed), [Symbol.asyncDispose]: close }
+  }
   return {
     name: location.backend,
     async open(range) {
-      const options = { signal, ...(range ?? { sha256: hexOf(location.id) }) }
-      const { stat, body } = await backend.get(location.key, options).catch(failed)
-      const iterator = body[Symbol.asyncIterator]()
-      const close = async () => void (await iterator.return?.())
-      // A range is not hashed: that it is still what was confirmed is all there is to go by.
-      if (range && !isConfirmed(location, size, stat)) {
-        await close()
-        const at = { op: 'get', backend: location.backend, key: location.key }
-        return failed(new StorageError('CHECKSUM_MISMATCH', at, { detail: 'somebody changed it' }))
-      }
-      return { size: stat.size, body: catching(iterator, failed), [Symbol.asyncDispose]: close }
+      const opened = await read(range)
+      // A range is not hashed: that it is of what was confirmed is all there is to go by.
+      if (!range || isConfirmed(location.holds, size, opened.stat)) return opened
+      await opened[Symbol.asyncDispose]()
+      // Another etag alone does not say that the bytes are others: it may have been restored, touched, or mounted anew.
+      const holds = opened.stat.size === size ? await confirm(services, location, await read(undefined)) : null
+      const again = holds && (await read(range))
+      if (again && isConfirmed(holds, size, again.stat)) return again
+      await again?.[Symbol.asyncDispose]()
+      const at = { op: 'get', backend: location.backend, key: location.key }
+      return failed(new StorageError('CHECKSUM_MISMATCH', at, { detail: 'somebody changed it' }))
     },
   }
 }
 
-function isConfirmed({ holds }: Location, size: number, stat: Stat): boolean {
+/** Reads a copy to its end, which verifies it, and notes the etag that it has now. */
+async function confirm(
+  services: Services,
+  location: Location,
+  { stat, body }: Pick<Opened, 'body'> & { readonly stat: Stat },
+): Promise<Held> {
+  for await (const _ of body);
+  const holds = { id: location.id, ...(stat.etag !== undefined && { etag: stat.etag }) }
+  await rewrite(services, location, { holds, verified: Date.now() })
+  return holds
+}
+
+function isConfirmed(holds: Held | undefined, size: number, stat: Stat): boolean {
   return stat.size === size && (holds?.etag === undefined || holds.etag === stat.etag)
 }
 
