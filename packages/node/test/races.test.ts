@@ -130,6 +130,35 @@ describe('put() before whose commit another process', () => {
     expect(await store.get('j')).toEqual(X)
   })
 
+  test('binds the former blob, whose last key it takes, to another key leaves the object of all keys to that', async () => {
+    await using dir = await temp()
+    await using two = await openTwo(dir.path, 'id')
+    const { store, other, ledger } = two
+    await store.put(X, { key: 'k', backends: ['a'] })
+    await store.synced()
+    beforeNextCommit(ledger, () => other.put(X, { key: 'j', backends: ['a'] }))
+    await store.put(Y, { key: 'k', backends: ['a'] })
+    await store.synced()
+    expect(await store.get('j', { backend: 'a' })).toEqual(X)
+  })
+
+  test('brings the last copy that is owed keeps nothing staged, also where the former blob loses a copy', async () => {
+    await using dir = await temp()
+    await using two = await openTwo(dir.path, 'id')
+    const { store, other, ledger, staging } = two
+    await store.put(X, { key: 'j', backends: ['a'] })
+    await store.synced()
+    await store.pause('b')
+    await store.put(X, { key: 'j', backends: ['b'] })
+    await store.put(Y, { key: 'k', backends: ['b'] })
+    beforeNextCommit(ledger, async () => {
+      await store.resume('b')
+      await store.synced()
+    })
+    await other.put(X, { key: 'k', backends: ['a'] })
+    expect(await staging.has(idOf(X))).toBe(false)
+  })
+
   test('brings the last copy that is owed, while its own are there, keeps nothing staged', async () => {
     await using dir = await temp()
     await using two = await openTwo(dir.path)

@@ -28,6 +28,17 @@ export function idKey(prefix: string, id: BlobId): string {
   return `${prefix}/sha256/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash}`
 }
 
+/** The blob that has this key by its id; `null` when the key is not of that form. */
+export function idOfKey(prefix: string, key: string): BlobId | null {
+  const id = `sha256:${key.slice(-64)}`
+  return isId(id) && key === idKey(prefix, id) ? id : null
+}
+
+/** Whether a key lies where only blobs that are named by their id belong. */
+export function isAmongIds(prefix: string, key: string): boolean {
+  return key.startsWith(`${prefix}/sha256/`)
+}
+
 export function hexOf(id: BlobId): string {
   return id.slice('sha256:'.length)
 }

@@ -85,8 +85,10 @@ describe('a put of an unknown blob', () => {
 
 describe('a put to a place where the write of another blob', () => {
   const C: BlobId = `sha256:${'c'.repeat(64)}`
-  const triedAfter = (location: Location, begun: boolean) =>
-    plan({ targets: [target('x', location, begun)] }).locations[0]?.tried
+  const triedAfter = (location: Location, begun: boolean) => {
+    const former = { known: knownOf(B, location), hasOtherKeys: false, begun: () => false }
+    return plan({ bound: bound(B), former, targets: [target('x', location, begun)] }).locations[0]?.tried
+  }
 
   test('was not begun remembers nothing of it', () => {
     expect(triedAfter(at(B, 'x', 'k', 'pending'), false)).toBeUndefined()
@@ -204,9 +206,17 @@ describe('a put to a key of another blob', () => {
     expect(result.former).toEqual({ facts: factsOf(B), forget: false, release: true })
   })
 
-  test('leaves the one object of all keys, and the facts with it, also when no key is left', () => {
-    const one = at(B, 'x', `blobs/${B}`, 'synced', { shared: true })
+  test('removes the one object of all keys, and the facts with it, when no key is left', () => {
+    const one = at(B, 'x', `blobs/${B}`, 'synced', { shared: true, holds: HOLDS })
     const former = { known: knownOf(B, one), hasOtherKeys: false, begun: () => false }
+    const result = plan({ bound: bound(B), former, targets: [shared('x', A)] })
+    expect(result.jobs).toEqual([putJob('x', `blobs/${A}`), deleteJob('x', `blobs/${B}`)])
+    expect(result.former).toEqual({ facts: factsOf(B), forget: true, release: true })
+  })
+
+  test('leaves the one object of all keys to the others', () => {
+    const one = at(B, 'x', `blobs/${B}`, 'synced', { shared: true })
+    const former = { known: knownOf(B, one), hasOtherKeys: true, begun: () => false }
     const result = plan({ bound: bound(B), former, targets: [shared('x', A)] })
     expect(result.jobs).toEqual([putJob('x', `blobs/${A}`)])
     expect(result.former).toMatchObject({ forget: false, release: true })
@@ -237,6 +247,50 @@ describe('a put to a key of another blob', () => {
     const result = plan({ bound: bound(B), former, targets: [target('x')] })
     expect(result.jobs).toEqual([putJob('x')])
     expect(result.former).toMatchObject({ forget: true, release: true })
+  })
+})
+
+describe('a put to a place where the copy of another blob lies', () => {
+  const refused = (input: Partial<PutPlanInput>) =>
+    expect(() => plan(input)).toThrow(
+      expect.objectContaining({ code: 'KEY_CONFLICT', at: { op: 'put', key: 'k', backend: 'x' } }),
+    )
+
+  test.for<LocationState>(['pending', 'synced', 'failed', 'conflict', 'missing', 'corrupt', 'unknown'])(
+    '(%s) is refused, by a key and by an id',
+    (state) => {
+      refused({ targets: [target('x', at(B, 'x', 'k', state))] })
+      refused({ targets: [shared('x', A, at(B, 'x', `blobs/${A}`, state))] })
+    },
+  )
+
+  test('that other keys share is refused, also when this key was one of them', () => {
+    const one = at(B, 'x', 'k', 'synced', { shared: true })
+    const former = { known: knownOf(B, one), hasOtherKeys: true, begun: () => false }
+    refused({ bound: bound(B), former, targets: [target('x', one)] })
+    const last = plan({ bound: bound(B), former: { ...former, hasOtherKeys: false }, targets: [target('x', one)] })
+    expect(last).toMatchObject({ locations: [pending('x')], jobs: [putJob('x')], former: { forget: true } })
+  })
+})
+
+describe('a put after a change of layout', () => {
+  const own = (state: LocationState, more: Partial<LocationFacts> = {}) => at(A, 'x', `blobs/${A}`, state, more)
+
+  test.for<LocationState>(['synced', 'pending'])(
+    'to layout id makes the %s object that one key had for itself that of all keys',
+    (state) => {
+      const before = own(state, { holds: { id: A } })
+      const { rev: _, ...facts } = before
+      const result = plan({ known: knownOf(A, before), targets: [shared('x', A, before)] })
+      expect(result).toMatchObject({ locations: [{ ...facts, shared: true }], jobs: [], keeps: state === 'pending' })
+    },
+  )
+
+  test('to layout key leaves the object of all keys to all keys, also when it is brought again', () => {
+    const before = own('missing', { shared: true })
+    const place = { backend: 'x', key: before.key }
+    const targets = [{ place, shared: false, location: before, begun: false }]
+    expect(plan({ known: knownOf(A, before), targets }).locations).toMatchObject([{ state: 'pending', shared: true }])
   })
 })
 

@@ -13,6 +13,12 @@ export interface Target {
 /** Whether a try of the job of a place was begun. */
 export type Begun = (place: Place) => boolean
 
+export interface Former {
+  readonly known: Known
+  readonly hasOtherKeys: boolean
+  readonly begun: Begun
+}
+
 export interface PutPlanInput {
   readonly key: string
   readonly facts: BlobFacts
@@ -21,7 +27,7 @@ export interface PutPlanInput {
   readonly bound: Binding | null
   readonly known: Known | null
   /** The blob that the key was bound to, when it is another one. */
-  readonly former: { readonly known: Known; readonly hasOtherKeys: boolean; readonly begun: Begun } | null
+  readonly former: Former | null
   /** Where the copies shall be, and what is known of these places. */
   readonly targets: readonly Target[]
   readonly ifAbsent: boolean
@@ -46,19 +52,25 @@ export interface PutPlan {
 
 export interface FormerPlan {
   readonly facts: BlobFacts
-  /** Nothing is left of it: no key, no place. */
+  /** No key is left, and so no copy. */
   readonly forget: boolean
   /** Nothing owes its bytes any more. */
   readonly release: boolean
 }
 
-/** @throws {StorageError} ALREADY_EXISTS or PRECONDITION_FAILED when the caller's condition on the binding does not hold. */
+/**
+ * @throws {StorageError} ALREADY_EXISTS or PRECONDITION_FAILED when the caller's condition on the binding does not hold ·
+ *   KEY_CONFLICT: a copy of another blob lies where one of this blob shall be.
+ */
 export function planPut(input: PutPlanInput): PutPlan {
   checkConditions(input)
+  checkPlaces(input)
   const { facts: given, known, targets, former } = input
-  const owing = targets.filter(({ location }) => !isSettled(location, given.id))
-  const locations = owing.map((target) => pendingAt(target, given.id))
-  const lost = former ? lostPlaces(input, former.known) : []
+  const owed = targets
+    .filter(({ location }) => !isSettled(location, given.id))
+    .map((target) => pendingAt(target, given.id))
+  const locations = [...owed, ...newlyShared(targets, given.id)]
+  const lost = former ? lostPlaces(input, former) : []
   const result = [
     ...(known?.locations ?? []).filter((one) => !locations.some((other) => isSamePlace(one, other))),
     ...locations,
@@ -69,7 +81,7 @@ export function planPut(input: PutPlanInput): PutPlan {
     isNew: known === null,
     locations: [...locations, ...lost.map((location) => deleting(location, former?.begun(location) ?? false))],
     jobs: [
-      ...locations.map(({ backend, key }): NewJob => ({ op: 'put', backend, key, id: given.id, size: given.size })),
+      ...owed.map(({ backend, key }): NewJob => ({ op: 'put', backend, key, id: given.id, size: given.size })),
       ...lost.map(deleteJob),
     ],
     former: former && planFormer(input, former),
@@ -119,12 +131,41 @@ function checkConditions({ key, bound, ifAbsent, ifMatch }: PutPlanInput): void 
     })
 }
 
+/**
+ * The place of another blob is taken over only with the key whose object it is, or with the last key of that blob. Any other
+ * copy stays: after a change of `layout` or `prefix`, a key can name the object that a blob has by its id.
+ */
+function checkPlaces({ key, facts, former, targets }: PutPlanInput): void {
+  for (const { place, location } of targets) {
+    if (!location || location.id === facts.id || location.state === 'deleting') continue
+    const goesWithKey = !former?.hasOtherKeys || isObjectOf(location, key)
+    if (former && location.id === former.known.facts.id && goesWithKey) continue
+    const at: ErrorLocation = { op: 'put', key, backend: place.backend }
+    throw new StorageError('KEY_CONFLICT', at, {
+      detail: `the copy of another blob lies at ${JSON.stringify(place.key)}: ${location.id}`,
+    })
+  }
+}
+
 /** Already there, or on its way. */
 function isSettled(location: Location | null, id: BlobId): boolean {
   return location?.id === id && (location.state === 'synced' || location.state === 'pending')
 }
 
-function pendingAt({ place: { backend, key }, shared, location, begun }: Target, id: BlobId): LocationFacts {
+/** Copies that one key had for itself, in a layout that has one object for all keys of the blob: from now on it is theirs. */
+function newlyShared(targets: readonly Target[], id: BlobId): LocationFacts[] {
+  return targets.flatMap(({ shared, location }) => {
+    if (!shared || !location || location.shared || !isSettled(location, id)) return []
+    const { rev: _, ...facts } = location
+    return [{ ...facts, shared: true }]
+  })
+}
+
+function pendingAt(target: Target, id: BlobId): LocationFacts {
+  const { place, location, begun } = target
+  const { backend, key } = place
+  // An object that other keys count on stays theirs, whatever the layout is by now.
+  const shared = target.shared || (location?.id === id && location.state !== 'deleting' && location.shared)
   const holds = location?.holds
   const tried = location ? triedAt(location, begun) : []
   return {
@@ -146,17 +187,21 @@ function triedAt(location: LocationFacts, begun: boolean): BlobId[] {
   return [...tried]
 }
 
-/** Objects of the former blob at this key that the new one does not overwrite. */
-function lostPlaces({ key, targets }: PutPlanInput, former: Known): Location[] {
-  return former.locations.filter(
-    (location) => isObjectOf(location, key) && !targets.some(({ place }) => isSamePlace(place, location)),
-  )
+/** Copies of the former blob that go with the key, apart from those that the new blob overwrites. */
+function lostPlaces({ key, targets }: PutPlanInput, former: Former): Location[] {
+  return sharesOf(key, former).gone.filter((location) => !targets.some(({ place }) => isSamePlace(place, location)))
 }
 
-function planFormer({ key }: PutPlanInput, { known, hasOtherKeys }: NonNullable<PutPlanInput['former']>): FormerPlan {
-  // At its other places it stays: under its other keys, or by its id until it is collected.
-  const left = known.locations.filter((location) => location.state !== 'deleting' && !isObjectOf(location, key))
-  return { facts: known.facts, forget: !hasOtherKeys && left.length === 0, release: !left.some(owes) }
+function planFormer({ key }: PutPlanInput, former: Former): FormerPlan {
+  const { kept } = sharesOf(key, former)
+  return { facts: former.known.facts, forget: !former.hasOtherKeys, release: !kept.some(owes) }
+}
+
+/** The last key of a blob takes all its copies along; any other key only its own objects. */
+function sharesOf(key: string, { known, hasOtherKeys }: Former): { gone: Location[]; kept: Location[] } {
+  const live = known.locations.filter(({ state }) => state !== 'deleting')
+  const goes = (location: Location) => !hasOtherKeys || isObjectOf(location, key)
+  return { gone: live.filter(goes), kept: live.filter((location) => !goes(location)) }
 }
 
 function merge(known: BlobFacts, given: BlobFacts, explicitMimeType: boolean): BlobFacts {

@@ -6,16 +6,17 @@ import { idKey } from './names.ts'
 import { planDelete } from './plan-delete.ts'
 import { owes, planPut } from './plan-put.ts'
 
-/** Two backends of layout key, one of layout id. */
+/** Two backends of layout key, one of layout id, to begin with. */
 const BACKENDS = ['x', 'y', 'id']
-const KEYS = ['k', 'l', 'm']
+const PREFIXES = ['blobs', 'data'] as const
 const IDS = ['a', 'b', 'c'].map((digit): BlobId => `sha256:${digit.repeat(64)}`)
+/** Two of them name objects of layout id: at one prefix or the other. */
+const KEYS = ['k', 'l', 'm', ...PREFIXES.map((prefix, i) => idKey(prefix, IDS[i] as BlobId))]
 const REV = '1' as Rev
 
 const nameOf = ({ backend, key }: Place) => `${backend}/${key}`
-const placeOf = (backend: string, key: string, id: BlobId): Place => {
-  return { backend, key: backend === 'id' ? idKey('blobs', id) : key }
-}
+/** Whether a copy lasts as long as this key of its blob. */
+const isCopyOf = ({ shared, key }: LocationFacts, bound: string) => shared === true || key === bound
 const factsOf = (id: BlobId): BlobFacts => {
   return {
     id,
@@ -41,27 +42,41 @@ class World {
   readonly damaged = new Set<BlobId>()
   /** Backends that shall have a copy, by the key under which they were asked for. */
   readonly wanted = new Map<string, Set<string>>()
+  /** Backends of layout id: all others have layout key. */
+  readonly byId = new Set(['id'])
+  prefix: (typeof PREFIXES)[number] = 'blobs'
 
   put(id: BlobId, key: string, backends: readonly string[]): void {
     const formerId = this.bindings.get(key)
     const former = formerId === undefined || formerId === id ? undefined : this.known(formerId)
     const targets = backends.map((backend) => {
-      const place = placeOf(backend, key, id)
-      return { place, shared: backend === 'id', location: this.location(place), begun: true }
+      const shared = this.byId.has(backend)
+      const place = { backend, key: shared ? idKey(this.prefix, id) : key }
+      return { place, shared, location: this.location(place), begun: true }
     })
-    const plan = planPut({
-      key,
-      facts: factsOf(id),
-      explicitMimeType: false,
-      bound: formerId === undefined ? null : { key, id: formerId, rev: REV },
-      known: this.known(id) ?? null,
-      former: former
-        ? { known: former, hasOtherKeys: this.keysOf(former.facts.id).length > 1, begun: () => true }
-        : null,
-      targets,
-      ifAbsent: false,
-      ifMatch: undefined,
-    })
+    const isOthers = ({ location }: (typeof targets)[number]) => {
+      if (!location || location.state === 'deleting' || location.id === id) return false
+      return location.id !== formerId || (location.shared === true && this.keysOf(location.id).length > 1)
+    }
+    const planned = () =>
+      planPut({
+        key,
+        facts: factsOf(id),
+        explicitMimeType: false,
+        bound: formerId === undefined ? null : { key, id: formerId, rev: REV },
+        known: this.known(id) ?? null,
+        former: former
+          ? { known: former, hasOtherKeys: this.keysOf(former.facts.id).length > 1, begun: () => true }
+          : null,
+        targets,
+        ifAbsent: false,
+        ifMatch: undefined,
+      })
+    if (targets.some(isOthers)) {
+      expect(planned).toThrow(expect.objectContaining({ code: 'KEY_CONFLICT' }))
+      return
+    }
+    const plan = planned()
     this.#checkTakenOver(plan.locations, [id, formerId])
     this.blobs.add(id)
     this.bindings.set(key, id)
@@ -92,6 +107,12 @@ class World {
       backends,
       key,
     })
+    const mayGo = this.live().filter((one) => one.id === id && (key === undefined || isCopyOf(one, key)))
+    for (const backend of backends ?? [])
+      for (const bound of this.keysOf(id)) {
+        const its = this.live().filter((one) => one.id === id && one.backend === backend && isCopyOf(one, bound))
+        if (its.every((one) => mayGo.includes(one))) this.wanted.get(bound)?.delete(backend)
+      }
     for (const unbound of keys) {
       this.bindings.delete(unbound)
       this.wanted.delete(unbound)
@@ -99,10 +120,6 @@ class World {
     this.#apply(plan)
     if (plan.forget) this.blobs.delete(id)
     if (plan.release) this.staged.delete(id)
-    for (const backend of backends ?? []) {
-      const dropsAll = key === undefined || backend === 'id'
-      for (const one of dropsAll ? this.keysOf(id) : [key]) this.wanted.get(one)?.delete(backend)
-    }
   }
 
   /** As a worker settles it. */
@@ -162,7 +179,12 @@ class World {
 
   #apply({ locations, jobs }: { locations: readonly LocationFacts[]; jobs: readonly NewJob[] }): void {
     expect(new Set(locations.map(nameOf)).size, 'one row for each place').toBe(locations.length)
-    expect(jobs.map(nameOf), 'one job for each row').toEqual(locations.map(nameOf))
+    const waits = (location: LocationFacts) => {
+      const before = this.location(location)
+      // What a key had for itself, and all keys share from now on, stays as it is.
+      return location.shared && before?.id === location.id && !before.shared ? before.state !== location.state : true
+    }
+    expect(jobs.map(nameOf), 'one job for each row').toEqual(locations.filter(waits).map(nameOf))
     for (const location of locations) this.locations.set(nameOf(location), location)
     for (const job of jobs) this.jobs.set(nameOf(job), job)
   }
@@ -180,9 +202,8 @@ function checkInvariants(world: World): void {
   for (const [key, id] of world.bindings) {
     expect(world.blobs, `${key} is bound to a blob that is known`).toContain(id)
     for (const backend of world.wanted.get(key) ?? []) {
-      const location = world.location(placeOf(backend, key, id))
-      expect(location, `${key} has its copy on ${backend}`).toMatchObject({ id })
-      expect(location?.state, `${key} has its copy on ${backend}`).not.toBe('deleting')
+      const own = world.live().filter((one) => one.id === id && one.backend === backend && isCopyOf(one, key))
+      expect(own, `${key} has its copy on ${backend}`).not.toEqual([])
     }
   }
   for (const [key, id] of world.bindings) {
@@ -191,6 +212,7 @@ function checkInvariants(world: World): void {
     const isReadable = own.some((one) => one.state === 'synced' || owes(one))
     if (world.wanted.get(key)?.size) expect(isReadable, `${key} has bytes that no other key takes along`).toBe(true)
   }
+  for (const id of world.blobs) expect(world.keysOf(id), 'a blob that is known has a key').not.toEqual([])
   for (const location of world.live()) {
     expect(world.blobs, `${nameOf(location)} is a copy of a blob that is known`).toContain(location.id)
     if (!location.shared) expect(world.bindings.get(location.key), nameOf(location)).toBe(location.id)
@@ -253,6 +275,16 @@ const outages = fc.constantFrom(...BACKENDS).map((offline) =>
     for (const job of world.jobs.values()) if (job.backend !== offline) world.settle(job, true)
   }),
 )
+const layouts = fc
+  .constantFrom(...BACKENDS)
+  .map((backend) =>
+    named(`the layout of ${backend} changes`, ({ byId }) => void (byId.delete(backend) || byId.add(backend))),
+  )
+const prefixes = fc.constantFrom(...PREFIXES).map((prefix) =>
+  named(`the prefix becomes ${prefix}`, (world) => {
+    world.prefix = prefix
+  }),
+)
 const releases = fc.constant(named('release what can be', (world) => IDS.forEach((id) => void world.release(id))))
 
 /** Drops copies; refused when, and only when, none would be left, or a key would lose its own. */
@@ -275,11 +307,9 @@ function drop(world: World, id: BlobId, key: string | undefined, backends: reado
   else expect(remove).not.toThrow()
 }
 
-test('whatever is put, deleted, synced and lost: each key has its copies, no place has two blobs, what is owed is staged or has a copy', () => {
-  const steps = fc.array(
-    fc.oneof(puts, puts, settlements, outages, releases, deletions, deletionsById, drops, damages),
-    { maxLength: 40 },
-  )
+test('whatever is put, deleted, synced and lost, whatever the layouts: each key has its copies, no place has two blobs, no blob is left without a key, what is owed is staged or has a copy', () => {
+  const changes = [deletions, deletionsById, drops, damages, layouts, prefixes]
+  const steps = fc.array(fc.oneof(puts, puts, puts, settlements, outages, releases, ...changes), { maxLength: 40 })
   fc.assert(
     fc.property(steps, (run) => {
       const world = new World()

@@ -7,8 +7,8 @@ import { type BlobSource, openSource, type Source } from '../source.ts'
 import type { Configured } from './backends.ts'
 import { readTries } from './begun.ts'
 import { expectShare } from './expect-share.ts'
-import { checkStoreKey, idKey } from './names.ts'
-import { isObjectOf, type PutPlan, planPut, type Target } from './plan-put.ts'
+import { checkStoreKey, idKey, idOfKey, isAmongIds } from './names.ts'
+import { isObjectOf, type PutPlan, type PutPlanInput, planPut, type Target } from './plan-put.ts'
 import type { Services } from './services.ts'
 import type { PutOptions } from './types.ts'
 
@@ -43,6 +43,7 @@ export async function put(
 ): Promise<PutOutcome> {
   const custom = checkPutOptions(options)
   const targets = targetsOf(services, options)
+  await checkFree(services, options)
   const opened = await openSource(source, { signal, reuse: true, at: { op: 'put', key: options.key } })
   try {
     const pass = new Pass(services.checksums.hasher(['sha256', ...services.algorithms]), opened, options.onProgress)
@@ -72,6 +73,27 @@ function checkPutOptions(options: PutOptions): Readonly<Record<string, unknown>>
   if (options.expect) checkOptions(options.expect, ['checksum', 'size'], at)
   if (options.mimeType !== undefined && typeof options.mimeType !== 'string') throw refuse('mimeType is a string')
   return options.metadata === undefined ? {} : plainCopy(options.metadata, refuse)
+}
+
+/**
+ * Refuses, before the source is read, a key that no blob may have: those below `<prefix>/sha256/` are the blobs' own. A key that
+ * is bound already may be put again, with the same bytes: it was adopted, or is older than the prefix.
+ */
+async function checkFree({ index, prefix }: Services, { key, expect }: PutOptions): Promise<void> {
+  if (key === undefined || !isAmongIds(prefix, key)) return
+  const owner = idOfKey(prefix, key)
+  if (owner !== null && (expect?.checksum ?? owner) === owner) return
+  if ((await index.binding(key)) === null) throw reserved(key, prefix)
+}
+
+/** The same once the blob is known. */
+function checkOwn({ prefix }: Services, key: string, id: BlobId, bound: Binding | null): void {
+  if (isAmongIds(prefix, key) && key !== idKey(prefix, id) && bound?.id !== id) throw reserved(key, prefix)
+}
+
+function reserved(key: string, prefix: string): StorageError {
+  const detail = `keys below ${JSON.stringify(`${prefix}/sha256/`)} are for blobs named by their checksum, each its own`
+  return new StorageError('INVALID_KEY', { op: 'put', key }, { detail })
 }
 
 /** A copy of JSON values: what the caller changes later changes nothing here, and what JSON cannot hold is refused. */
@@ -191,15 +213,18 @@ function commitPut(
       index.known(facts.id),
       Promise.all(targets.map((target) => readTarget(services, target, key, facts.id))),
     ])
+    checkOwn(services, key, facts.id, bound)
     const former = await readFormer(services, key, bound, facts.id)
     const explicitMimeType = mimeType !== undefined
-    const plan = planPut({ key, facts, explicitMimeType, bound, known, former, targets: places, ifAbsent, ifMatch })
+    const input = { key, facts, explicitMimeType, bound, known, former, targets: places, ifAbsent, ifMatch }
+    const plan = await planOf(index, input)
     const event = putEvent(key, plan)
     const { seq } = await ledger.transact((tx) => {
       index.expect(tx, { key }, bound?.rev ?? null)
       index.expect(tx, { facts: facts.id }, known?.factsRev ?? null)
       // Its other places may settle meanwhile, as long as the bytes stay owed, or not, and a copy is there, or none.
-      if (known && plan.locations.length === 0) index.expectPlace(tx, { id: facts.id, standing: 'owing' }, plan.keeps)
+      const isOwed = plan.jobs.some(({ op }) => op === 'put')
+      if (known && !isOwed) index.expectPlace(tx, { id: facts.id, standing: 'owing' }, plan.keeps)
       if (known && plan.keeps) index.expectPlace(tx, { id: facts.id, standing: 'synced' }, plan.marks)
       for (const { place, location, begun } of places) {
         index.expect(tx, { place }, location?.rev ?? null)
@@ -221,8 +246,22 @@ function commitPut(
       else index.keep(tx, plan.former.facts)
       if (plan.former.release) staging.release(tx, former.known.facts.id)
     })
+    // Bytes that were deleted are kept nowhere.
+    if (former && plan.former?.forget) await services.cache?.drop(former.known.facts.id)
     return { key, plan, event: { ...event, seq } }
   })
+}
+
+/** Rows are read one after the other, and together they may never have been so: what refuses the put must still be there. */
+async function planOf(index: Services['index'], input: PutPlanInput): Promise<PutPlan> {
+  try {
+    return planPut(input)
+  } catch (error) {
+    const { key, bound, targets } = input
+    let isStill = (await index.binding(key))?.rev === bound?.rev
+    for (const { place, location } of targets) isStill &&= (await index.location(place))?.rev === location?.rev
+    throw isStill ? error : new StorageError('CONFLICT', { op: 'commit', key }, { cause: error })
+  }
 }
 
 function putEvent(key: string, { facts, isNew }: PutPlan): PutEvent {
@@ -250,9 +289,10 @@ async function readFormer({ index, queue }: Services, key: string, bound: Bindin
   if (!bound || bound.id === id) return null
   const known = await index.known(bound.id)
   if (!known) return null
-  const own = known.locations.filter((location) => isObjectOf(location, key))
+  const hasOthers = await hasOtherKeys(index, bound.id, [key])
+  const own = hasOthers ? known.locations.filter((location) => isObjectOf(location, key)) : known.locations
   const tries = await readTries(queue, own)
-  return { known, own, hasOtherKeys: await hasOtherKeys(index, bound.id, [key]), begun: tries.begun, tries }
+  return { known, own, hasOtherKeys: hasOthers, begun: tries.begun, tries }
 }
 
 /** Whether the blob is bound to a key beside these. */

@@ -82,7 +82,6 @@ export class Model {
     const deleted = name === id ? this.keysOf(id) : [name]
     const before = this.placesOf(id)
     for (const key of deleted) this.#unbind(key, id)
-    if (this.keysOf(id).length === 0) this.#forget(id)
     const after = this.placesOf(id)
     if (deleted.length > 0) this.#log({ type: 'delete', checksum: id, keys: deleted })
     return { deleted, pending: backendsOf(before.filter((place) => !after.includes(place))) }
@@ -165,7 +164,8 @@ export class Model {
   #unbind(key: string, id: BlobId): void {
     this.bindings.delete(key)
     for (const place of this.placesOf(id)) if (place.key === key && !place.shared) this.#places.delete(nameOf(place))
-    if (this.keysOf(id).length === 0 && this.placesOf(id).length === 0) this.facts.delete(id)
+    // The last key takes along what all keys share.
+    if (this.keysOf(id).length === 0) this.#forget(id)
   }
 
   #forget(id: BlobId): void {
