@@ -1,4 +1,4 @@
-import { checkOptions, describeType, type ErrorLocation, StorageError } from '@stored/core/backend'
+import { checkOptions, type ErrorLocation, is, needed, type RulesOf } from '@stored/core/backend'
 
 /** Options of the driver `fs`. */
 export interface FsBackendOptions {
@@ -20,22 +20,19 @@ export interface FsBackendOptions {
 
 const AT: ErrorLocation = { backend: 'fs', op: 'constructor' }
 
-/** @throws {StorageError} INVALID_ARGUMENT, naming the option and what it is. */
-export function parseOptions(options: unknown): Required<FsBackendOptions> {
-  checkOptions(options, ['root', 'fsync', 'symlinks'], AT)
-  const { root, fsync = true, symlinks = 'refuse' } = options as Readonly<Record<string, unknown>>
-  if (typeof root !== 'string') throw wrong('root', 'the path of a directory', describeType(root))
-  if (root === '' || root.includes('\0')) throw wrong('root', 'the path of a directory', JSON.stringify(root))
-  if (typeof fsync !== 'boolean') throw wrong('fsync', 'a boolean', describeType(fsync))
-  if (symlinks !== 'refuse')
-    throw wrong(
-      'symlinks',
-      '"refuse"',
-      typeof symlinks === 'string' ? JSON.stringify(symlinks) : describeType(symlinks),
-    )
-  return { root, fsync, symlinks }
+const OPTIONS: RulesOf<FsBackendOptions> = {
+  root: needed({
+    expected: 'the path of a directory',
+    holds: (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+    shown: 'string',
+  }),
+  fsync: is.boolean,
+  symlinks: is.oneOf(['refuse']),
 }
 
-function wrong(option: string, expected: string, found: string): StorageError {
-  return new StorageError('INVALID_ARGUMENT', AT, { detail: `option "${option}" is ${expected}, not ${found}` })
+/** @throws {StorageError} INVALID_ARGUMENT, naming the option and what it is. */
+export function parseOptions(options: unknown): Required<FsBackendOptions> {
+  checkOptions(options, OPTIONS, AT)
+  const { root, fsync = true, symlinks = 'refuse' } = options as FsBackendOptions
+  return { root, fsync, symlinks }
 }

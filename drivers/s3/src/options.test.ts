@@ -17,7 +17,11 @@ const BAD: readonly [string, unknown, string][] = [
   ['a misspelt option', { bucket: 'photos', regoin: 'x' }, 'did you mean "region"'],
   ['an endpoint without a protocol', { bucket: 'photos', endpoint: 'minio:9000' }, '"endpoint"'],
   ['an endpoint with a path', { bucket: 'photos', endpoint: 'http://host/photos' }, '"endpoint"'],
-  ['an unknown flavor', { bucket: 'photos', flavor: 'gcs' }, '"flavor" is aws, r2, minio, ceph, generic'],
+  [
+    'an unknown flavor',
+    { bucket: 'photos', flavor: 'gcs' },
+    '"flavor" is "aws", "r2", "minio", "ceph" or "generic", not "gcs"',
+  ],
   ['parts that are too small', { bucket: 'photos', partSize: 1024 }, '"partSize"'],
   ['a prefix that begins with a slash', { bucket: 'photos', prefix: '/a' }, '"prefix"'],
   ['half of the credentials', { bucket: 'photos', accessKeyId: 'a' }, 'come together'],

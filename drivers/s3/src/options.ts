@@ -1,4 +1,13 @@
-import { checkOptions, describeType, type ErrorLocation, type Secret, StorageError } from '@stored/core/backend'
+import {
+  checkOptions,
+  type ErrorLocation,
+  is,
+  needed,
+  type Rule,
+  type RulesOf,
+  type Secret,
+  StorageError,
+} from '@stored/core/backend'
 import { FLAVORS, type Flavor, flavorOf } from './flavors.ts'
 import type { Identity } from './identity.ts'
 
@@ -39,63 +48,55 @@ export type Settings = S3BackendOptions & {
 
 const MIB = 1 << 20
 const AT: ErrorLocation = { backend: 's3', op: 'constructor' }
-const KNOWN = [
-  ...['bucket', 'endpoint', 'region', 'flavor', 'forcePathStyle', 'prefix', 'partSize'],
-  ...['accessKeyId', 'secretAccessKey', 'sessionToken', 'credentials'],
-]
+const SECRET: Rule = {
+  expected: 'a string or a function',
+  holds: (value) => isName(value) || typeof value === 'function',
+}
+
+const OPTIONS: RulesOf<S3BackendOptions> = {
+  bucket: needed({
+    expected: 'the name of a bucket',
+    holds: (value) => typeof value === 'string' && /^[\w.-]{3,255}$/.test(value),
+    shown: 'string',
+  }),
+  // It may hold a password, so it is not shown.
+  endpoint: { expected: 'an http or https URL without user, path and query', holds: isEndpoint },
+  region: { ...is.text, expected: 'the name of a region' },
+  flavor: is.oneOf(FLAVORS),
+  forcePathStyle: is.boolean,
+  prefix: { expected: 'the beginning of a key, of at most 512 bytes', holds: isPrefix, shown: 'string' },
+  accessKeyId: SECRET,
+  secretAccessKey: SECRET,
+  sessionToken: SECRET,
+  credentials: {
+    expected: 'accessKeyId and secretAccessKey, or a function',
+    holds: (value) => typeof value === 'function' || isIdentity(value),
+  },
+  partSize: { ...is.whole(5 * MIB, 5120 * MIB), expected: 'a whole number of bytes, from 5 MiB to 5 GiB' },
+}
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and, where it is no secret, what it is. */
 export function parseOptions(options: unknown): Settings {
-  checkOptions(options, KNOWN, AT)
-  const given = options as Readonly<Record<string, unknown>>
-  const { prefix = '', partSize = 8 * MIB } = given
-  check(given, 'bucket', isBucket, 'the name of a bucket')
-  if (given.bucket === undefined) throw wrong('bucket', 'the name of a bucket', 'undefined')
-  // It may hold a password, so it is not shown.
-  if (given.endpoint !== undefined && !isEndpoint(given.endpoint))
-    throw refusal('option "endpoint" is an http or https URL without user, path and query')
-  check(given, 'region', isName, 'the name of a region')
-  check(given, 'flavor', (flavor) => FLAVORS.includes(flavor as Flavor), FLAVORS.join(', '))
-  check(given, 'forcePathStyle', (value) => typeof value === 'boolean', 'true or false')
-  check({ prefix }, 'prefix', isPrefix, 'the beginning of a key, of at most 512 bytes')
-  check({ partSize }, 'partSize', isPartSize, 'a whole number of bytes, from 5 MiB to 5 GiB')
+  checkOptions(options, OPTIONS, AT)
+  const given = options as S3BackendOptions
   checkSecrets(given)
-  const { flavor = flavorOf(given.endpoint as string | undefined) } = given
-  return { ...given, flavor, prefix, partSize } as Settings
+  const { flavor = flavorOf(given.endpoint), prefix = '', partSize = 8 * MIB } = given
+  return { ...given, flavor, prefix, partSize }
 }
 
-function checkSecrets(given: Readonly<Record<string, unknown>>): void {
-  const keys = ['accessKeyId', 'secretAccessKey', 'sessionToken'].filter((name) => given[name] !== undefined)
-  for (const name of keys) {
-    const value = given[name]
-    if (typeof value !== 'function' && !isName(value)) throw wrong(name, 'text or a function', describeType(value))
-  }
-  const { credentials } = given
-  if (credentials !== undefined && typeof credentials !== 'function' && !isIdentity(credentials))
-    throw wrong('credentials', 'accessKeyId and secretAccessKey, or a function', describeType(credentials))
-  if (credentials !== undefined && keys.length > 0)
+function checkSecrets(given: S3BackendOptions): void {
+  const keys = (['accessKeyId', 'secretAccessKey', 'sessionToken'] as const).filter((name) => given[name] !== undefined)
+  if (given.credentials !== undefined && keys.length > 0)
     throw refusal(`options "credentials" and "${keys[0]}" exclude each other`)
   if (keys.length > 0 && (given.accessKeyId === undefined || given.secretAccessKey === undefined))
     throw refusal('options "accessKeyId" and "secretAccessKey" come together')
 }
 
-function check(
-  given: Readonly<Record<string, unknown>>,
-  name: string,
-  isRight: (value: unknown) => boolean,
-  expected: string,
-): void {
-  const value = given[name]
-  if (value === undefined || isRight(value)) return
-  throw wrong(name, expected, typeof value === 'string' ? JSON.stringify(value) : describeType(value))
-}
-
 const isName = (value: unknown): boolean => typeof value === 'string' && value !== ''
-const isBucket = (value: unknown): boolean => typeof value === 'string' && /^[\w.-]{3,255}$/.test(value)
-const isPrefix = (value: unknown): boolean =>
-  typeof value === 'string' && value.isWellFormed() && !value.startsWith('/') && Buffer.byteLength(value) <= 512
-const isPartSize = (value: unknown): boolean =>
-  Number.isSafeInteger(value) && (value as number) >= 5 * MIB && (value as number) <= 5120 * MIB
+
+function isPrefix(value: unknown): boolean {
+  return typeof value === 'string' && value.isWellFormed() && !value.startsWith('/') && Buffer.byteLength(value) <= 512
+}
 
 function isIdentity(value: unknown): boolean {
   const { accessKeyId, secretAccessKey } = (value ?? {}) as Partial<Identity>
@@ -106,10 +107,6 @@ function isEndpoint(value: unknown): boolean {
   if (typeof value !== 'string' || !URL.canParse(value)) return false
   const { protocol, username, password, pathname, search } = new URL(value)
   return /^https?:$/.test(protocol) && [username, password, search].every((part) => part === '') && pathname === '/'
-}
-
-function wrong(option: string, expected: string, found: string): StorageError {
-  return refusal(`option "${option}" is ${expected}, not ${found}`)
 }
 
 function refusal(detail: string): StorageError {

@@ -1,4 +1,13 @@
-import { checkOptions, describeType, type ErrorLocation, type Secret, StorageError } from '@stored/core/backend'
+import {
+  checkOptions,
+  type ErrorLocation,
+  is,
+  needed,
+  type Rule,
+  type RulesOf,
+  type Secret,
+  StorageError,
+} from '@stored/core/backend'
 
 /** Options of the driver `sftp`. */
 export interface SftpBackendOptions {
@@ -33,45 +42,39 @@ export interface SftpBackendOptions {
   readonly fsync?: boolean
 }
 
-type Name = keyof SftpBackendOptions
-/** What an option is, in words, and whether a value is that. */
-type Rule = readonly [expected: string, holds: (value: unknown) => boolean]
-
 const AT: ErrorLocation = { backend: 'sftp', op: 'constructor' }
 const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}=?$/
 
-const TEXT: Rule = ['a text that is not empty', isText]
-const SECRET: Rule = ['a text or a function that gives one', (value) => isText(value) || typeof value === 'function']
+const TEXT: Rule = { ...is.text, holds: isText }
+const SECRET: Rule = {
+  expected: 'a string or a function that gives one',
+  holds: (value) => isText(value) || typeof value === 'function',
+}
 
-const RULES: Readonly<Record<Name, Rule>> = {
-  host: TEXT,
-  port: ['a whole number from 1 to 65,535', (value) => isWithin(value, 65_535)],
-  username: TEXT,
+const OPTIONS: RulesOf<SftpBackendOptions> = {
+  host: needed(TEXT),
+  port: is.whole(1, 65_535),
+  username: needed(TEXT),
   password: SECRET,
   privateKey: SECRET,
   passphrase: SECRET,
-  agent: ['the path of a socket', isText],
-  hostFingerprint: [
-    'one or more of the form SHA256: and 43 characters, as ssh-keygen -lf prints it',
-    (value) => [value].flat().length > 0 && [value].flat().every((each) => isText(each) && FINGERPRINT.test(each)),
-  ],
-  knownHosts: ['the path of a file', isText],
-  root: ['the path of a directory', isText],
-  connections: ['a whole number from 1 to 4', (value) => isWithin(value, 4)],
-  requestsInFlight: ['a whole number from 1 to 64', (value) => isWithin(value, 64)],
-  fsync: ['a boolean', (value) => typeof value === 'boolean'],
+  agent: { expected: 'the path of a socket', holds: isText },
+  hostFingerprint: {
+    expected: 'one or more of the form SHA256: and 43 characters, as ssh-keygen -lf prints it',
+    holds: (value) =>
+      [value].flat().length > 0 && [value].flat().every((each) => isText(each) && FINGERPRINT.test(each)),
+  },
+  knownHosts: { expected: 'the path of a file', holds: isText },
+  root: needed({ expected: 'the path of a directory', holds: isText }),
+  connections: is.whole(1, 4),
+  requestsInFlight: is.whole(1, 64),
+  fsync: is.boolean,
 }
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and never its value. */
 export function parseOptions(options: unknown): SftpBackendOptions {
-  checkOptions(options, Object.keys(RULES), AT)
-  const given = options as Readonly<Record<string, unknown>>
-  for (const [name, [expected, holds]] of Object.entries(RULES)) {
-    const value = given[name]
-    if (value === undefined && !['host', 'username', 'root'].includes(name)) continue
-    if (!holds(value)) throw refusal(`option "${name}" is ${expected}, not ${describe(value)}`)
-  }
-  const parsed = given as unknown as SftpBackendOptions
+  checkOptions(options, OPTIONS, AT)
+  const parsed = options as SftpBackendOptions
   if (parsed.password === undefined && parsed.privateKey === undefined && parsed.agent === undefined)
     throw refusal('one of the options "password", "privateKey" and "agent" is needed')
   if (parsed.hostFingerprint === undefined && parsed.knownHosts === undefined) throw refusal(howToPin(parsed))
@@ -88,14 +91,6 @@ function howToPin({ host, port = 22 }: SftpBackendOptions): string {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && !value.includes('\0')
-}
-
-function isWithin(value: unknown, most: number): boolean {
-  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= most
-}
-
-function describe(value: unknown): string {
-  return typeof value === 'number' ? String(value) : value === '' ? 'an empty one' : describeType(value)
 }
 
 function refusal(detail: string): StorageError {

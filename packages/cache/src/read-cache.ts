@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import { mkdir, open, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId, CachedBlob, CacheEntry, CacheStats, EvictChoice, ReadCache } from '@stored/core'
-import { checkOptions, mapErrno, StorageError, unknownName } from '@stored/core/backend'
+import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import { readBlocks } from './read-cache-body.ts'
 import { Calls } from './read-cache-calls.ts'
 import { Entries } from './read-cache-entries.ts'
@@ -16,7 +16,6 @@ import { isGone, saysNothingOfFile, survey, sweepTemporaries } from './read-cach
 const LARGEST_PART = 4
 /** How much later than its file says an entry may have been used, in milliseconds: noting every hit would write for every read. */
 const TOUCH_MS = 60 * 60 * 1000
-const POLICIES = ['lru', 'fifo']
 
 /** How a read cache is opened. */
 export interface DiskReadCacheOptions {
@@ -28,6 +27,13 @@ export interface DiskReadCacheOptions {
   evictionPolicy?: 'lru' | 'fifo'
   /** Whether the disk has room for so many bytes more; what it has none for is not kept. @default always */
   hasRoom?: (bytes: number) => boolean
+}
+
+const OPTIONS: RulesOf<DiskReadCacheOptions> = {
+  location: needed(is.text),
+  maxSize: needed(is.whole(1, undefined, 'of bytes')),
+  evictionPolicy: is.oneOf(['lru', 'fifo']),
+  hasRoom: is.callback,
 }
 
 interface Wanted {
@@ -298,11 +304,8 @@ export class DiskReadCache implements ReadCache {
 
 function checkCacheOptions(options: DiskReadCacheOptions): Required<DiskReadCacheOptions> {
   const at = { op: 'open' }
-  checkOptions(options, ['location', 'maxSize', 'evictionPolicy', 'hasRoom'], at)
+  checkOptions(options, OPTIONS, at)
   const { location, maxSize, evictionPolicy = 'lru', hasRoom = () => true } = options
-  if (!POLICIES.includes(evictionPolicy)) throw unknownName('evictionPolicy', String(evictionPolicy), POLICIES, at)
-  if (!(Number.isSafeInteger(maxSize) && maxSize > 0))
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'maxSize is a number of bytes, from 1' })
   return { location: path.resolve(location), maxSize, evictionPolicy, hasRoom }
 }
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { readdir, statfs, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction } from '@stored/core'
-import { mapErrno, StorageError } from '@stored/core/backend'
+import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import {
   afterwards,
   decodeNumbers,
@@ -36,6 +36,18 @@ export interface DurableStagingOptions {
   limit?: number
   /** Part of the limit above which blobs with a verified copy may leave, from 0 to 1. @default 0.75 */
   highWater?: number
+}
+
+const OPTIONS: RulesOf<DurableStagingOptions> = {
+  ledger: needed(is.object),
+  path: needed(is.text),
+  inlineMax: is.whole(0, undefined, 'of bytes'),
+  limit: is.whole(1, undefined, 'of bytes'),
+  highWater: {
+    expected: 'a number from 0 to 1',
+    holds: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+    shown: 'number',
+  },
 }
 
 /** Where the bytes of a blob are: in the tree `bytes`, at the commit that brought them, or in a file. */
@@ -77,10 +89,10 @@ export class DurableStaging implements Staging {
 
   /** @throws {StorageError} INVALID_ARGUMENT: `limit` or `highWater` · what ails the directory. */
   static async open(options: DurableStagingOptions): Promise<DurableStaging> {
+    checkOptions(options, OPTIONS, { op: 'open' })
     const { ledger, path: directory, inlineMax = INLINE_MAX, highWater = HIGH_WATER } = options
     await makeDirectory(directory, { op: 'open' })
     const limit = options.limit ?? Math.floor((await sizeOfDisk(directory)) * LIMIT)
-    checkBounds(limit, highWater)
     const room = { limit, highWater: limit * highWater, kept: () => keptIn(ledger).bytes }
     const staging = new DurableStaging(ledger, directory, inlineMax, new Room(room))
     // In the background: a large directory must not delay the first put.
@@ -405,12 +417,6 @@ function keptIn(ledger: TreeLedger): { bytes: number; count: number } {
 async function sizeOfDisk(directory: string): Promise<number> {
   const { blocks, bsize } = await statfs(directory)
   return blocks * bsize
-}
-
-function checkBounds(limit: number, highWater: number): void {
-  const refuse = (detail: string) => new StorageError('INVALID_ARGUMENT', { op: 'open' }, { detail })
-  if (!(limit > 0)) throw refuse('limit is a number of bytes above 0')
-  if (!(highWater >= 0 && highWater <= 1)) throw refuse('highWater is a number from 0 to 1')
 }
 
 /** In the order of commits: small blobs are appended, whatever their ids. */

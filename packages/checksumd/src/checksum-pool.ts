@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { Algorithm, Digests } from '@stored/core'
-import { checkOptions, StorageError, toStorageError } from '@stored/core/backend'
+import { checkOptions, is, StorageError, toStorageError } from '@stored/core/backend'
 import { Piscina } from 'piscina'
 import type { FileDigestsOptions } from './file-digests.ts'
 import { AT, checkTask, type FileOutcome, type FileTask, settle } from './file-outcome.ts'
@@ -29,11 +29,8 @@ export class ChecksumPool implements AsyncDisposable {
   /** @throws {StorageError} INVALID_ARGUMENT. */
   constructor(options: ChecksumPoolOptions = {}) {
     const at = { op: 'ChecksumPool' }
-    checkOptions(options, ['threads'], at)
+    checkOptions(options, { threads: is.whole(1) }, at)
     const { threads = availableParallelism() } = options
-    if (!Number.isInteger(threads) || threads < 1) {
-      throw new StorageError('INVALID_ARGUMENT', at, { detail: `threads is a whole number from 1, not ${threads}` })
-    }
     this.#pool = new Piscina({
       filename: fileURLToPath(WORKER),
       name: 'digestFile',
@@ -50,11 +47,11 @@ export class ChecksumPool implements AsyncDisposable {
    * @throws {StorageError} SOURCE_CHANGED: it was written to meanwhile · NOT_FOUND · PERMISSION_DENIED · INVALID_ARGUMENT: not
    *   a regular file, an unusable path, an unknown algorithm · ABORTED · CLOSED.
    */
-  async file(path: string, algorithms: readonly Algorithm[], { signal }: FileDigestsOptions = {}): Promise<Digests> {
+  async file(path: string, algorithms: readonly Algorithm[], options: FileDigestsOptions = {}): Promise<Digests> {
     const task = { path, algorithms }
-    checkTask(task)
+    checkTask(task, options)
     if (this.#closed) throw new StorageError('CLOSED', AT)
-    return settle(await this.#run(task, signal), task)
+    return settle(await this.#run(task, options.signal), task)
   }
 
   async #run(task: FileTask, signal: AbortSignal | undefined): Promise<FileOutcome> {

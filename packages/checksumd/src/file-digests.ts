@@ -29,11 +29,11 @@ export interface FileDigestsOptions {
 export async function fileDigests(
   path: string,
   algorithms: readonly Algorithm[],
-  { signal }: FileDigestsOptions = {},
+  options: FileDigestsOptions = {},
 ): Promise<Digests> {
   const task = { path, algorithms }
-  checkTask(task)
-  return settle(await readFile(task, signal), task)
+  checkTask(task, options)
+  return settle(await readFile(task, options.signal), task)
 }
 
 async function readFile(task: FileTask, signal: AbortSignal | undefined): Promise<FileOutcome> {

@@ -1,6 +1,6 @@
 import { type BigIntStats, constants } from 'node:fs'
 import type { Algorithm, Digests } from '@stored/core'
-import { type ErrorLocation, mapErrno, StorageError } from '@stored/core/backend'
+import { checkOptions, type ErrorLocation, is, mapErrno, StorageError } from '@stored/core/backend'
 import { checkAlgorithms } from './hasher.ts'
 
 export interface FileTask {
@@ -33,11 +33,12 @@ export function unchanged(before: BigIntStats, after: BigIntStats, bytesRead: nu
 }
 
 /** @throws {StorageError} INVALID_ARGUMENT, before anything is opened. */
-export function checkTask({ path, algorithms }: FileTask): void {
+export function checkTask({ path, algorithms }: FileTask, options: object): void {
   checkAlgorithms(algorithms, AT)
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
     throw new StorageError('INVALID_ARGUMENT', AT, { detail: 'a path is a string, not empty and without NUL' })
   }
+  checkOptions(options, { signal: is.signal }, AT)
 }
 
 /** @throws {StorageError} what `outcome` says. */

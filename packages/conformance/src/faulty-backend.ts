@@ -5,10 +5,13 @@ import {
   type DeleteOptions,
   type GetOptions,
   type GetResult,
+  is,
   type ListOptions,
   type Op,
   type OpenContext,
   type PutOptions,
+  type Rule,
+  type Rules,
   type Stat,
   StorageBackend,
   StorageError,
@@ -31,7 +34,19 @@ export interface FaultyOptions extends Partial<FaultRates> {
   readonly burst?: number
 }
 
-const KNOWN_OPTIONS = [...Object.keys(NO_FAULTS), 'seed', 'slow', 'retryAfterMs', 'burst']
+const RATE: Rule = {
+  expected: 'a number from 0 to 1',
+  holds: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+  shown: 'number',
+}
+const RATES = Object.fromEntries(Object.keys(NO_FAULTS).map((fault) => [fault, RATE]))
+const OPTIONS: Rules = {
+  ...RATES,
+  seed: is.whole(Number.MIN_SAFE_INTEGER),
+  slow: is.whole(1, undefined, 'of bytes'),
+  retryAfterMs: is.whole(0, undefined, 'of milliseconds'),
+  burst: is.whole(1),
+}
 /** How many changes a stale listing is behind, at most. */
 const STALE_CHANGES = 8
 
@@ -63,7 +78,7 @@ export class FaultyBackend extends StorageBackend {
   /** @throws {StorageError} INVALID_ARGUMENT for an unknown option, or rates that are none. */
   constructor(inner: StorageBackend, options: FaultyOptions = {}) {
     super()
-    checkOptions(options, KNOWN_OPTIONS, { op: 'FaultyBackend' })
+    checkOptions(options, OPTIONS, { op: 'FaultyBackend' })
     const { seed = 1, slow, retryAfterMs = 1000, burst = 3, ...rates } = options
     this.name = inner.name
     this.#inner = inner
@@ -90,7 +105,7 @@ export class FaultyBackend extends StorageBackend {
 
   /** Changes the rates that are given. @throws {StorageError} INVALID_ARGUMENT. */
   set(rates: Partial<FaultRates>): void {
-    checkOptions(rates, Object.keys(NO_FAULTS), { op: 'FaultyBackend' })
+    checkOptions(rates, RATES, { op: 'FaultyBackend' })
     this.#rates = checkRates({ ...this.#rates, ...rates })
   }
 

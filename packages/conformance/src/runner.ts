@@ -1,5 +1,5 @@
 import { randomInt, randomUUID } from 'node:crypto'
-import { StorageError, unknownName } from '@stored/core/backend'
+import { checkOptions, is, type RulesOf, unknownName } from '@stored/core/backend'
 import type { Case, Profile } from './case.ts'
 import { cases } from './cases.ts'
 import { CaseContext, type RunState, Skipped } from './context.ts'
@@ -25,6 +25,14 @@ export interface RunOptions {
   onResult?: (result: Result) => void
   /** Ends the run: the case under way is given up and cleaned up after. Of `runConformance` alone. */
   signal?: AbortSignal
+}
+
+const OPTIONS: RulesOf<RunOptions> = {
+  profile: is.oneOf(PROFILES),
+  only: is.names,
+  seed: is.whole(Number.MIN_SAFE_INTEGER),
+  onResult: is.callback,
+  signal: is.signal,
 }
 
 /** A case in one of its views. */
@@ -57,15 +65,14 @@ export async function runConformance(harness: Harness, options: RunOptions = {})
 }
 
 /** @throws {StorageError} INVALID_ARGUMENT for an unknown profile, case or waiver. */
-export function planRun(harness: Harness, { profile = 'quick', only, seed, signal }: RunOptions, from = cases): Run {
+export function planRun(harness: Harness, options: RunOptions, from = cases): Run {
   const at = { op: 'conformance', backend: harness.name }
-  if (!PROFILES.includes(profile)) throw unknownName('profile', profile, PROFILES, at)
+  checkOptions(options, OPTIONS, at)
+  const { profile = 'quick', only, seed, signal } = options
   const names = [...new Set(from.flatMap(({ id, group }) => [group, id]))]
   for (const name of only ?? []) if (!names.includes(name)) throw unknownName('case', name, names, at)
   for (const name of Object.keys(harness.waive ?? {}))
     if (!from.some(({ id }) => id === name)) throw unknownName('case in waive', name, names, at)
-  if (seed !== undefined && !Number.isSafeInteger(seed))
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'seed is an integer' })
   const state: RunState = {
     id: randomUUID().slice(0, 8),
     profile,

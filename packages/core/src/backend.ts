@@ -13,6 +13,7 @@ export {
 export { type HttpErrorOptions, mapHttp } from './backend/http.ts'
 export { checkKey, compareKeys, isId, keyFault, MAX_KEY_BYTES, RESERVED_PREFIX } from './backend/keys.ts'
 export { MemoryBackend, type MemoryBackendOptions, type MemoryBlob, MemoryPlace } from './backend/memory-backend.ts'
-export { checkOptions, describeType, nearest, unknownName } from './backend/options.ts'
+export { checkOption, checkOptions, describeType, nearest, unknownName } from './backend/options.ts'
 export { partition } from './backend/partition.ts'
+export { is, needed, type Rule, type Rules, type RulesOf } from './backend/rules.ts'
 export { Credential, type CredentialOptions, type Secret, type UseOptions } from './backend/secret.ts'

@@ -1,5 +1,5 @@
 import type { DurableEvent, Logged, Transaction } from '@stored/core'
-import { StorageError } from '@stored/core/backend'
+import { checkOption, is, StorageError } from '@stored/core/backend'
 import { decodeNumbers } from './commit.ts'
 import { type Reader, steps, type Writer, write } from './ledger.ts'
 import { decodeRow, encodeRow } from './row.ts'
@@ -35,8 +35,7 @@ export class EventLog {
 
   /** @param lastSeq The number of the last commit. */
   constructor(reader: Reader, lastSeq: () => number, { keepEvents = DEFAULT_KEEP }: EventLogOptions = {}) {
-    if (!Number.isSafeInteger(keepEvents) || keepEvents < 1)
-      throw new StorageError('INVALID_ARGUMENT', { op: 'open' }, { detail: 'keepEvents is a whole number from 1' })
+    checkOption('keepEvents', keepEvents, is.whole(1), { op: 'open' })
     this.#reader = reader
     this.#lastSeq = lastSeq
     this.#keep = keepEvents

@@ -1,6 +1,6 @@
 import { access, constants, realpath, statfs } from 'node:fs/promises'
 import type { DurableEvent, Failure, Logged, Transaction } from '@stored/core'
-import { mapErrno, StorageError } from '@stored/core/backend'
+import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import { applyGroup, attempt, type Caller, type Sink } from './commit.ts'
 import { Environment, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
@@ -32,6 +32,13 @@ export interface LmdbLedgerOptions extends EventLogOptions {
   reserve?: number
 }
 
+const OPTIONS: RulesOf<LmdbLedgerOptions> = {
+  path: needed(is.text),
+  allowNetworkFileSystem: is.boolean,
+  reserve: is.whole(0, undefined, 'of bytes'),
+  keepEvents: is.whole(1),
+}
+
 const OPEN_KEY: unique symbol = Symbol.for('@stored/lmdb open')
 /**
  * Directories open in this thread, by whatever copy of this package. Opened twice in one process, LMDB's locks break: to close one
@@ -61,13 +68,10 @@ export class LmdbLedger implements TreeLedger {
    * @throws {StorageError} PERMISSION_DENIED, NO_SPACE … · MISCONFIGURED for a network file system · INCOMPATIBLE for a store of
    *   another format.
    */
-  static async open({
-    path: directory,
-    reserve,
-    allowNetworkFileSystem = false,
-    ...log
-  }: LmdbLedgerOptions): Promise<LmdbLedger> {
+  static async open(options: LmdbLedgerOptions): Promise<LmdbLedger> {
     const at = { op: 'open' }
+    checkOptions(options, OPTIONS, at)
+    const { path: directory, reserve, allowNetworkFileSystem = false, ...log } = options
     try {
       await makeDirectory(directory, at)
       // LMDB reports a directory it cannot write to only with its first commit.

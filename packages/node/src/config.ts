@@ -1,10 +1,11 @@
 import { join } from 'node:path'
-import { type Algorithm, type BackendOptions, checkBackendName } from '@stored/core'
+import type { Algorithm, BackendOptions } from '@stored/core'
 import type { StorageBackend } from '@stored/core/backend'
-import { checkKey, checkOptions, describeType, unknownName } from '@stored/core/backend'
+import { describeType } from '@stored/core/backend'
 import { parseByteSize } from './byte-size.ts'
-import { STORE_OPTIONS } from './configuration/options.ts'
-import { expectType, invalid } from './invalid.ts'
+import { checkTree } from './configuration/check.ts'
+import { branchOf, type Place } from './configuration/tree.ts'
+import { invalid } from './invalid.ts'
 
 /** A backend by the name of its driver: the driver's options and the store's side by side, as JSON has it. */
 export interface NamedDriver extends Omit<BackendOptions, 'backend'> {
@@ -62,66 +63,19 @@ type UntypedConfig = Omit<StoreConfig<Readonly<Record<string, BackendConfig>>>, 
   defaultBackends?: readonly string[] | undefined
 }
 
-const AT = { op: 'open' }
-const KNOWN_OPTIONS = Object.keys(STORE_OPTIONS)
+/** A program's values have no place that could be named. */
+const GIVEN: Place = { from: 'flag', where: '', base: '' }
 const DEFAULT_CACHE_BYTES = 1e9
-const ALGORITHMS: readonly string[] = STORE_OPTIONS.checksums.choices
 
-/** @throws {StorageError} INVALID_ARGUMENT, naming the option and the type of its value, never the value. */
+/**
+ * By the same tables as the file and the variables of a configuration. Drivers check their options themselves.
+ *
+ * @throws {StorageError} INVALID_ARGUMENT, naming the option and the type of its value, never the value.
+ */
 export function checkConfig(config: UntypedConfig): void {
-  checkOptions(config, KNOWN_OPTIONS, AT)
-  const { path, backends, checksums, sync, reserve, prefix, defaultBackends } = config
-  expectType('path', path, 'string', typeof path === 'string' && path !== '')
-  expectType('backends', backends, 'object', describeType(backends) === 'object')
-  expectType('sync', sync, 'boolean', sync === undefined || typeof sync === 'boolean')
-  const { allowNetworkFileSystem: allow } = config
-  expectType('allowNetworkFileSystem', allow, 'boolean', allow === undefined || typeof allow === 'boolean')
-  expectType('prefix', prefix, 'string', prefix === undefined || typeof prefix === 'string')
-  expectType(
-    'reserve',
-    reserve,
-    'number of bytes',
-    reserve === undefined || (Number.isSafeInteger(reserve) && reserve >= 0),
-  )
-  expectType('checksums', checksums, 'array', checksums === undefined || Array.isArray(checksums))
-  expectType(
-    'defaultBackends',
-    defaultBackends,
-    'array',
-    defaultBackends === undefined || Array.isArray(defaultBackends),
-  )
-  if (config.staging !== undefined) checkStaging(config.staging)
-  if (config.cache !== undefined && config.cache !== false) checkCache(config.cache)
-  if (prefix !== undefined) checkKey(`${prefix}/x`, AT)
-  const names = Object.keys(backends)
-  for (const name of names) checkBackendName(name, AT)
-  for (const name of defaultBackends ?? []) if (!names.includes(name)) throw unknownName('backend', name, names, AT)
-  for (const name of checksums ?? [])
-    if (!ALGORITHMS.includes(name)) throw unknownName('checksum', String(name), ALGORITHMS, AT)
-}
-
-function checkStaging(staging: StagingConfig): void {
-  expectType('staging', staging, 'object', describeType(staging) === 'object')
-  checkOptions(staging, ['limit', 'whenFull'], AT)
-  const { limit, whenFull = 'wait' } = staging
-  const isSize = limit === undefined || parseByteSize(limit) !== null
-  if (!isSize && ['string', 'number'].includes(typeof limit))
-    throw invalid('staging.limit is a number of bytes from 1, or a text like "500 MB" or "1GiB"')
-  expectType('staging.limit', limit, 'number of bytes', isSize)
-  if (whenFull !== 'wait' && whenFull !== 'refuse') throw invalid('staging.whenFull is "wait" or "refuse"')
-}
-
-function checkCache(cache: CacheConfig): void {
-  expectType('cache', cache, 'object or false', describeType(cache) === 'object')
-  checkOptions(cache, ['maxSize', 'location', 'evictionPolicy'], AT)
-  const { maxSize, location, evictionPolicy = 'lru' } = cache
-  const isSize = maxSize === undefined || parseByteSize(maxSize) !== null
-  if (!isSize && ['string', 'number'].includes(typeof maxSize))
-    throw invalid('cache.maxSize is a number of bytes from 1, or a text like "500 MB" or "1GiB"')
-  expectType('cache.maxSize', maxSize, 'number of bytes', isSize)
-  const isPath = location === undefined || (typeof location === 'string' && location !== '')
-  expectType('cache.location', location, 'string', isPath)
-  if (evictionPolicy !== 'lru' && evictionPolicy !== 'fifo') throw invalid('cache.evictionPolicy is "lru" or "fifo"')
+  if (describeType(config) !== 'object') throw invalid(`a configuration is an object, not ${describeType(config)}`)
+  const faults = checkTree(branchOf(config, GIVEN))
+  if (faults.length > 0) throw invalid(faults.map(({ text }) => text).join('\n'))
 }
 
 /** The options of the read cache of a store in `directory`; `null`: it has none. */

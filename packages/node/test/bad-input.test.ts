@@ -13,7 +13,11 @@ describe('openStore() refuses before anything is touched', () => {
   test.each([
     ['an unknown option', { ...base, backend: {} }, /unknown option "backend"; did you mean "backends"\?/],
     ['a path of the wrong type', { ...base, path: 7 }, /path is a string, not number/],
-    ['a wrong checksum', { ...base, checksums: ['sha265'] }, /unknown checksum "sha265"; did you mean "sha256"\?/],
+    [
+      'a wrong checksum',
+      { ...base, checksums: ['sha265'] },
+      /checksums\[0\] is "sha256".* not this string; did you mean "sha256"\?/,
+    ],
     ['an unknown driver', { ...base, backends: { x: { driver: 'fss' } } }, /no driver "fss".*did you mean "fs"\?/],
     [
       'a driver that is not installed',
@@ -27,7 +31,11 @@ describe('openStore() refuses before anything is touched', () => {
       /unknown option "rot"; did you mean "root"\?/,
     ],
     ['a backend that is none', { ...base, backends: { x: 'fs' } }, /backends\.x is an object, not string/],
-    ['a default that is no backend', { ...base, backends: {}, defaultBackends: ['a'] }, /unknown backend "a"/],
+    [
+      'a default that is no backend',
+      { ...base, backends: {}, defaultBackends: ['a'] },
+      /defaultBackends\[0\] is the name of a backend, not this string/,
+    ],
     ['a name that is none', { ...base, backends: { 'a b': { driver: 'fs', root: 'x' } } }, /no name of a backend/],
   ])('%s', async (_, config, message) => {
     await using dir = await temp()

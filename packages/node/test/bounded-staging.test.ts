@@ -153,7 +153,7 @@ describe('openStore()', () => {
   test.for([
     [{ limit: 0 }, 'staging.limit is a number of bytes'],
     [{ limit: 'much' }, 'staging.limit is a number of bytes from 1'],
-    [{ limit: [4] }, 'staging.limit is a number of bytes, not array'],
+    [{ limit: [4] }, 'staging.limit is a number of bytes from 1, or a text like "500 MB" or "1GiB", not array'],
     [{ whenFull: 'drop' }, 'staging.whenFull is "wait" or "refuse"'],
     [{ size: 1 }, 'size'],
     ['4GB', 'staging is an object, not string'],

@@ -167,10 +167,10 @@ describe('events()', () => {
   })
 
   test.each([
-    [{ since: -1 }, /since is a whole number/],
-    [{ since: 1.5 }, /since is a whole number/],
-    [{ since: '1' }, /since is a whole number/],
-    [{ follow: 1 }, /follow is a boolean, not number/],
+    [{ since: -1 }, /"since" is a whole number/],
+    [{ since: 1.5 }, /"since" is a whole number/],
+    [{ since: '1' }, /"since" is a whole number/],
+    [{ follow: 1 }, /"follow" is true or false, not number/],
     [{ folow: true }, /unknown option "folow"; did you mean "follow"\?/],
     [null, /options are an object, not null/],
   ])('with %j is refused at once with INVALID_ARGUMENT', async (options, message) => {

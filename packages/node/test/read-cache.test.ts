@@ -357,8 +357,8 @@ describe('openStore({ cache })', () => {
   test.each([
     ['a number', 7, /cache is an object or false, not number/],
     ['true', true, /cache is an object or false, not boolean/],
-    ['an unknown option', { maxsize: 7 }, /unknown option "maxsize"; did you mean "maxSize"\?/],
-    ['a size of the wrong type', { maxSize: true }, /cache\.maxSize is a number of bytes, not boolean/],
+    ['an unknown option', { maxsize: 7 }, /unknown option "cache\.maxsize"; did you mean "cache\.maxSize"\?/],
+    ['a size of the wrong type', { maxSize: true }, /cache\.maxSize is a number of bytes from 1, .*, not boolean/],
     ['a size that is none', { maxSize: '1 XB' }, /cache\.maxSize is a number of bytes from 1, or a text like/],
     ['no bytes', { maxSize: 0 }, /cache\.maxSize is a number of bytes from 1/],
     ['a place of the wrong type', { location: 7 }, /cache\.location is a string, not number/],

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { BackendState, Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
 import { releaseVerified } from '@stored/core'
-import { StorageError, toStorageError } from '@stored/core/backend'
+import { checkOptions, is, needed, type RulesOf, StorageError, toStorageError } from '@stored/core/backend'
 import type { TreeLedger } from '@stored/lmdb'
 import { Lane, LEASE_MS, type Try } from './lane.ts'
 import { Leadership } from './leadership.ts'
@@ -30,6 +30,16 @@ export interface SyncDOptions {
   sync?: boolean
 }
 
+const SERVICE = needed(is.object)
+const OPTIONS: RulesOf<SyncDOptions> = {
+  ledger: SERVICE,
+  index: SERVICE,
+  queue: SERVICE,
+  staging: SERVICE,
+  directory: is.text,
+  sync: is.boolean,
+}
+
 /** Empties the queue into the backends. Of the processes that have a store open, one syncs; when it ends, another takes over. */
 export class SyncD implements Syncer {
   readonly #services: Services
@@ -50,7 +60,9 @@ export class SyncD implements Syncer {
   #releasing: Promise<unknown> | null = null
   #closed: Promise<void> | undefined
 
-  static async open({ sync = true, directory, ...services }: SyncDOptions): Promise<SyncD> {
+  static async open(options: SyncDOptions): Promise<SyncD> {
+    checkOptions(options, OPTIONS, { op: 'open' })
+    const { sync = true, directory, ...services } = options
     const { ledger } = services
     const where = directory === undefined ? {} : { directory }
     const leadership = await Leadership.open({ ledger, lead: sync, onError: warn, ...where })

@@ -1,14 +1,47 @@
 import { type ErrorLocation, StorageError } from './error.ts'
+import type { Rule, Rules } from './rules.ts'
 
 /**
- * Refuses an options object with a name that is not one of `known`, naming the nearest that is.
+ * Refuses an options object with a name that is not one of `known`, naming the nearest that is; and, where `known` says what
+ * the options are, one whose value is something else, naming the option and the type of its value. `undefined` is as good as
+ * absent. Nothing is converted: `'false'` is no `false`.
  *
+ * @param group The option that these are options of.
  * @throws {StorageError} INVALID_ARGUMENT.
  */
-export function checkOptions(options: unknown, known: readonly string[], at: ErrorLocation): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: `options are an object, not ${describeType(options)}` })
-  for (const name of Object.keys(options)) if (!known.includes(name)) throw unknownName('option', name, known, at)
+export function checkOptions(
+  options: unknown,
+  known: readonly string[] | Rules,
+  at: ErrorLocation,
+  group?: string,
+): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    const detail = `options are an object, not ${describeType(options)}`
+    throw new StorageError('INVALID_ARGUMENT', at, { detail })
+  }
+  const names = Array.isArray(known) ? known : Object.keys(known)
+  for (const name of Object.keys(options)) if (!names.includes(name)) throw unknownName('option', name, names, at)
+  if (Array.isArray(known)) return
+  for (const [name, rule] of Object.entries(known as Rules)) {
+    const value = (options as Readonly<Record<string, unknown>>)[name]
+    checkOption(group === undefined ? name : `${group}.${name}`, value, rule, at)
+  }
+}
+
+/** Refuses a value that is not what `rule` says. @throws {StorageError} INVALID_ARGUMENT, naming the option. */
+export function checkOption(name: string, value: unknown, rule: Rule, at: ErrorLocation): void {
+  if (value === undefined && !rule.needed) return
+  if (!rule.holds(value)) {
+    const detail = `option ${JSON.stringify(name)} is ${rule.expected}, not ${describeValue(value, rule)}`
+    throw new StorageError('INVALID_ARGUMENT', at, { detail })
+  }
+  if (rule.options) checkOptions(value, rule.options, at, name)
+}
+
+function describeValue(value: unknown, { shown }: Rule): string {
+  if (value === '') return 'an empty string'
+  if (typeof value !== shown) return describeType(value)
+  return shown === 'string' ? JSON.stringify(value) : String(value)
 }
 
 /** The error for a name that is not one of `known`. */

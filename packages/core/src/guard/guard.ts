@@ -1,9 +1,10 @@
 import type { Capabilities, LogEvent, Stat, StorageBackend, WatchEvent } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
-import { checkOptions } from '../backend/options.ts'
+import { checkOption, checkOptions } from '../backend/options.ts'
+import { is, needed, type RulesOf } from '../backend/rules.ts'
 import { type BlobSource, openSource, type Source } from '../source.ts'
-import { checkCall, checkGet, checkList, checkPut, mayGoOn, required } from './arguments.ts'
+import { CALL, checkGet, checkList, checkPut, DELETE, mayGoOn, SIGNED_URL, SWEEP, WATCH } from './arguments.ts'
 import type {
   CallOptions,
   GuardedBackend,
@@ -44,21 +45,21 @@ export interface GuardOptions {
   readonly delay?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
-const KNOWN_OPTIONS = [
-  'name',
-  'idleTimeoutMs',
-  'retries',
-  'discardLimit',
-  'sortLimit',
-  'medium',
-  'log',
-  'random',
-  'delay',
-]
+const OPTIONS: RulesOf<GuardOptions> = {
+  name: is.text,
+  idleTimeoutMs: is.whole(1, undefined, 'of milliseconds'),
+  retries: is.whole(0),
+  discardLimit: is.whole(0, undefined, 'of bytes'),
+  sortLimit: is.whole(0),
+  medium: is.object,
+  log: is.callback,
+  random: is.callback,
+  delay: is.callback,
+}
 
 /** Puts a guard before a driver: what every program that uses a backend should hold. */
 export function guardBackend(backend: StorageBackend, options: GuardOptions = {}): GuardedBackend {
-  checkOptions(options, KNOWN_OPTIONS, { op: 'guardBackend' })
+  checkOptions(options, OPTIONS, { op: 'guardBackend' })
   return new Guard(backend, options)
 }
 
@@ -102,7 +103,7 @@ class Guard implements GuardedBackend {
 
   async open(options: CallOptions = {}): Promise<void> {
     const at = this.#session.at('open')
-    checkCall(options, at)
+    checkOptions(options, CALL, at)
     await this.#session.run(this.#session.begin(at, options.signal), async () => {})
   }
 
@@ -155,7 +156,7 @@ class Guard implements GuardedBackend {
   async stat(key: string, options: CallOptions = {}): Promise<Stat | null> {
     const at = this.#session.at('stat', key)
     checkKey(key, at)
-    checkCall(options, at)
+    checkOptions(options, CALL, at)
     const operation = this.#session.begin(at, options.signal)
     return this.#session.run(operation, async () => {
       const { signal } = operation
@@ -172,7 +173,7 @@ class Guard implements GuardedBackend {
   async delete(key: string, options: CallOptions & { readonly ifMatch?: string | undefined } = {}): Promise<void> {
     const at = this.#session.at('delete', key)
     checkKey(key, at)
-    checkCall(options, at, ['ifMatch'])
+    checkOptions(options, DELETE, at)
     const { ifMatch } = options
     const operation = this.#session.begin(at, options.signal)
     return this.#session.run(operation, () => {
@@ -197,7 +198,7 @@ class Guard implements GuardedBackend {
     const at = this.#session.at('copy', from)
     checkKey(from, at)
     checkKey(to, { ...at, key: to })
-    checkCall(options, at)
+    checkOptions(options, CALL, at)
     const { signal } = options
     const operation = this.#session.begin(at, signal)
     const native = await this.#session.run(operation, async () => {
@@ -214,8 +215,9 @@ class Guard implements GuardedBackend {
 
   async deleteMany(keys: readonly string[], options: CallOptions = {}): Promise<Map<string, StorageError>> {
     const at = this.#session.at('deleteMany')
+    checkOption('keys', keys, needed(is.names), at)
     for (const key of keys) checkKey(key, at)
-    checkCall(options, at)
+    checkOptions(options, CALL, at)
     const operation = this.#session.begin(at, options.signal)
     return this.#session.run(operation, async () => {
       this.#checkWritable(at)
@@ -231,8 +233,7 @@ class Guard implements GuardedBackend {
   ): Promise<string> {
     const at = this.#session.at('signedUrl', key)
     checkKey(key, at)
-    checkCall(options, at, ['method', 'expiresMs'])
-    required(options, ['method', 'expiresMs'], at)
+    checkOptions(options, SIGNED_URL, at)
     const { method, expiresMs } = options
     const operation = this.#session.begin(at, options.signal)
     return this.#session.run(operation, () => {
@@ -248,7 +249,7 @@ class Guard implements GuardedBackend {
   ): AsyncIterableIterator<WatchEvent, void, void> {
     return new Stream(() => {
       const at = this.#session.at('watch')
-      checkCall(options, at, ['prefix'])
+      checkOptions(options, WATCH, at)
       // Nothing happening for a long time is no stall.
       const operation = this.#session.begin(at, options.signal, { idle: true })
       return { operation, items: this.#watch(operation, options.prefix) }
@@ -257,8 +258,7 @@ class Guard implements GuardedBackend {
 
   async sweep(options: CallOptions & { readonly olderThanMs: number }): Promise<number> {
     const at = this.#session.at('sweep')
-    checkCall(options, at, ['olderThanMs'])
-    required(options, ['olderThanMs'], at)
+    checkOptions(options, SWEEP, at)
     const { olderThanMs } = options
     const operation = this.#session.begin(at, options.signal)
     return this.#session.run(operation, () => {

@@ -1,5 +1,7 @@
+import type { StorageBackend } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkOptions, describeType, unknownName } from '../backend/options.ts'
+import { is, needed, type RulesOf } from '../backend/rules.ts'
 import { guardBackend } from '../guard/guard.ts'
 import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import type { MediumMemory } from '../guard/session.ts'
@@ -7,7 +9,18 @@ import type { BlobId, Place, SyncTarget } from '../ports.ts'
 import { checkBackendName, idKey } from './names.ts'
 import type { BackendOptions } from './types.ts'
 
-const KNOWN_OPTIONS = ['backend', 'layout', 'overwrite', 'concurrency', 'bytesInFlight', 'idleTimeoutMs']
+const OPTIONS: RulesOf<BackendOptions> = {
+  backend: needed({
+    expected: 'a StorageBackend',
+    // Not by `instanceof`: a driver may bring its own copy of the contract.
+    holds: (value) => typeof (value as Partial<StorageBackend> | null | undefined)?.put === 'function',
+  }),
+  layout: is.oneOf(['key', 'id']),
+  overwrite: is.boolean,
+  concurrency: is.whole(1),
+  bytesInFlight: is.whole(1),
+  idleTimeoutMs: is.whole(1),
+}
 const DEFAULT_CONCURRENCY = 16
 const DEFAULT_BYTES_IN_FLIGHT = 2 ** 30
 
@@ -31,9 +44,9 @@ export class Backends {
   add(name: string, options: BackendOptions): Configured {
     const at = { op: 'addBackend', backend: name }
     checkBackendName(name, at)
-    checkOptions(options, KNOWN_OPTIONS, at)
+    checkOptions(options, OPTIONS, at)
     if (this.#byName.has(name)) throw new StorageError('ALREADY_EXISTS', at)
-    const configured = configure(name, options, this.#mediumOf(name), at)
+    const configured = configure(name, options, this.#mediumOf(name))
     this.#byName.set(name, configured)
     return configured
   }
@@ -76,17 +89,8 @@ export class Backends {
   }
 }
 
-function configure(name: string, options: BackendOptions, medium: MediumMemory, at: ErrorLocation): Configured {
+function configure(name: string, options: BackendOptions, medium: MediumMemory): Configured {
   const { backend, layout = 'key', overwrite = false, idleTimeoutMs } = options
-  if (layout !== 'key' && layout !== 'id')
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'layout is "key" or "id"' })
-  for (const option of ['concurrency', 'bytesInFlight', 'idleTimeoutMs'] as const) {
-    const value = options[option]
-    if (value !== undefined && !(Number.isSafeInteger(value) && value > 0))
-      throw new StorageError('INVALID_ARGUMENT', at, { detail: `${option} is a whole number from 1` })
-  }
-  if (typeof backend?.put !== 'function')
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'backend is no StorageBackend' })
   const most = backend.capabilities.limits?.maxConcurrent ?? DEFAULT_CONCURRENCY
   return {
     name,

@@ -1,20 +1,16 @@
-import { StorageError } from '../backend/error.ts'
-import { checkOptions, describeType } from '../backend/options.ts'
+import { checkOptions } from '../backend/options.ts'
+import { is, type RulesOf } from '../backend/rules.ts'
 import type { DurableEvent, Logged } from '../ports.ts'
 import { type Changes, waitFor } from './changes.ts'
 import type { Services } from './services.ts'
 import type { EventsOptions } from './types.ts'
 
 const AT = { op: 'events' }
+const OPTIONS: RulesOf<EventsOptions> = { since: is.whole(0), follow: is.boolean, signal: is.signal }
 
 /** @throws {StorageError} INVALID_ARGUMENT. */
 export function checkEventsOptions(options: EventsOptions): void {
-  checkOptions(options, ['since', 'follow', 'signal'], AT)
-  const { since = 0, follow = false } = options
-  if (!(Number.isSafeInteger(since) && since >= 0))
-    throw new StorageError('INVALID_ARGUMENT', AT, { detail: 'since is a whole number from 0' })
-  if (typeof follow !== 'boolean')
-    throw new StorageError('INVALID_ARGUMENT', AT, { detail: `follow is a boolean, not ${describeType(follow)}` })
+  checkOptions(options, OPTIONS, AT)
 }
 
 /** What the log holds behind `since`, and with `follow` whatever comes. */

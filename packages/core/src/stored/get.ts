@@ -2,6 +2,7 @@ import type { Stat } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { isId } from '../backend/keys.ts'
 import { checkOptions } from '../backend/options.ts'
+import { is, type RulesOf } from '../backend/rules.ts'
 import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import { verified } from '../guard/verify.ts'
 import type { BlobFacts, BlobId, Held, Known, Location, Opened } from '../ports.ts'
@@ -11,7 +12,14 @@ import { checkName, hexOf } from './names.ts'
 import type { Services } from './services.ts'
 import type { GetOptions } from './types.ts'
 
-const KNOWN_OPTIONS = ['backend', 'range', 'fallback', 'stream', 'signal']
+const BYTES = is.whole(0, undefined, 'of bytes')
+const OPTIONS: RulesOf<GetOptions & { stream?: boolean }> = {
+  backend: is.text,
+  range: is.group({ offset: BYTES, length: BYTES }),
+  fallback: is.boolean,
+  stream: is.boolean,
+  signal: is.signal,
+}
 
 /** How often a read begins anew because its copy was released, overwritten or removed by us meanwhile. */
 const OVERTAKEN_TRIES = 5
@@ -42,7 +50,7 @@ export async function readBlob<T>(
   consume: (opened: Opened, length: number) => Promise<T>,
 ): Promise<T> {
   const at = { op: 'get', key: idOrKey }
-  checkOptions(options, KNOWN_OPTIONS, at)
+  checkOptions(options, OPTIONS, at)
   checkName(idOrKey, at)
   if (options.backend === undefined && options.range === undefined) {
     const read = await readNear(services, idOrKey, options, signal, consume)
@@ -51,7 +59,7 @@ export async function readBlob<T>(
   for (let left = OVERTAKEN_TRIES; ; left--) {
     const known = await knownOf(services, idOrKey)
     if (!known) throw new StorageError('NOT_FOUND', at)
-    const range = checkRange(options.range, known.facts.size, at)
+    const range = rangeWithin(options.range, known.facts.size, at)
     const copies = await copiesOf(services, known, options, signal, at)
     if (copies.length === 0) {
       // What was staged a moment ago may have left for a copy that was confirmed since.
@@ -276,13 +284,9 @@ async function* catching(
   }
 }
 
-function checkRange(range: GetOptions['range'], size: number, at: ErrorLocation): Range | undefined {
+function rangeWithin(range: GetOptions['range'], size: number, at: ErrorLocation): Range | undefined {
   if (range === undefined) return undefined
-  checkOptions(range, ['offset', 'length'], at)
   const { offset = 0, length = size } = range
-  for (const number of [offset, length])
-    if (!Number.isSafeInteger(number) || number < 0)
-      throw new StorageError('INVALID_ARGUMENT', at, { detail: 'offset and length are whole numbers from 0' })
   if (offset > 0 && offset >= size)
     throw new StorageError('RANGE_NOT_SATISFIABLE', at, { detail: `offset ${offset} of ${size} bytes` })
   return { offset, length: Math.min(length, size - offset) }

@@ -1,20 +1,19 @@
-import { type ErrorLocation, StorageError } from '../backend/error.ts'
-import { isId } from '../backend/keys.ts'
+import type { ErrorLocation } from '../backend/error.ts'
 import { checkOptions } from '../backend/options.ts'
+import { is, type RulesOf } from '../backend/rules.ts'
 import type { Job, JobFilter, LocationFacts } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
-import { checkName } from './names.ts'
+import { checkName, ID } from './names.ts'
 import type { Services } from './services.ts'
 
-const PLACE = ['backend', 'key', 'id']
 const STATES: readonly Job['state'][] = ['waiting', 'running', 'parked']
+const PLACE: RulesOf<Omit<JobFilter, 'state'>> = { backend: is.text, key: is.text, id: ID }
+const FILTER: RulesOf<JobFilter> = { ...PLACE, state: is.oneOf(STATES) }
 
 /** Jobs as they are now: those that run, those that were parked, those that wait. */
 export function jobs(services: Services, filter: JobFilter): AsyncIterable<Job> {
   const at = { op: 'jobs' }
-  checkOptions(filter, [...PLACE, 'state'], at)
-  if (filter.state !== undefined && !STATES.includes(filter.state))
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: `state is one of ${STATES.join(', ')}` })
+  checkOptions(filter, FILTER, at)
   checkFilter(services, filter, at)
   return services.queue.jobs(filter)
 }
@@ -48,6 +47,4 @@ function owedAgain({ error: _, ...facts }: LocationFacts): LocationFacts {
 function checkFilter({ backends }: Services, filter: JobFilter, at: ErrorLocation): void {
   if (filter.backend !== undefined) backends.get(filter.backend, at)
   if (filter.key !== undefined) checkName(filter.key, at)
-  if (filter.id !== undefined && !isId(filter.id))
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'id is "sha256:" and 64 lower-case hex digits' })
 }

@@ -1,12 +1,22 @@
-import { StorageError, toStorageError } from '../backend/error.ts'
-import { checkOptions, describeType } from '../backend/options.ts'
+import { toStorageError } from '../backend/error.ts'
+import { checkOptions } from '../backend/options.ts'
+import { is, type Rule, type RulesOf } from '../backend/rules.ts'
 import type { LocationFacts } from '../ports.ts'
 import { knownOf } from './get.ts'
 import { recordOf } from './record.ts'
 import type { Services } from './services.ts'
 import type { ListEntry, ListOptions } from './types.ts'
 
-const KNOWN_OPTIONS = ['backend', 'prefix', 'limit', 'after', 'missing', 'signal']
+const COUNT = is.whole(0)
+const LIMIT: Rule = { ...COUNT, holds: (value) => value === Number.POSITIVE_INFINITY || COUNT.holds(value) }
+const OPTIONS: RulesOf<ListOptions> = {
+  backend: is.text,
+  prefix: is.anyText,
+  limit: LIMIT,
+  after: is.anyText,
+  missing: is.boolean,
+  signal: is.signal,
+}
 
 /** Rows of the index in UTF-8 order of keys; no backend is asked. */
 export async function* list(services: Services, options: ListOptions, signal: AbortSignal): AsyncGenerator<ListEntry> {
@@ -19,17 +29,10 @@ export async function* list(services: Services, options: ListOptions, signal: Ab
 
 async function* entries(services: Services, options: ListOptions, signal: AbortSignal): AsyncGenerator<ListEntry> {
   const at = { op: 'list' }
-  checkOptions(options, KNOWN_OPTIONS, at)
+  checkOptions(options, OPTIONS, at)
   const { index, backends } = services
   const { backend, prefix = '', after, limit = Number.POSITIVE_INFINITY, missing = false } = options
   if (backend !== undefined) backends.get(backend, at)
-  for (const text of [prefix, after])
-    if (text !== undefined && typeof text !== 'string')
-      throw new StorageError('INVALID_ARGUMENT', at, {
-        detail: `prefix and after are strings, not ${describeType(text)}`,
-      })
-  if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit >= 0))
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'limit is a whole number from 0' })
   let left = limit
   if (left === 0) return
   for await (const { key, id } of index.bindings({ signal, prefix, ...(after !== undefined && { after }) })) {

@@ -1,8 +1,15 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkKey, isId } from '../backend/keys.ts'
+import type { Rule } from '../backend/rules.ts'
 import type { BlobId } from '../ports.ts'
 
 const BACKEND_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+
+export const ID: Rule = {
+  expected: '"sha256:" and 64 lower-case hex digits',
+  holds: (value) => typeof value === 'string' && isId(value),
+  shown: 'string',
+}
 
 /** @throws {StorageError} INVALID_KEY, also for a key of the form of an id: `get` could not tell them apart. */
 export function checkStoreKey(key: unknown, at: ErrorLocation): asserts key is string {

@@ -1,32 +1,35 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
-import { isId } from '../backend/keys.ts'
-import { checkOptions, describeType } from '../backend/options.ts'
+import { checkOptions } from '../backend/options.ts'
+import { is, type RulesOf } from '../backend/rules.ts'
 import type { Binding, BlobFacts, BlobId, Hasher, Location, Logged, PutEvent, Staged } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
 import { type BlobSource, openSource, type Source } from '../source.ts'
 import type { Configured } from './backends.ts'
 import { readTries } from './begun.ts'
 import { expectShare } from './expect-share.ts'
-import { checkStoreKey, idKey, idOfKey, isAmongIds } from './names.ts'
+import { checkStoreKey, ID, idKey, idOfKey, isAmongIds } from './names.ts'
 import { isObjectOf, type PutPlan, type PutPlanInput, planPut, type Target } from './plan-put.ts'
 import type { Services } from './services.ts'
 import type { PutOptions } from './types.ts'
 
-const KNOWN_OPTIONS = [
-  'key',
-  'backends',
-  'metadata',
-  'mimeType',
-  'ifAbsent',
-  'ifMatch',
-  'expect',
-  'signal',
-  'onProgress',
-]
+const OPTIONS: RulesOf<PutOptions> = {
+  // What a key may be is told with INVALID_KEY.
+  key: { expected: 'a key', holds: () => true },
+  backends: is.names,
+  metadata: is.object,
+  mimeType: is.text,
+  ifAbsent: is.boolean,
+  ifMatch: ID,
+  expect: is.group({ checksum: ID, size: is.whole(0, undefined, 'of bytes') } satisfies RulesOf<Expected>),
+  signal: is.signal,
+  onProgress: is.callback,
+}
 /** How deep metadata may be nested: one that holds itself has no end. */
 const MAX_DEPTH = 100
 /** What magic bytes need. */
 const HEAD_BYTES = 4100
+
+type Expected = NonNullable<PutOptions['expect']>
 
 export interface PutOutcome {
   readonly key: string
@@ -64,14 +67,10 @@ export async function put(
 /** @returns The metadata as it will be kept. */
 function checkPutOptions(options: PutOptions): Readonly<Record<string, unknown>> {
   const at: ErrorLocation = { op: 'put', key: options?.key }
-  checkOptions(options, KNOWN_OPTIONS, at)
+  checkOptions(options, OPTIONS, at)
   const refuse = (detail: string) => new StorageError('INVALID_ARGUMENT', at, { detail })
   if (options.key !== undefined) checkStoreKey(options.key, { op: 'put' })
   if (options.ifAbsent && options.ifMatch !== undefined) throw refuse('ifAbsent and ifMatch exclude each other')
-  for (const id of [options.ifMatch, options.expect?.checksum])
-    if (id !== undefined && !isId(id)) throw refuse(`${JSON.stringify(id)} is no id: "sha256:" and 64 hex digits`)
-  if (options.expect) checkOptions(options.expect, ['checksum', 'size'], at)
-  if (options.mimeType !== undefined && typeof options.mimeType !== 'string') throw refuse('mimeType is a string')
   return options.metadata === undefined ? {} : plainCopy(options.metadata, refuse)
 }
 
@@ -97,9 +96,7 @@ function reserved(key: string, prefix: string): StorageError {
 }
 
 /** A copy of JSON values: what the caller changes later changes nothing here, and what JSON cannot hold is refused. */
-function plainCopy(metadata: unknown, refuse: (detail: string) => StorageError): Record<string, unknown> {
-  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
-    throw refuse(`metadata is an object, not ${describeType(metadata)}`)
+function plainCopy(metadata: object, refuse: (detail: string) => StorageError): Record<string, unknown> {
   if (!isJson(metadata)) throw refuse('metadata must be JSON values: no dates, functions, undefined or NaN')
   return JSON.parse(JSON.stringify(metadata)) as Record<string, unknown>
 }

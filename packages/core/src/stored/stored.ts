@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream'
 import { StorageError, toStorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
-import { checkOptions } from '../backend/options.ts'
+import { checkOption, checkOptions } from '../backend/options.ts'
+import { is, needed, type RulesOf } from '../backend/rules.ts'
 import type { DurableEvent, Job, JobFilter, Logged } from '../ports.ts'
 import type { BlobSource } from '../source.ts'
 import { Backends } from './backends.ts'
@@ -51,6 +52,22 @@ import { checkVerifyOptions, verify } from './verify.ts'
 const MAX_BUFFER = 2 ** 31
 /** What calls under way get to end by themselves when the store closes. */
 const CLOSE_GRACE_MS = 5000
+const SERVICE = needed(is.object)
+const OPTIONS: RulesOf<StoreDOptions<string>> = {
+  ledger: SERVICE,
+  index: SERVICE,
+  queue: SERVICE,
+  staging: SERVICE,
+  cache: is.object,
+  syncer: SERVICE,
+  checksums: SERVICE,
+  mimeTypeOf: needed(is.callback),
+  backends: SERVICE,
+  defaultBackends: is.names,
+  algorithms: is.names,
+  prefix: is.text,
+  whenFull: is.oneOf(['wait', 'refuse']),
+}
 const NO_JOBS = { waiting: 0, running: 0, parked: 0, bytes: 0 }
 
 /**
@@ -84,6 +101,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /** @throws {StorageError} MISCONFIGURED when the services are made on different ledgers · INVALID_ARGUMENT. */
   constructor(options: StoreDOptions<Names>) {
+    checkOptions(options, OPTIONS, { op: 'open' })
     const {
       ledger,
       index,
@@ -234,7 +252,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   removeBackend(name: Names, options: { force?: boolean } = {}): Promise<void> {
     const at = { op: 'removeBackend', backend: name }
     return this.#run(at, undefined, async (signal) => {
-      checkOptions(options, ['force'], at)
+      checkOptions(options, { force: is.boolean }, at)
       const { backends, index, ledger, syncer } = this.#services
       const { backend } = backends.get(name, at)
       if (!options.force) await checkRemovable(this.#services, name, signal)
@@ -312,7 +330,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     return this.#run({ op: 'retry', backend: filter?.backend }, undefined, () => retryParked(this.#services, filter))
   }
 
-  /** @returns A function that ends it. A listener that throws becomes a process warning. */
+  /**
+   * @returns A function that ends it. A listener that throws becomes a process warning.
+   * @throws {StorageError} INVALID_ARGUMENT: no such event.
+   */
   on<Type extends StoreEvent['type']>(type: Type, listener: (event: StoreEventOf<Type>) => void): () => void {
     return this.#events.on(type, listener)
   }
@@ -431,6 +452,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     closeWaits = true,
   ): Promise<T> {
     this.#enter(at.op)
+    checkOption('signal', signal, is.signal, at)
     if (signal?.aborted) throw new StorageError('ABORTED', at, { cause: signal.reason })
     const closing = this.#closing.signal
     const running = operation(signal ? AbortSignal.any([signal, closing]) : closing)

@@ -1,6 +1,7 @@
 import type { Stat } from '../backend/contract.ts'
 import { StorageError, toStorageError } from '../backend/error.ts'
 import { checkOptions } from '../backend/options.ts'
+import { is, type RulesOf } from '../backend/rules.ts'
 import type { Failure, Held, Location, LocationFacts, LocationState, Place } from '../ports.ts'
 import type { Configured } from './backends.ts'
 import { diagnose, rewrite } from './damage.ts'
@@ -11,7 +12,18 @@ import type { SkippedBackend, VerifiedCopy, VerifyOptions, VerifyResult } from '
 import { decodeCursor, encodeCursor, isSampled, today } from './verify-cursor.ts'
 
 const AT = { op: 'verify' }
-const KNOWN_OPTIONS = ['backend', 'prefix', 'after', 'sample', 'maxBytesPerSecond', 'signal']
+const OPTIONS: RulesOf<VerifyOptions> = {
+  backend: is.text,
+  prefix: is.anyText,
+  after: is.anyText,
+  sample: {
+    expected: 'a number above 0 and up to 1',
+    holds: (value) => typeof value === 'number' && value > 0 && value <= 1,
+    shown: 'number',
+  },
+  maxBytesPerSecond: is.whole(1),
+  signal: is.signal,
+}
 /** Copies in a row that cannot be read before a backend is given up. */
 const PATIENCE = 5
 /** How often a copy is read anew because it was written meanwhile. */
@@ -21,19 +33,15 @@ const READ: ReadonlySet<LocationState> = new Set(['synced', 'corrupt', 'unknown'
 
 /** @throws {StorageError} INVALID_ARGUMENT. */
 export function checkVerifyOptions({ backends }: Services, options: VerifyOptions): void {
-  checkOptions(options, KNOWN_OPTIONS, AT)
-  const { backend, prefix, after, sample, maxBytesPerSecond } = options
-  const refuse = (detail: string) => new StorageError('INVALID_ARGUMENT', AT, { detail })
+  checkOptions(options, OPTIONS, AT)
+  const { backend, after } = options
   if (backend !== undefined) backends.get(backend, AT)
-  if (prefix !== undefined && typeof prefix !== 'string') throw refuse('prefix is a string')
-  if (sample !== undefined && !(typeof sample === 'number' && sample > 0 && sample <= 1))
-    throw refuse('sample is a number above 0 and up to 1')
-  if (maxBytesPerSecond !== undefined && !(Number.isSafeInteger(maxBytesPerSecond) && maxBytesPerSecond > 0))
-    throw refuse('maxBytesPerSecond is a whole number from 1')
   if (after === undefined) return
   const { backend: last } = decodeCursor(after, AT)
   if (!backends.has(last) || (backend !== undefined && backend !== last))
-    throw refuse(`after is a cursor of backend ${JSON.stringify(last)}, which is not verified here`)
+    throw new StorageError('INVALID_ARGUMENT', AT, {
+      detail: `after is a cursor of backend ${JSON.stringify(last)}, which is not verified here`,
+    })
 }
 
 /** One call of `verify`: what it reads with, and what it tells whoever waits for the store to change. */

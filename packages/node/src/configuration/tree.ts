@@ -37,6 +37,11 @@ export function emptyBranch(place: Place): Branch {
   return { ...place, isList: false, children: new Map() }
 }
 
+/** The configuration that an object is, whatever its class. */
+export function branchOf(value: object, place: Place): Branch {
+  return { ...place, isList: false, children: childrenOf(value, place) }
+}
+
 /** `value` given at `place`. What is no plain object and no array stays as it is; what is `undefined` was not given. */
 export function entryOf(value: unknown, place: Place): Entry {
   if (Array.isArray(value)) return { ...place, isList: true, children: childrenOf(value, place) }

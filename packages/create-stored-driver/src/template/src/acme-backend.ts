@@ -4,13 +4,15 @@ import {
   checkOptions,
   compareKeys,
   type DeleteOptions,
-  describeType,
   type ErrorLocation,
   type GetOptions,
   type GetResult,
+  is,
   type ListOptions,
+  needed,
   type Op,
   type PutOptions,
+  type RulesOf,
   type Stat,
   StorageBackend,
   StorageError,
@@ -32,16 +34,16 @@ let version = 0
 
 const CHUNK_BYTES = 65_536
 
+/** What each option is. One that has no rule here does not compile. */
+const OPTIONS: RulesOf<AcmeBackendOptions> = {
+  bucket: needed({ ...is.text, expected: 'the name of a bucket' }),
+}
+
 /** Called before anything is connected to. @throws {StorageError} INVALID_ARGUMENT, naming the option and what it is. */
 export function parseOptions(options: unknown): AcmeBackendOptions {
   const at = { backend: 'acme', op: 'constructor' }
-  checkOptions(options, ['bucket'], at)
-  const { bucket } = options as Readonly<Record<string, unknown>>
-  if (typeof bucket !== 'string' || bucket === '') {
-    const found = bucket === '' ? 'empty' : describeType(bucket)
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: `option "bucket" is the name of a bucket, not ${found}` })
-  }
-  return { bucket }
+  checkOptions(options, OPTIONS, at)
+  return options as AcmeBackendOptions
 }
 
 /** Blobs in acme. */
