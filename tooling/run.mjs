@@ -19,6 +19,7 @@ const tasks = {
   'kill-remote': [['node', 'tooling/kill-remote/run.ts']],
   inject: [['node', 'tooling/inject/run.ts']],
   processes: [['node', 'tooling/processes/run.ts']],
+  power: [['node', 'tooling/power/run.ts']],
   idle: [['node', 'tooling/idle/run.ts']],
   bench: [['node', 'tooling/bench/run.ts']],
   demo: [['node', 'tooling/demo/run.ts']],

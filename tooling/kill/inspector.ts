@@ -4,8 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { LmdbLedger, scan, type Tree } from '@stored/lmdb'
-import type { Content } from './content.ts'
-import type { Finding, Inspection } from './protocol.ts'
+import { bytesOf, type Content } from './content.ts'
+import { faultsOf, readLog } from './events.ts'
+import type { Bound, Finding, Inspection } from './protocol.ts'
 import { BACKENDS, findDebris, objectKey, openKillStore, placesIn } from './stores.ts'
 
 /** What the sweep of a few files may take. */
@@ -14,7 +15,7 @@ const SWEEP_MS = 2000
 type Store = Awaited<ReturnType<typeof openKillStore>>
 
 const [directory, file] = process.argv.slice(2) as [string, string]
-const { allowed, stored } = JSON.parse(readFileSync(file, 'utf8')) as Inspection
+const { allowed, stored, log } = JSON.parse(readFileSync(file, 'utf8')) as Inspection
 const places = placesIn(directory)
 const violations: string[] = []
 let checked = 0
@@ -23,31 +24,37 @@ const began = performance.now()
 const store = await openKillStore(places)
 await store.has(Object.keys(allowed)[0] ?? 'nothing')
 const openMs = performance.now() - began
-const bindings: Record<string, Content> = {}
+const bindings: Record<string, Bound> = {}
 for (const [key, contents] of Object.entries(allowed)) {
   const content = await checkKey(store, key, contents)
   if (content) bindings[key] = content
 }
 await checkList(store)
+if (log) await checkLog(store, log)
 await forgetUnbound(store)
 await settle(store)
+await checkRanges(store)
+await checkCopies(store)
 await awaitSweep()
+const { last: lastEvent } = await readLog(store, log?.since ?? 0)
 await store.close()
 checkFolders()
 await checkLedger()
-process.send?.({ openMs, bindings, checked, violations } satisfies Finding)
+process.send?.({ openMs, bindings, lastEvent, checked, violations } satisfies Finding)
 
 /** @returns What the key is bound to: one of the contents that it may be bound to, wholly. */
 async function checkKey(
   opened: Store,
   key: string,
-  contents: readonly (Content | null)[],
-): Promise<Content | null | undefined> {
+  contents: readonly (Bound | null)[],
+): Promise<Bound | null | undefined> {
   const record = await opened.stat(key)
-  const content = contents.find((one) => (one?.sha256 ?? null) === (record?.checksums.sha256 ?? null))
-  const what = contents.map((one) => one?.sha256.slice(0, 8) ?? 'nothing').join(' or ')
+  const content = contents.find((one) =>
+    record ? one?.sha256 === record.checksums.sha256 && [undefined, record.custom[key]].includes(one.note) : !one,
+  )
   if (content === undefined) {
-    violations.push(`${key} is ${record?.id ?? 'not there'}, and should be ${what}`)
+    const found = record ? `${record.id} ${JSON.stringify(record.custom)}` : 'not there'
+    violations.push(`${key} is ${found}, and should be ${contents.map((one) => JSON.stringify(one)).join(' or ')}`)
     return undefined
   }
   if (!record || !content) {
@@ -104,6 +111,34 @@ async function settle(opened: Store): Promise<void> {
   for (const { name, jobs } of await opened.listBackends())
     if (jobs.waiting + jobs.running + jobs.parked + jobs.bytes !== 0)
       violations.push(`${name} still owes ${JSON.stringify(jobs)}`)
+}
+
+async function checkLog(opened: Store, expected: NonNullable<Inspection['log']>): Promise<void> {
+  const found = await readLog(opened, expected.since)
+  violations.push(...faultsOf(found, expected))
+  checked += found.told.length
+}
+
+/** A part of a copy is not hashed: only what the index noted of the copy tells that it is still the one that was written. */
+async function checkRanges(opened: Store): Promise<void> {
+  for (const [key, content] of Object.entries(bindings))
+    for (const backend of content.size > 0 ? BACKENDS : []) {
+      const range = { offset: content.size >> 1, length: Math.min(100, content.size - (content.size >> 1)) }
+      const part = await opened.get(key, { backend, range }).catch((error: Error) => error)
+      if (part instanceof Error) violations.push(`reading a part of ${backend}/${key}: ${part.message}`)
+      else if (!part.equals(bytesOf(content).subarray(range.offset, range.offset + range.length)))
+        violations.push(`a part of ${backend}/${key} has wrong bytes`)
+      else checked++
+    }
+}
+
+/** Everything is synced, so every copy must be whole. */
+async function checkCopies(opened: Store): Promise<void> {
+  for await (const { backend, key, error, ...result } of opened.verify()) {
+    const state = result.checked ? result.state : 'unreadable'
+    if (state === 'synced') checked++
+    else violations.push(`verify() finds ${backend}/${key} ${state}: ${error?.message}`)
+  }
 }
 
 /** Old debris is swept in the background of a start. */

@@ -1,5 +1,4 @@
-import type { Content } from './content.ts'
-import type { Bindings, Call, Inspection, Message } from './protocol.ts'
+import type { Bindings, Bound, Call, Finding, Inspection, Message, Told } from './protocol.ts'
 
 /** Where a kill may find the process. */
 export const PHASES = ['put', 'commit', 'sync'] as const
@@ -7,11 +6,13 @@ export type Phase = (typeof PHASES)[number]
 
 /** What the store must hold, by what its process said before and after each call. */
 export class Model {
-  readonly #bound = new Map<string, Content>()
+  readonly #bound = new Map<string, Bound>()
   readonly #open = new Map<number, { readonly call: Call; phase: 'put' | 'commit' }>()
   readonly #syncing = new Set<string>()
   readonly #keys = new Set<string>()
   readonly #stored = new Set<string>()
+  readonly #told: Told[] = []
+  #lastEvent = 0
   readonly violations: string[] = []
   acknowledged = 0
   /** Calls that were under way at a kill, by what became of them. */
@@ -53,31 +54,36 @@ export class Model {
     }
   }
 
-  /** Whether something is in this phase. */
-  isIn(phase: Phase): boolean {
+  /** A phase in which something provably is: the one that was meant, else another. */
+  findPhase(meant: Phase): Phase | undefined {
+    return [meant, ...PHASES].find((phase) => this.#isIn(phase))
+  }
+
+  #isIn(phase: Phase): boolean {
     if (phase === 'sync') return this.#syncing.size > 0
     return [...this.#open.values()].some((open) => open.phase === phase)
   }
 
   /** What may be found after a kill. */
   inspection(): Inspection {
-    const allowed: Record<string, (Content | null)[]> = {}
+    const allowed: Record<string, (Bound | null)[]> = {}
     for (const key of this.#keys) allowed[key] = [this.#bound.get(key) ?? null]
-    for (const { call } of this.#open.values()) allowed[call.key]?.push(call.op === 'put' ? call.content : null)
-    return { allowed, stored: [...this.#stored] }
+    for (const { call } of this.#open.values()) allowed[call.key]?.push(boundBy(call))
+    const perhaps = [...this.#open.values()].map(({ call }) => toldOf(call))
+    return { allowed, stored: [...this.#stored], log: { since: this.#lastEvent, told: this.#told, perhaps } }
   }
 
   /** Takes over what was found after a kill. */
-  settle(found: Bindings): void {
-    for (const { call } of this.#open.values()) {
-      const wanted = call.op === 'put' ? call.content.sha256 : undefined
-      this.interrupted[found[call.key]?.sha256 === wanted ? 'done' : 'undone']++
-    }
+  settle({ bindings, lastEvent }: Pick<Finding, 'bindings' | 'lastEvent'>): void {
+    for (const { call } of this.#open.values())
+      this.interrupted[bindings[call.key]?.note === boundBy(call)?.note ? 'done' : 'undone']++
     this.#open.clear()
     this.#syncing.clear()
     this.#bound.clear()
     this.#stored.clear()
-    for (const [key, content] of Object.entries(found)) {
+    this.#told.length = 0
+    this.#lastEvent = lastEvent
+    for (const [key, content] of Object.entries(bindings)) {
       this.#bound.set(key, content)
       this.#stored.add(content.sha256)
     }
@@ -88,12 +94,22 @@ export class Model {
     if (!call) throw new Error(`call ${n} was never announced`)
     this.#open.delete(n)
     this.acknowledged++
+    this.#told.push(toldOf(call))
     if (call.op === 'delete') {
       this.#bound.delete(call.key)
       return
     }
-    this.#bound.set(call.key, call.content)
+    this.#bound.set(call.key, { ...call.content, note: call.note })
     if (id !== `sha256:${call.content.sha256}`)
       this.violations.push(`a put of ${call.content.sha256} was given the id ${id}`)
   }
+}
+
+/** What its key is bound to afterwards. */
+function boundBy(call: Call): Bound | null {
+  return call.op === 'put' ? { ...call.content, note: call.note } : null
+}
+
+function toldOf(call: Call): Told {
+  return call.op === 'put' ? { op: 'put', key: call.key, sha256: call.content.sha256 } : { op: 'delete', key: call.key }
 }

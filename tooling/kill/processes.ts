@@ -8,17 +8,35 @@ import { type Finding, type Inspection, MESSAGES_FD, type Message, type Work } f
 
 const VICTIM = fileURLToPath(new URL('victim.ts', import.meta.url))
 const INSPECTOR = fileURLToPath(new URL('inspector.ts', import.meta.url))
+/** Characters of what it writes to stderr, shown when it ends as it should not. */
+const COMPLAINT = 4000
+/** A job that was lost would be waited for without end. */
+const INSPECTION_MS = 180_000
+
+export interface VictimOptions {
+  /** Variables of its environment besides those of this process. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Signals that may end it before it is killed. */
+  readonly mayEndWith?: readonly NodeJS.Signals[]
+}
 
 /** A process that works on the store until it is killed. */
 export class Victim {
   readonly #child: ChildProcess
-  readonly #ended: Promise<void>
+  readonly #ended: Promise<NodeJS.Signals>
+  readonly #mayEndWith: readonly string[]
+  #complaint = ''
 
-  constructor(directory: string, work: Work, onMessage: (message: Message) => void) {
+  constructor(directory: string, work: Work, onMessage: (message: Message) => void, options: VictimOptions = {}) {
+    this.#mayEndWith = ['SIGKILL', ...(options.mayEndWith ?? [])]
     const file = join(directory, 'work.json')
     writeFileSync(file, JSON.stringify(work))
     this.#child = spawn(process.execPath, [VICTIM, directory, file], {
-      stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
+      stdio: ['ignore', 'inherit', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
+    })
+    this.#child.stderr?.on('data', (chunk: Buffer) => {
+      this.#complaint = `${this.#complaint}${chunk}`.slice(-COMPLAINT)
     })
     const lines = createInterface({ input: this.#child.stdio[MESSAGES_FD] as Readable })
     lines.on('line', (line) => {
@@ -35,28 +53,39 @@ export class Victim {
     throw new Error('the process ended by itself')
   }
 
-  /** Resolves when it is gone and all that it wrote was heard. */
-  async kill(): Promise<void> {
+  /** Resolves when it is gone and all that it wrote was heard. @returns What ended it. */
+  kill(): Promise<NodeJS.Signals> {
     this.#child.kill('SIGKILL')
-    await this.#ended
+    return this.#ended
   }
 
-  async #end(lines: NodeJS.EventEmitter): Promise<void> {
+  async #end(lines: NodeJS.EventEmitter): Promise<NodeJS.Signals> {
     const heard = new Promise((resolve) => lines.once('close', resolve))
-    const [code, signal] = await new Promise<[number | null, string | null]>((resolve, reject) => {
+    const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
       this.#child.once('error', reject)
       this.#child.once('exit', (...how) => resolve(how))
     })
     await heard
-    if (signal !== 'SIGKILL') throw new Error(`the process ended with ${signal ?? `code ${code}`}`)
+    if (signal === null || !this.#mayEndWith.includes(signal))
+      throw new Error(`the process ended with ${signal ?? `code ${code}`}: ${this.#complaint}`)
+    return signal
   }
 }
 
-/** Looks at everything, in a process of its own. */
-export function inspect(directory: string, inspection: Inspection): Promise<Finding> {
+/**
+ * Looks at everything, in a process of its own.
+ *
+ * @param isQuiet Whether that process may fail without a word: it may be what is wanted.
+ */
+export function inspect(directory: string, inspection: Inspection, isQuiet = false): Promise<Finding> {
   const file = join(directory, 'inspection.json')
   writeFileSync(file, JSON.stringify(inspection))
-  const child = fork(INSPECTOR, [directory, file])
+  const stderr = isQuiet ? 'ignore' : 'inherit'
+  const child = fork(INSPECTOR, [directory, file], {
+    stdio: ['ignore', 'inherit', stderr, 'ipc'],
+    timeout: INSPECTION_MS,
+    killSignal: 'SIGKILL',
+  })
   return new Promise((resolve, reject) => {
     let finding: Finding | undefined
     child.on('message', (message: Finding) => {

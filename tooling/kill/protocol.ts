@@ -2,7 +2,7 @@ import type { Content } from './content.ts'
 
 /** A call of the store. */
 export type Call =
-  | { readonly op: 'put'; readonly key: string; readonly content: Content }
+  | { readonly op: 'put'; readonly key: string; readonly content: Content; readonly note: string }
   | { readonly op: 'delete'; readonly key: string }
 
 /** What the process that is to be killed writes to its parent, synchronously: what was written is not lost with it. */
@@ -21,8 +21,22 @@ export type Message =
 /** Where a child writes them. */
 export const MESSAGES_FD = 3
 
+/** What a key is bound to. */
+export interface Bound extends Content {
+  /** The field of its metadata that is named like the key, as the last put gave it. Without one any will do. */
+  readonly note?: string
+}
+
 /** What each key is bound to; what is not there is not bound. */
-export type Bindings = Readonly<Record<string, Content>>
+export type Bindings = Readonly<Record<string, Bound>>
+
+/** An event that the log must hold: of a put or a delete of one key. */
+export interface Told {
+  readonly op: Call['op']
+  readonly key: string
+  /** Of a put. */
+  readonly sha256?: string
+}
 
 /** What the child is started with. */
 export interface Work {
@@ -35,16 +49,28 @@ export interface Work {
 /** What the process that looks at the store afterwards is started with. */
 export interface Inspection {
   /** Each key, and all that it may be bound to: after a kill both what was and what was about to be. */
-  readonly allowed: Readonly<Record<string, readonly (Content | null)[]>>
+  readonly allowed: Readonly<Record<string, readonly (Bound | null)[]>>
   /** SHA-256 of all that may have been stored since the last look. */
   readonly stored: readonly string[]
+  readonly log?: ExpectedLog
+}
+
+/** What the log of events must hold, behind the last event that was seen. */
+export interface ExpectedLog {
+  readonly since: number
+  /** Of each key in the order of its calls, all of which were acknowledged. */
+  readonly told: readonly Told[]
+  /** Of calls under way: may be there, as the last one of their key. */
+  readonly perhaps: readonly Told[]
 }
 
 export interface Finding {
   /** From the call of openStore() until the store was open and a first record was read. */
   readonly openMs: number
   readonly bindings: Bindings
-  /** Compared with what they should be: reads, and objects found on disk. */
+  /** Number of the last event in the log. */
+  readonly lastEvent: number
+  /** Compared with what they should be: reads, objects found on disk, and events. */
   readonly checked: number
   readonly violations: readonly string[]
 }

@@ -2,7 +2,7 @@
 import { readFileSync, writeSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { bytesOf, type Content, makeContent } from './content.ts'
-import { type Call, MESSAGES_FD, type Message, type Work } from './protocol.ts'
+import { type Bound, type Call, MESSAGES_FD, type Message, type Work } from './protocol.ts'
 import { Random } from './random.ts'
 import { openKillStore, placesIn } from './stores.ts'
 
@@ -13,7 +13,7 @@ const [directory, file] = process.argv.slice(2) as [string, string]
 const { seed, bindings, workers } = JSON.parse(readFileSync(file, 'utf8')) as Work
 
 /** What was stored lately, by whomever: the same bytes come again under other keys. */
-const recent: Content[] = Object.values(bindings)
+const recent: Content[] = Object.values(bindings).map(contentOf)
 let calls = 0
 
 const store = await openKillStore(placesIn(directory))
@@ -35,26 +35,32 @@ async function work(worker: number): Promise<void> {
   const bound = new Map(Object.entries(bindings).filter(([key]) => key.startsWith(`worker-${worker}/`)))
   while (true) {
     const call = chooseCall(random, worker, bound)
-    await run(call, random)
+    if (!(await run(call, random))) continue
     if (call.op === 'delete') bound.delete(call.key)
-    else bound.set(call.key, call.content)
+    else bound.set(call.key, { ...call.content, note: call.note })
   }
 }
 
-function chooseCall(random: Random, worker: number, bound: ReadonlyMap<string, Content>): Call {
+function chooseCall(random: Random, worker: number, bound: ReadonlyMap<string, Bound>): Call {
   const key = `worker-${worker}/key-${random.below(KEYS_PER_WORKER)}`
   const now = bound.get(key)
   const dice = random.below(10)
   if (dice < 2 && now) return { op: 'delete', key }
-  if (dice < 3 && now) return { op: 'put', key, content: now }
-  if (dice < 5 && recent.length > 0) return { op: 'put', key, content: random.pick(recent) }
-  const content = makeContent(random, `${seed} ${worker} ${calls}`)
+  const note = `${seed} ${worker} ${calls}`
+  if (dice < 3 && now) return { op: 'put', key, content: contentOf(now), note }
+  if (dice < 5 && recent.length > 0) return { op: 'put', key, content: random.pick(recent), note }
+  const content = makeContent(random, note)
   recent.push(content)
   if (recent.length > 50) recent.shift()
-  return { op: 'put', key, content }
+  return { op: 'put', key, content, note }
 }
 
-async function run(call: Call, random: Random): Promise<void> {
+function contentOf({ note: _, ...content }: Bound): Content {
+  return content
+}
+
+/** @returns Whether it was acknowledged. */
+async function run(call: Call, random: Random): Promise<boolean> {
   const n = calls++
   tell({ type: 'intent', n, call })
   try {
@@ -62,17 +68,20 @@ async function run(call: Call, random: Random): Promise<void> {
       await store.delete(call.key)
       tell({ type: 'ack', n })
     } else tell({ type: 'ack', n, id: await put(n, call, random) })
+    return true
   } catch (error) {
     tell({ type: 'failed', n, error: (error as Error).message })
+    return false
   }
 }
 
-async function put(n: number, { key, content }: Extract<Call, { op: 'put' }>, random: Random): Promise<string> {
+async function put(n: number, { key, content, note }: Extract<Call, { op: 'put' }>, random: Random): Promise<string> {
   const bytes = bytesOf(content)
   // Half of them from memory, half as a stream that takes its time.
   const source = random.below(2) === 0 ? bytes : slowly(bytes)
   const { id } = await store.put(source, {
     key,
+    metadata: { [key]: note },
     onProgress: (progress) => {
       if (progress.bytes === content.size) tell({ type: 'read', n })
     },
