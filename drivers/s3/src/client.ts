@@ -42,8 +42,9 @@ export interface Call {
 export class Client {
   readonly bucket: string
   readonly #config: S3ClientConfig
+  readonly #connections: number
   readonly #credential: Credential<Identity | undefined>
-  readonly #agents: readonly (Agent | SecureAgent)[]
+  #agents: readonly [Agent, SecureAgent]
   #client: { readonly s3: S3Client; readonly identity: Identity | undefined } | undefined
   #route: { readonly s3: S3Client; readonly found: Promise<Route | null> } | undefined
 
@@ -53,10 +54,8 @@ export class Client {
     const preset = presetOf(settings.flavor)
     const { region = preset.region, forcePathStyle = preset.forcePathStyle } = settings
     this.bucket = bucket
-    // Without a bound of its own: operations are bounded, and bodies that wait for their reader must not stop others.
-    const agent = { keepAlive: true, maxFreeSockets: connections, timeout: IDLE_MS, scheduling: 'lifo' } as const
-    const [httpAgent, httpsAgent] = [new Agent(agent), new SecureAgent(agent)]
-    this.#agents = [httpAgent, httpsAgent]
+    this.#connections = connections
+    this.#agents = agentsOf(connections)
     this.#credential = credentialOf(
       accessKeyId === undefined || secretAccessKey === undefined
         ? credentials
@@ -74,8 +73,14 @@ export class Client {
       responseChecksumValidation: 'WHEN_REQUIRED',
       // It costs a round trip for each part, and a connection.
       expectContinueHeader: false,
-      requestHandler: { httpAgent, httpsAgent, connectionTimeout: CONNECT_MS, socketTimeout: 0 },
     }
+  }
+
+  /** Has later requests use new connections; requests under way keep theirs. */
+  reconnect(): void {
+    for (const agent of this.#agents) retire(agent)
+    this.#agents = agentsOf(this.#connections)
+    this.#client = undefined
   }
 
   /** @throws {StorageError} */
@@ -134,7 +139,9 @@ export class Client {
     if (this.#client === undefined || this.#client.identity !== identity) {
       // The SDK writes into the object that it is given.
       const credentials = identity && { credentials: { ...identity } }
-      this.#client = { identity, s3: new S3Client({ ...this.#config, ...credentials }) }
+      const [httpAgent, httpsAgent] = this.#agents
+      const requestHandler = { httpAgent, httpsAgent, connectionTimeout: CONNECT_MS, socketTimeout: 0 }
+      this.#client = { identity, s3: new S3Client({ ...this.#config, requestHandler, ...credentials }) }
     }
     return this.#client.s3
   }
@@ -149,6 +156,18 @@ export class Client {
     })
     return found
   }
+}
+
+/** Without a bound of their own: operations are bounded, and bodies that wait for their reader must not stop others. */
+function agentsOf(connections: number): readonly [Agent, SecureAgent] {
+  const options = { keepAlive: true, maxFreeSockets: connections, timeout: IDLE_MS, scheduling: 'lifo' } as const
+  return [new Agent(options), new SecureAgent(options)]
+}
+
+/** Ends the connections that nobody uses; those in use end with their request. */
+function retire(agent: Agent): void {
+  agent.maxFreeSockets = 0
+  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
 }
 
 /** Once more when the clock was off. */

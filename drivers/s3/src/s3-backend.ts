@@ -203,6 +203,10 @@ export class S3Backend extends StorageBackend {
     })
   }
 
+  override reconnect(): void {
+    this.#client.reconnect()
+  }
+
   override async close(): Promise<void> {
     this.#closing.abort(new StorageError('CLOSED', { backend: this.name, op: 'close' }))
     const patience = Promise.withResolvers<void>()

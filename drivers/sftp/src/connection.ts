@@ -52,8 +52,6 @@ type Answer<T> = (error?: Error | null, value?: T) => void
 
 /** One connection to a server and its SFTP session, which any number of requests may share. */
 export class Connection {
-  /** How many operations use it. */
-  users = 0
   /** The most to read or write in one request, in bytes. */
   readonly readBytes: number
   readonly writeBytes: number
@@ -63,6 +61,8 @@ export class Connection {
   /** Those who wait for an answer. ssh2 does not tell all of them when there will be none. */
   readonly #waiting = new Set<(error: Error) => void>()
   #lost: Error | undefined
+  #users = 0
+  #isRetired = false
 
   constructor(client: SftpClient, socket: net.Socket, sftp: SFTPWrapper) {
     this.#client = client
@@ -127,6 +127,22 @@ export class Connection {
   /** Whether nothing more will be answered. */
   get isLost(): boolean {
     return this.#lost !== undefined
+  }
+
+  /** How many operations use it. */
+  get users(): number {
+    return this.#users
+  }
+
+  set users(count: number) {
+    this.#users = count
+    if (count === 0 && this.#isRetired) this.close()
+  }
+
+  /** Ends it once nobody uses it. */
+  retire(): void {
+    this.#isRetired = true
+    if (this.#users === 0) this.close()
   }
 
   /** Ends it. Who still waits for an answer gets an error. */

@@ -7,7 +7,7 @@ const lost = new StorageError('UNAVAILABLE', { op: 'test' })
 
 /** Counts its connections, which can be lost. */
 function makePool(most: number) {
-  const dialed: { users: number; isLost: boolean; close(): void }[] = []
+  const dialed: { users: number; isLost: boolean; isRetired: boolean; close(): void; retire(): void }[] = []
   const failures: Error[] = []
   const dial = async () => {
     const failure = failures.shift()
@@ -15,8 +15,12 @@ function makePool(most: number) {
     const connection = {
       users: 0,
       isLost: false,
+      isRetired: false,
       close() {
         connection.isLost = true
+      },
+      retire() {
+        connection.isRetired = true
       },
     }
     dialed.push(connection)
@@ -90,6 +94,25 @@ describe('use()', () => {
     failures.push(lost)
     await expect(pool.use(async () => {})).rejects.toBe(lost)
     expect(await pool.use(async () => 'fine')).toBe('fine')
+  })
+})
+
+describe('renew()', () => {
+  it('retires every connection, has later calls dial, and leaves those under way theirs', async () => {
+    const { pool, dialed } = makePool(2)
+    const { hold, release } = makeHold()
+    const first = pool.use(hold)
+    await new Promise(setImmediate)
+    pool.renew()
+    await pool.use(async () => {})
+    expect(dialed.map(({ isRetired, isLost, users }) => [isRetired, isLost, users])).toEqual([
+      [true, false, 1],
+      [false, false, 0],
+    ])
+    release()
+    await first
+    pool.close()
+    expect(dialed.map(({ isLost }) => isLost)).toEqual([true, true])
   })
 })
 

@@ -6,6 +6,8 @@ export class Pool {
   readonly #dial: (signal: AbortSignal) => Promise<Connection>
   readonly #most: number
   readonly #connections = new Set<Connection>()
+  /** No new call uses them. */
+  readonly #retired = new Set<Connection>()
   readonly #dialing = new Set<Promise<Connection>>()
   readonly #closing = new AbortController()
 
@@ -34,9 +36,19 @@ export class Pool {
     return work(fresh).finally(() => fresh.users--)
   }
 
+  /** Has later calls dial; calls under way keep their connection, which ends with them. */
+  renew(): void {
+    for (const connection of this.#connections) {
+      this.#connections.delete(connection)
+      this.#retired.add(connection)
+      connection.retire()
+    }
+    for (const connection of this.#retired) if (connection.isLost) this.#retired.delete(connection)
+  }
+
   /** Ends all connections. */
   disconnect(): void {
-    for (const connection of this.#connections) connection.close()
+    for (const connection of [...this.#connections, ...this.#retired]) connection.close()
   }
 
   /** Ends all connections, those to come as well. */

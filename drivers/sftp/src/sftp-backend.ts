@@ -174,6 +174,10 @@ export class SftpBackend extends StorageBackend {
     })
   }
 
+  override reconnect(): void {
+    this.#pool.renew()
+  }
+
   override async close(): Promise<void> {
     this.#closing.abort(new StorageError('CLOSED', { backend: this.name, op: 'close' }))
     const patience = new AbortController()

@@ -168,7 +168,8 @@ export class FaultyBackend extends StorageBackend {
 
   /** Those that the other has: a method is there exactly when its capability is. */
   #addOptionalMethods(): void {
-    const { copy, deleteMany, signedUrl, watch, sweep } = this.#inner
+    const { copy, deleteMany, reconnect, signedUrl, watch, sweep } = this.#inner
+    if (reconnect) this.reconnect = () => reconnect.call(this.#inner)
     if (copy)
       this.copy = async (from, to, options) => {
         const fault = await this.#begin('copy', from, options)
@@ -253,8 +254,9 @@ export class FaultyBackend extends StorageBackend {
     for await (const chunk of body) {
       const wrong = Buffer.from(chunk)
       if (!flipped && wrong.byteLength > 0) {
-        const at = Math.floor(this.#dice.place() * wrong.byteLength)
-        wrong.writeUInt8(wrong.readUInt8(at) ^ 1, at)
+        const place = this.#dice.place() * wrong.byteLength
+        const at = Math.floor(place)
+        wrong.writeUInt8(wrong.readUInt8(at) ^ (1 << Math.floor((place % 1) * 8)), at)
         flipped = true
       }
       yield wrong

@@ -10,7 +10,7 @@ export type {
 export type * from './ports.ts'
 export { retryOnConflict } from './retry-on-conflict.ts'
 export type { BlobSource } from './source.ts'
-export { noteDamage } from './stored/damage.ts'
+export { isMarked, noteDamage } from './stored/damage.ts'
 export { checkBackendName } from './stored/names.ts'
 export { owes } from './stored/plan-put.ts'
 export { type Released, releaseVerified } from './stored/release.ts'

@@ -1,4 +1,4 @@
-import { type BlobId, type Claimed, type Location, noteDamage, type Opened } from '@stored/core'
+import { type BlobId, type Claimed, isMarked, type Location, noteDamage, type Opened } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { placeKey } from './keys.ts'
 import type { Services } from './transfer.ts'
@@ -53,8 +53,9 @@ async function* sourcesOf(
     return staged && named(`staged ${staged.rev}`, staged)
   }
   const known = await services.index.known(id)
-  const copies = known?.locations.filter((other) => other.state === 'synced' && other.backend !== backend) ?? []
-  for (const copy of copies) {
+  const others = known?.locations.filter((other) => other.backend !== backend) ?? []
+  // What was found bad may be whole again, and no wrong byte passes: better tried than given up.
+  for (const copy of [...others.filter(({ state }) => state === 'synced'), ...others.filter(isMarked)]) {
     const name = placeKey(copy).toString()
     if (failed.has(name)) continue
     yield async () => {
@@ -79,11 +80,20 @@ async function openOnBackend(
   const { backend } = services.target(copy.backend) ?? {}
   if (!backend) return null
   const failed = async (error: unknown): Promise<never> => {
-    await noteDamage(services, backend, copy, error)
-    throw error
+    const found = await noteDamage(services, backend, copy, error, { signal })
+    throw isWrong(error) && (found === null || found.state === 'synced') ? misread(error) : error
   }
   const { stat, body } = await backend.get(copy.key, { sha256: id.slice('sha256:'.length), signal }).catch(failed)
   return { size: stat.size, body: watched(body, failed), [Symbol.asyncDispose]: async () => {} }
+}
+
+/** Wrong bytes of a copy that is not known to be damaged: the next try may well read the right ones. */
+function misread(cause: StorageError): StorageError {
+  return new StorageError('UNAVAILABLE', cause.at, { cause, detail: 'its bytes were read wrong' })
+}
+
+function isWrong(error: unknown): error is StorageError {
+  return StorageError.is(error) && (error.code === 'CHECKSUM_MISMATCH' || error.code === 'SIZE_MISMATCH')
 }
 
 /** The same items; what they fail with is told first. */

@@ -19,6 +19,7 @@ const NEVER = new AbortController().signal
 class MisreadBackend extends MemoryBackend {
   override readonly capabilities = { contract: 1, atomicOverwrite: true, etag: 'strong' } as Capabilities as never
   misreads = 0
+  wrong = (): Buffer => Buffer.from('jello')
 
   override async stat(key: string, options: Op): Promise<Stat | null> {
     const stat = await super.stat(key, options)
@@ -27,7 +28,7 @@ class MisreadBackend extends MemoryBackend {
 
   override async get(key: string, options: GetOptions): Promise<GetResult> {
     const { stat, body } = await super.get(key, options)
-    return { stat: plain(stat), body: this.misreads-- > 0 ? once(Buffer.from('jello')) : body }
+    return { stat: plain(stat), body: this.misreads-- > 0 ? once(this.wrong()) : body }
   }
 }
 
@@ -45,6 +46,24 @@ describe('removeCopy()', () => {
     const job = { ...place, op: 'delete', size: 0 } as Claimed
     await removeCopy(backend, job, { ...place, state: 'deleting', tried: [ID] } as unknown as Location, NEVER)
     expect(await backend.stat('a')).toBeNull()
+  })
+
+  test('of bytes that are read another way each time says that nobody can tell, and leaves them', async () => {
+    const driver = new MisreadBackend()
+    await using backend = guardBackend(driver, { name: 'far' })
+    await backend.put('a', BYTES)
+    driver.misreads = 3
+    driver.wrong = () => Buffer.from(`jell${driver.misreads}`)
+    const place = { backend: 'far', key: 'a', id: ID }
+    const job = { ...place, op: 'delete', size: 0 } as Claimed
+    const removing = removeCopy(
+      backend,
+      job,
+      { ...place, state: 'deleting', tried: [ID] } as unknown as Location,
+      NEVER,
+    )
+    await expect(removing).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    expect(await backend.stat('a')).not.toBeNull()
   })
 })
 

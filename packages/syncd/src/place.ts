@@ -3,7 +3,7 @@ import type { BlobId, Claimed, GuardedBackend, Location, Opened, SyncTarget } fr
 import { type Stat, StorageError } from '@stored/core/backend'
 import type { Resumption } from './resumption.ts'
 
-/** Reads of bytes of the right size before they count as somebody else's. */
+/** Reads of bytes of the right size before they count as somebody else's, if all find the same. */
 const MAX_READS = 3
 
 /** A blob that lies at a key. */
@@ -110,19 +110,29 @@ function isOurs(id: BlobId, { holds, tried = [] }: Location): boolean {
   return id === holds?.id || tried.includes(id)
 }
 
-/** Which blob lies at the key of a job. A read may go wrong: what has the size of the job's blob is not another by one read. */
+/**
+ * Which blob lies at the key of a job. A read may go wrong: what has the size of the job's blob is another one only when three reads,
+ * each over a connection of its own, find the same.
+ *
+ * @throws {StorageError} UNAVAILABLE: each read found something else.
+ */
 async function identify(
   backend: GuardedBackend,
   { op, key, id, size }: Claimed,
   signal: AbortSignal,
 ): Promise<Identified | null> {
+  const ids = new Set<BlobId>()
   for (let reads = 1; ; reads++) {
     const found = await look(backend, key, signal)
     // A delete does not know the size of what it is to remove.
     const isAnother = op === 'put' && found?.stat.size !== size
-    const isCertain = found === null || found.isNative || found.id === id || isAnother
-    if (isCertain || reads === MAX_READS) return found
+    if (found === null || found.isNative || found.id === id || isAnother) return found
+    ids.add(found.id)
+    if (reads === MAX_READS && ids.size === 1) return found
+    if (reads === MAX_READS) break
+    await backend.reconnect({ signal })
   }
+  throw new StorageError('UNAVAILABLE', { backend: backend.name, op, key }, { detail: 'each read finds other bytes' })
 }
 
 /** Which blob lies at a key: by the backend's own checksum, else by reading it. */

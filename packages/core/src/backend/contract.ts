@@ -202,6 +202,12 @@ export abstract class StorageBackend {
   open?(context: OpenContext): Promise<void>
 
   /**
+   * Has later calls use new connections; calls under way keep theirs and end as they would have. For drivers that keep
+   * connections open: bytes that were read wrong are read again over another one, before the blob is called damaged.
+   */
+  reconnect?(): void | Promise<void>
+
+  /**
    * Stores `body` under `key`, replacing the blob already there.
    *
    * Atomic: until it resolves, `stat`, `get` and `list` answer as before; a rejected `put` leaves the former blob, or none,

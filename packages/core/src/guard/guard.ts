@@ -107,6 +107,13 @@ class Guard implements GuardedBackend {
     await this.#session.run(this.#session.begin(at, options.signal), async () => {})
   }
 
+  async reconnect(options: CallOptions = {}): Promise<void> {
+    const at = this.#session.at('reconnect')
+    checkOptions(options, CALL, at)
+    const operation = this.#session.begin(at, options.signal)
+    await this.#session.run(operation, async () => operation.settle(Promise.resolve(this.#driver.reconnect?.())))
+  }
+
   async put(
     key: string,
     source: BlobSource,

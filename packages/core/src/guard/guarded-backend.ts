@@ -90,6 +90,8 @@ export interface GuardedBackend extends AsyncDisposable {
   withoutRetries(): GuardedBackend
   /** Connects and probes, once; a failure is forgotten, and tried again by the next call. */
   open(options?: CallOptions): Promise<void>
+  /** Has later calls use new connections, where the driver has any; calls under way keep theirs. */
+  reconnect(options?: CallOptions): Promise<void>
   /**
    * Stores a blob, all of it or nothing, and releases the source. Not retried: the source is spent.
    *

@@ -1,22 +1,38 @@
 import type { Stat } from '../backend/contract.ts'
-import { type ErrorLocation, StorageError, type StorageErrorCode } from '../backend/error.ts'
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import type { GuardedBackend } from '../guard/guarded-backend.ts'
-import type { Failure, Index, Ledger, Location, LocationFacts } from '../ports.ts'
+import type { Index, Ledger, Location, LocationFacts, LocationState } from '../ports.ts'
+import { type Damage, diagnose, heldBy, type Look, type Whole } from './diagnose.ts'
 
 type Services = { readonly ledger: Ledger; readonly index: Index }
 
-const OVERTAKEN = Symbol('overtaken')
-/** Failures of a read that say something about the bytes. All others are of the way there. */
-const SAYS_SOMETHING: ReadonlySet<StorageErrorCode> = new Set(['NOT_FOUND', 'CHECKSUM_MISMATCH', 'SIZE_MISMATCH'])
+const BEGIN_AGAIN = Symbol('begin again')
+/** States of a copy that was found to be bad. It may be whole again, or have been read wrongly: it is tried where nothing else is. */
+const MARKED: ReadonlySet<LocationState> = new Set(['missing', 'corrupt', 'unknown'])
+
+/** Whether a copy was found damaged, changed or gone. */
+export function isMarked({ state }: Pick<LocationFacts, 'state'>): boolean {
+  return MARKED.has(state)
+}
 
 /** For a read whose copy we ourselves released, overwrote or removed meanwhile: it begins anew. */
 export function overtaken(at: ErrorLocation, cause?: unknown): StorageError {
-  const error = new StorageError('CONFLICT', at, { cause, detail: 'its copy was replaced while it was read' })
-  return Object.defineProperty(error, OVERTAKEN, { value: true })
+  return beginningAgain(new StorageError('CONFLICT', at, { cause, detail: 'its copy was replaced while it was read' }))
 }
 
-export function isOvertaken(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && OVERTAKEN in error
+/** For a read of a copy that turned out to be whole: it begins anew. */
+function misread(cause: StorageError): StorageError {
+  const detail = 'its bytes were read wrong, and right when they were read again'
+  return beginningAgain(new StorageError(cause.code, cause.at, { cause, detail, retryable: true }))
+}
+
+function beginningAgain(error: StorageError): StorageError {
+  return Object.defineProperty(error, BEGIN_AGAIN, { value: true })
+}
+
+/** Whether the read that failed so may well succeed at once. */
+export function mayBeginAgain(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && BEGIN_AGAIN in error
 }
 
 /** Writes down what a failed read proved about a copy, and throws the failure. */
@@ -25,57 +41,51 @@ export async function markDamaged(
   backend: GuardedBackend,
   location: Location,
   error: unknown,
+  signal: AbortSignal,
 ): Promise<never> {
   const now = await services.index.location(location)
   if (StorageError.is(error) && error.code !== 'ABORTED' && now?.rev !== location.rev) throw overtaken(error.at, error)
-  await noteDamage(services, backend, location, error)
-  throw error
+  const found = await noteDamage(services, backend, location, error, { signal })
+  throw found?.state === 'synced' && StorageError.is(error) ? misread(error) : error
 }
 
-/** Writes down what a failed read proved about a copy, if anything, and if that is still the copy of its place. Never rejects. */
+/**
+ * Looks again at a copy that could not be read, and writes down what is certain, if that is still the copy of its place.
+ *
+ * @returns What is certain, or `null`. Never rejects.
+ */
 export async function noteDamage(
   services: Services,
   backend: GuardedBackend,
   location: Location,
   error: unknown,
-): Promise<void> {
+  look: Look,
+): Promise<Damage | Whole | null> {
   try {
-    const damage = await diagnose(backend, location, error)
-    if (damage) await rewrite(services, location, damage)
+    const found = await diagnose(backend, location, error, look)
+    if (found && isNews(location, found)) await rewrite(services, location, found)
+    return found
   } catch (failure) {
-    // That it could not be written down must not hide what was found.
-    process.emitWarning(failure instanceof Error ? failure : String(failure), { code: 'STORED_DAMAGE' })
+    warn(failure)
+    return null
   }
 }
 
-/** What is certain of a copy that could not be read as what it should be. */
-export interface Damage {
-  readonly state: 'missing' | 'corrupt' | 'unknown'
-  readonly error: Failure
+/** Writes down that a copy was read and is whole, if it is still the copy of its place. @returns What it is then. Never rejects. */
+export async function noteWhole(services: Services, location: Location, stat: Stat): Promise<LocationFacts> {
+  const { error: _, ...facts } = location
+  const changes = { state: 'synced', holds: heldBy(location, stat), verified: Date.now() } as const
+  await rewrite(services, location, changes).catch(warn)
+  return { ...facts, ...changes }
 }
 
-/**
- * Tells a copy that is damaged or gone from one that could only not be reached.
- *
- * @param read What the backend said of the bytes that were read, where it did.
- * @returns `null` when nothing is certain: an outage, a refusal, a root that is not there say nothing about the bytes.
- */
-export async function diagnose(
-  backend: GuardedBackend,
-  { key, holds }: Location,
-  error: unknown,
-  read?: Stat,
-): Promise<Damage | null> {
-  if (!StorageError.is(error) || !SAYS_SOMETHING.has(error.code)) return null
-  const failure = { code: error.code, message: error.message }
-  // It was reached a moment ago; if not now, neither the absence nor the etag is certain.
-  const stat = await backend.stat(key).catch(() => undefined)
-  if (stat === undefined) return null
-  if (stat === null) return { state: 'missing', error: failure }
-  if (error.code === 'NOT_FOUND') return null
-  // Still what we wrote, by its etag: the medium lost it. Otherwise somebody edited it.
-  const { etag } = read ?? stat
-  return { state: etag !== undefined && etag === holds?.etag ? 'corrupt' : 'unknown', error: failure }
+/** That it could not be written down must not hide what was found. */
+function warn(failure: unknown): void {
+  process.emitWarning(failure instanceof Error ? failure : String(failure), { code: 'STORED_DAMAGE' })
+}
+
+function isNews({ state, holds }: Location, found: Damage | Whole): boolean {
+  return found.state !== 'synced' || state !== 'synced' || holds?.etag !== found.holds.etag
 }
 
 /** Changes the row of a place, if it is still as it was before the place was read. @returns Whether it was. */

@@ -7,7 +7,7 @@ import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import { verified } from '../guard/verify.ts'
 import type { BlobFacts, BlobId, Held, Known, Location, Opened } from '../ports.ts'
 import { cachedBefore, keptFrom, openCached } from './cached.ts'
-import { isOvertaken, markDamaged, overtaken, rewrite } from './damage.ts'
+import { isMarked, markDamaged, mayBeginAgain, noteWhole, overtaken } from './damage.ts'
 import { checkName, hexOf } from './names.ts'
 import type { Services } from './services.ts'
 import type { GetOptions } from './types.ts'
@@ -21,8 +21,8 @@ const OPTIONS: RulesOf<GetOptions & { stream?: boolean }> = {
   signal: is.signal,
 }
 
-/** How often a read begins anew because its copy was released, overwritten or removed by us meanwhile. */
-const OVERTAKEN_TRIES = 5
+/** How often a read begins anew because we changed its copy meanwhile, or because its bytes came wrong and are right. */
+const MAX_TRIES = 5
 
 /** A copy that can be opened. */
 export interface Copy {
@@ -38,7 +38,7 @@ export interface Range {
 
 /**
  * Reads a blob with `consume`: what is staged, else what the read cache holds, else the first synced copy in the order of the
- * configuration. A whole blob is verified: its last chunk is held back until the digest agrees.
+ * configuration, else one that was found bad before. A whole blob is verified: its last chunk is held back until the digest agrees.
  *
  * @throws {StorageError} NOT_FOUND for an unknown id or key · RANGE_NOT_SATISFIABLE · whatever the copy fails with.
  */
@@ -56,7 +56,7 @@ export async function readBlob<T>(
     const read = await readNear(services, idOrKey, options, signal, consume)
     if (read) return read.value
   }
-  for (let left = OVERTAKEN_TRIES; ; left--) {
+  for (let left = MAX_TRIES; ; left--) {
     const known = await knownOf(services, idOrKey)
     if (!known) throw new StorageError('NOT_FOUND', at)
     const range = rangeWithin(options.range, known.facts.size, at)
@@ -70,7 +70,7 @@ export async function readBlob<T>(
     try {
       return await readFirst(copies, range, options.fallback ?? false, at, (opened) => consume(opened, length))
     } catch (error) {
-      if (left === 1 || !isOvertaken(error)) throw error
+      if (left === 1 || !mayBeginAgain(error)) throw error
     }
   }
 }
@@ -151,7 +151,7 @@ async function readFirst<T>(
     try {
       return await consume(await copy.open(range))
     } catch (error) {
-      if (isOvertaken(error)) throw error
+      if (mayBeginAgain(error)) throw error
       if (!fallback)
         throw namingOthers(
           error,
@@ -176,26 +176,37 @@ async function copiesOf(
   const { id } = known.facts
   if (backend !== undefined) {
     backends.get(backend, at)
-    const there = known.locations.filter((location) => location.backend === backend && location.state === 'synced')
-    if (there.length === 0)
-      throw new StorageError('NOT_FOUND', { ...at, backend }, { detail: 'no synced copy is there' })
-    return there.map((location) => backendCopy(services, location, known.facts.size, signal))
+    const there = known.locations.filter((location) => location.backend === backend)
+    const synced = there.filter(({ state }) => state === 'synced')
+    const tried = synced.length > 0 ? synced : there.filter(isMarked)
+    if (tried.length === 0) throw new StorageError('NOT_FOUND', { ...at, backend }, { detail: 'no copy is there' })
+    return tried.map((location) => backendCopy(services, location, known.facts.size, signal))
   }
   const copies: Copy[] = (await staging.has(id)) ? [stagedCopy(services, id, signal)] : []
-  return [...copies, ...syncedCopies(services, known, options, signal)]
+  return [...copies, ...copiesOnBackends(services, known, options, signal, copies.length === 0)]
 }
 
-/** In the order of the configuration, the first of them through the read cache, unless it is as near as that. */
-function syncedCopies(services: Services, known: Known, options: GetOptions, signal: AbortSignal): Copy[] {
-  const copies: Copy[] = []
-  for (const { name, backend } of services.backends.all())
-    for (const location of known.locations) {
-      if (location.backend !== name || location.state !== 'synced') continue
-      const copy = backendCopy(services, location, known.facts.size, signal)
-      const isThrough = copies.length === 0 && !isLocal({ backend })
-      copies.push(isThrough ? throughCache(services, known.facts, copy, options, signal) : copy)
-    }
-  return copies
+/**
+ * Synced ones in the order of the configuration, the first of them through the read cache, unless it is as near as that.
+ *
+ * @param isOnly Whether there is nothing else: copies found bad before are then tried too, behind those that are synced. No
+ *   wrong byte passes, and they may be whole.
+ */
+function copiesOnBackends(
+  services: Services,
+  known: Known,
+  options: GetOptions,
+  signal: AbortSignal,
+  isOnly: boolean,
+): Copy[] {
+  const ordered = services.backends.all().flatMap(({ name }) => known.locations.filter((one) => one.backend === name))
+  const synced = ordered.filter(({ state }) => state === 'synced')
+  const isLast = (isOnly && synced.length === 0) || options.fallback
+  return [...synced, ...(isLast ? ordered.filter(isMarked) : [])].map((location, i) => {
+    const copy = backendCopy(services, location, known.facts.size, signal)
+    const isThrough = i === 0 && !isLocal(services.backends.get(location.backend, { op: 'get' }))
+    return isThrough ? throughCache(services, known.facts, copy, options, signal) : copy
+  })
 }
 
 function throughCache(
@@ -231,26 +242,30 @@ function stagedCopy({ staging }: Services, id: BlobId, signal: AbortSignal): Cop
 
 function backendCopy(services: Services, location: Location, size: number, signal: AbortSignal): Copy {
   const { backend } = services.backends.get(location.backend, { op: 'get' })
-  const failed = (error: unknown) => markDamaged(services, backend, location, error)
+  const failed = (error: unknown) => markDamaged(services, backend, location, error, signal)
   const read = async (range: Range | undefined) => {
     const options = { signal, ...(range ?? { sha256: hexOf(location.id) }) }
     const { stat, body } = await backend.get(location.key, options).catch(failed)
     const iterator = body[Symbol.asyncIterator]()
     const close = async () => void (await iterator.return?.())
-    return { stat, size: stat.size, body: catching(iterator, failed), [Symbol.asyncDispose]: close }
+    const isNews = !range && isMarked(location)
+    const done = isNews ? () => noteWhole(services, location, stat) : undefined
+    return { stat, size: stat.size, body: watching(iterator, failed, done), [Symbol.asyncDispose]: close }
   }
   return {
     name: location.backend,
     async open(range) {
-      const opened = await read(range)
+      if (!range) return read(undefined)
       // A range is not hashed: that it is of what was confirmed is all there is to go by.
-      if (!range || isConfirmed(location.holds, size, opened.stat)) return opened
-      await opened[Symbol.asyncDispose]()
-      // Another etag alone does not say that the bytes are others: it may have been restored, touched, or mounted anew.
-      const holds = opened.stat.size === size ? await confirm(services, location, await read(undefined)) : null
-      const again = holds && (await read(range))
+      const opened = isMarked(location) ? null : await read(range)
+      if (opened && isConfirmed(location.holds, size, opened.stat)) return opened
+      await opened?.[Symbol.asyncDispose]()
+      // Neither another etag nor a mark says that the bytes are others: it may have been restored, touched, or mounted anew.
+      const mayBeWhole = opened === null || opened.stat.size === size
+      const holds = mayBeWhole ? await confirm(services, location, await read(undefined)) : undefined
+      const again = mayBeWhole && (await read(range))
       if (again && isConfirmed(holds, size, again.stat)) return again
-      await again?.[Symbol.asyncDispose]()
+      if (again) await again[Symbol.asyncDispose]()
       const at = { op: 'get', backend: location.backend, key: location.key }
       return failed(new StorageError('CHECKSUM_MISMATCH', at, { detail: 'somebody changed it' }))
     },
@@ -262,26 +277,27 @@ async function confirm(
   services: Services,
   location: Location,
   { stat, body }: Pick<Opened, 'body'> & { readonly stat: Stat },
-): Promise<Held> {
+): Promise<Held | undefined> {
   for await (const _ of body);
-  const holds = { id: location.id, ...(stat.etag !== undefined && { etag: stat.etag }) }
-  await rewrite(services, location, { holds, verified: Date.now() })
-  return holds
+  return (await noteWhole(services, location, stat)).holds
 }
 
 function isConfirmed(holds: Held | undefined, size: number, stat: Stat): boolean {
   return stat.size === size && (holds?.etag === undefined || holds.etag === stat.etag)
 }
 
-async function* catching(
+/** @param done Called when all of it was read. */
+async function* watching(
   iterator: AsyncIterator<Uint8Array>,
   failed: (error: unknown) => Promise<never>,
+  done?: () => Promise<unknown>,
 ): AsyncGenerator<Uint8Array> {
   try {
     yield* { [Symbol.asyncIterator]: () => iterator }
   } catch (error) {
     await failed(error)
   }
+  await done?.()
 }
 
 function rangeWithin(range: GetOptions['range'], size: number, at: ErrorLocation): Range | undefined {
@@ -303,6 +319,5 @@ function namingOthers(error: unknown, others: readonly Copy[]): unknown {
 
 function describeCopies({ locations }: Known): string {
   const states = locations.map(({ backend, state }) => `${backend} is ${state}`)
-  const hint = locations.some(({ state }) => state === 'unknown') ? '; verify tells what is unknown' : ''
-  return `no copy can be read: ${states.join(', ') || 'there is none'}${hint}`
+  return `no copy can be read: ${states.join(', ') || 'there is none'}`
 }

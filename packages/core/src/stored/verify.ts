@@ -1,10 +1,10 @@
-import type { Stat } from '../backend/contract.ts'
 import { StorageError, toStorageError } from '../backend/error.ts'
 import { checkOptions } from '../backend/options.ts'
 import { is, type RulesOf } from '../backend/rules.ts'
-import type { Failure, Held, Location, LocationFacts, LocationState, Place } from '../ports.ts'
+import type { Failure, Location, LocationFacts, LocationState, Place } from '../ports.ts'
 import type { Configured } from './backends.ts'
-import { diagnose, rewrite } from './damage.ts'
+import { rewrite } from './damage.ts'
+import { diagnose, heldBy } from './diagnose.ts'
 import { hexOf } from './names.ts'
 import { Pace } from './pace.ts'
 import type { Services } from './services.ts'
@@ -118,17 +118,16 @@ const OVERTAKEN: Found = { error: { code: 'CONFLICT', message: 'it was written o
 
 /** What can be said of a copy: which changes its row needs, or why nothing. */
 async function readCopy({ signal, pace }: Run, { backend }: Configured, location: Location): Promise<Found> {
-  let stat: Stat | undefined
+  const passed = (bytes: number) => pace.passed(bytes, signal)
   try {
-    const read = await backend.get(location.key, { sha256: hexOf(location.id), signal })
-    stat = read.stat
-    for await (const chunk of read.body) await pace.passed(chunk.length, signal)
-    const holds: Held = { id: location.id, ...(stat.etag !== undefined && { etag: stat.etag }) }
-    return { changes: { state: 'synced', holds, verified: Date.now() } }
+    const { stat, body } = await backend.get(location.key, { sha256: hexOf(location.id), signal })
+    for await (const chunk of body) await passed(chunk.length)
+    return { changes: { state: 'synced', holds: heldBy(location, stat), verified: Date.now() } }
   } catch (error) {
     signal.throwIfAborted()
-    const damage = await diagnose(backend, location, error, stat)
-    if (damage) return { changes: damage }
+    const found = await diagnose(backend, location, error, { signal, passed })
+    signal.throwIfAborted()
+    if (found) return { changes: found }
     const { code, message } = toStorageError(error, { ...AT, backend: location.backend, key: location.key })
     return { error: { code, message } }
   }

@@ -179,7 +179,7 @@ function expectedOf(
   const { offset = 0, length = all.length } = range ?? {}
   if (offset > 0 && offset >= all.length) return { codes: ['RANGE_NOT_SATISFIABLE'] }
   const bytes = all.subarray(offset, offset + length)
-  const copies = model.copiesOf(id).filter((copy) => backend === undefined || copy.backend === backend)
+  const copies = model.copiesOf(id, backend, fallback)
   if (backend === undefined && model.staged.has(id)) return { codes: [], bytes }
   if (copies.length === 0 && backend !== undefined) return { codes: ['NOT_FOUND'] }
   const isCached = backend === undefined && !range && !fallback && !world.setup.names.includes('near')
@@ -293,7 +293,7 @@ const faults = fc.constantFrom(...RATES).map((rates) =>
   command(`faults ${JSON.stringify(rates)}`, async ({ world, model }) => {
     world.rates = rates
     if (Object.keys(rates).length > 0) model.mayFail = true
-    if (rates.wrongBytes) model.mayConflict = true
+    if (rates.wrongBytes) model.mayConflict = model.mayBeMisread = true
   }),
 )
 

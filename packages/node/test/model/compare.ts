@@ -51,7 +51,7 @@ export async function compare(run: Run): Promise<void> {
   await compareJobs(run)
 }
 
-function compareRecord({ model, frozen, world }: Run, { locations, ...facts }: BlobRecord): void {
+function compareRecord({ model, frozen }: Run, { locations, ...facts }: BlobRecord): void {
   equal(facts, model.facts.get(facts.id), 'the facts of a blob')
   const places = model.placesOf(facts.id)
   const names = (all: readonly { backend: string; key: string }[]) => all.map((at) => `${at.backend}/${at.key}`).sort()
@@ -60,7 +60,7 @@ function compareRecord({ model, frozen, world }: Run, { locations, ...facts }: B
     const now = locations.find(({ backend, key }) => backend === place.backend && key === place.key)
     const to = now?.state as LocationState
     const what = `${place.backend}/${place.key}: ${place.state} became ${to} (${now?.error?.message})`
-    demand(isPossible(place.state, to, model, world), what)
+    demand(isPossible(place.state, to, model), what)
     demand(
       to === place.state || place.state !== 'pending' || !frozen.has(place.backend),
       `${what} while its backend is paused`,
@@ -72,14 +72,13 @@ function compareRecord({ model, frozen, world }: Run, { locations, ...facts }: B
 }
 
 /** What may become of a copy in any time. */
-function isPossible(from: LocationState, to: LocationState, model: Model, { rates }: World): boolean {
+function isPossible(from: LocationState, to: LocationState, model: Model): boolean {
   if (from === to) return true
   if (from === 'pending' && to === 'synced') return true
   if (from === 'pending' && to === 'failed') return model.mayFail
   if (from === 'pending' && to === 'conflict') return model.mayConflict
-  const isMisread = (rates.wrongBytes ?? 0) > 0
-  if (to === 'corrupt') return isMisread && (from === 'pending' || from === 'synced')
-  // By verify().
+  if (to === 'corrupt') return model.mayBeMisread && (from === 'pending' || from === 'synced')
+  // By verify(), or by a read that found no other copy.
   return from === 'corrupt' && to === 'synced'
 }
 
@@ -112,6 +111,9 @@ async function compareJobs(run: Run): Promise<void> {
     equal(counts[name] ?? countsOf([]), countsOf(jobs.filter(({ backend }) => backend === name)), `counts of ${name}`)
   for (const place of model.places()) demand(hasItsJob(place, jobs), `${place.backend}/${place.key} has lost its job`)
   run.frozen = new Set([...model.paused].filter((name) => (counts[name]?.running ?? 0) === 0))
+  // A job that runs may have begun to read while reads went wrong.
+  const isReading = Object.values(counts).some(({ running }) => running > 0)
+  if (!world.rates.wrongBytes && !isReading) model.mayBeMisread = false
 }
 
 function countsOf(jobs: readonly Job[]): JobCounts {

@@ -47,6 +47,8 @@ export class Model {
   mayFail = false
   /** Bytes of ours may have been taken for somebody else's: they were read wrongly. */
   mayConflict = false
+  /** A copy may be found damaged: two reads of it in a row may have gone wrong alike. */
+  mayBeMisread = false
   crashes = 0
 
   constructor(setup: Setup) {
@@ -126,10 +128,13 @@ export class Model {
     return backend === 'ids' ? 'id' : 'key'
   }
 
-  /** The places of a blob with a synced copy, as they are preferred. */
-  copiesOf(id: BlobId): ModelPlace[] {
-    const synced = this.placesOf(id).filter(({ state }) => state === 'synced')
-    return synced.sort((a, b) => this.#setup.names.indexOf(a.backend) - this.#setup.names.indexOf(b.backend))
+  /** The places of a blob with a copy that a read may come to, as they are preferred: those found bad only where no other is. */
+  copiesOf(id: BlobId, backend?: Name, isLast = false): ModelPlace[] {
+    const there = this.placesOf(id).filter((place) => backend === undefined || place.backend === backend)
+    const ordered = there.sort((a, b) => this.#setup.names.indexOf(a.backend) - this.#setup.names.indexOf(b.backend))
+    const synced = ordered.filter(({ state }) => state === 'synced')
+    const marked = ordered.filter(({ state }) => DAMAGED.includes(state))
+    return synced.length === 0 || isLast ? [...synced, ...marked] : synced
   }
 
   /** Whether every place that owes bytes which are not staged has a synced copy that outlives it. */
