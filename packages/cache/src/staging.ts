@@ -53,8 +53,11 @@ const OPTIONS: RulesOf<DurableStagingOptions> = {
 /** Where the bytes of a blob are: in the tree `bytes`, at the commit that brought them, or in a file. */
 type Row = { readonly size: number; readonly commit: number } | { readonly size: number; readonly file: string }
 
-interface Received extends Staged {
+/** Bytes that were received, until they are kept or discarded. */
+export interface Received extends Staged {
   readonly share: Share
+  /** Whether it leaves alone what is kept already. */
+  readonly yields?: boolean
   /** Set inside the commit that keeps it. */
   kept: boolean
   /** Set once that commit is durable: from then on only a row decides over it. */
@@ -75,11 +78,11 @@ interface Received extends Staged {
  */
 export class DurableStaging implements Staging {
   readonly ledger: TreeLedger
-  readonly #directory: string
+  protected readonly directory: string
   readonly #inlineMax: number
   readonly #rows: Table<Row>
   readonly #marks: Table<null>
-  readonly #room: Room
+  protected readonly room: Room
   readonly #names: SharedSync
   readonly #receiving = new Set<string>()
   #sweeping: Promise<number> = Promise.resolve(0)
@@ -87,27 +90,35 @@ export class DurableStaging implements Staging {
   readonly #leaving = new Set<Promise<boolean>>()
   #closed = false
 
-  /** @throws {StorageError} INVALID_ARGUMENT: `limit` or `highWater` · what ails the directory. */
+  /**
+   * Sweeps the directory in the background: `claimStaging` says first whether it belongs to the ledger.
+   *
+   * @throws {StorageError} INVALID_ARGUMENT: `limit` or `highWater` · what ails the directory.
+   */
   static async open(options: DurableStagingOptions): Promise<DurableStaging> {
-    checkOptions(options, OPTIONS, { op: 'open' })
-    const { ledger, path: directory, inlineMax = INLINE_MAX, highWater = HIGH_WATER } = options
-    await makeDirectory(directory, { op: 'open' })
-    const limit = options.limit ?? Math.floor((await sizeOfDisk(directory)) * LIMIT)
-    const room = { limit, highWater: limit * highWater, kept: () => keptIn(ledger).bytes }
-    const staging = new DurableStaging(ledger, directory, inlineMax, new Room(room))
+    const staging = new DurableStaging(options, await DurableStaging.prepare(options))
     // In the background: a large directory must not delay the first put.
     staging.#sweeping = staging.sweep()
     staging.#sweeping.catch(() => {}) // Reported by close().
     return staging
   }
 
-  private constructor(ledger: TreeLedger, directory: string, inlineMax: number, room: Room) {
+  /** Makes the directory where it is missing. @returns How much may be staged in it. */
+  protected static async prepare(options: DurableStagingOptions): Promise<Room> {
+    checkOptions(options, OPTIONS, { op: 'open' })
+    const { ledger, path, limit, highWater = HIGH_WATER } = options
+    await makeDirectory(path, { op: 'open' })
+    const bytes = limit ?? Math.floor((await sizeOfDisk(path)) * LIMIT)
+    return new Room({ limit: bytes, highWater: bytes * highWater, kept: () => keptIn(ledger).bytes })
+  }
+
+  protected constructor({ ledger, path: directory, inlineMax = INLINE_MAX }: DurableStagingOptions, room: Room) {
     this.ledger = ledger
-    this.#directory = directory
+    this.directory = directory
     this.#inlineMax = inlineMax
     this.#rows = new Table(ledger, 'blobs', 'S')
     this.#marks = new Table(ledger, 'blobs', 'R')
-    this.#room = room
+    this.room = room
     this.#names = new SharedSync(directory)
   }
 
@@ -115,7 +126,7 @@ export class DurableStaging implements Staging {
     source: AsyncIterable<Uint8Array>,
     o: { signal: AbortSignal; size?: number | undefined; whenFull: 'wait' | 'refuse' },
   ): Promise<Received> {
-    const share = this.#room.share(o)
+    const share = this.room.share(o)
     const iterator = source[Symbol.asyncIterator]()
     try {
       await share.require(o.size ?? 0)
@@ -158,7 +169,7 @@ export class DurableStaging implements Staging {
       if (former && this.#isSame(former, received, id, writer)) return
       if (former) replaced = removeBytes(writer, id, former)
       // Swept by a process that took its owner for gone: better no answer than bytes that are not there.
-      if (file !== undefined && !existsSync(path.join(this.#directory, file))) throw swept(id)
+      if (file !== undefined && !existsSync(path.join(this.directory, file))) throw swept(id)
       received.kept = true
       addKept(writer, size - (former?.size ?? 0), former ? 0 : 1)
       if (bytes) writer.put('bytes', bytesKey(writer.seq, id), bytes)
@@ -187,25 +198,25 @@ export class DurableStaging implements Staging {
     })
     afterwards(tx, () => {
       if (file !== undefined) void this.#letGo(file)
-      this.#room.recheck()
+      this.room.recheck()
     })
   }
 
   usage(): StagingUsage {
-    const { used: bytes, limit, excess } = this.#room
+    const { used: bytes, limit, excess } = this.room
     return { bytes, count: keptIn(this.ledger).count, limit, excess }
   }
 
   isAboveHighWater(): boolean {
-    return this.#room.excess > 0
+    return this.room.excess > 0
   }
 
   onFull(listener: () => void): () => void {
-    return this.#room.onFull(listener)
+    return this.room.onFull(listener)
   }
 
   recheck(): void {
-    this.#room.recheck()
+    this.room.recheck()
   }
 
   markReleasable(tx: Transaction, id: BlobId): void {
@@ -245,7 +256,7 @@ export class DurableStaging implements Staging {
         )
         if (bytes) return { size: row.size, rev, body: once(bytes), [Symbol.asyncDispose]: async () => {} }
       } else {
-        const file = path.join(this.#directory, row.file)
+        const file = path.join(this.directory, row.file)
         const opened = await readFileBody(file, { offset, end, signal: o.signal })
         if (opened) return { size: row.size, rev, ...opened }
       }
@@ -262,12 +273,12 @@ export class DurableStaging implements Staging {
    */
   async sweep(): Promise<number> {
     let count = 0
-    const names = await readdir(this.#directory).catch((error) => {
+    const names = await readdir(this.directory).catch((error) => {
       throw mapErrno(error, { op: 'sweep' })
     })
     for (const name of names) {
       if (this.#closed) break
-      if (this.#receiving.has(name) || !(await isAbandoned(path.join(this.#directory, name), name))) continue
+      if (this.#receiving.has(name) || !(await isAbandoned(path.join(this.directory, name), name))) continue
       // Looked up last: it may have been kept just now.
       if (this.#isKept(name)) continue
       if (await this.#discard(name)) count++
@@ -277,7 +288,7 @@ export class DurableStaging implements Staging {
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#room.close(new StorageError('CLOSED', { op: 'put' }))
+    this.room.close(new StorageError('CLOSED', { op: 'put' }))
     await this.#sweeping
     await Promise.all(this.#leaving)
   }
@@ -307,7 +318,7 @@ export class DurableStaging implements Staging {
         await share.require(total)
         this.ledger.requireSpace(bytes)
       }
-      const size = await writeFileBody(path.join(this.#directory, file), prepend(head, rest), { require, signal })
+      const size = await writeFileBody(path.join(this.directory, file), prepend(head, rest), { require, signal })
       // The name must survive a power cut as well: without it the file may come back under no name at all.
       await this.#names.run()
       return this.#received(file, size, share)
@@ -342,7 +353,7 @@ export class DurableStaging implements Staging {
   async #discard(file: string): Promise<boolean> {
     this.#receiving.delete(file)
     try {
-      await unlink(path.join(this.#directory, file))
+      await unlink(path.join(this.directory, file))
       return true
     } catch {
       // Gone already, or left as debris for the next sweep: nothing names it.
@@ -354,7 +365,8 @@ export class DurableStaging implements Staging {
    * Whether what is kept needs no replacing. A file always does: to read it back costs more than to let it go, and what is at hand
    * was verified a moment ago.
    */
-  #isSame(row: Row, { bytes, file }: Received, id: BlobId, reader: Reader): boolean {
+  #isSame(row: Row, { bytes, file, yields }: Received, id: BlobId, reader: Reader): boolean {
+    if (yields) return true
     if ('file' in row) return row.file === file
     return bytes !== undefined && (reader.get('bytes', bytesKey(row.commit, id), (kept) => kept.equals(bytes)) ?? false)
   }
@@ -427,8 +439,8 @@ function bytesKey(commit: number, id: BlobId): Buffer {
   return key
 }
 
-/** Sorts after all commits. */
-function fileKey(file: string): Buffer {
+/** Of a row that says that a file is kept. Sorts after all commits. */
+export function fileKey(file: string): Buffer {
   return Buffer.from(`F${file}`)
 }
 

@@ -18,11 +18,11 @@ export const COMMANDS: readonly Command[] = [
   {
     name: 'init',
     args: [{ name: 'DIR', optional: true, complete: 'directory' }],
-    flags: [],
+    flags: [{ name: 'recover', help: 'Make a store of the staged files of one whose index was lost' }],
     help: 'Make a store: stored.config.json and the directory of the store',
     details:
-      'Asks where on a terminal; with --yes, or elsewhere, a folder `data` beside the configuration is the first backend. A configuration that is there is kept.',
-    examples: ['stored init', 'stored init ~/photos --yes'],
+      'Asks where on a terminal; with --yes, or elsewhere, a folder `data` beside the configuration is the first backend. A configuration that is there is kept. With --recover each staged file is hashed, bound under its default key and queued for the default backends; keys, and blobs of up to 64 KiB, are lost with the index. Nothing is removed, and a store that is well is refused.',
+    examples: ['stored init', 'stored init ~/photos --yes', 'stored init --recover'],
     load: () => import('./commands/init.ts'),
   },
   {

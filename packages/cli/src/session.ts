@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { StoreD } from '@stored/core'
 import { type LoadedConfig, loadConfiguration } from './configuration.ts'
@@ -8,6 +8,8 @@ import { Fault } from './fault.ts'
 
 /** What a store has as soon as it was made. */
 const INDEX = 'index.mdb'
+/** Of a file that holds staged bytes. */
+const STAGED = /^\d+[.-]/
 
 /**
  * Opens the store of this call.
@@ -37,12 +39,26 @@ export async function mediumOf(loaded: LoadedConfig, name: string): Promise<stri
   return (await store.getBackend(name)).medium
 }
 
+/** Also where no more than staged bytes is left of one: to open it says what to do. */
 export async function isStore(directory: string): Promise<boolean> {
+  return (await hasIndex(directory)) || (await stagedIn(directory)).length > 0
+}
+
+/** Whether there is an index that is not empty. */
+export async function hasIndex(directory: string): Promise<boolean> {
+  return ((await orWithout(stat(path.join(directory, INDEX)), null))?.size ?? 0) > 0
+}
+
+/** Names of the files that hold staged bytes. */
+export async function stagedIn(directory: string): Promise<string[]> {
+  return (await orWithout(readdir(path.join(directory, 'staging')), [])).filter((name) => STAGED.test(name))
+}
+
+async function orWithout<T, U>(found: Promise<T>, otherwise: U): Promise<T | U> {
   try {
-    await access(path.join(directory, INDEX))
-    return true
+    return await found
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return otherwise
     throw error
   }
 }

@@ -43,6 +43,8 @@ export class Steps {
 
 /** A ledger of ordered trees: what index, queue and staging are tables of. */
 export interface TreeLedger extends Ledger, Reader {
+  /** The number of the last commit; 0 before the first one. */
+  readonly seq: number
   /** @throws {StorageError} NO_SPACE when `bytes` more would leave less than the reserve. */
   requireSpace(bytes: number): void
 }

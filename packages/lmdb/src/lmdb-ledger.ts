@@ -112,7 +112,7 @@ export class LmdbLedger implements TreeLedger {
     reserve: DiskReserve,
     log: EventLogOptions,
   ) {
-    this.#log = new EventLog(this, () => this.#readNumber(SEQ_KEY) ?? 0, log)
+    this.#log = new EventLog(this, () => this.seq, log)
     this.#directory = directory
     this.#gate = gate
     this.#environment = environment
@@ -158,6 +158,10 @@ export class LmdbLedger implements TreeLedger {
 
   refresh(): void {
     this.#environment.refresh()
+  }
+
+  get seq(): number {
+    return this.#readNumber(SEQ_KEY) ?? 0
   }
 
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
@@ -219,7 +223,7 @@ export class LmdbLedger implements TreeLedger {
       this.#requireHealth()
       await this.#environment.commit(() => {
         this.#expectedEnd = this.#environment.end + PAGES_PER_COMMIT * PAGE
-        const before = this.#readNumber(SEQ_KEY) ?? 0
+        const before = this.seq
         ;({ tell, seq } = applyGroup(group, this.#sink, before))
         if (seq !== before) this.#tree('meta').putSync(SEQ_KEY, encodeNumber(seq))
       })
@@ -257,7 +261,7 @@ export class LmdbLedger implements TreeLedger {
 
   async #mayBeThere(seq: number): Promise<boolean> {
     try {
-      return (this.#readNumber(SEQ_KEY) ?? 0) >= seq
+      return this.seq >= seq
     } catch {
       // Published or not: what LMDB wrote last, and then took back, may come to the disk in either order. Read what it says now.
       await this.#reopen()

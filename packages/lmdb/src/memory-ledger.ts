@@ -37,6 +37,10 @@ export class MemoryLedger implements TreeLedger, Sink {
   /** There is no other process. */
   refresh(): void {}
 
+  get seq(): number {
+    return this.#seq
+  }
+
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
     const value = this.#tree(tree).get(name(key))
     return value === undefined ? undefined : decode(value)

@@ -59,7 +59,8 @@ export interface StagingConfig {
   whenFull?: 'wait' | 'refuse'
 }
 
-type UntypedConfig = Omit<StoreConfig<Readonly<Record<string, BackendConfig>>>, 'defaultBackends'> & {
+/** The configuration of a store, whatever its backends are called. */
+export type UntypedConfig = Omit<StoreConfig<Readonly<Record<string, BackendConfig>>>, 'defaultBackends'> & {
   defaultBackends?: readonly string[] | undefined
 }
 

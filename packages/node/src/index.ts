@@ -1,2 +1,3 @@
 export type { BackendConfig, CacheConfig, NamedDriver, StagingConfig, StoreConfig } from './config.ts'
 export { openStore } from './open-store.ts'
+export { type Recovered, type RecoverOptions, recoverStore } from './recover-store.ts'

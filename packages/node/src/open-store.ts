@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { DiskReadCache, DurableStaging } from '@stored/cache'
+import { claimStaging, DiskReadCache, DurableStaging, type DurableStagingOptions } from '@stored/cache'
 import { checksums } from '@stored/checksumd'
 import { type BackendOptions, StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
@@ -7,7 +7,7 @@ import { BlobIndex } from '@stored/index'
 import { DiskReserve, LmdbLedger } from '@stored/lmdb'
 import { JobQueue, SyncD } from '@stored/syncd'
 import { parseByteSize } from './byte-size.ts'
-import { type BackendConfig, cacheOptions, checkConfig, type StoreConfig } from './config.ts'
+import { type BackendConfig, cacheOptions, checkConfig, type StoreConfig, type UntypedConfig } from './config.ts'
 import { resolveBackend } from './configuration/resolve-backend.ts'
 import { mimeTypeOf } from './mime-type.ts'
 
@@ -15,32 +15,60 @@ import { mimeTypeOf } from './mime-type.ts'
  * Opens a store, making it when it is not there, and goes on with what it still owes.
  *
  * @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration, before anything is touched · PERMISSION_DENIED,
- *   NO_SPACE: the directory · INCOMPATIBLE: made by a newer version · CONFLICT: open already in this process.
+ *   NO_SPACE: the directory · INCOMPATIBLE: made by a newer version · CONFLICT: open already in this process · CORRUPT: its index
+ *   is damaged, was lost, or is that of another store; nothing was changed.
  */
 export async function openStore<const Backends extends Readonly<Record<string, BackendConfig>>>(
   config: StoreConfig<Backends>,
 ): Promise<StoreD<keyof Backends & string>> {
-  checkConfig(config)
-  const backends = {} as Record<keyof Backends & string, BackendOptions>
-  for (const name of Object.keys(config.backends) as (keyof Backends & string)[])
-    backends[name] = await resolveBackend(name, config.backends[name] as BackendConfig)
-  const directory = path.resolve(config.path)
-  const ledger = await LmdbLedger.open({
-    path: directory,
-    ...(config.reserve !== undefined && { reserve: config.reserve }),
-    ...(config.allowNetworkFileSystem !== undefined && { allowNetworkFileSystem: config.allowNetworkFileSystem }),
+  const backends = await resolveBackends(config)
+  const ledger = await openLedger(config)
+  return assemble(config, backends, ledger, async (options) => {
+    await claimStaging(options)
+    return DurableStaging.open(options)
   })
+}
+
+/** @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration. */
+export async function resolveBackends<Name extends string>(
+  config: UntypedConfig & { readonly backends: Readonly<Record<Name, BackendConfig>> },
+): Promise<Record<Name, BackendOptions>> {
+  checkConfig(config)
+  const backends = {} as Record<Name, BackendOptions>
+  for (const name of Object.keys(config.backends) as Name[])
+    backends[name] = await resolveBackend(name, config.backends[name] as BackendConfig)
+  return backends
+}
+
+/** Opens the index of a store. */
+export function openLedger({ path: directory, reserve, allowNetworkFileSystem }: UntypedConfig): Promise<LmdbLedger> {
+  return LmdbLedger.open({
+    path: path.resolve(directory),
+    ...(reserve !== undefined && { reserve }),
+    ...(allowNetworkFileSystem !== undefined && { allowNetworkFileSystem }),
+  })
+}
+
+/** Where the staged files of a store are. */
+export function stagingOf({ path: directory }: Pick<UntypedConfig, 'path'>): string {
+  return path.join(path.resolve(directory), 'staging')
+}
+
+/** Makes a store of its parts, and closes those there are when one cannot be opened. */
+export async function assemble<Name extends string>(
+  config: UntypedConfig,
+  backends: Record<Name, BackendOptions>,
+  ledger: LmdbLedger,
+  openStaging: (options: DurableStagingOptions) => Promise<DurableStaging>,
+): Promise<StoreD<Name>> {
+  const directory = path.resolve(config.path)
   const opened: { close(): Promise<void> }[] = [ledger]
   try {
     const index = new BlobIndex(ledger)
     const queue = new JobQueue(ledger)
     const { whenFull } = config.staging ?? {}
     const limit = parseByteSize(config.staging?.limit)
-    const staging = await DurableStaging.open({
-      ledger,
-      path: path.join(directory, 'staging'),
-      ...(limit !== null && { limit }),
-    })
+    const staging = await openStaging({ ledger, path: stagingOf(config), ...(limit !== null && { limit }) })
     opened.unshift(staging)
     const cached = cacheOptions(config.cache, directory)
     const cache = cached

@@ -1,12 +1,14 @@
 import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
+import { StorageError } from '@stored/core/backend'
 import type { StoreConfig } from '@stored/node'
-import { loadConfiguration } from '../configuration.ts'
+import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { usage } from '../fault.ts'
 import type { Outcome } from '../outcome.ts'
-import { isStore } from '../session.ts'
+import { bytes, count } from '../output/format.ts'
+import { hasIndex, openConfigured, stagedIn } from '../session.ts'
 
 const FILE = 'stored.config.json'
 const NAME = 'local'
@@ -23,7 +25,10 @@ export async function run(context: Context): Promise<Outcome> {
   const { findConfigFile } = await import('@stored/node/config')
   const there = context.configFile ?? (await ownConfig(directory, findConfigFile))
   const file = path.resolve(there ?? path.join(directory, FILE))
-  if (dryRun) return plan(context, directory, file, there !== undefined)
+  if (dryRun)
+    return input.has('recover') && there !== undefined
+      ? planRecovery(context, file)
+      : plan(context, directory, file, there !== undefined)
   const made: string[] = []
   if (there === undefined) {
     const answers = await answer(context)
@@ -33,7 +38,9 @@ export async function run(context: Context): Promise<Outcome> {
     made.push(file)
   }
   const { config } = await loadConfiguration({ ...context, configFile: file })
-  if (!(await isStore(config.path))) {
+  if (input.has('recover')) return recover(context, config)
+  // Where the index was lost, to open the store says so.
+  if (!(await hasIndex(config.path))) {
     const { openStore } = await import('@stored/node')
     await (await openStore({ ...config, sync: false })).close()
     made.push(config.path)
@@ -44,6 +51,49 @@ export async function run(context: Context): Promise<Outcome> {
     exit: EXIT.ok,
     text: made.length === 0 ? 'all of it is there already' : `backends: ${placesOf(config)}`,
     summary: { made: made.length },
+  }
+}
+
+async function recover({ out, signal }: Context, config: StoreConfig): Promise<Outcome> {
+  const { recoverStore } = await import('@stored/node')
+  const sum = { recovered: 0, bytes: 0 }
+  for await (const { id, key, size } of recoverStore(config, { signal })) {
+    await out.tell({ type: 'recover', id, key, size }, `recovered ${key}`)
+    sum.recovered++
+    sum.bytes += size
+  }
+  const text = `${count(sum.recovered, 'blob')}, ${bytes(sum.bytes)}; stored sync brings them to ${placesOf(config)}`
+  return { exit: EXIT.ok, text, summary: sum }
+}
+
+async function planRecovery(context: Context, file: string): Promise<Outcome> {
+  const { out } = context
+  const loaded = await loadConfiguration({ ...context, configFile: file })
+  const { config } = loaded
+  if (await isWell(loaded))
+    throw new StorageError(
+      'ALREADY_EXISTS',
+      { op: 'recover' },
+      { detail: 'the store is well: there is nothing to recover' },
+    )
+  const names = await stagedIn(config.path)
+  for (const name of names)
+    await out.tell(
+      { type: 'plan', action: 'recover', file: name },
+      `would recover ${path.join(config.path, 'staging', name)}`,
+    )
+  return { exit: EXIT.ok, text: count(names.length, 'staged file'), summary: { files: names.length } }
+}
+
+/** Without an index it is not, and to open it would make one. */
+async function isWell(loaded: LoadedConfig): Promise<boolean> {
+  if (!(await hasIndex(loaded.config.path))) return false
+  try {
+    await (await openConfigured(loaded, { sync: false })).close()
+    return true
+  } catch (error) {
+    if (StorageError.is(error) && error.code === 'CORRUPT') return false
+    throw error
   }
 }
 

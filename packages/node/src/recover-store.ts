@@ -1,0 +1,97 @@
+import { rename } from 'node:fs/promises'
+import path from 'node:path'
+import { beginRecovery, type Claimed, endRecovery, RecoveredStaging, stagedFiles, standingOf } from '@stored/cache'
+import type { BlobId } from '@stored/core'
+import { checkOptions, is, mapErrno, type RulesOf, StorageError } from '@stored/core/backend'
+import type { LmdbLedger } from '@stored/lmdb'
+import type { StoreConfig } from './config.ts'
+import { assemble, openLedger, resolveBackends, stagingOf } from './open-store.ts'
+
+const AT = { op: 'recover' }
+
+/** What recoverStore() takes. */
+export interface RecoverOptions {
+  /** Ends it; called again, it goes on. */
+  signal?: AbortSignal
+}
+
+const OPTIONS: RulesOf<RecoverOptions> = { signal: is.signal }
+
+/** A staged file that is a blob of the store again. */
+export interface Recovered {
+  readonly id: BlobId
+  /** Its default key: the one that it had is lost with the index. */
+  readonly key: string
+  /** In bytes. */
+  readonly size: number
+}
+
+/**
+ * Makes a store of the files that are staged in its directory, when its index was lost or is that of another store. Each file is hashed,
+ * bound under its default key, and owed to the default backends; the next process that syncs the store brings it there. Nothing is
+ * removed: an index that is in the way is kept aside, as `index.mdb.stored-kept-<time>`. Blobs of up to 64 KiB are part of the index,
+ * and are lost with it. A file that a put had not finished when its process was killed is recovered as what there is of it.
+ *
+ * Where it is cut off, the store is CORRUPT until it is called again.
+ *
+ * @yields Each blob once it is recovered.
+ * @throws {StorageError} ALREADY_EXISTS: the store is well · NOT_FOUND: nothing is staged · whatever `openStore` throws.
+ */
+export async function* recoverStore(
+  config: StoreConfig,
+  options: RecoverOptions = {},
+): AsyncGenerator<Recovered, void, void> {
+  checkOptions(options, OPTIONS, AT)
+  const quiet = { ...config, sync: false, cache: false } as const
+  const backends = await resolveBackends(quiet)
+  const directory = stagingOf(config)
+  if ((await stagedFiles(directory)).length === 0)
+    throw new StorageError('NOT_FOUND', AT, {
+      detail: `nothing is staged in ${directory}: there is nothing to recover`,
+    })
+  const ledger = await openNew(quiet)
+  const opened: { staging?: RecoveredStaging } = {}
+  await using store = await assemble(quiet, backends, ledger, async (options) => {
+    await beginRecovery(options)
+    opened.staging = await RecoveredStaging.open(options)
+    return opened.staging
+  })
+  for await (const file of opened.staging?.files() ?? []) {
+    const { id, key, size } = await store.put(file, options)
+    yield { id, key, size }
+  }
+  await endRecovery({ ledger, path: directory })
+}
+
+/** Opens an index that is new, or one of a recovery that was cut off. Any other is kept aside, unless the store is well. */
+async function openNew(config: StoreConfig): Promise<LmdbLedger> {
+  const ledger = await openLedger(config).catch((error) => {
+    if (StorageError.is(error) && error.code === 'CORRUPT') return null
+    throw error
+  })
+  if (ledger && (await isUsable({ ledger, path: stagingOf(config) }))) return ledger
+  await keepAside(path.resolve(config.path))
+  return openLedger(config)
+}
+
+/** Closes the index where it is not. */
+async function isUsable(claimed: Claimed): Promise<boolean> {
+  const standing = await standingOf(claimed).catch(async (error) => {
+    await claimed.ledger.close()
+    throw error
+  })
+  if (standing.standing === 'lost' || standing.standing === 'recovering') return true
+  await claimed.ledger.close()
+  if (standing.standing === 'foreign') return false
+  throw new StorageError('ALREADY_EXISTS', AT, { detail: 'the store is well: there is nothing to recover' })
+}
+
+/** With its locks: another process may have them open. */
+async function keepAside(directory: string): Promise<void> {
+  const index = path.join(directory, 'index.mdb')
+  const aside = `${index}.stored-kept-${new Date().toISOString().replaceAll(':', '-')}`
+  for (const suffix of ['', '-lock'])
+    await rename(`${index}${suffix}`, `${aside}${suffix}`).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw mapErrno(error, AT)
+    })
+}
