@@ -99,6 +99,32 @@ describe('a ChaosProxy', () => {
     expect(await exchange(client(proxy), 'back')).toBe('back')
   })
 
+  it('show answers every request with its page, and what is no HTTP with an error of that, until heal', async () => {
+    const proxy = await echo()
+    const before = client(proxy)
+    await exchange(before, 'hello')
+    proxy.show({ status: 302, html: '<html>', headers: { location: '/login' } })
+    await closed(before)
+    const url = `http://127.0.0.1:${proxy.endpoint.port}/any`
+    for (const method of ['GET', 'PUT', 'HEAD', 'DELETE']) {
+      const answer = await fetch(url, {
+        method,
+        redirect: 'manual',
+        body: method === 'PUT' ? 'x'.repeat(1 << 20) : null,
+      })
+      expect({ status: answer.status, type: answer.headers.get('content-type') }).toEqual({
+        status: 302,
+        type: 'text/html',
+      })
+      expect(await answer.text()).toBe(method === 'HEAD' ? '' : '<html>')
+    }
+    const other = client(proxy)
+    other.write('SSH-2.0-client\r\n')
+    expect(String(await receive(other))).toContain('400 Bad Request')
+    proxy.heal()
+    expect(await exchange(client(proxy), 'back')).toBe('back')
+  })
+
   it('throttle passes a little at a time, until heal', async () => {
     const proxy = await echo()
     proxy.throttle(10, 'up')

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 
@@ -10,6 +11,13 @@ export interface Endpoint {
 
 /** `up`: from client to server · `down`: from server to client. */
 export type Direction = 'up' | 'down'
+
+/** What answers in place of the server: `html` is left out where HTTP allows no body. */
+export interface Page {
+  readonly status: number
+  readonly html: string
+  readonly headers?: Readonly<Record<string, string>>
+}
 
 /** A fault that waits for a certain byte. */
 interface Trap {
@@ -38,10 +46,13 @@ export class ChaosProxy implements AsyncDisposable {
   readonly #target: Endpoint
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  /** Never listens: it is handed the connections that get a page. */
+  readonly #pages = createHttpServer((request, response) => this.#showPage(request, response))
   readonly #lanes: Record<Direction, Lane> = { up: new Lane(), down: new Lane() }
   readonly #closed = new AbortController()
   #healed = Promise.withResolvers<void>()
   #refusing = false
+  #page: Page | undefined
 
   private constructor(target: Endpoint) {
     this.#target = target
@@ -92,6 +103,15 @@ export class ChaosProxy implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy()
   }
 
+  /**
+   * Drops every connection, and answers whatever is asked on new ones with `page`, as the login page of a network does. What is no
+   * HTTP gets an error of HTTP.
+   */
+  show(page: Page): void {
+    this.#page = page
+    this.drop()
+  }
+
   /** Lets so many bytes by in a second, on each connection. @param direction @default both */
   throttle(bytesPerSecond: number, direction?: Direction): void {
     for (const name of direction ? [direction] : DIRECTIONS) this.#lanes[name].rate = bytesPerSecond
@@ -100,6 +120,9 @@ export class ChaosProxy implements AsyncDisposable {
   /** Ends every fault. What was stalled goes on. */
   heal(): void {
     this.#refusing = false
+    // Connections that got the page would get it again.
+    if (this.#page !== undefined) this.drop()
+    this.#page = undefined
     for (const name of DIRECTIONS) Object.assign(this.#lanes[name], new Lane())
     this.#healed.resolve()
     this.#healed = Promise.withResolvers()
@@ -126,6 +149,12 @@ export class ChaosProxy implements AsyncDisposable {
       return
     }
     this.connections += 1
+    if (this.#page !== undefined) {
+      this.#sockets.add(client)
+      client.once('close', () => this.#sockets.delete(client))
+      this.#pages.emit('connection', client)
+      return
+    }
     const server = connect({ ...this.#target, allowHalfOpen: true, noDelay: true })
     for (const [socket, other] of [
       [client, server],
@@ -141,6 +170,13 @@ export class ChaosProxy implements AsyncDisposable {
     }
     void this.#carry(client, server, 'up')
     void this.#carry(server, client, 'down')
+  }
+
+  #showPage(request: IncomingMessage, response: ServerResponse): void {
+    const { status, html, headers } = this.#page ?? { status: 502, html: '' }
+    request.resume()
+    response.writeHead(status, { 'content-type': 'text/html', ...headers })
+    response.end(request.method === 'HEAD' ? undefined : html)
   }
 
   async #carry(from: Socket, to: Socket, direction: Direction): Promise<void> {

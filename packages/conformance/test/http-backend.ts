@@ -18,6 +18,7 @@ import {
   toStorageError,
 } from '@stored/core/backend'
 import type { Endpoint } from '../src/index.ts'
+import { MARK } from './http-server.ts'
 import { Upload } from './http-upload.ts'
 
 export interface HttpBackendOptions {
@@ -147,12 +148,21 @@ export class HttpBackend extends StorageBackend {
     const send = async (token: string): Promise<IncomingMessage> => {
       const headers = { ...exchange.headers, authorization: `Bearer ${token}` }
       const response = await this.send({ ...exchange, headers }, upload)
-      if (response.statusCode !== undefined && response.statusCode < 300) return response
+      const { statusCode = 0 } = response
+      const isOurs = this.isOurs(response)
+      if (isOurs && statusCode < 300) return response
       if (upload) response.destroy()
       else response.resume()
-      throw this.failure(response, exchange)
+      if (isOurs) throw this.failure(response, exchange)
+      const ambiguous = statusCode < 300 || statusCode >= 500
+      throw new StorageError('UNAVAILABLE', exchange.at, { detail: `a page, ${statusCode}`, ambiguous })
     }
     return this.#credential.use(send, { again: () => !upload?.begun })
+  }
+
+  /** A page in place of the server says nothing of a blob. Of a request that is too large, any server says it. */
+  protected isOurs({ headers, statusCode = 0 }: IncomingMessage): boolean {
+    return MARK in headers || [413, 414, 431].includes(statusCode)
   }
 
   protected async send(exchange: Exchange, upload: Upload | undefined): Promise<IncomingMessage> {

@@ -92,6 +92,24 @@ class RefusedAsAbsent extends HttpBackend {
   }
 }
 
+class BelievesPages extends HttpBackend {
+  protected override isOurs(): boolean {
+    return true
+  }
+}
+
+class BelievesRefusals extends HttpBackend {
+  protected override isOurs(response: IncomingMessage): boolean {
+    return super.isOurs(response) || (response.statusCode ?? 0) >= 400
+  }
+}
+
+class BelievesSuccesses extends HttpBackend {
+  protected override isOurs(response: IncomingMessage): boolean {
+    return super.isOurs(response) || (response.statusCode ?? 0) < 300
+  }
+}
+
 class OneConnection extends HttpBackend {
   #socket: Socket | undefined
   protected override dial(...[exchange, agent]: Parameters<HttpBackend['dial']>): ClientRequest {
@@ -168,6 +186,9 @@ export const httpMutants: readonly HttpMutant[] = [
   of('short-list', 'a listing that breaks just ends', ShortList, ['ft.cut-list', 'ft.refused']),
   of('plain-no', 'a put without an answer is a plain failure', PlainNo, ['ft.cut-reply', 'cw.lost-reply']),
   of('refused-as-absent', 'what cannot be reached is not there', RefusedAsAbsent, ['ft.refused']),
+  of('believes-pages', 'whatever answers is the server', BelievesPages, ['ft.page']),
+  of('believes-refusals', 'whatever refuses is the server', BelievesRefusals, ['ft.page']),
+  of('believes-successes', 'whatever agrees is the server', BelievesSuccesses, ['ft.page']),
   of('one-connection', 'it is connected once and for all', OneConnection, ['ft.restart']),
   of('ignores-signal', 'a request goes on after its abort', IgnoresSignal, ['ft.stall-put', 'ft.stall-get']),
   of('knocks-again', 'Retry-After is not read', KnocksAgain, ['ft.throttled']),

@@ -20,6 +20,8 @@ interface Answer {
 
 type Right = 'read' | 'write' | 'list'
 
+/** In every answer, so that a page in place of the server can be told from one. */
+export const MARK = 'x-http-server'
 const PAGE = 100
 const BUCKET = 'bucket'
 
@@ -101,7 +103,9 @@ export class HttpServer {
     }
     const { status, fields = {}, body = '' } = answer
     const length = request.method === 'HEAD' ? {} : { 'content-length': Buffer.byteLength(body) }
-    response.writeHead(status, { ...fields, ...length }).end(request.method === 'HEAD' ? undefined : body)
+    response
+      .writeHead(status, { [MARK]: 'yes', ...fields, ...length })
+      .end(request.method === 'HEAD' ? undefined : body)
   }
 
   #refusal(request: IncomingMessage): Answer | null {

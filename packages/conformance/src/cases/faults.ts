@@ -1,5 +1,6 @@
 import { StorageError } from '@stored/core/backend'
 import { type Ctx, defineCases, hook } from '../case.ts'
+import type { Page } from '../chaos-proxy.ts'
 import { check, checkCode, equal, rejects, sameBytes, settle, started, within } from '../expect.ts'
 import { sleep } from '../slow.ts'
 import { chunksOf, collect, HeldSource, halved, streamOf } from '../source.ts'
@@ -16,6 +17,17 @@ const TRICKLED_BYTES = 9 * BLOCK_BYTES
 const NEVER_HALF = 'A connection that breaks must not leave half a blob that looks whole.'
 const FOR_EVER = 'Without it a call waits for ever on a peer that is gone.'
 const RETRY_MS = 1_000
+
+/** A parser of XML takes it as well. */
+const SIGN_IN = '<html><head><title>Welcome</title></head><body><p>Please sign in.</p></body></html>'
+const PAGES: readonly Page[] = [
+  { status: 200, html: SIGN_IN },
+  { status: 204, html: '' },
+  { status: 302, html: SIGN_IN, headers: { location: 'http://127.0.0.1:1/login' } },
+  { status: 403, html: SIGN_IN },
+  { status: 404, html: SIGN_IN },
+  { status: 502, html: SIGN_IN },
+]
 
 const endpoint = hook('endpoint')
 
@@ -39,6 +51,37 @@ export const faults = defineCases('ft', {
       proxy.heal()
       await guard.put(key, t.bytes(1_000))
       await t.holds(key, t.bytes(1_000))
+    },
+  },
+  page: {
+    title:
+      'a page in place of the server is UNAVAILABLE or MISCONFIGURED to every operation, and says nothing of a blob',
+    why: 'The login page of a hotel answers 200 to everything: a put that it takes is lost, a blob that it has not is no absence.',
+    needs: endpoint,
+    since: '1.1',
+    timeoutMs: 120_000,
+    async run(t) {
+      const { guard, proxy } = await t.through({ retries: 0 })
+      const [key, bytes] = [t.key('blob'), t.bytes(1_000)]
+      await t.store.put(key, bytes)
+      for (const page of PAGES) {
+        proxy.show(page)
+        const elsewhere = async (call: Promise<unknown>, op: string) => {
+          const what = `${op} that is answered with a page, ${page.status}`
+          await within(rejects(call, ['UNAVAILABLE', 'MISCONFIGURED'], what), SETTLE_MS, what)
+        }
+        await elsewhere(guard.put(key, t.bytes(1_000, 2)), 'put')
+        await elsewhere(guard.put(t.key('new'), t.bytes(1_000, 2), { size: 1_000 }), 'put')
+        await elsewhere(t.read(key, guard), 'get')
+        await elsewhere(guard.stat(key), 'stat')
+        await elsewhere(guard.delete(key), 'delete')
+        await elsewhere(t.names('', guard), 'list')
+      }
+      proxy.heal()
+      await t.holds(key, bytes)
+      await t.lacks(t.key('new'))
+      await guard.put(key, t.bytes(1_000, 2))
+      await t.holds(key, t.bytes(1_000, 2))
     },
   },
   'cut-put': {
