@@ -1,6 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import type { Dirent } from 'node:fs'
-import { compareKeys, type ErrorLocation, type ListOptions, type LogEvent, type Stat } from '@stored/core/backend'
+import {
+  compareKeys,
+  type ErrorLocation,
+  escapeName,
+  type ListOptions,
+  type LogEvent,
+  type Stat,
+} from '@stored/core/backend'
 import { saysAbsent } from './errors.ts'
 import { io } from './io.ts'
 import { isKey, join } from './paths.ts'
@@ -65,10 +72,12 @@ async function entriesOf(
 function toEntry(base: string, entry: Dirent<Buffer>, options: ListOptions, log: (event: LogEvent) => void): Entry[] {
   const isDirectory = entry.isDirectory()
   if (!isDirectory && !entry.isFile()) return []
-  const name = base + entry.name.toString()
+  const isText = isUtf8(entry.name)
+  const name = base + (isText ? entry.name.toString() : escapeName(entry.name))
   if (name === '.stored') return []
-  if (!isUtf8(entry.name) || !isKey(name)) {
-    log({ level: 'warn', message: 'not listed: its name cannot be a key', key: name })
+  if (!isText || !isKey(name)) {
+    const message = isText ? 'its name cannot be a key' : 'its name cannot be read as text'
+    log({ level: 'warn', message: `not listed: ${message}`, key: name })
     return []
   }
   if (isDirectory) return leadsTo(`${name}/`, options) ? [{ name: `${name}/`, isDirectory }] : []

@@ -275,7 +275,21 @@ describe('list()', () => {
     await writeFile(join(root, 'line\nbreak'), '')
     await writeFile(join(root, 'replaced \ufffd'), '')
     expect(await keysOf(backend)).toEqual(['replaced \ufffd'])
-    expect(logged.map(({ level }) => level)).toEqual(['warn', 'warn'])
+    expect(logged.map(({ level, key }) => [level, key]).sort()).toEqual([
+      ['warn', 'bad\\xff'],
+      ['warn', 'line\nbreak'],
+    ])
+  })
+
+  it('takes nothing from a directory whose name is not UTF-8, though another reads like it', async () => {
+    const { backend, root, logged } = await openBackend()
+    const foreign = Buffer.concat([Buffer.from(`${root}/d`), Buffer.from([0xff])])
+    await mkdir(foreign)
+    await writeFile(Buffer.concat([foreign, Buffer.from('/a')]), 'foreign')
+    await mkdir(join(root, 'd\ufffd'))
+    await writeFile(join(root, 'd\ufffd/b'), 'twin')
+    expect(await keysOf(backend)).toEqual(['d\ufffd/b'])
+    expect(logged.map(({ key }) => key)).toEqual(['d\\xff'])
   })
 
   it('reads only the directories that lead to what is asked for', async () => {

@@ -1,11 +1,11 @@
 import { compareKeys, type ErrorLocation, type ListOptions, type LogEvent, type Stat } from '@stored/core/backend'
-import type { Connection, FileEntryWithStats } from './connection.ts'
+import type { Connection, FileEntryWithStats, Stats } from './connection.ts'
 import { saysAbsent } from './errors.ts'
 import { isKey, join } from './paths.ts'
 import { type Root, readDirectory } from './root.ts'
 import { toStat } from './stat.ts'
 
-/** What stands for bytes that are no UTF-8. */
+/** What stands for bytes that are not UTF-8: the protocol's names come decoded, so that two of them may read the same. */
 const REPLACEMENT = '\ufffd'
 
 export interface WalkContext {
@@ -46,8 +46,8 @@ async function entriesOf(context: WalkContext, connection: Connection, base: str
   const path = base === '' ? context.root.path : join(context.root.path, base.slice(0, -1))
   try {
     if ((await connection.realpath(path)) !== path) return []
-    const found = await readDirectory(connection, path)
-    const entries = await Promise.all(found.map((entry) => toEntry(context, connection, base, entry)))
+    const found = await readable(context, connection, base, await readDirectory(connection, path))
+    const entries = found.map((entry) => toEntry(context, base, entry))
     return entries.filter((entry) => entry !== null).sort((a, b) => compareKeys(a.name, b.name))
   } catch (error) {
     if (saysAbsent(error)) return []
@@ -55,18 +55,39 @@ async function entriesOf(context: WalkContext, connection: Connection, base: str
   }
 }
 
-/** @returns `null` for what cannot be a blob, nor lead to one that is asked for. */
-async function toEntry(
-  { root, options, log }: WalkContext,
+type Named = Pick<FileEntryWithStats, 'filename' | 'attrs'>
+
+/**
+ * Leaves out names that are not UTF-8. Each reads like a name with U+FFFD in it, which may be there as well: that one is looked at
+ * by its name, since which of the entries is its own cannot be seen.
+ */
+async function readable(
+  { root, log }: WalkContext,
   connection: Connection,
   base: string,
-  { filename, attrs }: FileEntryWithStats,
-): Promise<Entry | null> {
+  found: readonly Named[],
+): Promise<readonly Named[]> {
+  const doubtful = new Map<string, number>()
+  for (const { filename } of found)
+    if (filename.includes(REPLACEMENT)) doubtful.set(filename, (doubtful.get(filename) ?? 0) + 1)
+  const entries = found.filter(({ filename }) => !doubtful.has(filename))
+  for (const [filename, count] of doubtful) {
+    const key = base + filename
+    const attrs = await lstatIfThere(connection, join(root.path, key))
+    if (attrs !== null) entries.push({ filename, attrs })
+    const foreign = count - (attrs === null ? 0 : 1)
+    const message = `not listed: ${foreign} of this name cannot be read as text`
+    if (foreign > 0) log({ level: 'warn', message, key })
+  }
+  return entries
+}
+
+/** @returns `null` for what cannot be a blob, nor lead to one that is asked for. */
+function toEntry({ options, log }: WalkContext, base: string, { filename, attrs }: Named): Entry | null {
   if (!attrs.isDirectory() && !attrs.isFile()) return null
   const name = base + filename
   if (name === '.stored') return null
-  const isUtf8 = !filename.includes(REPLACEMENT) || (await isThere(connection, join(root.path, name)))
-  if (!isUtf8 || !isKey(name)) {
+  if (!isKey(name)) {
     log({ level: 'warn', message: 'not listed: its name cannot be a key', key: name })
     return null
   }
@@ -82,12 +103,9 @@ function leadsTo(base: string, { prefix, startAfter = '' }: ListOptions): boolea
   return compareKeys(base, startAfter) > 0 || startAfter.startsWith(base)
 }
 
-async function isThere(connection: Connection, path: string): Promise<boolean> {
-  return connection.lstat(path).then(
-    () => true,
-    (error) => {
-      if (saysAbsent(error)) return false
-      throw error
-    },
-  )
+async function lstatIfThere(connection: Connection, path: string): Promise<Stats | null> {
+  return connection.lstat(path).catch((error) => {
+    if (saysAbsent(error)) return null
+    throw error
+  })
 }

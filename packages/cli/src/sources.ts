@@ -4,10 +4,15 @@ import { Fault, usage } from './fault.ts'
 import type { Input } from './input.ts'
 import { walk } from './walk.ts'
 
+/** As an argument. */
+const STDIN = '-'
+
 /** One blob to be: where its bytes come from, and its key. */
 export interface PutSource {
-  /** A path, or `-`. */
+  /** For people: a path, or `-`. */
   readonly from: string
+  /** The absolute path; `null` for stdin, which only an argument means: a file that was found may be called `-`. */
+  readonly file: string | null
   /** `undefined`: by its checksum. */
   readonly key: string | undefined
   /** In bytes; `undefined`: unknown until it ends. */
@@ -29,7 +34,7 @@ export async function* sourcesOf(
 ): AsyncGenerator<PutSource | Skipped> {
   checkArguments(input)
   for (const from of input.args) {
-    if (from === '-') yield { from, key: keyOf(input, undefined), size: undefined }
+    if (from === STDIN) yield { from, file: null, key: keyOf(input, undefined), size: undefined }
     else yield* sourcesAt(from, input, isOurs)
   }
 }
@@ -43,7 +48,8 @@ function checkArguments(input: Input): void {
     throw usage('--key and --prefix exclude each other')
   if (input.has('recursive') && args.length > 1)
     throw usage('-r takes one directory: the keys of several could be the same; put each with a --prefix')
-  const names = args.map((from) => (from === '-' ? from : path.basename(path.resolve(from))))
+  if (args.filter((from) => from === STDIN).length > 1) throw usage('stdin can be read once: give - once')
+  const names = args.filter((from) => from !== STDIN).map((from) => path.basename(path.resolve(from)))
   const twice = names.find((name, i) => names.indexOf(name) !== i)
   if (twice !== undefined) throw usage(`two sources would have the key ${JSON.stringify(twice)}`)
 }
@@ -61,7 +67,8 @@ async function* sourcesAt(
     return
   }
   if (!stats.isDirectory()) {
-    yield { from, key: keyOf(input, path.basename(path.resolve(from))), size: stats.isFile() ? stats.size : undefined }
+    const file = path.resolve(from)
+    yield { from, file, key: keyOf(input, path.basename(file)), size: stats.isFile() ? stats.size : undefined }
   } else if (input.has('recursive')) yield* sourcesBelow(from, input, isOurs)
   else yield { from, error: usage(`${from} is a directory; -r stores what is in it`) }
 }
@@ -72,10 +79,12 @@ async function* sourcesBelow(
   isOurs: (directory: string) => boolean,
 ): AsyncGenerator<PutSource | Skipped> {
   for await (const found of walk(root, isOurs)) {
-    if (found.why === undefined) yield { from: found.file, key: keyOf(input, found.name), size: found.size }
+    const { file: from } = found
+    if (found.why === undefined)
+      yield { from, file: path.resolve(from), key: keyOf(input, found.name), size: found.size }
     else {
       const error = new Fault('SKIPPED', `skipped: ${found.why}`, { cause: found.cause })
-      yield { from: found.file, error, ...(found.isOwn && { isOwn: true }) }
+      yield { from, error, ...(found.isOwn && { isOwn: true }) }
     }
   }
 }

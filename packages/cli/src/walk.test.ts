@@ -40,9 +40,31 @@ describe('walk()', () => {
     ])
   })
 
-  it('tells of a directory that cannot be read, and of a name that is no UTF-8', async () => {
-    await writeFile(Buffer.concat([Buffer.from(`${root}/`), Buffer.of(0xff, 0x61)]), 'x')
-    expect(await found()).toMatchObject([{ why: 'its name is not UTF-8', cause: { code: 'ENOENT' } }])
+  it('tells of each name that is not UTF-8, by its bytes, and takes none of them for the file that reads like it', async () => {
+    const below = (...bytes: number[]) => Buffer.concat([Buffer.from(`${root}/`), Buffer.of(...bytes)])
+    await writeFile(below(0xff, 0x61), 'foreign')
+    await writeFile(below(0xfe, 0x61), 'foreign')
+    await mkdir(below(0xff))
+    await writeFile(below(0xff, 0x2f, 0x61), 'inside')
+    const why = 'its name cannot be read as text'
+    const foreign = [
+      { name: '\\xfea', file: `${root}/\\xfea`, why },
+      { name: '\\xffa', file: `${root}/\\xffa`, why },
+    ]
+    const directory = { name: '\\xff', file: `${root}/\\xff`, why }
+    expect(await found()).toEqual([directory, ...foreign])
+    await writeFile(path.join(root, '\ufffda'), 'twin')
+    const twin = { name: '\ufffda', file: path.join(root, '\ufffda'), size: 4 }
+    expect(await found()).toEqual([directory, ...foreign, twin])
+    await mkdir(path.join(root, '\ufffd'))
+    await writeFile(path.join(root, '\ufffd/a'), 'twin')
+    expect((await found()).filter(({ why }) => why === undefined).map(({ name }) => name)).toEqual([
+      '\ufffd/a',
+      '\ufffda',
+    ])
+  })
+
+  it('tells of a directory that cannot be read', async () => {
     await rm(root, { recursive: true })
     expect(await found()).toMatchObject([{ file: root, name: '', why: 'cannot be read', cause: { code: 'ENOENT' } }])
     await mkdir(root)

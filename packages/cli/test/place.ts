@@ -11,7 +11,7 @@ export interface Place extends AsyncDisposable {
   /** Runs a command there. */
   stored(...args: string[]): Promise<Ran>
   /** The same with other options. */
-  run(args: readonly string[], options: Omit<RunOptions, 'cwd'>): Promise<Ran>
+  run(args: readonly string[], options: Partial<RunOptions>): Promise<Ran>
   /** The same with `--json`. */
   json(...args: string[]): Promise<{ code: number | null; records: ReturnType<typeof recordsOf>; stderr: string }>
   start(...args: string[]): Running
@@ -23,7 +23,7 @@ export interface Place extends AsyncDisposable {
 /** A place without a store. */
 export async function emptyPlace(): Promise<Place> {
   const directory = await mkdtemp(path.join(tmpdir(), 'stored-cli-'))
-  const ran = (args: readonly string[], options: Omit<RunOptions, 'cwd'>) => run(args, { cwd: directory, ...options })
+  const ran = (args: readonly string[], options: Partial<RunOptions>) => run(args, { cwd: directory, ...options })
   return {
     path: directory,
     stored: (...args) => ran(args, {}),

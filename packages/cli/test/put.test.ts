@@ -1,4 +1,4 @@
-import { mkdir, symlink } from 'node:fs/promises'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { fill, place } from './place.ts'
@@ -48,6 +48,7 @@ describe.concurrent('put', () => {
     [['put', 'a', '--meta', 'secret'], '--meta takes name=value'],
     [['put', 'x/a', 'y/a'], 'two sources would have the key "a"'],
     [['put', '-', '--prefix', 'p'], 'stdin takes a --key'],
+    [['put', '-', '-'], 'stdin can be read once'],
   ])('%j is a usage error', async (args, why) => {
     await using at = await place()
     expect(await at.stored(...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(why) })
@@ -76,6 +77,51 @@ describe.concurrent('put', () => {
     const { code, records } = await at.json('put', '-r', '.')
     expect(code).toBe(0)
     expect(records.filter(({ type }) => type === 'put')).toMatchObject([{ key: 'stored.config.json' }, { key: 'x' }])
+  })
+
+  it('-r stores a file called - as any other; only the argument - means stdin', async () => {
+    await using at = await place()
+    await at.file('src/-', 'the file')
+    const cwd = path.join(at.path, 'src')
+    for (const directory of ['.', './'])
+      expect(
+        await at.run(['put', '-r', directory, '--config', '../stored.config.json'], { cwd, input: 'stdin' }),
+      ).toMatchObject({ code: 0 })
+    expect(await at.run(['put', './src/-', '--prefix', 'p'], { input: 'stdin' })).toMatchObject({ code: 0 })
+    expect(await at.run(['put', './src/-', '-'], { input: 'stdin' })).toMatchObject({ code: 0 })
+    await at.open(async (store) => {
+      expect((await store.get('-')).toString()).toBe('the file')
+      expect((await store.get('p/-')).toString()).toBe('the file')
+    })
+  })
+
+  it('-r stores files whose names mean something elsewhere under these names', async () => {
+    await using at = await place()
+    const names = ['--key', '-r', '@x', 'a*', 'file:x', 'http:', '~', '~root'].sort()
+    for (const name of names) await at.file(`src/${name}`, name)
+    expect(await at.stored('put', '-r', 'src')).toMatchObject({ code: 0 })
+    await at.open(async (store) => {
+      expect(await Array.fromAsync(store.list(), ({ key }) => key)).toEqual(names)
+      for (const name of names) expect((await store.get(name)).toString()).toBe(name)
+    })
+  })
+
+  it('-r names what has a name that is not UTF-8, stores what is beside it, and ends with 3', async () => {
+    await using at = await place()
+    await at.file('src/\ufffd', 'twin')
+    const below = (...bytes: number[]) => Buffer.concat([Buffer.from(path.join(at.path, 'src/')), Buffer.of(...bytes)])
+    await writeFile(below(0xff), 'foreign')
+    await mkdir(below(0x64, 0xff))
+    const { code, records } = await at.json('put', '-r', 'src')
+    expect(code).toBe(3)
+    const message = 'skipped: its name cannot be read as text'
+    expect(records).toMatchObject([
+      { type: 'error', code: 'SKIPPED', message, subject: 'src/d\\xff' },
+      { type: 'error', code: 'SKIPPED', message, subject: 'src/\\xff' },
+      { type: 'put', key: '\ufffd' },
+      { type: 'summary', exit: 3, done: 1, failed: 2 },
+    ])
+    await at.open(async (store) => expect((await store.get('\ufffd')).toString()).toBe('twin'))
   })
 
   it('--if-absent refuses a key that is taken: 7', async () => {

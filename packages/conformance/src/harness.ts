@@ -78,7 +78,7 @@ export interface Outsider {
   mkdir?(key: string): Promise<void>
   /** Makes something that is no blob and blocks its reader where `key` would lie: a FIFO. */
   special?(key: string): Promise<void>
-  /** Makes a blob below `prefix` whose name is not well-formed UTF-8. */
+  /** Makes a blob below `prefix` whose name is not UTF-8, the bytes ff fe: decoded, U+FFFD twice. */
   undecodable?(prefix: string): Promise<void>
   /**
    * A directory outside the storage, as an absolute path that begins with the root's: `/d/abc` beside the root `/d/ab`. A

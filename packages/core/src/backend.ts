@@ -10,6 +10,7 @@ export {
   type StorageErrorOptions,
   toStorageError,
 } from './backend/error.ts'
+export { escapeName } from './backend/escape-name.ts'
 export { type HttpErrorOptions, mapHttp } from './backend/http.ts'
 export { checkKey, compareKeys, isId, keyFault, MAX_KEY_BYTES, RESERVED_PREFIX } from './backend/keys.ts'
 export { MemoryBackend, type MemoryBackendOptions, type MemoryBlob, MemoryPlace } from './backend/memory-backend.ts'

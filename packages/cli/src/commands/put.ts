@@ -80,12 +80,12 @@ async function putOne(
   totals: Totals,
 ): Promise<Result> {
   if ('error' in source) return source
-  const { from, key, size = null } = source
+  const { from, file, key, size = null } = source
   try {
     context.signal.throwIfAborted()
     if (context.dryRun) return { from, plan: { key: key ?? null, size, ...(await planOf(store, key, options)) } }
     let before = 0
-    const put = await store.put(from === '-' ? process.stdin : path.resolve(from), {
+    const put = await store.put(file ?? process.stdin, {
       ...options,
       ...(key !== undefined && { key }),
       signal: context.signal,

@@ -214,16 +214,20 @@ export const listing = defineCases('ls', {
     },
   },
   'foreign-name': {
-    title: 'a name that is not UTF-8 is left out, with a warning in the log, and the rest listed',
-    why: 'Two such names decode to the same string, and one bad name would end the scan of a million.',
+    title:
+      'a name that is not UTF-8 is left out, with a warning in the log, and the rest listed, also a key that reads like it',
+    why: 'Two such names decode to the same string: one bad name would end the scan of a million, or pass for the blob beside it.',
     needs: all(hook('outsider'), outsider('undecodable')),
     async run(t) {
-      await putAll(t, ['a', 'z'])
+      const twin = '\ufffd\ufffd'
+      await putAll(t, ['a', 'z', twin])
       await t.harness.outsider?.undecodable?.(t.scope)
       const logged: LogEvent[] = []
       const guard = t.wrap(await t.harness.open(), { log: (event) => logged.push(event) })
-      equal((await t.names('', guard)).sort(), ['a', 'z'], 'the list')
+      equal((await t.names('', guard)).sort(), ['a', 'z', twin], 'the list')
       equal(logged.filter(({ level }) => level === 'warn').length, 1, 'the number of warnings in the log')
+      const [listed] = await Array.fromAsync(guard.list({ prefix: t.key(twin) }))
+      equal(listed?.size, (await guard.stat(t.key(twin)))?.size, 'the size of the blob whose key reads like it')
     },
   },
   break: {
