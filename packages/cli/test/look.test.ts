@@ -92,9 +92,39 @@ describe('whereis', () => {
   })
 
   it('--json; nothing begins so: 4', async () => {
-    expect((await at.json('whereis', X)).records[0]).toMatchObject({ key: X, copies: { a: 'synced', b: 'synced' } })
+    expect((await at.json('whereis', X)).records[0]).toMatchObject({
+      key: 'p/x',
+      id: X,
+      copies: { a: 'synced', b: 'synced' },
+    })
     expect((await at.stored('whereis')).stdout.split('\n')).toHaveLength(6)
     expect(await at.stored('whereis', 'gone')).toMatchObject({ code: 4 })
+  })
+})
+
+describe('two keys of the same bytes', () => {
+  it('show each its own copies: whereis, ls -l, ls --unsynced, stat, copies, put --json', async () => {
+    await using two = await place()
+    await fill(two, { one: 'same' })
+    await two.open((store) => store.pause('b'))
+    await two.file('same', 'same')
+    const { records } = await two.json('put', 'same', '--key', 'two')
+    expect(records[0]).toMatchObject({ type: 'put', key: 'two', backends: ['a', 'b'] })
+    const copiesOf = async (name: string) =>
+      (await two.json('whereis', name)).records.flatMap((one) =>
+        one.type === 'whereis' ? [[one.key, one.copies]] : [],
+      )
+    const one = ['one', { a: 'synced', b: 'synced' }]
+    const other = ['two', { a: 'synced', b: 'pending' }]
+    expect(await copiesOf('one')).toEqual([one])
+    expect(await copiesOf('two')).toEqual([other])
+    expect(await copiesOf('')).toEqual([one, other])
+    const id = records[0]?.type === 'put' ? records[0].id : ''
+    expect(await copiesOf(id)).toEqual([one, other])
+    expect((await two.stored('ls', '--unsynced')).stdout).toBe('two\n')
+    expect((await two.stored('ls', '-l')).stdout).toMatch(/ 2\/2 .* one\n.* 1\/2 .* two\n/)
+    expect((await two.stored('stat', 'two')).stdout).not.toMatch(/^on .* one/m)
+    expect((await two.json('copies')).records).toMatchObject([{ key: 'two', have: 1, want: 2 }, { type: 'summary' }])
   })
 })
 

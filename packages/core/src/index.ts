@@ -10,6 +10,7 @@ export type {
 export type * from './ports.ts'
 export { retryOnConflict } from './retry-on-conflict.ts'
 export type { BlobSource } from './source.ts'
+export { copiesUnder } from './stored/copies-under.ts'
 export { isMarked, noteDamage } from './stored/damage.ts'
 export { checkBackendName } from './stored/names.ts'
 export { owes } from './stored/plan-put.ts'

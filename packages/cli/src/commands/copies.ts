@@ -6,10 +6,11 @@ import type { Outcome } from '../outcome.ts'
 import { count, shortId } from '../output/format.ts'
 import { openConfigured } from '../session.ts'
 import { settle } from '../settle.ts'
+import { stateOn } from '../state-on.ts'
 import { Tally, worse } from '../tally.ts'
 
 /** What a new copy may be put in the place of: elsewhere lies something, or is on its way. */
-const REPLACED: readonly (string | undefined)[] = [undefined, 'missing', 'corrupt']
+const REPLACED: readonly (string | null)[] = [null, 'missing', 'corrupt']
 
 /** Backends in the order they are to be chosen, and how many of them shall have a copy. */
 interface Goal {
@@ -54,16 +55,11 @@ function goalOf(want: number | undefined, defaults: readonly string[], all: read
   throw new StorageError('INVALID_ARGUMENT', { op: 'copies' }, { detail })
 }
 
-/** The object of another key goes with that key, and so is no copy of this one. */
 function shortage(
-  { key, locations }: ListEntry,
+  { locations }: ListEntry,
   { choice, want }: Goal,
 ): { have: number; fix: string[]; doubtful: string[] } {
-  const stateOn = (name: string) => {
-    const there = locations.filter((one) => one.backend === name && (one.shared || one.key === key))
-    return (there.find(({ synced }) => synced) ?? there[0])?.state
-  }
-  const states = choice.map((name) => [name, stateOn(name)] as const)
+  const states = choice.map((name) => [name, stateOn(name, locations)] as const)
   const have = states.filter(([, state]) => state === 'synced').length
   const coming = states.filter(([, state]) => state === 'pending').length
   const doubtful = states.filter(([, state]) => state === 'unknown').map(([name]) => name)

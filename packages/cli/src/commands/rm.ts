@@ -75,7 +75,8 @@ async function ownPlaces(
   { id, locations }: BlobRecord,
 ): Promise<readonly RecordLocation[]> {
   if (name === id) return locations
-  const others = locations.filter(({ key }) => key !== name)
+  const all = (await store.stat(id))?.locations ?? locations
+  const others = all.filter(({ key }) => key !== name)
   const bound = await Promise.all(others.map(async ({ key }) => (await store.stat(key))?.id === id))
-  return bound.includes(true) ? locations.filter(({ key }) => key === name) : locations
+  return bound.includes(true) ? locations.filter(({ key }) => key === name) : all
 }

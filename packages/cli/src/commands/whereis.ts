@@ -1,10 +1,11 @@
-import type { BlobRecord, ListEntry, StoreD } from '@stored/core'
+import { type BlobRecord, copiesUnder, type ListEntry, type StoreD } from '@stored/core'
 import { isId, StorageError } from '@stored/core/backend'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
 import { bytes } from '../output/format.ts'
 import { openSession } from '../session.ts'
+import { stateOn } from '../state-on.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out } = context
@@ -24,25 +25,26 @@ export async function run(context: Context): Promise<Outcome> {
   return { exit: EXIT.ok, summary: { blobs } }
 }
 
-/** The blob of an id or a key; else all whose keys begin so. */
-async function* found(
-  store: StoreD,
-  name: string,
-  { signal }: Context,
-): AsyncGenerator<BlobRecord & Pick<ListEntry, 'key'>> {
+type Row = Pick<ListEntry, 'key' | 'id' | 'size' | 'locations'>
+
+/** A key; else the keys that have copies of the blob of an id; else all keys that begin so. */
+async function* found(store: StoreD, name: string, { signal }: Context): AsyncGenerator<Row> {
   const record = await statOf(store, name)
-  if (record) yield { ...record, key: name }
-  else yield* store.list({ prefix: name, missing: true, signal })
+  if (!record) yield* store.list({ prefix: name, missing: true, signal })
+  else if (name !== record.id) yield { ...record, key: name }
+  else yield* byKey(record)
+}
+
+/** The object of one key says nothing of another key's. What all keys share is told under the id. */
+function* byKey(record: BlobRecord): Generator<Row> {
+  const shared = record.locations.filter(({ shared }) => shared)
+  const keys = new Set(record.locations.filter((one) => !one.shared).map(({ key }) => key))
+  for (const key of keys) yield { ...record, key, locations: copiesUnder(key, record.locations) }
+  if (keys.size === 0) yield { ...record, key: record.id, locations: shared }
 }
 
 /** A prefix such as `a/`, or none at all, is no key, and `stat` refuses it. */
 async function statOf(store: StoreD, name: string): Promise<BlobRecord | null> {
   if (name === '' || (!isId(name) && name.endsWith('/'))) return null
   return store.stat(name)
-}
-
-/** The best of them, where a blob has several keys. */
-function stateOn(backend: string, locations: BlobRecord['locations']): string | null {
-  const there = locations.filter((location) => location.backend === backend)
-  return (there.find(({ synced }) => synced) ?? there[0])?.state ?? null
 }

@@ -7,6 +7,7 @@ import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import { verified } from '../guard/verify.ts'
 import type { BlobFacts, BlobId, Held, Known, Location, Opened } from '../ports.ts'
 import { cachedBefore, keptFrom, openCached } from './cached.ts'
+import { copiesUnder } from './copies-under.ts'
 import { isMarked, markDamaged, mayBeginAgain, noteWhole, overtaken } from './damage.ts'
 import { checkName, hexOf } from './names.ts'
 import type { Services } from './services.ts'
@@ -60,7 +61,7 @@ export async function readBlob<T>(
     const known = await knownOf(services, idOrKey)
     if (!known) throw new StorageError('NOT_FOUND', at)
     const range = rangeWithin(options.range, known.facts.size, at)
-    const copies = await copiesOf(services, known, options, signal, at)
+    const copies = await copiesOf(services, idOrKey, known, options, signal, at)
     if (copies.length === 0) {
       // What was staged a moment ago may have left for a copy that was confirmed since.
       if (left > 1 && (await services.index.known(known.facts.id))?.rev !== known.rev) continue
@@ -122,7 +123,7 @@ async function refetch(services: Services, id: BlobId, signal: AbortSignal): Pro
   const at = { op: 'get', key: id }
   const known = await services.index.known(id)
   if (!known) throw new StorageError('NOT_FOUND', at)
-  const [copy] = await copiesOf(services, known, {}, signal, at)
+  const [copy] = await copiesOf(services, id, known, {}, signal, at)
   if (!copy) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
   return copy.open(undefined)
 }
@@ -166,6 +167,7 @@ async function readFirst<T>(
 
 async function copiesOf(
   services: Services,
+  idOrKey: string,
   known: Known,
   options: GetOptions,
   signal: AbortSignal,
@@ -176,7 +178,7 @@ async function copiesOf(
   const { id } = known.facts
   if (backend !== undefined) {
     backends.get(backend, at)
-    const there = known.locations.filter((location) => location.backend === backend)
+    const there = copiesUnder(idOrKey, known.locations).filter((location) => location.backend === backend)
     const synced = there.filter(({ state }) => state === 'synced')
     const tried = synced.length > 0 ? synced : there.filter(isMarked)
     if (tried.length === 0) throw new StorageError('NOT_FOUND', { ...at, backend }, { detail: 'no copy is there' })

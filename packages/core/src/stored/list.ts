@@ -2,6 +2,7 @@ import { toStorageError } from '../backend/error.ts'
 import { checkOptions } from '../backend/options.ts'
 import { is, type Rule, type RulesOf } from '../backend/rules.ts'
 import type { LocationFacts } from '../ports.ts'
+import { copiesUnder } from './copies-under.ts'
 import { knownOf } from './get.ts'
 import { recordOf } from './record.ts'
 import type { Services } from './services.ts'
@@ -38,15 +39,20 @@ async function* entries(services: Services, options: ListOptions, signal: AbortS
   for await (const { key, id } of index.bindings({ signal, prefix, ...(after !== undefined && { after }) })) {
     // Of a key that is bound anew meanwhile the former blob may be forgotten.
     const known = (await index.known(id)) ?? (await knownOf(services, key))
-    if (!known || !isWanted(known.locations, backend, missing)) continue
-    yield { ...recordOf(known, (name) => backends.has(name)), key }
+    if (!known || !isWanted(key, known.locations, backend, missing)) continue
+    yield { ...recordOf(key, known, (name) => backends.has(name)), key }
     if (--left === 0) return
   }
 }
 
-function isWanted(locations: readonly LocationFacts[], backend: string | undefined, missing: boolean): boolean {
+function isWanted(
+  key: string,
+  locations: readonly LocationFacts[],
+  backend: string | undefined,
+  missing: boolean,
+): boolean {
   const live = locations.filter(({ state }) => state !== 'deleting')
-  const there = backend === undefined ? live : live.filter((location) => location.backend === backend)
+  const there = backend === undefined ? live : copiesUnder(key, live).filter((one) => one.backend === backend)
   if (there.length === 0) return backend === undefined
   return missing || there.some(({ state }) => state !== 'missing')
 }

@@ -1,5 +1,6 @@
 import { StorageError } from '../backend/error.ts'
 import type { Known, Location, LocationFacts, NewJob } from '../ports.ts'
+import { isCopyOf } from './copies-under.ts'
 import { areCovered } from './covers.ts'
 import { type Begun, deleteJob, deleting, isObjectOf, owes } from './plan-put.ts'
 
@@ -62,7 +63,7 @@ function checkRemains(live: readonly Location[], left: readonly Location[], inpu
 function isBacked(key: string, locations: readonly Location[], { isStaged, isConfigured }: DeletePlanInput): boolean {
   return locations.some(
     (location) =>
-      (location.shared || location.key === key) &&
+      isCopyOf(location, key) &&
       ((isStaged && owes(location)) || (location.state === 'synced' && isConfigured(location.backend))),
   )
 }
@@ -77,5 +78,5 @@ function remains(left: readonly Location[], { isStaged, isConfigured }: DeletePl
 
 function isMeant(location: Location, keys: ReadonlySet<string>, { backends, key }: DeletePlanInput): boolean {
   if (!backends) return keys.has(location.key) && isObjectOf(location, location.key)
-  return backends.includes(location.backend) && (key === undefined || location.shared === true || location.key === key)
+  return backends.includes(location.backend) && (key === undefined || isCopyOf(location, key))
 }

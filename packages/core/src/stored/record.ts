@@ -1,12 +1,14 @@
 import type { Known, LocationFacts } from '../ports.ts'
+import { copiesUnder } from './copies-under.ts'
 import type { BlobRecord, RecordLocation } from './types.ts'
 
-/** The public shape. Places being cleaned are gone for readers. */
+/** The public shape, under an id or a key. Places being cleaned are gone for readers. */
 export function recordOf(
+  idOrKey: string,
   { facts, locations }: Pick<Known, 'facts'> & { locations: readonly LocationFacts[] },
   isConfigured: (backend: string) => boolean,
 ): BlobRecord {
-  const shown = locations.filter((location) => location.state !== 'deleting')
+  const shown = copiesUnder(idOrKey, locations).filter((location) => location.state !== 'deleting')
   return { ...facts, locations: shown.map((location) => locationOf(location, isConfigured(location.backend))) }
 }
 

@@ -1,5 +1,6 @@
 import { StorageError } from '../backend/error.ts'
 import type { Location } from '../ports.ts'
+import { isCopyOf } from './copies-under.ts'
 import type { Services } from './services.ts'
 
 /** @throws {StorageError} PRECONDITION_FAILED: jobs wait for the backend, or it holds the only copy of a blob. */
@@ -34,5 +35,5 @@ async function isCopiedElsewhere(
     (other) => other.state === 'synced' && other.backend !== backend && backends.has(other.backend),
   )
   const served = shared ? await Array.fromAsync(index.keys(id)) : [key]
-  return copies.length > 0 && served.every((bound) => copies.some((copy) => copy.shared || copy.key === bound))
+  return copies.length > 0 && served.every((bound) => copies.some((copy) => isCopyOf(copy, bound)))
 }

@@ -160,7 +160,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       const { key, plan, event } = await put(this.#services, source, options, signal)
       const { facts, isNew, result } = plan
       this.#committed(event)
-      return { ...recordOf({ facts, locations: result }, this.#isConfigured), key, isNew }
+      return { ...recordOf(key, { facts, locations: result }, this.#isConfigured), key, isNew }
     })
   }
 
@@ -187,12 +187,15 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     )
   }
 
-  /** @returns The record, or `null` when nothing is known under this id or key. */
+  /**
+   * @returns The record, or `null` when nothing is known under this id or key. A key shows its own copies and those that all keys
+   *   of the blob share; the id shows all copies.
+   */
   stat(idOrKey: string): Promise<BlobRecord | null> {
     return this.#run({ op: 'stat', key: idOrKey }, undefined, async () => {
       checkName(idOrKey, { op: 'stat' })
       const known = await knownOf(this.#services, idOrKey)
-      return known && recordOf(known, this.#isConfigured)
+      return known && recordOf(idOrKey, known, this.#isConfigured)
     })
   }
 

@@ -1,8 +1,9 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkOptions } from '../backend/options.ts'
 import { is, type RulesOf } from '../backend/rules.ts'
-import type { Failure, Known, Location, Place } from '../ports.ts'
+import type { Failure, Location, Place } from '../ports.ts'
 import { type Changes, waitFor } from './changes.ts'
+import { copiesUnder } from './copies-under.ts'
 import { knownOf } from './get.ts'
 import { checkName } from './names.ts'
 import type { Services } from './services.ts'
@@ -54,7 +55,7 @@ async function blobSettled(
 ): Promise<boolean> {
   const known = await knownOf(services, idOrKey)
   if (!known) throw new StorageError('NOT_FOUND', at)
-  const locations = countedOf(services, known, options)
+  const locations = countedOf(services, copiesUnder(idOrKey, known.locations), options)
   const done = locations.filter(({ state }) => state === 'synced').length
   if (options.copies !== undefined && done >= options.copies) return true
   if (locations.some(({ state }) => state === 'pending')) return false
@@ -69,7 +70,7 @@ async function blobSettled(
   throw unsettled(bad, bad.error, at)
 }
 
-function countedOf({ backends }: Services, { locations }: Known, options: SyncedOptions): Location[] {
+function countedOf({ backends }: Services, locations: readonly Location[], options: SyncedOptions): Location[] {
   return locations.filter(({ backend, state }) => {
     if (state === 'deleting') return false
     return options.backends ? options.backends.includes(backend) : backends.has(backend)

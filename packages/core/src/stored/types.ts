@@ -38,8 +38,9 @@ export interface RecordLocation extends Place {
   readonly error?: Failure
 }
 
-/** All that is known of a blob. */
+/** What is known of a blob. */
 export interface BlobRecord extends BlobFacts {
+  /** By a key: its own copies, and those that all keys of the blob share. By an id: all copies. */
   readonly locations: readonly RecordLocation[]
 }
 
@@ -72,7 +73,7 @@ export interface PutOptions<Names extends string = string> {
 
 /** Options of `get`. */
 export interface GetOptions<Names extends string = string> {
-  /** Read this copy and no other. @default staged bytes, else the read cache, else the first synced copy in the order of the configuration */
+  /** Read the copy there and no other: of a key its own, or the one that all keys share. @default staged bytes, else the read cache, else the first synced copy in the order of the configuration */
   backend?: Names
   /** Bytes from `offset`, 0-based; not verified. @default the whole blob, verified */
   range?: { offset?: number; length?: number }
@@ -98,7 +99,7 @@ export interface DeleteResult {
 
 /** Options of `list`. */
 export interface ListOptions<Names extends string = string> {
-  /** Only blobs with a copy there. */
+  /** Only keys with a copy there. */
   backend?: Names
   prefix?: string
   /** At most so many. */
@@ -116,7 +117,7 @@ export interface ListEntry extends BlobRecord {
 
 /** What `synced` waits for. */
 export interface SyncedOptions<Names extends string = string> {
-  /** Of one blob: resolve as soon as so many copies are synced. */
+  /** Of one blob or key: resolve as soon as so many copies are synced. */
   copies?: number
   /** Only these. @default all that are configured */
   backends?: readonly Names[]

@@ -179,7 +179,7 @@ function expectedOf(
   const { offset = 0, length = all.length } = range ?? {}
   if (offset > 0 && offset >= all.length) return { codes: ['RANGE_NOT_SATISFIABLE'] }
   const bytes = all.subarray(offset, offset + length)
-  const copies = model.copiesOf(id, backend, fallback)
+  const copies = model.copiesOf(id, backend && { name, backend }, fallback)
   if (backend === undefined && model.staged.has(id)) return { codes: [], bytes }
   if (copies.length === 0 && backend !== undefined) return { codes: ['NOT_FOUND'] }
   const isCached = backend === undefined && !range && !fallback && !world.setup.names.includes('near')
@@ -216,9 +216,10 @@ const list = fc
       const backend = named && configured(run, [named])?.[0]
       const listed = await collect(world.store.list({ ...rest, ...(backend && { backend }) }))
       const { prefix = '', after = '', limit = Number.POSITIVE_INFINITY } = rest
-      const isThere = (id: BlobId) => model.placesOf(id).some((place) => place.backend === backend)
+      const isThere = (key: string, id: BlobId) =>
+        model.placesOf(id).some((place) => place.backend === backend && model.isCopyOf(place, key))
       const expected = [...model.bindings]
-        .filter(([key, id]) => key.startsWith(prefix) && compareKeys(key, after) > 0 && (!backend || isThere(id)))
+        .filter(([key, id]) => key.startsWith(prefix) && compareKeys(key, after) > 0 && (!backend || isThere(key, id)))
         .sort(([a], [b]) => compareKeys(a, b))
         .slice(0, limit)
       equal(
@@ -324,14 +325,14 @@ const synced = fc.tuple(optional(name), fc.boolean()).map(([name, isPatient]) =>
     const isKnown = name === undefined || (id !== undefined && model.facts.has(id))
     if (!isKnown) return equal(outcome, 'NOT_FOUND', 'synced of nothing')
     demand(typeof outcome !== 'string' || outcome === 'ABORTED' || model.mayFail, `synced rejects with ${outcome}`)
-    if (outcome === undefined) await demandSynced(world, id)
+    if (outcome === undefined) await demandSynced(world, name)
   }),
 )
 
 /** Nothing is owed of a blob, or of all. */
-async function demandSynced({ store, services }: World, id: BlobId | undefined): Promise<void> {
-  if (id === undefined) return equal(await collect(services.queue.jobs({})), [], 'jobs of a store that is synced')
-  const { locations = [] } = (await store.stat(id)) ?? {}
+async function demandSynced({ store, services }: World, name: string | undefined): Promise<void> {
+  if (name === undefined) return equal(await collect(services.queue.jobs({})), [], 'jobs of a store that is synced')
+  const { locations = [] } = (await store.stat(name)) ?? {}
   demand(!locations.some(({ state }) => (OWING as string[]).includes(state)), 'a blob that is synced owes a copy')
 }
 

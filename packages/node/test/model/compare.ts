@@ -36,19 +36,21 @@ export async function compare(run: Run): Promise<void> {
     [...model.bindings].sort(([a], [b]) => compareKeys(a, b)),
     'bindings, in UTF-8 order',
   )
-  const records = new Map<BlobId, BlobRecord>()
-  for (const { key: _, ...record } of listed) {
-    const same = records.get(record.id)
-    if (same) equal(record, same, 'the record under another key')
-    else records.set(record.id, record)
-  }
   for (const id of blobs.keys()) {
-    const record = records.get(id) ?? (await world.store.stat(id))
+    const record = await world.store.stat(id)
     demand((record === null) === !model.facts.has(id), `${id} is ${record ? '' : 'not '}known`)
-    if (record) compareRecord(run, record)
+    if (!record) continue
+    compareRecord(run, record)
+    for (const { key, ...shown } of listed)
+      if (shown.id === id) equal(shown, { ...record, locations: ownOf(key, record) }, 'the record under a key')
   }
   await compareStaging(run)
   await compareJobs(run)
+}
+
+/** What of the copies of a blob lasts as long as a key. */
+function ownOf(bound: string, { locations }: BlobRecord): BlobRecord['locations'] {
+  return locations.filter(({ key, shared }) => shared || key === bound)
 }
 
 function compareRecord({ model, frozen }: Run, { locations, ...facts }: BlobRecord): void {

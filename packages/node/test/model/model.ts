@@ -93,9 +93,7 @@ export class Model {
   drop(name: string, backends: readonly Name[]): StorageErrorCode | Name[] {
     const id = this.idOf(name)
     const places = id ? this.placesOf(id) : []
-    const dropped = places.filter(
-      ({ backend, key, shared }) => backends.includes(backend) && (name === id || shared || key === name),
-    )
+    const dropped = places.filter((place) => backends.includes(place.backend) && this.isCopyOf(place, name))
     const left = places.filter((place) => !dropped.includes(place))
     if (dropped.length > 0 && id && !this.#suffice(id, places, left)) return 'PRECONDITION_FAILED'
     for (const place of dropped) this.#places.delete(nameOf(place))
@@ -129,12 +127,18 @@ export class Model {
   }
 
   /** The places of a blob with a copy that a read may come to, as they are preferred: those found bad only where no other is. */
-  copiesOf(id: BlobId, backend?: Name, isLast = false): ModelPlace[] {
-    const there = this.placesOf(id).filter((place) => backend === undefined || place.backend === backend)
+  copiesOf(id: BlobId, only?: { name: string; backend: Name }, isLast = false): ModelPlace[] {
+    const isMeant = (place: ModelPlace) => !only || (place.backend === only.backend && this.isCopyOf(place, only.name))
+    const there = this.placesOf(id).filter(isMeant)
     const ordered = there.sort((a, b) => this.#setup.names.indexOf(a.backend) - this.#setup.names.indexOf(b.backend))
     const synced = ordered.filter(({ state }) => state === 'synced')
     const marked = ordered.filter(({ state }) => DAMAGED.includes(state))
     return synced.length === 0 || isLast ? [...synced, ...marked] : synced
+  }
+
+  /** Whether a copy is what a name stands for: any of an id; of a key its own, and that of all keys. */
+  isCopyOf({ id, key, shared }: ModelPlace, name: string): boolean {
+    return name === id || shared || key === name
   }
 
   /** Whether every place that owes bytes which are not staged has a synced copy that outlives it. */
