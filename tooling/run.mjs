@@ -20,6 +20,7 @@ const tasks = {
   inject: [['node', 'tooling/inject/run.ts']],
   processes: [['node', 'tooling/processes/run.ts']],
   power: [['node', 'tooling/power/run.ts']],
+  full: [['node', 'tooling/full/run.ts']],
   idle: [['node', 'tooling/idle/run.ts']],
   bench: [['node', 'tooling/bench/run.ts']],
   demo: [['node', 'tooling/demo/run.ts']],

@@ -1,0 +1,98 @@
+/** One run of a task of this repository, of a size that a person can wait for. */
+export interface Part {
+  /** Of the stage, number of parts of the stage: `kill 3/20`. */
+  readonly name: string
+  /** What `node tooling/run.mjs` is given. */
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  /** It fails when it takes longer. */
+  readonly minutes: number
+}
+
+interface Stage {
+  readonly parts: number
+  readonly minutes: number
+  /** `seed`: a whole number, another one for each part. */
+  readonly run: (seed: number, index: number) => Pick<Part, 'args'> & Partial<Pick<Part, 'env'>>
+}
+
+/** @see tooling/inject/protocol.ts */
+const CALLS = ['write', 'pwrite', 'writev', 'fsync', 'fdatasync', 'msync', 'rename', 'link', 'mkdir', 'open', 'unlink']
+const MODEL = 'packages/node/test/model'
+
+/** What is too long for CI, the quickest to find something first. Numbers are of a part. */
+const STAGES: Readonly<Record<string, Stage>> = {
+  model: {
+    parts: 20,
+    minutes: 60,
+    run: (seed) => ({
+      args: ['test', `${MODEL}/model.test.ts`],
+      env: { MODEL_SEQUENCES: '1000', MODEL_SEED: String(seed) },
+    }),
+  },
+  schedules: {
+    parts: 10,
+    minutes: 60,
+    run: (seed) => ({
+      args: ['test', `${MODEL}/schedule.test.ts`],
+      env: { MODEL_SCHEDULES: '10000', MODEL_SEED: String(seed) },
+    }),
+  },
+  proof: {
+    parts: 10,
+    minutes: 60,
+    run: (seed) => ({ args: ['test', 'packages/node/test/proof'], env: { PROOF_SEED: String(seed) } }),
+  },
+  power: { parts: 10, minutes: 30, run: (seed) => ({ args: ['power', '20', '--seed', String(seed)] }) },
+  kill: { parts: 20, minutes: 30, run: (seed) => ({ args: ['kill', '50', '--seed', String(seed)] }) },
+  processes: { parts: 10, minutes: 30, run: (seed) => ({ args: ['processes', '50', '--seed', String(seed)] }) },
+  inject: {
+    parts: CALLS.length,
+    minutes: 90,
+    run: (_, index) => ({ args: ['inject', '--full', '--only', CALLS[index] as string] }),
+  },
+  'kill-remote': { parts: 5, minutes: 90, run: (seed) => ({ args: ['kill-remote', '8', '--seed', String(seed)] }) },
+  mutants: {
+    parts: 1,
+    minutes: 90,
+    run: () => ({
+      args: ['test', 'packages/conformance/test/mutants.test.ts'],
+      env: { CONFORMANCE_PROFILE: 'full' },
+    }),
+  },
+  conformance: {
+    parts: 4,
+    minutes: 90,
+    run: (_, index) => ({ args: ['reports', ['memory', 'fs', 's3', 'sftp'][index] as string] }),
+  },
+  // All installed packages; then as many files as servers are given by default.
+  demo: {
+    parts: 2,
+    minutes: 60,
+    run: (_, index) => ({
+      args: index === 0 ? ['demo', '--files', '1000000'] : ['demo', '--backends', 'local,s3,sftp'],
+    }),
+  },
+  idle: { parts: 1, minutes: 15, run: () => ({ args: ['idle', '--seconds', '300'] }) },
+}
+
+export const NAMES = Object.keys(STAGES)
+
+/** @param seed A whole number, from which those of all parts follow. */
+export function partsOf(names: readonly string[], seed: number): Part[] {
+  return NAMES.filter((name) => names.includes(name)).flatMap((name) => {
+    const { parts, minutes, run } = STAGES[name] as Stage
+    return Array.from({ length: parts }, (_, i) => ({
+      name: `${name} ${i + 1}/${parts}`,
+      minutes,
+      env: {},
+      ...run(seed + i, i),
+    }))
+  })
+}
+
+/** What repeats a part, typed at the root of the repository. */
+export function commandOf({ args, env }: Pick<Part, 'args' | 'env'>): string {
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value} `)
+  return `${variables.join('')}node tooling/run.mjs ${args.join(' ')}`
+}
