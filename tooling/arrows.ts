@@ -62,7 +62,10 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   '@stored/syncd': { source: [...CORE, '@stored/lmdb'], tests: [] },
   '@stored/cache': { source: [...CORE, '@stored/lmdb'], tests: [] },
   '@stored/conformance': { source: CORE, tests: [] },
-  '@stored/node': { source: [...CORE, ...SERVICES], tests: ['@stored/conformance', '@stored/driver-fs'] },
+  '@stored/node': {
+    source: [...CORE, ...SERVICES],
+    tests: ['@stored/conformance', '@stored/driver-fs', '@stored/driver-s3', '@stored/services'],
+  },
   '@stored/cli': {
     source: [...CORE, '@stored/node', '@stored/node/config'],
     tests: ['@stored/conformance', '@stored/driver-fs'],

@@ -3,7 +3,6 @@ import { Agent as SecureAgent } from 'node:https'
 import {
   type $Command,
   PutObjectCommand,
-  type PutObjectCommandOutput,
   S3Client,
   type S3ClientConfig,
   type S3ClientResolvedConfig,
@@ -11,6 +10,8 @@ import {
   type ServiceOutputTypes,
 } from '@aws-sdk/client-s3'
 import type { Credential, ErrorLocation } from '@stored/core/backend'
+import { Answers } from './answers.ts'
+import { isSkewed, signingTime, takeTimeOf } from './clock.ts'
 import { toS3Error } from './errors.ts'
 import { presetOf } from './flavors.ts'
 import { credentialOf, type Identity } from './identity.ts'
@@ -44,6 +45,7 @@ export class Client {
   readonly #config: S3ClientConfig
   readonly #connections: number
   readonly #credential: Credential<Identity | undefined>
+  readonly #answers = new Answers()
   #agents: readonly [Agent, SecureAgent]
   #client: { readonly s3: S3Client; readonly identity: Identity | undefined } | undefined
   #route: { readonly s3: S3Client; readonly found: Promise<Route | null> } | undefined
@@ -85,7 +87,7 @@ export class Client {
 
   /** @throws {StorageError} */
   send<I extends ServiceInputTypes, O extends ServiceOutputTypes>(command: S3Command<I, O>, call: Call): Promise<O> {
-    return this.use((s3) => sent(s3, command, call.signal), call)
+    return this.use((s3) => inTime(s3, () => s3.send(command, { abortSignal: call.signal })), call)
   }
 
   /**
@@ -101,20 +103,12 @@ export class Client {
     onSent: (bytes: number) => void,
     call: Call,
   ): Promise<string | undefined> {
-    const send = async (s3: S3Client): Promise<PutObjectCommandOutput> => {
-      const command = new PutObjectCommand({ ...input, Bucket: this.bucket })
-      return sent(s3, reporting(signedWith(command, sha256), onSent), call.signal)
-    }
+    const { signal } = call
     return this.use(async (s3) => {
       const route = input.Body.byteLength <= PIECE_BYTES ? await this.#routeOf(s3) : null
-      if (route === null) return (await send(s3)).ETag
-      try {
-        return await route.put(input, sha256, call.signal)
-      } catch (error) {
-        // The SDK takes the time from the answer.
-        if (!speaksOfTime(error)) throw error
-        return (await send(s3)).ETag
-      }
+      if (route !== null) return inTime(s3, () => route.put(input, sha256, signal))
+      const command = reporting(signedWith(new PutObjectCommand({ ...input, Bucket: this.bucket }), sha256), onSent)
+      return (await inTime(s3, () => s3.send(command, { abortSignal: signal }))).ETag
     }, call)
   }
 
@@ -141,14 +135,16 @@ export class Client {
       const credentials = identity && { credentials: { ...identity } }
       const [httpAgent, httpsAgent] = this.#agents
       const requestHandler = { httpAgent, httpsAgent, connectionTimeout: CONNECT_MS, socketTimeout: 0 }
-      this.#client = { identity, s3: new S3Client({ ...this.#config, requestHandler, ...credentials }) }
+      const s3 = new S3Client({ ...this.#config, requestHandler, ...credentials })
+      this.#answers.watch(s3)
+      this.#client = { identity, s3 }
     }
     return this.#client.s3
   }
 
   #routeOf(s3: S3Client): Promise<Route | null> {
     if (this.#route?.s3 === s3) return this.#route.found
-    const found = Route.find(s3, this.bucket)
+    const found = Route.find(s3, this.bucket, this.#answers)
     this.#route = { s3, found }
     // What failed may be the credentials, which are looked for again.
     found.catch(() => {
@@ -170,29 +166,16 @@ function retire(agent: Agent): void {
   for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
 }
 
-/** Once more when the clock was off. */
-async function sent<I extends ServiceInputTypes, O extends ServiceOutputTypes>(
-  s3: S3Client,
-  command: S3Command<I, O>,
-  signal: AbortSignal,
-): Promise<O> {
+/** Sends once more what was refused for its time: with that of the service. */
+async function inTime<T>(s3: S3Client, send: () => Promise<T>): Promise<T> {
+  const signed = signingTime(s3)
   try {
-    return await s3.send(command, { abortSignal: signal })
+    return await send()
   } catch (error) {
-    if (!isSkewed(error)) throw error
-    // The SDK took the time from the answer.
-    return await s3.send(command, { abortSignal: signal })
+    if (!isSkewed(error, signed)) throw error
+    takeTimeOf(s3, error)
+    return send()
   }
-}
-
-function isSkewed(error: unknown): boolean {
-  const { $metadata } = error as { $metadata?: { clockSkewCorrected?: boolean } }
-  return speaksOfTime(error) && $metadata?.clockSkewCorrected === true
-}
-
-function speaksOfTime(error: unknown): boolean {
-  const { name } = error as { name?: unknown }
-  return name === 'RequestTimeTooSkewed' || name === 'RequestExpired'
 }
 
 /** Lets `command` be signed with a digest of its body that is known, so that nobody computes it again. */

@@ -54,6 +54,8 @@ const HINTS: Readonly<Record<string, string>> = {
 
 /** What a connection that cannot be secured fails with. */
 const TLS = /^(CERT_|ERR_TLS_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|EPROTO$|ERR_SSL_)/
+/** A server, or a proxy before it, gave up on what it had begun. */
+const MAY_HAVE_HAPPENED: ReadonlySet<number> = new Set([500, 502, 504])
 /** Before these nothing was sent. */
 const UNSENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
 
@@ -63,6 +65,36 @@ interface ServiceError extends Error {
   readonly $response?: { readonly headers?: Readonly<Record<string, string>> }
 }
 
+/** What came in place of an answer of S3: a login page, the page of a filter or of a proxy. */
+export class NotS3 extends Error {
+  override readonly name = 'NotS3'
+  readonly status: number
+  readonly retryAfter: string | null
+
+  constructor(status: number, { type, location, retryAfter = null }: NotS3Fields) {
+    // The host alone: what follows may hold a token.
+    const to = location !== undefined && URL.canParse(location) ? `, leads to ${new URL(location).host}` : ''
+    super(`HTTP ${status}${type === undefined ? '' : `, ${type}`}${to}`)
+    this.status = status
+    this.retryAfter = retryAfter
+  }
+}
+
+/** Header fields. */
+interface NotS3Fields {
+  readonly type: string | undefined
+  readonly location: string | undefined
+  readonly retryAfter: string | null | undefined
+}
+
+/** Whether something else than S3 answered, and what it said. */
+export function notS3Of(error: unknown): NotS3 | null {
+  return StorageError.is(error) && error.cause instanceof NotS3 ? error.cause : null
+}
+
+/** What any server may say of a request, whatever lies behind it: too large, or with too long a name. */
+const OF_THE_REQUEST: ReadonlySet<number> = new Set([413, 414, 431])
+
 /**
  * Translates what the SDK failed with. A StorageError passes as it is.
  *
@@ -71,6 +103,7 @@ interface ServiceError extends Error {
 export function toS3Error(error: unknown, at: ErrorLocation, signal?: AbortSignal, isWrite = false): StorageError {
   if (StorageError.is(error)) return error
   if (signal?.aborted) return fromAbort(signal.reason, at, isWrite)
+  if (error instanceof NotS3) return fromElsewhere(error, at, isWrite)
   const status = (error as ServiceError)?.$metadata?.httpStatusCode
   if (error instanceof Error && (status !== undefined || Object.hasOwn(CODES, error.name)))
     return fromAnswer(error as ServiceError, status, at, isWrite)
@@ -84,12 +117,25 @@ function fromAbort(reason: unknown, at: ErrorLocation, ambiguous: boolean): Stor
   return new StorageError(code, at, { cause, retryable, ambiguous, ...(detail !== undefined && { detail }) })
 }
 
+/** The service behind it may have done what was asked, or never have heard of it: it says nothing of the blob. */
+function fromElsewhere(error: NotS3, at: ErrorLocation, isWrite: boolean): StorageError {
+  const { status, retryAfter, message } = error
+  const { code, retryAfterMs } = mapHttp(status, at, { retryAfter })
+  const holds = OF_THE_REQUEST.has(status) || code === 'RATE_LIMITED' || code === 'TIMEOUT'
+  return new StorageError(holds ? code : 'UNAVAILABLE', at, {
+    cause: error,
+    detail: `something else answers in place of S3 (${message})`,
+    ambiguous: isWrite && (status < 300 || MAY_HAVE_HAPPENED.has(status)),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  })
+}
+
 function fromAnswer(error: ServiceError, status = 0, at: ErrorLocation, isWrite: boolean): StorageError {
   const { name } = error
   const code = Object.hasOwn(CODES, name) ? CODES[name] : undefined
   const detail = describe(error, status)
   // It says that it failed, not that nothing happened.
-  const ambiguous = isWrite && (name === 'InternalError' || status === 500 || status === 502 || status === 504)
+  const ambiguous = isWrite && (name === 'InternalError' || MAY_HAVE_HAPPENED.has(status))
   const options = { cause: causeOf(error), detail, ambiguous, retryAfter: error.$response?.headers?.['retry-after'] }
   const mapped = mapHttp(status, at, { ...options, retryAfter: options.retryAfter ?? null })
   const better = code ?? betterThan(mapped.code, status)
@@ -110,8 +156,8 @@ function fromWire(error: unknown, at: ErrorLocation, isWrite: boolean): StorageE
   const message = error instanceof Error ? error.message : String(error)
   if (TLS.test(code) || /^Region is missing/.test(message))
     return new StorageError('MISCONFIGURED', at, { cause: error, detail: code === '' ? message : code })
-  // The answer was no HTTP, or no XML.
-  if (code.startsWith('HPE_') || error instanceof SyntaxError)
+  // The answer was no HTTP.
+  if (code.startsWith('HPE_'))
     return new StorageError('UNAVAILABLE', at, { cause: causeOf(error), detail: 'no answer of S3', ambiguous: isWrite })
   const { code: mapped, detail } = mapErrno(error, at)
   const ambiguous = isWrite && !UNSENT.has(code)

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { PutObjectCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Answers } from './answers.ts'
 import { toS3Error } from './errors.ts'
 import { Route, type SmallPut } from './route.ts'
 
@@ -43,7 +44,7 @@ function clientOf(config: S3ClientConfig = {}, answer = { statusCode: 200, text:
 }
 
 async function routeOf(s3: S3Client, bucket = 'bucket'): Promise<Route> {
-  const route = await Route.find(s3, bucket)
+  const route = await Route.find(s3, bucket, new Answers())
   if (route === null) throw new Error('there is no route')
   return route
 }
@@ -128,6 +129,7 @@ describe('put', () => {
     [200, '<Error><Code>InternalError</Code></Error>', { code: 'UNAVAILABLE', ambiguous: true }],
   ])('of which the service says %i %s fails as it does with the SDK', async (statusCode, text, expected) => {
     const { s3 } = clientOf({}, { statusCode, text })
+    new Answers().watch(s3)
     const route = await routeOf(s3)
     const ours = await route.put(BLOB, undefined, signal).catch((error: unknown) => error)
     const theirs = await s3.send(new PutObjectCommand({ ...BLOB, Bucket: 'bucket' })).catch((error: unknown) => error)
@@ -153,6 +155,6 @@ describe('find', () => {
       getS3ExpressIdentity: async () =>
         ({ accessKeyId: 'id', secretAccessKey: 'secret', sessionToken: 'token' }) as never,
     }
-    expect(await Route.find(s3, 'bucket--usw2-az1--x-s3')).toBe(null)
+    expect(await Route.find(s3, 'bucket--usw2-az1--x-s3', new Answers())).toBe(null)
   })
 })

@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { PutObjectCommand, type PutObjectCommandInput, type S3Client } from '@aws-sdk/client-s3'
+import type { Answer, Answers } from './answers.ts'
+import { signingTime } from './clock.ts'
 
 /** A key that shows in a path where keys come. */
 const MARK = 'key'
@@ -19,12 +21,6 @@ interface Unsigned {
   readonly body?: unknown
 }
 
-interface Answer {
-  readonly statusCode: number
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: Readable
-}
-
 /** What is put, and of that only what can be said in headers of the same name by every service. */
 export type SmallPut = Pick<
   PutObjectCommandInput,
@@ -41,15 +37,17 @@ export class Route {
   readonly #s3: S3Client
   readonly #signer: Signer
   readonly #sample: Unsigned
+  readonly #answers: Answers
 
-  private constructor(s3: S3Client, signer: Signer, sample: Unsigned) {
+  private constructor(s3: S3Client, signer: Signer, sample: Unsigned, answers: Answers) {
     this.#s3 = s3
     this.#signer = signer
     this.#sample = sample
+    this.#answers = answers
   }
 
   /** @returns `null` where requests are signed otherwise than with a key (S3 Express, several regions at once). */
-  static async find(s3: S3Client, bucket: string): Promise<Route | null> {
+  static async find(s3: S3Client, bucket: string, answers: Answers): Promise<Route | null> {
     let sample: Unsigned | undefined
     let scheme: Parameters<S3Client['config']['signer']>[0]
     const command = new PutObjectCommand({ Bucket: bucket, Key: MARK, Body: Buffer.alloc(0) })
@@ -63,7 +61,7 @@ export class Route {
     )
     await s3.send(command)
     if (scheme?.name !== 'sigv4' || !sample?.path.endsWith(`/${MARK}`)) return null
-    return new Route(s3, await s3.config.signer(scheme), sample)
+    return new Route(s3, await s3.config.signer(scheme), sample, answers)
   }
 
   /**
@@ -72,14 +70,16 @@ export class Route {
    * @throws What the SDK throws.
    */
   async put(input: SmallPut, sha256: string | undefined, signal: AbortSignal): Promise<string | undefined> {
-    const { config } = this.#s3
-    const signingDate = new Date(Date.now() + config.systemClockOffset)
+    const signingDate = new Date(signingTime(this.#s3))
     const request = await this.#signer.sign(this.#requestFor(input, sha256) as never, { signingDate })
-    const { response } = await config.requestHandler.handle(request as never, { abortSignal: signal })
-    const { statusCode, headers, body } = response as Answer
-    const text = await textOf(body)
-    if (statusCode >= 300 || text.includes('<Error>')) throw failureOf(statusCode, headers, text)
-    return headers.etag
+    const { response } = await this.#s3.config.requestHandler.handle(request as never, { abortSignal: signal })
+    const answer = response as Answer & { readonly body: Readable }
+    const text = await textOf(answer.body)
+    if (answer.statusCode >= 300 || text.includes('<Error>'))
+      throw this.#answers.refused(failureOf(answer, text), answer)
+    const { etag } = answer.headers
+    this.#answers.accept('PutObjectCommand', answer, { ETag: etag })
+    return etag
   }
 
   #requestFor(input: SmallPut, sha256: string | undefined): Unsigned {
@@ -128,12 +128,13 @@ async function textOf(body: Readable): Promise<string> {
 }
 
 /** The error that the SDK makes of an answer. */
-function failureOf(status: number, headers: Answer['headers'], text: string): Error {
-  const name = /<Code>([^<]+)<\/Code>/.exec(text)?.[1] ?? 'UnknownError'
+function failureOf({ statusCode, headers }: Answer, text: string): Error {
+  const Code = /<Code>([^<]+)<\/Code>/.exec(text)?.[1]
+  const name = Code ?? 'UnknownError'
   const message = /<Message>([^<]*)<\/Message>/.exec(text)?.[1] ?? name
   // An error inside a 200 is one of the service.
-  const httpStatusCode = status === 200 ? 503 : status
+  const httpStatusCode = statusCode === 200 ? 503 : statusCode
   const requestId = headers['x-amz-request-id']
   const $metadata = { httpStatusCode, ...(requestId !== undefined && { requestId }) }
-  return Object.assign(new Error(message), { name, $metadata, $response: { headers } })
+  return Object.assign(new Error(message), { name, Code, $metadata, $response: { headers } })
 }

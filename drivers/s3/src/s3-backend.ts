@@ -28,7 +28,8 @@ import {
 } from '@stored/core/backend'
 import { ObjectBody } from './body.ts'
 import { type Call, Client } from './client.ts'
-import { toS3Error } from './errors.ts'
+import { signingTime } from './clock.ts'
+import { notS3Of, toS3Error } from './errors.ts'
 import { isDirectoryBucket, presetOf } from './flavors.ts'
 import { listObjects, listUploads } from './listing.ts'
 import { Memory } from './memory.ts'
@@ -182,7 +183,11 @@ export class S3Backend extends StorageBackend {
         throw new StorageError('INVALID_ARGUMENT', call.at, { detail: 'a signed URL is good for a week at most' })
       const target = this.#target(key, call.at)
       const command = method === 'GET' ? new GetObjectCommand(target) : new PutObjectCommand(target)
-      return this.#client.use((s3) => getSignedUrl(s3, command, { expiresIn: Math.ceil(expiresMs / 1000) }), call)
+      const expiresIn = Math.ceil(expiresMs / 1000)
+      return this.#client.use(
+        (s3) => getSignedUrl(s3, command, { expiresIn, signingDate: new Date(signingTime(s3)) }),
+        call,
+      )
     })
   }
 
@@ -227,7 +232,9 @@ export class S3Backend extends StorageBackend {
     if (this.#closing.signal.aborted) throw new StorageError('CLOSED', at)
     using call = this.#begin(at, signal ?? new AbortController().signal, true)
     this.#log = log
-    const conditions = await probeConditions(this.#client, this.#settings.prefix, call)
+    const conditions = await probeConditions(this.#client, this.#settings.prefix, call).catch((error) => {
+      throw misdirected(error, at) ?? error
+    })
     this.#capabilities = capabilitiesOf(this.#settings, conditions)
     this.#isOpen = true
   }
@@ -344,7 +351,18 @@ export class S3Backend extends StorageBackend {
 /** Whether an answer to HEAD, which has no body, leaves open what it means. */
 function saysNothing(error: unknown): boolean {
   const codes = ['PERMISSION_DENIED', 'INVALID_ARGUMENT', 'MISCONFIGURED']
-  return StorageError.is(error) && codes.includes(error.code)
+  if (!StorageError.is(error)) return false
+  // Where answers are not numbered, only their body tells whose they are. Who has no time for HEAD has none for GET.
+  const { status = 0 } = notS3Of(error) ?? {}
+  return codes.includes(error.code) || (error.code === 'UNAVAILABLE' && status >= 300 && status < 500)
+}
+
+/** Before S3 has answered at all, a server that works in its place may as well be a wrong endpoint. */
+function misdirected(error: unknown, at: ErrorLocation): StorageError | null {
+  const cause = notS3Of(error)
+  if (cause === null || cause.status >= 500 || (error as StorageError).code !== 'UNAVAILABLE') return null
+  const detail = `what answers at the endpoint is not S3 (${cause.message}): a login page, a proxy, or a wrong endpoint`
+  return new StorageError('MISCONFIGURED', at, { cause, detail })
 }
 
 function isAbsence(error: unknown): boolean {

@@ -1,12 +1,10 @@
-import type { GetResult, LogEvent, Stat } from '@stored/core/backend'
+import type { LogEvent } from '@stored/core/backend'
 import { offerService, type Service } from '@stored/services'
 import { afterAll, onTestFinished } from 'vitest'
 import { S3Backend, type S3BackendOptions } from '../src/index.ts'
+import { PART_BYTES, signal } from './bytes.ts'
 import { Gate } from './gate.ts'
 import { Place } from './place.ts'
-
-export const { signal } = new AbortController()
-export const PART_BYTES = 5 << 20
 
 /** Ceph 20.2, for one file of tests; or why there is none. */
 export const service = await offerService('ceph-rgw', { CEPH_SUITE: 'forky' })
@@ -42,25 +40,6 @@ export async function openBackend(options: Partial<S3BackendOptions> = {}): Prom
   await backend.open({ log: (event) => logged.push(event) })
   gate.passed.length = 0
   return { backend, gate, logged }
-}
-
-/** So many bytes, no two parts of which are equal. */
-export function bytesOf(size: number): Buffer {
-  const bytes = Buffer.alloc(size, 'StoreD')
-  for (let at = 0; at + 4 <= size; at += 4096) bytes.writeUInt32LE(at, at)
-  return bytes
-}
-
-export async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += 64 << 10) yield bytes.subarray(at, at + (64 << 10))
-}
-
-export function put(backend: S3Backend, key: string, bytes: Uint8Array, aborts = signal): Promise<Stat> {
-  return backend.put(key, chunksOf(bytes), { signal: aborts, size: bytes.length })
-}
-
-export async function read({ body }: GetResult): Promise<Buffer> {
-  return Buffer.concat(await Array.fromAsync(body))
 }
 
 export async function keysOf(backend: S3Backend): Promise<string[]> {

@@ -10,6 +10,13 @@ export interface Refusal {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** What comes in place of the server, whatever is asked. */
+export interface Page {
+  readonly status: number
+  readonly html: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
 /** A request that comes by. */
 export interface Passing {
   readonly method: string
@@ -20,7 +27,7 @@ export interface Passing {
 /** An HTTP proxy before an S3 server, which may answer in its place. Bodies go by as they are. */
 export class Gate implements AsyncDisposable {
   /** Asked for each request; `null` lets it by. A promise holds it back. */
-  judge: (passing: Passing) => Refusal | null | Promise<Refusal | null> = () => null
+  judge: (passing: Passing) => Refusal | Page | null | Promise<Refusal | Page | null> = () => null
   readonly passed: Passing[] = []
   readonly #target: URL
   readonly #server: Server
@@ -68,13 +75,16 @@ export class Gate implements AsyncDisposable {
     to.writeHead(answer.statusCode ?? 500, answer.headers)
     answer.pipe(to)
     answer.once('error', () => to.destroy())
+    // A server that refuses a request may not read its body to the end.
+    forward.on('error', () => {})
+    forward.once('close', () => from.unpipe(forward).resume())
   }
 
-  #refuse(from: IncomingMessage, to: ServerResponse, { status, code, headers = {} }: Refusal): void {
+  #refuse(from: IncomingMessage, to: ServerResponse, said: Refusal | Page): void {
     from.resume()
-    to.writeHead(status, { 'content-type': 'application/xml', ...headers })
-    to.end(
-      from.method === 'HEAD' ? undefined : `<Error><Code>${code}</Code><Message>refused by the gate</Message></Error>`,
-    )
+    const isPage = 'html' in said
+    to.writeHead(said.status, { 'content-type': isPage ? 'text/html' : 'application/xml', ...said.headers })
+    const body = isPage ? said.html : `<Error><Code>${said.code}</Code><Message>refused by the gate</Message></Error>`
+    to.end(from.method === 'HEAD' ? undefined : body)
   }
 }

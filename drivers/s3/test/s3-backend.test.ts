@@ -3,21 +3,10 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { ChaosProxy } from '@stored/conformance'
 import { StorageError } from '@stored/core/backend'
-import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { S3Backend } from '../src/index.ts'
-import {
-  bytesOf,
-  chunksOf,
-  keysOf,
-  openBackend,
-  PART_BYTES,
-  put,
-  read,
-  service,
-  signal,
-  thePlace,
-  theService,
-} from './fixture.ts'
+import { bytesOf, chunksOf, PART_BYTES, put, read, signal } from './bytes.ts'
+import { keysOf, openBackend, service, thePlace, theService } from './fixture.ts'
 import type { Passing } from './gate.ts'
 
 vi.setConfig({ testTimeout: 120_000 })
@@ -281,16 +270,84 @@ describeHere(`open${why}`, () => {
   })
 })
 
-describeHere(`a clock that is 20 minutes off${why}`, () => {
-  it('is put right by the first answer', async () => {
-    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 20 * 60_000 })
-    onTestFinished(() => void vi.useRealTimers())
-    const { backend } = await openBackend()
+describeHere(`a clock${why}`, () => {
+  const MINUTE_MS = 60_000
+
+  afterEach(() => void vi.useRealTimers())
+
+  /** Sets the clock of this process alone: so many minutes ahead of that of the service. */
+  function setClock(minutes: number): void {
+    vi.useRealTimers()
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + minutes * MINUTE_MS })
+  }
+
+  it.each([
+    ['is 20 minutes fast', 0, 20],
+    ['is 20 minutes slow', 0, -20],
+    ['was 20 minutes fast, and is set right', 20, 0],
+    ['was 20 minutes slow, and is set right', -20, 0],
+    ['was fast, and is slow', 20, -20],
+  ])('that %s: the first request of every kind comes through', async (_, before, after) => {
+    setClock(before)
+    const { backend, gate } = await openBackend()
     await put(backend, 'blob', Buffer.from('hello'))
-    expect((await read(await backend.get('blob', { signal }))).toString()).toBe('hello')
+    const large = bytesOf(PART_BYTES + 1)
+    const operations: Record<string, () => Promise<unknown>> = {
+      get: async () => (await read(await backend.get('blob', { signal }))).toString(),
+      'get of a range': async () =>
+        (await read(await backend.get('blob', { signal, offset: 1, length: 2 }))).toString(),
+      'eight reads at once': () =>
+        Promise.all(Array.from({ length: 8 }, async () => read(await backend.get('blob', { signal })))),
+      stat: () => backend.stat('blob', { signal }),
+      'stat of nothing': () => backend.stat('nothing', { signal }),
+      list: () => keysOf(backend),
+      'put of a small blob': () => put(backend, 'small', Buffer.from('x')),
+      'put of a blob in pieces': () => put(backend, 'medium', bytesOf(1 << 20)),
+      'put of a blob in parts': () => put(backend, 'large', large),
+      copy: () => backend.copy('blob', 'copy', { signal }),
+      delete: () => backend.delete('small', { signal }),
+      deleteMany: () => backend.deleteMany(['medium'], { signal }),
+    }
+    for (const [what, operation] of Object.entries(operations)) {
+      setClock(before)
+      await backend.stat('blob', { signal })
+      setClock(after)
+      gate.passed.length = 0
+      await expect(operation(), what).resolves.not.toThrow()
+    }
+    expect(await keysOf(backend)).toEqual(['blob', 'copy', 'large'])
+    expect(large.equals(await read(await backend.get('large', { signal })))).toBe(true)
   })
 
-  it('is UNAUTHENTICATED, with a hint, where the service goes on refusing', async () => {
+  it('that is wrong costs one request more, also where HEAD says nothing of why it was refused', async () => {
+    const { backend, gate } = await openBackend()
+    await put(backend, 'blob', Buffer.from('hello'))
+    for (const [methods, operation] of [
+      [['HEAD', 'HEAD'], () => backend.stat('blob', { signal })],
+      [['PUT', 'PUT'], () => put(backend, 'blob', Buffer.from('hello'))],
+    ] as const)
+      for (const minutes of [20, 0, -20, 0]) {
+        setClock(minutes)
+        gate.passed.length = 0
+        await operation()
+        expect(gate.passed.map(({ method }) => method)).toEqual(methods)
+        await operation()
+        expect(gate.passed).toHaveLength(3)
+      }
+  })
+
+  it('that is wrong is not in the signed URLs, nor is one that was', async () => {
+    const { backend } = await openBackend()
+    await put(backend, 'blob', Buffer.from('hello'))
+    for (const minutes of [20, 0, -20, 0]) {
+      setClock(minutes)
+      await backend.stat('blob', { signal })
+      const url = await backend.signedUrl('blob', { method: 'GET', expiresMs: 60_000, signal })
+      expect((await fetch(url)).status).toBe(200)
+    }
+  })
+
+  it('that the service goes on refusing is UNAUTHENTICATED, with a hint', async () => {
     const { backend, gate } = await openBackend()
     gate.judge = () => ({ status: 403, code: 'RequestTimeTooSkewed' })
     const error = await backend.get('blob', { signal }).catch((error) => error)

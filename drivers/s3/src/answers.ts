@@ -1,0 +1,100 @@
+import type { Readable } from 'node:stream'
+import type { S3Client } from '@aws-sdk/client-s3'
+import { NotS3 } from './errors.ts'
+
+/** Fields with which services number what they answer. A page that comes in place of a service has none of them. */
+const NUMBERS = ['x-amz-request-id', 'x-amz-id-2', 'x-guploader-uploadid'] as const
+/** R2 sends none of these. Its network adds one of its own, also to pages of its own: alone it proves nothing. */
+const MARKS = [...NUMBERS, 'cf-ray'] as const
+
+/** The parts of a response that are looked at. */
+export interface Answer {
+  readonly statusCode: number
+  readonly headers: Readonly<Record<string, string | undefined>>
+}
+
+type Command = `${string}Command`
+type Output = Readonly<Record<string, unknown>>
+
+/** Of commands whose answer nothing else can give: what has to be in it. */
+const IN_THE_BODY: Readonly<Record<Command, string>> = {
+  CreateMultipartUploadCommand: 'UploadId',
+  CompleteMultipartUploadCommand: 'ETag',
+  CopyObjectCommand: 'CopyObjectResult',
+  ListObjectsV2Command: 'IsTruncated',
+}
+/** The same of those that a web server might give by chance. */
+const IN_THE_HEAD: Readonly<Record<Command, string>> = {
+  GetObjectCommand: 'ETag',
+  HeadObjectCommand: 'ETag',
+  PutObjectCommand: 'ETag',
+  UploadPartCommand: 'ETag',
+}
+/** Blobs may be of any type. */
+const MAY_BE_HTML: ReadonlySet<Command> = new Set(['GetObjectCommand', 'HeadObjectCommand'])
+
+/**
+ * Tells what S3 answers from what comes in its place: the login page of a hotel, the page of a filter, a proxy without a server
+ * behind it. None of that says anything of a blob: neither that it was stored nor that it is gone.
+ */
+export class Answers {
+  /** That the service has in its answers, once one was seen that has it: without it nothing is its answer any more. */
+  #mark: string | undefined
+
+  /** @throws {NotS3} */
+  accept(command: Command, answer: Answer, output: Output): void {
+    if (!isShaped(command, answer, output)) throw notS3(answer)
+    const mark = MARKS.find((name) => answer.headers[name] !== undefined)
+    const isLess = this.#mark !== undefined && answer.headers[this.#mark] === undefined
+    if (isLess && !(command in IN_THE_BODY)) throw notS3(answer)
+    if (isLess || this.#mark === undefined) this.#mark = mark
+  }
+
+  /** @returns `error`, if S3 said it. */
+  refused(error: unknown, answer: Answer): unknown {
+    const { Code } = error as { Code?: unknown }
+    if (typeof Code === 'string') return error
+    // A success that cannot be read is none.
+    const isNumbered = answer.statusCode >= 300 && NUMBERS.some((name) => answer.headers[name] !== undefined)
+    return isNumbered ? error : notS3(answer)
+  }
+
+  /** Has `s3` accept no other answers. */
+  watch(s3: S3Client): void {
+    s3.middlewareStack.add(
+      (next, context) => async (args) => {
+        const result = await next(args).catch((error: unknown) => {
+          throw hasAnswered(error) ? this.refused(error, error.$response) : error
+        })
+        try {
+          this.accept(context.commandName as Command, result.response as Answer, result.output as unknown as Output)
+        } catch (error) {
+          // Nobody else frees the connection.
+          ;(result.output as { Body?: Readable }).Body?.destroy()
+          throw error
+        }
+        return result
+      },
+      { step: 'deserialize', priority: 'high', name: 'acceptAnswers' },
+    )
+  }
+}
+
+function isShaped(command: Command, { statusCode, headers }: Answer, output: Output): boolean {
+  if (!MAY_BE_HTML.has(command) && /^(text\/html|application\/xhtml)/i.test(headers['content-type'] ?? '')) return false
+  const needed = IN_THE_BODY[command] ?? IN_THE_HEAD[command]
+  if (needed !== undefined) return output[needed] !== undefined
+  const isRemoval = command === 'DeleteObjectCommand' || command === 'AbortMultipartUploadCommand'
+  return !isRemoval || statusCode === 204 || NUMBERS.some((name) => headers[name] !== undefined)
+}
+
+/** Whether there is an answer at all, and the connection did not break in it. */
+function hasAnswered(error: unknown): error is { readonly $response: Answer } {
+  const { $response, code } = error as { $response?: Answer; code?: unknown }
+  return $response !== undefined && code === undefined && (error as Error).name !== 'AbortError'
+}
+
+function notS3({ statusCode, headers }: Answer): NotS3 {
+  const { 'content-type': type, location, 'retry-after': retryAfter } = headers
+  return new NotS3(statusCode, { type, location, retryAfter })
+}
