@@ -48,7 +48,7 @@ describe('reportJson', () => {
   it('counts what is proved of what applies, and tells what is waived', async () => {
     const waive = { 'ls.order': { reason: 'the service cannot', issue: 'https://example.com/1' } }
     const { badge, cases } = await reportOf({ waive }, { only: ['rt.bytes', 'ls.order', 'cw.match'] })
-    expect(badge).toBe('StoreD conformance 1.0 · 1/2 · 1 waived')
+    expect(badge).toBe('StoreD conformance 1.1 · 1/2 · 1 waived')
     expect(cases['ls.order']).toEqual({ status: 'waived', ...waive['ls.order'] })
   })
 
