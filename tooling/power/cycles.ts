@@ -5,7 +5,8 @@ import { setTimeout } from 'node:timers/promises'
 import { parseArguments } from '@stored/kill/arguments'
 import { Model, PHASES, type Phase } from '@stored/kill/model'
 import { rarest, recoverUntil, workUntil } from '@stored/kill/moment'
-import { inspect, type Victim } from '@stored/kill/processes'
+import { inspect, Victim } from '@stored/kill/processes'
+import type { Message } from '@stored/kill/protocol'
 import { Random } from '@stored/kill/random'
 import { ageDebris, placesIn } from '@stored/kill/stores'
 import { Ear } from './ear.ts'
@@ -20,6 +21,9 @@ const WITHOUT_DISK_MS = 50
  * that it could not write overruns a buffer (decision 007).
  */
 const MAY_END_WITH: readonly NodeJS.Signals[] = ['SIGBUS', 'SIGSEGV', 'SIGABRT']
+
+/** Calls that a control acknowledges before its power is cut. */
+const OF_A_CONTROL = 30
 
 /** A store on a file system of its own. */
 interface Bed {
@@ -81,8 +85,13 @@ async function tryControl({ volume }: Bed): Promise<void> {
   mkdirSync(directory)
   const model = new Model()
   const work = { seed: `${seed} control`, bindings: {}, workers: WORKERS }
-  const options = { env: WITHOUT_FLUSHES, mayEndWith: MAY_END_WITH }
-  const victim = await workUntil('commit', random, directory, work, (message) => model.hear(message), options)
+  const enough = Promise.withResolvers<void>()
+  const hear = (message: Message) => {
+    model.hear(message)
+    if (model.acknowledged >= OF_A_CONTROL) enough.resolve()
+  }
+  const victim = new Victim(directory, work, hear, { env: WITHOUT_FLUSHES, mayEndWith: MAY_END_WITH })
+  await Promise.race([enough.promise, victim.ended()])
   const acknowledged = Object.keys(model.bindings)
   volume.cut()
   await victim.kill()
