@@ -9,7 +9,7 @@ it('reconnect() has later requests use a connection of their own', async () => {
   const sockets: Socket[] = []
   const server = createServer(({ socket }, response) => {
     sockets.push(socket)
-    response.setHeader('x-amz-request-id', '1').end('bytes')
+    response.setHeader('x-amz-request-id', '1').setHeader('etag', '"1"').end('bytes')
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
