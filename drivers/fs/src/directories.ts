@@ -3,6 +3,7 @@ import { basename, dirname } from 'node:path'
 import type { ErrorLocation } from '@stored/core/backend'
 import { errnoError, errnoOf } from './errors.ts'
 import { io } from './io.ts'
+import { makeEntry, mayBeTheName } from './names.ts'
 import type { Root } from './root.ts'
 
 /** How often a directory is made again that others remove at the same time. */
@@ -100,16 +101,20 @@ export class Directories {
     }
   }
 
-  /** Like `use`, and makes the directory, durably, when it is not there. `work` is called again after an ENOENT. */
+  /**
+   * Like `use`, and makes the directory, durably, when it is not there. `work` is called again after an ENOENT.
+   *
+   * @throws {StorageError} INVALID_KEY: the medium cannot hold a directory of this name.
+   */
   async ensure<T>(path: string, at: ErrorLocation, work: (directory: Directory) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.use(path, at, work)
       } catch (error) {
-        if (errnoOf(error) !== 'ENOENT' || attempt === MAX_ATTEMPTS) throw error
+        if (!mayBeTheName(error) || attempt === MAX_ATTEMPTS) throw error
       }
       if (path === this.#root.path) await this.#root.check(at)
-      else await this.ensure(dirname(path), at, (parent) => make(parent.at(basename(path))))
+      else await this.ensure(dirname(path), at, (parent) => makeEntry(parent, basename(path), at, make))
     }
   }
 

@@ -11,7 +11,7 @@ describe('toFsError()', () => {
     ['EDQUOT', 'NO_SPACE', false],
     ['EIO', 'UNAVAILABLE', true],
     ['EISDIR', 'KEY_CONFLICT', false],
-    ['ELOOP', 'PERMISSION_DENIED', false],
+    ['ELOOP', 'KEY_CONFLICT', false],
     ['ENOENT', 'CONFLICT', true],
     ['ENOSPC', 'NO_SPACE', false],
     ['ENOTDIR', 'KEY_CONFLICT', false],

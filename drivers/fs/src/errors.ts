@@ -2,8 +2,8 @@ import { type ErrorLocation, mapErrno, StorageError, type StorageErrorCode, toSt
 
 /** What the usual meaning of an errno misses here. */
 const HERE: Readonly<Record<string, readonly [StorageErrorCode, string]>> = {
-  EXDEV: ['MISCONFIGURED', 'another file system is mounted below the root'],
-  ELOOP: ['PERMISSION_DENIED', 'a symbolic link is in the way'],
+  EXDEV: ['MISCONFIGURED', '.stored lies on another file system than the root'],
+  ELOOP: ['KEY_CONFLICT', 'a symbolic link is in the way'],
   // Whoever asks whether a blob is there has handled these; what is left are races with other programs.
   ENOENT: ['CONFLICT', 'removed by someone else meanwhile'],
 }

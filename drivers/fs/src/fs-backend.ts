@@ -20,6 +20,7 @@ import { Directories, type Directory } from './directories.ts'
 import { errnoOf, saysAbsent, toFsError } from './errors.ts'
 import { io } from './io.ts'
 import type { Medium } from './medium.ts'
+import { cannotHold, makeEntry, reachesRoot } from './names.ts'
 import { type FsBackendOptions, parseOptions } from './options.ts'
 import { MAX_SEGMENT_BYTES, toPath } from './paths.ts'
 import { Root } from './root.ts'
@@ -201,10 +202,14 @@ async function publish(
   { ifAbsent }: PutOptions,
   at: ErrorLocation,
 ): Promise<void> {
-  const target = directory.at(basename(path))
-  await checkAlias(root, path)
-  if (ifAbsent) await claim(temp, target, at)
-  else await temp.replace(target)
+  const name = async (target: string) => {
+    await checkAlias(root, path)
+    await (ifAbsent ? claim(temp, target, at) : replace(temp, target, root, at))
+  }
+  await makeEntry(directory, basename(path), at, name, temp.path).catch(async (cause) => {
+    if (errnoOf(cause) !== 'EXDEV' || !(await reachesRoot(root))) throw cause
+    throw new StorageError('KEY_CONFLICT', at, { cause, detail: 'another file system is mounted in the way' })
+  })
   try {
     await directory.sync()
   } catch (cause) {
@@ -223,6 +228,19 @@ async function claim(temp: Temp, target: string, at: ErrorLocation): Promise<voi
     const isBlob = (await io.lstat(target)).isFile()
     throw new StorageError(isBlob ? 'ALREADY_EXISTS' : 'KEY_CONFLICT', at, { cause })
   }
+}
+
+/** Only a blob is replaced: what is of another kind is not ours. */
+async function replace(temp: Temp, target: string, root: Root, at: ErrorLocation): Promise<void> {
+  const isInTheWay = await io.lstat(target, root.pace).then(
+    (found) => !found.isFile(),
+    (error) => {
+      if (saysAbsent(error)) return false
+      throw error
+    },
+  )
+  if (isInTheWay) throw new StorageError('KEY_CONFLICT', at, { detail: 'what lies there is no blob' })
+  await temp.replace(target)
 }
 
 /** @throws ENOTDIR when a blob lies there under a name that the medium takes for the same. */
@@ -252,7 +270,7 @@ async function ifThere<T>(root: Root, at: ErrorLocation, found: Promise<T>): Pro
   try {
     return await found
   } catch (error) {
-    if (!saysAbsent(error)) throw error
+    if (!saysAbsent(error) && !(await cannotHold(root, error))) throw error
     await root.check(at)
     return null
   }

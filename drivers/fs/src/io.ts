@@ -46,7 +46,8 @@ export const io = {
   realpath: promisify(fs.realpath.native),
   readdir: promisify(fs.readdir),
 
-  lstat(path: string): Promise<fs.BigIntStats> {
+  async lstat(path: string, pace?: Pace): Promise<fs.BigIntStats> {
+    if (pace?.isQuick) return pace.run(() => fs.lstatSync(path, { bigint: true }))
     return new Promise((resolve, reject) => {
       fs.lstat(path, { bigint: true }, (error, stat) => (error ? reject(error) : resolve(stat)))
     })

@@ -10,6 +10,7 @@ import {
 } from '@stored/core/backend'
 import { saysAbsent } from './errors.ts'
 import { io } from './io.ts'
+import { cannotHold } from './names.ts'
 import { isKey, join } from './paths.ts'
 import type { Root } from './root.ts'
 import { toStat } from './stat.ts'
@@ -63,7 +64,7 @@ async function entriesOf(
       await io.close(fd)
     }
   } catch (error) {
-    if (saysAbsent(error)) return []
+    if (saysAbsent(error) || (await cannotHold(root, error))) return []
     throw error
   }
 }

@@ -16,22 +16,22 @@ describe('symbolic links', () => {
     return { ...opened, outside }
   }
 
-  it('on the way of a put make it reject with PERMISSION_DENIED and write nothing', async () => {
+  it('on the way of a put make it reject with KEY_CONFLICT and write nothing', async () => {
     const { backend, outside } = await openBesideOutside()
     for (const key of ['link/secret', 'link/new', 'link/deeper/new'])
       for (const ifAbsent of [{}, { ifAbsent: true } as const])
         await expect(backend.put(key, bodyOf('x'), { signal, ...ifAbsent })).rejects.toMatchObject({
-          code: 'PERMISSION_DENIED',
+          code: 'KEY_CONFLICT',
         })
     expect(await readdir(outside)).toEqual(['secret'])
     expect(await readFile(join(outside, 'secret'), 'utf8')).toBe('secret')
   })
 
-  it('that lead nowhere make a put below them reject with PERMISSION_DENIED', async () => {
+  it('that lead nowhere make a put below them reject with KEY_CONFLICT', async () => {
     const { backend, root } = await openBackend()
     await symlink('nowhere', join(root, 'dangling'))
     await expect(backend.put('dangling/key', bodyOf('x'), { signal })).rejects.toMatchObject({
-      code: 'PERMISSION_DENIED',
+      code: 'KEY_CONFLICT',
     })
     expect(await readdir(root)).not.toContain('nowhere')
   })
@@ -59,7 +59,7 @@ describe('symbolic links', () => {
     await rename(join(root, 'dir'), join(root, 'moved'))
     await symlink(outside, join(root, 'dir'))
     release()
-    await expect(put).rejects.toMatchObject({ code: 'PERMISSION_DENIED' })
+    await expect(put).rejects.toMatchObject({ code: 'KEY_CONFLICT' })
     expect(await readdir(outside)).toEqual(['secret'])
   })
 

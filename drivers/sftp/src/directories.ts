@@ -1,6 +1,7 @@
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import type { Connection } from './connection.ts'
 import { STATUS, saysAbsent, statusOf } from './errors.ts'
+import { makeEntry } from './names.ts'
 import { parentOf, type Root } from './root.ts'
 
 /** How often a directory is made again that others remove at the same time. */
@@ -10,7 +11,8 @@ const MAX_ATTEMPTS = 10
  * Does something in the directory at `path`, which it makes, with its parents, when it is not there.
  *
  * @param work Called again after it says that something is not there.
- * @throws {StorageError} KEY_CONFLICT when a blob is in the way · PERMISSION_DENIED when a link is · UNAVAILABLE without the root.
+ * @throws {StorageError} KEY_CONFLICT when a blob or a link is in the way · INVALID_KEY when the medium cannot hold
+ *   a directory of this name · UNAVAILABLE without the root.
  */
 export async function inDirectory<T>(
   connection: Connection,
@@ -24,7 +26,8 @@ export async function inDirectory<T>(
       if (!(await isInPlace(connection, path))) throw linkInTheWay(at)
       return await work()
     } catch (error) {
-      if (!saysAbsent(error) || attempt === MAX_ATTEMPTS) throw error
+      const isNotThere = saysAbsent(error) || statusOf(error) === STATUS.BAD_MESSAGE
+      if (!isNotThere || attempt === MAX_ATTEMPTS) throw error
     }
     await root.check(connection, at)
     if (path !== root.path) await make(connection, root, path, at)
@@ -73,11 +76,11 @@ async function make(connection: Connection, root: Root, path: string, at: ErrorL
 
 function inParent(connection: Connection, root: Root, path: string, at: ErrorLocation): Promise<void> {
   return inDirectory(connection, root, parentOf(path), at, async () => {
-    await connection.mkdir(path)
+    await makeEntry({ connection, root, at, path }, () => connection.mkdir(path))
     if (root.medium.flushesDirectories) await flush(connection, parentOf(path))
   })
 }
 
 function linkInTheWay(at: ErrorLocation): StorageError {
-  return new StorageError('PERMISSION_DENIED', at, { detail: 'a symbolic link is in the way' })
+  return new StorageError('KEY_CONFLICT', at, { detail: 'a symbolic link is in the way' })
 }

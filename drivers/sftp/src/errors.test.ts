@@ -10,7 +10,7 @@ describe('toSftpError()', () => {
     [2, 'CONFLICT', true],
     [3, 'PERMISSION_DENIED', false],
     [4, 'UNAVAILABLE', true],
-    [5, 'INVALID_KEY', false],
+    [5, 'INTERNAL', false],
     [6, 'UNAVAILABLE', true],
     [7, 'UNAVAILABLE', true],
     [8, 'UNSUPPORTED', false],

@@ -18,8 +18,8 @@ const CODES: Readonly<Record<number, readonly [StorageErrorCode, string]>> = {
   [STATUS.PERMISSION_DENIED]: ['PERMISSION_DENIED', 'the server refuses'],
   // Whatever has no code of its own. What can be told apart was, before it came here; a failing disk may be mended.
   [STATUS.FAILURE]: ['UNAVAILABLE', 'the server failed and does not say why'],
-  // OpenSSH's word for ENAMETOOLONG and EINVAL.
-  [STATUS.BAD_MESSAGE]: ['INVALID_KEY', 'the server cannot hold a file of this name'],
+  // OpenSSH's word for ENAMETOOLONG and EINVAL. Where it was about the name alone, that was found out before it came here.
+  [STATUS.BAD_MESSAGE]: ['INTERNAL', 'the server refuses the request and does not say why'],
   [STATUS.NO_CONNECTION]: ['UNAVAILABLE', 'the server has no connection'],
   [STATUS.CONNECTION_LOST]: ['UNAVAILABLE', 'the server lost its connection'],
   [STATUS.OP_UNSUPPORTED]: ['UNSUPPORTED', 'the server does not know the request'],

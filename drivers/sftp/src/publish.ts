@@ -2,6 +2,7 @@ import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import type { Connection, Stats } from './connection.ts'
 import { flush, inDirectory } from './directories.ts'
 import { STATUS, saysAbsent, statusOf } from './errors.ts'
+import { makeEntry } from './names.ts'
 import { parentOf, type Root } from './root.ts'
 import type { Temp } from './temp.ts'
 
@@ -27,11 +28,13 @@ export async function publish(publication: Publication): Promise<void> {
     await checkAlias(publication)
     signal.throwIfAborted()
     progress.committing = true
-    await name(publication).catch((error) => {
-      // An answer, unlike a connection that broke, leaves no doubt.
-      progress.committing = connection.isLost
-      throw error
-    })
+    await makeEntry({ connection, root, at, path, source: publication.temp.path }, () => name(publication)).catch(
+      (error) => {
+        // An answer, unlike a connection that broke, leaves no doubt.
+        progress.committing = connection.isLost
+        throw error
+      },
+    )
   })
   if (!fsync || !root.medium.flushesDirectories) return
   await flush(connection, parentOf(path)).catch((cause) => {
@@ -55,6 +58,9 @@ export async function explainFailure(
 }
 
 async function name({ connection, root, at, temp, path, ifAbsent }: Publication): Promise<void> {
+  // Only a blob is replaced: what is of another kind is not ours.
+  if (!ifAbsent && (await lookUp(connection, path))?.isFile() === false)
+    throw new StorageError('KEY_CONFLICT', at, { detail: 'what lies there is no blob' })
   try {
     await (ifAbsent ? temp.claim(path) : temp.replace(path, root))
   } catch (cause) {
@@ -74,7 +80,8 @@ async function checkAlias({ connection, root, at, path }: Publication): Promise<
 
 async function lookUp(connection: Connection, path: string): Promise<Stats | null> {
   return connection.lstat(path).catch((error) => {
-    if (saysAbsent(error)) return null
+    // What the medium cannot hold is refused by what makes it.
+    if (saysAbsent(error) || statusOf(error) === STATUS.BAD_MESSAGE) return null
     throw error
   })
 }

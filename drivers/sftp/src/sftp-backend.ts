@@ -20,6 +20,7 @@ import { download } from './download.ts'
 import { saysAbsent, toSftpError } from './errors.ts'
 import { credentialOf } from './login.ts'
 import { type Medium, UNKNOWN, unlinkIfThere } from './medium.ts'
+import { cannotHold } from './names.ts'
 import { parseOptions, type SftpBackendOptions } from './options.ts'
 import { MAX_SEGMENT_BYTES, toPath } from './paths.ts'
 import { Pool } from './pool.ts'
@@ -211,7 +212,7 @@ export class SftpBackend extends StorageBackend {
       const [found, inPlace] = await Promise.all([connection.lstat(path), isInPlace(connection, parentOf(path))])
       return inPlace && found.isFile() && (await root.isSpelled(connection, path)) ? found : null
     } catch (error) {
-      if (!saysAbsent(error)) throw error
+      if (!saysAbsent(error) && !(await cannotHold(connection, root, error))) throw error
       await root.check(connection, at)
       return null
     }

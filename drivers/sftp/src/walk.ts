@@ -1,6 +1,7 @@
 import { compareKeys, type ErrorLocation, type ListOptions, type LogEvent, type Stat } from '@stored/core/backend'
 import type { Connection, FileEntryWithStats, Stats } from './connection.ts'
 import { saysAbsent } from './errors.ts'
+import { cannotHold } from './names.ts'
 import { isKey, join } from './paths.ts'
 import { type Root, readDirectory } from './root.ts'
 import { toStat } from './stat.ts'
@@ -50,7 +51,7 @@ async function entriesOf(context: WalkContext, connection: Connection, base: str
     const entries = found.map((entry) => toEntry(context, base, entry))
     return entries.filter((entry) => entry !== null).sort((a, b) => compareKeys(a.name, b.name))
   } catch (error) {
-    if (saysAbsent(error)) return []
+    if (saysAbsent(error) || (await cannotHold(connection, context.root, error))) return []
     throw error
   }
 }

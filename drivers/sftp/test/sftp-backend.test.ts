@@ -1,11 +1,14 @@
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { ChaosProxy } from '@stored/conformance'
 import type { StorageError } from '@stored/core/backend'
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { mount, NTFS } from '@stored/services'
+import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { Connection } from '../src/connection.ts'
 import { SftpBackend, type SftpBackendOptions } from '../src/index.ts'
 import { READ_ONLY, Server } from './server.ts'
 
@@ -273,5 +276,115 @@ describe.skipIf(reason)(`secrets${reason}`, () => {
     expect(failure).toMatchObject({ code: 'UNAUTHENTICATED' })
     expect(shown).not.toContain(secret)
     expect(shown).not.toContain('the-password')
+  })
+})
+
+describe.skipIf(reason)(`a name that the medium cannot hold${reason}`, () => {
+  /** What holds of a backend whose medium takes none of these names, whoever asks for what. */
+  async function expectRefusal(backend: SftpBackend, root: string, names: readonly string[]): Promise<void> {
+    await backend.put('dir/before', bodyOf('before'), { signal })
+    for (const name of names) {
+      for (const key of [name, `dir/${name}`, `${name}/below`, `dir/${name}/below/it`]) {
+        for (const ifAbsent of [{}, backend.capabilities.ifAbsent ? ({ ifAbsent: true } as const) : {}])
+          await expect(backend.put(key, bodyOf('x'), { signal, ...ifAbsent }), key).rejects.toMatchObject({
+            code: 'INVALID_KEY',
+            at: { op: 'put', key },
+            ambiguous: false,
+          })
+        expect(await backend.stat(key, { signal }), key).toBeNull()
+        await expect(backend.get(key, { signal }), key).rejects.toMatchObject({ code: 'NOT_FOUND' })
+        await backend.delete(key, { signal })
+      }
+      expect(await Array.fromAsync(backend.list({ prefix: `${name}/`, signal }))).toEqual([])
+    }
+    await backend.put('dir/after', bodyOf('after'), { signal })
+    expect((await readdir(join(root, 'dir'))).sort()).toEqual(['after', 'before'])
+    expect((await readdir(root)).sort()).toEqual(['.stored', 'dir'])
+    expect(await temps(root)).toEqual([])
+  }
+
+  /** A server whose medium holds no colon: it answers `creating` to who makes such a name, `looking` to who looks for it. */
+  function refuseColons(creating: number, looking: number): void {
+    const answer = (code: number) => Object.assign(new Error('no'), { code })
+    for (const call of ['rename', 'replace', 'link'] as const) {
+      const real = Connection.prototype[call]
+      vi.spyOn(Connection.prototype, call).mockImplementation(async function (this: Connection, from, to) {
+        if (to.includes(':')) throw answer(creating)
+        return real.call(this, from, to)
+      })
+    }
+    const { mkdir: make, lstat, realpath, opendir } = Connection.prototype
+    vi.spyOn(Connection.prototype, 'mkdir').mockImplementation(async function (this: Connection, path) {
+      if (path.includes(':')) throw answer(creating)
+      return make.call(this, path)
+    })
+    for (const [call, real] of Object.entries({ lstat, realpath, opendir }))
+      vi.spyOn(Connection.prototype, call as 'lstat').mockImplementation(async function (this: Connection, path) {
+        if (path.includes(':')) throw answer(looking)
+        return (real as typeof lstat).call(this, path)
+      })
+  }
+
+  it.each([
+    [5, 5],
+    [5, 2],
+    [4, 2],
+    [2, 2],
+  ])('is INVALID_KEY to put, and nothing to all other calls, where it is answered with %i and %i', async (...codes) => {
+    const { backend, root } = await openBackend()
+    refuseColons(...codes)
+    onTestFinished(() => void vi.restoreAllMocks())
+    await expectRefusal(backend, root, ['a:b'])
+  })
+
+  it('is so on NTFS', { timeout: 60_000 }, async ({ skip }) => {
+    const mounted = await mount(NTFS)
+    if (typeof mounted === 'string') return skip(mounted)
+    await using _ = mounted
+    const { backend, root } = await openBackend({ root: join(mounted.path, 'root') })
+    await expectRefusal(backend, root, ['a:b', 'CON', 'tail '])
+    await backend.close()
+  })
+
+  it('is none where the server answers so to every name', async () => {
+    const { backend } = await openBackend()
+    onTestFinished(() => void vi.restoreAllMocks())
+    for (const call of ['replace', 'mkdir'] as const)
+      vi.spyOn(Connection.prototype, call).mockRejectedValue(Object.assign(new Error('no'), { code: 4 }))
+    await expect(backend.put('key', bodyOf('x'), { signal })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+  })
+})
+
+describe.skipIf(reason)(`something of another kind in the way of a put${reason}`, () => {
+  it.each([
+    ['a directory', 'key', (path: string) => mkdir(path)],
+    ['a symbolic link', 'key', (path: string) => symlink('elsewhere', path)],
+    ['a linked directory', 'key/below', (path: string) => symlink('elsewhere', path)],
+    ['a blob', 'key/below', (path: string) => writeFile(path, 'blob')],
+  ] as const)('%s is KEY_CONFLICT, stays as it is, and other keys go on', async (_, key, make) => {
+    const { backend, root } = await openBackend()
+    await make(join(root, 'key'))
+    for (const ifAbsent of [{}, { ifAbsent: true } as const])
+      await expect(backend.put(key, bodyOf('x'), { signal, ...ifAbsent })).rejects.toMatchObject({
+        code: 'KEY_CONFLICT',
+        retryable: false,
+      })
+    await backend.put('other', bodyOf('y'), { signal })
+    expect((await read(backend, 'other')).toString()).toBe('y')
+    expect((await readdir(root)).sort()).toEqual(['.stored', 'key', 'other'])
+  })
+
+  it('another file system is KEY_CONFLICT, since the rest of the root can be written', async ({ skip }) => {
+    if (process.getuid?.() !== 0) return skip('only root may mount')
+    const { backend, root } = await openBackend()
+    await mkdir(join(root, 'mounted'))
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', join(root, 'mounted')])
+    try {
+      await expect(backend.put('mounted/key', bodyOf('x'), { signal })).rejects.toMatchObject({ code: 'KEY_CONFLICT' })
+      await backend.put('other', bodyOf('y'), { signal })
+    } finally {
+      execFileSync('umount', [join(root, 'mounted')])
+    }
+    expect(await temps(root)).toEqual([])
   })
 })

@@ -29,6 +29,8 @@ export interface Harness {
   debris?(): Promise<readonly string[]>
   /** Touches the storage behind the driver's back. */
   readonly outsider?: Outsider
+  /** Names that the medium itself refuses, though they may stand in a key: `a:b` on NTFS. Those beyond declared limits need not be named. */
+  readonly refusedNames?: readonly string[]
   /** Takes a permission away, and returns how to give it back. */
   deny?(op: 'read' | 'write' | 'list'): Promise<() => Promise<void>>
   /** An instance whose `open` has to fail: a wrong root, a wrong address. */

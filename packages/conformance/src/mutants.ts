@@ -301,6 +301,47 @@ class FollowsSymlinks extends MemoryBackend {
   }
 }
 
+/** What a medium answers to a name that it cannot hold, taken for an outage. */
+class RefusedNameAsOutage extends MemoryBackend {
+  override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    if (key.includes(':')) throw this.error('UNAVAILABLE', 'put', key)
+    return super.put(key, body, options)
+  }
+}
+
+class RefusedNameEndsAll extends MemoryBackend {
+  #isGone = false
+
+  override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    if (this.#isGone) throw this.error('UNAVAILABLE', 'put', key)
+    this.#isGone = key.includes(':')
+    if (this.#isGone) throw this.error('INVALID_KEY', 'put', key)
+    return super.put(key, body, options)
+  }
+}
+
+class HoldsRefusedName extends MemoryBackend {
+  override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    return super.put(key.replaceAll(':', '_'), body, options)
+  }
+}
+
+class LinkAsDenied extends MemoryBackend {
+  override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    const links = [...linksOf(this.place).keys()]
+    if (links.some((link) => key === link || key.startsWith(`${link}/`)))
+      throw this.error('PERMISSION_DENIED', 'put', key)
+    return super.put(key, body, options)
+  }
+}
+
+class ReplacesLink extends MemoryBackend {
+  override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+    linksOf(this.place).delete(key)
+    return super.put(key, body, options)
+  }
+}
+
 class DropsType extends MemoryBackend {
   protected override commit(key: string, bytes: Uint8Array, { metadata }: Pick<Stat, 'metadata'>): Stat {
     return super.commit(key, bytes, metadata ? { metadata } : {})
@@ -449,6 +490,21 @@ export const mutants: readonly Mutant[] = Object.freeze([
     ...of('follows-symlink', 'get follows a symbolic link', FollowsSymlinks, ['tr.symlink-read']),
     hooks: linkable,
   },
+  {
+    ...of('link-as-denied', 'a link in the way is a missing permission', LinkAsDenied, ['tr.in-the-way']),
+    hooks: linkable,
+  },
+  {
+    ...of('replaces-link', 'put replaces a link that lies at its key', ReplacesLink, ['tr.in-the-way']),
+    hooks: linkable,
+  },
+  ...[
+    of('refused-name-as-outage', 'a name that the medium refuses is an outage', RefusedNameAsOutage, ['key.refused']),
+    of('refused-name-ends-all', 'after a name that the medium refuses all puts fail', RefusedNameEndsAll, [
+      'key.refused',
+    ]),
+    of('holds-refused-name', 'a name that the medium refuses is held under another', HoldsRefusedName, ['key.refused']),
+  ].map((mutant) => ({ ...mutant, hooks: () => ({ refusedNames: ['a:b'] }) })),
   of('watch-ignores-prefix', 'a watch tells of every key', WatchIgnoresPrefix, ['wa.prefix']),
   of('watch-drops-events', 'a watch leaves out events', WatchDropsEvents, ['wa.burst']),
   of('watch-starts-late', 'a watch begins after it was asked for', WatchStartsLate, ['wa.ready']),

@@ -27,7 +27,7 @@ describe('a driver for an HTTP server, through a proxy where connections have to
       expect(failures(report)).toEqual([])
       expect(unproved(report)).toEqual([
         ...['at.sweep', 'cp.readonly', 'cp.signed-url', 'cw.undeclared'],
-        ...['ls.foreign-name', 'md.undeclared', 'rg.emulated', 'src.file', 'sz.over-limit'],
+        ...['key.refused', 'ls.foreign-name', 'md.undeclared', 'rg.emulated', 'src.file', 'sz.over-limit'],
       ])
       expect(report.refused).toEqual(['resume', 'signedUrl', 'sweep', 'watch'])
     },

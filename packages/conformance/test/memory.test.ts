@@ -9,7 +9,16 @@ const SOAK = skipsOf('profile soak', ['sz.5g', 'rg.4g', 'ls.lazy'])
 const NO_SERVER = {
   ...skipsOf('the harness has no endpoint', [
     ...['bp.put', 'ck.wire', 'cw.lost-reply'],
-    ...['ft.refused', 'ft.cut-put', 'ft.cut-reply', 'ft.cut-get', 'ft.cut-get-changed', 'ft.cut-list', 'ft.stall-put'],
+    ...[
+      'ft.page',
+      'ft.refused',
+      'ft.cut-put',
+      'ft.cut-reply',
+      'ft.cut-get',
+      'ft.cut-get-changed',
+      'ft.cut-list',
+      'ft.stall-put',
+    ],
     ...['ft.stall-get', 'ft.slow-alive', 'ft.replay', 'ft.one-shot'],
     ...['rs.cut', 'rs.resent'],
   ]),
@@ -29,6 +38,8 @@ const NO_FILES = {
   'tr.symlink-write': 'the harness has no outsider.symlink',
   'tr.symlink-list': 'the harness has no outsider.symlink',
   'tr.special': 'the harness has no outsider.special',
+  'tr.in-the-way': 'the harness has no outsider.symlink',
+  'key.refused': 'neither a declared limit nor the harness names one',
   'tr.swap': 'the harness has no outsider.symlink',
   'ls.foreign-name': 'the harness has no outsider.undecodable',
   'at.crash-new': 'the harness has no child',

@@ -1,6 +1,7 @@
-import { keyFault, MAX_KEY_BYTES } from '@stored/core/backend'
+import { type Capabilities, keyFault, MAX_KEY_BYTES } from '@stored/core/backend'
 import { type Ctx, defineCases } from '../case.ts'
 import { check, checkCode, equal, rejects, sameBytes, settle } from '../expect.ts'
+import type { Harness } from '../harness.ts'
 import { randomFrom } from '../payload.ts'
 import { HeldSource } from '../source.ts'
 
@@ -66,6 +67,24 @@ export const keys = defineCases('key', {
       const name = longName(MAX_KEY_BYTES - t.scope.length)
       await heldOrRefused(t, name, (t.capabilities.keys?.maxBytes ?? MAX_KEY_BYTES) >= MAX_KEY_BYTES)
       await rejects(t.store.put(`${t.key(name)}x`, t.bytes(1)), 'INVALID_KEY', 'put of a key of 1,025 bytes')
+    },
+  },
+  refused: {
+    title:
+      'a name that the medium refuses rejects with INVALID_KEY wherever it stands in a key, and harms no other key',
+    why: 'One bad name that reads as an outage keeps all other blobs from a healthy medium.',
+    declare: 'keys.maxSegmentBytes',
+    needs: (capabilities, harness) =>
+      refusedBy(capabilities, harness).length > 0 ? true : 'neither a declared limit nor the harness names one',
+    async run(t) {
+      await t.store.put(t.key('dir/before'), t.bytes(BLOB_BYTES, 1))
+      for (const name of refusedBy(t.capabilities, t.harness))
+        for (const key of [t.key(name), t.key(`dir/${name}`), t.key(`dir/${name}/below`)]) await isRefused(t, key)
+      await t.clean()
+      await t.store.put(t.key('dir/after'), t.bytes(BLOB_BYTES, 2))
+      await t.holds(t.key('dir/after'), t.bytes(BLOB_BYTES, 2))
+      await t.holds(t.key('dir/before'), t.bytes(BLOB_BYTES, 1))
+      equal((await t.names()).sort(), ['dir/after', 'dir/before'], 'the list')
     },
   },
   'file-and-prefix': {
@@ -199,6 +218,27 @@ async function heldOrRefused(t: Ctx, name: string, mustHold: boolean): Promise<v
   checkCode(outcome.reason, ['INVALID_KEY'], `put of a name of ${Buffer.byteLength(name)} bytes`)
   check(!mustHold, `a name of ${Buffer.byteLength(name)} bytes is held, as the declared limits say`)
   equal(source.pulls, 0, 'the number of chunks read before the key was refused')
+}
+
+/** Names that may stand in a key, but not on this medium. */
+function refusedBy({ keys: { maxSegmentBytes } = {} }: Capabilities, { refusedNames = [] }: Harness): string[] {
+  return [...refusedNames, ...(maxSegmentBytes === undefined ? [] : ['r'.repeat(maxSegmentBytes + 1)])]
+}
+
+/** Put says why; for all other calls nothing lies there, or they say the same. */
+async function isRefused(t: Ctx, key: string): Promise<void> {
+  const what = `of ${JSON.stringify(key)}`
+  const before = t.store.put(key, t.bytes(BLOB_BYTES), { size: BLOB_BYTES })
+  await rejects(before, 'INVALID_KEY', `put ${what}`)
+  await rejects(t.store.get(key), ['NOT_FOUND', 'INVALID_KEY'], `get ${what}`)
+  for (const [call, answer] of [
+    ['stat', settle(t.store.stat(key))],
+    ['delete', settle(t.store.delete(key))],
+  ] as const) {
+    const outcome = await answer
+    if (outcome.status === 'rejected') checkCode(outcome.reason, ['INVALID_KEY'], `${call} ${what}`)
+    else check(!outcome.value, `${call} ${what} finds nothing`)
+  }
 }
 
 /** So many ASCII characters, in segments that every medium holds. */

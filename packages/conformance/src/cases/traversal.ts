@@ -80,14 +80,14 @@ export const traversal = defineCases('tr', {
       }),
   },
   'symlink-write': {
-    title: 'put through a linked directory rejects with PERMISSION_DENIED and writes nothing there',
+    title: 'put through a linked directory rejects with KEY_CONFLICT and writes nothing there',
     why: ESCAPES,
     needs: linked,
     run: (t) =>
       withOutside(t, async (outside, { symlink }) => {
         await symlink(t.key('dir'), outside)
         const put = t.store.put(t.key('dir/secret'), t.bytes(100))
-        await rejects(put, 'PERMISSION_DENIED', 'put through the linked directory')
+        await rejects(put, 'KEY_CONFLICT', 'put through the linked directory')
         equal(await readdir(outside), ['secret'], 'what lies at the target of the link')
         sameBytes(t.seed, await readFile(path.join(outside, 'secret')), SECRET, 'the file at the target of the link')
       }),
@@ -115,6 +115,31 @@ export const traversal = defineCases('tr', {
       await t.harness.outsider?.special?.(t.key('fifo'))
       await rejects(t.store.get(t.key('fifo')), 'NOT_FOUND', 'get of a FIFO')
       equal(await t.names(), ['real'], 'the list')
+    },
+  },
+  'in-the-way': {
+    title: 'put over a link, a FIFO or a directory, or below a link, rejects with KEY_CONFLICT; other keys go on',
+    why: 'What is in the way of one key is no outage, goes by no waiting, and is not ours to replace.',
+    needs: outsider('symlink'),
+    async run(t) {
+      const { symlink, special, mkdir } = t.harness.outsider ?? {}
+      const directories = t.capabilities.keys?.fileAndPrefix === false ? mkdir : undefined
+      const obstacles = {
+        link: symlink && (() => symlink(t.key('link'), 'elsewhere')),
+        'linked/below': symlink && (() => symlink(t.key('linked'), 'elsewhere')),
+        fifo: special && (() => special(t.key('fifo'))),
+        directory: directories && (() => directories(t.key('directory'))),
+      }
+      for (const [name, make] of Object.entries(obstacles)) {
+        if (make === undefined) continue
+        await make()
+        for (const attempt of [1, 2])
+          await rejects(t.store.put(t.key(name), t.bytes(100)), 'KEY_CONFLICT', `put of ${name}, attempt ${attempt}`)
+        await t.lacks(t.key(name))
+        await t.store.put(t.key(`beside-${name}`), t.bytes(100))
+        await t.holds(t.key(`beside-${name}`), t.bytes(100))
+      }
+      await t.clean()
     },
   },
   swap: {

@@ -174,8 +174,9 @@ export interface Capabilities {
  * Promises that hold for every method:
  * - Instances are safe for concurrent calls, up to `limits.maxConcurrent`.
  * - Keys arrive validated (well-formed, 1 to 1,024 UTF-8 bytes, no control character, no empty, `.` or `..` segment, nothing
- *   under `.stored/`). A driver may escape a key, never reinterpret it; one that it cannot hold is refused with INVALID_KEY
- *   before any I/O.
+ *   under `.stored/`). A driver may escape a key, never reinterpret it; one that it cannot hold is refused with INVALID_KEY,
+ *   before any I/O where that is known. What the medium itself refuses, or what is in the way of one key, is no outage: `put`
+ *   rejects with INVALID_KEY or KEY_CONFLICT, and other keys go on. To all other calls nothing lies there.
  * - A failure is a `StorageError`; an abort may also be rejected with `signal.reason`.
  * - A whole operation is never retried by the driver; a part that it still holds in a buffer may be.
  * - A missing permission is PERMISSION_DENIED, never an absence: what reads as "not there" reads as "safe to write again".
@@ -217,7 +218,7 @@ export abstract class StorageBackend {
    * @param body Read once, front to back; may be empty, and may throw.
    * @returns What was stored.
    * @throws {StorageError} ALREADY_EXISTS with `ifAbsent` when the key is taken · PRECONDITION_FAILED with `ifMatch` when the
-   *   etag differs or nothing is there · KEY_CONFLICT when the medium cannot hold this key beside another · NO_SPACE ·
+   *   etag differs or nothing is there · KEY_CONFLICT when something else is in the way · NO_SPACE ·
    *   TOO_LARGE · `ambiguous` when the write may have landed all the same.
    */
   abstract put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat>
