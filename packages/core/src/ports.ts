@@ -278,14 +278,22 @@ export interface Queue {
   /**
    * Takes due jobs, the longest due first, in a commit of its own that also counts the attempt; none while the backend is paused.
    *
-   * @param o.isAhead Also those that are not due yet.
+   * @param o.key This one alone, if it is due.
    * @param o.guard More guards of that commit: whether the claimer still has the right to.
    * @throws {StorageError} CONFLICT: a guard failed.
    */
   claim(
     backend: string,
-    o: { max: number; leaseMs: number; isAhead?: boolean; guard?: (tx: Transaction) => void },
+    o: { max: number; leaseMs: number; key?: string; guard?: (tx: Transaction) => void },
   ): Promise<Claimed[]>
+  /**
+   * The key of the due job of the least nearness, of several the one longest due. Reads as many as it takes to find one of nearness 0.
+   *
+   * @param o.since Leaves out what fell due before, in milliseconds since the epoch.
+   * @param o.nearness `Infinity` for a job that is not to be chosen.
+   * @returns `null` when there is none.
+   */
+  choose(backend: string, o: { since: number; nearness: (job: Job) => number }): Promise<string | null>
   /** Notes durably that a try begins: if it never ends, `recover` counts a crash. Needed for jobs with `crashes` only. */
   mark(job: Claimed, leaseMs: number): Promise<void>
   /** @throws {StorageError} CONFLICT: the lease is lost; stop writing. */
@@ -301,6 +309,10 @@ export interface Queue {
   recover(now?: number, o?: { guard?: (tx: Transaction) => void }): Promise<number>
   /** Claims nothing more for a backend, in no process, until `resume`. Durable; safe to repeat. */
   pause(backend: string): Promise<void>
+  /**
+   * Ends the pause, if there is one, and lets all that waits for a later try be due now. That is done in commits of some hundred jobs
+   * each: others get their turn between them.
+   */
   resume(backend: string): Promise<void>
   isPaused(backend: string): Promise<boolean>
   /** The commit of the last `resume`, unless it is paused; 0 before the first. */

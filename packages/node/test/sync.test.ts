@@ -188,6 +188,20 @@ describe('with time at hand', () => {
       expect((await stateOf(store)).jobs).toMatchObject({ waiting: 0, running: 0, parked: 0 })
     })
 
+    test('try at once all that failed, whatever it waits for, and whichever process asks', async () => {
+      const backend = new RefusingBackend()
+      for (const key of names(3)) backend.refused.set(key, refusal('CONFLICT'))
+      const store = await open({ backend })
+      await putAll(store, names(3))
+      await pass(10 * MINUTE)
+      const tries = { ...backend.calls }
+      backend.refused.clear()
+      await store.resume('a')
+      await settle()
+      expect((await stateOf(store)).jobs).toMatchObject({ waiting: 0, running: 0, parked: 0 })
+      for (const key of names(3)) expect(backend.calls[key]).toBe((tries[key] as number) + 1)
+    })
+
     test('keep synced() waiting, and put() not', async () => {
       const store = await open({ backend: new MemoryBackend() })
       await store.pause('a')
@@ -408,6 +422,46 @@ describe('with time at hand', () => {
     const waiting = watch(store.synced())
     await pass(MINUTE)
     expect(waiting).toEqual({ settled: true })
+  })
+
+  describe('trouble of a few', () => {
+    /** A backend that refuses what lies below `bad/`, and what it was asked for. */
+    const refusing = (code: StorageErrorCode, keys: readonly string[]) => {
+      const backend = new RefusingBackend()
+      for (const key of keys) backend.refused.set(key, refusal(code))
+      return backend
+    }
+    const bad = Array.from({ length: 20 }, (_, i) => `bad/${i}`)
+
+    test('that nobody knows the meaning of (INTERNAL) delays no other, and is parked in the end', async () => {
+      const backend = refusing('INTERNAL', bad)
+      const store = await open({ backend })
+      await putAll(store, [...bad, ...names(41)])
+      expect((await collect(store.jobs())).map(({ key }) => key)).toEqual(bad)
+      expect((await stateOf(store)).state).toBe('ok')
+      await pass(12 * HOUR, MINUTE)
+      expect((await stateOf(store)).jobs).toMatchObject({ waiting: 0, parked: 20 })
+      expect(backend.calls['bad/0']).toBe(25)
+    })
+
+    test.for(['PERMISSION_DENIED', 'UNAVAILABLE', 'NO_SPACE'] as const)(
+      'in one directory (%s) delays nothing elsewhere, neither what waits nor what comes later',
+      async (code) => {
+        const backend = refusing(code, bad.slice(0, 8))
+        const store = await open({ backend, concurrency: 4 })
+        await store.pause('a')
+        await putAll(store, [...bad.slice(0, 8), ...names(20).map((key) => `good/${key}`)])
+        await store.resume('a')
+        await settle()
+        await settle()
+        expect((await collect(store.jobs())).map(({ key }) => key)).toEqual(bad.slice(0, 8))
+        for (let hour = 0; hour < 5; hour++) {
+          await pass(HOUR, MINUTE)
+          await putAll(store, [`later/${hour}`])
+          expect((await stateOf(store)).jobs.waiting).toBe(8)
+        }
+      },
+    )
   })
 
   test('PERMISSION_DENIED of one key with nothing else to do holds up what comes by two probes at most', async () => {

@@ -186,6 +186,57 @@ describe('a breaker', () => {
   })
 })
 
+describe('a job that has not failed yet', () => {
+  const fresh = { isFresh: true }
+  const openByFailures = () => tries('failed', 'failed', 'failed', 'failed', 'failed')
+
+  test('is let through at once when failures in a row open it: they may have a trouble of their own', () => {
+    openByFailures()
+    expect([breaker.room, breaker.freshRoom, breaker.freshWaitMs]).toEqual([0, 1, 0])
+    const probe = breaker.permit(fresh)
+    expect(probe.isProbe).toBe(true)
+    expect([breaker.room, breaker.freshRoom, breaker.freshWaitMs]).toEqual([0, 0, Number.POSITIVE_INFINITY])
+    breaker.report(probe, 'answered')
+    expect(isOpen()).toBe(false)
+  })
+
+  test('is followed by the next one after a wait that doubles with each that fails, up to five minutes', () => {
+    chance = 1 - Number.EPSILON
+    openByFailures()
+    for (const seconds of [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]) {
+      expect(breaker.freshWaitMs).toBeCloseTo(seconds * 1000, 3)
+      now += breaker.freshWaitMs
+      breaker.report(breaker.permit(fresh), 'failed', ERROR)
+    }
+  })
+
+  test('does not wait for those that failed before, however long they have', () => {
+    openByFailures()
+    for (let i = 0; i < 20; i++) breaker.report(probe(), 'failed', ERROR)
+    expect(breaker.waitMs).toBeGreaterThan(MINUTE)
+    expect([breaker.freshRoom, breaker.freshWaitMs]).toEqual([1, 0])
+  })
+
+  test.for(['unusable', 'asked'] as const)('waits like all when the backend itself spoke (%s)', (how) => {
+    breaker.report(breaker.permit(), how === 'asked' ? 'failed' : how, ERROR, how === 'asked' ? MINUTE : 0)
+    expect(breaker.freshRoom).toBe(0)
+    expect(breaker.freshWaitMs).toBe(breaker.waitMs)
+  })
+})
+
+describe('a failure that nobody knows the meaning of', () => {
+  test('opens nothing, however often', () => {
+    for (let i = 0; i < 100; i++) tries('unclear')
+    expect(isOpen()).toBe(false)
+  })
+
+  test('of a probe does not close it, nor is it told as the cause', () => {
+    open()
+    breaker.report(probe(), 'unclear', { code: 'INTERNAL', message: 'what?' })
+    expect([breaker.cause, breaker.room]).toEqual([DENIED, 0])
+  })
+})
+
 describe('doubt()', () => {
   test('lets one probe through first, and tells no cause before that has failed', () => {
     breaker.doubt()
@@ -257,7 +308,7 @@ class Rules {
     if (!this.valid.delete(permit)) return
     const isProbe = permit === this.probing
     if (isProbe) this.probing = null
-    if (verdict === 'nothing') return
+    if (verdict === 'nothing' || (verdict === 'unclear' && !isProbe)) return
     if (verdict === 'answered' && isProbe) {
       this.#turn(false)
       return
@@ -304,7 +355,7 @@ type Step =
 const verdict = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom<Verdict>('failed') },
   { weight: 6, arbitrary: fc.constantFrom<Verdict>('answered') },
-  { weight: 1, arbitrary: fc.constantFrom<Verdict>('unusable', 'nothing') },
+  { weight: 1, arbitrary: fc.constantFrom<Verdict>('unusable', 'unclear', 'nothing') },
 )
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: fc.constant<Step>({ do: 'begin' }) },

@@ -14,15 +14,18 @@ const MAX_WAIT_MS = 5 * 60 * 1000
  *
  * - `answered`: it did what was asked, or refused for a reason of the job's own
  * - `failed`: an outage, a stall, too many requests
+ * - `unclear`: nobody knows what it failed with; that may well be the job's own
  * - `unusable`: no job can succeed until somebody changes something
  * - `nothing`: the try ended for another reason
  */
-export type Verdict = 'answered' | 'failed' | 'unusable' | 'nothing'
+export type Verdict = 'answered' | 'failed' | 'unclear' | 'unusable' | 'nothing'
 
 /** Leave to try a job. */
 export interface Permit {
   /** The one try that finds out whether the backend is back. */
   readonly isProbe: boolean
+  /** The job has not failed yet. */
+  readonly isFresh: boolean
   readonly epoch: number
 }
 
@@ -42,6 +45,9 @@ export interface BreakerOptions {
  *     └─────────────────────────────── answered ──────────────────────────────────────────────────────────┘
  *
  * Waits are 1 s to 5 min, or up to an hour where the backend asks for it, with jitter, so that many clients do not come back together.
+ *
+ * What failed may be a few jobs with a trouble of their own, such as a closed directory. So one that has not failed yet is tried at
+ * once when failures in a row open it. If it fails too, the next one waits; probes by jobs that failed before do not lengthen that.
  */
 export class Breaker {
   readonly #random: () => number
@@ -50,6 +56,8 @@ export class Breaker {
   #outcomes: boolean[] = []
   #waitMs = 0
   #openUntil: number | null = null
+  #freshWaitMs = 0
+  #freshUntil = 0
   #isProbing = false
   /** Verdicts on tries begun before it last opened or closed are old news. */
   #epoch = 0
@@ -65,10 +73,18 @@ export class Breaker {
     return this.#openUntil === null ? null : this.#cause
   }
 
+  get isOpen(): boolean {
+    return this.#openUntil !== null
+  }
+
   /** How many more jobs may be begun. */
   get room(): number {
-    if (this.#openUntil === null) return Number.POSITIVE_INFINITY
-    return this.#isProbing || this.#now() < this.#openUntil ? 0 : 1
+    return this.#roomAfter(this.waitMs)
+  }
+
+  /** How many more of those that have not failed yet. */
+  get freshRoom(): number {
+    return this.#roomAfter(this.freshWaitMs)
   }
 
   /** Milliseconds until it lets a job through: 0 now, `Infinity` when the end of a probe decides. */
@@ -77,26 +93,37 @@ export class Breaker {
     return this.#openUntil === null ? 0 : Math.max(0, this.#openUntil - this.#now())
   }
 
-  /** Takes leave to try one job; there must be room. */
-  permit(): Permit {
+  /** The same for a job that has not failed yet. */
+  get freshWaitMs(): number {
+    return Math.min(
+      this.waitMs,
+      this.#isProbing ? Number.POSITIVE_INFINITY : Math.max(0, this.#freshUntil - this.#now()),
+    )
+  }
+
+  /** Takes leave to try one job; there must be room. @param o.isFresh It has not failed yet. */
+  permit({ isFresh = false }: { isFresh?: boolean } = {}): Permit {
     const isProbe = this.#openUntil !== null
     this.#isProbing = isProbe
-    return { isProbe, epoch: this.#epoch }
+    return { isProbe, isFresh, epoch: this.#epoch }
   }
 
   /** @param retryAfterMs What the backend asked for. */
-  report({ isProbe, epoch }: Permit, verdict: Verdict, error?: Failure, retryAfterMs = 0): void {
+  report(permit: Permit, verdict: Verdict, error?: Failure, retryAfterMs = 0): void {
+    const { isProbe, epoch } = permit
     if (epoch !== this.#epoch) return
     if (isProbe) this.#isProbing = false
-    if (verdict === 'nothing') return
+    if (verdict === 'nothing' || (verdict === 'unclear' && !isProbe)) return
     if (verdict === 'answered') {
       if (isProbe) this.#close()
       else this.#note(true)
       return
     }
     this.#note(false)
-    if (isProbe || verdict === 'unusable' || retryAfterMs > 0 || this.#failsTooOften())
-      this.#open(error as Failure, retryAfterMs)
+    const isTold = verdict === 'unusable' || retryAfterMs > 0
+    if (!isProbe && !isTold && !this.#failsTooOften()) return
+    if (verdict !== 'unclear' || this.#cause === null) this.#cause = error as Failure
+    this.#open(permit, isTold, retryAfterMs)
   }
 
   /** Before its first try: the backend failed in an earlier process. One probe finds out whether it still does. */
@@ -110,6 +137,12 @@ export class Breaker {
     if (this.#openUntil === null) return
     this.#openUntil = this.#now()
     this.#waitMs = 0
+    this.#freshWaitMs = 0
+  }
+
+  #roomAfter(waitMs: number): number {
+    if (this.#openUntil === null) return Number.POSITIVE_INFINITY
+    return waitMs > 0 ? 0 : 1
   }
 
   #note(good: boolean): void {
@@ -124,18 +157,34 @@ export class Breaker {
     return this.#outcomes.length === WINDOW && failures >= SHARE * WINDOW
   }
 
-  #open(cause: Failure, retryAfterMs: number): void {
-    this.#waitMs = Math.min(MAX_WAIT_MS, this.#waitMs === 0 ? FIRST_WAIT_MS : 2 * this.#waitMs)
-    const jittered = this.#waitMs * (0.5 + this.#random() / 2)
-    this.#openUntil = this.#now() + Math.max(jittered, Math.min(retryAfterMs, MAX_DELAY_MS))
-    this.#cause = cause
+  /** @param isTold The backend spoke for itself: no other job can show that it works. */
+  #open({ isProbe, isFresh }: Permit, isTold: boolean, retryAfterMs: number): void {
+    const isFirstFresh = isProbe && isFresh && this.#freshWaitMs === 0
+    // The first of those is heard before the wait that its opening began counts as over.
+    this.#waitMs = isFirstFresh ? Math.max(this.#waitMs, FIRST_WAIT_MS) : longer(this.#waitMs)
+    const share = 0.5 + this.#random() / 2
+    this.#openUntil = this.#now() + Math.max(this.#waitMs * share, Math.min(retryAfterMs, MAX_DELAY_MS))
     this.#epoch++
+    if (isTold) {
+      this.#freshWaitMs = this.#waitMs
+      this.#freshUntil = this.#openUntil
+    } else if (!isProbe) this.#freshUntil = this.#now()
+    else if (isFresh) {
+      this.#freshWaitMs = longer(this.#freshWaitMs)
+      this.#freshUntil = this.#now() + this.#freshWaitMs * share
+    }
   }
 
   #close(): void {
     this.#openUntil = null
     this.#waitMs = 0
+    this.#freshWaitMs = 0
     this.#outcomes = []
+    this.#cause = null
     this.#epoch++
   }
+}
+
+function longer(waitMs: number): number {
+  return Math.min(MAX_WAIT_MS, waitMs === 0 ? FIRST_WAIT_MS : 2 * waitMs)
 }

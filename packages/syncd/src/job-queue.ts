@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Claimed, Failure, Job, JobCounts, JobFilter, NewJob, Place, Queue, Transaction } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import {
@@ -18,6 +19,9 @@ import { backendPrefix, dueKey, dueLimit, owedKey, parseDueKey, pauseKey } from 
 import { MAX_DELAY_MS } from './policy.ts'
 
 const NOTHING = Buffer.alloc(0)
+const ZERO = Buffer.alloc(1)
+/** Rows that are read, or moved in one commit, without a turn for others. */
+const PAGE = 500
 
 /*
  * The life of a job, one row by its place:
@@ -120,10 +124,10 @@ export class JobQueue implements Queue {
 
   async claim(
     backend: string,
-    o: { max: number; leaseMs: number; isAhead?: boolean; guard?: (tx: Transaction) => void },
+    o: { max: number; leaseMs: number; key?: string; guard?: (tx: Transaction) => void },
   ): Promise<Claimed[]> {
     const take = (reader: Reader, limit: number) =>
-      o.isAhead ? this.#dueAfter(reader, backend, -1, limit) : this.#due(reader, backend, limit)
+      o.key === undefined ? this.#due(reader, backend, limit) : this.#dueOf(reader, { backend, key: o.key })
     if (this.#isPaused(this.ledger, backend) || take(this.ledger, 1).length === 0) return []
     const claimed: Claimed[] = []
     await this.ledger.transact((tx) => {
@@ -145,6 +149,22 @@ export class JobQueue implements Queue {
       })
     })
     return claimed
+  }
+
+  async choose(
+    backend: string,
+    { since, nearness }: { since: number; nearness: (job: Job) => number },
+  ): Promise<string | null> {
+    let best: { key: string; nearness: number } | null = null
+    const to = dueLimit(backend, Date.now())
+    for await (const rowKey of this.#pages(dueKey({ backend, key: '' }, since, 0), to)) {
+      const place = { backend, key: parseDueKey(rowKey, backend).key }
+      const row = this.#rows.get('waiting', place)
+      const found = row ? nearness(jobOf({ state: 'waiting', place, row })) : Number.POSITIVE_INFINITY
+      if (found < (best?.nearness ?? Number.POSITIVE_INFINITY)) best = { key: place.key, nearness: found }
+      if (best?.nearness === 0) break
+    }
+    return best?.key ?? null
   }
 
   async mark(job: Claimed, leaseMs: number): Promise<void> {
@@ -187,6 +207,7 @@ export class JobQueue implements Queue {
   }
 
   async resume(backend: string): Promise<void> {
+    await this.#makeDue(backend, Date.now())
     await this.#setPaused(backend, false)
   }
 
@@ -252,6 +273,44 @@ export class JobQueue implements Queue {
     })
   }
 
+  /** Lets what waits for a later time be due at `now`. Each row is met once, whatever is put back meanwhile. */
+  async #makeDue(backend: string, now: number): Promise<void> {
+    const page: Buffer[] = []
+    const moveAll = async () => {
+      const moving = page.splice(0)
+      if (moving.length === 0) return
+      await this.ledger.transact((tx) => {
+        write(tx, (writer) => {
+          for (const rowKey of moving) this.#moveTo(writer, backend, rowKey, now)
+        })
+      })
+    }
+    for await (const rowKey of this.#pages(dueLimit(backend, now), after(backendPrefix(backend))))
+      if (page.push(rowKey) === PAGE) await moveAll()
+    await moveAll()
+  }
+
+  #moveTo(writer: Writer, backend: string, rowKey: Buffer, due: number): void {
+    const place = { backend, key: parseDueKey(rowKey, backend).key }
+    const row = this.#rows.get('waiting', place, writer)
+    // Claimed or replaced since it was read.
+    if (!row || !dueKey(place, row.due, row.seq).equals(rowKey)) return
+    writer.remove('due', rowKey)
+    this.#rows.put(writer, 'waiting', place, { ...row, due })
+    writer.put('due', dueKey(place, due, row.seq), NOTHING)
+  }
+
+  /** Rows of `due`, a page at a time: others have their turn between two. */
+  async *#pages(from: Buffer, to: Buffer): AsyncGenerator<Buffer, void, void> {
+    for (let next: Buffer | undefined = from; next !== undefined; ) {
+      const rows = this.ledger.range('due', { from: next, to, limit: PAGE })
+      for (const [rowKey] of rows) yield rowKey
+      const last = rows.length === PAGE ? rows.at(-1)?.[0] : undefined
+      next = last && Buffer.concat([last, ZERO])
+      if (next !== undefined) await nextTurn()
+    }
+  }
+
   async #setPaused(backend: string, paused: boolean): Promise<void> {
     await this.ledger.transact((tx) => {
       write(tx, (writer) => writer.put('meta', pauseKey(backend), encodeRow(paused, writer.seq)))
@@ -304,6 +363,14 @@ export class JobQueue implements Queue {
     const due = reader.range('due', range).map(([key]) => key)
     if (due.length === limit) return due
     return [...due, ...this.#dueAfter(reader, backend, Date.now() + MAX_DELAY_MS, limit - due.length)]
+  }
+
+  /** The row of `due` of one job, if its time has come. */
+  #dueOf(reader: Reader, place: Place): Buffer[] {
+    const row = this.#rows.get('waiting', place, reader)
+    if (!row || (row.due > Date.now() && row.due <= Date.now() + MAX_DELAY_MS)) return []
+    const rowKey = dueKey(place, row.due, row.seq)
+    return reader.get('due', rowKey, () => true) ? [rowKey] : []
   }
 
   #dueAfter(reader: Reader, backend: string, time: number, limit: number): Buffer[] {

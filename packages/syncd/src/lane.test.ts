@@ -9,7 +9,11 @@ const HOUR = 60 * 60 * 1000
 /** A queue of one backend that is told what it holds, and keeps what it was asked. */
 class FakeQueue {
   readonly claims: { max: number; got: number }[] = []
-  readonly ahead: boolean[] = []
+  /** What the last tries of jobs failed with. */
+  readonly errors = new Map<string, Failure>()
+  /** Whether what is given back waits again. */
+  takesBack = false
+  chosen = 0
   readonly renewed: string[] = []
   readonly sizes = new Map<string, number>()
   recovered = 0
@@ -24,13 +28,27 @@ class FakeQueue {
   onNextDue: () => Promise<void> = async () => {}
   onRenew: () => Promise<void> = async () => {}
 
-  claim = async (max: number, { isAhead }: { isAhead: boolean }): Promise<Claimed[]> => {
-    this.ahead.push(isAhead)
+  claim = async (max: number, { key }: { key?: string }): Promise<Claimed[]> => {
     await this.onClaim()
-    const keys = this.waiting.splice(0, max)
+    const at = key === undefined ? 0 : this.waiting.indexOf(key)
+    const keys = this.waiting.splice(at, key === undefined ? max : 1)
     this.claims.push({ max, got: keys.length })
     await this.onClaimed()
-    return keys.map((key) => ({ backend: 'x', key, lease: key, size: this.sizes.get(key) ?? 1 }) as Claimed)
+    return keys.map((key) => ({ ...this.#job(key), lease: key }))
+  }
+
+  async choose(_: string, { nearness }: { nearness: (job: Job) => number }): Promise<string | null> {
+    this.chosen++
+    const found = this.waiting.map((key) => ({ key, nearness: nearness(this.#job(key)) }))
+    const [best] = found
+      .filter((one) => one.nearness < Number.POSITIVE_INFINITY)
+      .sort((a, b) => a.nearness - b.nearness)
+    return best?.key ?? null
+  }
+
+  #job(key: string): Claimed {
+    const error = this.errors.get(key)
+    return { backend: 'x', key, size: this.sizes.get(key) ?? 1, ...(error && { error }) } as Claimed
   }
 
   async nextDue(): Promise<number | null> {
@@ -79,6 +97,7 @@ class FakeRunner {
     this.open.set(key, resolve)
     this.#tries.set(key, attempt)
     if (signal.aborted) {
+      if (queue.takesBack) queue.waiting.push(key)
       abort()
       return promise
     }
@@ -444,13 +463,11 @@ describe('a backend that fails', () => {
     expect(queue.claims.length - claims).toBeLessThanOrEqual(2)
   })
 
-  test('is asked at once by retry(), by a job that is not due if need be', async () => {
+  test('is asked at once by retry()', async () => {
     const lane = await fail(20)
     lane.retry()
     await settle()
     expect(runner.probes).toEqual(['k10'])
-    expect(queue.ahead.filter((isAhead) => isAhead)).toHaveLength(1)
-    expect(queue.ahead.at(-1)).toBe(true)
   })
 
   test('is asked by one probe at a time, when its wait is over', async () => {
@@ -532,6 +549,79 @@ describe('a backend that fails', () => {
     }
     expect(runner.started.length).toBeLessThanOrEqual(60)
     expect(runner.started.length).toBeGreaterThan(20)
+  })
+})
+
+describe('a backend of which a few jobs fail', () => {
+  const bad = Array.from({ length: 8 }, (_, i) => `closed/${i}`)
+
+  beforeEach(() => {
+    queue.takesBack = true
+  })
+
+  /** Has those jobs fail, of which each goes back to wait with its error. */
+  async function failBad(): Promise<void> {
+    for (const key of bad)
+      if (runner.open.has(key)) {
+        queue.errors.set(key, ERROR)
+        runner.end(key, 'failed')
+        queue.waiting.unshift(key)
+      }
+    await settle()
+  }
+
+  test('has one of another directory tried at once, and all others do when that is done', async () => {
+    queue.waiting = [...bad, ...names(20)]
+    start(8)
+    await settle()
+    await failBad()
+    expect(runner.probes).toHaveLength(1)
+    expect(names(20)).toContain(runner.probes[0])
+    runner.end(runner.probes[0] as string, 'answered')
+    await settle()
+    for (let tries = 0; tries < 20; tries++) {
+      await failBad()
+      for (const key of names(20)) runner.end(key, 'answered')
+      await settle()
+    }
+    expect(runner.started).toEqual(expect.arrayContaining(names(20)))
+  })
+
+  test('has a job tried at once that is put while only those wait, however long they have failed', async () => {
+    queue.waiting = [...bad]
+    const lane = start(8)
+    const end = Date.now() + HOUR
+    while (Date.now() < end) {
+      await failBad()
+      await vi.advanceTimersByTimeAsync(10_000)
+    }
+    runner.endAll('failed')
+    await settle()
+    expect(lane.breaker.cause).toEqual(ERROR)
+    queue.waiting.push('other/k')
+    lane.wake()
+    await settle()
+    expect(runner.probes.at(-1)).toBe('other/k')
+  })
+
+  test('is asked by the job that lies farthest from those that failed', async () => {
+    queue.waiting = ['a/b/1', 'a/b/2', 'a/b/3', 'a/b/4', 'a/b/5']
+    start(5)
+    await settle()
+    queue.waiting = ['a/b/6', 'a/c/1', 'd/1']
+    runner.endAll('failed')
+    await settle()
+    expect(runner.probes).toEqual(['d/1'])
+  })
+
+  test('of which nothing is known to fail otherwise is not looked through again and again', async () => {
+    queue.waiting = [...bad]
+    start(8)
+    await settle()
+    await failBad()
+    await vi.advanceTimersByTimeAsync(HOUR)
+    expect(runner.started.length).toBeLessThanOrEqual(10)
+    expect(queue.chosen).toBeLessThanOrEqual(10)
   })
 })
 

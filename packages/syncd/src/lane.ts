@@ -1,5 +1,6 @@
 import type { Claimed, Failure, Queue, SyncTarget } from '@stored/core'
 import { Breaker, type Permit, type Verdict } from './breaker.ts'
+import { FailingPaths } from './failing-paths.ts'
 import { speaksOfOutage } from './policy.ts'
 
 /** How long a claim is ours unless it is renewed, in milliseconds. */
@@ -29,10 +30,10 @@ export interface Try {
 }
 
 export interface LaneOptions {
-  readonly queue: Pick<Queue, 'nextDue' | 'renew' | 'recover' | 'isPaused' | 'jobs'>
+  readonly queue: Pick<Queue, 'choose' | 'nextDue' | 'renew' | 'recover' | 'isPaused' | 'jobs'>
   readonly target: SyncTarget
-  /** Takes due jobs; `isAhead`: also such as are not due yet. */
-  claim(max: number, o: { leaseMs: number; isAhead: boolean }): Promise<Claimed[]>
+  /** Takes due jobs; with `key`, that one alone. */
+  claim(max: number, o: { leaseMs: number; key?: string }): Promise<Claimed[]>
   /** Does a job and settles it, whatever happens; never rejects. A job that is given back, or aborted, comes with its signal aborted. */
   run(job: Claimed, attempt: Try): Promise<void>
   /** The queue itself failed. */
@@ -57,8 +58,9 @@ export class Lane {
   #renewal: NodeJS.Timeout | undefined
   #claiming: Promise<void> | null = null
   #claimAgain = false
-  /** The next claim may take what is not due yet. */
-  #isAhead = false
+  readonly #failing = new FailingPaths()
+  /** While the breaker is open: what fell due before has failed. A later one is heard before the others may be tried again. */
+  #noneFreshBefore: number | null = null
   #failures = 0
   #hasRecalled = false
   #stopped = false
@@ -82,10 +84,9 @@ export class Lane {
     })
   }
 
-  /** Has a failing backend tried at once, by a job that would have to wait if there is none that need not. */
+  /** Has a failing backend tried at once. */
   retry(): void {
     this.breaker.retry()
-    this.#isAhead = true
     this.wake()
   }
 
@@ -107,7 +108,7 @@ export class Lane {
   }
 
   async #claimLoop(): Promise<void> {
-    const { queue, target, onError, claim } = this.#options
+    const { queue, target, onError } = this.#options
     try {
       while (this.#claimAgain && !this.#stopped) {
         this.#claimAgain = false
@@ -117,17 +118,13 @@ export class Lane {
         }
         if (this.#ready.length > 0 && (await queue.isPaused(target.backend.name))) this.#giveBack(PAUSED)
         if (!this.#hasRecalled) await this.#recall()
-        const room = this.#room()
-        if (room === 0) continue
-        const isAhead = this.#isAhead
-        const jobs = await claim(room, { leaseMs: LEASE_MS, isAhead })
-        // Asked for meanwhile, it is the next claim's.
-        if (isAhead) this.#isAhead = false
+        const { isOpen } = this.breaker
+        const jobs = isOpen ? await this.#claimProbe() : await this.#claimDue()
         this.#failures = 0
         this.#ready.push(...jobs)
         if (jobs.length > 0) this.#claimAgain = true
         // It may have begun to fail meanwhile.
-        if (this.breaker.room === 0) this.#giveBack(HELD)
+        if (this.breaker.isOpen && !isOpen) this.#giveBack(HELD)
         else this.#startReady()
       }
       this.#armTimer(await queue.nextDue(target.backend.name))
@@ -149,18 +146,39 @@ export class Lane {
     this.#hasRecalled = true
   }
 
-  /** How many to claim: ahead, so that nobody idles during the commit of the next claim, and not in driblets. */
-  #room(): number {
-    const { concurrency } = this.#options.target
-    if (this.breaker.room !== Number.POSITIVE_INFINITY) return this.#ready.length > 0 ? 0 : this.breaker.room
-    const room = 2 * concurrency - this.#moving - this.#ready.length
-    return room < concurrency || this.#isFull() ? 0 : room
+  /** Ahead, so that nobody idles during the commit of the next claim, and not in driblets. */
+  async #claimDue(): Promise<Claimed[]> {
+    const { target, claim } = this.#options
+    this.#noneFreshBefore = null
+    const room = 2 * target.concurrency - this.#moving - this.#ready.length
+    return room < target.concurrency || this.#isFull() ? [] : claim(room, { leaseMs: LEASE_MS })
+  }
+
+  /** The job that shall find out whether the backend is back: far from those that failed, where there is one. */
+  async #claimProbe(): Promise<Claimed[]> {
+    const { queue, target, claim } = this.#options
+    const { room, freshRoom } = this.breaker
+    if (freshRoom === 0 || this.#ready.length > 0) return []
+    const begun = Date.now()
+    const key = await queue.choose(target.backend.name, {
+      since: room > 0 ? 0 : (this.#noneFreshBefore ?? 0),
+      nearness: (job) => this.#failing.nearness(job),
+    })
+    if (key !== null) return claim(1, { leaseMs: LEASE_MS, key })
+    this.#noneFreshBefore = begun
+    return room > 0 ? claim(1, { leaseMs: LEASE_MS }) : []
   }
 
   #armTimer(due: number | null): void {
     const untilDue = due === null ? Number.POSITIVE_INFINITY : due + 1 - Date.now()
     const untilRecovery = (this.#suspectUntil ?? Number.POSITIVE_INFINITY) + 1 - performance.now()
-    this.#wakeAfter(Math.min(Math.max(untilDue, this.breaker.waitMs), untilRecovery))
+    this.#wakeAfter(Math.min(Math.max(untilDue, this.#untilProbe()), untilRecovery))
+  }
+
+  #untilProbe(): number {
+    const { waitMs, freshWaitMs } = this.breaker
+    // Looked for already: what is put later wakes by itself.
+    return freshWaitMs === 0 && this.#noneFreshBefore !== null ? waitMs : freshWaitMs
   }
 
   #wakeAfter(ms: number): void {
@@ -176,14 +194,17 @@ export class Lane {
   }
 
   #startReady(): void {
-    while (this.#ready.length > 0 && !this.#stopped && this.#mayStart(this.#ready[0] as Claimed))
-      this.#start(this.#ready.shift() as Claimed, this.breaker.permit())
+    for (let next = this.#ready[0]; next && !this.#stopped && this.#mayStart(next); next = this.#ready[0]) {
+      this.#ready.shift()
+      this.#start(next, this.breaker.permit({ isFresh: isFresh(next) }))
+    }
   }
 
-  #mayStart({ size }: Claimed): boolean {
+  #mayStart(job: Claimed): boolean {
     const { concurrency, bytesInFlight } = this.#options.target
-    if (this.breaker.room === 0 || this.#moving >= concurrency) return false
-    return this.#moving === 0 || this.#movingBytes + size <= bytesInFlight
+    const room = isFresh(job) ? this.breaker.freshRoom : this.breaker.room
+    if (room === 0 || this.#moving >= concurrency) return false
+    return this.#moving === 0 || this.#movingBytes + job.size <= bytesInFlight
   }
 
   #start(job: Claimed, permit: Permit | null): AbortController {
@@ -192,6 +213,7 @@ export class Lane {
     const moved: Try['moved'] = (verdict, error, retryAfterMs) => {
       if (leave()) {
         if (permit) this.breaker.report(permit, verdict, error, retryAfterMs)
+        this.#remember(job.key, verdict)
         // What is not begun does not wait for the backend under a lease.
         if (this.breaker.room === 0) this.#giveBack(HELD)
       }
@@ -209,6 +231,11 @@ export class Lane {
     this.#running.set(job, { abort, done })
     this.#renewal ??= setInterval(() => this.#renewAll(), LEASE_MS / 3)
     return abort
+  }
+
+  #remember(key: string, verdict: Verdict): void {
+    if (verdict === 'answered') this.#failing.answered(key)
+    else if (verdict === 'failed' || verdict === 'unclear') this.#failing.failed(key)
   }
 
   /** @returns Frees the place; whether it was still taken. */
@@ -244,4 +271,9 @@ export class Lane {
   #abortAll(reason: Error): void {
     for (const { abort } of this.#running.values()) abort.abort(reason)
   }
+}
+
+/** It has not failed yet, so its trouble is not known to be its own. */
+function isFresh({ error }: Claimed): boolean {
+  return error === undefined
 }

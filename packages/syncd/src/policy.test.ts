@@ -2,7 +2,16 @@ import { StorageError, type StorageErrorCode } from '@stored/core/backend'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Verdict } from './breaker.ts'
-import { backoff, decide, MAX_ATTEMPTS, MAX_DELAY_MS, mayGoOn, needsSomebody, verdictOn } from './policy.ts'
+import {
+  backoff,
+  decide,
+  MAX_ATTEMPTS,
+  MAX_DELAY_MS,
+  mayGoOn,
+  needsSomebody,
+  speaksOfOutage,
+  verdictOn,
+} from './policy.ts'
 
 const CAP_MS = 15 * 60 * 1000
 const least = () => 0
@@ -78,7 +87,8 @@ describe('verdictOn()', () => {
   test.for<[Verdict, StorageErrorCode[]]>([
     ['unusable', UNUSABLE],
     ['answered', [...PERMANENT, 'CONFLICT']],
-    ['failed', ['TIMEOUT', 'RATE_LIMITED', 'UNAVAILABLE', 'INTERNAL', 'PERMISSION_DENIED', 'NO_SPACE']],
+    ['failed', ['TIMEOUT', 'RATE_LIMITED', 'UNAVAILABLE', 'PERMISSION_DENIED', 'NO_SPACE']],
+    ['unclear', ['INTERNAL']],
     ['nothing', ['ABORTED', 'CLOSED']],
   ])('is %s for %j of the backend itself', ([verdict, codes]) => {
     for (const code of codes) expect([code, verdictOn('x', failure(code))]).toEqual([code, verdict])
@@ -97,6 +107,15 @@ describe('needsSomebody()', () => {
     for (const code of [...UNUSABLE, 'PERMISSION_DENIED', 'NO_SPACE'] as const) expect(needsSomebody(code)).toBe(true)
     for (const code of ['TIMEOUT', 'UNAVAILABLE', 'RATE_LIMITED', 'INTERNAL'] as const)
       expect(needsSomebody(code)).toBe(false)
+  })
+})
+
+describe('speaksOfOutage()', () => {
+  test('is true of what the next job may well fail with too, and not of what nobody knows', () => {
+    for (const code of ['TIMEOUT', 'UNAVAILABLE', 'NO_SPACE', ...UNUSABLE] as const)
+      expect([code, speaksOfOutage(code)]).toEqual([code, true])
+    for (const code of [...PERMANENT, 'CONFLICT', 'INTERNAL', 'ABORTED', 'CLOSED'] as const)
+      expect([code, speaksOfOutage(code)]).toEqual([code, false])
   })
 })
 
@@ -131,7 +150,7 @@ describe('decide()', () => {
       expect(decideOn(failure(code), attempts)).toMatchObject({ park: false, free: true })
   })
 
-  test.for(counted.filter((code) => code !== 'CONFLICT'))(
+  test.for(counted.filter((code) => code !== 'CONFLICT' && code !== 'INTERNAL'))(
     'of %s by a probe costs no attempt: that the backend fails was known',
     (code) => {
       for (const attempts of [1, MAX_ATTEMPTS, 10_000])
@@ -139,10 +158,13 @@ describe('decide()', () => {
     },
   )
 
-  test('of a probe that was answered counts: the backend is back, the job failed', () => {
-    expect(decideOn(failure('CONFLICT'), 3, { isProbe: true })).toMatchObject({ park: false, free: false })
-    expect(decideOn(failure('CONFLICT'), MAX_ATTEMPTS, { isProbe: true })).toEqual({ park: true })
-  })
+  test.for(['CONFLICT', 'INTERNAL'] as const)(
+    'of %s by a probe counts: that is not why the backend was tried',
+    (code) => {
+      expect(decideOn(failure(code), 3, { isProbe: true })).toMatchObject({ park: false, free: false })
+      expect(decideOn(failure(code), MAX_ATTEMPTS, { isProbe: true })).toEqual({ park: true })
+    },
+  )
 
   test('of a source that cannot be read counts, whatever ails it', () => {
     const error = new StorageError('UNAUTHENTICATED', { op: 'get', backend: 'y', key: 'k' })

@@ -64,12 +64,13 @@ export function needsSomebody(code: StorageErrorCode): boolean {
 export function verdictOn(backend: string, error: StorageError): Verdict {
   if (error.at.backend !== backend || CUT_OFF.has(error.code)) return 'nothing'
   if (OF_THE_BACKEND.has(error.code)) return 'unusable'
+  if (error.code === 'INTERNAL') return 'unclear'
   return speaksOfOutage(error.code) ? 'failed' : 'answered'
 }
 
 /** Whether a failure that a job notes says that the next job may well fail like it. */
 export function speaksOfOutage(code: StorageErrorCode): boolean {
-  return !PERMANENT.has(code) && !CUT_OFF.has(code) && code !== 'CONFLICT'
+  return !PERMANENT.has(code) && !CUT_OFF.has(code) && code !== 'CONFLICT' && code !== 'INTERNAL'
 }
 
 export type Decision =

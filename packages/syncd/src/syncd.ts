@@ -235,7 +235,7 @@ export class SyncD implements Syncer {
   }
 
   /** Fenced: who does not lead any more, and may not know it yet, claims nothing. */
-  async #claim(backend: string, o: { max: number; leaseMs: number; isAhead: boolean }): Promise<Claimed[]> {
+  async #claim(backend: string, o: { max: number; leaseMs: number; key?: string }): Promise<Claimed[]> {
     try {
       return await this.#services.queue.claim(backend, { ...o, guard: (tx) => this.#leadership.guard(tx) })
     } catch (error) {

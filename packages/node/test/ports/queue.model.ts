@@ -91,6 +91,12 @@ export class QueueModel {
     place.running = { ...place.running, checkpoint, crashes: 0, isMarked: false }
   }
 
+  /** What waits for a later try is due. */
+  resume(backend: string, now: number): void {
+    this.paused.delete(backend)
+    for (const { due, ...at } of this.ready(backend)) if (due > now) this.place(at).waiting = { ...at, due: now }
+  }
+
   complete(at: Claimed): void {
     this.place(at).running = undefined
   }

@@ -123,7 +123,8 @@ const commands = [
   fc.tuple(backend, fc.boolean()).map(([backend, isPaused]) =>
     command(`${isPaused ? 'pause' : 'resume'} ${backend}`, async ({ subject, model }) => {
       await subject.queue[isPaused ? 'pause' : 'resume'](backend)
-      model.paused[isPaused ? 'add' : 'delete'](backend)
+      if (isPaused) model.paused.add(backend)
+      else model.resume(backend, Date.now())
     }),
   ),
   fc.oneof(fc.nat(80), fc.constantFrom(2 * LEASE_MS, MAX_DELAY_MS)).map((ms) =>

@@ -166,16 +166,17 @@ export function queueSuite(current: Current): void {
       expect(await claimOne('x')).toMatchObject({ attempts: 2, error: FAILURE })
     })
 
-    test('ahead of time takes the first that is not due yet', async () => {
-      for (const [key, afterMs] of [
-        ['later', 2000],
-        ['late', 1000],
-      ] as const) {
-        await enqueue('a', 'x', key)
-        await retry(await claimOne('x'), afterMs)
-      }
-      const ahead = { max: 1, ...LEASE, isAhead: true }
-      expect((await current().queue.claim('x', ahead)).map(({ key }) => key)).toEqual(['late'])
+    test('of one key takes that alone, once it is due', async () => {
+      for (const key of ['first', 'wanted', 'last']) await enqueue('a', 'x', key)
+      const wanted = { max: 3, ...LEASE, key: 'wanted' }
+      const [job] = await current().queue.claim('x', wanted)
+      expect(job).toMatchObject({ key: 'wanted', attempts: 1 })
+      expect(await current().queue.claim('x', wanted)).toEqual([])
+      await retry(job as Claimed, 1000)
+      expect(await current().queue.claim('x', wanted)).toEqual([])
+      pass(1000)
+      expect(await current().queue.claim('x', wanted)).toHaveLength(1)
+      expect(await current().queue.claim('x', { ...wanted, key: 'none' })).toEqual([])
     })
 
     test('counts the attempt, and keeps the age of the job', async () => {
@@ -551,6 +552,41 @@ export function queueSuite(current: Current): void {
       expect(await claim('x')).toHaveLength(1)
     })
 
+    test('resume() lets all that failed earlier be due now, and keeps what is known of it', async () => {
+      for (const key of ['a', 'b']) await enqueue('a', 'x', key)
+      await enqueue('a', 'xy', 'other')
+      for (const job of await claim('x')) await retry(job, 60_000)
+      await retry(await claimOne('xy'), 60_000)
+      await enqueue('a', 'x', 'fresh')
+      pass(1000)
+      await current().queue.resume('x')
+      expect(await jobs({ backend: 'x' })).toMatchObject([
+        { key: 'a', due: START + 1000, attempts: 1, error: FAILURE },
+        { key: 'b', due: START + 1000, attempts: 1, error: FAILURE },
+        { key: 'fresh', due: START, attempts: 0 },
+      ])
+      expect(await jobs({ backend: 'xy' })).toMatchObject([{ due: START + 60_000 }])
+      expect((await claim('x')).map(({ key }) => key)).toEqual(['fresh', 'a', 'b'])
+    })
+
+    test('resume() of a thousand that failed is many small commits', async () => {
+      const keys = Array.from({ length: 1200 }, (_, i) => `k${i}`)
+      for (let i = 0; i < keys.length; i += 100)
+        await commit(current(), (tx) => {
+          for (const key of keys.slice(i, i + 100))
+            current().queue.enqueue(tx, { op: 'put', backend: 'x', key, id: idOf('a'), size: 1 })
+        })
+      for (let taken = await claim('x', 100); taken.length > 0; taken = await claim('x', 100))
+        await commit(current(), (tx) => {
+          for (const job of taken) current().queue.retry(tx, job, { error: ERROR, afterMs: 60_000 })
+        })
+      await current().queue.resume('y')
+      await current().queue.resume('x')
+      expect((await current().queue.resumed('x')) - (await current().queue.resumed('y'))).toBeGreaterThan(3)
+      expect(await current().queue.nextDue('x')).toBe(START)
+      expect(await claim('x', 1200)).toHaveLength(1200)
+    })
+
     test('wakes who waits for work', async () => {
       const woken: string[] = []
       current().queue.onWork((backend) => woken.push(backend))
@@ -570,6 +606,53 @@ export function queueSuite(current: Current): void {
       await queue.resume('x')
       expect(await queue.resumed('x')).toBeGreaterThan(first)
       expect(await queue.resumed('y')).toBe(0)
+    })
+  })
+
+  describe('choose()', () => {
+    const choose = (nearness: (job: Job) => number, since = 0) => current().queue.choose('x', { since, nearness })
+
+    test('is the due job of the least nearness, of several the one longest due; it stays where it is', async () => {
+      for (const key of ['a', 'b', 'c', 'd']) await enqueue('a', 'x', key)
+      await enqueue('a', 'y', 'e')
+      expect(await choose(({ key }) => ({ b: 1, c: 1 })[key] ?? 2)).toBe('b')
+      expect(await choose(({ key }) => (key === 'd' ? 0 : 5))).toBe('d')
+      expect(await choose(() => Number.POSITIVE_INFINITY)).toBeNull()
+      expect((await states()).filter(([state]) => state === 'waiting')).toHaveLength(5)
+    })
+
+    test('is none that is not due, runs, is parked, or fell due before', async () => {
+      for (const key of ['late', 'running', 'parked', 'old']) await enqueue('a', 'x', key)
+      const [late, , parked] = (await claim('x', 3)) as [Claimed, Claimed, Claimed]
+      await retry(late, 1000)
+      await park(parked)
+      expect(await choose(() => 1)).toBe('old')
+      expect(await choose(() => 1, Date.now() + 1)).toBeNull()
+      pass(1000)
+      expect(await choose(() => 1, Date.now())).toBe('late')
+    })
+
+    test('tells what the last try of a job failed with', async () => {
+      await enqueue('a', 'x', 'k')
+      await retry(await claimOne('x'))
+      const seen: unknown[] = []
+      await choose(({ error }) => seen.push(error?.code))
+      expect(seen).toEqual(['TIMEOUT'])
+    })
+
+    test('reads no more than it takes, and all of a thousand when it must', async () => {
+      const keys = Array.from({ length: 1200 }, (_, i) => `k${i}`)
+      for (let i = 0; i < keys.length; i += 100)
+        await commit(current(), (tx) => {
+          for (const key of keys.slice(i, i + 100))
+            current().queue.enqueue(tx, { op: 'put', backend: 'x', key, id: idOf('a'), size: 1 })
+        })
+      const read: string[] = []
+      const thirdOf = ({ key }: Job) => (read.push(key) === 3 ? 0 : 1)
+      expect(await choose(thirdOf)).toBe('k10')
+      // Queued by one commit, they come in the order of their keys.
+      expect(read).toEqual(['k0', 'k1', 'k10'])
+      expect(await choose(({ key }) => (key === 'k1199' ? 0 : 1))).toBe('k1199')
     })
   })
 
