@@ -35,7 +35,7 @@ async function* namesOf(store: StoreD, argument: string, { input, signal }: Cont
     return
   }
   const isFolder = argument.endsWith('/')
-  if (!isFolder && (await store.has(argument))) yield argument
+  if (!isFolder && (await store.stat(argument))) yield argument
   // Removing what was listed does not disturb the listing: it goes on behind the last key.
   const prefix = isFolder ? argument : `${argument}/`
   for await (const { key } of store.list({ prefix, missing: true, signal })) yield key

@@ -51,8 +51,12 @@ function isWanted(
   backend: string | undefined,
   missing: boolean,
 ): boolean {
-  const live = locations.filter(({ state }) => state !== 'deleting')
-  const there = backend === undefined ? live : copiesUnder(key, live).filter((one) => one.backend === backend)
-  if (there.length === 0) return backend === undefined
-  return missing || there.some(({ state }) => state !== 'missing')
+  if (backend === undefined) return missing || isThere(locations)
+  const there = copiesUnder(key, locations).filter((one) => one.backend === backend)
+  return missing ? there.some(({ state }) => state !== 'deleting') : isThere(there)
+}
+
+/** Whether a copy is there, or shall be: of what was only found missing, none is. */
+export function isThere(locations: readonly LocationFacts[]): boolean {
+  return locations.some(({ state }) => state !== 'missing' && state !== 'deleting')
 }

@@ -45,7 +45,7 @@ export async function put(
   signal: AbortSignal,
 ): Promise<PutOutcome> {
   const custom = checkPutOptions(options)
-  const targets = targetsOf(services, options)
+  targetsOf(services, options)
   await checkFree(services, options)
   const opened = await openSource(source, { signal, reuse: true, at: { op: 'put', key: options.key } })
   try {
@@ -57,7 +57,7 @@ export async function put(
     const facts = factsOf(services, pass, opened, options, custom)
     checkExpected(facts, options)
     const key = options.key ?? idKey(services.prefix, facts.id)
-    const commit = () => commitPut(services, key, facts, staged, targets, options)
+    const commit = () => commitPut(services, key, facts, staged, options)
     return await services.turns.take(key, () => services.turns.take(facts.id, commit))
   } finally {
     opened.release()
@@ -111,13 +111,21 @@ function isJson(value: unknown, depth = 0): boolean {
   return Object.values(value).every((one) => isJson(one, depth + 1))
 }
 
+/**
+ * Where copies shall be. The put is refused early if there is nowhere, and asks again as it commits: a backend may have been
+ * removed while the source was read, and by default what remains is enough.
+ */
 function targetsOf({ backends, defaultBackends }: Services, { backends: names, key }: PutOptions): Configured[] {
   const at = { op: 'put', key }
-  const chosen = names ?? defaultBackends
-  const targets = chosen === undefined ? backends.all() : backends.select(chosen, at)
-  if (targets.length === 0)
+  if (names !== undefined) {
+    if (names.length > 0) return backends.select(names, at)
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'a blob needs at least one backend' })
-  return targets
+  }
+  const all = backends.all()
+  const targets = defaultBackends === undefined ? all : all.filter(({ name }) => defaultBackends.includes(name))
+  if (targets.length > 0) return targets
+  const detail = all.length === 0 ? 'the store has no backend' : 'none of its default backends is left; name others'
+  throw new StorageError('INVALID_ARGUMENT', at, { detail })
 }
 
 function checkExpected({ id, size }: BlobFacts, { expect, key }: PutOptions): void {
@@ -198,13 +206,12 @@ function commitPut(
   key: string,
   facts: BlobFacts,
   staged: Staged,
-  targets: readonly Configured[],
-  { mimeType, ifAbsent = false, ifMatch }: PutOptions,
+  options: PutOptions,
 ): Promise<PutOutcome> {
+  const { mimeType, ifAbsent = false, ifMatch } = options
   const { index, ledger, queue, staging } = services
   return retryOnConflict(async () => {
-    // One may have been removed while the source was read.
-    for (const { name } of targets) services.backends.get(name, { op: 'put', key })
+    const targets = targetsOf(services, options)
     const [bound, known, places] = await Promise.all([
       index.binding(key),
       index.known(facts.id),

@@ -15,7 +15,7 @@ import { Events } from './events.ts'
 import { knownOf, readBlob } from './get.ts'
 import { Iteration } from './iteration.ts'
 import { jobs, retryParked } from './jobs.ts'
-import { list } from './list.ts'
+import { isThere, list } from './list.ts'
 import { checkName, idKey } from './names.ts'
 import { put } from './put.ts'
 import { recordOf } from './record.ts'
@@ -199,8 +199,16 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     })
   }
 
-  async has(idOrKey: string): Promise<boolean> {
-    return (await this.stat(idOrKey)) !== null
+  /**
+   * Whether the store has a blob under this id or key, as `list` tells it: `false` also when every copy was found missing, though
+   * `stat` still knows the record. A copy that is owed, damaged or out of reach counts as there.
+   */
+  has(idOrKey: string): Promise<boolean> {
+    return this.#run({ op: 'has', key: idOrKey }, undefined, async () => {
+      checkName(idOrKey, { op: 'has' })
+      const known = await knownOf(this.#services, idOrKey)
+      return known !== null && isThere(known.locations)
+    })
   }
 
   /** Lists the index in UTF-8 order of keys, a page at a time. No backend is asked. */
@@ -225,10 +233,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Waits until one blob, or everything, is where it shall be. Resolves at once when nothing is owed.
+   * Waits until all copies of a key, or of a blob by its id, are where they shall be; without a name until nothing is owed. A copy
+   * on a backend that was removed does not count.
    *
-   * @throws {StorageError} The error of a job that was parked, once the others settled; with `copies` also that of a copy found
-   *   damaged or gone · NOT_FOUND · INVALID_ARGUMENT · UNSUPPORTED: something is owed, but no process syncs the store.
+   * @throws {StorageError} The error of a job that was parked, once the others settled; for a name also that of a copy found damaged
+   *   or gone, with `at.backend` · NOT_FOUND without `at.backend`: the name is unknown · UNAVAILABLE: all its copies are on backends
+   *   that are not configured · INVALID_ARGUMENT · UNSUPPORTED: something is owed, but no process syncs the store.
    */
   synced(idOrKey?: string, options: SyncedOptions<Names> = {}): Promise<void> {
     const at = { op: 'synced', key: idOrKey }

@@ -56,18 +56,32 @@ async function blobSettled(
   const known = await knownOf(services, idOrKey)
   if (!known) throw new StorageError('NOT_FOUND', at)
   const locations = countedOf(services, copiesUnder(idOrKey, known.locations), options)
+  if (locations.length === 0) throw uncounted(known.locations, options, at)
   const done = locations.filter(({ state }) => state === 'synced').length
   if (options.copies !== undefined && done >= options.copies) return true
   if (locations.some(({ state }) => state === 'pending')) return false
   const failed = locations.find(({ state }) => state === 'failed' || state === 'conflict')
   if (failed) throw unsettled(failed, failed.error, at)
-  if (options.copies === undefined) return true
-  if (options.copies > locations.length)
+  if (options.copies !== undefined && options.copies > locations.length)
     throw new StorageError('INVALID_ARGUMENT', at, {
       detail: `${options.copies} copies are more than the ${locations.length} there shall be`,
     })
-  const bad = locations.find(({ state }) => state !== 'synced') as Location
-  throw unsettled(bad, bad.error, at)
+  const bad = locations.find(({ state }) => state !== 'synced')
+  if (bad) throw unsettled(bad, bad.error, at)
+  return true
+}
+
+/** No copy counts: what is nowhere is not where it shall be. */
+function uncounted(
+  locations: readonly Location[],
+  { backends }: SyncedOptions,
+  at: ErrorLocation & { op: string },
+): StorageError {
+  if (backends)
+    return new StorageError('INVALID_ARGUMENT', at, { detail: `no copy shall be on ${backends.join(' or ')}` })
+  const names = [...new Set(locations.map(({ backend }) => backend))].join(', ')
+  const detail = names === '' ? 'there is no copy' : `its copies are on backends that are not configured: ${names}`
+  return new StorageError('UNAVAILABLE', at, { detail })
 }
 
 function countedOf({ backends }: Services, locations: readonly Location[], options: SyncedOptions): Location[] {
@@ -82,6 +96,6 @@ function unsettled({ backend, key }: Place, error: Failure | undefined, at: Erro
   return new StorageError(
     error?.code ?? 'INTERNAL',
     { ...at, backend, key },
-    { detail: error?.message ?? 'nobody noted why' },
+    { detail: error?.message ?? 'no reason was recorded' },
   )
 }

@@ -106,7 +106,7 @@ export interface ListOptions<Names extends string = string> {
   limit?: number
   /** Only keys that sort after this one. */
   after?: string
-  /** Also blobs of which every copy was found missing. @default false */
+  /** Also keys of blobs of which every copy was found missing; `has` calls these absent. @default false */
   missing?: boolean
   signal?: AbortSignal
 }
