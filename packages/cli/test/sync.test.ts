@@ -2,7 +2,11 @@ import { once } from 'node:events'
 import { rename } from 'node:fs/promises'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
+import type { StoreD } from '@stored/core'
 import { describe, expect, it } from 'vitest'
+import { syncUntilIdle } from '../src/commands/sync.ts'
+import { Input } from '../src/input.ts'
+import { Output } from '../src/output/output.ts'
 import { fill, place } from './place.ts'
 import type { Running } from './run.ts'
 
@@ -15,6 +19,24 @@ function says(child: Running, what: string): Promise<void> {
       if (said.includes(what)) resolve()
     })
     child.once('exit', () => reject(new Error(`it ended and never said ${what}, but ${said}`)))
+  })
+}
+
+/** The same store, which tells of what happened as late as it may: before it is closed. */
+function tellingLate(store: StoreD): StoreD {
+  const told: (() => void)[] = []
+  const late: Pick<StoreD, 'on' | 'close'> = {
+    on: (type, listener) => store.on(type, (event) => void told.push(() => listener(event))),
+    async close() {
+      await store.close()
+      for (const tell of told) tell()
+    },
+  }
+  return new Proxy(store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(name in late ? late : target, name)
+      return typeof value === 'function' ? value.bind(name in late ? late : target) : value
+    },
   })
 }
 
@@ -67,7 +89,9 @@ describe.concurrent('sync', { timeout: 60_000 }, () => {
     await says(daemon, 'syncing;')
     await at.file('x', 'x')
     expect(await at.stored('put', 'x')).toMatchObject({ code: 0 })
-    expect(await at.stored('sync', '--until-idle')).toMatchObject({ code: 0 })
+    const beside = await at.stored('sync', '--until-idle')
+    expect(beside.stderr).toBe('another process syncs this store, nothing is owed any more\n')
+    expect(beside.code).toBe(0)
     expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'synced' } })
     expect((await at.json('status')).records[0]).toMatchObject({ syncing: 'elsewhere' })
     expect(await at.stored('sync')).toMatchObject({ code: 11 })
@@ -141,6 +165,24 @@ describe('beside a process that syncs', { timeout: 60_000 }, () => {
     expect(await at.stored('put', 'y', '--no-wait')).toMatchObject({ code: 0 })
     expect((await at.json('queue', 'ls', 'b')).records).toMatchObject([{ key: 'y' }, { jobs: 1 }])
     expect(await interrupt(daemon, 'SIGINT')).toBe(130)
+  })
+})
+
+describe('what is done before it is told', () => {
+  it('is counted by sync --until-idle', async () => {
+    await using at = await place()
+    await at.file('x', 'x')
+    await at.stored('put', 'x', '--no-wait')
+    const { stdout, stderr } = process
+    const out = new Output({ stdout, stderr, json: false, quiet: true, verbose: false, color: false, progress: false })
+    const { signal } = new AbortController()
+    const context = { input: new Input([], {}), out, signal, configFile: undefined, dryRun: false, yes: false }
+    const ended = await at.open((store) => syncUntilIdle(tellingLate(store), context, undefined))
+    expect(ended).toEqual({
+      exit: 0,
+      text: '2 jobs done, nothing is owed any more',
+      summary: { synced: 2, parked: 0 },
+    })
   })
 })
 

@@ -23,14 +23,8 @@ export async function run(context: Context): Promise<Outcome> {
   await using store = await openSession(context, { sync: !dryRun })
   if (backend !== undefined) await store.getBackend(backend)
   if (dryRun) return await plan(store, context, backend)
-  const counts = watch(store, context)
-  if (untilIdle) {
-    await tryAgain(store, { backend })
-    const exit = await settle(store, context, { backend })
-    const status = await store.status()
-    if (backend === undefined) noteDetached(out, status)
-    return { exit, text: endOf(counts, left(status, backend) === 0), summary: { ...counts } }
-  }
+  if (untilIdle) return await syncUntilIdle(store, context, backend)
+  watch(store, context)
   if ((await store.status()).syncing !== 'here') throw new Fault('LOCKED', 'another process syncs this store already')
   await tryAgain(store, {})
   out.note('syncing; interrupt to end')
@@ -38,8 +32,21 @@ export async function run(context: Context): Promise<Outcome> {
   throw signal.reason
 }
 
-function endOf({ synced }: Counts, isDone: boolean): string {
-  const what = `${count(synced, 'job')} done`
+/** Closes the store: whoever sees that a job is done may see it before it is told, and only the end of a store tells all. */
+export async function syncUntilIdle(store: StoreD, context: Context, backend: string | undefined): Promise<Outcome> {
+  const counts = watch(store, context)
+  await tryAgain(store, { backend })
+  const exit = await settle(store, context, { backend })
+  const status = await store.status()
+  await store.close()
+  if (backend === undefined) noteDetached(context.out, status)
+  return { exit, text: endOf(counts, status.syncing, left(status, backend) === 0), summary: { ...counts } }
+}
+
+/** What another process did meanwhile is not counted, so nothing is said of how much it was. */
+function endOf({ synced }: Counts, syncing: StoreStatus['syncing'], isDone: boolean): string {
+  const isMine = syncing !== 'elsewhere' || synced > 0
+  const what = isMine ? `${count(synced, 'job')} done` : 'another process syncs this store'
   return isDone ? `${what}, nothing is owed any more` : what
 }
 
