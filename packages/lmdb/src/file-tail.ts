@@ -14,11 +14,14 @@ const ZEROS = Buffer.alloc(SPARE)
  */
 export class FileTail implements Disposable {
   readonly #file: number
+  readonly #makeRoom: () => boolean
   #size = 0
 
-  constructor(file: string) {
+  /** @param makeRoom Called when the disk is full. Returns whether there may be room now. */
+  constructor(file: string, makeRoom: () => boolean = () => false) {
     // Not the file that LMDB locks: closing it would end those locks.
     this.#file = openSync(file, 'r+')
+    this.#makeRoom = makeRoom
   }
 
   /**
@@ -29,12 +32,21 @@ export class FileTail implements Disposable {
    */
   provide(end: number): void {
     if (end + KEPT <= this.#size) return
+    const failure = this.#grow(end + SPARE)
+    if (this.#size >= end) return
+    if (this.#makeRoom()) this.#grow(end + SPARE)
+    if (this.#size < end) throw mapErrno(failure, { op: 'commit' })
+  }
+
+  /** @returns What kept it from growing that far. */
+  #grow(end: number): unknown {
     try {
       this.#size = fstatSync(this.#file).size
-      while (this.#size < end + SPARE)
-        this.#size += writeSync(this.#file, ZEROS, 0, Math.min(SPARE, end + SPARE - this.#size), this.#size)
+      while (this.#size < end)
+        this.#size += writeSync(this.#file, ZEROS, 0, Math.min(SPARE, end - this.#size), this.#size)
+      return undefined
     } catch (error) {
-      if (this.#size < end) throw mapErrno(error, { op: 'commit' })
+      return error
     }
   }
 

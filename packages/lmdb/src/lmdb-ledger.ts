@@ -1,6 +1,7 @@
 import { access, constants, realpath, statfs } from 'node:fs/promises'
 import type { DurableEvent, Failure, Logged, Transaction } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
+import { Ballast } from './ballast.ts'
 import { applyGroup, attempt, type Caller, type Sink } from './commit.ts'
 import { Environment, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
@@ -9,7 +10,7 @@ import { Gate } from './gate.ts'
 import { newTransaction, type Range, type Tree, type TreeLedger } from './ledger.ts'
 import { requireLocalFileSystem } from './local-file-system.ts'
 import { makeDirectory, syncDirectory } from './make-directory.ts'
-import { DiskReserve } from './reserve.ts'
+import { DiskReserve, sizeOfDisk } from './reserve.ts'
 
 /** The layout of the trees. A store of another format is refused. */
 const FORMAT = 2
@@ -28,7 +29,7 @@ export interface LmdbLedgerOptions extends EventLogOptions {
   path: string
   /** Open it although it lies on a network or FUSE file system, where LMDB may lose what was committed. @default false */
   allowNetworkFileSystem?: boolean
-  /** Bytes of the disk that puts leave free. @default the larger of 256 MiB and 1 % of the disk, but at most a tenth of it */
+  /** Bytes of the disk that puts leave free, beside the ballast. @default the larger of 256 MiB and 1 % of the disk, but at most a tenth of it */
   reserve?: number
 }
 
@@ -52,6 +53,7 @@ export class LmdbLedger implements TreeLedger {
   readonly #gate: Gate
   readonly #tail: FileTail
   readonly #reserve: DiskReserve
+  readonly #ballast: Ballast
   readonly #sink: Sink
   readonly #log: EventLog
   readonly #listeners = new Set<(failure: Failure) => void>()
@@ -80,9 +82,10 @@ export class LmdbLedger implements TreeLedger {
     } catch (error) {
       throw StorageError.is(error) ? error : mapErrno(error, at)
     }
-    const space = new DiskReserve(directory, reserve)
-    space.requireHeadroom()
     const real = await realpath(directory)
+    const ballast = new Ballast(real, sizeOfDisk(real))
+    const space = new DiskReserve(real, reserve, ballast)
+    space.requireHeadroom()
     if (OPEN.has(real)) throw new StorageError('CONFLICT', at, { detail: 'this process has the store open already' })
     OPEN.add(real)
     let gate: Gate | undefined
@@ -91,10 +94,11 @@ export class LmdbLedger implements TreeLedger {
     try {
       gate = await Gate.open(real)
       environment = await Environment.open(real, gate)
-      ledger = new LmdbLedger(real, gate, environment, space, log)
+      ledger = new LmdbLedger(real, gate, environment, { space, ballast }, log)
       await ledger.#checkFormat()
       // The environment's files were made just now, or by a process that may not have got to this.
       await syncDirectory(real)
+      space.replenish()
       return ledger
     } catch (error) {
       await environment?.close()
@@ -109,15 +113,16 @@ export class LmdbLedger implements TreeLedger {
     directory: string,
     gate: Gate,
     environment: Environment,
-    reserve: DiskReserve,
+    { space, ballast }: { space: DiskReserve; ballast: Ballast },
     log: EventLogOptions,
   ) {
     this.#log = new EventLog(this, () => this.seq, log)
     this.#directory = directory
     this.#gate = gate
     this.#environment = environment
-    this.#tail = new FileTail(environment.file)
-    this.#reserve = reserve
+    this.#tail = new FileTail(environment.file, () => space.makeRoom())
+    this.#reserve = space
+    this.#ballast = ballast
     this.#sink = {
       get: (tree, key, decode) => this.get(tree, key, decode),
       range: (tree, range) => this.range(tree, range),
@@ -191,6 +196,7 @@ export class LmdbLedger implements TreeLedger {
       await this.#committing
     }
     this.#closed = true
+    await this.#ballast.close()
     await this.#environment.close()
     await this.#gate.close()
     this.#tail[Symbol.dispose]()

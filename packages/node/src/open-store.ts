@@ -72,7 +72,7 @@ export async function assemble<Name extends string>(
     opened.unshift(staging)
     const cached = cacheOptions(config.cache, directory)
     const cache = cached
-      ? await DiskReadCache.open({ ...cached, hasRoom: roomAt(cached.location, config.reserve) })
+      ? await DiskReadCache.open({ ...cached, hasRoom: roomFor(cached.location, config, ledger) })
       : undefined
     if (cache) opened.unshift(cache)
     const syncer = await SyncD.open({
@@ -94,14 +94,22 @@ export async function assemble<Name extends string>(
   }
 }
 
-/** A cache leaves the reserve of its disk alone: it may be that of the store. */
-function roomAt(location: string, reserve: number | undefined): (bytes: number) => boolean {
+/** A cache leaves the reserve of its disk alone. In the directory of the store it leaves what a put leaves. */
+function roomFor(
+  location: string,
+  { path: directory, reserve }: UntypedConfig,
+  ledger: LmdbLedger,
+): (bytes: number) => boolean {
+  const isWithin = path.resolve(location).startsWith(path.join(path.resolve(directory), path.sep))
   let space: DiskReserve | undefined
   return (bytes) => {
     try {
-      // The directory is there once the cache is open.
-      space ??= new DiskReserve(location, reserve)
-      space.require(bytes)
+      if (isWithin) ledger.requireSpace(bytes)
+      else {
+        // The directory is there once the cache is open.
+        space ??= new DiskReserve(location, reserve)
+        space.require(bytes)
+      }
       return true
     } catch (error) {
       // Somebody removed it: whoever fills it makes it anew, or fails, which costs nothing but the fill.

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { collect, openAt, temp } from './temp.ts'
@@ -16,8 +16,11 @@ afterAll(async () => {
 })
 
 /** A disk of 24 MiB as the directory of a store; its backends lie elsewhere. `reason` is why there is none. */
-function mount(type: 'tmpfs' | 'ext4'): { type: string; directory: string; reason: string | null } {
-  const directory = path.join(base.path, type)
+function mount(
+  type: 'tmpfs' | 'ext4',
+  name = '',
+): { type: 'tmpfs' | 'ext4'; directory: string; reason: string | null } {
+  const directory = path.join(base.path, type + name)
   const at = path.join(directory, 'store')
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     return { type, directory, reason: 'mounting a small disk needs Linux and root' }
@@ -128,4 +131,93 @@ describe.each(disks)('a store on a full disk ($type of 24 MiB)', ({ type, direct
       await expect.poll(() => store.put(Buffer.from('again'), { key: 'again' })).toMatchObject({ key: 'again' })
     },
   )
+})
+
+describe.each(disks)('the ballast of a store ($type of 24 MiB)', ({ type, reason }) => {
+  const suffix = reason === null ? '' : ` (${reason})`
+  /** A disk with a store that holds blobs and owes others, closed; unmounted when disposed. */
+  async function prepare() {
+    const disk = mount(type, 'own')
+    const at = path.join(disk.directory, 'store')
+    const ballast = () => statSync(path.join(at, 'ballast'), { throwIfNoEntry: false })?.size ?? 0
+    // A tenth of the disk, since that is less than 16 MiB.
+    const isWhole = () => expect.poll(ballast).toBeGreaterThan(2 * MIB)
+    const open = () => openAt(disk.directory, STAGES_ALL)
+    const blobs = new Map(Array.from({ length: 6 }, (_, i) => [`k${i}`, randomBytes(sizeOf(i))]))
+    {
+      await using store = await open()
+      for (const [key, bytes] of blobs) {
+        if (key === 'k3') {
+          await store.synced()
+          for (const name of ['a', 'b'] as const) await store.pause(name)
+        }
+        await store.put(bytes, { key })
+      }
+      await isWhole()
+    }
+    const unmount = async () => {
+      execFileSync('umount', [at])
+      rmSync(disk.directory, { recursive: true })
+    }
+    return {
+      directory: disk.directory,
+      file: path.join(at, 'ballast'),
+      blobs,
+      ballast,
+      isWhole,
+      open,
+      [Symbol.asyncDispose]: unmount,
+    }
+  }
+
+  test.skipIf(reason !== null)(
+    `lets it be opened with 0 bytes free; it reads, lists, deletes and syncs${suffix}`,
+    async () => {
+      await using disk = await prepare()
+      const { blobs } = disk
+      {
+        using _ = fill(disk.directory)
+        await using store = await disk.open()
+        expect(disk.ballast()).toBe(0)
+        const putting = store.put(randomBytes(10), { key: 'x' })
+        await expect(putting).rejects.toMatchObject({ code: 'NO_SPACE', at: { op: 'put' } })
+        for (const [key, bytes] of blobs) expect((await store.get(key)).equals(bytes)).toBe(true)
+        expect(await collect(store.list())).toHaveLength(blobs.size)
+        for (const key of ['k0', 'k5']) expect(await store.delete(key)).toMatchObject({ deleted: [key] })
+        for (const name of ['a', 'b'] as const) await store.resume(name)
+        await store.synced()
+        expect((await store.status()).staging).toMatchObject({ bytes: 0, count: 0 })
+      }
+      // There is space again.
+      await using store = await disk.open()
+      await disk.isWhole()
+      await store.put(randomBytes(10), { key: 'x' })
+      await store.synced()
+    },
+  )
+
+  test.skipIf(reason !== null)(`is built again with a put, once there is room${suffix}`, async () => {
+    await using disk = await prepare()
+    let filled: Disposable | undefined = fill(disk.directory)
+    await using store = await disk.open()
+    expect(disk.ballast()).toBe(0)
+    filled[Symbol.dispose]()
+    filled = undefined
+    await expect.poll(() => codeOf(store.put(randomBytes(10), { key: 'x' }))).toBe('fulfilled')
+    await disk.isWhole()
+  })
+
+  test.skipIf(reason !== null)(`is missed where it is gone: NO_SPACE, and says so${suffix}`, async () => {
+    await using disk = await prepare()
+    rmSync(disk.file)
+    {
+      using _ = fill(disk.directory)
+      const opening = disk.open()
+      await expect(opening).rejects.toMatchObject({ code: 'NO_SPACE', at: { op: 'open' } })
+      await expect(opening).rejects.toThrow('the disk is full')
+    }
+    await using store = await disk.open()
+    await disk.isWhole()
+    for (const [key, bytes] of disk.blobs) expect((await store.get(key)).equals(bytes)).toBe(true)
+  })
 })

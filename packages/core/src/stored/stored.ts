@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { StorageError, toStorageError } from '../backend/error.ts'
+import { type ErrorLocation, StorageError, toStorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
 import { checkOption, checkOptions } from '../backend/options.ts'
 import { is, needed, type RulesOf } from '../backend/rules.ts'
@@ -474,9 +474,16 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       return await running
     } catch (error) {
       if (closing.aborted && !signal?.aborted) throw new StorageError('CLOSED', at, { cause: error })
-      throw toStorageError(error, at, signal)
+      throw namingCall(toStorageError(error, at, signal), at)
     } finally {
       this.#busy.delete(running)
     }
   }
+}
+
+/** A full disk is met as something is committed; the caller is told of the call. */
+function namingCall(error: StorageError, at: ErrorLocation): StorageError {
+  const { code, detail } = error
+  if (code !== 'NO_SPACE' || error.at.op !== 'commit') return error
+  return new StorageError(code, at, { cause: error, ...(detail !== undefined && { detail }) })
 }
