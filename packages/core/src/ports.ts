@@ -242,6 +242,8 @@ export interface JobCounts {
 export interface Queue {
   readonly ledger: Ledger
   enqueue(tx: Transaction, job: NewJob): void
+  /** Removes the job that waits or is parked for a place, if there is one. Guard: none is running there. */
+  drop(tx: Transaction, place: Place): void
   /** Whether a try of the job of a place, in whatever state, was begun: it may have landed. */
   begun(place: Place): Promise<boolean>
   /** Whether a newer job waits behind this one. */
@@ -271,7 +273,10 @@ export interface Queue {
   ): void
   /** Puts the job back as if it had not been claimed. Guard: the lease is still ours. */
   giveBack(tx: Transaction, job: Claimed): void
-  /** Keeps the job, with its error, until `unpark`. Guard: the lease is still ours. */
+  /**
+   * Keeps the job, with its error, until `unpark`. INVALID_KEY came before anything was written: this try is then none that was
+   * begun. Guard: the lease is still ours.
+   */
   park(tx: Transaction, job: Claimed, error: StorageError): void
   /** Lets the parked job of a place wait again, due at once, its attempts forgotten; nothing where there is none. */
   unpark(tx: Transaction, place: Place): void

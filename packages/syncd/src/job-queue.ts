@@ -61,6 +61,15 @@ export class JobQueue implements Queue {
     afterwards(tx, () => this.#wake(backend))
   }
 
+  drop(tx: Transaction, place: Place): void {
+    guard(tx, (reader) => !this.#rows.has('running', place, reader))
+    write(tx, (writer) => {
+      this.#dropWaiting(writer, place)
+      this.#dropParked(writer, place)
+    })
+    afterwards(tx, () => this.#wake(place.backend))
+  }
+
   async begun(place: Place): Promise<boolean> {
     return this.#begun(this.ledger, place)
   }
@@ -106,7 +115,9 @@ export class JobQueue implements Queue {
 
   park(tx: Transaction, job: Claimed, error: StorageError): void {
     this.#end(tx, job, (writer, { checkpoint: _, ...row }) => {
-      const parked: JobRow = { ...row, begun: true, error: failureOf(error) }
+      // A driver refuses a key before it touches anything: then only an earlier try may have landed.
+      const isBegun = error.code === 'INVALID_KEY' ? {} : { begun: true as const }
+      const parked: JobRow = { ...row, ...isBegun, error: failureOf(error) }
       this.#rows.put(writer, 'parked', job, parked)
       this.#count(writer, job.backend, { parked: 1, bytes: job.size })
     })
@@ -349,8 +360,9 @@ export class JobQueue implements Queue {
   }
 
   #begun(reader: Reader, place: Place): boolean {
-    if (this.#rows.has('running', place, reader) || this.#rows.has('parked', place, reader)) return true
-    return this.#rows.get('waiting', place, reader)?.begun === true
+    if (this.#rows.has('running', place, reader)) return true
+    const states = ['parked', 'waiting'] as const
+    return states.some((state) => this.#rows.get(state, place, reader)?.begun === true)
   }
 
   #holdsLease(reader: Reader, job: Claimed): boolean {

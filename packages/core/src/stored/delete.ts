@@ -11,6 +11,7 @@ import { isObjectOf } from './plan-put.ts'
 import { hasOtherKeys } from './put.ts'
 import type { Services } from './services.ts'
 import type { DeleteOptions, DeleteResult } from './types.ts'
+import { vacate } from './vacate.ts'
 
 export interface DeleteOutcome extends DeleteResult {
   /** Absent when nothing was committed. */
@@ -62,6 +63,7 @@ async function removeOnce(services: Services, idOrKey: string, options: DeleteOp
     for (const unbound of keys) index.unbind(tx, unbound)
     for (const location of plan.locations) index.locate(tx, location)
     for (const job of plan.jobs) queue.enqueue(tx, job)
+    for (const place of plan.gone) vacate(services, tx, place)
     if (plan.forget) index.forget(tx, id)
     // Written again, so that whoever decides by its keys at the same moment decides anew.
     else index.keep(tx, known.facts)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { BlobId, Location, LocationFacts, LocationState, Rev } from '../ports.ts'
+import type { BlobId, Location, LocationFacts, LocationState, Place, Rev } from '../ports.ts'
 import { type DeletePlanInput, planDelete } from './plan-delete.ts'
 
 const A: BlobId = `sha256:${'a'.repeat(64)}`
@@ -25,6 +25,8 @@ const at = (
 }
 const shared = (backend: string, state: LocationState = 'synced') => at(backend, 'blobs/a', state, { shared: true })
 
+const isAt = (one: Place, other: Place) => one.backend === other.backend && one.key === other.key
+
 /** delete('k') of a blob that has no other key. */
 function plan(locations: Location[], input: Partial<DeletePlanInput> = {}) {
   const known = { facts, locations, rev: REV, factsRev: REV }
@@ -40,23 +42,25 @@ function plan(locations: Location[], input: Partial<DeletePlanInput> = {}) {
     key: 'k',
     ...input,
   })
-  return { ...result, dropped: result.jobs.map(({ backend, key }) => `${backend}/${key}`) }
+  const isDropped = (place: LocationFacts) => [...result.jobs, ...result.gone].some((one) => isAt(one, place))
+  return { ...result, dropped: locations.filter(isDropped).map(({ backend, key }) => `${backend}/${key}`) }
 }
 
 describe('delete(key) of the last key', () => {
   test('drops every copy, and forgets the blob', () => {
-    const { locations, jobs, forget, release } = plan([
-      at('x', 'k', 'synced', { holds: HOLDS, verified: 5 }),
-      shared('y', 'pending'),
-    ])
+    const { locations, jobs, gone, forget, release } = plan(
+      [at('x', 'k', 'synced', { holds: HOLDS, verified: 5 }), shared('y', 'pending'), at('z', 'k', 'failed')],
+      { begun: ({ backend }) => backend === 'y' },
+    )
     expect(locations).toEqual([
       { backend: 'x', key: 'k', id: A, state: 'deleting', holds: HOLDS },
-      { backend: 'y', key: 'blobs/a', id: A, state: 'deleting', shared: true },
+      { backend: 'y', key: 'blobs/a', id: A, state: 'deleting', shared: true, tried: [A] },
     ])
     expect(jobs).toEqual([
       { op: 'delete', backend: 'x', key: 'k', id: A, size: 0 },
       { op: 'delete', backend: 'y', key: 'blobs/a', id: A, size: 0 },
     ])
+    expect(gone, 'that never held anything').toEqual([{ backend: 'z', key: 'k' }])
     expect({ forget, release }).toEqual({ forget: true, release: true })
   })
 

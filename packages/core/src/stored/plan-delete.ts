@@ -1,8 +1,8 @@
 import { StorageError } from '../backend/error.ts'
-import type { Known, Location, LocationFacts, NewJob } from '../ports.ts'
+import type { Known, Location } from '../ports.ts'
 import { isCopyOf } from './copies-under.ts'
 import { areCovered } from './covers.ts'
-import { type Begun, deleteJob, deleting, isObjectOf, owes } from './plan-put.ts'
+import { type Begun, isObjectOf, owes, planRemoval, type Removal } from './plan-put.ts'
 
 export interface DeletePlanInput {
   readonly known: Known
@@ -22,9 +22,7 @@ export interface DeletePlanInput {
   readonly key: string | undefined
 }
 
-export interface DeletePlan {
-  readonly locations: readonly LocationFacts[]
-  readonly jobs: readonly NewJob[]
+export interface DeletePlan extends Removal {
   /** No key is left. */
   readonly forget: boolean
   /** Nothing owes the bytes any more. */
@@ -41,8 +39,7 @@ export function planDelete(input: DeletePlanInput): DeletePlan {
   const left = live.filter((location) => !dropped.includes(location))
   if (backends && dropped.length > 0) checkRemains(live, left, input)
   return {
-    locations: dropped.map((location) => deleting(location, input.begun(location))),
-    jobs: dropped.map(deleteJob),
+    ...planRemoval(dropped, input.begun),
     forget,
     release: forget || !left.some(owes),
   }

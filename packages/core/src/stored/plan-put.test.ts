@@ -64,6 +64,7 @@ describe('a put of an unknown blob', () => {
       isNew: true,
       locations: [pending('x'), pending('y')],
       jobs: [putJob('x'), putJob('y')],
+      gone: [],
       former: null,
       keeps: true,
       marks: false,

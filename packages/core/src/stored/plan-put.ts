@@ -41,6 +41,8 @@ export interface PutPlan {
   /** Rows to write. */
   readonly locations: readonly LocationFacts[]
   readonly jobs: readonly NewJob[]
+  /** Places of the former blob at which nothing can lie: they go, and the jobs that wait there. */
+  readonly gone: readonly Place[]
   readonly former: FormerPlan | null
   /** Something owes the bytes: also a place that did before, whose bytes may have been released meanwhile. */
   readonly keeps: boolean
@@ -70,7 +72,7 @@ export function planPut(input: PutPlanInput): PutPlan {
     .filter(({ location }) => !isSettled(location, given.id))
     .map((target) => pendingAt(target, given.id))
   const locations = [...owed, ...newlyShared(targets, given.id)]
-  const lost = former ? lostPlaces(input, former) : []
+  const removal = planRemoval(former ? lostPlaces(input, former) : [], (place) => former?.begun(place) ?? false)
   const result = [
     ...(known?.locations ?? []).filter((one) => !locations.some((other) => isSamePlace(one, other))),
     ...locations,
@@ -79,11 +81,12 @@ export function planPut(input: PutPlanInput): PutPlan {
   return {
     facts: known ? merge(known.facts, given, input.explicitMimeType) : given,
     isNew: known === null,
-    locations: [...locations, ...lost.map((location) => deleting(location, former?.begun(location) ?? false))],
+    locations: [...locations, ...removal.locations],
     jobs: [
       ...owed.map(({ backend, key }): NewJob => ({ op: 'put', backend, key, id: given.id, size: given.size })),
-      ...lost.map(deleteJob),
+      ...removal.jobs,
     ],
+    gone: removal.gone,
     former: former && planFormer(input, former),
     keeps,
     marks: keeps && result.some(({ state }) => state === 'synced'),
@@ -91,11 +94,25 @@ export function planPut(input: PutPlanInput): PutPlan {
   }
 }
 
+/** How places are given up. */
+export interface Removal {
+  /** Places that are to be cleaned. */
+  readonly locations: readonly LocationFacts[]
+  readonly jobs: readonly NewJob[]
+  /** Places that never held anything: there is nothing to clean. */
+  readonly gone: readonly Place[]
+}
+
+export function planRemoval(dropped: readonly Location[], begun: Begun): Removal {
+  const rows = dropped.map((location) => deleting(location, begun(location)))
+  const isEmpty = ({ holds, tried }: LocationFacts) => !holds && !tried
+  const locations = rows.filter((row) => !isEmpty(row))
+  const gone = rows.filter(isEmpty).map(({ backend, key }) => ({ backend, key }))
+  return { locations, jobs: locations.map(deleteJob), gone }
+}
+
 /** @param begun Whether a write of the blob to this place was begun: then it may lie there, confirmed or not. */
-export function deleting(
-  { backend, key, id, shared, holds, tried = [] }: LocationFacts,
-  begun: boolean,
-): LocationFacts {
+function deleting({ backend, key, id, shared, holds, tried = [] }: LocationFacts, begun: boolean): LocationFacts {
   const mayLie = begun && holds?.id !== id ? [...tried, id] : tried
   return {
     backend,
@@ -108,7 +125,7 @@ export function deleting(
   }
 }
 
-export function deleteJob({ backend, key, id }: LocationFacts): NewJob {
+function deleteJob({ backend, key, id }: LocationFacts): NewJob {
   return { op: 'delete', backend, key, id, size: 0 }
 }
 

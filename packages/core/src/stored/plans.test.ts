@@ -4,7 +4,7 @@ import type { BlobFacts, BlobId, Known, Location, LocationFacts, LocationState, 
 import { areCovered } from './covers.ts'
 import { idKey } from './names.ts'
 import { planDelete } from './plan-delete.ts'
-import { owes, planPut } from './plan-put.ts'
+import { isObjectOf, owes, type PutPlan, planPut } from './plan-put.ts'
 
 /** Two backends of layout key, one of layout id, to begin with. */
 const BACKENDS = ['x', 'y', 'id']
@@ -52,11 +52,11 @@ class World {
     const targets = backends.map((backend) => {
       const shared = this.byId.has(backend)
       const place = { backend, key: shared ? idKey(this.prefix, id) : key }
-      return { place, shared, location: this.location(place), begun: true }
+      return { place, shared, location: this.location(place), begun: this.begun(place) }
     })
     const isOthers = ({ location }: (typeof targets)[number]) => {
       if (!location || location.state === 'deleting' || location.id === id) return false
-      return location.id !== formerId || (location.shared === true && this.keysOf(location.id).length > 1)
+      return location.id !== formerId || (!isObjectOf(location, key) && this.keysOf(location.id).length > 1)
     }
     const planned = () =>
       planPut({
@@ -66,7 +66,7 @@ class World {
         bound: formerId === undefined ? null : { key, id: formerId, rev: REV },
         known: this.known(id) ?? null,
         former: former
-          ? { known: former, hasOtherKeys: this.keysOf(former.facts.id).length > 1, begun: () => true }
+          ? { known: former, hasOtherKeys: this.keysOf(former.facts.id).length > 1, begun: this.begun }
           : null,
         targets,
         ifAbsent: false,
@@ -98,7 +98,7 @@ class World {
     const hasOtherKeys = this.keysOf(id).some((other) => !keys.includes(other))
     const plan = planDelete({
       bound: backends ? this.keysOf(id) : [],
-      begun: () => true,
+      begun: this.begun,
       isConfigured: () => true,
       isStaged: this.staged.has(id),
       known,
@@ -122,6 +122,9 @@ class World {
     if (plan.release) this.staged.delete(id)
   }
 
+  /** Those of one backend never were. */
+  readonly begun = ({ backend }: Place) => backend !== 'y'
+
   /** As a worker settles it. */
   settle(job: NewJob, isDone: boolean): void {
     const location = this.location(job)
@@ -131,7 +134,8 @@ class World {
       this.locations.delete(nameOf(job))
       return
     }
-    this.locations.set(nameOf(job), { ...location, state: isDone ? 'synced' : 'failed' })
+    const holds = isDone && { holds: { id: job.id } }
+    this.locations.set(nameOf(job), { ...location, ...holds, state: isDone ? 'synced' : 'failed' })
     if (!this.#locationsOf(job.id).some(owes)) this.staged.delete(job.id)
   }
 
@@ -177,7 +181,11 @@ class World {
     return [...this.locations.values()].filter((one) => one.id === id).map((one) => ({ ...one, rev: REV }))
   }
 
-  #apply({ locations, jobs }: { locations: readonly LocationFacts[]; jobs: readonly NewJob[] }): void {
+  #apply({ locations, jobs, gone }: Pick<PutPlan, 'locations' | 'jobs' | 'gone'>): void {
+    for (const place of gone) {
+      this.locations.delete(nameOf(place))
+      this.jobs.delete(nameOf(place))
+    }
     expect(new Set(locations.map(nameOf)).size, 'one row for each place').toBe(locations.length)
     const waits = (location: LocationFacts) => {
       const before = this.location(location)

@@ -11,6 +11,7 @@ import { checkStoreKey, ID, idKey, idOfKey, isAmongIds } from './names.ts'
 import { isObjectOf, type PutPlan, type PutPlanInput, planPut, type Target } from './plan-put.ts'
 import type { Services } from './services.ts'
 import type { PutOptions } from './types.ts'
+import { vacate } from './vacate.ts'
 
 const OPTIONS: RulesOf<PutOptions> = {
   // What a key may be is told with INVALID_KEY.
@@ -238,6 +239,7 @@ function commitPut(
       index.bind(tx, key, facts.id)
       for (const location of plan.locations) index.locate(tx, location)
       for (const job of plan.jobs) queue.enqueue(tx, job)
+      for (const place of plan.gone) vacate(services, tx, place)
       if (plan.keeps) staging.keep(tx, facts.id, staged)
       if (plan.marks) staging.markReleasable(tx, facts.id)
       ledger.record(tx, event)

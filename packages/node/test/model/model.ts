@@ -77,27 +77,27 @@ export class Model {
     return this.#log({ type: 'put', checksum: id, key, isNew: known === undefined })
   }
 
-  /** @returns Keys unbound, and backends that lose a copy. */
-  delete(name: string): { deleted: string[]; pending: Name[] } {
+  /** @returns Keys unbound, and places that are lost. */
+  delete(name: string): { deleted: string[]; lost: ModelPlace[] } {
     const id = this.idOf(name)
-    if (!id || !this.facts.has(id)) return { deleted: [], pending: [] }
+    if (!id || !this.facts.has(id)) return { deleted: [], lost: [] }
     const deleted = name === id ? this.keysOf(id) : [name]
     const before = this.placesOf(id)
     for (const key of deleted) this.#unbind(key, id)
     const after = this.placesOf(id)
     if (deleted.length > 0) this.#log({ type: 'delete', checksum: id, keys: deleted })
-    return { deleted, pending: backendsOf(before.filter((place) => !after.includes(place))) }
+    return { deleted, lost: before.filter((place) => !after.includes(place)) }
   }
 
-  /** @returns The code it is to be refused with, or the backends that lose a copy. */
-  drop(name: string, backends: readonly Name[]): StorageErrorCode | Name[] {
+  /** @returns The code it is to be refused with, or the places that are lost. */
+  drop(name: string, backends: readonly Name[]): StorageErrorCode | ModelPlace[] {
     const id = this.idOf(name)
     const places = id ? this.placesOf(id) : []
     const dropped = places.filter((place) => backends.includes(place.backend) && this.isCopyOf(place, name))
     const left = places.filter((place) => !dropped.includes(place))
     if (dropped.length > 0 && id && !this.#suffice(id, places, left)) return 'PRECONDITION_FAILED'
     for (const place of dropped) this.#places.delete(nameOf(place))
-    return backendsOf(dropped)
+    return dropped
   }
 
   /** Whatever failed is owed again. */
@@ -196,6 +196,13 @@ export function idKey(id: BlobId): string {
 
 function nameOf({ backend, key }: ModelPlace): string {
   return `${backend}\0${key}`
+}
+
+/** Whether these are the backends to clean of places that are lost: where nothing was written yet, there is nothing to clean. */
+export function areToClean(pending: readonly string[], lost: readonly ModelPlace[]): boolean {
+  const held = lost.filter(({ state }) => !OWING.includes(state))
+  const names: readonly string[] = backendsOf(lost)
+  return backendsOf(held).every((name) => pending.includes(name)) && pending.every((name) => names.includes(name))
 }
 
 function backendsOf(places: readonly ModelPlace[]): Name[] {

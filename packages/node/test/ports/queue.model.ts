@@ -140,6 +140,15 @@ export class QueueModel {
     place.parked = undefined
   }
 
+  /** @returns Whether it may be: nothing runs there. */
+  drop(at: { backend: string; key: string }): boolean {
+    const place = this.place(at)
+    if (place.running) return false
+    place.waiting = undefined
+    place.parked = undefined
+    return true
+  }
+
   place({ backend, key }: { backend: string; key: string }): ModelPlace {
     const name = `${backend}\0${key}`
     const place = this.places.get(name) ?? {}

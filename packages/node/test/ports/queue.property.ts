@@ -110,6 +110,13 @@ const commands = [
       model.unpark({ backend, key }, Date.now())
     }),
   ),
+  fc.tuple(backend, key).map(([backend, key]) =>
+    command(`drop ${backend}/${key}`, async ({ subject, model }) => {
+      const dropping = commit(subject, (tx) => subject.queue.drop(tx, { backend, key }))
+      if (!model.drop({ backend, key })) return expect(dropping).rejects.toMatchObject({ code: 'CONFLICT' })
+      await dropping
+    }),
+  ),
   fc.constant(
     command('recover', async ({ subject, model }) => {
       expect(await subject.queue.recover()).toBe(model.recover(null))

@@ -311,6 +311,35 @@ export function queueSuite(current: Current): void {
       expect(await claimOne('x')).toMatchObject({ attempts: 1 })
     })
 
+    test('park() with INVALID_KEY is of a try that wrote nothing; an earlier one may have landed', async () => {
+      const refused = new StorageError('INVALID_KEY', { op: 'put' })
+      const refuse = (job: Claimed) => commit(current(), (tx) => current().queue.park(tx, job, refused))
+      await enqueue('a', 'x', 'k')
+      await refuse(await claimOne('x'))
+      expect(await current().queue.begun({ backend: 'x', key: 'k' })).toBe(false)
+      await unpark('x', 'k')
+      await claimOne('x')
+      await current().queue.recover()
+      await refuse(await claimOne('x'))
+      expect(await current().queue.begun({ backend: 'x', key: 'k' })).toBe(true)
+    })
+
+    test('drop() removes a job that waits or is parked, and rejects CONFLICT where one runs', async () => {
+      const drop = (key: string) => commit(current(), (tx) => current().queue.drop(tx, { backend: 'x', key }))
+      await enqueue('a', 'x', 'parked')
+      await park(await claimOne('x'))
+      await enqueue('a', 'x', 'running')
+      await claimOne('x')
+      await enqueue('a', 'x', 'waiting')
+      await drop('parked')
+      await drop('waiting')
+      await drop('none')
+      await expect(drop('running')).rejects.toMatchObject({ code: 'CONFLICT' })
+      expect(await jobs()).toMatchObject([{ key: 'running' }])
+      expect(await counts('x')).toMatchObject({ waiting: 0, running: 1, parked: 0 })
+      expect(await current().queue.nextDue('x')).toBeNull()
+    })
+
     test('unpark() takes the job of its place only, and none where none is parked', async () => {
       for (const [backend, key] of [
         ['x', 'k'],

@@ -1,0 +1,11 @@
+import type { Index, Place, Queue, Transaction } from '../ports.ts'
+
+/** A place goes, and the job that waits there: nothing is to lie there, or what lies there stays. */
+export function vacate(
+  { index, queue }: { readonly index: Index; readonly queue: Queue },
+  tx: Transaction,
+  place: Place,
+): void {
+  queue.drop(tx, place)
+  index.unlocate(tx, place)
+}
