@@ -1,4 +1,4 @@
-import { StorageError } from '../backend/error.ts'
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import type { Known, Location } from '../ports.ts'
 import { isCopyOf } from './copies-under.ts'
 import { areCovered } from './covers.ts'
@@ -22,6 +22,9 @@ export interface DeletePlanInput {
   readonly key: string | undefined
 }
 
+/** What decides whether enough is left. */
+export type Remaining = Pick<DeletePlanInput, 'bound' | 'isConfigured' | 'isStaged'>
+
 export interface DeletePlan extends Removal {
   /** No key is left. */
   readonly forget: boolean
@@ -37,7 +40,8 @@ export function planDelete(input: DeletePlanInput): DeletePlan {
   const keys = new Set(input.keys)
   const dropped = live.filter((location) => forget || isMeant(location, keys, input))
   const left = live.filter((location) => !dropped.includes(location))
-  if (backends && dropped.length > 0) checkRemains(live, left, input)
+  const at = { op: 'delete', key: input.key ?? known.facts.id }
+  if (backends && dropped.length > 0) checkRemains(live, left, input, at)
   return {
     ...planRemoval(dropped, input.begun),
     forget,
@@ -45,8 +49,17 @@ export function planDelete(input: DeletePlanInput): DeletePlan {
   }
 }
 
-function checkRemains(live: readonly Location[], left: readonly Location[], input: DeletePlanInput): void {
-  const at = { op: 'delete', key: input.key ?? input.known.facts.id }
+/**
+ * Whether enough is left of a blob when some of its copies go.
+ *
+ * @throws {StorageError} PRECONDITION_FAILED.
+ */
+export function checkRemains(
+  live: readonly Location[],
+  left: readonly Location[],
+  input: Remaining,
+  at: ErrorLocation,
+): void {
   if (!remains(left, input))
     throw new StorageError('PRECONDITION_FAILED', at, { detail: 'no synced or staged copy would remain' })
   // The object of another key goes with that key.
@@ -57,7 +70,7 @@ function checkRemains(live: readonly Location[], left: readonly Location[], inpu
 }
 
 /** Whether a copy, or staged bytes for one, last as long as this key. */
-function isBacked(key: string, locations: readonly Location[], { isStaged, isConfigured }: DeletePlanInput): boolean {
+function isBacked(key: string, locations: readonly Location[], { isStaged, isConfigured }: Remaining): boolean {
   return locations.some(
     (location) =>
       isCopyOf(location, key) &&
@@ -66,7 +79,7 @@ function isBacked(key: string, locations: readonly Location[], { isStaged, isCon
 }
 
 /** Whether there are still bytes for readers, and for every place that owes them. */
-function remains(left: readonly Location[], { isStaged, isConfigured }: DeletePlanInput): boolean {
+function remains(left: readonly Location[], { isStaged, isConfigured }: Remaining): boolean {
   const owing = left.filter(owes)
   if (isStaged && owing.length > 0) return true
   const copies = left.filter(({ state, backend }) => state === 'synced' && isConfigured(backend))

@@ -3,7 +3,7 @@ import { type ErrorLocation, StorageError, toStorageError } from '../backend/err
 import { checkKey } from '../backend/keys.ts'
 import { checkOption, checkOptions } from '../backend/options.ts'
 import { is, needed, type RulesOf } from '../backend/rules.ts'
-import type { DurableEvent, Job, JobFilter, Logged } from '../ports.ts'
+import type { DurableEvent, Job, JobFilter, Logged, Place } from '../ports.ts'
 import type { BlobSource } from '../source.ts'
 import { Backends } from './backends.ts'
 import { readAll, toReadable } from './bodies.ts'
@@ -12,6 +12,7 @@ import { remove } from './delete.ts'
 import { doubtCopies } from './doubt.ts'
 import { checkEventsOptions, readEvents } from './event-log.ts'
 import { Events } from './events.ts'
+import { forget } from './forget.ts'
 import { knownOf, readBlob } from './get.ts'
 import { Iteration } from './iteration.ts'
 import { jobs, retryParked } from './jobs.ts'
@@ -21,6 +22,7 @@ import { put } from './put.ts'
 import { recordOf } from './record.ts'
 import { releaseVerified } from './release.ts'
 import { checkRemovable } from './removable.ts'
+import { repair } from './repair.ts'
 import type { Services } from './services.ts'
 import { cacheStats, evict, evictable } from './store-cache.ts'
 import { synced } from './synced.ts'
@@ -32,11 +34,14 @@ import type {
   DeleteOptions,
   DeleteResult,
   EventsOptions,
+  ForgottenCopy,
   GetOptions,
   ListEntry,
   ListOptions,
   PutOptions,
   PutResult,
+  RepairOptions,
+  RepairResult,
   StoreCache,
   StoreDOptions,
   StoreEvent,
@@ -384,6 +389,39 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     return this.#iterate('verify', options?.signal, (signal) =>
       verify(this.#services, options, this.#committed, signal),
     )
+  }
+
+  /**
+   * Mends the copies of a blob that were found damaged, missing or changed: each is read again; then good bytes are read and
+   * verified, from staging, the read cache or any other copy, and the bad copies are owed once more, in one commit. `synced`
+   * waits for them. What somebody changed is first kept under `<key>.stored-kept-<time>` on the same backend, as the result
+   * says. By a key its own copies and those that all keys share, by an id all.
+   *
+   * @throws {StorageError} NOT_FOUND: the name is unknown · what all copies failed with, when none is good: nothing is changed ·
+   *   STAGING_FULL · ABORTED.
+   */
+  repair(idOrKey: string, options: RepairOptions = {}): Promise<RepairResult> {
+    return this.#run({ op: 'repair', key: idOrKey }, options?.signal, async (signal) => {
+      const result = await repair(this.#services, idOrKey, options, signal)
+      if (result.copies.length > 0) this.#committed()
+      return result
+    })
+  }
+
+  /**
+   * Gives a copy up, or the removal of one, and leaves what lies there: its place is forgotten together with its job. The backend
+   * is not asked, and need not be configured.
+   *
+   * @param place The copy, by its key on the backend.
+   * @throws {StorageError} NOT_FOUND: nothing is known of the place · PRECONDITION_FAILED: no synced or staged copy would remain ·
+   *   UNAVAILABLE: a job is at work there.
+   */
+  forget(place: Place): Promise<ForgottenCopy> {
+    return this.#run({ op: 'forget', backend: place?.backend, key: place?.key }, undefined, async () => {
+      const forgotten = await forget(this.#services, place)
+      this.#committed()
+      return forgotten
+    })
   }
 
   /** Claims no more jobs, gives them and calls under way 5 s, and closes everything. What is owed goes on with the next start. */

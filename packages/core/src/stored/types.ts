@@ -97,6 +97,42 @@ export interface DeleteResult {
   readonly pending: readonly string[]
 }
 
+/** Options of `repair`. */
+export interface RepairOptions {
+  signal?: AbortSignal
+  /** Bytes of the good copy that were read so far, and how many there are. */
+  onProgress?: (progress: { bytes: number; total: number }) => void
+}
+
+/** A copy that was found damaged, changed or gone before, and what became of it. */
+export interface RepairedCopy extends Place {
+  readonly was: LocationState
+  /**
+   * - `whole`: read again, it is what it should be, and `synced`
+   * - `owed`: it is replaced by good bytes in the background, as after a put
+   * - `overtaken`: somebody else put or deleted it meanwhile
+   * - `failed`: it was left as it is, `error` says why
+   */
+  readonly outcome: 'whole' | 'owed' | 'overtaken' | 'failed'
+  /** The key, on the same backend, under which that was kept which somebody had made of the copy. */
+  readonly kept?: string
+  readonly error?: Failure
+}
+
+/** What `repair` did. */
+export interface RepairResult {
+  readonly id: BlobId
+  /** None when no copy was known to be bad. */
+  readonly copies: readonly RepairedCopy[]
+}
+
+/** A copy that was given up, or whose removal was. */
+export interface ForgottenCopy extends Place {
+  readonly id: BlobId
+  /** `deleting`: it was to be removed. */
+  readonly was: LocationState
+}
+
 /** Options of `list`. */
 export interface ListOptions<Names extends string = string> {
   /** Only keys with a copy there. */
