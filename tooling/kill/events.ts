@@ -22,23 +22,41 @@ export async function readLog(store: Store, since: number): Promise<Log> {
   return { told, last }
 }
 
-/** @returns What is wrong with a log: nothing acknowledged is left out, told twice or out of order, and nothing is made up. */
-export function faultsOf({ told }: Pick<Log, 'told'>, expected: Omit<ExpectedLog, 'since'>): string[] {
-  const [found, acknowledged, perhaps] = [told, expected.told, expected.perhaps].map(byKey)
-  return [...new Set([...(found?.keys() ?? []), ...(acknowledged?.keys() ?? [])])].flatMap((key) => {
-    const is = found?.get(key) ?? []
-    const must = acknowledged?.get(key) ?? []
-    const may = perhaps?.get(key) ?? []
-    if ([must, [...must, ...may]].some((one) => JSON.stringify(one) === JSON.stringify(is))) return []
-    return [`the log tells of ${key} ${is}, and should ${must}${may.length > 0 ? ` and perhaps ${may}` : ''}`]
+/**
+ * @param calls Of each key in the order of its calls. What was not acknowledged may have happened all the same.
+ * @returns What is wrong with a log: nothing acknowledged is left out, told twice or out of order, and nothing is made up.
+ */
+export function faultsOf({ told }: Pick<Log, 'told'>, calls: ExpectedLog['told']): string[] {
+  const [found, expected] = [byKey(told), byKey(calls)]
+  return [...new Set([...found.keys(), ...expected.keys()])].flatMap((key) => {
+    const [is, may] = [found.get(key) ?? [], expected.get(key) ?? []]
+    if (agrees(is, may)) return []
+    const whole = may.map((call) => `${call.isAcknowledged ? '' : 'perhaps '}${textOf(call)}`)
+    return [`the log tells of ${key} [${is.map(textOf)}], and should [${whole}]`]
   })
 }
 
-function byKey(told: readonly Told[]): Map<string, string[]> {
-  const sorted = new Map<string, string[]>()
-  for (const { op, key, sha256 } of told) {
-    const one = sha256 === undefined ? op : `${op} ${sha256.slice(0, 8)}`
-    sorted.set(key, [...(sorted.get(key) ?? []), one])
+/** Whether a log is the calls in their order, without some of those that were not acknowledged. */
+function agrees(log: readonly Told[], calls: ExpectedLog['told']): boolean {
+  const skip = (from: number) => {
+    const next = calls.slice(from).findIndex(({ isAcknowledged }) => isAcknowledged)
+    return next < 0 ? calls.length : from + next
   }
-  return sorted
+  // How many of the calls may be behind us: each event can be one of several.
+  let behind = new Set([0])
+  for (const event of log)
+    behind = new Set(
+      [...behind].flatMap((from) =>
+        calls.slice(from, skip(from) + 1).flatMap((call, i) => (textOf(call) === textOf(event) ? [from + i + 1] : [])),
+      ),
+    )
+  return [...behind].some((from) => skip(from) === calls.length)
+}
+
+function textOf({ op, sha256 }: Told): string {
+  return sha256 === undefined ? op : `${op} ${sha256.slice(0, 8)}`
+}
+
+function byKey<T extends Told>(told: readonly T[]): Map<string, T[]> {
+  return Map.groupBy(told, ({ key }) => key)
 }

@@ -11,7 +11,8 @@ export class Model {
   readonly #syncing = new Set<string>()
   readonly #keys = new Set<string>()
   readonly #stored = new Set<string>()
-  readonly #told: Told[] = []
+  /** Since the last look, in their order. */
+  #calls: { readonly call: Call; isAcknowledged: boolean }[] = []
   #lastEvent = 0
   readonly violations: string[] = []
   acknowledged = 0
@@ -29,6 +30,7 @@ export class Model {
       case 'intent':
         this.#keys.add(message.call.key)
         if (message.call.op === 'put') this.#stored.add(message.call.content.sha256)
+        this.#calls.push({ call: message.call, isAcknowledged: false })
         this.#open.set(message.n, { call: message.call, phase: message.call.op === 'delete' ? 'commit' : 'put' })
         return
       case 'read': {
@@ -69,8 +71,8 @@ export class Model {
     const allowed: Record<string, (Bound | null)[]> = {}
     for (const key of this.#keys) allowed[key] = [this.#bound.get(key) ?? null]
     for (const { call } of this.#open.values()) allowed[call.key]?.push(boundBy(call))
-    const perhaps = [...this.#open.values()].map(({ call }) => toldOf(call))
-    return { allowed, stored: [...this.#stored], log: { since: this.#lastEvent, told: this.#told, perhaps } }
+    const told = this.#calls.map(({ call, isAcknowledged }) => ({ ...toldOf(call), isAcknowledged }))
+    return { allowed, stored: [...this.#stored], log: { since: this.#lastEvent, told } }
   }
 
   /** Takes over what was found after a kill. */
@@ -81,7 +83,7 @@ export class Model {
     this.#syncing.clear()
     this.#bound.clear()
     this.#stored.clear()
-    this.#told.length = 0
+    this.#calls = []
     this.#lastEvent = lastEvent
     for (const [key, content] of Object.entries(bindings)) {
       this.#bound.set(key, content)
@@ -91,10 +93,11 @@ export class Model {
 
   #acknowledge(n: number, id: string | undefined): void {
     const call = this.#open.get(n)?.call
-    if (!call) throw new Error(`call ${n} was never announced`)
+    const noted = this.#calls.find((one) => one.call === call)
+    if (!call || !noted) throw new Error(`call ${n} was never announced`)
     this.#open.delete(n)
+    noted.isAcknowledged = true
     this.acknowledged++
-    this.#told.push(toldOf(call))
     if (call.op === 'delete') {
       this.#bound.delete(call.key)
       return

@@ -58,10 +58,8 @@ export interface Inspection {
 /** What the log of events must hold, behind the last event that was seen. */
 export interface ExpectedLog {
   readonly since: number
-  /** Of each key in the order of its calls, all of which were acknowledged. */
-  readonly told: readonly Told[]
-  /** Of calls under way: may be there, as the last one of their key. */
-  readonly perhaps: readonly Told[]
+  /** Of each key in the order of its calls. */
+  readonly told: readonly (Told & { readonly isAcknowledged: boolean })[]
 }
 
 export interface Finding {
