@@ -10,7 +10,6 @@ const PROGRAMS = [
   ['xfs_io', '-V', 'xfsprogs'],
   ['losetup', '--version', 'mount'],
   ['mount', '--version', 'mount'],
-  ['unshare', '--version', 'util-linux'],
 ] as const
 
 /** @returns Why power cannot be cut on this machine; `null` when it can, as far as is known without trying. */
@@ -19,6 +18,9 @@ export function whyNot(): string | null {
   if (process.getuid?.() !== 0) return 'only root may mount'
   for (const [program, option, from] of PROGRAMS)
     if (spawnSync(program, [option]).error) return `${program} is not installed (${from})`
+  const namespace = spawnSync('unshare', ['--mount', 'true'], { encoding: 'utf8' })
+  if (namespace.status !== 0)
+    return `there are no namespaces for mounts: ${namespace.error?.message ?? namespace.stderr.trim()}`
   const { stderr } = spawnSync('true', [], { env: { ...process.env, ...WITHOUT_FLUSHES }, encoding: 'utf8' })
   // Without a control that loses what it acknowledged, a run that loses nothing says nothing.
   return stderr === '' ? null : 'libeatmydata is not installed (libeatmydata1)'
