@@ -6,7 +6,8 @@ import type { Verdict } from './log.ts'
 import type { Part } from './stages.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const SKIPPED = /^skipped: .*/m
+/** What a task says that could not do all or part of what it was asked. @see tooling/reports/run.ts */
+const SKIPPED = /^skipped: .*|^\S+: not run: .*/m
 
 /**
  * Runs a part in processes of its own and writes what they say to a file.
@@ -40,6 +41,11 @@ export async function execute(
   signal.throwIfAborted()
   if (tooLong.aborted) return { verdict: 'failed', reason: `not done in ${minutes} min` }
   if (code !== 0) return { verdict: 'failed', reason: `code ${code}` }
-  const [reason] = SKIPPED.exec(readFileSync(output, 'utf8')) ?? []
+  return verdictOn(readFileSync(output, 'utf8'))
+}
+
+/** Of a task that ended well. One that left something out has not proved it. */
+export function verdictOn(output: string): { readonly verdict: Verdict; readonly reason?: string } {
+  const [reason] = SKIPPED.exec(output) ?? []
   return reason === undefined ? { verdict: 'passed' } : { verdict: 'skipped', reason }
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { CALLS } from '../inject/protocol.ts'
-import { execute } from './execute.ts'
+import { execute, verdictOn } from './execute.ts'
 import { Log } from './log.ts'
 import { commandOf, NAMES, partsOf } from './stages.ts'
 
@@ -99,6 +99,14 @@ describe('the parts', () => {
       Object.keys(CALLS),
     )
   })
+})
+
+test('a task that ended well, but left something out, is skipped, with the reason', () => {
+  expect(verdictOn('20 power cuts, seed 1\n  violations  0\n')).toEqual({ verdict: 'passed' })
+  const reason = 'skipped: only root may mount'
+  expect(verdictOn(`${reason}\n`)).toEqual({ verdict: 'skipped', reason })
+  const notRun = 'drivers/s3/test/harness.ts: not run: Ceph cannot be had'
+  expect(verdictOn(`fs: 162 proved\n${notRun}\nmore\n`)).toEqual({ verdict: 'skipped', reason: notRun })
 })
 
 describe('execute()', () => {
