@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
-import { mkdir, open, rm } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId, CachedBlob, CacheEntry, CacheStats, EvictChoice, ReadCache } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
+import { ACCESS_MODE, type AccessMode, makeDirectory } from '@stored/lmdb'
 import { readBlocks } from './read-cache-body.ts'
 import { Calls } from './read-cache-calls.ts'
 import { Entries } from './read-cache-entries.ts'
@@ -21,6 +22,8 @@ const TOUCH_MS = 60 * 60 * 1000
 export interface DiskReadCacheOptions {
   /** Directory of the entries; made when missing. Processes may share one. */
   location: string
+  /** Who may use the directory, where it is made now. For a group each of its users has a directory of their own there. @default 0o700 */
+  mode?: AccessMode
   /** Of the bodies together, in bytes; of one, a quarter of it. */
   maxSize: number
   /** What goes first: what was not read for the longest time (`lru`), or what was there first (`fifo`). @default 'lru' */
@@ -31,6 +34,7 @@ export interface DiskReadCacheOptions {
 
 const OPTIONS: RulesOf<DiskReadCacheOptions> = {
   location: needed(is.text),
+  mode: ACCESS_MODE,
   maxSize: needed(is.whole(1, undefined, 'of bytes')),
   evictionPolicy: is.oneOf(['lru', 'fifo']),
   hasRoom: is.callback,
@@ -68,8 +72,8 @@ export class DiskReadCache implements ReadCache {
   static async open(options: DiskReadCacheOptions): Promise<DiskReadCache> {
     const checked = checkCacheOptions(options)
     try {
-      await mkdir(checked.location, { recursive: true })
-      return new DiskReadCache(checked, await Calls.for(checked.location))
+      const location = await makeLocation(checked)
+      return new DiskReadCache({ ...checked, location }, await Calls.for(location))
     } catch (error) {
       throw mapErrno(error, { op: 'open' })
     }
@@ -305,8 +309,18 @@ export class DiskReadCache implements ReadCache {
 function checkCacheOptions(options: DiskReadCacheOptions): Required<DiskReadCacheOptions> {
   const at = { op: 'open' }
   checkOptions(options, OPTIONS, at)
-  const { location, maxSize, evictionPolicy = 'lru', hasRoom = () => true } = options
-  return { location: path.resolve(location), maxSize, evictionPolicy, hasRoom }
+  const { location, mode = 0o700, maxSize, evictionPolicy = 'lru', hasRoom = () => true } = options
+  return { location: path.resolve(location), mode, maxSize, evictionPolicy, hasRoom }
+}
+
+/** @returns Where the entries go. cacache makes files as the umask says, so that nobody else could add to them. */
+async function makeLocation({ location, mode }: Required<DiskReadCacheOptions>): Promise<string> {
+  const at = { op: 'open' }
+  await makeDirectory(location, at, mode)
+  if (mode === 0o700 || !process.getuid) return location
+  const own = path.join(location, `user-${process.getuid()}`)
+  await makeDirectory(own, at)
+  return own
 }
 
 function sha256(bytes: Uint8Array): BlobId {

@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { mapErrno, StorageError } from '@stored/core/backend'
+import { setMode } from '@stored/lmdb'
 
 const CHUNK = 1024 * 1024
 
@@ -8,14 +9,16 @@ const CHUNK = 1024 * 1024
  *
  * @param o.require Asked before each chunk is written, with its size and with all bytes up to its end; nothing more is read
  *   before it resolves.
+ * @param o.mode Of the file, whatever the umask. @default 0o600
  * @returns The size in bytes.
  */
 export async function writeFileBody(
   file: string,
   body: AsyncIterable<Uint8Array>,
-  o: { require(bytes: number, total: number): Promise<void>; signal: AbortSignal },
+  o: { require(bytes: number, total: number): Promise<void>; signal: AbortSignal; mode?: number },
 ): Promise<number> {
   const at = { op: 'put' }
+  const { mode = 0o600 } = o
   let size = 0
   let handle: FileHandle | undefined
   let writing: Promise<void> = Promise.resolve()
@@ -23,6 +26,7 @@ export async function writeFileBody(
     handle = await open(file, 'wx', 0o600).catch((error) => {
       throw mapErrno(error, at)
     })
+    if (mode !== 0o600) await setMode(file, mode)
     for await (const chunk of body) {
       await o.require(chunk.length, size + chunk.length)
       await writing

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm, stat, truncate, unlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { MemoryLedger, write } from '@stored/lmdb'
+import { MemoryLedger, THIS_PROCESS, write } from '@stored/lmdb'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DurableStaging } from './staging.ts'
 
@@ -52,13 +52,14 @@ describe('sweep()', () => {
   /** The pid of a process that has ended. */
   const deadPid = () => spawnSync('true').pid
   /** What a process names its files. */
-  const nameOf = async (pid: number, namespace?: string) => {
-    await using _ = await receive(FILE)
-    const [own] = await files()
-    return (
-      own?.replace(/^\d+/, String(pid)).replace(/\.\d*/, (own) => (namespace === undefined ? own : `.${namespace}`)) ??
-      ''
-    )
+  const nameOf = (pid: number, of: { namespace?: string; start?: string; token?: string } = {}) => {
+    const { namespace, start, token } = { ...THIS_PROCESS, start: startOf(pid), token: 'ab', ...of }
+    return `${pid}.${namespace}.${start}.${token}-file`
+  }
+  /** In clock ticks since boot. @see proc_pid_stat(5) */
+  const startOf = (pid: number) => {
+    const stat = existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, 'utf8') : ''
+    return stat.slice(stat.lastIndexOf(')')).split(' ')[20] ?? ''
   }
   const write = async (name: string, hoursAgo = 0) => {
     const file = path.join(directory, name)
@@ -68,13 +69,13 @@ describe('sweep()', () => {
   }
 
   test('removes what a process that is gone left behind', async () => {
-    await write(await nameOf(deadPid()))
+    await write(nameOf(deadPid()))
     await staging.sweep()
     expect(await files()).toEqual([])
   })
 
   test('removes what a process in another namespace left behind, an hour after it was last written to', async () => {
-    const name = await nameOf(deadPid(), '1')
+    const name = nameOf(deadPid(), { namespace: '1' })
     await write(name, 0.9)
     expect(await staging.sweep()).toBe(0)
     await write(name, 1.1)
@@ -92,7 +93,7 @@ describe('sweep()', () => {
   })
 
   test('leaves what a living process writes', async () => {
-    const name = await nameOf(process.ppid)
+    const name = nameOf(process.ppid)
     await write(name, 2)
     expect(await staging.sweep()).toBe(0)
     expect(await files()).toEqual([name])
@@ -105,9 +106,28 @@ describe('sweep()', () => {
   })
 
   test('removes what a process before us with our pid left behind', async () => {
-    await write(await nameOf(process.pid))
+    // As earlier versions named it: this one names none so.
+    await write(`${process.pid}.${THIS_PROCESS.namespace}-file`)
     await staging.sweep()
     expect(await files()).toEqual([])
+  })
+
+  test.runIf(process.platform === 'linux')(
+    'removes what processes left behind whose pids living ones have by now',
+    async () => {
+      await write(nameOf(process.ppid, { start: '1' }))
+      await write(nameOf(process.pid, { start: '1' }))
+      await staging.sweep()
+      expect(await files()).toEqual([])
+    },
+  )
+
+  test('leaves what another thread of this process writes, for an hour after it last did', async () => {
+    const name = nameOf(process.pid)
+    await write(name, 0.9)
+    expect(await staging.sweep()).toBe(0)
+    await write(name, 1.1)
+    expect(await staging.sweep()).toBe(1)
   })
 
   test('leaves what is kept', async () => {
@@ -145,7 +165,7 @@ describe('sweep()', () => {
   })
 
   test('is done by open(), behind its back', async () => {
-    await write(await nameOf(deadPid()))
+    await write(nameOf(deadPid()))
     const second = await DurableStaging.open({ ledger, path: directory })
     await expect.poll(files).toEqual([])
     await second.close()

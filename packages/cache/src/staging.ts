@@ -4,8 +4,11 @@ import path from 'node:path'
 import type { BlobId, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import {
+  ACCESS_MODE,
+  type AccessMode,
   afterwards,
   decodeNumbers,
+  fileMode,
   makeDirectory,
   type Reader,
   Table,
@@ -30,6 +33,8 @@ export interface DurableStagingOptions {
   ledger: TreeLedger
   /** Directory of the files; made when missing. */
   path: string
+  /** Who may use the store. @default 0o700 */
+  mode?: AccessMode
   /** In bytes. @default 65,536 */
   inlineMax?: number
   /** Bytes of all blobs that are kept, by whatever process, and of those being received by this one. @default a quarter of the disk */
@@ -41,6 +46,7 @@ export interface DurableStagingOptions {
 const OPTIONS: RulesOf<DurableStagingOptions> = {
   ledger: needed(is.object),
   path: needed(is.text),
+  mode: ACCESS_MODE,
   inlineMax: is.whole(0, undefined, 'of bytes'),
   limit: is.whole(1, undefined, 'of bytes'),
   highWater: {
@@ -79,6 +85,7 @@ export interface Received extends Staged {
 export class DurableStaging implements Staging {
   readonly ledger: TreeLedger
   protected readonly directory: string
+  readonly #fileMode: number
   readonly #inlineMax: number
   readonly #rows: Table<Row>
   readonly #marks: Table<null>
@@ -106,15 +113,17 @@ export class DurableStaging implements Staging {
   /** Makes the directory where it is missing. @returns How much may be staged in it. */
   protected static async prepare(options: DurableStagingOptions): Promise<Room> {
     checkOptions(options, OPTIONS, { op: 'open' })
-    const { ledger, path, limit, highWater = HIGH_WATER } = options
-    await makeDirectory(path, { op: 'open' })
+    const { ledger, path, mode, limit, highWater = HIGH_WATER } = options
+    await makeDirectory(path, { op: 'open' }, mode)
     const bytes = limit ?? Math.floor((await sizeOfDisk(path)) * LIMIT)
     return new Room({ limit: bytes, highWater: bytes * highWater, kept: () => keptIn(ledger).bytes })
   }
 
-  protected constructor({ ledger, path: directory, inlineMax = INLINE_MAX }: DurableStagingOptions, room: Room) {
+  protected constructor(options: DurableStagingOptions, room: Room) {
+    const { ledger, path: directory, mode = 0o700, inlineMax = INLINE_MAX } = options
     this.ledger = ledger
     this.directory = directory
+    this.#fileMode = fileMode(mode)
     this.#inlineMax = inlineMax
     this.#rows = new Table(ledger, 'blobs', 'S')
     this.#marks = new Table(ledger, 'blobs', 'R')
@@ -318,7 +327,11 @@ export class DurableStaging implements Staging {
         await share.require(total)
         this.ledger.requireSpace(bytes)
       }
-      const size = await writeFileBody(path.join(this.directory, file), prepend(head, rest), { require, signal })
+      const size = await writeFileBody(path.join(this.directory, file), prepend(head, rest), {
+        require,
+        signal,
+        mode: this.#fileMode,
+      })
       // The name must survive a power cut as well: without it the file may come back under no name at all.
       await this.#names.run()
       return this.#received(file, size, share)

@@ -3,7 +3,19 @@ import { open, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { retryOnConflict } from '@stored/core'
 import { mapErrno, StorageError } from '@stored/core/backend'
-import { decodeRow, encodeRow, guard, makeDirectory, rowSeq, syncDirectory, type TreeLedger, write } from '@stored/lmdb'
+import {
+  type AccessMode,
+  decodeRow,
+  encodeRow,
+  fileMode,
+  guard,
+  makeDirectory,
+  rowSeq,
+  setMode,
+  syncDirectory,
+  type TreeLedger,
+  write,
+} from '@stored/lmdb'
 import { fileKey } from './staging.ts'
 import { newName, stagedFiles } from './staging-owner.ts'
 
@@ -38,6 +50,8 @@ export interface Claimed {
   readonly ledger: TreeLedger
   /** Of the staged files. */
   readonly path: string
+  /** Who may use the store. @default 0o700 */
+  readonly mode?: AccessMode
 }
 
 /**
@@ -49,8 +63,8 @@ export interface Claimed {
  *
  * @throws {StorageError} CORRUPT: the index was lost, or is that of another store. Nothing was changed.
  */
-export async function claimStaging({ ledger, path: directory }: Claimed): Promise<void> {
-  await makeDirectory(directory, { op: 'open' })
+export async function claimStaging({ ledger, path: directory, mode = 0o700 }: Claimed): Promise<void> {
+  await makeDirectory(directory, { op: 'open' }, mode)
   await retryOnConflict(async () => {
     const { standing, count } = await standingOf({ ledger, path: directory })
     if (standing === 'own') return
@@ -58,7 +72,7 @@ export async function claimStaging({ ledger, path: directory }: Claimed): Promis
     const known = identityOf(ledger)
     const uuid = known && known.phase !== 'recovering' ? known.uuid : randomUUID()
     if (known?.uuid !== uuid) await identify(ledger, { uuid, ...(count > 0 && { phase: 'marking' }) })
-    await mark(directory, uuid)
+    await mark(directory, uuid, mode)
     if (identityOf(ledger)?.phase !== undefined) await identify(ledger, { uuid })
   })
 }
@@ -92,9 +106,9 @@ export async function beginRecovery({ ledger }: Claimed): Promise<void> {
 }
 
 /** Makes index and staged files one store. */
-export async function endRecovery({ ledger, path: directory }: Claimed): Promise<void> {
+export async function endRecovery({ ledger, path: directory, mode = 0o700 }: Claimed): Promise<void> {
   const { uuid } = identityOf(ledger) as Identity
-  await mark(directory, uuid)
+  await mark(directory, uuid, mode)
   await identify(ledger, { uuid })
 }
 
@@ -124,12 +138,13 @@ async function readMark(directory: string): Promise<string | undefined> {
 }
 
 /** Several processes may do it at once: they write the same. */
-async function mark(directory: string, uuid: string): Promise<void> {
+async function mark(directory: string, uuid: string, mode: AccessMode): Promise<void> {
   // No name of a staged file: another process would take it for one.
   const aside = path.join(directory, `${MARK}-${newName()}`)
   try {
     const handle = await open(aside, 'wx', 0o600)
     try {
+      await setMode(aside, fileMode(mode))
       await handle.writeFile(`${uuid}\n`)
       await handle.sync()
     } finally {

@@ -2,6 +2,7 @@ import { randomFillSync } from 'node:crypto'
 import { statSync, truncateSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import path from 'node:path'
+import { setMode } from './access-mode.ts'
 
 const NAME = 'ballast'
 /** In bytes. */
@@ -23,11 +24,16 @@ export class Ballast {
   /** In bytes, when it is whole. */
   readonly size: number
   readonly #file: string
+  readonly #mode: number
   #building: Promise<void> | undefined
   #closed = false
 
-  /** @param disk The size of the disk, in bytes. */
-  constructor(directory: string, disk: number) {
+  /**
+   * @param disk The size of the disk, in bytes.
+   * @param mode Of the file, where it is made now.
+   */
+  constructor(directory: string, disk: number, mode = 0o600) {
+    this.#mode = mode
     this.#file = path.join(directory, NAME)
     this.size = Math.min(SIZE, Math.floor(disk * MOST))
   }
@@ -74,12 +80,19 @@ export class Ballast {
     return statSync(this.#file, { throwIfNoEntry: false })?.size ?? 0
   }
 
+  async #open(): Promise<FileHandle> {
+    const isNew = this.#length === 0
+    const handle = await open(this.#file, 'a', this.#mode)
+    if (isNew) await setMode(this.#file, this.#mode)
+    return handle
+  }
+
   async #build(hasRoom: (missing: number) => boolean): Promise<void> {
     let handle: FileHandle | undefined
     const noise = Buffer.allocUnsafe(STEP)
     try {
       for (let missing = this.missing; missing > 0 && !this.#closed && hasRoom(missing); missing = this.missing) {
-        handle ??= await open(this.#file, 'a', 0o600)
+        handle ??= await this.#open()
         await handle.write(randomFillSync(noise.subarray(0, missing)))
       }
     } finally {

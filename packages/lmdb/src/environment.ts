@@ -8,8 +8,13 @@ import { openRoot } from './open-root.ts'
 
 type Bytes = Database<Buffer, Buffer>
 
+/** In the directory of a store. */
+export const INDEX_FILE = 'index.mdb'
+
 /** @see lmdb.h, MDB_PANIC: an error while a commit was published; LMDB refuses everything from then on. */
 const MDB_PANIC = -30795
+/** @see lmdb.h, MDB_READERS_FULL */
+const MDB_READERS_FULL = -30790
 /** Begins what LMDB says of a page that it could not write. @see mdb.c, mdb_page_flush() */
 const PAGE_WRITE = 'Attempting to write page'
 
@@ -34,12 +39,12 @@ export class Environment {
   readonly #trees = new Map<Tree, Bytes>()
   #isOpen = true
 
-  /** @throws {StorageError} What the system said. */
-  static async open(directory: string, gate: Gate): Promise<Environment> {
+  /** @param mode Of the file, where it is made now. @throws {StorageError} What the system said. */
+  static async open(directory: string, gate: Gate, mode: number): Promise<Environment> {
     let environment: Environment | undefined
-    const file = path.join(directory, 'index.mdb')
+    const file = path.join(directory, INDEX_FILE)
     try {
-      environment = new Environment(file, gate, await gate.open(() => openRoot(file, OPTIONS)))
+      environment = new Environment(file, gate, await gate.open(() => openRoot({ file, mode }, OPTIONS)))
       await environment.#openTrees()
       return environment
     } catch (error) {
@@ -114,6 +119,11 @@ export function mapLmdbError(error: unknown, at: ErrorLocation): StorageError {
   if (isPanic(error))
     return new StorageError('UNAVAILABLE', at, { cause: error, detail: 'the index could not be published' })
   const code = codeOf(error)
+  if (code === MDB_READERS_FULL)
+    return new StorageError('UNAVAILABLE', at, {
+      cause: error,
+      detail: `more than ${OPTIONS.maxReaders} read the index`,
+    })
   if (code === undefined || code <= 0) return mapErrno(error, at)
   const named = new Error((error as Error).message, { cause: error })
   return mapErrno(Object.assign(named, { code: getSystemErrorName(-code) }), at)

@@ -98,7 +98,7 @@ test.each(['opening', 'committing'])('who was killed while %s is waited for no l
 })
 
 test('open() and commit() give up on who stays in the way, and name it', async () => {
-  const hasty = await Gate.open(directory, 3)
+  const hasty = await Gate.open(directory, { polls: 3 })
   const opening = await Presence.open(path.join(directory, 'opening.mdb'))
   const committing = await Presence.open(path.join(directory, 'committing.mdb'))
   const leave = [opening.enter(), committing.enter()]

@@ -3,6 +3,9 @@ import { setImmediate, setTimeout } from 'node:timers/promises'
 import { StorageError } from '@stored/core/backend'
 import { Presence } from './presence.ts'
 
+/** In the directory of the file that the gate is of. */
+export const GATE_FILES = ['opening.mdb', 'committing.mdb'] as const
+
 const POLL_MS = 1
 /** Half a minute at least. Of a pause of ours (a debugger, a laptop asleep) one counts. */
 const POLLS = 30_000
@@ -23,12 +26,14 @@ export class Gate {
 
   /**
    * @param directory Of the file; the gate keeps two of its own there.
-   * @param polls How often it looks, a millisecond apart, whether who is in the way has left.
+   * @param o.mode Of those, where they are made now.
+   * @param o.polls How often it looks, a millisecond apart, whether who is in the way has left.
    */
-  static async open(directory: string, polls = POLLS): Promise<Gate> {
-    const opening = await Presence.open(path.join(directory, 'opening.mdb'))
+  static async open(directory: string, { mode = 0o600, polls = POLLS } = {}): Promise<Gate> {
+    const [first, second] = GATE_FILES.map((name) => path.join(directory, name)) as [string, string]
+    const opening = await Presence.open(first, mode)
     try {
-      return new Gate(opening, await Presence.open(path.join(directory, 'committing.mdb')), polls)
+      return new Gate(opening, await Presence.open(second, mode), polls)
     } catch (error) {
       await opening.close()
       throw error

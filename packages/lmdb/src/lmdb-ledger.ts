@@ -1,15 +1,20 @@
 import { access, constants, realpath, statfs } from 'node:fs/promises'
+import path from 'node:path'
 import type { DurableEvent, Failure, Logged, Transaction } from '@stored/core'
-import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
+import { checkOptions, is, needed, type RulesOf, StorageError } from '@stored/core/backend'
+import { ACCESS_MODE, type AccessMode, fileMode } from './access-mode.ts'
 import { Ballast } from './ballast.ts'
 import { applyGroup, attempt, type Caller, type Sink } from './commit.ts'
-import { Environment, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
+import { Environment, INDEX_FILE, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
+import { mapFileError } from './file-owner.ts'
 import { FileTail } from './file-tail.ts'
-import { Gate } from './gate.ts'
+import { GATE_FILES, Gate } from './gate.ts'
 import { newTransaction, type Range, type Tree, type TreeLedger } from './ledger.ts'
 import { requireLocalFileSystem } from './local-file-system.ts'
+import { awaitLocks } from './lock-file.ts'
 import { makeDirectory, syncDirectory } from './make-directory.ts'
+import { Opener } from './opener.ts'
 import { DiskReserve, sizeOfDisk } from './reserve.ts'
 
 /** The layout of the trees. A store of another format is refused. */
@@ -27,6 +32,8 @@ const PAGES_PER_COMMIT = 32
 export interface LmdbLedgerOptions extends EventLogOptions {
   /** Directory of the environment; made when missing. */
   path: string
+  /** Of the directory, and with it of the files, that are made now. @default 0o700 */
+  mode?: AccessMode
   /** Open it although it lies on a network or FUSE file system, where LMDB may lose what was committed. @default false */
   allowNetworkFileSystem?: boolean
   /** Bytes of the disk that puts leave free, beside the ballast. @default the larger of 256 MiB and 1 % of the disk, but at most a tenth of it */
@@ -35,9 +42,22 @@ export interface LmdbLedgerOptions extends EventLogOptions {
 
 const OPTIONS: RulesOf<LmdbLedgerOptions> = {
   path: needed(is.text),
+  mode: ACCESS_MODE,
   allowNetworkFileSystem: is.boolean,
   reserve: is.whole(0, undefined, 'of bytes'),
   keepEvents: is.whole(1),
+}
+
+/** What a ledger is made of. */
+interface Parts {
+  readonly directory: string
+  readonly fileMode: number
+  readonly opener: Opener
+  readonly gate: Gate
+  readonly environment: Environment
+  readonly space: DiskReserve
+  readonly ballast: Ballast
+  readonly log: EventLogOptions
 }
 
 const OPEN_KEY: unique symbol = Symbol.for('@stored/lmdb open')
@@ -47,9 +67,11 @@ const OPEN_KEY: unique symbol = Symbol.for('@stored/lmdb open')
  */
 const OPEN = openDirectories()
 
-/** A ledger in one LMDB environment: in each process once, in any number of processes of one machine. */
+/** A ledger in one LMDB environment: in each process once, in any number of processes of one machine and PID namespace. */
 export class LmdbLedger implements TreeLedger {
   readonly #directory: string
+  readonly #fileMode: number
+  readonly #opener: Opener
   readonly #gate: Gate
   readonly #tail: FileTail
   readonly #reserve: DiskReserve
@@ -68,33 +90,49 @@ export class LmdbLedger implements TreeLedger {
 
   /**
    * @throws {StorageError} PERMISSION_DENIED, NO_SPACE … · MISCONFIGURED for a network file system · INCOMPATIBLE for a store of
-   *   another format.
+   *   another format · CONFLICT while this process, or one in another PID namespace, has it open · UNAVAILABLE while another
+   *   program locks its files.
    */
   static async open(options: LmdbLedgerOptions): Promise<LmdbLedger> {
     const at = { op: 'open' }
     checkOptions(options, OPTIONS, at)
-    const { path: directory, reserve, allowNetworkFileSystem = false, ...log } = options
+    const { path: directory, mode = 0o700, reserve, allowNetworkFileSystem = false, ...log } = options
     try {
-      await makeDirectory(directory, at)
+      await makeDirectory(directory, at, mode)
       // LMDB reports a directory it cannot write to only with its first commit.
       await access(directory, constants.R_OK | constants.W_OK | constants.X_OK)
       if (!allowNetworkFileSystem) requireLocalFileSystem((await statfs(directory)).type)
     } catch (error) {
-      throw StorageError.is(error) ? error : mapErrno(error, at)
+      throw await mapFileError(error, directory, at)
     }
     const real = await realpath(directory)
-    const ballast = new Ballast(real, sizeOfDisk(real))
+    const ballast = new Ballast(real, sizeOfDisk(real), fileMode(mode))
     const space = new DiskReserve(real, reserve, ballast)
     space.requireHeadroom()
     if (OPEN.has(real)) throw new StorageError('CONFLICT', at, { detail: 'this process has the store open already' })
     OPEN.add(real)
+    let opener: Opener | undefined
     let gate: Gate | undefined
     let environment: Environment | undefined
     let ledger: LmdbLedger | undefined
     try {
-      gate = await Gate.open(real)
-      environment = await Environment.open(real, gate)
-      ledger = new LmdbLedger(real, gate, environment, { space, ballast }, log)
+      opener = await Opener.register(real, { mode })
+      await awaitLocks(
+        [...GATE_FILES, INDEX_FILE].map((name) => path.join(real, name)),
+        opener,
+      )
+      gate = await Gate.open(real, { mode: fileMode(mode) })
+      environment = await Environment.open(real, gate, fileMode(mode))
+      ledger = new LmdbLedger({
+        directory: real,
+        fileMode: fileMode(mode),
+        opener,
+        gate,
+        environment,
+        space,
+        ballast,
+        log,
+      })
       await ledger.#checkFormat()
       // The environment's files were made just now, or by a process that may not have got to this.
       await syncDirectory(real)
@@ -103,21 +141,18 @@ export class LmdbLedger implements TreeLedger {
     } catch (error) {
       await environment?.close()
       await gate?.close()
+      await opener?.close()
       if (ledger) ledger.#tail[Symbol.dispose]()
       OPEN.delete(real)
       throw mapLmdbError(error, at)
     }
   }
 
-  private constructor(
-    directory: string,
-    gate: Gate,
-    environment: Environment,
-    { space, ballast }: { space: DiskReserve; ballast: Ballast },
-    log: EventLogOptions,
-  ) {
+  private constructor({ directory, fileMode, opener, gate, environment, space, ballast, log }: Parts) {
     this.#log = new EventLog(this, () => this.seq, log)
     this.#directory = directory
+    this.#fileMode = fileMode
+    this.#opener = opener
     this.#gate = gate
     this.#environment = environment
     this.#tail = new FileTail(environment.file, () => space.makeRoom())
@@ -199,6 +234,7 @@ export class LmdbLedger implements TreeLedger {
     await this.#ballast.close()
     await this.#environment.close()
     await this.#gate.close()
+    await this.#opener.close()
     this.#tail[Symbol.dispose]()
     OPEN.delete(this.#directory)
   }
@@ -279,7 +315,7 @@ export class LmdbLedger implements TreeLedger {
   async #reopen(): Promise<void> {
     try {
       await this.#environment.close()
-      this.#environment = await Environment.open(this.#directory, this.#gate)
+      this.#environment = await Environment.open(this.#directory, this.#gate, this.#fileMode)
     } catch {
       // The failure that led here is the one to report.
     }

@@ -1,16 +1,23 @@
-import { mkdir, open } from 'node:fs/promises'
+import { mkdir, open, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { type ErrorLocation, mapErrno } from '@stored/core/backend'
+import type { ErrorLocation } from '@stored/core/backend'
+import { type AccessMode, directoryMode, setMode } from './access-mode.ts'
+import { mapFileError } from './file-owner.ts'
 
-/** Makes a directory with its parents, durably: what lies in a directory whose own name is lost is lost with it. */
-export async function makeDirectory(directory: string, at: ErrorLocation): Promise<void> {
+/**
+ * Makes a directory with its parents, durably: what lies in a directory whose own name is lost is lost with it.
+ *
+ * @param mode Of the directory, whatever the umask; its parents get the usual one. What is there is left as it is.
+ */
+export async function makeDirectory(directory: string, at: ErrorLocation, mode: AccessMode = 0o700): Promise<void> {
+  const leaf = path.resolve(directory)
   try {
-    const first = await mkdir(directory, { recursive: true })
+    const first = await makeAll(leaf, directoryMode(mode))
     if (first === undefined) return
-    for (let made = path.resolve(directory); made.length >= first.length; made = path.dirname(made))
+    for (let made = leaf; made.length >= first.length; made = path.dirname(made))
       await syncDirectory(path.dirname(made))
   } catch (error) {
-    throw mapErrno(error, at)
+    throw await mapFileError(error, path.dirname(leaf), at)
   }
 }
 
@@ -22,4 +29,28 @@ export async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close()
   }
+}
+
+/** @returns The first directory that it made. */
+async function makeAll(leaf: string, mode: number): Promise<string | undefined> {
+  try {
+    return await make(leaf, mode)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  const parent = await mkdir(path.dirname(leaf), { recursive: true })
+  const made = await make(leaf, mode)
+  return parent ?? made
+}
+
+/** @returns `undefined`: it was there. */
+async function make(leaf: string, mode: number): Promise<string | undefined> {
+  try {
+    await mkdir(leaf, { mode: mode & 0o777 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' && (await stat(leaf)).isDirectory()) return undefined
+    throw error
+  }
+  await setMode(leaf, mode)
+  return leaf
 }

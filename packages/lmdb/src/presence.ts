@@ -13,8 +13,11 @@ const PRESENT = /^ *(\d+) \w+ \d+$/gm
 export class Presence {
   readonly #root: RootDatabase<unknown, Key>
 
-  static async open(file: string): Promise<Presence> {
-    return new Presence(await openRoot(file, { maxReaders: 512, overlappingSync: false, eventTurnBatching: false }))
+  /** @param mode Of the file, where it is made now. */
+  static async open(file: string, mode = 0o600): Promise<Presence> {
+    return new Presence(
+      await openRoot({ file, mode }, { maxReaders: 512, overlappingSync: false, eventTurnBatching: false }),
+    )
   }
 
   private constructor(root: RootDatabase<unknown, Key>) {

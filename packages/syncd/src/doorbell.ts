@@ -2,14 +2,22 @@ import { chmodSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { Link } from './link.ts'
 
+export interface DoorbellOptions {
+  readonly onRing: () => void
+  readonly mode?: number
+}
+
 /** The socket of the process that syncs. It hears every ring, passes each on to all the others, and rings them all. */
 export class Doorbell {
   readonly #server: Server
   readonly #links = new Set<Link>()
   readonly #onRing: () => void
 
-  /** @param onRing Another process committed something, or it is gone and may have. */
-  static async listen(path: string, onRing: () => void): Promise<Doorbell> {
+  /**
+   * @param o.onRing Another process committed something, or it is gone and may have.
+   * @param o.mode Of the socket.
+   */
+  static async listen(path: string, { onRing, mode = 0o600 }: DoorbellOptions): Promise<Doorbell> {
     const doorbell = new Doorbell(onRing)
     const listening = Promise.withResolvers<void>()
     doorbell.#server.once('listening', listening.resolve).once('error', listening.reject)
@@ -17,7 +25,7 @@ export class Doorbell {
     doorbell.#server.listen({ path, exclusive: true })
     await listening.promise
     doorbell.#server.off('error', listening.reject).on('error', () => {}) // Of one connection that was not accepted.
-    if (process.platform !== 'win32') chmodSync(path, 0o600)
+    if (process.platform !== 'win32') chmodSync(path, mode)
     return doorbell
   }
 

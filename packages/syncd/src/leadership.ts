@@ -1,6 +1,6 @@
 import type { Transaction } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { decodeRow, encodeRow, guard, type Row, rowSeq, type TreeLedger, write } from '@stored/lmdb'
+import { type AccessMode, decodeRow, encodeRow, guard, type Row, rowSeq, type TreeLedger, write } from '@stored/lmdb'
 import type { Doorbell } from './doorbell.ts'
 import { Link } from './link.ts'
 import { type Address, type Candidate, Sockets } from './sockets.ts'
@@ -18,6 +18,8 @@ export interface LeadershipOptions {
   ledger: TreeLedger
   /** Of the store, where the sockets lie. Absent: a store of one process, which leads at once and rings nobody. */
   directory?: string | undefined
+  /** Who may use the store, and so its sockets. @default 0o700 */
+  mode?: AccessMode | undefined
   /** `false`: never leads, only rings and listens. */
   lead: boolean
   /** Told of what went wrong in the background. The process stays a follower and tries again. */
@@ -74,7 +76,7 @@ export class Leadership {
 
   /** @throws {StorageError} CORRUPT, INCOMPATIBLE: the row that names the leader cannot be read. */
   static async open(o: LeadershipOptions): Promise<Leadership> {
-    const sockets = o.directory === undefined ? null : await Sockets.open(o.directory)
+    const sockets = o.directory === undefined ? null : await Sockets.open(o.directory, o.mode && { mode: o.mode })
     const leadership = new Leadership(o, sockets)
     try {
       leadership.#read()

@@ -1,17 +1,14 @@
 import { hash, randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { type FileHandle, open, readdir, rm, stat } from 'node:fs/promises'
-import { createConnection, type Socket } from 'node:net'
+import { readdir, rm, stat } from 'node:fs/promises'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { type AccessMode, connectTo, fileMode, SocketDirectory, type SocketDirectoryOptions } from '@stored/lmdb'
 import { Doorbell } from './doorbell.ts'
 
-/** Of a socket's path, in bytes. @see unix(7), sun_path; 104 with its NUL on macOS and the BSDs */
-const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 const NAME = /^syncer-[0-9a-f]{12}\.sock$/
+const NAME_BYTES = 'syncer-000000000000.sock'.length
 const PIPES = '\\\\.\\pipe'
-/** Nobody listens there, and nobody will: names are not used twice. */
-const DEAD = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'])
 
 /** A socket that somebody listens on. */
 export interface Candidate {
@@ -26,9 +23,9 @@ export interface Address {
   readonly under?: string
 }
 
-export interface SocketsOptions {
-  /** Where the system shows descriptors as paths. @default '/proc/self/fd' */
-  descriptors?: string
+export interface SocketsOptions extends SocketDirectoryOptions {
+  /** Who may use the store. @default 0o700 */
+  mode?: AccessMode
 }
 
 /**
@@ -41,28 +38,27 @@ export interface SocketsOptions {
 export class Sockets {
   readonly #directory: string
   readonly #identity: string
-  /** The store's directory, by a path short enough; `null`: there is none. */
-  readonly #base: string | null
-  readonly #handle: FileHandle | null
+  readonly #short: SocketDirectory | null
+  readonly #mode: AccessMode
 
-  static async open(directory: string, { descriptors = '/proc/self/fd' }: SocketsOptions = {}): Promise<Sockets> {
+  static async open(directory: string, { mode = 0o700, ...options }: SocketsOptions = {}): Promise<Sockets> {
     const resolved = path.resolve(directory)
     const { dev, ino } = await stat(resolved, { bigint: true })
     const identity = hash('sha256', `${dev}:${ino}`).slice(0, 16)
-    if (process.platform === 'win32') return new Sockets(resolved, identity, null, null)
-    if (fits(resolved)) return new Sockets(resolved, identity, resolved, null)
-    const handle = await open(resolved)
-    const base = path.join(descriptors, String(handle.fd))
-    if (await stat(base).catch(() => null)) return new Sockets(resolved, identity, base, handle)
-    await handle.close()
-    return new Sockets(resolved, identity, null, null)
+    const short = process.platform === 'win32' ? null : await SocketDirectory.open(resolved, NAME_BYTES, options)
+    return new Sockets(resolved, identity, short, mode)
   }
 
-  private constructor(directory: string, identity: string, base: string | null, handle: FileHandle | null) {
+  private constructor(directory: string, identity: string, short: SocketDirectory | null, mode: AccessMode) {
     this.#directory = directory
     this.#identity = identity
-    this.#base = base
-    this.#handle = handle
+    this.#short = short
+    this.#mode = mode
+  }
+
+  /** The store's directory, by a path short enough; `null`: there is none. */
+  get #base(): string | null {
+    return this.#short?.path ?? null
   }
 
   /** Listens on a socket with a name nobody had before. */
@@ -71,20 +67,20 @@ export class Sockets {
     const elsewhere = { socket, under: process.platform === 'win32' ? PIPES : tmpdir() }
     try {
       const address = this.#base === null ? elsewhere : { socket }
-      return { address, doorbell: await Doorbell.listen(this.#pathOf(address), onRing) }
+      return { address, doorbell: await this.#ring(address, onRing) }
     } catch (error) {
       if (this.#base === null) throw error
-      return { address: elsewhere, doorbell: await Doorbell.listen(this.#pathOf(elsewhere), onRing) }
+      return { address: elsewhere, doorbell: await this.#ring(elsewhere, onRing) }
     }
   }
 
-  /** @returns `null`: whoever listened there is dead. @throws What tells neither. */
+  /** @returns `null`: whoever listened there is dead, for good: names are not used twice. @throws What tells neither. */
   async connect(address: Address): Promise<Socket | null> {
     try {
-      return await this.#connect(address)
+      return await connectTo(this.#pathOf(address))
     } catch (error) {
       // It stopped listening between our connection and its answer; now it refuses, unless it is alive after all.
-      if ((error as NodeJS.ErrnoException).code === 'ECONNRESET') return this.#connect(address)
+      if ((error as NodeJS.ErrnoException).code === 'ECONNRESET') return connectTo(this.#pathOf(address))
       throw error
     }
   }
@@ -109,26 +105,15 @@ export class Sockets {
   }
 
   async close(): Promise<void> {
-    await this.#handle?.close()
+    await this.#short?.close()
   }
 
-  async #connect(address: Address): Promise<Socket | null> {
-    const socket = createConnection(this.#pathOf(address))
-    try {
-      await once(socket, 'connect')
-      return socket
-    } catch (error) {
-      if (DEAD.has((error as NodeJS.ErrnoException).code ?? '')) return null
-      throw error
-    }
+  #ring(address: Address, onRing: () => void): Promise<Doorbell> {
+    return Doorbell.listen(this.#pathOf(address), { onRing, mode: fileMode(this.#mode) })
   }
 
   #pathOf({ socket, under }: Address): string {
     if (under !== undefined) return path.join(under, `stored-${this.#identity}-${socket}`)
     return path.join(this.#base ?? this.#directory, socket)
   }
-}
-
-function fits(directory: string): boolean {
-  return Buffer.byteLength(path.join(directory, 'syncer-000000000000.sock')) <= MAX_PATH_BYTES
 }

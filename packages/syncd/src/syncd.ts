@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { BackendState, Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
 import { releaseVerified } from '@stored/core'
 import { checkOptions, is, needed, type RulesOf, StorageError, toStorageError } from '@stored/core/backend'
-import type { TreeLedger } from '@stored/lmdb'
+import { ACCESS_MODE, type AccessMode, type TreeLedger } from '@stored/lmdb'
 import { Lane, LEASE_MS, type Try } from './lane.ts'
 import { Leadership } from './leadership.ts'
 import { decide, mayGoOn, needsSomebody, verdictOn } from './policy.ts'
@@ -26,6 +26,8 @@ export interface SyncDOptions {
   staging: Staging
   /** Directory of the store, where its processes find each other. @default this process has the store to itself */
   directory?: string
+  /** Who may use the store. @default 0o700 */
+  mode?: AccessMode
   /** `false`: leave the syncing to another process, or to a later one. @default true */
   sync?: boolean
 }
@@ -37,6 +39,7 @@ const OPTIONS: RulesOf<SyncDOptions> = {
   queue: SERVICE,
   staging: SERVICE,
   directory: is.text,
+  mode: ACCESS_MODE,
   sync: is.boolean,
 }
 
@@ -62,10 +65,10 @@ export class SyncD implements Syncer {
 
   static async open(options: SyncDOptions): Promise<SyncD> {
     checkOptions(options, OPTIONS, { op: 'open' })
-    const { sync = true, directory, ...services } = options
+    const { sync = true, directory, mode, ...services } = options
     const { ledger } = services
     const where = directory === undefined ? {} : { directory }
-    const leadership = await Leadership.open({ ledger, lead: sync, onError: warn, ...where })
+    const leadership = await Leadership.open({ ledger, lead: sync, onError: warn, mode, ...where })
     const syncd = new SyncD(services, leadership)
     try {
       if (leadership.leads) await syncd.#inTurn(() => syncd.#recover())
@@ -76,7 +79,7 @@ export class SyncD implements Syncer {
     }
   }
 
-  private constructor(services: Omit<SyncDOptions, 'sync' | 'directory'>, leadership: Leadership) {
+  private constructor(services: Omit<SyncDOptions, 'sync' | 'directory' | 'mode'>, leadership: Leadership) {
     this.#services = { ...services, target: (name) => this.#targets.get(name) }
     this.#leadership = leadership
     this.#unsubscribe = [

@@ -1,0 +1,29 @@
+import { chmod } from 'node:fs/promises'
+import type { Rule } from '@stored/core/backend'
+
+/** Who may use a store: its owner, or everybody in the group of its directory. Whoever may read its files may lock them. */
+export type AccessMode = 0o700 | 0o770
+
+/** What an option of that type may be. */
+export const ACCESS_MODE: Rule = {
+  expected: '0o700 or 0o770',
+  holds: (value) => value === 0o700 || value === 0o770,
+  shown: 'number',
+}
+
+/** Of directories. Files made in one for a group belong to that group, whichever is the first one of their maker. */
+export function directoryMode(mode: AccessMode): number {
+  return mode === 0o770 ? 0o2770 : mode
+}
+
+/** Of files and sockets. */
+export function fileMode(mode: AccessMode): number {
+  return mode & 0o666
+}
+
+/** Gives what was just made its mode, from which the umask took. A file system without modes, such as exFAT, refuses. */
+export async function setMode(path: string, mode: number): Promise<void> {
+  await chmod(path, mode).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPERM' && error.code !== 'ENOTSUP') throw error
+  })
+}

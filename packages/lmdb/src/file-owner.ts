@@ -1,0 +1,23 @@
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
+import { type ErrorLocation, mapErrno, StorageError } from '@stored/core/backend'
+
+/** `index.mdb (owner 1000, mode 0600)`, as far as it can be seen. */
+export async function describeOwner(file: string): Promise<string> {
+  const found = await stat(file).catch(() => null)
+  return found ? `${path.basename(file)} (owner ${found.uid}, mode ${octal(found.mode)})` : path.basename(file)
+}
+
+/** `0600` */
+export function octal(mode: number): string {
+  return (mode & 0o777).toString(8).padStart(4, '0')
+}
+
+/** The error of a system call on a file; where rights are missing it says whose the file is. */
+export async function mapFileError(error: unknown, file: string, at: ErrorLocation): Promise<StorageError> {
+  const mapped = mapErrno(error, at)
+  if (StorageError.is(error) || mapped.code !== 'PERMISSION_DENIED') return mapped
+  const user = process.getuid ? ` to user ${process.getuid()}` : ''
+  const detail = `${mapped.detail}: ${await describeOwner(file)} is closed${user}`
+  return new StorageError('PERMISSION_DENIED', at, { cause: error, detail })
+}
