@@ -344,10 +344,10 @@ export const COMMANDS: readonly Command[] = [
   {
     name: 'doctor',
     args: [],
-    flags: [],
+    flags: [{ name: 'fix', help: 'Give the files of the store the mode that the configuration says' }],
     help: 'Look for what is wrong with the store, its configuration and its backends',
     details: 'Stores a small blob on every backend and removes it.',
-    examples: ['stored doctor'],
+    examples: ['stored doctor', 'stored doctor --fix'],
     load: () => import('./commands/doctor.ts'),
   },
   {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import type { StoreConfig } from '@stored/node'
 
 const FILE = 'verify.json'
 
@@ -15,12 +16,14 @@ export interface VerifyScope {
 export class VerifyCursor {
   readonly #file: string
   readonly #scope: string
+  readonly #isShared: boolean
 
   constructor(
-    directory: string,
+    { path: directory, mode }: Pick<StoreConfig, 'path' | 'mode'>,
     { backend = null, prefix = null, sample = null }: { [Name in keyof VerifyScope]: VerifyScope[Name] | null },
   ) {
     this.#file = path.join(directory, FILE)
+    this.#isShared = mode === '0770'
     this.#scope = JSON.stringify({ backend, prefix, sample })
   }
 
@@ -39,7 +42,9 @@ export class VerifyCursor {
   async write(cursor: string): Promise<void> {
     const temp = `${this.#file}.${randomUUID()}`
     try {
-      await writeFile(temp, JSON.stringify({ scope: this.#scope, cursor }))
+      // It names keys: for those alone who may use the store.
+      await writeFile(temp, JSON.stringify({ scope: this.#scope, cursor }), { mode: 0o600 })
+      if (this.#isShared) await chmod(temp, 0o660)
       await rename(temp, this.#file)
     } finally {
       await rm(temp, { force: true })

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { Algorithm, BackendOptions } from '@stored/core'
 import type { StorageBackend } from '@stored/core/backend'
 import { describeType } from '@stored/core/backend'
+import type { AccessMode } from '@stored/lmdb'
 import { parseByteSize } from './byte-size.ts'
 import { checkTree } from './configuration/check.ts'
 import { branchOf, type Place } from './configuration/tree.ts'
@@ -21,6 +22,11 @@ export type BackendConfig = StorageBackend | BackendOptions | NamedDriver
 export interface StoreConfig<Backends extends Readonly<Record<string, BackendConfig>> = Record<string, BackendConfig>> {
   /** Directory of the store: index, queue and staged bytes. Made when missing; a local disk. */
   path: string
+  /**
+   * Who may use the store, as the mode of its directories: its owner, or everybody in the group of its directory. What is there
+   * keeps its mode; `stored doctor --fix` changes it. @default '0700'
+   */
+  mode?: '0700' | '0770'
   /** Where copies can be, by name. */
   backends: Backends
   /** Where copies shall be unless a put says otherwise. @default all backends */
@@ -66,6 +72,7 @@ export type UntypedConfig = Omit<StoreConfig<Readonly<Record<string, BackendConf
 
 /** A program's values have no place that could be named. */
 const GIVEN: Place = { from: 'flag', where: '', base: '' }
+const MODES = { '0700': 0o700, '0770': 0o770 } as const
 const DEFAULT_CACHE_BYTES = 1e9
 
 /**
@@ -77,6 +84,11 @@ export function checkConfig(config: UntypedConfig): void {
   if (describeType(config) !== 'object') throw invalid(`a configuration is an object, not ${describeType(config)}`)
   const faults = checkTree(branchOf(config, GIVEN))
   if (faults.length > 0) throw invalid(faults.map(({ text }) => text).join('\n'))
+}
+
+/** Of the directories of a store. */
+export function accessMode(mode: StoreConfig['mode'] = '0700'): AccessMode {
+  return MODES[mode]
 }
 
 /** The options of the read cache of a store in `directory`; `null`: it has none. */

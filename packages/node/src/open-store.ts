@@ -7,7 +7,14 @@ import { BlobIndex } from '@stored/index'
 import { DiskReserve, LmdbLedger } from '@stored/lmdb'
 import { JobQueue, SyncD } from '@stored/syncd'
 import { parseByteSize } from './byte-size.ts'
-import { type BackendConfig, cacheOptions, checkConfig, type StoreConfig, type UntypedConfig } from './config.ts'
+import {
+  accessMode,
+  type BackendConfig,
+  cacheOptions,
+  checkConfig,
+  type StoreConfig,
+  type UntypedConfig,
+} from './config.ts'
 import { resolveBackend } from './configuration/resolve-backend.ts'
 import { mimeTypeOf } from './mime-type.ts'
 
@@ -15,8 +22,9 @@ import { mimeTypeOf } from './mime-type.ts'
  * Opens a store, making it when it is not there, and goes on with what it still owes.
  *
  * @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration, before anything is touched · PERMISSION_DENIED,
- *   NO_SPACE: the directory · INCOMPATIBLE: made by a newer version · CONFLICT: open already in this process · CORRUPT: its index
- *   is damaged, was lost, or is that of another store; nothing was changed.
+ *   NO_SPACE: the directory · INCOMPATIBLE: made by a newer version · CONFLICT: open already in this process, or in
+ *   another PID namespace · UNAVAILABLE: another program locks its files · CORRUPT: its index is damaged, was lost, or is that of
+ *   another store; nothing was changed.
  */
 export async function openStore<const Backends extends Readonly<Record<string, BackendConfig>>>(
   config: StoreConfig<Backends>,
@@ -41,9 +49,15 @@ export async function resolveBackends<Name extends string>(
 }
 
 /** Opens the index of a store. */
-export function openLedger({ path: directory, reserve, allowNetworkFileSystem }: UntypedConfig): Promise<LmdbLedger> {
+export function openLedger({
+  path: directory,
+  mode,
+  reserve,
+  allowNetworkFileSystem,
+}: UntypedConfig): Promise<LmdbLedger> {
   return LmdbLedger.open({
     path: path.resolve(directory),
+    mode: accessMode(mode),
     ...(reserve !== undefined && { reserve }),
     ...(allowNetworkFileSystem !== undefined && { allowNetworkFileSystem }),
   })
@@ -62,21 +76,23 @@ export async function assemble<Name extends string>(
   openStaging: (options: DurableStagingOptions) => Promise<DurableStaging>,
 ): Promise<StoreD<Name>> {
   const directory = path.resolve(config.path)
+  const mode = accessMode(config.mode)
   const opened: { close(): Promise<void> }[] = [ledger]
   try {
     const index = new BlobIndex(ledger)
     const queue = new JobQueue(ledger)
     const { whenFull } = config.staging ?? {}
     const limit = parseByteSize(config.staging?.limit)
-    const staging = await openStaging({ ledger, path: stagingOf(config), ...(limit !== null && { limit }) })
+    const staging = await openStaging({ ledger, path: stagingOf(config), mode, ...(limit !== null && { limit }) })
     opened.unshift(staging)
     const cached = cacheOptions(config.cache, directory)
     const cache = cached
-      ? await DiskReadCache.open({ ...cached, hasRoom: roomFor(cached.location, config, ledger) })
+      ? await DiskReadCache.open({ ...cached, mode, hasRoom: roomFor(cached.location, config, ledger) })
       : undefined
     if (cache) opened.unshift(cache)
     const syncer = await SyncD.open({
       directory,
+      mode,
       ledger,
       index,
       queue,

@@ -4,7 +4,7 @@ import { beginRecovery, type Claimed, endRecovery, RecoveredStaging, stagedFiles
 import type { BlobId } from '@stored/core'
 import { checkOptions, is, mapErrno, type RulesOf, StorageError } from '@stored/core/backend'
 import type { LmdbLedger } from '@stored/lmdb'
-import type { StoreConfig } from './config.ts'
+import { accessMode, type StoreConfig } from './config.ts'
 import { assemble, openLedger, resolveBackends, stagingOf } from './open-store.ts'
 
 const AT = { op: 'recover' }
@@ -60,7 +60,7 @@ export async function* recoverStore(
     const { id, key, size } = await store.put(file, options)
     yield { id, key, size }
   }
-  await endRecovery({ ledger, path: directory })
+  await endRecovery({ ledger, path: directory, mode: accessMode(config.mode) })
 }
 
 /** Opens an index that is new, or one of a recovery that was cut off. Any other is kept aside, unless the store is well. */

@@ -198,6 +198,7 @@ describe('openStore() refuses a value of the wrong type before anything is touch
     sync: NOT.boolean,
     reserve: NOT.whole,
     allowNetworkFileSystem: NOT.boolean,
+    mode: [...text, 0o700, '700', '0750', '0777', 'group'],
     staging: [...NOT.object, { limit: 0 }, { limit: true }, { limit: '1 XB' }, { whenFull: 'no' }],
     cache: [null, 7, 'x', [], true, { maxSize: 0 }, { location: 7 }, { evictionPolicy: 'lifo' }],
   }

@@ -1,18 +1,14 @@
 import type { StoreStatus } from '@stored/core'
+import type { Check } from '../check.ts'
 import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { describeFault } from '../fault.ts'
+import { checkModes } from '../modes.ts'
 import type { Outcome } from '../outcome.ts'
 import { bytes, count } from '../output/format.ts'
 import { probe } from '../probe.ts'
 import { isStore, openConfigured } from '../session.ts'
-
-interface Check {
-  readonly check: string
-  readonly result: 'ok' | 'warning' | 'failed'
-  readonly message: string
-}
 
 const COLORS = { ok: '32', warning: '33', failed: '31' } as const
 
@@ -32,6 +28,8 @@ async function* checks(context: Context): AsyncGenerator<Check, void, void> {
   const loaded = await loadConfiguration(context)
   yield { check: 'configuration', result: 'ok', message: loaded.file ?? 'from the environment' }
   for (const message of loaded.warnings) yield { check: 'configuration', result: 'warning', message }
+  // Before the store is opened: whoever may use its files may keep it from being opened.
+  yield* checkModes(context, loaded.config)
   const { status, opened } = await look(loaded)
   yield opened
   if (status) yield* statusChecks(status)

@@ -25,7 +25,7 @@ export async function run(context: Context): Promise<Outcome> {
   const sample = sampleOf(input.text('sample'))
   const loaded = await loadConfiguration(context)
   await using store = await openConfigured(loaded, { sync: false })
-  const cursor = new VerifyCursor(loaded.config.path, { backend, prefix, sample })
+  const cursor = new VerifyCursor(loaded.config, { backend, prefix, sample })
   const after = input.has('resume') ? await cursor.read() : null
   if (input.has('resume') && after === null) out.note('nothing like this was interrupted: from the beginning')
   const scope = {

@@ -93,6 +93,12 @@ export const STORE_OPTIONS = {
     about: 'Open the store although it lies on a network or FUSE file system, where it may lose what it acknowledged.',
     default: false,
   },
+  mode: {
+    is: 'choice',
+    about: 'Who may use the store, as the mode of its directories: its owner (0700), or also their group (0770).',
+    choices: ['0700', '0770'],
+    default: '0700',
+  },
   staging: { is: 'group', about: 'Bytes that are not at all their backends yet.', options: STAGING_OPTIONS },
   cache: {
     is: 'group',

@@ -51,12 +51,12 @@ describe('loadConfig() refuses the file', () => {
     [
       'with an option that nothing comes near',
       option('"colour": "red"'),
-      'INVALID_ARGUMENT stored.config.json:4: unknown option "colour"; there is path, backends, defaultBackends, checksums, prefix, sync, reserve, allowNetworkFileSystem, staging, cache',
+      'INVALID_ARGUMENT stored.config.json:4: unknown option "colour"; there is path, backends, defaultBackends, checksums, prefix, sync, reserve, allowNetworkFileSystem, mode, staging, cache',
     ],
     [
       'with the prototype of objects as an option',
       option('"__proto__": {}'),
-      'INVALID_ARGUMENT stored.config.json:4: unknown option "__proto__"; there is path, backends, defaultBackends, checksums, prefix, sync, reserve, allowNetworkFileSystem, staging, cache',
+      'INVALID_ARGUMENT stored.config.json:4: unknown option "__proto__"; there is path, backends, defaultBackends, checksums, prefix, sync, reserve, allowNetworkFileSystem, mode, staging, cache',
     ],
     [
       'with a path that is a number',
@@ -214,7 +214,7 @@ describe('loadConfig() refuses the environment', () => {
     [
       'what nothing comes near',
       { STORED_XYZZY: '1' },
-      'STORED_XYZZY: unknown variable; there is STORED_PATH, STORED_BACKENDS, STORED_DEFAULT_BACKENDS, STORED_CHECKSUMS, STORED_PREFIX, STORED_SYNC, STORED_RESERVE, STORED_ALLOW_NETWORK_FILE_SYSTEM, STORED_STAGING, STORED_CACHE',
+      'STORED_XYZZY: unknown variable; there is STORED_PATH, STORED_BACKENDS, STORED_DEFAULT_BACKENDS, STORED_CHECKSUMS, STORED_PREFIX, STORED_SYNC, STORED_RESERVE, STORED_ALLOW_NETWORK_FILE_SYSTEM, STORED_MODE, STORED_STAGING, STORED_CACHE',
     ],
     ['an option below a text', { STORED_PATH__X: '1' }, 'STORED_PATH__X: path is a string, not object'],
     ['a text for a switch', { STORED_SYNC: 'yes' }, 'STORED_SYNC: sync is true or false, not string'],

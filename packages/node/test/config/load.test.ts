@@ -114,6 +114,7 @@ describe('loadConfig() reads', () => {
       ['defaultBackends', 'all backends', 'default', 'default'],
       ['checksums', ['sha256'], 'default', 'default'],
       ['allowNetworkFileSystem', false, 'default', 'default'],
+      ['mode', '0700', 'default', 'default'],
       ['staging.limit', 'a quarter of the disk', 'default', 'default'],
       ['staging.whenFull', 'wait', 'default', 'default'],
       ['cache.location', '"cache" in the directory of the store', 'default', 'default'],
@@ -135,6 +136,7 @@ describe('loadConfig() reads the environment alone', () => {
       STORED_SYNC: 'false',
       STORED_RESERVE: '0',
       STORED_ALLOW_NETWORK_FILE_SYSTEM: 'true',
+      STORED_MODE: '0770',
       STORED_STAGING__LIMIT: '500 MB',
       STORED_STAGING__WHEN_FULL: 'refuse',
       STORED_CACHE: '{"evictionPolicy":"fifo"}',
@@ -153,6 +155,7 @@ describe('loadConfig() reads the environment alone', () => {
       sync: false,
       reserve: 0,
       allowNetworkFileSystem: true,
+      mode: '0770',
       staging: { limit: '500 MB', whenFull: 'refuse' },
       cache: { evictionPolicy: 'fifo', maxSize: 1000 },
     })

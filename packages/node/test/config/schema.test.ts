@@ -27,7 +27,7 @@ function namesOf(options: Options): string[] {
 
 describe('the schema and loadConfig() are of one mind', () => {
   const value = fc.oneof(
-    fc.constantFrom('wait', 'refuse', 'lru', 'fifo', 'key', 'id', 'sha256', 'usb', '1GB', '5 KiB', '1 XB', ''),
+    fc.constantFrom('wait', 'refuse', 'lru', 'fifo', 'key', 'id', 'sha256', '0770', 'usb', '1GB', '5 KiB', '1 XB', ''),
     fc.constantFrom(true, false, null, 0, 1, -1, 1.5, 2 ** 40),
     fc.constantFrom([], ['sha256'], ['md5', 'sha9'], {}, { maxSize: 1 }, { limit: '2MB' }, { x: 1 }),
   )

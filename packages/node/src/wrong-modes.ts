@@ -1,0 +1,88 @@
+import type { Stats } from 'node:fs'
+import { chmod, lstat, opendir, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { type AccessMode, directoryMode, fileMode } from '@stored/lmdb'
+import { accessMode, type StoreConfig } from './config.ts'
+
+/** A file or directory of a store that others may use, or that those who shall may not. */
+export interface WrongMode {
+  readonly path: string
+  /** What it has, and what it shall have: bits as of chmod(2). */
+  readonly mode: number
+  readonly expected: number
+  /** Whether somebody may use it who shall not. */
+  readonly isOpen: boolean
+  /** Why it could not be changed, with `fix`. */
+  readonly error?: unknown
+}
+
+/**
+ * What in a store has another mode than its configuration says; nothing where there is no store, or no modes (Windows). Of the read
+ * cache it looks at the directory only: what lies in it is closed with it.
+ *
+ * @param o.fix Changes the modes. What could not be changed has an `error`.
+ */
+export async function* wrongModes(
+  config: Pick<StoreConfig, 'path' | 'mode' | 'cache'>,
+  { fix = false, signal }: { fix?: boolean; signal?: AbortSignal } = {},
+): AsyncGenerator<WrongMode, void, void> {
+  if (process.platform === 'win32') return
+  const mode = accessMode(config.mode)
+  for await (const { path, stats } of partsOf(config)) {
+    signal?.throwIfAborted()
+    const wrong = judge(path, stats, mode)
+    if (wrong) yield fix ? await mend(wrong) : wrong
+  }
+}
+
+interface Part {
+  readonly path: string
+  readonly stats: Stats
+}
+
+async function* partsOf({ path: directory, cache }: Pick<StoreConfig, 'path' | 'cache'>): AsyncGenerator<Part> {
+  // Not lstat: whoever configured a link means the directory.
+  const stats = await unlessGone(stat(directory))
+  if (!stats?.isDirectory()) return
+  yield { path: directory, stats }
+  yield* entriesOf(directory)
+  yield* entriesOf(path.join(directory, 'staging'))
+  const location = cache ? cache.location : undefined
+  const cached = location === undefined ? null : await unlessGone(stat(location))
+  if (cached?.isDirectory()) yield { path: location as string, stats: cached }
+}
+
+async function* entriesOf(directory: string): AsyncGenerator<Part> {
+  for await (const { name } of (await unlessGone(opendir(directory))) ?? []) {
+    const file = path.join(directory, name)
+    const stats = await unlessGone(lstat(file))
+    if (stats && !stats.isSymbolicLink()) yield { path: file, stats }
+  }
+}
+
+function judge(path: string, stats: Stats, access: AccessMode): WrongMode | null {
+  const mode = stats.mode & 0o7777
+  const expected = stats.isDirectory() ? directoryMode(access) : fileMode(access)
+  const isOpen = (mode & 0o777 & ~expected) !== 0
+  return isOpen || (expected & ~mode) !== 0 ? { path, mode, expected, isOpen } : null
+}
+
+async function mend(wrong: WrongMode): Promise<WrongMode> {
+  try {
+    await chmod(wrong.path, wrong.expected)
+    const { mode } = await stat(wrong.path)
+    if ((mode & 0o777) === (wrong.expected & 0o777)) return wrong
+    return { ...wrong, error: new Error('its file system keeps no modes') }
+  } catch (error) {
+    return { ...wrong, error }
+  }
+}
+
+async function unlessGone<T>(asked: Promise<T>): Promise<T | null> {
+  try {
+    return await asked
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
+    throw error
+  }
+}
