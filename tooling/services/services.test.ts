@@ -65,7 +65,7 @@ describe.skipIf(reason)(`startService()${reason}`, () => {
     expect(await listens(env)).toBe(true)
     child.kill('SIGKILL')
     await once(child, 'exit')
-    await vi.waitFor(() => expect(existsSync(dirname(env.SFTP_ROOT as string))).toBe(false), 10_000)
+    await vi.waitFor(() => expect(existsSync(dirname(env.SFTP_ROOT as string))).toBe(false), 60_000)
     expect(await listens(env)).toBe(false)
   })
 })
@@ -127,7 +127,7 @@ describe('startFauxqs()', () => {
     const { endpoint = '' } = await firstLine(child)
     expect((await fetch(endpoint)).status).toBe(200)
     child.kill('SIGKILL')
-    await vi.waitFor(() => expect(fetch(endpoint)).rejects.toThrow('fetch failed'), 10_000)
+    await vi.waitFor(() => expect(fetch(endpoint)).rejects.toThrow('fetch failed'), 60_000)
   })
 })
 

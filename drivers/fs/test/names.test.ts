@@ -77,7 +77,7 @@ describe('a name that the medium cannot hold', () => {
     [NTFS, [...bad, 'tail ', 'dot.', 'CON']],
     [EXFAT, bad],
     [FAT, bad],
-  ] as [Medium, string[]][])('is so on $0.name', { timeout: 60_000 }, async ([medium, names], { skip }) => {
+  ] as [Medium, string[]][])('is so on $0.name', async ([medium, names], { skip }) => {
     const mounted = await mount(medium)
     if (typeof mounted === 'string') return skip(mounted)
     await using _ = mounted

@@ -9,8 +9,6 @@ import { bytesOf, chunksOf, PART_BYTES, put, read, signal } from './bytes.ts'
 import { keysOf, openBackend, service, thePlace, theService } from './fixture.ts'
 import type { Passing } from './gate.ts'
 
-vi.setConfig({ testTimeout: 120_000 })
-
 const why = typeof service === 'string' ? `, left out: ${service}` : ''
 const describeHere = describe.skipIf(why !== '')
 const isPart = (number: number) => (passing: Passing) => passing.path.includes(`partNumber=${number}&`)

@@ -337,7 +337,7 @@ describe.skipIf(reason)(`a name that the medium cannot hold${reason}`, () => {
     await expectRefusal(backend, root, ['a:b'])
   })
 
-  it('is so on NTFS', { timeout: 60_000 }, async ({ skip }) => {
+  it('is so on NTFS', async ({ skip }) => {
     const mounted = await mount(NTFS)
     if (typeof mounted === 'string') return skip(mounted)
     await using _ = mounted

@@ -105,6 +105,16 @@ describe('sweep()', () => {
     expect(await files()).toHaveLength(1)
   })
 
+  test('leaves what another staging of this process has received and not yet kept', async () => {
+    const received = await receive(FILE)
+    const other = await DurableStaging.open({ ledger, path: directory })
+    expect(await other.sweep()).toBe(0)
+    await other.close()
+    await ledger.transact((tx) => staging.keep(tx, ID, received))
+    await received[Symbol.asyncDispose]()
+    expect(await files()).toHaveLength(1)
+  })
+
   test('removes what a process before us with our pid left behind', async () => {
     // As earlier versions named it: this one names none so.
     await write(`${process.pid}.${THIS_PROCESS.namespace}-file`)

@@ -74,6 +74,9 @@ export interface Received extends Staged {
   readonly file?: string
 }
 
+/** Names of files that the open stagings of this process write: none takes those of another for debris. */
+const RECEIVING = new Set<ReadonlySet<string>>()
+
 /**
  * Bytes owed to a backend, as tables of a ledger and files beside it:
  *
@@ -129,6 +132,7 @@ export class DurableStaging implements Staging {
     this.#marks = new Table(ledger, 'blobs', 'R')
     this.room = room
     this.#names = new SharedSync(directory)
+    RECEIVING.add(this.#receiving)
   }
 
   async receive(
@@ -287,7 +291,7 @@ export class DurableStaging implements Staging {
     })
     for (const name of names) {
       if (this.#closed) break
-      if (this.#receiving.has(name) || !(await isAbandoned(path.join(this.directory, name), name))) continue
+      if (isReceiving(name) || !(await isAbandoned(path.join(this.directory, name), name))) continue
       // Looked up last: it may have been kept just now.
       if (this.#isKept(name)) continue
       if (await this.#discard(name)) count++
@@ -298,6 +302,7 @@ export class DurableStaging implements Staging {
   async close(): Promise<void> {
     this.#closed = true
     this.room.close(new StorageError('CLOSED', { op: 'put' }))
+    RECEIVING.delete(this.#receiving)
     await this.#sweeping
     await Promise.all(this.#leaving)
   }
@@ -472,4 +477,9 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 async function* prepend(head: Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
   yield* head.splice(0)
   yield* { [Symbol.asyncIterator]: () => rest }
+}
+
+function isReceiving(name: string): boolean {
+  for (const names of RECEIVING) if (names.has(name)) return true
+  return false
 }

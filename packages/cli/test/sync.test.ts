@@ -47,7 +47,7 @@ async function interrupt(child: Running, signal: NodeJS.Signals): Promise<number
   return code
 }
 
-describe.concurrent('sync', { timeout: 60_000 }, () => {
+describe.concurrent('sync', () => {
   it('--until-idle brings what is owed, and says how much', async () => {
     await using at = await place()
     await at.file('x', 'x')
@@ -117,7 +117,7 @@ describe.concurrent('sync', { timeout: 60_000 }, () => {
   })
 })
 
-describe('beside a process that syncs', { timeout: 60_000 }, () => {
+describe('beside a process that syncs', () => {
   it('put and sync --until-idle end when a backend fails there: 5, with its name and error', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })

@@ -11,7 +11,6 @@ import { HttpServer } from './http-server.ts'
 
 /** Of profile full, those that take seconds. */
 const LARGER = ['cw.parts', 'ls.pages', 'rg.assemble']
-const TIMEOUT_MS = 120_000
 
 let server: HttpServer
 beforeAll(async () => {
@@ -20,29 +19,21 @@ beforeAll(async () => {
 afterAll(() => server.close())
 
 describe('a driver for an HTTP server, through a proxy where connections have to fail', () => {
-  it(
-    'passes every case but those for files and for what it does not declare',
-    async () => {
-      const report = await runConformance(httpHarness(server))
-      expect(failures(report)).toEqual([])
-      expect(unproved(report)).toEqual([
-        ...['at.sweep', 'cp.readonly', 'cp.signed-url', 'cw.undeclared'],
-        ...['key.refused', 'ls.foreign-name', 'md.undeclared', 'rg.emulated', 'src.file', 'sz.over-limit'],
-      ])
-      expect(report.refused).toEqual(['resume', 'signedUrl', 'sweep', 'watch'])
-    },
-    TIMEOUT_MS,
-  )
+  it('passes every case but those for files and for what it does not declare', async () => {
+    const report = await runConformance(httpHarness(server))
+    expect(failures(report)).toEqual([])
+    expect(unproved(report)).toEqual([
+      ...['at.sweep', 'cp.readonly', 'cp.signed-url', 'cw.undeclared'],
+      ...['key.refused', 'ls.foreign-name', 'md.undeclared', 'rg.emulated', 'src.file', 'sz.over-limit'],
+    ])
+    expect(report.refused).toEqual(['resume', 'signedUrl', 'sweep', 'watch'])
+  })
 
-  it(
-    'passes with blobs of several parts and listings of several pages',
-    async () => {
-      const report = await runConformance(httpHarness(server), { profile: 'full', only: LARGER })
-      expect(failures(report)).toEqual([])
-      expect(report.skipped).toEqual([])
-    },
-    TIMEOUT_MS,
-  )
+  it('passes with blobs of several parts and listings of several pages', async () => {
+    const report = await runConformance(httpHarness(server), { profile: 'full', only: LARGER })
+    expect(failures(report)).toEqual([])
+    expect(report.skipped).toEqual([])
+  })
 })
 
 describe('a driver of another kind that keeps every promise', () => {
@@ -81,25 +72,17 @@ describe('a driver whose puts go on', () => {
     delete process.env.STORED_TEST_RESUME
   })
 
-  it(
-    'passes every case for them, and sends no part again that arrived',
-    async () => {
-      const harness = { ...open(ResumingHttpBackend), debris: async () => [...server.uploads.keys()] }
-      const report = await runConformance(harness, { only: ['rs'] })
-      expect(failures(report)).toEqual([])
-      expect(report.skipped.map(({ id }) => id)).toEqual(['rs.undeclared'])
-    },
-    TIMEOUT_MS,
-  )
+  it('passes every case for them, and sends no part again that arrived', async () => {
+    const harness = { ...open(ResumingHttpBackend), debris: async () => [...server.uploads.keys()] }
+    const report = await runConformance(harness, { only: ['rs'] })
+    expect(failures(report)).toEqual([])
+    expect(report.skipped.map(({ id }) => id)).toEqual(['rs.undeclared'])
+  })
 
-  it(
-    'that begins anew with each fails those that count',
-    async () => {
-      const report = await runConformance(open(SendsAllAgain), { only: ['rs'] })
-      expect(report.failed.map(({ id }) => id)).toEqual(['rs.resent'])
-    },
-    TIMEOUT_MS,
-  )
+  it('that begins anew with each fails those that count', async () => {
+    const report = await runConformance(open(SendsAllAgain), { only: ['rs'] })
+    expect(report.failed.map(({ id }) => id)).toEqual(['rs.resent'])
+  })
 })
 
 describe('every mutant fails the cases that are meant for it', () => {
@@ -108,7 +91,7 @@ describe('every mutant fails the cases that are meant for it', () => {
       const harness = { ...httpHarness(server, (options) => new Backend(options)), name }
       const report = await runConformance(harness, { only: killedBy, seed: 1 })
       expect([...new Set(report.failed.map(({ id }) => id))].sort()).toEqual([...killedBy].sort())
-    }, 30_000)
+    })
 })
 
 /** What was skipped for another reason than its profile; links, watching and going on apart. */

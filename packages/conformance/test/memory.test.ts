@@ -31,7 +31,6 @@ const NO_SERVER = {
   'au.no-container': 'the harness has no noContainer',
 }
 const IN_MEMORY = skipsOf('inProcess: the blobs lie in the memory of this process', ['bp.get', 'bp.put-1g', 'bp.loop'])
-const LONG = { timeout: 120_000 }
 const NO_FILES = {
   'tr.sibling-root': 'the harness has no outsider.symlink',
   'tr.symlink-read': 'the harness has no outsider.symlink',
@@ -49,7 +48,7 @@ const NO_FILES = {
 }
 
 describe('MemoryBackend', () => {
-  it('passes every case of profile full but those for files, processes and servers', LONG, async () => {
+  it('passes every case of profile full but those for files, processes and servers', async () => {
     const report = await runConformance(harness(), { profile: 'full' })
     expect(failures(report)).toEqual([])
     expect(skips(report)).toEqual({

@@ -4,7 +4,7 @@ import { ChaosProxy, type Page } from '@stored/conformance'
 import { S3Backend } from '@stored/driver-s3'
 import { openStore } from '@stored/node'
 import { startFauxqs } from '@stored/services'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { collect, temp } from './temp.ts'
 
 const SIGN_IN = '<html><head><title>Welcome</title></head><body><p>Please sign in.</p></body></html>'
@@ -16,8 +16,6 @@ const PAGES: Readonly<Record<string, Page>> = {
   'a server that has nothing': { status: 404, html: SIGN_IN },
   'a proxy without a server': { status: 502, html: SIGN_IN },
 }
-
-vi.setConfig({ testTimeout: 60_000 })
 
 const fauxqs = await startFauxqs()
 const bucket = new URL('/stored', fauxqs.endpoint)
