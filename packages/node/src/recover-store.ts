@@ -8,6 +8,7 @@ import { accessMode, type StoreConfig } from './config.ts'
 import { assemble, openLedger, resolveBackends, stagingOf } from './open-store.ts'
 
 const AT = { op: 'recover' }
+const INDEX = 'index.mdb'
 
 /** What recoverStore() takes. */
 export interface RecoverOptions {
@@ -66,7 +67,7 @@ export async function* recoverStore(
 /** Opens an index that is new, or one of a recovery that was cut off. Any other is kept aside, unless the store is well. */
 async function openNew(config: StoreConfig): Promise<LmdbLedger> {
   const ledger = await openLedger(config).catch((error) => {
-    if (StorageError.is(error) && error.code === 'CORRUPT') return null
+    if (StorageError.is(error) && error.code === 'CORRUPT' && error.at.key === INDEX) return null
     throw error
   })
   if (ledger && (await isUsable({ ledger, path: stagingOf(config) }))) return ledger
@@ -88,7 +89,7 @@ async function isUsable(claimed: Claimed): Promise<boolean> {
 
 /** With its locks: another process may have them open. */
 async function keepAside(directory: string): Promise<void> {
-  const index = path.join(directory, 'index.mdb')
+  const index = path.join(directory, INDEX)
   const aside = `${index}.stored-kept-${new Date().toISOString().replaceAll(':', '-')}`
   for (const suffix of ['', '-lock'])
     await rename(`${index}${suffix}`, `${aside}${suffix}`).catch((error: NodeJS.ErrnoException) => {

@@ -215,6 +215,23 @@ describe('recoverStore()', () => {
     expect(await recover(dir.path)).toHaveLength(2)
   })
 
+  test.each([4096, 8192, 50_000])('of an index of which the first %i bytes are left keeps it aside', async (length) => {
+    await using dir = await temp()
+    await owing(dir.path)
+    await truncate(indexOf(dir.path), length)
+    await expect(openAt(dir.path, quiet)).rejects.toMatchObject(CORRUPT)
+    expect(await recover(dir.path)).toHaveLength(2)
+  })
+
+  test('of a store that is CORRUPT elsewhere leaves its index where it is', async () => {
+    await using dir = await temp()
+    await owing(dir.path)
+    const index = await readFile(indexOf(dir.path))
+    await writeFile(path.join(dir.path, 'store/opening.mdb'), 'no file of LMDB'.repeat(20))
+    await expect(recover(dir.path)).rejects.toMatchObject({ code: 'CORRUPT' })
+    expect((await readFile(indexOf(dir.path))).equals(index)).toBe(true)
+  })
+
   test('of two files with the same bytes makes one blob', async () => {
     await using dir = await temp()
     await owing(dir.path)
