@@ -75,6 +75,9 @@ export type LocationState =
   | 'unknown'
   | 'deleting'
 
+/** A copy that stands so is not what it shall be, and stays so until somebody sees to it. */
+export type BadState = Extract<LocationState, 'failed' | 'conflict' | 'missing' | 'corrupt' | 'unknown'>
+
 /** What a backend last confirmed to hold at a place, written there by StoreD. */
 export interface Held {
   readonly id: BlobId
@@ -167,6 +170,8 @@ export interface Index {
   bindings(o: Op & { prefix?: string; after?: string }): AsyncIterable<Binding>
   /** Locations on one backend, in UTF-8 order of their keys. */
   located(o: Op & { backend: string; prefix?: string; after?: string }): AsyncIterable<Location>
+  /** Keys of copies on one backend that stand so, in UTF-8 order, at most `limit`. Reads these alone, however many others there are. */
+  bad(o: { backend: string; state: BadState; limit: number }): Promise<readonly string[]>
   /** Guard: this row is as it was read; `null`: it is absent. */
   expect(tx: Transaction, what: Read, rev: Rev | null): void
   /** Guard: `hasPlace` still answers this. Workers that settle places of one blob side by side leave it true. */

@@ -1,5 +1,6 @@
-import type { BlobId } from '@stored/core'
+import type { BlobId, LocationFacts, LocationState } from '@stored/core'
 import { MemoryLedger, write } from '@stored/lmdb'
+import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { BlobIndex } from './blob-index.ts'
 
@@ -90,4 +91,62 @@ test('a row says nothing twice: neither id, key nor backend are in the JSON of w
   expect(json('blobs', `${partition}\0F`)).not.toContain('"id"')
   expect(json('keys', 'k\0B')).toBe(JSON.stringify({ id: ID }))
   expect(json('keys', 'k\0Lx')).toBe(JSON.stringify({ id: ID, state: 'synced' }))
+})
+
+describe('bad()', () => {
+  const BACKENDS = ['x', 'y'] as const
+  const KEYS = ['a', 'b', 'ä'] as const
+  const BAD = ['failed', 'conflict', 'missing', 'corrupt', 'unknown'] as const
+  const states = fc.constantFrom<LocationState | null>('pending', 'synced', 'deleting', ...BAD, null)
+  const steps = fc.array(fc.tuple(fc.constantFrom(...BACKENDS), fc.constantFrom(...KEYS), states), { maxLength: 30 })
+
+  const all = async () =>
+    Promise.all(
+      BACKENDS.flatMap((backend) =>
+        BAD.map(async (state) => [backend, state, await index.bad({ backend, state, limit: 9 })]),
+      ),
+    )
+
+  /** The same, by a look at every place. */
+  async function looked(): Promise<unknown[]> {
+    const found: LocationFacts[] = []
+    for (const backend of BACKENDS)
+      for (const key of KEYS) found.push(...[await index.location({ backend, key })].flatMap((one) => one ?? []))
+    return BACKENDS.flatMap((backend) =>
+      BAD.map((state) => [
+        backend,
+        state,
+        found.filter((one) => one.backend === backend && one.state === state).map(({ key }) => key),
+      ]),
+    )
+  }
+
+  test('names the places that stand so, whatever became of them before; also where no marks were kept until now', async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, async (run) => {
+        ledger = new MemoryLedger()
+        index = new BlobIndex(ledger)
+        for (const [backend, key, state] of run)
+          await ledger.transact((tx) => {
+            if (state === null) index.unlocate(tx, { backend, key })
+            else index.locate(tx, { backend, key, id: ID, state })
+          })
+        expect(await all()).toEqual(await looked())
+        // As a store that was written before.
+        const marks = ledger.range('meta', { from: Buffer.from('bad'), to: Buffer.from('bae') })
+        await ledger.transact((tx) => {
+          for (const [key] of marks) write(tx, (writer) => writer.remove('meta', key))
+        })
+        await index.completeBad()
+        expect(await all()).toEqual(await looked())
+      }),
+    )
+  })
+
+  test('names no more than it is asked for', async () => {
+    await ledger.transact((tx) => {
+      for (const key of KEYS) index.locate(tx, { backend: 'x', key, id: ID, state: 'missing' })
+    })
+    expect(await index.bad({ backend: 'x', state: 'missing', limit: 2 })).toEqual(['a', 'b'])
+  })
 })

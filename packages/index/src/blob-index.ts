@@ -1,4 +1,6 @@
+import { setImmediate } from 'node:timers/promises'
 import {
+  type BadState,
   type Binding,
   type BlobFacts,
   type BlobId,
@@ -28,9 +30,14 @@ import {
   type Writer,
   write,
 } from '@stored/lmdb'
+import { BadCopies } from './bad-copies.ts'
 import { blobPartition, mediumKey, placeOf, placeSuffix } from './keys.ts'
 
 const NOTHING = Buffer.alloc(0)
+/** Rows that are read in one turn of the event loop. */
+const PAGE = 500
+/** Of the partitions of the tree `blobs`. */
+const ID_BYTES = 32
 
 /**
  * The canonical truth, as tables of a ledger:
@@ -38,6 +45,7 @@ const NOTHING = Buffer.alloc(0)
  * - tree `blobs`, by id: `F` facts · `K` + key: a key bound to the blob · `L`, `M`, `N` + place: a place that owes it, that neither owes
  *   nor holds it, that holds it; tags side by side, so that all of them are one range
  * - tree `keys`, by key: `B` binding · `L` + backend: the row of a place
+ * - tree `meta`: the medium of each backend · the places whose copy is bad (`BadCopies`)
  *
  * Staging and queue keep rows of their own beside them, under other tags.
  */
@@ -48,6 +56,7 @@ export class BlobIndex implements Index {
   readonly #placesOf: Readonly<Record<Standing, Table<null>>>
   readonly #bindings: Table<{ id: BlobId }>
   readonly #locations: Table<Omit<LocationFacts, keyof Place>>
+  readonly #bad: BadCopies
 
   constructor(ledger: TreeLedger) {
     this.ledger = ledger
@@ -60,6 +69,7 @@ export class BlobIndex implements Index {
     }
     this.#bindings = new Table(ledger, 'keys', 'B')
     this.#locations = new Table(ledger, 'keys', 'L')
+    this.#bad = new BadCopies(ledger)
   }
 
   async binding(key: string): Promise<Binding | null> {
@@ -112,6 +122,22 @@ export class BlobIndex implements Index {
       if (suffix === o.backend) yield { backend: o.backend, key: partition, ...row.value, rev: revOf(row) }
   }
 
+  async bad(o: { backend: string; state: BadState; limit: number }): Promise<string[]> {
+    return this.#bad.keys(o)
+  }
+
+  /**
+   * Marks, once in the life of a store, copies that were bad before `bad` could tell: reads the names of all places, and the rows
+   * of those that are not synced. To be called as a store is opened.
+   */
+  async completeBad(): Promise<void> {
+    if (this.#bad.isComplete) return
+    await this.#bad.complete(this.#unsynced(), {
+      location: (place) => this.location(place),
+      isAsRead: (tx, { backend, key, rev }) => this.expect(tx, { place: { backend, key } }, rev),
+    })
+  }
+
   expect(tx: Transaction, what: Read, rev: Rev | null): void {
     guard(tx, (reader) => this.#rev(what, reader) === rev)
   }
@@ -160,6 +186,7 @@ export class BlobIndex implements Index {
       if (formerKey && !formerKey.equals(placeKey)) writer.remove('blobs', formerKey)
       this.#locations.putNow(writer, rowKey, location)
       writer.put('blobs', placeKey, NOTHING)
+      this.#bad.move(writer, place, former?.value.state, location.state)
     })
   }
 
@@ -170,6 +197,7 @@ export class BlobIndex implements Index {
       if (!former) return
       writer.remove('keys', rowKey)
       writer.remove('blobs', this.#placeKey(former.value, place))
+      this.#bad.move(writer, place, former.value.state, undefined)
     })
   }
 
@@ -201,6 +229,18 @@ export class BlobIndex implements Index {
 
   #locationKey({ backend, key }: Place): Buffer {
     return this.#locations.key(Buffer.from(key), Buffer.from(backend))
+  }
+
+  async *#unsynced(): AsyncGenerator<Place> {
+    let rows = 0
+    for (const [key] of scan(this.ledger, 'blobs', NOTHING, END)) {
+      // A store may have a million of them, and others want to work meanwhile.
+      if (++rows % PAGE === 0) await setImmediate()
+      for (const table of [this.#placesOf.owing, this.#placesOf.neither]) {
+        const suffix = table.suffix(key, ID_BYTES)
+        if (suffix) yield placeOf(suffix)
+      }
+    }
   }
 
   *#locationsOf(partition: Buffer, reader: Reader = this.ledger): Generator<Location> {

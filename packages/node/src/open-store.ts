@@ -80,6 +80,7 @@ export async function assemble<Name extends string>(
   const opened: { close(): Promise<void> }[] = [ledger]
   try {
     const index = new BlobIndex(ledger)
+    await completeBad(index)
     const queue = new JobQueue(ledger)
     const { whenFull } = config.staging ?? {}
     const limit = parseByteSize(config.staging?.limit)
@@ -108,6 +109,13 @@ export async function assemble<Name extends string>(
     for (const service of opened) await Promise.allSettled([service.close()])
     throw error
   }
+}
+
+/** Without room for it a store is opened all the same: what was bad before is counted from the next time on. */
+async function completeBad(index: BlobIndex): Promise<void> {
+  await index.completeBad().catch((error: unknown) => {
+    if (!StorageError.is(error) || error.code !== 'NO_SPACE') throw error
+  })
 }
 
 /** A cache leaves the reserve of its disk alone. In the directory of the store it leaves what a put leaves. */

@@ -6,6 +6,7 @@ import { is, needed, type RulesOf } from '../backend/rules.ts'
 import type { DurableEvent, Job, JobFilter, Logged, Place } from '../ports.ts'
 import type { BlobSource } from '../source.ts'
 import { Backends } from './backends.ts'
+import { countBad } from './bad-copies.ts'
 import { readAll, toReadable } from './bodies.ts'
 import { Changes } from './changes.ts'
 import { remove } from './delete.ts'
@@ -299,11 +300,15 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       const medium = await index.medium(name)
       const state = await syncer.state(name)
       const jobs = (await queue.counts())[name] ?? NO_JOBS
-      return { name, driver, capabilities, layout, ...(medium !== null && { medium }), ...state, jobs }
+      const bad = await countBad(index, name)
+      return { name, driver, capabilities, layout, ...(medium !== null && { medium }), ...state, jobs, bad }
     })
   }
 
-  /** How the store fares: who syncs it, how its backends do, what they are owed. Asks no backend and scans nothing. */
+  /**
+   * How the store fares: who syncs it, how its backends do, what they are owed, and how many copies there are known to be damaged,
+   * gone or refused. Asks no backend and scans nothing.
+   */
   status(): Promise<StoreStatus> {
     return this.#run({ op: 'status' }, undefined, async () => {
       const { backends, ledger, queue, staging, syncer } = this.#services

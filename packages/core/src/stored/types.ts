@@ -2,6 +2,7 @@ import type { Capabilities, StorageBackend } from '../backend/contract.ts'
 import type {
   Algorithm,
   BackendState,
+  BadState,
   BlobFacts,
   BlobId,
   CacheEntry,
@@ -240,9 +241,11 @@ export interface BackendInfo extends BackendState {
   /** What lay there when it was first opened, where its driver tells: another one is refused. */
   readonly medium?: string
   readonly jobs: JobCounts
+  /** How many copies stand badly there, by state. Counted up to 1,000 of each: that many means at least so many. */
+  readonly bad: Readonly<Partial<Record<BadState, number>>>
 }
 
-/** How a store fares: what is synced by whom, owed and staged. */
+/** How a store fares: what is synced by whom, owed, staged and known to be bad. */
 export interface StoreStatus {
   /** Which process brings copies to their backends: this one, another one that it hears of, or none. */
   readonly syncing: 'here' | 'elsewhere' | 'nowhere'

@@ -1,0 +1,90 @@
+import {
+  type BadState,
+  type Location,
+  type LocationState,
+  type Place,
+  retryOnConflict,
+  type Transaction,
+} from '@stored/core'
+import { after, encodeRow, rowSeq, type TreeLedger, type Writer, write } from '@stored/lmdb'
+
+/** Rows that are looked at, or marked, in one go. */
+const BATCH = 500
+const NOTHING = Buffer.alloc(0)
+/** Says that places which were bad before there were marks are marked too. */
+const COMPLETE = Buffer.from('bad-copies')
+const BAD: ReadonlySet<string> = new Set<BadState>(['failed', 'conflict', 'missing', 'corrupt', 'unknown'])
+
+/**
+ * Marks of the places whose copy is bad, so that these are counted without a look at all others: in the tree `meta`, by
+ * `bad NUL backend NUL state NUL key`. A mark is written and removed with the row of its place, so it cannot drift; healthy places
+ * cost nothing.
+ */
+export class BadCopies {
+  readonly #ledger: TreeLedger
+
+  constructor(ledger: TreeLedger) {
+    this.#ledger = ledger
+  }
+
+  /** Moves the mark of a place. @param to `undefined`: the place is gone. */
+  move(writer: Writer, place: Place, from: LocationState | undefined, to: LocationState | undefined): void {
+    if (from === to) return
+    if (from !== undefined && BAD.has(from)) writer.remove('meta', markOf(place, from))
+    if (to !== undefined && BAD.has(to)) writer.put('meta', markOf(place, to), NOTHING)
+  }
+
+  keys({ backend, state, limit }: { backend: string; state: BadState; limit: number }): string[] {
+    const first = markOf({ backend, key: '' }, state)
+    const rows = this.#ledger.range('meta', { from: first, to: after(first), limit })
+    return rows.map(([key]) => key.toString('utf8', first.length))
+  }
+
+  get isComplete(): boolean {
+    return this.#ledger.get('meta', COMPLETE, rowSeq) !== undefined
+  }
+
+  /**
+   * Marks what was bad before marks were kept. Other processes may work on the store meanwhile.
+   *
+   * @param places Those that are not synced.
+   */
+  async complete(
+    places: AsyncIterable<Place>,
+    {
+      location,
+      isAsRead,
+    }: { location(place: Place): Promise<Location | null>; isAsRead(tx: Transaction, read: Location): void },
+  ): Promise<void> {
+    let batch: Place[] = []
+    const flush = async () => {
+      const marked = batch
+      batch = []
+      await retryOnConflict(async () => {
+        const found: Location[] = []
+        for (const place of marked) {
+          // A row that cannot be read fails whoever asks for that place, not the opening of the store.
+          const now = await location(place).catch(() => null)
+          if (now && BAD.has(now.state)) found.push(now)
+        }
+        if (found.length === 0) return
+        await this.#ledger.transact((tx) => {
+          for (const bad of found) {
+            isAsRead(tx, bad)
+            write(tx, (writer) => this.move(writer, bad, undefined, bad.state))
+          }
+        })
+      })
+    }
+    for await (const place of places) if (batch.push(place) === BATCH) await flush()
+    await flush()
+    await this.#ledger.transact((tx) =>
+      write(tx, (writer) => writer.put('meta', COMPLETE, encodeRow(null, writer.seq))),
+    )
+  }
+}
+
+/** Neither a backend's name nor a state nor a key holds a NUL. */
+function markOf({ backend, key }: Place, state: LocationState): Buffer {
+  return Buffer.from(`bad\0${backend}\0${state}\0${key}`)
+}
