@@ -149,6 +149,7 @@ export const COMMANDS: readonly Command[] = [
       NO_WAIT,
     ],
     help: 'List blobs with too few copies',
+    details: 'Ends with 9 when there are any, with --fix when any are left. Copies are counted for each key.',
     examples: ['stored copies --want 2', 'stored copies --want 2 --fix'],
     load: () => import('./commands/copies.ts'),
   },
@@ -161,7 +162,8 @@ export const COMMANDS: readonly Command[] = [
       { name: 'resume', help: 'Go on where the last one was interrupted' },
     ],
     help: 'Read copies again and compare them with their checksums',
-    details: 'PREFIX is of the keys on the backend. Marks what it finds and repairs nothing.',
+    details:
+      'PREFIX is of the keys on the backend; ends with 4 if nothing begins so. Marks what it finds and repairs nothing: status and doctor then tell of it.',
     examples: ['stored verify', 'stored verify --sample 5% --backend s3-prod'],
     load: () => import('./commands/verify.ts'),
   },
@@ -330,6 +332,8 @@ export const COMMANDS: readonly Command[] = [
     args: [],
     flags: [],
     help: 'Show how the store fares',
+    details:
+      'Names copies that are known to be damaged, missing, changed or given up, and the command that mends them.',
     examples: ['stored status'],
     load: () => import('./commands/status.ts'),
   },
@@ -346,7 +350,8 @@ export const COMMANDS: readonly Command[] = [
     args: [],
     flags: [{ name: 'fix', help: 'Give the files of the store the mode that the configuration says' }],
     help: 'Look for what is wrong with the store, its configuration and its backends',
-    details: 'Stores a small blob on every backend and removes it.',
+    details:
+      'Stores a small blob on every backend and removes it. Ends with 8 when copies are known to be damaged, missing or changed, with 1 when something else fails, with 9 when copies were given up or are too few.',
     examples: ['stored doctor', 'stored doctor --fix'],
     load: () => import('./commands/doctor.ts'),
   },

@@ -2,7 +2,8 @@ import type { StoreStatus } from '@stored/core'
 import type { Check } from '../check.ts'
 import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
+import { badChecks, tooFewCheck } from '../copy-checks.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { describeFault } from '../fault.ts'
 import { checkModes } from '../modes.ts'
 import type { Outcome } from '../outcome.ts'
@@ -10,18 +11,22 @@ import { bytes, count } from '../output/format.ts'
 import { probe } from '../probe.ts'
 import { isStore, openConfigured } from '../session.ts'
 
+/** Lost bytes weigh most: nothing else brings them back. */
+const WORST_FIRST: readonly ExitCode[] = [EXIT.integrity, EXIT.general, EXIT.tooFew]
 const COLORS = { ok: '32', warning: '33', failed: '31' } as const
 
 export async function run(context: Context): Promise<Outcome> {
   const { out, signal } = context
   const counts = { ok: 0, warning: 0, failed: 0 }
-  for await (const check of checks(context)) {
+  const exits = new Set<ExitCode>()
+  for await (const { exit, ...check } of checks(context)) {
     signal.throwIfAborted()
     counts[check.result]++
+    exits.add(exit ?? (check.result === 'failed' ? EXIT.general : EXIT.ok))
     const result = out.paint(COLORS[check.result], check.result.padEnd(7))
     await out.tell({ type: 'check', ...check }, `${result}  ${check.check}: ${check.message}`)
   }
-  return { exit: counts.failed === 0 ? EXIT.ok : EXIT.general, summary: counts }
+  return { exit: WORST_FIRST.find((exit) => exits.has(exit)) ?? EXIT.ok, summary: counts }
 }
 
 async function* checks(context: Context): AsyncGenerator<Check, void, void> {
@@ -30,19 +35,29 @@ async function* checks(context: Context): AsyncGenerator<Check, void, void> {
   for (const message of loaded.warnings) yield { check: 'configuration', result: 'warning', message }
   // Before the store is opened: whoever may use its files may keep it from being opened.
   yield* checkModes(context, loaded.config)
-  const { status, opened } = await look(loaded)
+  const { status, tooFew, opened } = await look(context, loaded)
   yield opened
   if (status) yield* statusChecks(status)
+  if (status) yield* badChecks(status.backends)
+  if (tooFew) yield tooFew
   yield* backendChecks(context, loaded, status)
 }
 
-async function look(loaded: LoadedConfig): Promise<{ status: StoreStatus | undefined; opened: Check }> {
+interface Look {
+  readonly opened: Check
+  readonly status: StoreStatus | undefined
+  readonly tooFew: Check | undefined
+}
+
+async function look({ signal }: Context, loaded: LoadedConfig): Promise<Look> {
   let status: StoreStatus | undefined
+  let tooFew: Check | undefined
   const opened = await attempt('store', loaded.config.path, async () => {
     await using store = await openConfigured(loaded, { sync: false })
     status = await store.status()
+    tooFew = await tooFewCheck(store, loaded.config.defaultBackends, signal)
   })
-  return { status, opened }
+  return { status, tooFew, opened }
 }
 
 async function* backendChecks({ dryRun, signal }: Context, { config }: LoadedConfig, status: StoreStatus | undefined) {

@@ -15,10 +15,14 @@ export async function run(context: Context): Promise<Outcome> {
   const tally = new Tally(context.out)
   const since = Date.now()
   for (const argument of input.args) {
+    let isAny = false
     for await (const name of namesOf(store, argument, context)) {
       signal.throwIfAborted()
+      isAny = true
       await removeOne(store, name, context, tally)
     }
+    // A misspelt name must not pass for removed.
+    if (!isAny) await tally.fault(new StorageError('NOT_FOUND', { op: 'delete', key: argument }), argument)
   }
   const settled: ExitCode = wait && tally.done > 0 ? await settle(store, context, { since }) : EXIT.ok
   const { done, failed } = tally

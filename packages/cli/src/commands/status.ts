@@ -1,5 +1,6 @@
 import type { StoreStatus } from '@stored/core'
 import { backendTable } from '../backend-table.ts'
+import { badCopies, parkedRemovals } from '../bad-copies.ts'
 import type { Context } from '../context.ts'
 import { noteDetached } from '../detached.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -23,6 +24,16 @@ export async function run(context: Context): Promise<Outcome> {
   await out.line(`staged:  ${bytes(staging.bytes)} of ${bytes(staging.limit)}`)
   if (degraded) await out.line(out.paint('31', `degraded: ${degraded.message}`))
   await backendTable(store, out, backends)
+  const bad = badCopies(backends)
+  for (const { backend, message, isDamage } of bad)
+    await out.line(out.paint(isDamage ? '31' : '33', `${backend}: ${message}`))
+  for (const backend of backends) {
+    const removals = parkedRemovals(backend)
+    if (removals > 0)
+      await out.line(
+        `${backend.name}: ${count(removals, 'removal')} given up; stored queue ls ${backend.name} --state parked says why`,
+      )
+  }
   noteDetached(out, status)
   const jobs = backends.reduce((sum, backend) => sum + backend.jobs.waiting + backend.jobs.running, 0)
   const parked = backends.reduce((sum, backend) => sum + backend.jobs.parked, 0)
@@ -30,6 +41,6 @@ export async function run(context: Context): Promise<Outcome> {
   return {
     exit: EXIT.ok,
     ...(isLeft && { text: `${count(jobs, 'job')} left; stored sync does them` }),
-    summary: { backends: backends.length, jobs, parked },
+    summary: { backends: backends.length, jobs, parked, bad: bad.reduce((sum, { copies }) => sum + copies, 0) },
   }
 }

@@ -1,4 +1,5 @@
-import type { VerifyResult } from '@stored/core'
+import type { StoreD, VerifyResult } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
 import { loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
@@ -48,8 +49,23 @@ export async function run(context: Context): Promise<Outcome> {
     else if (last !== null) await cursor.write(last)
   }
   const { checked, bad, unread } = counts
+  const isNothing = checked + unread === 0 && after === null
+  if (isNothing && prefix !== undefined && !(await isAny(store, prefix, { backend, sample, signal })))
+    throw new StorageError('NOT_FOUND', { op: 'verify', key: prefix }, { detail: 'no copy has a key that begins so' })
   const text = `${count(checked, 'copy', 'copies')} read, ${bytes(counts.bytes)}; ${bad} bad, ${unread} could not be read`
   return { exit: exitOf(counts), text, summary: { ...counts } }
+}
+
+/** Whether anything begins so, of which nothing was to be read: copies that are only owed, or none in the sample. */
+async function isAny(
+  store: StoreD,
+  prefix: string,
+  { backend, sample, signal }: { backend: string | undefined; sample: number | undefined; signal: AbortSignal },
+): Promise<boolean> {
+  const scope = { prefix, ...(backend !== undefined && { backend }), signal }
+  for await (const _ of store.list({ ...scope, missing: true, limit: 1 })) return true
+  if (sample !== undefined) for await (const _ of store.verify(scope)) return true
+  return false
 }
 
 async function tell({ out }: Context, copy: VerifyResult, counts: Counts): Promise<void> {

@@ -1,0 +1,40 @@
+import type { ListEntry } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
+import { stateOn } from './state-on.ts'
+
+/** What a new copy may be put in the place of: elsewhere lies something, or is on its way. */
+const REPLACED: readonly (string | null)[] = [null, 'missing', 'corrupt']
+
+/** Backends in the order they are to be chosen, and how many of them shall have a copy. */
+export interface Goal {
+  readonly choice: readonly string[]
+  readonly want: number
+}
+
+/** What a key lacks. */
+export interface Shortage {
+  readonly have: number
+  /** Owed to a backend that counts. */
+  readonly coming: number
+  /** Backends that a copy can be put on now. */
+  readonly fix: readonly string[]
+  /** Backends whose copy somebody changed, or has not looked at. */
+  readonly doubtful: readonly string[]
+}
+
+/** Copies on the default backends, or on `want` of all. @throws {StorageError} INVALID_ARGUMENT. */
+export function goalOf(want: number | undefined, defaults: readonly string[], all: readonly string[]): Goal {
+  if (want === undefined) return { choice: defaults, want: defaults.length }
+  if (want <= all.length) return { choice: [...new Set([...defaults, ...all])], want }
+  const detail = `${want} copies are more than the ${all.length} backends`
+  throw new StorageError('INVALID_ARGUMENT', { op: 'copies' }, { detail })
+}
+
+export function shortage({ locations }: Pick<ListEntry, 'locations'>, { choice, want }: Goal): Shortage {
+  const states = choice.map((name) => [name, stateOn(name, locations)] as const)
+  const have = states.filter(([, state]) => state === 'synced').length
+  const coming = states.filter(([, state]) => state === 'pending').length
+  const doubtful = states.filter(([, state]) => state === 'unknown').map(([name]) => name)
+  const free = states.filter(([, state]) => REPLACED.includes(state)).map(([name]) => name)
+  return { have, coming, fix: free.slice(0, Math.max(0, want - have - coming)), doubtful }
+}
