@@ -200,7 +200,7 @@ export interface Job extends NewJob {
   readonly state: 'waiting' | 'running' | 'parked'
   /** Tries begun, counted before each. */
   readonly attempts: number
-  /** Tries that never ended: their process died, or lost the lease. After the first, tries are counted by `mark`. */
+  /** Tries that may have killed their process, see `recover`. */
   readonly crashes?: number
   /** A try was begun and did not complete: it may have landed. */
   readonly begun?: true
@@ -217,6 +217,10 @@ export interface Job extends NewJob {
 /** A job that is ours until its lease ends. */
 export interface Claimed extends Job {
   readonly lease: string
+  /** It ran beside others when its process died: let none of those with `crashes` run beside it. */
+  readonly alone?: true
+  /** It was parked, and is tried again all the same. */
+  readonly retrial?: true
   /** Text of the driver's that lets this try go on where the last one ended: not for events, nor for people. */
   readonly checkpoint?: string
 }
@@ -281,8 +285,10 @@ export interface Queue {
   /**
    * Keeps the job, with its error, until `unpark`. INVALID_KEY came before anything was written: this try is then none that was
    * begun. Guard: the lease is still ours.
+   *
+   * @param o.retrialAfterMs When `claim` may take it again, as a `retrial`. @default never
    */
-  park(tx: Transaction, job: Claimed, error: StorageError): void
+  park(tx: Transaction, job: Claimed, error: StorageError, o?: { retrialAfterMs?: number }): void
   /** Lets the parked job of a place wait again, due at once, its attempts forgotten; nothing where there is none. */
   unpark(tx: Transaction, place: Place): void
   /**
@@ -312,11 +318,15 @@ export interface Queue {
    * Puts back what was claimed under leases that ended before `now`; without it, whatever was claimed: its process is gone. What
    * is settled meanwhile after all is left out.
    *
+   * A process that is gone may have been killed by a job. Each that ran has crashed once; from then on, only one that was marked and
+   * no other beside it. Nobody crashed if the machine was started since, nor did what had run for a minute.
+   *
+   * @param o.boot Names the time since the machine was started; kept for the next call.
    * @param o.guard More guards of these commits: whether the caller still has the right to.
    * @returns How many.
    * @throws {StorageError} CONFLICT: such a guard failed.
    */
-  recover(now?: number, o?: { guard?: (tx: Transaction) => void }): Promise<number>
+  recover(now?: number, o?: { guard?: (tx: Transaction) => void; boot?: string }): Promise<number>
   /** Claims nothing more for a backend, in no process, until `resume`. Durable; safe to repeat. */
   pause(backend: string): Promise<void>
   /**

@@ -190,16 +190,18 @@ describe('with time at hand', () => {
 
     test('try at once all that failed, whatever it waits for, and whichever process asks', async () => {
       const backend = new RefusingBackend()
-      for (const key of names(3)) backend.refused.set(key, refusal('CONFLICT'))
+      // More than are claimed at once.
+      const keys = names(60)
+      for (const key of keys) backend.refused.set(key, refusal('CONFLICT'))
       const store = await open({ backend })
-      await putAll(store, names(3))
+      await putAll(store, keys)
       await pass(10 * MINUTE)
       const tries = { ...backend.calls }
       backend.refused.clear()
       await store.resume('a')
       await settle()
       expect((await stateOf(store)).jobs).toMatchObject({ waiting: 0, running: 0, parked: 0 })
-      for (const key of names(3)) expect(backend.calls[key]).toBe((tries[key] as number) + 1)
+      for (const key of keys) expect(backend.calls[key]).toBe((tries[key] as number) + 1)
     })
 
     test('keep synced() waiting, and put() not', async () => {

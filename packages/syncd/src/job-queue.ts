@@ -17,8 +17,10 @@ import {
 import { claimedOf, type JobRow, JobRows, jobOf } from './job-rows.ts'
 import { backendPrefix, dueKey, dueLimit, owedKey, parseDueKey, pauseKey } from './keys.ts'
 import { MAX_DELAY_MS } from './policy.ts'
+import { INNOCENT_MS } from './suspects.ts'
 
 const NOTHING = Buffer.alloc(0)
+const BOOT_KEY = Buffer.from('boot')
 const ZERO = Buffer.alloc(1)
 /** Rows that are read, or moved in one commit, without a turn for others. */
 const PAGE = 500
@@ -35,9 +37,11 @@ const PAGE = 500
  * (2) A waiting row has a row in the tree `due` unless it stands behind a running one; it gets it when that one ends.
  * (3) A newer job replaces a waiting or parked one. A running one ends first; if it fails while a newer one waits, it is dropped.
  * (4) `attempts` is raised by `claim`, before the try: a job that kills its process is counted.
- * (5) What was running when its process died has crashed once; from then on only tries that were marked count as crashes, so that
- *     those who merely ran beside a job that kills its process are not parked with it.
- * (6) Waiting and running jobs have a row in the tree `owed`, in the order they were queued: the first is the oldest.
+ * (5) What was running when its process died has crashed once; from then on only a try that was marked counts as a crash, and only if
+ *     no other one was: where several were, each goes on alone. So those who merely ran beside a job that kills its process are not
+ *     parked with it. What had run for a minute is innocent, and so are all if the machine was started since.
+ * (6) A parked job that is to be tried again has a row in `due` too; `claim` takes it from where it is parked.
+ * (7) Waiting and running jobs have a row in the tree `owed`, in the order they were queued: the first is the oldest.
  */
 export class JobQueue implements Queue {
   readonly ledger: TreeLedger
@@ -90,7 +94,7 @@ export class JobQueue implements Queue {
     await this.#rewrite(job, (row) => {
       if (row.checkpoint === checkpoint) return row
       // It has got further than before: no crash so far says that it kills its process each time.
-      const { crashes: _, marked: __, ...rest } = row
+      const { crashes: _, marked: __, alone: ___, ...rest } = row
       return { ...rest, checkpoint }
     })
   }
@@ -100,7 +104,7 @@ export class JobQueue implements Queue {
     job: Claimed,
     o: { error?: StorageError; afterMs: number; free?: boolean; anew?: boolean },
   ): void {
-    this.#end(tx, job, (writer, { crashes: _, checkpoint, ...row }) => {
+    this.#end(tx, job, (writer, { crashes: _, alone: __, retrial: ___, checkpoint, ...row }) => {
       const attempts = row.attempts - (o.free ? 1 : 0)
       const due = Date.now() + Math.round(Math.min(o.afterMs, MAX_DELAY_MS))
       const kept = !o.anew && checkpoint !== undefined && { checkpoint }
@@ -113,12 +117,13 @@ export class JobQueue implements Queue {
     this.#end(tx, job, (writer, row) => this.#wait(writer, job, { ...row, attempts: row.attempts - 1 }, true))
   }
 
-  park(tx: Transaction, job: Claimed, error: StorageError): void {
-    this.#end(tx, job, (writer, { checkpoint: _, ...row }) => {
-      // A driver refuses a key before it touches anything: then only an earlier try may have landed.
+  park(tx: Transaction, job: Claimed, error: StorageError, { retrialAfterMs }: { retrialAfterMs?: number } = {}): void {
+    this.#end(tx, job, (writer, { checkpoint: _, retrial: __, ...row }) => {
+      // A driver that refuses a key has written nothing there: then only an earlier try may have landed.
       const isBegun = error.code === 'INVALID_KEY' ? {} : { begun: true as const }
       const parked: JobRow = { ...row, ...isBegun, error: failureOf(error) }
-      this.#rows.put(writer, 'parked', job, parked)
+      if (retrialAfterMs === undefined) this.#rows.put(writer, 'parked', job, parked)
+      else this.#parkUntil(writer, job, parked, retrialAfterMs)
       this.#count(writer, job.backend, { parked: 1, bytes: job.size })
     })
   }
@@ -127,7 +132,7 @@ export class JobQueue implements Queue {
     write(tx, (writer) => {
       const row = this.#dropParked(writer, place)
       if (!row) return
-      const { error: _, crashes: __, ...kept } = row
+      const { error: _, crashes: __, alone: ___, rest: ____, ...kept } = row
       this.#wait(writer, place, { ...kept, attempts: 0, due: Date.now() }, true)
     })
     afterwards(tx, () => this.#wake(place.backend))
@@ -148,11 +153,12 @@ export class JobQueue implements Queue {
         const until = Date.now() + o.leaseMs
         for (const [i, rowKey] of take(writer, o.max).entries()) {
           const place = { backend, key: parseDueKey(rowKey, backend).key }
-          const row = this.#takeWaiting(writer, place)
-          // Whatever it led to: it must not be found again.
+          // Whatever it leads to: it must not be found again.
           writer.remove('due', rowKey)
+          const row = this.#takeWaiting(writer, place) ?? this.#takeParked(writer, place)
           if (!row) continue
-          const running = { ...row, attempts: row.attempts + 1, lease: `${writer.seq}.${i}`, until }
+          const since = Date.now()
+          const running = { ...row, attempts: row.attempts + 1, lease: `${writer.seq}.${i}`, until, since }
           this.#rows.put(writer, 'running', place, running)
           this.#count(writer, backend, { running: 1, bytes: row.size })
           claimed.push(claimedOf(place, running))
@@ -179,32 +185,42 @@ export class JobQueue implements Queue {
   }
 
   async mark(job: Claimed, leaseMs: number): Promise<void> {
-    await this.#rewrite(job, (row) => ({ ...row, until: Date.now() + leaseMs, marked: true }))
+    await this.#rewrite(job, ({ renewed: _, ...row }) => {
+      return { ...row, until: Date.now() + leaseMs, since: Date.now(), marked: true }
+    })
   }
 
   async renew(job: Claimed, leaseMs: number): Promise<void> {
-    await this.#rewrite(job, (row) => ({ ...row, until: Date.now() + leaseMs }))
+    await this.#rewrite(job, (row) => ({ ...row, until: Date.now() + leaseMs, renewed: Date.now() }))
   }
 
   async recover(
     now = Number.POSITIVE_INFINITY,
-    { guard }: { guard?: (tx: Transaction) => void } = {},
+    { guard, boot }: { guard?: (tx: Transaction) => void; boot?: string } = {},
   ): Promise<number> {
+    const lost = [...this.#rows.find({ state: 'running' })].filter(({ row }) => !isLeased(row, now))
+    const known = this.ledger.get('meta', BOOT_KEY, decodeRow<string>)?.value
+    // With leases that ended this process lives on: it lost them by itself.
+    const isExplained =
+      now !== Number.POSITIVE_INFINITY || (boot !== undefined && known !== undefined && boot !== known)
+    const judge = isExplained ? () => unchanged : judgeOf(lost.map(({ row }) => row))
     let count = 0
-    for (const { place, row } of this.#rows.find({ state: 'running' })) {
-      if (isLeased(row, now)) continue
-      const crashes = row.crashes === undefined ? 1 : row.crashes + (row.marked ? 1 : 0)
-      if (await this.#putBack(claimedOf(place, row), crashes, guard)) count++
-    }
+    for (const { place, row } of lost) if (await this.#putBack(claimedOf(place, row), judge(row), guard)) count++
+    // Behind them: what dies in between shall find the same reason.
+    if (boot !== undefined && boot !== known && now === Number.POSITIVE_INFINITY)
+      await this.ledger.transact((tx) => {
+        guard?.(tx)
+        write(tx, (writer) => writer.put('meta', BOOT_KEY, encodeRow(boot, writer.seq)))
+      })
     return count
   }
 
   /** @returns `false`: somebody settled it meanwhile. */
-  async #putBack(job: Claimed, crashes: number, guard?: (tx: Transaction) => void): Promise<boolean> {
+  async #putBack(job: Claimed, verdict: Verdict, guard?: (tx: Transaction) => void): Promise<boolean> {
     try {
       await this.ledger.transact((tx) => {
         guard?.(tx)
-        this.#end(tx, job, (writer, row) => this.#wait(writer, job, { ...row, crashes, begun: true }, true))
+        this.#end(tx, job, (writer, row) => this.#wait(writer, job, { ...verdict(row), begun: true }, true))
       })
       return true
     } catch (error) {
@@ -263,7 +279,14 @@ export class JobQueue implements Queue {
   #end(tx: Transaction, job: Claimed, next: (writer: Writer, row: JobRow) => void): void {
     guard(tx, (reader) => this.#holdsLease(reader, job))
     write(tx, (writer) => {
-      const { lease: _, until: __, marked: ___, ...row } = this.#rows.get('running', job, writer) as JobRow
+      const {
+        lease: _,
+        until: __,
+        marked: ___,
+        since: ____,
+        renewed: _____,
+        ...row
+      } = this.#rows.get('running', job, writer) as JobRow
       this.#rows.remove(writer, 'running', job)
       writer.remove('owed', owedKey(job, job.seq))
       this.#count(writer, job.backend, { running: -1, bytes: -job.size })
@@ -355,8 +378,31 @@ export class JobQueue implements Queue {
     const row = this.#rows.get('parked', place, writer)
     if (!row) return undefined
     this.#rows.remove(writer, 'parked', place)
+    if (row.rest !== undefined) writer.remove('due', dueKey(place, row.due, row.seq))
     this.#count(writer, place.backend, { parked: -1, bytes: -row.size })
     return row
+  }
+
+  /** Has it met by `claim` as soon as that may be, which is at most in an hour. */
+  #parkUntil(writer: Writer, place: Place, row: JobRow, afterMs: number): void {
+    const ms = Math.min(afterMs, MAX_DELAY_MS)
+    const parked = { ...row, due: Date.now() + ms, rest: afterMs - ms }
+    this.#rows.put(writer, 'parked', place, parked)
+    writer.put('due', dueKey(place, parked.due, parked.seq), NOTHING)
+  }
+
+  /** Takes out one that was parked to be tried again, if its time has come. */
+  #takeParked(writer: Writer, place: Place): JobRow | undefined {
+    const row = this.#rows.get('parked', place, writer)
+    if (row?.rest === undefined) return undefined
+    if (row.rest > 0) {
+      this.#parkUntil(writer, place, row, row.rest)
+      return undefined
+    }
+    this.#dropParked(writer, place)
+    writer.put('owed', owedKey(place, row.seq), encodeNumbers([row.created]))
+    const { rest: _, ...kept } = row
+    return { ...kept, retrial: true }
   }
 
   #begun(reader: Reader, place: Place): boolean {
@@ -410,6 +456,26 @@ export class JobQueue implements Queue {
 /** Not for longer than any lease: the clock may have been set back since. */
 function isLeased({ until = 0 }: JobRow, now: number): boolean {
   return until >= now && until - now <= MAX_DELAY_MS
+}
+
+/** What becomes of the row of a job that its process died with. */
+type Verdict = (row: JobRow) => JobRow
+
+const unchanged: Verdict = (row) => row
+const cleared: Verdict = ({ crashes: _, alone: __, retrial: ___, ...row }) => row
+const crashed: Verdict = ({ crashes = 0, retrial: _, ...row }) => ({ ...row, crashes: crashes + 1 })
+const isolated: Verdict = (row) => ({ ...row, alone: true })
+
+/** @param all What ran when the process died. */
+function judgeOf(all: readonly JobRow[]): (row: JobRow) => Verdict {
+  const isInnocent = ({ since = 0, renewed = since }: JobRow) => renewed - since >= INNOCENT_MS
+  const marked = all.filter((row) => row.marked && !isInnocent(row)).length
+  return (row) => {
+    if (isInnocent(row)) return cleared
+    if (row.crashes === undefined) return crashed
+    if (!row.marked) return unchanged
+    return marked === 1 ? crashed : isolated
+  }
 }
 
 function failureOf({ code, message }: StorageError): Failure {

@@ -24,6 +24,13 @@ export interface JobRow extends Omit<Job, keyof Place | 'state'> {
   readonly until?: number
   /** Only of a running job that crashed before: this try was begun. */
   readonly marked?: true
+  /** Only of a running job: when it was claimed or marked, and when its lease was last renewed since, in milliseconds since the epoch. */
+  readonly since?: number
+  readonly renewed?: number
+  readonly alone?: true
+  readonly retrial?: true
+  /** Only of a parked job that is to be tried again: how long after `due`, in milliseconds. No due time lies further ahead than an hour. */
+  readonly rest?: number
 }
 
 type State = Job['state']
@@ -133,11 +140,18 @@ function rangeOf(backend: string | undefined): [from: Buffer, to: Buffer] {
 
 /** As others see it: whose it is, and where its driver goes on, is told to nobody but who claimed it. */
 export function jobOf({ state, place: { backend, key }, row }: FoundJob): Job {
-  const { until: _, marked: __, lease: ___, checkpoint: ____, ...kept } = row
+  const { until: _, marked: __, lease: ___, checkpoint: ____, since: _____, renewed: ______, ...rest } = row
+  const { alone: _______, retrial: ________, rest: _________, ...kept } = rest
   return { ...kept, backend, key, state }
 }
 
 export function claimedOf(place: Place, row: JobRow): Claimed {
-  const { lease = '', checkpoint } = row
-  return { ...jobOf({ state: 'running', place, row }), lease, ...(checkpoint !== undefined && { checkpoint }) }
+  const { lease = '', checkpoint, alone, retrial } = row
+  return {
+    ...jobOf({ state: 'running', place, row }),
+    lease,
+    ...(checkpoint !== undefined && { checkpoint }),
+    ...(alone && { alone }),
+    ...(retrial && { retrial }),
+  }
 }

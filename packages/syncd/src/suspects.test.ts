@@ -1,9 +1,9 @@
 import type { Claimed } from '@stored/core'
 import { describe, expect, test, vi } from 'vitest'
-import { isSuspect, poisonOf, Suspects } from './suspects.ts'
+import { isSuspect, poisonOf, retrialAfter, Suspects } from './suspects.ts'
 
-function jobOf(key: string, crashes?: number): Claimed {
-  return { backend: 'x', op: 'put', key, ...(crashes !== undefined && { crashes }) } as Claimed
+function jobOf(key: string, crashes?: number, more: Partial<Claimed> = {}): Claimed {
+  return { backend: 'x', op: 'put', key, ...(crashes !== undefined && { crashes }), ...more } as Claimed
 }
 
 /** Work that ends when it is told to, and the order in which it was begun. */
@@ -43,6 +43,15 @@ describe('a job', () => {
         at: { backend: 'x', op: 'put', key: 'k' },
         detail: `begun ${crashes} times and never ended`,
       })
+  })
+
+  test('is no poison while it is tried again all the same', () => {
+    expect(poisonOf(jobOf('k', 4, { retrial: true }))).toBeNull()
+  })
+
+  test('that was parked is left alone for an hour, then twice as long after each crash, up to a day', () => {
+    const hours = [3, 4, 5, 6, 7, 8, 100].map((crashes) => retrialAfter(jobOf('k', crashes)) / 3_600_000)
+    expect(hours).toEqual([1, 2, 4, 8, 16, 24, 24])
   })
 })
 
@@ -85,7 +94,31 @@ describe('take()', () => {
       await next
       work.end('hangs')
       await hanging
+      await vi.advanceTimersByTimeAsync(0)
       expect(vi.getTimerCount()).toBe(0)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  test('lets one that has to be alone begin when those before have ended or run for more than a minute, and the next after it', async () => {
+    vi.useFakeTimers()
+    try {
+      const [suspects, work] = [new Suspects(), new FakeWork()]
+      const taken = [jobOf('hangs', 1), jobOf('b', 1, { alone: true }), jobOf('c', 1)].map((job) =>
+        suspects.take(job, work.of(job.key)),
+      )
+      await vi.advanceTimersByTimeAsync(60_000)
+      expect(work.begun).toEqual(['hangs'])
+      await vi.advanceTimersByTimeAsync(20_000)
+      expect(work.begun).toEqual(['hangs', 'b'])
+      await vi.advanceTimersByTimeAsync(60_000)
+      expect(work.begun).toEqual(['hangs', 'b'])
+      work.end('b')
+      await vi.advanceTimersByTimeAsync(0)
+      expect(work.begun).toEqual(['hangs', 'b', 'c'])
+      for (const key of ['hangs', 'c']) work.end(key)
+      await Promise.all(taken)
     } finally {
       vi.useRealTimers()
     }

@@ -1,32 +1,46 @@
 import type { Claimed } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
+import { LEASE_MS } from './lane.ts'
 
 /** Tries that took their process with them before a job is parked. */
 const MAX_CRASHES = 3
-/** What has run for so long kills its process no more; it may hang, and the others shall not. */
+/** What has run for so long seldom kills its process any more, and may hang: the next suspect begins. */
 const PATIENCE_MS = 5000
+/** What has run for so long when its process dies is not why. */
+export const INNOCENT_MS = 60_000
+/** By then a renewal of its lease shows that it ran for that long. */
+const ALONE_MS = INNOCENT_MS + LEASE_MS / 3
+const FIRST_RETRIAL_MS = 60 * 60 * 1000
+const MAX_RETRIAL_MS = 24 * FIRST_RETRIAL_MS
 
 /**
  * Jobs that ran when their process died. One of them may have killed it: they begin one at a time, the next when the one before
- * has ended or has run for a while, so that only the guilty one collects crashes.
+ * has ended or has run for a while. Where several were at it when the process died again, each goes on alone: only what dies with
+ * nobody beside it collects crashes.
  */
 export class Suspects {
-  #last: Promise<void> = Promise.resolve()
+  /** When the next suspect may begin. */
+  #next: Promise<unknown> = Promise.resolve()
+  /** When one may begin that has to be alone. */
+  #alone: Promise<unknown> = Promise.resolve()
 
   /** Runs `work` after that of all suspects before; at once for a job that is none. */
   take(job: Claimed, work: () => Promise<void>): Promise<void> {
     if (!isSuspect(job)) return work()
-    const done = this.#last.then(work)
-    this.#last = begunLongAgo(this.#last, done)
+    const turn = job.alone ? this.#alone : this.#next
+    const done = turn.then(work)
+    const innocent = begunLongAgo(turn, done, ALONE_MS)
+    this.#next = job.alone ? Promise.all([this.#next, innocent]) : begunLongAgo(turn, done, PATIENCE_MS)
+    this.#alone = Promise.all([this.#alone, innocent])
     return done
   }
 }
 
 /** Resolves when `done` settles, or some time after `begun` did. */
-async function begunLongAgo(begun: Promise<void>, done: Promise<void>): Promise<void> {
+async function begunLongAgo(begun: Promise<unknown>, done: Promise<void>, ms: number): Promise<void> {
   await begun
   const { promise: patience, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, PATIENCE_MS).unref()
+  const timer = setTimeout(resolve, ms).unref()
   await Promise.allSettled([Promise.race([patience, done])])
   clearTimeout(timer)
 }
@@ -36,7 +50,12 @@ export function isSuspect({ crashes = 0 }: Claimed): boolean {
 }
 
 /** Why a job is parked instead of tried once more; `null` when it is not. */
-export function poisonOf({ backend, op, key, crashes = 0 }: Claimed): StorageError | null {
-  if (crashes < MAX_CRASHES) return null
+export function poisonOf({ backend, op, key, crashes = 0, retrial }: Claimed): StorageError | null {
+  if (crashes < MAX_CRASHES || retrial) return null
   return new StorageError('INTERNAL', { backend, op, key }, { detail: `begun ${crashes} times and never ended` })
+}
+
+/** How long a job is left alone that killed its process so often, in milliseconds: an hour, then twice as long each time, up to a day. */
+export function retrialAfter({ crashes = 0 }: Claimed): number {
+  return Math.min(FIRST_RETRIAL_MS * 2 ** Math.max(0, crashes - MAX_CRASHES), MAX_RETRIAL_MS)
 }

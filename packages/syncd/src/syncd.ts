@@ -3,11 +3,12 @@ import type { BackendState, Claimed, Index, Queue, Staging, SyncEvent, Syncer, S
 import { releaseVerified } from '@stored/core'
 import { checkOptions, is, needed, type RulesOf, StorageError, toStorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, type TreeLedger } from '@stored/lmdb'
+import { bootId } from './boot.ts'
 import { Lane, LEASE_MS, type Try } from './lane.ts'
 import { Leadership } from './leadership.ts'
 import { decide, mayGoOn, needsSomebody, verdictOn } from './policy.ts'
-import { isSuspect, poisonOf, Suspects } from './suspects.ts'
-import { dropIfUnwanted, failureOf, parkJob, progress, runJob, type Services } from './transfer.ts'
+import { isSuspect, poisonOf, retrialAfter, Suspects } from './suspects.ts'
+import { dropIfUnwanted, failureOf, oweAgain, parkJob, progress, runJob, type Services } from './transfer.ts'
 
 /** Debris of puts that crashed or were cut off. Younger files may be another process' put under way. */
 const DEBRIS_AGE_MS = 60 * 60 * 1000
@@ -28,6 +29,8 @@ export interface SyncDOptions {
   directory?: string
   /** Who may use the store. @default 0o700 */
   mode?: AccessMode
+  /** Names the time since the machine was started: what another one names did not kill its process. @default what the kernel says */
+  boot?: string
   /** `false`: leave the syncing to another process, or to a later one. @default true */
   sync?: boolean
 }
@@ -40,12 +43,14 @@ const OPTIONS: RulesOf<SyncDOptions> = {
   staging: SERVICE,
   directory: is.text,
   mode: ACCESS_MODE,
+  boot: is.text,
   sync: is.boolean,
 }
 
 /** Empties the queue into the backends. Of the processes that have a store open, one syncs; when it ends, another takes over. */
 export class SyncD implements Syncer {
   readonly #services: Services
+  readonly #boot: string | undefined
   readonly #leadership: Leadership
   readonly #targets = new Map<string, SyncTarget>()
   readonly #lanes = new Map<string, Lane>()
@@ -65,11 +70,11 @@ export class SyncD implements Syncer {
 
   static async open(options: SyncDOptions): Promise<SyncD> {
     checkOptions(options, OPTIONS, { op: 'open' })
-    const { sync = true, directory, mode, ...services } = options
+    const { sync = true, directory, mode, boot, ...services } = options
     const { ledger } = services
     const where = directory === undefined ? {} : { directory }
     const leadership = await Leadership.open({ ledger, lead: sync, onError: warn, mode, ...where })
-    const syncd = new SyncD(services, leadership)
+    const syncd = new SyncD(services, leadership, boot ?? bootId())
     try {
       if (leadership.leads) await syncd.#inTurn(() => syncd.#recover())
       return syncd
@@ -79,7 +84,12 @@ export class SyncD implements Syncer {
     }
   }
 
-  private constructor(services: Omit<SyncDOptions, 'sync' | 'directory' | 'mode'>, leadership: Leadership) {
+  private constructor(
+    services: Omit<SyncDOptions, 'sync' | 'directory' | 'mode' | 'boot'>,
+    leadership: Leadership,
+    boot: string | undefined,
+  ) {
+    this.#boot = boot
     this.#services = { ...services, target: (name) => this.#targets.get(name) }
     this.#leadership = leadership
     this.#unsubscribe = [
@@ -179,7 +189,8 @@ export class SyncD implements Syncer {
     const { ledger, queue } = this.#services
     ledger.refresh()
     try {
-      await queue.recover(undefined, { guard: (tx) => this.#leadership.guard(tx) })
+      const boot = this.#boot !== undefined && { boot: this.#boot }
+      await queue.recover(undefined, { guard: (tx) => this.#leadership.guard(tx), ...boot })
       this.#recovered = true
     } catch (error) {
       if (!StorageError.is(error) || error.code !== 'CONFLICT') throw error
@@ -262,7 +273,7 @@ export class SyncD implements Syncer {
   #run(target: SyncTarget, job: Claimed, attempt: Try): Promise<void> {
     if (attempt.signal.aborted) return this.#persist(job, () => this.#giveBack(job))
     const poison = poisonOf(job)
-    if (poison) return this.#persist(job, () => this.#park(job, poison))
+    if (poison) return this.#persist(job, () => this.#park(job, poison, { retrialAfterMs: retrialAfter(job) }))
     return this.#suspects.take(job, () => this.#try(target, job, attempt))
   }
 
@@ -271,6 +282,7 @@ export class SyncD implements Syncer {
     const { backend, op, key, attempts } = job
     if (op === 'put') this.#emit({ type: 'sync:start', ...progress(job), attempts })
     try {
+      if (job.retrial) await oweAgain(this.#services, job)
       if (isSuspect(job)) await this.#services.queue.mark(job, LEASE_MS)
       const event = await runJob(this.#services, target, job, { signal, moved: () => attempt.moved('answered') })
       if (event) this.#emit(event)
@@ -300,8 +312,8 @@ export class SyncD implements Syncer {
     await ledger.transact((tx) => queue.retry(tx, job, o))
   }
 
-  async #park(job: Claimed, error: StorageError): Promise<void> {
-    const event = await parkJob(this.#services, job, error)
+  async #park(job: Claimed, error: StorageError, o: { retrialAfterMs?: number } = {}): Promise<void> {
+    const event = await parkJob(this.#services, job, error, o)
     if (event) this.#emit(event)
   }
 

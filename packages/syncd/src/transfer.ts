@@ -82,6 +82,7 @@ export async function parkJob(
   services: Services,
   job: Claimed,
   error: StorageError,
+  o: { retrialAfterMs?: number } = {},
 ): Promise<Logged<SyncOutcome> | null> {
   const { index, queue, ledger } = services
   return retryOnConflict(async () => {
@@ -91,11 +92,24 @@ export async function parkJob(
     const { seq } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
       if (!isWanted) return queue.complete(tx, job)
-      queue.park(tx, job, error)
+      queue.park(tx, job, error, o)
       index.locate(tx, { ...factsOf(now), ...failed(job, error) })
       ledger.record(tx, event)
     })
     return isWanted ? { ...event, seq } : null
+  })
+}
+
+/** Lets the place of a job that was parked be owed again: it is tried once more. */
+export async function oweAgain({ index, ledger }: Services, job: Claimed): Promise<void> {
+  await retryOnConflict(async () => {
+    const now = await index.location(job)
+    if (!now || !isCurrent(job, now)) return
+    const { error: _, ...facts } = factsOf(now)
+    await ledger.transact((tx) => {
+      index.expect(tx, { place: job }, now.rev)
+      index.locate(tx, job.op === 'delete' ? facts : { ...facts, state: 'pending' })
+    })
   })
 }
 

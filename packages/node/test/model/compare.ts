@@ -79,6 +79,8 @@ function isPossible(from: LocationState, to: LocationState, model: Model): boole
   if (from === 'pending' && to === 'synced') return true
   if (from === 'pending' && to === 'failed') return model.mayFail
   if (from === 'pending' && to === 'conflict') return model.mayConflict
+  // Parked since its process died three times, it is tried again by itself.
+  if (from === 'failed' && (to === 'pending' || to === 'synced')) return model.crashes >= 3
   if (to === 'corrupt') return model.mayBeMisread && (from === 'pending' || from === 'synced')
   // By verify(), or by a read that found no other copy.
   return from === 'corrupt' && to === 'synced'
@@ -111,7 +113,8 @@ async function compareJobs(run: Run): Promise<void> {
   const counts = await world.services.queue.counts()
   for (const name of world.setup.names)
     equal(counts[name] ?? countsOf([]), countsOf(jobs.filter(({ backend }) => backend === name)), `counts of ${name}`)
-  for (const place of model.places()) demand(hasItsJob(place, jobs), `${place.backend}/${place.key} has lost its job`)
+  for (const place of model.places())
+    demand(hasItsJob(place, jobs, model), `${place.backend}/${place.key} has lost its job`)
   run.frozen = new Set([...model.paused].filter((name) => (counts[name]?.running ?? 0) === 0))
   // A job that runs may have begun to read while reads went wrong.
   const isReading = Object.values(counts).some(({ running }) => running > 0)
@@ -126,10 +129,12 @@ function countsOf(jobs: readonly Job[]): JobCounts {
   return { waiting, running, parked, bytes, ...(oldest && { oldest: oldest.created }) }
 }
 
-function hasItsJob({ backend, key, id, state }: ModelPlace, jobs: readonly Job[]): boolean {
+function hasItsJob({ backend, key, id, state }: ModelPlace, jobs: readonly Job[], model: Model): boolean {
   if (!OWING.includes(state)) return true
   const own = jobs.filter((job) => job.backend === backend && job.key === key && job.id === id && job.op === 'put')
-  return own.some((job) => (job.state === 'parked') === (state !== 'pending'))
+  // A copy counts as failed until a job that was parked for the deaths of its process begins once more.
+  const mayBeginAgain = state === 'failed' && model.crashes >= 3
+  return own.some((job) => (job.state === 'parked' ? state !== 'pending' : state === 'pending' || mayBeginAgain))
 }
 
 /** Ends all faults; then everything settles, and once what failed is tried again, everything is where it shall be. */

@@ -1,6 +1,8 @@
 import type { BlobId, Claimed, JobCounts } from '@stored/core'
 import { compareKeys } from '@stored/core/backend'
 
+/** What has run for so long when its process died is not why. */
+const INNOCENT_MS = 60_000
 /** The longest any job waits. */
 export const MAX_DELAY_MS = 60 * 60 * 1000
 
@@ -24,6 +26,14 @@ export interface ModelRunning extends ModelJob {
   readonly lease: string
   readonly until: number
   readonly isMarked: boolean
+  readonly since: number
+  readonly renewed: number
+}
+
+interface Times {
+  readonly now: number
+  /** When the lease ends. */
+  readonly until: number
 }
 
 export interface ModelPlace {
@@ -65,24 +75,24 @@ export class QueueModel {
       .sort((a, b) => a.due - b.due || a.queued - b.queued)
   }
 
-  claimed(job: ModelJob, lease: string, until: number): void {
+  claimed(job: ModelJob, lease: string, { until, now }: Times): void {
     const place = this.place(job)
     place.waiting = undefined
-    place.running = { ...job, attempts: job.attempts + 1, lease, until, isMarked: false }
+    place.running = { ...job, attempts: job.attempts + 1, lease, until, isMarked: false, since: now, renewed: now }
   }
 
   isOurs({ lease, ...at }: Claimed): boolean {
     return this.place(at).running?.lease === lease
   }
 
-  mark(at: Claimed, until: number): void {
+  mark(at: Claimed, { until, now }: Times): void {
     const place = this.place(at)
-    if (place.running) place.running = { ...place.running, until, isMarked: true }
+    if (place.running) place.running = { ...place.running, until, isMarked: true, since: now, renewed: now }
   }
 
-  renew(at: Claimed, until: number): void {
+  renew(at: Claimed, { until, now }: Times): void {
     const place = this.place(at)
-    if (place.running) place.running = { ...place.running, until }
+    if (place.running) place.running = { ...place.running, until, renewed: now }
   }
 
   keepCheckpoint(at: Claimed, checkpoint: string): void {
@@ -125,10 +135,13 @@ export class QueueModel {
   recover(now: number | null): number {
     const running = this.#sorted().flatMap((place) => (place.running ? [place.running] : []))
     const lost = running.filter(({ until }) => now === null || until < now || until > now + MAX_DELAY_MS)
+    const guilty = now === null ? lost.filter((job) => job.renewed - job.since < INNOCENT_MS) : []
+    const marked = guilty.filter((job) => job.isMarked)
     for (const job of lost)
       this.#end(job, (place) => {
-        const crashes = job.crashes === 0 || job.isMarked ? job.crashes + 1 : job.crashes
-        place.waiting = again(job, { crashes, begun: true })
+        const hasCrashed = guilty.includes(job) && (job.crashes === 0 || (job.isMarked && marked.length === 1))
+        const isCleared = now === null && !guilty.includes(job)
+        place.waiting = again(job, { crashes: isCleared ? 0 : job.crashes + (hasCrashed ? 1 : 0), begun: true })
       })
     return lost.length
   }
@@ -195,6 +208,7 @@ function isMisdated({ due }: ModelJob, now: number): boolean {
 
 /** Without what only a running job has. */
 function again(job: ModelJob | ModelRunning, changes: Partial<ModelJob>): ModelJob {
-  const { lease: _, until: __, isMarked: ___, ...kept }: ModelJob & Partial<ModelRunning> = { ...job, ...changes }
+  const next: ModelJob & Partial<ModelRunning> = { ...job, ...changes }
+  const { lease: _, until: __, isMarked: ___, since: ____, renewed: _____, ...kept } = next
   return kept
 }

@@ -51,8 +51,8 @@ const commands = [
       const expected = model.claimable(backend, Date.now()).slice(0, max)
       const shown = ({ key, checkpoint }: Claimed | ModelJob) => [key, checkpoint]
       expect(claimed.map(shown)).toEqual(expected.map(shown))
-      const until = Date.now() + LEASE_MS
-      for (const [i, job] of expected.entries()) model.claimed(job, (claimed[i] as Claimed).lease, until)
+      const times = { now: Date.now(), until: Date.now() + LEASE_MS }
+      for (const [i, job] of expected.entries()) model.claimed(job, (claimed[i] as Claimed).lease, times)
       claims.push(...claimed)
     }),
   ),
@@ -89,13 +89,13 @@ const commands = [
   index.map((i) =>
     hold(`mark ${i}`, i, {
       act: ({ queue }, job) => queue.mark(job, LEASE_MS),
-      model: (model, job) => model.mark(job, Date.now() + LEASE_MS),
+      model: (model, job) => model.mark(job, { now: Date.now(), until: Date.now() + LEASE_MS }),
     }),
   ),
   fc.tuple(index, fc.constantFrom(1, LEASE_MS)).map(([i, leaseMs]) =>
     hold(`renew ${i} ${leaseMs}`, i, {
       act: ({ queue }, job) => queue.renew(job, leaseMs),
-      model: (model, job) => model.renew(job, Date.now() + leaseMs),
+      model: (model, job) => model.renew(job, { now: Date.now(), until: Date.now() + leaseMs }),
     }),
   ),
   index.map((i) =>
@@ -204,7 +204,8 @@ function shownJob(job: Job) {
 }
 
 function shownModelJob(job: ModelJob & { state: Job['state'] } & Partial<ModelRunning>) {
-  const { lease: _, until: __, isMarked: ___, queued: ____, checkpoint: _____, ...shown } = job
+  const { lease: _, until: __, isMarked: ___, since: ____, renewed: _____, ...rest } = job
+  const { queued: ______, checkpoint: _______, ...shown } = rest
   return shown
 }
 

@@ -520,6 +520,68 @@ export function queueSuite(current: Current): void {
       }
     })
 
+    test('count for none of several that were marked: each goes on alone, and then only its own count', async () => {
+      for (const key of ['guilty', 'innocent']) await enqueue('a', 'x', key)
+      await claim('x')
+      await crash()
+      for (const job of await claim('x')) await current().queue.mark(job, 60_000)
+      await crash()
+      const [guilty, innocent] = (await claim('x')) as [Claimed, Claimed]
+      expect([guilty, innocent]).toMatchObject([
+        { crashes: 1, alone: true },
+        { crashes: 1, alone: true },
+      ])
+      await current().queue.mark(guilty, 60_000)
+      await crash()
+      expect((await claim('x')).map(({ crashes }) => crashes)).toEqual([2, 1])
+    })
+
+    test('count for none that had run for a minute, by the last renewal of its lease', async () => {
+      for (const key of ['long', 'short']) await enqueue('a', 'x', key)
+      const [long] = await claim('x')
+      pass(60_000)
+      await current().queue.renew(long as Claimed, 60_000)
+      await crash()
+      expect((await jobs()).map(({ key, crashes }) => [key, crashes])).toEqual([
+        ['long', undefined],
+        ['short', 1],
+      ])
+    })
+
+    test('before are forgotten once it has run for a minute: it does not kill its process each time', async () => {
+      await enqueue('a', 'x', 'k')
+      await claimOne('x')
+      await crash()
+      const job = await claimOne('x')
+      await current().queue.mark(job, 60_000)
+      pass(60_000)
+      await current().queue.renew(job, 60_000)
+      await crash()
+      expect((await jobs())[0]?.crashes).toBeUndefined()
+    })
+
+    test('count for none when the machine was started since, and count again afterwards', async () => {
+      const crashAt = async (boot: string) => {
+        const [job] = await claim('x')
+        await current().queue.mark(job as Claimed, 60_000)
+        await current().queue.recover(undefined, { boot })
+        return (await jobs())[0]?.crashes
+      }
+      await enqueue('a', 'x', 'k')
+      await current().queue.recover(undefined, { boot: 'monday' })
+      for (let cut = 0; cut < 5; cut++) expect(await crashAt(`boot ${cut}`)).toBeUndefined()
+      expect([await crashAt('boot 4'), await crashAt('boot 4')]).toEqual([1, 2])
+      expect(await crashAt('friday')).toBe(2)
+    })
+
+    test('are none when a lease ended: its process lives on', async () => {
+      await enqueue('a', 'x', 'k')
+      await claimOne('x')
+      pass(60_001)
+      expect(await current().queue.recover(Date.now())).toBe(1)
+      expect((await claimOne('x')).crashes).toBeUndefined()
+    })
+
     test('are of the job: a newer one for the place has none', async () => {
       await enqueue('a', 'x', 'k')
       await claimOne('x')
@@ -537,6 +599,82 @@ export function queueSuite(current: Current): void {
       await crash()
       await expect(current().queue.mark(job, 60_000)).rejects.toMatchObject({ code: 'CONFLICT' })
       expect(await jobs()).toMatchObject([{ state: 'waiting', crashes: 1 }])
+    })
+  })
+
+  describe('park() with retrialAfterMs', () => {
+    const HOUR = 60 * 60 * 1000
+    const parkFor = async (hours: number) => {
+      await enqueue('a', 'x', 'k')
+      const job = await claimOne('x')
+      await commit(current(), (tx) => current().queue.park(tx, job, ERROR, { retrialAfterMs: hours * HOUR }))
+    }
+
+    test('is parked until then, and claimed as a retrial then, with all that is known of it', async () => {
+      await parkFor(1)
+      expect(await jobs()).toMatchObject([{ state: 'parked', error: FAILURE, due: START + HOUR }])
+      expect(await current().queue.nextDue('x')).toBe(START + HOUR)
+      pass(HOUR - 1)
+      expect(await claim('x')).toEqual([])
+      pass(1)
+      const job = await claimOne('x')
+      expect(job).toMatchObject({ key: 'k', retrial: true, attempts: 2, begun: true })
+      expect(await counts('x')).toEqual({ waiting: 0, running: 1, parked: 0, bytes: 10, oldest: START })
+      await retry(job)
+      expect((await claimOne('x')).retrial).toBeUndefined()
+    })
+
+    test('for longer than an hour is met each hour, and is parked all the same', async () => {
+      await parkFor(4)
+      for (let hours = 1; hours < 4; hours++) {
+        pass(HOUR)
+        expect(await claim('x')).toEqual([])
+        expect(await counts('x')).toEqual({ waiting: 0, running: 0, parked: 1, bytes: 10 })
+      }
+      pass(HOUR)
+      expect(await claimOne('x')).toMatchObject({ retrial: true })
+    })
+
+    test('outlives a clock that is set back by a year', async () => {
+      await parkFor(4)
+      pass(-YEAR)
+      const claimed: Claimed[] = []
+      for (let hours = 0; hours < 5; hours++) {
+        claimed.push(...(await claim('x')))
+        pass(HOUR)
+      }
+      expect(claimed).toMatchObject([{ key: 'k', retrial: true }])
+    })
+
+    test('given back, or cut off by a restart of the machine, is a retrial still; after a crash it is none', async () => {
+      await current().queue.recover(undefined, { boot: 'monday' })
+      await parkFor(1)
+      pass(HOUR)
+      await giveBack(await claimOne('x'))
+      expect(await claimOne('x')).toMatchObject({ retrial: true })
+      await current().queue.recover(undefined, { boot: 'tuesday' })
+      expect(await claimOne('x')).toMatchObject({ retrial: true })
+      await current().queue.recover(undefined, { boot: 'tuesday' })
+      expect((await claimOne('x')).retrial).toBeUndefined()
+    })
+
+    test.for([
+      ['unpark()', () => unpark('x', 'k')],
+      ['enqueue()', () => enqueue('b', 'x', 'k')],
+    ] as [string, () => Promise<unknown>][])('is not awaited any more after %s', async ([, end]) => {
+      await parkFor(1)
+      await end()
+      await complete(await claimOne('x'))
+      expect(await current().queue.nextDue('x')).toBeNull()
+      pass(HOUR)
+      expect(await claim('x')).toEqual([])
+    })
+
+    test('is not hastened by resume()', async () => {
+      await parkFor(1)
+      await current().queue.resume('x')
+      expect(await claim('x')).toEqual([])
+      expect(await jobs()).toMatchObject([{ state: 'parked', due: START + HOUR }])
     })
   })
 
