@@ -1,6 +1,7 @@
 import { basename, dirname, resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import {
+  type Address,
   type Capabilities,
   type DeleteOptions,
   type ErrorLocation,
@@ -15,6 +16,7 @@ import {
   StorageBackend,
   StorageError,
 } from '@stored/core/backend'
+import { addressOf } from './address.ts'
 import { openBlob } from './body.ts'
 import { Directories, type Directory } from './directories.ts'
 import { errnoOf, saysAbsent, toFsError } from './errors.ts'
@@ -53,6 +55,10 @@ export class FsBackend extends StorageBackend {
     const { root, fsync } = parseOptions(options)
     this.#path = resolve(root)
     this.#fsync = fsync
+  }
+
+  override get address(): Address {
+    return addressOf(this.#path)
   }
 
   override get medium(): string | undefined {

@@ -12,6 +12,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import {
+  type Address,
   type Capabilities,
   type DeleteOptions,
   type ErrorLocation,
@@ -26,6 +27,7 @@ import {
   StorageBackend,
   StorageError,
 } from '@stored/core/backend'
+import { addressOf } from './address.ts'
 import { ObjectBody } from './body.ts'
 import { type Call, Client } from './client.ts'
 import { signingTime } from './clock.ts'
@@ -77,6 +79,10 @@ export class S3Backend extends StorageBackend {
     this.#memory = new Memory(MAX_PARTS * partSize)
     this.#largeMemory = new Memory(Math.max(UNKNOWN_PART_BYTES, partSize))
     this.#capabilities = capabilitiesOf(this.#settings, { ifAbsent: true, ifMatch: true })
+  }
+
+  override get address(): Address {
+    return addressOf(this.#settings)
   }
 
   get capabilities(): Capabilities {

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import {
+  type Address,
   type Capabilities,
   type DeleteOptions,
   type ErrorLocation,
@@ -14,6 +15,7 @@ import {
   StorageBackend,
   StorageError,
 } from '@stored/core/backend'
+import { addressOf } from './address.ts'
 import { Connection } from './connection.ts'
 import { isInPlace, prune } from './directories.ts'
 import { download } from './download.ts'
@@ -76,6 +78,10 @@ export class SftpBackend extends StorageBackend {
     this.#options = rest
     const dial = (signal: AbortSignal) => credential.use((login) => Connection.dial(rest, login, signal, at))
     this.#pool = new Pool(dial, rest.connections ?? 4)
+  }
+
+  override get address(): Address {
+    return addressOf(this.#options)
   }
 
   override get medium(): string | undefined {

@@ -1,4 +1,4 @@
-import { readdir, readFile, rename, rm } from 'node:fs/promises'
+import { cp, readdir, readFile, rename, rm, symlink } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { emptyPlace, fill, type Place, place } from './place.ts'
@@ -37,6 +37,49 @@ describe.concurrent('init', () => {
     await at.file('stored.config.json', '{ "path": "st", "backends": { "x": { "driver": "fs", "root": "x" } } }')
     expect(await at.stored('init')).toMatchObject({ code: 0 })
     expect((await at.stored('backend', 'ls')).stdout).toMatch(/^backend .*\nx +fs +key +idle\n$/)
+  })
+})
+
+describe.concurrent('one medium under two names', () => {
+  it.each([
+    ['the same root', 'root=./a'],
+    ['a link to it', 'root=./link'],
+    ['a root inside it', 'root=./a/b/c'],
+    ['the directory of the store', 'root=./.stored'],
+  ])('backend add refuses %s, and leaves the file as it was', async (_, root) => {
+    await using at = await place()
+    await symlink('a', path.join(at.path, 'link'))
+    const file = path.join(at.path, 'stored.config.json')
+    const before = await readFile(file, 'utf8')
+    for (const args of [[], ['-n']]) {
+      const { code, stderr } = await at.stored('backend', 'add', 'twin', 'fs', root, ...args)
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/MISCONFIGURED.*"twin"/)
+      if (root !== 'root=./.stored') expect(stderr).toContain('"a"')
+    }
+    expect(await readFile(file, 'utf8')).toBe(before)
+  })
+
+  it('doctor names both', async () => {
+    await using at = await place()
+    const backends = { a: { driver: 'fs', root: 'a' }, b: { driver: 'fs', root: 'a/b' } }
+    await at.file('stored.config.json', JSON.stringify({ path: '.stored', backends }))
+    const { code, stdout } = await at.stored('doctor')
+    expect(code).not.toBe(0)
+    expect(stdout).toMatch(/^failed +store: .*"b" lies inside backend "a"/m)
+  })
+
+  it('doctor names both where only the mark shows it', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x' })
+    await rm(path.join(at.path, 'b'), { recursive: true })
+    await cp(path.join(at.path, 'a'), path.join(at.path, 'b'), { recursive: true })
+    const backends = { a: { driver: 'fs', root: 'a' }, c: { driver: 'fs', root: 'b' } }
+    await at.file('stored.config.json', JSON.stringify({ path: '.stored', backends }))
+    const { code, stdout } = await at.stored('doctor')
+    expect(code).not.toBe(0)
+    expect(stdout).toMatch(/^ok +backend a:/m)
+    expect(stdout).toMatch(/^failed +backend c: .*"c" carries the same mark as backend "a"/m)
   })
 })
 

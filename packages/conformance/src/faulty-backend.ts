@@ -1,4 +1,5 @@
 import {
+  type Address,
   type Capabilities,
   checkOptions,
   compareKeys,
@@ -92,6 +93,10 @@ export class FaultyBackend extends StorageBackend {
 
   get capabilities(): Capabilities {
     return this.#inner.capabilities
+  }
+
+  override get address(): Address | undefined {
+    return this.#inner.address
   }
 
   override get medium(): string | undefined {

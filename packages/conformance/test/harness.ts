@@ -19,7 +19,7 @@ export function harness(): Harness {
   return {
     name: 'memory',
     open: async () => new Deniable({ place }),
-    broken: async () => new Unreachable({ place }),
+    broken: async () => new Unreachable(),
     debris: async () => [],
     async deny() {
       denied = true

@@ -15,7 +15,7 @@ import {
   type StoreConfig,
   type UntypedConfig,
 } from './config.ts'
-import { resolveBackend } from './configuration/resolve-backend.ts'
+import { resolveBackends } from './configuration/resolve-backends.ts'
 import { mimeTypeOf } from './mime-type.ts'
 
 /**
@@ -29,23 +29,13 @@ import { mimeTypeOf } from './mime-type.ts'
 export async function openStore<const Backends extends Readonly<Record<string, BackendConfig>>>(
   config: StoreConfig<Backends>,
 ): Promise<StoreD<keyof Backends & string>> {
+  checkConfig(config)
   const backends = await resolveBackends(config)
   const ledger = await openLedger(config)
   return assemble(config, backends, ledger, async (options) => {
     await claimStaging(options)
     return DurableStaging.open(options)
   })
-}
-
-/** @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration. */
-export async function resolveBackends<Name extends string>(
-  config: UntypedConfig & { readonly backends: Readonly<Record<Name, BackendConfig>> },
-): Promise<Record<Name, BackendOptions>> {
-  checkConfig(config)
-  const backends = {} as Record<Name, BackendOptions>
-  for (const name of Object.keys(config.backends) as Name[])
-    backends[name] = await resolveBackend(name, config.backends[name] as BackendConfig)
-  return backends
 }
 
 /** Opens the index of a store. */

@@ -4,8 +4,9 @@ import { beginRecovery, type Claimed, endRecovery, RecoveredStaging, stagedFiles
 import type { BlobId } from '@stored/core'
 import { checkOptions, is, mapErrno, type RulesOf, StorageError } from '@stored/core/backend'
 import type { LmdbLedger } from '@stored/lmdb'
-import { accessMode, type StoreConfig } from './config.ts'
-import { assemble, openLedger, resolveBackends, stagingOf } from './open-store.ts'
+import { accessMode, checkConfig, type StoreConfig } from './config.ts'
+import { resolveBackends } from './configuration/resolve-backends.ts'
+import { assemble, openLedger, stagingOf } from './open-store.ts'
 
 const AT = { op: 'recover' }
 const INDEX = 'index.mdb'
@@ -44,6 +45,7 @@ export async function* recoverStore(
 ): AsyncGenerator<Recovered, void, void> {
   checkOptions(options, OPTIONS, AT)
   const quiet = { ...config, sync: false, cache: false } as const
+  checkConfig(quiet)
   const backends = await resolveBackends(quiet)
   const directory = stagingOf(config)
   if ((await stagedFiles(directory)).length === 0)

@@ -58,15 +58,16 @@ async function hasBlobs(store: StoreD): Promise<boolean> {
   return false
 }
 
-/** The file is not touched before the driver has seen its options. */
+/** The file is not touched before the driver has seen its options, and it is known that no other backend is in its place. */
 async function tryWith({ configFile }: Context, name: string, backend: Record<string, unknown>): Promise<void> {
-  const { loadConfig } = await import('@stored/node/config')
+  const { loadConfig, resolveBackends } = await import('@stored/node/config')
   const overrides = Object.fromEntries(
     Object.entries(backend).map(([option, value]) => [`backends.${name}.${option}`, value]),
   )
   const { config } = await loadConfig({ file: configFile, overrides })
   const made = config.backends[name]
   if (made) await tryOptions(name, made)
+  await resolveBackends(config)
 }
 
 function readValue(text: string): unknown {

@@ -69,12 +69,19 @@ async function* backendChecks({ dryRun, signal }: Context, { config }: LoadedCon
     else if (!isKnown)
       yield { check, result: 'warning', message: 'not tried: only the store knows what lies there' } as const
     else {
-      const medium = status?.backends.find((one) => one.name === name)?.medium
+      const { [name]: medium, ...rest } = mediumsOf(status)
+      const others = new Map(Object.entries(rest))
       yield await attempt(check, 'stored a blob, read it back and removed it', () =>
-        probe(name, backend, { medium, signal }),
+        probe(name, backend, { medium, others, signal }),
       )
     }
   }
+}
+
+/** What the store remembers lies at its backends, by their names. */
+function mediumsOf(status: StoreStatus | undefined): Readonly<Record<string, string>> {
+  const known = (status?.backends ?? []).flatMap(({ name, medium }) => (medium === undefined ? [] : [[name, medium]]))
+  return Object.fromEntries(known)
 }
 
 function statusChecks({ staging, degraded, backends, detached, syncing }: StoreStatus): Check[] {

@@ -1,3 +1,4 @@
+import { overlapOf } from '@stored/core/backend'
 import { defineCases, hook } from '../case.ts'
 import { runToExit } from '../child.ts'
 import { check, equal, rejects, settle, started, within } from '../expect.ts'
@@ -19,6 +20,22 @@ export const lifecycle = defineCases('lc', {
       await driver.open?.({ signal: t.signal, log: () => {} })
       await t.holds(t.key('blob'), t.bytes(10))
       check((await driver.stat(t.key('blob'), { signal: t.signal })) !== null, 'the driver opened twice finds the blob')
+    },
+  },
+  address: {
+    title:
+      'the address, where there is one, is the same for every instance, open or not, and another for another place',
+    why: 'By it a store refuses one medium under two names, whose one file would count as two copies.',
+    async run(t) {
+      const open = await t.driver()
+      const closed = await t.harness.open()
+      equal(closed.address, open.address, 'the address of an instance that is not open')
+      const again = await t.harness.open()
+      equal(again.address, open.address, 'the address of a third instance')
+      const elsewhere = await t.harness.broken?.()
+      for (const other of [elsewhere, closed, again]) await other?.close?.()
+      if (open.address === undefined || elsewhere?.address === undefined) return
+      check(overlapOf(open.address, elsewhere.address) !== 'same', 'another place has another address')
     },
   },
   'open-fail': {

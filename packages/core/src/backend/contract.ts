@@ -1,3 +1,4 @@
+import type { Address } from './address.ts'
 import type { StorageError } from './error.ts'
 
 /** What every operation gets. */
@@ -192,6 +193,15 @@ export abstract class StorageBackend {
    * is given a new one. Final once `open` resolved. `undefined` where nothing tells them apart.
    */
   get medium(): string | undefined {
+    return undefined
+  }
+
+  /**
+   * Where the medium is, told without asking it: by the options, and for a path of this machine by its links. Two backends of which
+   * one has, or holds, the address of the other are refused: one blob would count as two copies. The same before and after `open`.
+   * Never waits, also while the medium is away. `undefined` where nothing can be told.
+   */
+  get address(): Address | undefined {
     return undefined
   }
 

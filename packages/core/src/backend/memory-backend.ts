@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
+import type { Address } from './address.ts'
 import {
   type DeleteOptions,
   type GetOptions,
@@ -32,6 +33,8 @@ interface Arrived {
 
 /** The memory that blobs lie in. Backends that share one see the same blobs. */
 export class MemoryPlace {
+  /** No other place has it. */
+  readonly id = randomUUID()
   readonly blobs = new Map<string, MemoryBlob>()
   readonly watchers = new Set<(event: WatchEvent) => void>()
   /** Of puts that may be gone on with, by checkpoint. */
@@ -87,6 +90,10 @@ export class MemoryBackend extends StorageBackend {
   } as const)
   protected readonly place: MemoryPlace
   #closed = false
+
+  override get address(): Address {
+    return { host: 'memory', path: `${this.place.id}/` }
+  }
 
   constructor({ place = new MemoryPlace() }: MemoryBackendOptions = {}) {
     super()

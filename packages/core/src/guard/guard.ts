@@ -1,3 +1,4 @@
+import type { Address } from '../backend/address.ts'
 import type { Capabilities, LogEvent, Stat, StorageBackend, WatchEvent } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
@@ -91,6 +92,10 @@ class Guard implements GuardedBackend {
 
   get driver(): string {
     return this.#driver.name
+  }
+
+  get address(): Address | undefined {
+    return this.#driver.address
   }
 
   get capabilities(): Capabilities {

@@ -1,3 +1,4 @@
+import type { Address } from '../backend/address.ts'
 import type { Capabilities, Stat, WatchEvent } from '../backend/contract.ts'
 import type { StorageError } from '../backend/error.ts'
 import type { BlobSource } from '../source.ts'
@@ -84,6 +85,8 @@ export interface GuardedBackend extends AsyncDisposable {
   readonly name: string
   /** The kind of medium. */
   readonly driver: string
+  /** Where its medium is, as far as the driver can tell without asking it. */
+  readonly address: Address | undefined
   /** Final once `open` resolved. */
   readonly capabilities: Capabilities
   /** The same backend, which rejects with the first failure: for a caller that tries again by itself. */

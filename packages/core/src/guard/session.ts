@@ -10,7 +10,10 @@ const CLOSE_MS = 5000
 export interface MediumMemory {
   /** @returns `null` before the first time. */
   known(): Promise<string | null>
+  /** @throws {StorageError} MISCONFIGURED: another backend has it, which is then the same one under another name. */
   remember(medium: string): Promise<void>
+  /** Before what is known is used again. @throws {StorageError} MISCONFIGURED, as by `remember`. */
+  check?(medium: string): Promise<void>
 }
 
 export interface SessionOptions {
@@ -131,7 +134,8 @@ export class Session {
 
   async #recognize(known: string | undefined, { at }: Operation): Promise<void> {
     const { medium } = this.#driver
-    if (medium === undefined || medium === known) return
+    if (medium === undefined) return
+    if (medium === known) return this.#medium?.check?.(medium)
     if (known === undefined) return this.#medium?.remember(medium)
     throw new StorageError('MISCONFIGURED', at, {
       detail: 'another medium lies there than before; removing the backend with force forgets the former one',

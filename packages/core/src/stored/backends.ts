@@ -1,5 +1,6 @@
 import type { StorageBackend } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import { type Addressed, checkApart } from '../backend/one-medium.ts'
 import { checkOptions, describeType, unknownName } from '../backend/options.ts'
 import { is, needed, type RulesOf } from '../backend/rules.ts'
 import { guardBackend } from '../guard/guard.ts'
@@ -46,9 +47,14 @@ export class Backends {
     checkBackendName(name, at)
     checkOptions(options, OPTIONS, at)
     if (this.#byName.has(name)) throw new StorageError('ALREADY_EXISTS', at)
+    checkApart({ name, address: options.backend.address }, this.#addressed(), at)
     const configured = configure(name, options, this.#mediumOf(name))
     this.#byName.set(name, configured)
     return configured
+  }
+
+  *#addressed(): Generator<Addressed> {
+    for (const { name, backend } of this.#byName.values()) yield { name, address: backend.address }
   }
 
   remove(name: string): void {

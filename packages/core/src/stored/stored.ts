@@ -18,6 +18,7 @@ import { knownOf, readBlob } from './get.ts'
 import { Iteration } from './iteration.ts'
 import { jobs, retryParked } from './jobs.ts'
 import { isThere, list } from './list.ts'
+import { MediumMemories } from './medium-memory.ts'
 import { checkName, idKey } from './names.ts'
 import { put } from './put.ts'
 import { recordOf } from './record.ts'
@@ -127,10 +128,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
         { detail: 'index, queue and staging must share one ledger' },
       )
     checkKey(idKey(prefix, `sha256:${'0'.repeat(64)}`), { op: 'open' })
-    const configured = new Backends(prefix, (name) => ({
-      known: () => index.medium(name),
-      remember: async (medium) => void (await ledger.transact((tx) => index.setMedium(tx, name, medium))),
-    }))
+    const mediums = new MediumMemories({ ledger, index }, () => configured.all().map(({ name }) => name))
+    const configured: Backends = new Backends(prefix, (name) => mediums.of(name))
     for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
     for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
     const turns = new Turns()
@@ -256,7 +255,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     )
   }
 
-  /** @throws {StorageError} ALREADY_EXISTS · INVALID_ARGUMENT. */
+  /**
+   * @throws {StorageError} ALREADY_EXISTS · INVALID_ARGUMENT · MISCONFIGURED: it has the place of another backend, lies inside it, or
+   *   holds it. Where only its mark shows that, what is asked of the backend rejects so, and its jobs wait.
+   */
   addBackend(name: string, options: BackendOptions): void {
     this.#enter('addBackend')
     this.#services.syncer.add(this.#services.backends.add(name, options))
