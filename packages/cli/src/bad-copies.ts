@@ -12,15 +12,15 @@ interface Meaning {
   readonly remedy: (backend: string) => string
 }
 
-const brings = () => 'stored copies --fix brings them again'
+const mends = () => 'stored repair mends them'
 const MEANINGS: readonly Meaning[] = [
-  { state: 'corrupt', isDamage: true, what: 'damaged', remedy: brings },
-  { state: 'missing', isDamage: true, what: 'missing', remedy: brings },
+  { state: 'corrupt', isDamage: true, what: 'damaged', remedy: mends },
+  { state: 'missing', isDamage: true, what: 'missing', remedy: mends },
   {
     state: 'unknown',
     isDamage: true,
     what: 'changed by somebody, or not looked at yet',
-    remedy: (name) => `stored verify --backend ${name} looks at them`,
+    remedy: mends,
   },
   {
     state: 'failed',

@@ -145,7 +145,7 @@ export const COMMANDS: readonly Command[] = [
     args: [],
     flags: [
       { name: 'want', value: 'N', help: 'Synced copies each blob shall have, else one on every default backend' },
-      { name: 'fix', help: 'Bring copies to backends that have none' },
+      { name: 'fix', help: 'Bring copies to backends that have none, and repair damaged ones' },
       NO_WAIT,
     ],
     help: 'List blobs with too few copies',
@@ -166,6 +166,26 @@ export const COMMANDS: readonly Command[] = [
       'PREFIX is of the keys on the backend; ends with 4 if nothing begins so. Marks what it finds and repairs nothing: status and doctor then tell of it.',
     examples: ['stored verify', 'stored verify --sample 5% --backend s3-prod'],
     load: () => import('./commands/verify.ts'),
+  },
+  {
+    name: 'repair',
+    args: [{ ...NAMES, optional: true }],
+    flags: [NO_WAIT],
+    help: 'Mend copies that were found damaged, missing or changed',
+    details:
+      'Without a name, all of them. Each copy is read again; one that is still bad is replaced by bytes of a good copy. A file that somebody changed is first kept beside it, as KEY.stored-kept-TIME. Where no copy is good, nothing is changed. Finds nothing by itself: verify does.',
+    examples: ['stored repair', 'stored repair photos/a.jpg --dry-run'],
+    load: () => import('./commands/repair.ts'),
+  },
+  {
+    name: 'forget',
+    args: [NAME],
+    flags: [{ ...BACKEND, help: 'Where the copy lies that is given up' }],
+    help: 'Give up a copy, or its removal, and leave what lies there',
+    details:
+      'Never the last copy: rm removes its key first, and then its removal can be forgotten, by the key that it has on the backend. The backend is not asked, and need not be configured.',
+    examples: ['stored forget photos/a.jpg --backend usb'],
+    load: () => import('./commands/forget.ts'),
   },
   {
     name: 'sync',
@@ -212,8 +232,8 @@ export const COMMANDS: readonly Command[] = [
       { name: 'state', value: 'STATE', help: 'Only jobs in this state, else parked ones', complete: JOB_STATES },
       NO_WAIT,
     ],
-    help: 'Give up the copies that jobs would bring',
-    details: 'Never the only copy. Removals cannot be cancelled.',
+    help: 'Give up the copies that jobs would bring, or their removal',
+    details: 'Never the only copy. A removal that is cancelled leaves what lies there, as forget does.',
     examples: ['stored queue cancel old-disk --dry-run'],
     load: () => import('./commands/queue-cancel.ts'),
   },

@@ -1,9 +1,7 @@
 import type { ListEntry } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
+import { isDamaged } from './is-damaged.ts'
 import { stateOn } from './state-on.ts'
-
-/** What a new copy may be put in the place of: elsewhere lies something, or is on its way. */
-const REPLACED: readonly (string | null)[] = [null, 'missing', 'corrupt']
 
 /** Backends in the order they are to be chosen, and how many of them shall have a copy. */
 export interface Goal {
@@ -18,8 +16,6 @@ export interface Shortage {
   readonly coming: number
   /** Backends that a copy can be put on now. */
   readonly fix: readonly string[]
-  /** Backends whose copy somebody changed, or has not looked at. */
-  readonly doubtful: readonly string[]
 }
 
 /** Copies on the default backends, or on `want` of all. @throws {StorageError} INVALID_ARGUMENT. */
@@ -34,7 +30,7 @@ export function shortage({ locations }: Pick<ListEntry, 'locations'>, { choice, 
   const states = choice.map((name) => [name, stateOn(name, locations)] as const)
   const have = states.filter(([, state]) => state === 'synced').length
   const coming = states.filter(([, state]) => state === 'pending').length
-  const doubtful = states.filter(([, state]) => state === 'unknown').map(([name]) => name)
-  const free = states.filter(([, state]) => REPLACED.includes(state)).map(([name]) => name)
-  return { have, coming, fix: free.slice(0, Math.max(0, want - have - coming)), doubtful }
+  // Elsewhere lies something that is not ours, or a copy is on its way.
+  const free = states.filter(([, state]) => state === null || isDamaged({ state })).map(([name]) => name)
+  return { have, coming, fix: free.slice(0, Math.max(0, want - have - coming)) }
 }

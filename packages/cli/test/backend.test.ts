@@ -184,7 +184,7 @@ describe.concurrent('backend', () => {
     expect((await at.json('backend', 'ls')).records).toMatchObject([{ backends: 0 }])
   })
 
-  it('rm, then add over an empty folder: its copies count again where verify finds them', async () => {
+  it('rm, then add over an empty folder: its copies count again where copies --fix finds them, and it brings the others', async () => {
     await using at = await place()
     await fill(at, { x: 'x', y: 'y' })
     expect(await at.stored('backend', 'rm', 'b')).toMatchObject({ code: 0 })
@@ -197,14 +197,14 @@ describe.concurrent('backend', () => {
       { a: 'synced', b: 'unknown' },
       { a: 'synced', b: 'unknown' },
     ])
-    const copies = await at.stored('copies', '--fix')
-    expect(copies.stderr).toContain('stored verify --backend b')
-    expect(await at.stored('verify', '--backend', 'b')).toMatchObject({ code: 8 })
+    expect((await at.json('copies', '--fix')).records.filter(({ type }) => type === 'repair')).toMatchObject([
+      { name: 'x', copies: [{ backend: 'b', was: 'unknown', outcome: 'owed' }] },
+      { name: 'y', copies: [{ backend: 'b', was: 'unknown', outcome: 'whole' }] },
+    ])
     expect(await states()).toEqual([
-      { a: 'synced', b: 'missing' },
+      { a: 'synced', b: 'synced' },
       { a: 'synced', b: 'synced' },
     ])
-    expect(await at.stored('copies', '--fix')).toMatchObject({ code: 0 })
     expect(await readFile(path.join(at.path, 'b/x'), 'utf8')).toBe('x')
   })
 })

@@ -137,6 +137,25 @@ describe('repair()', () => {
     expect([await stateOf('k'), await stateOf('l')]).toEqual(['synced', 'unknown'])
   })
 
+  test.each<[string, () => Promise<unknown>, string | undefined]>([
+    ['deletes the key', () => store.delete('k'), undefined],
+    ['puts it again', () => store.put(BYTES, { key: 'k', backends: ['a'] }), 'pending'],
+    ['binds it to another blob', () => store.put(Buffer.from('other'), { key: 'k' }), 'pending'],
+  ])('while somebody %s leaves that as it is', async (_, act, state) => {
+    await putAndHarm((file) => rm(file))
+    await store.pause('a')
+    let acted: Promise<unknown> | undefined
+    const onProgress = () => {
+      acted ??= act()
+    }
+    const { copies } = await store.repair('k', { onProgress })
+    await acted
+    expect(copies).toMatchObject([{ backend: 'a', was: 'missing' }])
+    expect(await stateOf('k')).toBe(state)
+    const jobs = await collect(store.jobs({ backend: 'a', key: 'k' }))
+    expect(jobs.length).toBeLessThanOrEqual(1)
+  })
+
   test('tells how far the good copy is read', async () => {
     await putAndHarm(edit)
     const seen: unknown[] = []

@@ -2,11 +2,13 @@ import type { ListEntry, StoreD } from '@stored/core'
 import { loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
+import { mend } from '../mend.ts'
 import type { Outcome } from '../outcome.ts'
 import { count, shortId } from '../output/format.ts'
 import { openConfigured } from '../session.ts'
 import { settle } from '../settle.ts'
 import { type Goal, goalOf, shortage } from '../shortage.ts'
+import { stateOn } from '../state-on.ts'
 import { Tally, worse } from '../tally.ts'
 
 export async function run(context: Context): Promise<Outcome> {
@@ -19,20 +21,17 @@ export async function run(context: Context): Promise<Outcome> {
   const goal = goalOf(input.count('want', 1), loaded.config.defaultBackends ?? all, all)
   const tally = new Tally(out)
   const since = Date.now()
-  const unknown = new Set<string>()
   let short = 0
   /** Those that no backend is free for. */
   let beyond = 0
   for await (const entry of store.list({ missing: true, signal })) {
-    const { have, coming, fix, doubtful } = shortage(entry, goal)
+    const { have, coming, fix } = shortage(entry, goal)
     if (have >= goal.want) continue
     if (have + coming + fix.length < goal.want) beyond++
-    for (const name of doubtful) unknown.add(name)
     short++
     await tell(context, entry, { have, want: goal.want, fix: input.has('fix') ? fix : [] })
-    if (isFixing && fix.length > 0) await copy(store, context, entry, fix, tally)
+    if (isFixing && fix.length > 0) await fixOne(store, context, entry, fix, tally)
   }
-  for (const name of unknown) out.note(`some copies on ${name} are unknown: stored verify --backend ${name} tells`)
   const settled = wait && tally.done > 0 ? await settle(store, context, { since }) : EXIT.ok
   const unfixed = input.has('fix') ? beyond : short
   const left = isFixing && short > 0 ? await countShort(store, goal, context, !wait) : unfixed
@@ -62,6 +61,19 @@ async function tell(
   await out.record({ type: 'copies', key, id, ...o })
   const fix = o.fix.length === 0 ? '' : `  ${dryRun ? 'would go' : 'goes'} to ${o.fix.join(', ')}`
   await out.line(`${o.have} of ${o.want}  ${shortId(id)}  ${key}${fix}`)
+}
+
+/** Mends the copies that are there, and gives one to each backend that has none. */
+async function fixOne(
+  store: StoreD,
+  context: Context,
+  entry: ListEntry,
+  backends: readonly string[],
+  tally: Tally,
+): Promise<void> {
+  const absent = backends.filter((name) => stateOn(name, entry.locations) === null)
+  if (absent.length < backends.length) await mend(store, context, entry.key, tally)
+  if (absent.length > 0) await copy(store, context, entry, absent, tally)
 }
 
 async function copy(

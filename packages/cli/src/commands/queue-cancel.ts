@@ -1,5 +1,4 @@
 import type { Job, StoreD } from '@stored/core'
-import { StorageError } from '@stored/core/backend'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
@@ -36,10 +35,12 @@ export async function run(context: Context): Promise<Outcome> {
 }
 
 async function cancel(store: StoreD, { backend, key, id, op }: Job, { out, dryRun, signal }: Context): Promise<void> {
-  const at = { op: 'cancel', backend, key }
-  if (op === 'delete') throw new StorageError('UNSUPPORTED', at, { detail: 'a removal cannot be cancelled' })
   if (dryRun)
     return out.tell({ type: 'plan', action: 'cancel', backend, key, id }, `would cancel ${op} ${key} on ${backend}`)
+  if (op === 'delete') {
+    const forgotten = await store.forget({ backend, key })
+    return out.tell({ type: 'forget', ...forgotten }, `cancelled ${op} ${key} on ${backend}; what lies there stays`)
+  }
   // One object may serve all keys of a blob; then its key on the backend is none of them.
   const isOwnKey = (await store.stat(key))?.id === id
   const { deleted, pending } = await store.delete(isOwnKey ? key : id, { backends: [backend], signal })

@@ -3,9 +3,11 @@ import type {
   BlobRecord,
   CacheStats,
   DurableEvent,
+  ForgottenCopy,
   Job,
   ListEntry,
   Logged,
+  RepairResult,
   StagingUsage,
   StoreStatus,
   VerifyResult,
@@ -63,6 +65,8 @@ export type OutputRecord = { readonly v: 1 } & (
       readonly fix: readonly string[]
     }
   | ({ readonly type: 'verify' } & VerifyResult)
+  | ({ readonly type: 'repair'; readonly name: string } & RepairResult)
+  | ({ readonly type: 'forget' } & ForgottenCopy)
   | ({ readonly type: 'job' } & Job)
   | ({ readonly type: 'backend' } & BackendInfo)
   | {

@@ -1,0 +1,39 @@
+import type { Place, StoreD } from '@stored/core'
+import type { Context } from '../context.ts'
+import { usage } from '../fault.ts'
+import type { Outcome } from '../outcome.ts'
+import { openSession } from '../session.ts'
+import { Tally } from '../tally.ts'
+
+export async function run(context: Context): Promise<Outcome> {
+  const { input, out, dryRun, signal } = context
+  const name = input.first
+  await using store = await openSession(context, { sync: false })
+  const backend = input.text('backend')
+  if (backend === undefined) throw usage('forget needs --backend: where the copy lies that is given up')
+  const tally = new Tally(out)
+  for (const place of await placesOf(store, name, backend)) {
+    signal.throwIfAborted()
+    try {
+      await forget(store, context, place, dryRun)
+      tally.done++
+    } catch (error) {
+      await tally.fault(error, place.key)
+    }
+  }
+  return { exit: tally.exit, summary: { forgotten: tally.done, failed: tally.failed } }
+}
+
+/** The copies of a name there, else the place of this very key: of a key that was deleted nothing else is known. */
+async function placesOf(store: StoreD, name: string, backend: string): Promise<readonly Place[]> {
+  const { locations = [] } = (await store.stat(name)) ?? {}
+  const there = locations.filter((location) => location.backend === backend)
+  return there.length > 0 ? there.map(({ key }) => ({ backend, key })) : [{ backend, key: name }]
+}
+
+async function forget(store: StoreD, { out }: Context, { backend, key }: Place, dryRun: boolean): Promise<void> {
+  if (dryRun) return out.tell({ type: 'plan', action: 'forget', backend, key }, `would forget ${key} on ${backend}`)
+  const { id, was } = await store.forget({ backend, key })
+  const what = was === 'deleting' ? 'the removal of ' : ''
+  await out.tell({ type: 'forget', backend, key, id, was }, `forgot ${what}${key} on ${backend}; what lies there stays`)
+}
