@@ -70,12 +70,13 @@ export async function assemble<Name extends string>(
   const opened: { close(): Promise<void> }[] = [ledger]
   try {
     const index = new BlobIndex(ledger)
-    await completeBad(index)
     const queue = new JobQueue(ledger)
     const { whenFull } = config.staging ?? {}
     const limit = parseByteSize(config.staging?.limit)
     const staging = await openStaging({ ledger, path: stagingOf(config), mode, ...(limit !== null && { limit }) })
     opened.unshift(staging)
+    // A new index that has commits is no longer seen to be new: whose the staged files are is settled first.
+    await completeBad(index)
     const cached = cacheOptions(config.cache, directory)
     const cache = cached
       ? await DiskReadCache.open({ ...cached, mode, hasRoom: roomFor(cached.location, config, ledger) })

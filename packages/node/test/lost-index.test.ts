@@ -143,6 +143,17 @@ test('a store that was made before stores had a uuid is opened, and from then on
   await expect(openAt(dir.path, quiet)).rejects.toMatchObject(CORRUPT)
 })
 
+test('a store that was made before stores had a uuid, and has lost its index, cannot be opened, and keeps every staged file', async () => {
+  await using dir = await temp()
+  await owing(dir.path)
+  await forgetUuid(dir.path)
+  const files = await staged(dir.path)
+  await rm(indexOf(dir.path))
+  for (const config of [quiet, {}])
+    await expect(openAt(dir.path, config)).rejects.toThrow('index.mdb is new, and there are 2 staged files')
+  expect(await staged(dir.path)).toEqual(files)
+})
+
 test('a store whose directory of staged files lost its mark, or has a damaged one, gets it back', async () => {
   await using dir = await temp()
   await owing(dir.path)
