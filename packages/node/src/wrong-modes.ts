@@ -4,6 +4,10 @@ import path from 'node:path'
 import { type AccessMode, directoryMode, fileMode } from '@stored/lmdb'
 import { accessMode, type StoreConfig } from './config.ts'
 
+/** Names in the directory of a store that are the store's. Whatever else lies there is somebody's own. */
+const OURS =
+  /^(?:index\.mdb(?:-lock|\.stored-kept-.+)?|(?:opening|committing)\.mdb(?:-lock)?|ballast|staging|cache|verify\.json|(?:open|syncer)-.+\.sock(?:\.new)?)$/
+
 /** A file or directory of a store that others may use, or that those who shall may not. */
 export interface WrongMode {
   readonly path: string
@@ -18,7 +22,7 @@ export interface WrongMode {
 
 /**
  * What in a store has another mode than its configuration says; nothing where there is no store, or no modes (Windows). Of the read
- * cache it looks at the directory only: what lies in it is closed with it.
+ * cache it looks at the directory only: what lies in it is closed with it. What in its directory is not the store's is left alone.
  *
  * @param o.fix Changes the modes. What could not be changed has an `error`.
  */
@@ -45,15 +49,16 @@ async function* partsOf({ path: directory, cache }: Pick<StoreConfig, 'path' | '
   const stats = await unlessGone(stat(directory))
   if (!stats?.isDirectory()) return
   yield { path: directory, stats }
-  yield* entriesOf(directory)
+  yield* entriesOf(directory, OURS)
   yield* entriesOf(path.join(directory, 'staging'))
   const location = cache ? cache.location : undefined
   const cached = location === undefined ? null : await unlessGone(stat(location))
   if (cached?.isDirectory()) yield { path: location as string, stats: cached }
 }
 
-async function* entriesOf(directory: string): AsyncGenerator<Part> {
+async function* entriesOf(directory: string, names = /^/): AsyncGenerator<Part> {
   for await (const { name } of (await unlessGone(opendir(directory))) ?? []) {
+    if (!names.test(name)) continue
     const file = path.join(directory, name)
     const stats = await unlessGone(lstat(file))
     if (stats && !stats.isSymbolicLink()) yield { path: file, stats }

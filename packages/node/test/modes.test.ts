@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, chown, readdir, stat } from 'node:fs/promises'
+import { chmod, chown, mkdir, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -162,6 +162,16 @@ describe.skipIf(process.platform === 'win32')('wrongModes()', () => {
     expect(await names(wrongModes(config(at), { fix: true }))).toEqual(found)
     expect(await modesIn(config(at).path)).toMatchObject({ '.': '700', 'index.mdb-lock': '600' })
     expect(await collect(wrongModes(config(at)))).toEqual([])
+  })
+
+  test('leaves alone what in the directory of the store is not the store’s', async () => {
+    await using at = await temp()
+    await (await openAt(at.path)).close()
+    const disk = path.join(config(at).path, 'disk')
+    await mkdir(disk)
+    await chmod(disk, 0o755)
+    expect(await collect(wrongModes(config(at), { fix: true }))).toEqual([])
+    expect(await modesIn(config(at).path)).toMatchObject({ disk: '755' })
   })
 
   test('finds what the group may not use, and with fix opens it', async () => {
