@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { ErrorLocation } from '@stored/core/backend'
-import { errnoError, errnoOf } from './errors.ts'
+import { errnoError, errnoOf, saysAbsent } from './errors.ts'
 import { io } from './io.ts'
 import { makeEntry, mayBeTheName } from './names.ts'
 import type { Root } from './root.ts'
@@ -111,7 +111,11 @@ export class Directories {
       try {
         return await this.use(path, at, work)
       } catch (error) {
-        if (!mayBeTheName(error) || attempt === MAX_ATTEMPTS) throw error
+        if (!mayBeTheName(error) || attempt === MAX_ATTEMPTS) {
+          // What is in the way of the root is in the way of every key: that is no fault of this one.
+          if (saysAbsent(error)) await this.#root.check(at)
+          throw error
+        }
       }
       if (path === this.#root.path) await this.#root.check(at)
       else await this.ensure(dirname(path), at, (parent) => makeEntry(parent, basename(path), at, make))

@@ -61,12 +61,15 @@ export class Root {
 
   /**
    * Asks whether the root is still there. "No such file" means "no such blob" only then: of a disk that is not mounted it
-   * says nothing.
+   * says nothing. Neither does a link that took the place of the root, or of a directory above it.
    *
    * @throws {StorageError} UNAVAILABLE.
    */
   async check(at: ErrorLocation): Promise<void> {
     try {
+      const place = await io.realpath(this.path)
+      if (place !== this.path)
+        throw new StorageError('UNAVAILABLE', at, { detail: `the root ${this.path} is behind a link by now: ${place}` })
       const seen = identity(await io.lstat(this.#marker))
       if (seen === this.#seen) return
       if ((await readMarker(this.#marker)) === this.id) {

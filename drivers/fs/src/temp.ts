@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
-import type { ErrorLocation } from '@stored/core/backend'
-import { errnoOf } from './errors.ts'
+import { type ErrorLocation, StorageError } from '@stored/core/backend'
+import { errnoOf, saysAbsent } from './errors.ts'
 import { io } from './io.ts'
 import { unlinkIfThere } from './medium.ts'
 import type { Pace } from './pace.ts'
@@ -129,8 +129,10 @@ async function isOld(path: string, olderThanMs: number): Promise<boolean> {
 async function createFile(root: Root, path: string, at: ErrorLocation): Promise<number> {
   const open = () => io.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, MODE, root.pace)
   return open().catch(async (error) => {
-    if (errnoOf(error) !== 'ENOENT') throw error
+    if (!saysAbsent(error)) throw error
     await root.check(at)
+    if (errnoOf(error) !== 'ENOENT')
+      throw new StorageError('MISCONFIGURED', at, { cause: error, detail: `${root.tmp} is no directory of its own` })
     // Not the root itself: taken away in this moment, it must not be made anew. A put that overtakes us made it.
     await io.mkdir(root.tmp).catch((cause) => {
       if (errnoOf(cause) !== 'EEXIST') throw cause

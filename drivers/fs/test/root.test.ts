@@ -38,7 +38,34 @@ describe('a root that was taken away', () => {
       await expect(call(backend)).rejects.toMatchObject(GONE)
       expect(await readdir(root)).toEqual([])
     })
+
+    it(`and lies behind a link by now makes ${name} reject with UNAVAILABLE, and serves again without it`, async () => {
+      const { backend, root } = await openBackend()
+      await backend.put('a/b', bodyOf('old'), { signal })
+      await rename(root, `${root}-away`)
+      await symlink(`${root}-away`, root)
+      await expect(call(backend)).rejects.toMatchObject({ ...GONE, message: expect.stringContaining('behind a link') })
+      await rm(root)
+      await rename(`${root}-away`, root)
+      expect(await readBlob(backend, 'a/b')).toBe('old')
+      await call(backend)
+    })
+
+    it(`and a file in its place makes ${name} reject with UNAVAILABLE`, async () => {
+      const { backend, root } = await openBackend()
+      await backend.put('a/b', bodyOf('old'), { signal })
+      await rename(root, `${root}-away`)
+      await writeFile(root, '')
+      await expect(call(backend)).rejects.toMatchObject(GONE)
+    })
   }
+
+  it('and a directory for its own files that is none any more is MISCONFIGURED, no fault of a key', async () => {
+    const { backend, root } = await openBackend()
+    await rm(join(root, '.stored/tmp'), { recursive: true })
+    await writeFile(join(root, '.stored/tmp'), '')
+    await expect(backend.put('key', bodyOf('x'), { signal })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
+  })
 
   for (const [name, leave] of [
     ['nothing', async () => {}],

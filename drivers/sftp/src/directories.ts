@@ -23,7 +23,11 @@ export async function inDirectory<T>(
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      if (!(await isInPlace(connection, path))) throw linkInTheWay(at)
+      if (!(await isInPlace(connection, path))) {
+        // What is in the way of the root is in the way of every key: that is no fault of this one.
+        await root.check(connection, at)
+        throw linkInTheWay(at)
+      }
       return await work()
     } catch (error) {
       const isNotThere = saysAbsent(error) || statusOf(error) === STATUS.BAD_MESSAGE

@@ -56,12 +56,15 @@ export class Root {
 
   /**
    * Asks whether the root is still there. "No such file" means "no such blob" only then: of a disk that is not mounted it says
-   * nothing.
+   * nothing. Neither does a link that took the place of the root, or of a directory above it.
    *
    * @throws {StorageError} UNAVAILABLE.
    */
   async check(connection: Connection, at: ErrorLocation): Promise<void> {
     try {
+      const place = await connection.realpath(this.path)
+      if (place !== this.path)
+        throw new StorageError('UNAVAILABLE', at, { detail: `the root ${this.path} is behind a link by now: ${place}` })
       if (this.id === undefined) return void (await connection.lstat(this.path))
       const seen = identity(await connection.lstat(this.#marker))
       if (seen === this.#seen) return

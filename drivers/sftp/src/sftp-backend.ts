@@ -216,6 +216,7 @@ export class SftpBackend extends StorageBackend {
   async #find({ connection, root, at }: Call, path: string) {
     try {
       const [found, inPlace] = await Promise.all([connection.lstat(path), isInPlace(connection, parentOf(path))])
+      if (!inPlace) await root.check(connection, at)
       return inPlace && found.isFile() && (await root.isSpelled(connection, path)) ? found : null
     } catch (error) {
       if (!saysAbsent(error) && !(await cannotHold(connection, root, error))) throw error

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
@@ -156,6 +156,21 @@ describe.skipIf(reason)(`a root that was taken away${reason}`, () => {
     await mkdir(root)
     await expect(calls[name]?.(backend)).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true })
     expect(await readdir(root)).toEqual([])
+  })
+
+  it.each(Object.keys(calls))('and lies behind a link by now makes %s reject with UNAVAILABLE', async (name) => {
+    const { backend, root } = await openBackend()
+    await backend.put('a/b', bodyOf('old'), { signal })
+    await rename(root, `${root}-away`)
+    await symlink(`${root}-away`, root)
+    await expect(calls[name]?.(backend)).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('behind a link'),
+    })
+    await rm(root)
+    await rename(`${root}-away`, root)
+    expect(String(await read(backend, 'a/b'))).toBe('old')
+    await calls[name]?.(backend)
   })
 })
 
