@@ -468,7 +468,9 @@ const isolated: Verdict = (row) => ({ ...row, alone: true })
 
 /** @param all What ran when the process died. */
 function judgeOf(all: readonly JobRow[]): (row: JobRow) => Verdict {
-  const isInnocent = ({ since = 0, renewed = since }: JobRow) => renewed - since >= INNOCENT_MS
+  // One that crashed before is begun when it is marked: till then it holds its lease, and waits for its turn.
+  const isInnocent = ({ crashes, marked, since = 0, renewed = since }: JobRow) =>
+    (crashes === undefined || marked === true) && renewed - since >= INNOCENT_MS
   const marked = all.filter((row) => row.marked && !isInnocent(row)).length
   return (row) => {
     if (isInnocent(row)) return cleared

@@ -135,7 +135,9 @@ export class QueueModel {
   recover(now: number | null): number {
     const running = this.#sorted().flatMap((place) => (place.running ? [place.running] : []))
     const lost = running.filter(({ until }) => now === null || until < now || until > now + MAX_DELAY_MS)
-    const guilty = now === null ? lost.filter((job) => job.renewed - job.since < INNOCENT_MS) : []
+    const hasBegun = (job: (typeof lost)[number]) => job.crashes === 0 || job.isMarked
+    const isInnocent = (job: (typeof lost)[number]) => hasBegun(job) && job.renewed - job.since >= INNOCENT_MS
+    const guilty = now === null ? lost.filter((job) => !isInnocent(job)) : []
     const marked = guilty.filter((job) => job.isMarked)
     for (const job of lost)
       this.#end(job, (place) => {

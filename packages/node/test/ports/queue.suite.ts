@@ -560,6 +560,17 @@ export function queueSuite(current: Current): void {
       expect((await jobs())[0]?.crashes).toBeUndefined()
     })
 
+    test('before are not forgotten while it waits for its turn, however long', async () => {
+      await enqueue('a', 'x', 'k')
+      await claimOne('x')
+      await crash()
+      const waiting = await claimOne('x')
+      pass(60_000)
+      await current().queue.renew(waiting, 60_000)
+      await crash()
+      expect((await jobs())[0]?.crashes).toBe(1)
+    })
+
     test('count for none when the machine was started since, and count again afterwards', async () => {
       const crashAt = async (boot: string) => {
         const [job] = await claim('x')
