@@ -16,7 +16,13 @@ export function directoryMode(mode: AccessMode): number {
   return mode === 0o770 ? 0o2770 : mode
 }
 
-/** Of files and sockets. */
+/**
+ * Of sockets in the directory of a store, which says who reaches them. Whoever may open the store has to be able to ask whether the
+ * process behind one lives, also where that was another user's, as in a container that ran as root.
+ */
+export const SOCKET_MODE = 0o666
+
+/** Of files. */
 export function fileMode(mode: AccessMode): number {
   return mode & 0o666
 }

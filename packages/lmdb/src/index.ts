@@ -1,4 +1,4 @@
-export { ACCESS_MODE, type AccessMode, directoryMode, fileMode, setMode } from './access-mode.ts'
+export { ACCESS_MODE, type AccessMode, directoryMode, fileMode, SOCKET_MODE, setMode } from './access-mode.ts'
 export { decodeNumbers, encodeNumbers } from './commit.ts'
 export { afterwards, guard, type Range, type Reader, type Tree, type TreeLedger, type Writer, write } from './ledger.ts'
 export { LmdbLedger, type LmdbLedgerOptions } from './lmdb-ledger.ts'

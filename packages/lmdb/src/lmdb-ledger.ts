@@ -116,7 +116,7 @@ export class LmdbLedger implements TreeLedger {
     let environment: Environment | undefined
     let ledger: LmdbLedger | undefined
     try {
-      opener = await Opener.register(real, { mode })
+      opener = await Opener.register(real)
       await awaitLocks(
         [...GATE_FILES, INDEX_FILE].map((name) => path.join(real, name)),
         opener,

@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:net'
 import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { mapErrno, StorageError } from '@stored/core/backend'
-import { type AccessMode, fileMode, setMode } from './access-mode.ts'
+import { SOCKET_MODE, setMode } from './access-mode.ts'
 import { lifeOf, type ProcessIdentity, THIS_PROCESS } from './process-identity.ts'
 import { connectTo, SocketDirectory } from './socket-directory.ts'
 
@@ -21,7 +21,6 @@ const MAX_WAIT_MS = 100
 const NO_SOCKETS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
 
 export interface OpenerOptions {
-  readonly mode?: AccessMode
   /** @default this process */
   readonly self?: Process
 }
@@ -44,11 +43,11 @@ export class Opener {
   /**
    * @throws {StorageError} CONFLICT: a process in another PID namespace has the store open, or another thread of this process.
    */
-  static async register(directory: string, { mode = 0o700, self = THIS_PROCESS }: OpenerOptions = {}): Promise<Opener> {
+  static async register(directory: string, { self = THIS_PROCESS }: OpenerOptions = {}): Promise<Opener> {
     // Elsewhere there are no PID namespaces.
     if (process.platform !== 'linux') return new Opener(null, null, null)
     for (let tries = 1; ; tries++) {
-      const opener = await Opener.#listen(directory, mode, self)
+      const opener = await Opener.#listen(directory, self)
       try {
         await opener.#lookAround(self)
         return opener
@@ -60,7 +59,7 @@ export class Opener {
     }
   }
 
-  static async #listen(directory: string, mode: AccessMode, self: Process): Promise<Opener> {
+  static async #listen(directory: string, self: Process): Promise<Opener> {
     const sockets = await SocketDirectory.open(directory, NAME_BYTES)
     if (sockets.path === null) return new Opener(sockets, null, null)
     // Once refused, a name is dead for good: it is removed, and must not be used again.
@@ -70,7 +69,7 @@ export class Opener {
       server.listen({ path: file + NEW, exclusive: true })
       await once(server, 'listening')
       server.on('error', () => {}) // Of one connection that was not accepted.
-      await setMode(file + NEW, fileMode(mode))
+      await setMode(file + NEW, SOCKET_MODE)
       await rename(file + NEW, file)
       return new Opener(sockets, server, file)
     } catch (error) {

@@ -4,9 +4,12 @@ import path from 'node:path'
 import { type AccessMode, directoryMode, fileMode } from '@stored/lmdb'
 import { accessMode, type StoreConfig } from './config.ts'
 
-/** Names in the directory of a store that are the store's. Whatever else lies there is somebody's own. */
+/**
+ * Names in the directory of a store that are the store's, but for its sockets: whoever reaches them may ask them. Whatever else lies
+ * there is somebody's own.
+ */
 const OURS =
-  /^(?:index\.mdb(?:-lock|\.stored-kept-.+)?|(?:opening|committing)\.mdb(?:-lock)?|ballast|staging|cache|verify\.json|(?:open|syncer)-.+\.sock(?:\.new)?)$/
+  /^(?:index\.mdb(?:-lock|\.stored-kept-.+)?|(?:opening|committing)\.mdb(?:-lock)?|ballast|staging|cache|verify\.json)$/
 
 /** A file or directory of a store that others may use, or that those who shall may not. */
 export interface WrongMode {

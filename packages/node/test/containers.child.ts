@@ -9,7 +9,7 @@ try {
     backends: { a: { driver: 'fs', root: path.join(directory, 'a') } },
   })
   await store.put(Buffer.from(key), { key })
-  console.log(JSON.stringify({ pid: process.pid, put: key }))
+  console.log(JSON.stringify({ pid: process.pid, put: key, syncing: (await store.status()).syncing }))
   for await (const line of process.stdin) console.log((await store.get(String(line).trim())).toString())
 } catch (error) {
   const { code, message } = error as { code?: string; message: string }

@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir } from 'node:fs/promises'
+import { chown, readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
@@ -11,6 +11,12 @@ import { openAt, temp } from './temp.ts'
 const CHILD = fileURLToPath(new URL('containers.child.ts', import.meta.url))
 /** A PID namespace of its own, whose process 1 is the command: what a container is to LMDB. */
 const CONTAINER = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']
+const USER = 65_534
+const AS_USER = ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups']
+const hidden =
+  spawnSync(process.execPath, ['--check', CHILD], { uid: USER, gid: USER, stdio: 'ignore' }).status === 0
+    ? ''
+    : ' (skipped: needs root, and sources that other users may read)'
 const reason = spawnSync('unshare', [...CONTAINER.slice(1), 'true']).status === 0 ? null : 'a PID namespace needs root'
 
 /** Starts a process that opens the store of a directory. */
@@ -62,7 +68,7 @@ describe.skipIf(reason !== null)(`containers that share a store${reason ? ` (ski
   test('and are both process 1: the second is told why it may not, and the first goes on', async () => {
     await using at = await temp()
     await using first = new Opener(at.path, 'first')
-    expect(await first.says()).toEqual({ pid: 1, put: 'first' })
+    expect(await first.says()).toEqual({ pid: 1, put: 'first', syncing: 'here' })
     const before = await openers(at.path)
     await using second = new Opener(at.path, 'second')
     expect(await second.says()).toEqual({ pid: 1, ...refused })
@@ -90,6 +96,21 @@ describe.skipIf(reason !== null)(`containers that share a store${reason ? ` (ski
     await using store = await openAt(at.path)
     expect((await store.get('second')).toString()).toBe('second')
   })
+
+  test.skipIf(hidden !== '')(
+    `one of them as root, which was killed: the user whose store it is opens it, and syncs it${hidden}`,
+    async () => {
+      await using at = await temp()
+      const root = new Opener(at.path, 'root')
+      await root.says()
+      await root.kill()
+      for (const name of ['.', ...(await readdir(at.path, { recursive: true }))])
+        if (!name.endsWith('.sock')) await chown(path.join(at.path, name), USER, USER)
+      await using owner = new Opener(at.path, 'owner', AS_USER)
+      expect(await owner.says()).toMatchObject({ put: 'owner', syncing: 'here' })
+      expect(await openers(at.path)).toHaveLength(1)
+    },
+  )
 
   test('two processes of one container both open it', async () => {
     await using at = await temp()

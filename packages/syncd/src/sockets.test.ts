@@ -54,10 +54,10 @@ async function makeLong(): Promise<string> {
 }
 
 describe('listen()', () => {
-  test('puts the socket into the directory, for its owner alone', async () => {
+  test('puts the socket into the directory, which says who may ask it', async () => {
     const { address } = await listen(await open(directory))
     expect(await readdir(directory)).toEqual([address.socket])
-    expect((await stat(path.join(directory, address.socket))).mode & 0o777).toBe(0o600)
+    expect((await stat(path.join(directory, address.socket))).mode & 0o777).toBe(0o666)
     expect(address).not.toHaveProperty('under')
   })
 

@@ -3,7 +3,14 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { type AccessMode, connectTo, fileMode, SocketDirectory, type SocketDirectoryOptions } from '@stored/lmdb'
+import {
+  type AccessMode,
+  connectTo,
+  fileMode,
+  SOCKET_MODE,
+  SocketDirectory,
+  type SocketDirectoryOptions,
+} from '@stored/lmdb'
 import { Doorbell } from './doorbell.ts'
 
 const NAME = /^syncer-[0-9a-f]{12}\.sock$/
@@ -24,7 +31,7 @@ export interface Address {
 }
 
 export interface SocketsOptions extends SocketDirectoryOptions {
-  /** Who may use the store. @default 0o700 */
+  /** Who may use the store, and so its sockets where they cannot lie in its directory. @default 0o700 */
   mode?: AccessMode
 }
 
@@ -109,7 +116,8 @@ export class Sockets {
   }
 
   #ring(address: Address, onRing: () => void): Promise<Doorbell> {
-    return Doorbell.listen(this.#pathOf(address), { onRing, mode: fileMode(this.#mode) })
+    const mode = address.under === undefined ? SOCKET_MODE : fileMode(this.#mode)
+    return Doorbell.listen(this.#pathOf(address), { onRing, mode })
   }
 
   #pathOf({ socket, under }: Address): string {
