@@ -27,6 +27,8 @@ class FakeWork {
   }
 }
 
+const { signal } = new AbortController()
+
 /** Lets everything run that needs no timer. */
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 
@@ -58,16 +60,16 @@ describe('a job', () => {
 describe('take()', () => {
   test('begins who is no suspect at once, whatever suspects do', () => {
     const [suspects, work] = [new Suspects(), new FakeWork()]
-    void suspects.take(jobOf('a', 1), work.of('a'))
-    void suspects.take(jobOf('b'), work.of('b'))
-    void suspects.take(jobOf('c'), work.of('c'))
+    void suspects.take(jobOf('a', 1), signal, work.of('a'))
+    void suspects.take(jobOf('b'), signal, work.of('b'))
+    void suspects.take(jobOf('c'), signal, work.of('c'))
     expect(work.begun).toEqual(expect.arrayContaining(['b', 'c']))
   })
 
   test('runs suspects one at a time, in turn', async () => {
     const [suspects, work] = [new Suspects(), new FakeWork()]
-    const taken = ['a', 'b', 'c'].map((key) => suspects.take(jobOf(key, 1), work.of(key)))
-    await Promise.resolve()
+    const taken = ['a', 'b', 'c'].map((key) => suspects.take(jobOf(key, 1), signal, work.of(key)))
+    await settled()
     expect(work.begun).toEqual(['a'])
     work.end('a')
     await taken[0]
@@ -85,7 +87,7 @@ describe('take()', () => {
     vi.useFakeTimers()
     try {
       const [suspects, work] = [new Suspects(), new FakeWork()]
-      const [hanging, next] = ['hangs', 'b'].map((key) => suspects.take(jobOf(key, 1), work.of(key)))
+      const [hanging, next] = ['hangs', 'b'].map((key) => suspects.take(jobOf(key, 1), signal, work.of(key)))
       await vi.advanceTimersByTimeAsync(4999)
       expect(work.begun).toEqual(['hangs'])
       await vi.advanceTimersByTimeAsync(1)
@@ -106,7 +108,7 @@ describe('take()', () => {
     try {
       const [suspects, work] = [new Suspects(), new FakeWork()]
       const taken = [jobOf('hangs', 1), jobOf('b', 1, { alone: true }), jobOf('c', 1)].map((job) =>
-        suspects.take(job, work.of(job.key)),
+        suspects.take(job, signal, work.of(job.key)),
       )
       await vi.advanceTimersByTimeAsync(60_000)
       expect(work.begun).toEqual(['hangs'])
@@ -124,11 +126,32 @@ describe('take()', () => {
     }
   })
 
+  test('does not keep one that is to end waiting for others, and those behind it wait for them all the same', async () => {
+    const [suspects, work] = [new Suspects(), new FakeWork()]
+    const end = new AbortController()
+    void suspects.take(jobOf('a', 1), signal, work.of('a'))
+    const second = suspects.take(jobOf('b', 1, { alone: true }), end.signal, work.of('b'))
+    const third = suspects.take(jobOf('c', 1, { alone: true }), signal, work.of('c'))
+    await settled()
+    end.abort()
+    await settled()
+    expect(work.begun).toEqual(['a', 'b'])
+    work.end('b')
+    await second
+    await settled()
+    expect(work.begun).toEqual(['a', 'b'])
+    work.end('a')
+    await settled()
+    expect(work.begun).toEqual(['a', 'b', 'c'])
+    work.end('c')
+    await third
+  })
+
   test('whose work fails tells its caller alone, and the next has its turn', async () => {
     const [suspects, work] = [new Suspects(), new FakeWork()]
-    const first = suspects.take(jobOf('a', 1), work.of('a'))
-    const second = suspects.take(jobOf('b', 1), work.of('b'))
-    await Promise.resolve()
+    const first = suspects.take(jobOf('a', 1), signal, work.of('a'))
+    const second = suspects.take(jobOf('b', 1), signal, work.of('b'))
+    await settled()
     work.fail('a')
     await expect(first).rejects.toThrow('a')
     await settled()

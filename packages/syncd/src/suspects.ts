@@ -24,16 +24,23 @@ export class Suspects {
   /** When one may begin that has to be alone. */
   #alone: Promise<unknown> = Promise.resolve()
 
-  /** Runs `work` after that of all suspects before; at once for a job that is none. */
-  take(job: Claimed, work: () => Promise<void>): Promise<void> {
+  /** Runs `work` after that of all suspects before; at once for a job that is none, or that is to end before its turn. */
+  take(job: Claimed, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     if (!isSuspect(job)) return work()
     const turn = job.alone ? this.#alone : this.#next
-    const done = turn.then(work)
+    const done = turnOrEnd(turn, signal).then(work)
     const innocent = begunLongAgo(turn, done, ALONE_MS)
     this.#next = job.alone ? Promise.all([this.#next, innocent]) : begunLongAgo(turn, done, PATIENCE_MS)
     this.#alone = Promise.all([this.#alone, innocent])
     return done
   }
+}
+
+/** Resolves when it is its turn, or with the signal: what another job does is not waited for then. */
+async function turnOrEnd(turn: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const { promise: end, resolve } = Promise.withResolvers<void>()
+  signal.addEventListener('abort', () => resolve(), { once: true })
+  await Promise.race([turn, end])
 }
 
 /** Resolves when `done` settles, or some time after `begun` did. */

@@ -271,10 +271,12 @@ export class SyncD implements Syncer {
   }
 
   #run(target: SyncTarget, job: Claimed, attempt: Try): Promise<void> {
-    if (attempt.signal.aborted) return this.#persist(job, () => this.#giveBack(job))
+    const { signal } = attempt
+    const giveBack = () => this.#persist(job, () => this.#giveBack(job))
+    if (signal.aborted) return giveBack()
     const poison = poisonOf(job)
     if (poison) return this.#persist(job, () => this.#park(job, poison, { retrialAfterMs: retrialAfter(job) }))
-    return this.#suspects.take(job, () => this.#try(target, job, attempt))
+    return this.#suspects.take(job, signal, () => (signal.aborted ? giveBack() : this.#try(target, job, attempt)))
   }
 
   async #try(target: SyncTarget, job: Claimed, attempt: Try): Promise<void> {

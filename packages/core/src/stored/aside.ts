@@ -13,7 +13,7 @@ const MAX_NAMES = 100
  *
  * @param stat What lies there. When it is something else by the end, nothing may be written over it.
  * @returns The key under which it is kept.
- * @throws {StorageError} CONFLICT: somebody changed it meanwhile.
+ * @throws {StorageError} CONFLICT: somebody changed it while it was kept.
  */
 export async function keepAside(
   backend: GuardedBackend,

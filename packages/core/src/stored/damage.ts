@@ -15,12 +15,12 @@ export function isMarked({ state }: Pick<LocationFacts, 'state'>): boolean {
   return MARKED.has(state)
 }
 
-/** For a read whose copy we ourselves released, overwrote or removed meanwhile: it begins anew. */
+/** For a read whose copy we ourselves released, overwrote or removed while it ran: it begins again. */
 export function overtaken(at: ErrorLocation, cause?: unknown): StorageError {
   return beginningAgain(new StorageError('CONFLICT', at, { cause, detail: 'its copy was replaced while it was read' }))
 }
 
-/** For a read of a copy that turned out to be whole: it begins anew. */
+/** For a read of a copy that turned out to be whole: it begins again. */
 function misread(cause: StorageError): StorageError {
   const detail = 'its bytes were read wrong, and right when they were read again'
   return beginningAgain(new StorageError(cause.code, cause.at, { cause, detail, retryable: true }))

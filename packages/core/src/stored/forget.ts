@@ -56,7 +56,7 @@ async function giveUp(services: Services, location: Location, at: ErrorLocation)
     index.expect(tx, { id }, known?.rev ?? null)
     index.expect(tx, { place: location }, location.rev)
     vacate(services, tx, location)
-    // Written again, so that whoever decides by its copies at the same moment decides anew.
+    // Written again, so that a commit that decides by its copies at the same moment fails, and decides again.
     if (known) index.keep(tx, known.facts)
     if (!left.some(owes)) staging.release(tx, id)
   })

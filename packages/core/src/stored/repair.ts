@@ -160,7 +160,7 @@ async function owe(
         index.locate(tx, pendingOver(location, lies))
         queue.enqueue(tx, { op: 'put', backend, key, id, size: known.facts.size })
       }
-      // Written again, so that whoever decides by its copies at the same moment decides anew.
+      // Written again, so that a commit that decides by its copies at the same moment fails, and decides again.
       index.keep(tx, known.facts)
       staging.keep(tx, id, staged)
       if (hasSynced) staging.markReleasable(tx, id)
