@@ -15,6 +15,7 @@ export interface ProcessIdentity {
   readonly token: string
 }
 
+/** Who this process is. */
 export const THIS_PROCESS: ProcessIdentity = {
   pid: process.pid,
   namespace: readNamespace(),

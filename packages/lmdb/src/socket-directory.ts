@@ -8,6 +8,7 @@ const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 /** Nobody listens there. */
 const DEAD: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'])
 
+/** How a directory for sockets is made. */
 export interface SocketDirectoryOptions {
   /** Where the system shows descriptors as paths. @default '/proc/self/fd' */
   descriptors?: string

@@ -27,7 +27,7 @@ export interface WrongMode {
  * What in a store has another mode than its configuration says; nothing where there is no store, or no modes (Windows). Of the read
  * cache it looks at the directory only: what lies in it is closed with it. What in its directory is not the store's is left alone.
  *
- * @param o.fix Changes the modes. What could not be changed has an `error`.
+ * With `fix` it changes the modes; what could not be changed has an `error`.
  */
 export async function* wrongModes(
   config: Pick<StoreConfig, 'path' | 'mode' | 'cache'>,
