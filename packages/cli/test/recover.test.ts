@@ -27,6 +27,12 @@ describe.concurrent('a store that lost its index, with bytes staged', () => {
     },
   )
 
+  it('init: the same once another command made a new index', async () => {
+    await using at = await lost()
+    await at.stored('ls')
+    expect(await at.stored('init')).toMatchObject({ code: 8, stdout: '' })
+  })
+
   it('doctor names it', async () => {
     await using at = await lost()
     expect((await at.stored('doctor')).stdout).toMatch(/^failed +store: .*stored init --recover/m)
@@ -63,7 +69,7 @@ it('init --recover of a store that is well: 7, with -n too', async () => {
   }
 })
 
-it('init --recover where nothing is staged: 4', async () => {
+it('init --recover where nothing is staged: 4, with -n too', async () => {
   await using at = await place()
-  expect(await at.stored('init', '--recover')).toMatchObject({ code: 4 })
+  for (const more of [[], ['-n']]) expect(await at.stored('init', '--recover', ...more)).toMatchObject({ code: 4 })
 })

@@ -39,12 +39,13 @@ export async function run(context: Context): Promise<Outcome> {
   }
   const { config } = await loadConfiguration({ ...context, configFile: file })
   if (input.has('recover')) return recover(context, config)
-  // Where the index was lost, to open the store says so.
-  if (!(await hasIndex(config.path))) {
+  const isNew = !(await hasIndex(config.path))
+  // Where the index was lost, to open the store says so, also when another command made a new one since.
+  if (isNew || (await stagedIn(config.path)).length > 0) {
     const { openStore } = await import('@stored/node')
     await (await openStore({ ...config, sync: false })).close()
-    made.push(config.path)
   }
+  if (isNew) made.push(config.path)
   for (const one of made) await out.line(`made ${one}`)
   await out.record({ type: 'init', config: file, path: config.path, made })
   return {
@@ -69,14 +70,13 @@ async function recover({ out, signal }: Context, config: StoreConfig): Promise<O
 async function planRecovery(context: Context, file: string): Promise<Outcome> {
   const { out } = context
   const loaded = await loadConfiguration({ ...context, configFile: file })
+  const at = { op: 'recover' }
   const { config } = loaded
-  if (await isWell(loaded))
-    throw new StorageError(
-      'ALREADY_EXISTS',
-      { op: 'recover' },
-      { detail: 'the store is well: there is nothing to recover' },
-    )
   const names = await stagedIn(config.path)
+  if (names.length === 0)
+    throw new StorageError('NOT_FOUND', at, { detail: 'nothing is staged: there is nothing to recover' })
+  if (await isWell(loaded))
+    throw new StorageError('ALREADY_EXISTS', at, { detail: 'the store is well: there is nothing to recover' })
   for (const name of names)
     await out.tell(
       { type: 'plan', action: 'recover', file: name },
