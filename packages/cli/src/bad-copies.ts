@@ -12,7 +12,7 @@ interface Meaning {
   readonly remedy: (backend: string) => string
 }
 
-const mends = () => 'stored repair mends them'
+const mends = () => 'stored repair looks again and replaces what is bad'
 const MEANINGS: readonly Meaning[] = [
   { state: 'corrupt', isDamage: true, what: 'damaged', remedy: mends },
   { state: 'missing', isDamage: true, what: 'missing', remedy: mends },
