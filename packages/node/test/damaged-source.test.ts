@@ -32,7 +32,7 @@ test('a copy of a released blob is made from the next one when the first turns o
   await oweToThird(store)
   await writeFile(path.join(dir.path, 'a', 'k'), DAMAGED)
   await store.resume('c')
-  await store.synced('k')
+  await store.synced('k', { backends: ['c'] })
   expect(await store.get('k', { backend: 'c' })).toEqual(BYTES)
 })
 

@@ -50,4 +50,33 @@ describe('openCopy()', () => {
     await using again = await openCopy(services, job, NEVER, failed)
     expect(again.name).not.toBe(first.name)
   })
+  test('of a copy whose bytes are wrong fails at once, and looks at it again when it is asked to explain that', async () => {
+    let reads = 0
+    class Counting extends MemoryBackend {
+      override get(...o: Parameters<MemoryBackend['get']>): ReturnType<MemoryBackend['get']> {
+        reads++
+        return super.get(...o)
+      }
+    }
+    await using backend = guardBackend(new Counting(), { name: 'near' })
+    await backend.put('a', Buffer.from('jello'))
+    const copy = { backend: 'near', key: 'a', id: ID, state: 'synced' }
+    const noted: unknown[] = []
+    const services = {
+      index: {
+        known: async () => ({ locations: [copy] }),
+        expect: () => {},
+        locate: (_: unknown, { state }: { state: string }) => noted.push(state),
+      },
+      ledger: { transact: async (write: (tx: unknown) => void) => write(null) },
+      staging: { open: async () => null },
+      target: () => ({ backend }),
+    } as unknown as Services
+    await using opened = await openCopy(services, { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed, NEVER)
+    const error: unknown = await Array.fromAsync(opened.body).catch((failure: unknown) => failure)
+    expect(error).toMatchObject({ code: 'CHECKSUM_MISMATCH' })
+    expect([reads, noted]).toEqual([1, []])
+    expect(await opened.explain?.(error)).toBe(error)
+    expect([reads, noted]).toEqual([2, ['unknown']])
+  })
 })

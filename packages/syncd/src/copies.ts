@@ -6,6 +6,13 @@ import type { Services } from './transfer.ts'
 /** The bytes of a job, and which of those that have them delivers them. */
 export interface Source extends Opened {
   readonly name: string
+  /**
+   * Looks into what a read failed with. That may take as long as reading: to be called once no backend waits for the bytes, or it
+   * would count as stalled.
+   *
+   * @returns What the read failed with, as it is known then. Never rejects.
+   */
+  explain?(error: unknown): Promise<unknown>
 }
 
 /**
@@ -60,7 +67,7 @@ async function* sourcesOf(
     if (failed.has(name)) continue
     yield async () => {
       const opened = await openOnBackend(services, id, copy, signal)
-      return opened && named(name, opened)
+      return opened && { name, ...opened }
     }
   }
 }
@@ -76,15 +83,18 @@ async function openOnBackend(
   id: BlobId,
   copy: Location,
   signal: AbortSignal,
-): Promise<Opened | null> {
+): Promise<Omit<Source, 'name'> | null> {
   const { backend } = services.target(copy.backend) ?? {}
   if (!backend) return null
-  const failed = async (error: unknown): Promise<never> => {
+  const explain = async (error: unknown): Promise<unknown> => {
     const found = await noteDamage(services, backend, copy, error, { signal })
-    throw isWrong(error) && (found === null || found.state === 'synced') ? misread(error) : error
+    return isWrong(error) && (found === null || found.state === 'synced') ? misread(error) : error
   }
-  const { stat, body } = await backend.get(copy.key, { sha256: id.slice('sha256:'.length), signal }).catch(failed)
-  return { size: stat.size, body: watched(body, failed), [Symbol.asyncDispose]: async () => {} }
+  const options = { sha256: id.slice('sha256:'.length), signal }
+  const { stat, body } = await backend.get(copy.key, options).catch(async (error: unknown) => {
+    throw await explain(error)
+  })
+  return { size: stat.size, body, explain, [Symbol.asyncDispose]: async () => {} }
 }
 
 /** Wrong bytes of a copy that is not known to be damaged: the next try may well read the right ones. */
@@ -94,16 +104,4 @@ function misread(cause: StorageError): StorageError {
 
 function isWrong(error: unknown): error is StorageError {
   return StorageError.is(error) && (error.code === 'CHECKSUM_MISMATCH' || error.code === 'SIZE_MISMATCH')
-}
-
-/** The same items; what they fail with is told first. */
-export async function* watched<T>(
-  items: AsyncIterable<T>,
-  onError: (error: unknown) => never | Promise<never>,
-): AsyncGenerator<T, void, void> {
-  try {
-    yield* items
-  } catch (error) {
-    await onError(error)
-  }
 }

@@ -13,7 +13,7 @@ import type {
 } from '@stored/core'
 import { retryOnConflict } from '@stored/core'
 import { StorageError, toStorageError } from '@stored/core/backend'
-import { openCopy, type Source, watched } from './copies.ts'
+import { openCopy, type Source } from './copies.ts'
 import { isTaken, removeCopy, writeCopy } from './place.ts'
 import { Resumption } from './resumption.ts'
 
@@ -158,8 +158,9 @@ async function fromSources<T>(
       if (resumption.failure) throw blaming(job, resumption.failure.cause, 'its checkpoint cannot be kept')
       const failure = attempt.failure ?? (isDamage(error) ? { cause: error } : undefined)
       if (!failure) throw error
-      if (attempt.source === undefined || signal.aborted) throw blaming(job, failure.cause)
-      failed.set(attempt.source, failure.cause)
+      const cause = (await attempt.source?.explain?.(failure.cause)) ?? failure.cause
+      if (attempt.source === undefined || signal.aborted) throw blaming(job, cause)
+      failed.set(attempt.source.name, cause)
       // What arrived came from a source that is not to be trusted.
       resumption.forget()
     }
@@ -169,7 +170,7 @@ async function fromSources<T>(
 /** Notes which source was opened last, and what it failed with. */
 class Attempt {
   readonly #open: () => Promise<Source>
-  source: string | undefined
+  source: Source | undefined
   failure: { readonly cause: unknown } | undefined
 
   constructor(open: () => Promise<Source>) {
@@ -180,7 +181,7 @@ class Attempt {
     this.source = undefined
     this.failure = undefined
     const opened = await this.#open().catch(this.#note)
-    this.source = opened.name
+    this.source = opened
     const dispose = () => opened[Symbol.asyncDispose]()
     return { size: opened.size, body: watched(opened.body, this.#note), [Symbol.asyncDispose]: dispose }
   }
@@ -260,4 +261,13 @@ function failed(job: Claimed, error: StorageError): Pick<LocationFacts, 'state' 
   const failure = failureOf(error)
   if (job.op === 'delete') return { state: 'deleting', error: failure }
   return { state: isTaken(error) ? 'conflict' : 'failed', error: failure }
+}
+
+/** The same items; `onError` is told what they fail with, and throws. */
+async function* watched<T>(items: AsyncIterable<T>, onError: (error: unknown) => never): AsyncGenerator<T, void, void> {
+  try {
+    yield* items
+  } catch (error) {
+    onError(error)
+  }
 }
