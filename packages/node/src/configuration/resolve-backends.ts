@@ -33,7 +33,7 @@ async function checkPlaces(backends: Readonly<Record<string, BackendOptions>>, d
     checkApart(addressed, before, at)
     if (isAmong(store, addressed.address))
       throw new StorageError('MISCONFIGURED', at, {
-        detail: `backend ${JSON.stringify(name)} and the directory of the store, ${directory}, lie one in the other`,
+        detail: `backend ${JSON.stringify(name)} and the directory of the store, ${directory}, lie one in the other; move one of them out`,
       })
     before.push(addressed)
   }
