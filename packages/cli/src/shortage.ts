@@ -1,6 +1,5 @@
-import type { ListEntry } from '@stored/core'
+import { isMarked, type ListEntry } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { isDamaged } from './is-damaged.ts'
 import { stateOn } from './state-on.ts'
 
 /** Backends in the order they are to be chosen, and how many of them shall have a copy. */
@@ -31,6 +30,6 @@ export function shortage({ locations }: Pick<ListEntry, 'locations'>, { choice, 
   const have = states.filter(([, state]) => state === 'synced').length
   const coming = states.filter(([, state]) => state === 'pending').length
   // Elsewhere lies something that is not ours, or a copy is on its way.
-  const free = states.filter(([, state]) => state === null || isDamaged({ state })).map(([name]) => name)
+  const free = states.filter(([, state]) => state === null || isMarked({ state })).map(([name]) => name)
   return { have, coming, fix: free.slice(0, Math.max(0, want - have - coming)) }
 }

@@ -83,6 +83,31 @@ describe('take()', () => {
     expect(work.begun).toEqual(['a', 'b', 'c'])
   })
 
+  test.for<[string, Partial<Claimed>]>([
+    ['died with others', { alone: true }],
+    ['was parked for its crashes and is tried again', { retrial: true }],
+  ])('begins one that %s once all suspects before it have ended, and none beside it', async ([, more]) => {
+    vi.useFakeTimers()
+    try {
+      const [suspects, work] = [new Suspects(), new FakeWork()]
+      const take = (key: string, more?: Partial<Claimed>) =>
+        void suspects.take(jobOf(key, 1, more), signal, work.of(key))
+      take('a')
+      take('lone', more)
+      take('c')
+      await vi.advanceTimersByTimeAsync(6000)
+      expect(work.begun).toEqual(['a'])
+      work.end('a')
+      await vi.advanceTimersByTimeAsync(6000)
+      expect(work.begun).toEqual(['a', 'lone'])
+      work.end('lone')
+      await vi.advanceTimersByTimeAsync(0)
+      expect(work.begun).toEqual(['a', 'lone', 'c'])
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
   test('begins the next one when one has run for five seconds: it hangs, and kills nothing', async () => {
     vi.useFakeTimers()
     try {

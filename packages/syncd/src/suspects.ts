@@ -27,10 +27,12 @@ export class Suspects {
   /** Runs `work` after that of all suspects before; at once for a job that is none, or that is to end before its turn. */
   take(job: Claimed, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     if (!isSuspect(job)) return work()
-    const turn = job.alone ? this.#alone : this.#next
+    // What was parked for its crashes is tried again alone: it is the one job that is known to kill.
+    const isAlone = job.alone || job.retrial
+    const turn = isAlone ? this.#alone : this.#next
     const done = turnOrEnd(turn, signal).then(work)
     const innocent = begunLongAgo(turn, done, ALONE_MS)
-    this.#next = job.alone ? Promise.all([this.#next, innocent]) : begunLongAgo(turn, done, PATIENCE_MS)
+    this.#next = isAlone ? Promise.all([this.#next, innocent]) : begunLongAgo(turn, done, PATIENCE_MS)
     this.#alone = Promise.all([this.#alone, innocent])
     return done
   }

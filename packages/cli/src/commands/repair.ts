@@ -1,7 +1,6 @@
-import type { StoreD } from '@stored/core'
+import { isMarked, type StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import type { Context } from '../context.ts'
-import { isDamaged } from '../is-damaged.ts'
 import { mend } from '../mend.ts'
 import type { Outcome } from '../outcome.ts'
 import { count } from '../output/format.ts'
@@ -25,14 +24,14 @@ export async function run(context: Context): Promise<Outcome> {
 }
 
 async function* damagedKeys(store: StoreD, signal: AbortSignal): AsyncGenerator<string> {
-  for await (const { key, locations } of store.list({ missing: true, signal })) if (locations.some(isDamaged)) yield key
+  for await (const { key, locations } of store.list({ missing: true, signal })) if (locations.some(isMarked)) yield key
 }
 
 async function plan(store: StoreD, { out, signal }: Context, name: string, tally: Tally): Promise<void> {
   try {
     const record = await store.stat(name)
     if (!record) throw new StorageError('NOT_FOUND', { op: 'repair', key: name })
-    const damaged = record.locations.filter(isDamaged)
+    const damaged = record.locations.filter(isMarked)
     for (const { backend, key, state } of damaged)
       await out.tell(
         { type: 'plan', action: 'repair', name, backend, key, state },

@@ -1,17 +1,18 @@
 import type { Stat } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import type { GuardedBackend } from '../guard/guarded-backend.ts'
-import type { Index, Ledger, Location, LocationFacts, LocationState } from '../ports.ts'
+import type { Index, Ledger, Location, LocationFacts } from '../ports.ts'
 import { type Damage, diagnose, heldBy, type Look, type Whole } from './diagnose.ts'
+import type { RecordLocation } from './types.ts'
 
 type Services = { readonly ledger: Ledger; readonly index: Index }
 
 const BEGIN_AGAIN = Symbol('begin again')
 /** States of a copy that was found to be bad. It may be whole again, or have been read wrongly: it is tried where nothing else is. */
-const MARKED: ReadonlySet<LocationState> = new Set(['missing', 'corrupt', 'unknown'])
+const MARKED: ReadonlySet<RecordLocation['state']> = new Set(['missing', 'corrupt', 'unknown'])
 
 /** Whether a copy was found damaged, changed or gone. */
-export function isMarked({ state }: Pick<LocationFacts, 'state'>): boolean {
+export function isMarked({ state }: Pick<RecordLocation, 'state'>): boolean {
   return MARKED.has(state)
 }
 
