@@ -33,9 +33,11 @@ describe.concurrent('a store that lost its index, with bytes staged', () => {
     expect(await at.stored('init')).toMatchObject({ code: 8, stdout: '' })
   })
 
-  it('doctor names it', async () => {
+  it('doctor names it: 8', async () => {
     await using at = await lost()
-    expect((await at.stored('doctor')).stdout).toMatch(/^failed +store: .*stored init --recover/m)
+    const { code, stdout } = await at.stored('doctor')
+    expect(stdout).toMatch(/^failed +store: .*stored init --recover/m)
+    expect(code).toBe(8)
   })
 
   it('init --recover makes a store of what is staged; -n only says so; sync brings it to its backends', async () => {

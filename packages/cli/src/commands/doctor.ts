@@ -3,7 +3,7 @@ import type { Check } from '../check.ts'
 import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { badChecks, tooFewCheck } from '../copy-checks.ts'
-import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.ts'
 import { describeFault } from '../fault.ts'
 import { checkModes } from '../modes.ts'
 import type { Outcome } from '../outcome.ts'
@@ -112,6 +112,8 @@ async function attempt(check: string, message: string, what: () => Promise<unkno
     await what()
     return { check, result: 'ok', message }
   } catch (error) {
-    return { check, result: 'failed', message: describeFault(error).message }
+    const { code, message } = describeFault(error)
+    const isDamage = exitCodeOf(code) === EXIT.integrity
+    return { check, result: 'failed', message, ...(isDamage && { exit: EXIT.integrity }) }
   }
 }
