@@ -236,7 +236,7 @@ test.each(['blobs/', '/x', '', '.stored'])(
   'openStore() refuses the prefix %j before anything is touched',
   async (prefix) => {
     await using dir = await temp()
-    await expect(openAt(dir.path, { prefix })).rejects.toMatchObject({ code: 'INVALID_KEY' })
+    await expect(openAt(dir.path, { prefix })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     expect(await readdir(dir.path)).toEqual([])
   },
 )

@@ -12,11 +12,18 @@ const DAY_MS = 24 * 60 * 60 * 1000
  */
 export class Clock implements Disposable {
   readonly #setTimeout = timersPromises.setTimeout
+  readonly #setImmediate = timersPromises.setImmediate
+  /** Who gave others a turn, as between two pages of rows, and goes on without time going by. */
+  #yielding = 0
 
   constructor() {
     const toFake = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance'] as const
     vi.useFakeTimers({ toFake: [...toFake], now: START })
     timersPromises.setTimeout = waitByGlobalTimer
+    timersPromises.setImmediate = async (...args) => {
+      this.#yielding++
+      return this.#setImmediate(...args).finally(() => this.#yielding--)
+    }
     syncBuiltinESMExports()
   }
 
@@ -33,7 +40,7 @@ export class Clock implements Disposable {
     }
     work.then(settle, settle)
     const end = this.now + DAY_MS
-    for (await turn(); !isSettled; await turn()) {
+    for (await this.#turn(); !isSettled; await this.#turn()) {
       if (vi.getTimerCount() === 0) throw new Error('nothing is left that could happen')
       if (this.now > end) throw new Error('a day went by')
       vi.advanceTimersToNextTimer()
@@ -48,14 +55,16 @@ export class Clock implements Disposable {
 
   [Symbol.dispose](): void {
     timersPromises.setTimeout = this.#setTimeout
+    timersPromises.setImmediate = this.#setImmediate
     syncBuiltinESMExports()
     vi.useRealTimers()
   }
-}
 
-/** All microtasks are done after it. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
+  /** All that needs no time is done after it. */
+  async #turn(): Promise<void> {
+    do await new Promise((resolve) => setImmediate(resolve))
+    while (this.#yielding > 0)
+  }
 }
 
 /** As `setTimeout` of node:timers/promises, which no fake clock replaces. */
