@@ -55,6 +55,10 @@ describe('remove()', () => {
     expect(remove(source, ['b', 'C.#x'])).toBe('const a = 1\n\nclass C {\n  y = 2\n}\n')
   })
 
+  it('takes a property out with its comma', () => {
+    expect(remove('const o = {\n  a: 1,\n  b: 2,\n}\n', ['o.a'])).toBe('const o = {\n  b: 2,\n}\n')
+  })
+
   it('throws for what is not there', () => {
     expect(() => remove('class C {}', ['C.x'])).toThrow('C.x is not there')
   })

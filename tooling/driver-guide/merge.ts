@@ -27,7 +27,8 @@ function removal(source: ts.SourceFile, name: string): Change {
   const found = member === undefined ? holder : membersOf(holder).find((each) => nameOf(each) === member)
   if (found === undefined) throw new Error(`${name} is not there`)
   const before = text.slice(0, startOf(found)).trimEnd()
-  return { start: before.length, end: found.end, text: '' }
+  const end = ts.isObjectLiteralElement(found) && text[found.end] === ',' ? found.end + 1 : found.end
+  return { start: before.length, end, text: '' }
 }
 
 function mergeStatement(target: string, statement: ts.Statement): string {
