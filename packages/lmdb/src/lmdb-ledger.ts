@@ -141,8 +141,8 @@ export class LmdbLedger implements TreeLedger {
     } catch (error) {
       await environment?.close()
       await gate?.close()
-      await opener?.close()
       if (ledger) ledger.#tail[Symbol.dispose]()
+      await opener?.close().finally(() => OPEN.delete(real))
       OPEN.delete(real)
       throw mapLmdbError(error, at)
     }
@@ -234,9 +234,8 @@ export class LmdbLedger implements TreeLedger {
     await this.#ballast.close()
     await this.#environment.close()
     await this.#gate.close()
-    await this.#opener.close()
     this.#tail[Symbol.dispose]()
-    OPEN.delete(this.#directory)
+    await this.#opener.close().finally(() => OPEN.delete(this.#directory))
   }
 
   #tree(tree: Tree): ReturnType<Environment['tree']> {

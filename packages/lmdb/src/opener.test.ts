@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -73,6 +73,21 @@ describe.runIf(process.platform === 'linux')('register()', () => {
     await die(`open-${THIS_PROCESS.namespace}-${process.ppid}-1-0123456789ab.sock`)
     await register()
     expect(await readdir(directory)).toHaveLength(1)
+  })
+
+  test('after a close() that could not remove its socket resolves, and removes it', async () => {
+    const ledger = await LmdbLedger.open({ path: directory })
+    const name = (await readdir(directory)).find((one) => one.startsWith('open-')) ?? ''
+    // A directory in its place cannot be unlinked.
+    await rename(path.join(directory, name), path.join(directory, 'socket'))
+    await mkdir(path.join(directory, name))
+    await expect(ledger.close()).rejects.toMatchObject({ name: 'StorageError', at: { op: 'close' } })
+    await rmdir(path.join(directory, name))
+    await rename(path.join(directory, 'socket'), path.join(directory, name))
+    opened.push(await LmdbLedger.open({ path: directory }))
+    const left = (await readdir(directory)).filter((one) => one.startsWith('open-'))
+    expect(left).toHaveLength(1)
+    expect(left).not.toContain(name)
   })
 
   test('leaves files of others alone', async () => {

@@ -94,10 +94,16 @@ export class Opener {
     return new Set(found.filter((one) => one !== null && lifeOf(one) !== 'dead').map((one) => (one as Found).pid))
   }
 
+  /** @throws {StorageError} The socket could not be removed. It is dead all the same, and the next to open removes it. */
   async close(): Promise<void> {
-    if (this.#file !== null) await rm(this.#file, { force: true })
-    await new Promise<void>((resolve) => (this.#server ? this.#server.close(() => resolve()) : resolve()))
-    await this.#directory?.close()
+    try {
+      if (this.#file !== null) await rm(this.#file, { force: true })
+    } catch (error) {
+      throw mapErrno(error, { op: 'close' })
+    } finally {
+      await new Promise<void>((resolve) => (this.#server ? this.#server.close(() => resolve()) : resolve()))
+      await this.#directory?.close()
+    }
   }
 
   /** Removes what the dead left behind. @throws {StorageError} CONFLICT */
