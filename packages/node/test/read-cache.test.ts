@@ -215,6 +215,7 @@ describe('a cache damaged under a store', () => {
       ['get()', bytes, (store) => store.get('k')],
       ['get() as a stream', bytes, (store) => streamed(store, 'k')],
       ['get() of a range', part, (store) => store.get('k', { range })],
+      ['get() of a range that is the whole blob', bytes, (store) => store.get('k', { range: {} })],
     ]
 
     test.each(damages)('in any file, %s, delivers the right bytes all the same', async (_, damage) => {

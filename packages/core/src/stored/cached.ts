@@ -40,10 +40,12 @@ export function cachedBefore(copy: Copy, through: Through, { id, size }: BlobFac
   return {
     name: copy.name,
     async open(range) {
-      const cached = await cache.open(id, { signal, ...range })
+      // All of it is verified, also where it was asked for as a range: a cache checks nothing but parts.
+      const partial = range && range.length < size ? range : undefined
+      const cached = await cache.open(id, { signal, ...partial })
       if (cached?.size === size)
-        return range
-          ? part(cached, id, range, through, (rest) => copy.open(rest))
+        return partial
+          ? part(cached, id, partial, through, (rest) => copy.open(rest))
           : whole(cached, id, through, () => copy.open(undefined))
       if (cached) {
         await cached[Symbol.asyncDispose]()
