@@ -142,8 +142,9 @@ export class LmdbLedger implements TreeLedger {
       await environment?.close()
       await gate?.close()
       if (ledger) ledger.#tail[Symbol.dispose]()
-      await opener?.close().finally(() => OPEN.delete(real))
       OPEN.delete(real)
+      // A socket that stays is dead, and the next to open removes it: what failed first is what is told.
+      await Promise.allSettled([opener?.close()])
       throw mapLmdbError(error, at)
     }
   }
