@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,6 +21,7 @@ export async function harness(): Promise<Harness> {
     debris: () => readdir(path.join(root, '.stored/tmp')),
     // Permissions do not bind root.
     ...(process.getuid?.() !== 0 && { deny: () => deny(root) }),
+    fail: () => unplug(root),
     child: fileURLToPath(new URL('./child.ts', import.meta.url)),
     outsider: outsiderOf(root, path.join(directory, 'abc')),
     close: () => rm(directory, { recursive: true, force: true }),
@@ -30,6 +31,12 @@ export async function harness(): Promise<Harness> {
 async function deny(root: string): Promise<() => Promise<void>> {
   await chmod(root, 0)
   return () => chmod(root, 0o755)
+}
+
+/** What happens to the root when its disk is taken away. */
+async function unplug(root: string): Promise<() => Promise<void>> {
+  await rename(root, `${root}-unplugged`)
+  return () => rename(`${root}-unplugged`, root)
 }
 
 function outsiderOf(root: string, outside: string): Outsider {

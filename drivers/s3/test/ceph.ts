@@ -77,6 +77,10 @@ export async function cephHarness(settings: Readonly<Record<string, string>>): P
       await service.start()
     },
     quota: (bytes) => place.limit(bytes),
+    async fail() {
+      const mend = gate.break()
+      return async () => mend()
+    },
     busy: async (requests, retryAfterMs) => gate.refuse(requests, retryAfterMs),
     async close() {
       place.plain.destroy()

@@ -56,6 +56,15 @@ export class Gate implements AsyncDisposable {
     this.judge = () => (left-- > 0 ? { status: 503, code: 'SlowDown', headers } : null)
   }
 
+  /** Answers every request as a server does that is broken. @returns How to mend it. */
+  break(): () => void {
+    const { judge } = this
+    this.judge = () => ({ status: 500, code: 'InternalError' })
+    return () => {
+      this.judge = judge
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.closeAllConnections()
     this.#server.close()

@@ -66,6 +66,10 @@ export async function harness(): Promise<Harness> {
     broken: async () => make({ endpoint: 'http://127.0.0.1:1' }),
     noContainer: async () => make({ bucket: 'not-there' }),
     secrets: () => [credentials.secretAccessKey],
+    async fail() {
+      const mend = gate.break()
+      return async () => mend()
+    },
     busy: async (requests, retryAfterMs) => gate.refuse(requests, retryAfterMs),
     async close() {
       plain.destroy()

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Harness } from '@stored/conformance'
@@ -52,6 +52,7 @@ export async function harnessOf(sshd: Server): Promise<Harness> {
       await sshd.start()
     },
     ...(!isRoot && { deny: () => denyAll(sshd.root) }),
+    fail: () => unplug(sshd.root),
     child: fileURLToPath(new URL('./child.ts', import.meta.url)),
     outsider: {
       outside: `${sshd.root}c`,
@@ -90,6 +91,12 @@ export async function harnessAsNobody(sshd: Server): Promise<Harness> {
 async function denyAll(directory: string): Promise<() => Promise<void>> {
   await chmod(directory, 0)
   return () => chmod(directory, 0o755)
+}
+
+/** What happens to the root when the disk of the server is taken away. */
+async function unplug(root: string): Promise<() => Promise<void>> {
+  await rename(root, `${root}-unplugged`)
+  return () => rename(`${root}-unplugged`, root)
 }
 
 /** What the current case left. One that ends with its connection broken for good leaves it to `sweep`, and the next is not to blame. */

@@ -1,5 +1,5 @@
 import type { GuardedBackend, GuardOptions } from '@stored/core'
-import type { Capabilities, StorageBackend } from '@stored/core/backend'
+import type { Capabilities, StorageBackend, StorageErrorCode } from '@stored/core/backend'
 import type { ChaosProxy } from './chaos-proxy.ts'
 import type { Harness } from './harness.ts'
 import type { Call, Subject, View } from './subject.ts'
@@ -31,6 +31,8 @@ export interface Case {
   readonly declare?: string
   /** The capabilities that it puts to the test. */
   readonly proves: readonly Provable[]
+  /** What the medium is made to fail with. */
+  readonly provokes: readonly StorageErrorCode[]
   /** In milliseconds. @default 30,000 in profile `quick`, 300,000 in `full`, an hour in `soak` */
   readonly timeoutMs?: number
   /** `true`, or the reason to skip it. */
@@ -93,7 +95,7 @@ export interface Needs {
 
 /** A case as it is written: what is usual is left out. */
 export interface CaseSpec
-  extends Partial<Pick<Case, 'level' | 'since' | 'profile' | 'declare' | 'proves' | 'timeoutMs'>> {
+  extends Partial<Pick<Case, 'level' | 'since' | 'profile' | 'declare' | 'proves' | 'provokes' | 'timeoutMs'>> {
   title: string
   why: string
   /** Run on the driver too. */
@@ -110,6 +112,7 @@ export function defineCases(group: string, specs: Readonly<Record<string, CaseSp
     since: '1.0',
     profile: 'quick',
     proves: [],
+    provokes: [],
     ...spec,
     id: `${group}.${name}`,
     group,
@@ -141,6 +144,7 @@ type Hook =
   | 'debris'
   | 'outsider'
   | 'deny'
+  | 'fail'
   | 'broken'
   | 'child'
   | 'endpoint'
@@ -165,6 +169,14 @@ export function outsider(name: 'symlink' | 'mkdir' | 'special' | 'undecodable' |
 
 export function creds(kind: 'bad' | 'readonly'): Needs {
   return (_, harness) => (harness.creds?.includes(kind) ? true : `the harness has no creds ${kind}`)
+}
+
+/** Applies where one of these does. */
+export function either(...needs: readonly Needs[]): Needs {
+  return (...args) => {
+    const answers = needs.map((need) => need(...args))
+    return answers.includes(true) ? true : answers.join(', ')
+  }
 }
 
 /** The first reason to skip among several. */

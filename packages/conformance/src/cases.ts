@@ -3,6 +3,7 @@ import { aborts } from './cases/aborts.ts'
 import { atomicity } from './cases/atomicity.ts'
 import { auth } from './cases/auth.ts'
 import { backpressure } from './cases/backpressure.ts'
+import { brokenMedium } from './cases/broken-medium.ts'
 import { checksums } from './cases/checksums.ts'
 import { conditions } from './cases/conditions.ts'
 import { faults } from './cases/faults.ts'
@@ -38,6 +39,7 @@ export const cases: readonly Case[] = Object.freeze([
   ...metadata,
   ...backpressure,
   ...faults,
+  ...brokenMedium,
   ...auth,
   ...watching,
   ...lifecycle,

@@ -35,7 +35,8 @@ export function conformance(harness: Harness, on: TestRunner = nodeTest, options
   })
 }
 
-function skip(context: unknown, reason: string): void {
+/** Ends a test as skipped, where its runner can. */
+export function skip(context: unknown, reason: string): void {
   const { skip } = (context ?? {}) as { skip?: (reason: string) => void }
   skip?.call(context, reason)
 }

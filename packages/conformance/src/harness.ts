@@ -33,6 +33,11 @@ export interface Harness {
   readonly refusedNames?: readonly string[]
   /** Takes a permission away, and returns how to give it back. */
   deny?(op: 'read' | 'write' | 'list'): Promise<() => Promise<void>>
+  /**
+   * Breaks the medium, and returns how to mend it. Until then every operation of instances that are open fails, in the medium's own
+   * way: a server that answers 500 or was stopped, a directory that was moved away, a table that is locked.
+   */
+  fail?(): Promise<() => Promise<void>>
   /** An instance whose `open` has to fail: a wrong root, a wrong address. */
   broken?(): Promise<StorageBackend>
   /** An instance on a bucket, container or directory that is not there, where that does not come into being by itself. */

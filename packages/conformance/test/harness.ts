@@ -5,9 +5,11 @@ import type { Harness } from '../src/index.ts'
 export function harness(): Harness {
   const place = new MemoryPlace()
   let denied = false
-  class Deniable extends MemoryBackend {
+  let broken = false
+  class Breakable extends MemoryBackend {
     protected override begin(...args: Parameters<MemoryBackend['begin']>): void {
       super.begin(...args)
+      if (broken) throw this.error('UNAVAILABLE', args[0], args[1])
       if (denied) throw this.error('PERMISSION_DENIED', args[0], args[1])
     }
   }
@@ -18,13 +20,19 @@ export function harness(): Harness {
   }
   return {
     name: 'memory',
-    open: async () => new Deniable({ place }),
+    open: async () => new Breakable({ place }),
     broken: async () => new Unreachable(),
     debris: async () => [],
     async deny() {
       denied = true
       return async () => {
         denied = false
+      }
+    },
+    async fail() {
+      broken = true
+      return async () => {
+        broken = false
       }
     },
     inProcess: true,

@@ -29,6 +29,12 @@ export function httpHarness(server: HttpServer, open: Open = (options) => new Ht
     async busy(times, retryAfterMs) {
       server.busy = { times, status: 503, retryAfter: retryAfterMs / 1000 }
     },
+    async fail() {
+      server.busy = { times: Number.POSITIVE_INFINITY, status: 500, retryAfter: 0 }
+      return async () => {
+        server.busy = { times: 0, status: 500, retryAfter: 0 }
+      }
+    },
     async quota(bytes) {
       server.limit(bytes)
       return async () => server.limit(Number.POSITIVE_INFINITY)

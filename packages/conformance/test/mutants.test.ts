@@ -1,6 +1,7 @@
 import { MemoryPlace } from '@stored/core/backend'
 import { afterAll, describe, expect, it } from 'vitest'
-import { cases, mutants, runConformance } from '../src/index.ts'
+import { cases, driverMutants, killMutants, mutants, runConformance } from '../src/index.ts'
+import { harness } from './harness.ts'
 
 /** Whether each mutant is put before every case, for the table of what else it fails: takes a minute. */
 const ALL = process.env.CONFORMANCE_PROFILE === 'full'
@@ -28,8 +29,12 @@ describe('every mutant fails the cases that are meant for it', () => {
 
   it('names only cases that exist', () => {
     const ids = cases.map(({ id }) => id)
-    expect(mutants.flatMap(({ killedBy }) => killedBy).filter((id) => !ids.includes(id))).toEqual([])
+    expect(
+      [...mutants, ...driverMutants].flatMap(({ killedBy }) => killedBy).filter((id) => !ids.includes(id)),
+    ).toEqual([])
   })
 
   if (ALL) afterAll(() => console.table(table))
 })
+
+killMutants(harness(), { describe, it })
