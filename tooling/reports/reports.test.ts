@@ -27,6 +27,7 @@ describe('reports', () => {
     level: 'full',
     badge: 'StoreD conformance 1.0 · 1/2 · 1 waived',
     counts: { proved: 1, refused: 0, skipped: 2, waived: 1, failed: 0 },
+    unprovoked: ['NO_SPACE'],
     capabilities: { contract: 1, range: true },
     cases: {
       'rt.bytes': { status: 'proved' },
@@ -46,7 +47,7 @@ describe('reports', () => {
     expect(printReport(report)).toContain('\n    "rt.bytes": { "status": "proved" },\n')
   })
 
-  it('give the matrix its rows: servers, capabilities, waivers, and what was not run', () => {
+  it('give the matrix its rows: servers, capabilities, waivers, errors never provoked, and what was not run', () => {
     const lines = matrix([report]).split('\n')
     expect(lines).toEqual(
       expect.arrayContaining([
@@ -54,6 +55,7 @@ describe('reports', () => {
         '| `range` | yes |',
         '| `ifAbsent` | no |',
         '| acme on Acme \\| Cloud 2 | `ls.order` | not sorted | https://example.com/1 |',
+        '| acme on Acme \\| Cloud 2 | `NO_SPACE` |',
         '| no etags | `rt.etag` `rt.modified` |',
       ]),
     )

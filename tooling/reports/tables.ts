@@ -43,6 +43,7 @@ export function matrix(reports: readonly ReportJson[]): string {
     '## Capabilities',
     capabilities(reports),
     ...waived(reports),
+    ...unprovoked(reports),
     '## What was not run',
     ...reports.map(notRun),
   ]
@@ -76,6 +77,13 @@ function waived(reports: readonly ReportJson[]): string[] {
     casesWith(report, 'waived').map(([id, { reason = '', issue = '' }]) => [titleOf(report), code(id), reason, issue]),
   )
   return rows.length === 0 ? [] : ['## Waived', table(['driver', 'case', 'reason', 'issue'], rows)]
+}
+
+function unprovoked(reports: readonly ReportJson[]): string[] {
+  const rows = reports
+    .filter((report) => report.unprovoked?.length)
+    .map((report) => [titleOf(report), (report.unprovoked ?? []).map(code).join(' ')])
+  return rows.length === 0 ? [] : ['## Errors that were never provoked', table(['driver', 'errors'], rows)]
 }
 
 function notRun(report: ReportJson): string {

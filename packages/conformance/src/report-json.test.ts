@@ -19,7 +19,15 @@ const PROFILES = ['quick', 'full', 'soak'] as const
 const FACTS = { name: 'a', profile: 'quick', complete: true, seed: 1, capabilities: null } as const
 
 function resultOf(profile: Profile, isBroken: boolean): Result {
-  const about = { id: `x.${profile}`, view: 'guarded', level: 'must', profile, title: '', durationMs: 1 } as const
+  const about = {
+    id: `x.${profile}`,
+    view: 'guarded',
+    level: 'must',
+    profile,
+    title: '',
+    provokes: [],
+    durationMs: 1,
+  } as const
   return isBroken
     ? { ...about, status: 'failed', error: new Error(), broken: 'it does not hold' }
     : { ...about, status: 'proved', refused: [] }
@@ -48,8 +56,15 @@ describe('reportJson', () => {
   it('counts what is proved of what applies, and tells what is waived', async () => {
     const waive = { 'ls.order': { reason: 'the service cannot', issue: 'https://example.com/1' } }
     const { badge, cases } = await reportOf({ waive }, { only: ['rt.bytes', 'ls.order', 'cw.match'] })
-    expect(badge).toBe('StoreD conformance 1.1 · 1/2 · 1 waived')
+    expect(badge).toBe('StoreD conformance 1.2 · 1/2 · 1 waived')
     expect(cases['ls.order']).toEqual({ status: 'waived', ...waive['ls.order'] })
+  })
+
+  it('names the errors that no case of the run made the medium fail with', async () => {
+    const only = ['ft.broken', 'au.deny-read', 'ft.no-space']
+    expect((await reportOf({}, { only })).unprovoked).toEqual(['NO_SPACE', 'PERMISSION_DENIED', 'UNAVAILABLE'])
+    const fail = async () => async () => {}
+    expect((await reportOf({ fail }, { only })).unprovoked).toEqual(['NO_SPACE', 'PERMISSION_DENIED'])
   })
 
   it.each([

@@ -1,4 +1,4 @@
-import type { Capabilities } from '@stored/core/backend'
+import type { Capabilities, StorageErrorCode } from '@stored/core/backend'
 import type { Profile } from './case.ts'
 import type { Report, Result } from './report.ts'
 import { KIT_VERSION } from './version.ts'
@@ -23,6 +23,8 @@ export interface ReportJson {
   /** One line for a README. Counts the cases that apply to the driver and that its harness can run. */
   readonly badge: string
   readonly counts: Readonly<Record<CaseStatus, number>>
+  /** Errors that no case of the run made the medium fail with: how the driver tells of them is not known. Since kit 1.2. */
+  readonly unprovoked?: readonly StorageErrorCode[]
   /** `null` where no instance could be opened. */
   readonly capabilities: Capabilities | null
   /** By id, in the order they ran. */
@@ -45,7 +47,7 @@ export interface CaseReport {
 
 /** A report as data, for files and tables. */
 export function reportJson(report: Report): ReportJson {
-  const { name, version, server, profile, seed, capabilities } = report
+  const { name, version, server, profile, seed, unprovoked, capabilities } = report
   const cases = casesOf(report)
   const counts = countsOf(Object.values(cases))
   return {
@@ -58,6 +60,7 @@ export function reportJson(report: Report): ReportJson {
     level: levelOf(report),
     badge: badgeOf(counts),
     counts,
+    unprovoked,
     capabilities,
     cases,
   }

@@ -1,4 +1,4 @@
-import type { Capabilities } from '@stored/core/backend'
+import type { Capabilities, StorageErrorCode } from '@stored/core/backend'
 import type { Profile } from './case.ts'
 import type { Harness, Waiver } from './harness.ts'
 import type { View } from './subject.ts'
@@ -12,6 +12,8 @@ export type Result = Outcome & {
   /** The smallest profile that runs the case. */
   readonly profile: Profile
   readonly title: string
+  /** What the medium is made to fail with. */
+  readonly provokes: readonly StorageErrorCode[]
   readonly durationMs: number
 }
 
@@ -50,6 +52,8 @@ export interface Report {
   readonly proved: readonly (Result & { status: 'proved' })[]
   /** Undeclared capabilities that were shown to be refused. */
   readonly refused: readonly string[]
+  /** What no case that was run made the medium fail with: how the driver tells of it is not known. */
+  readonly unprovoked: readonly StorageErrorCode[]
   readonly skipped: readonly (Result & { status: 'skipped' })[]
   readonly waived: readonly (Result & { status: 'waived' })[]
   readonly failed: readonly (Result & { status: 'failed' })[]
@@ -67,6 +71,7 @@ export function makeReport(facts: RunFacts, results: readonly Result[]): Report 
     results,
     proved,
     refused: [...new Set(proved.flatMap(({ refused }) => refused))].sort(),
+    unprovoked: unprovokedBy(results),
     skipped: results.filter((result) => result.status === 'skipped'),
     waived: results.filter((result) => result.status === 'waived'),
     failed,
@@ -74,14 +79,21 @@ export function makeReport(facts: RunFacts, results: readonly Result[]): Report 
   }
 }
 
+function unprovokedBy(results: readonly Result[]): StorageErrorCode[] {
+  const provoked = new Set(results.flatMap(({ status, provokes }) => (status === 'skipped' ? [] : provokes)))
+  const wanted = new Set(results.flatMap(({ provokes }) => provokes))
+  return [...wanted].filter((code) => !provoked.has(code)).sort()
+}
+
 /** The report for people: the counts, then every case that was not proved, with its reason. */
 export function formatReport(report: Report): string {
-  const { proved, refused, skipped, waived, failed } = report
+  const { proved, refused, unprovoked, skipped, waived, failed } = report
   const total = proved.length + skipped.length + waived.length + failed.length
   return [
     `${report.name} · StoreD conformance ${KIT_VERSION} · ${report.profile} · seed ${report.seed}`,
     `${proved.length}/${total} proved · ${failed.length} failed · ${waived.length} waived · ${skipped.length} skipped`,
     `refused: ${refused.join(', ') || 'nothing'}`,
+    ...(unprovoked.length > 0 ? [`never provoked: ${unprovoked.join(', ')}`] : []),
     ...skipped.map((result) => `skipped ${label(result)}: ${result.reason}`),
     ...waived.map((result) => `waived  ${label(result)}: ${result.waiver.reason} (${result.waiver.issue})`),
     ...failed.map((result) => `failed  ${result.error.message}`),

@@ -96,10 +96,19 @@ function factsOf({ name, version, server }: Harness, state: RunState): RunFacts 
 }
 
 async function execute(harness: Harness, state: RunState, planned: Planned): Promise<Result> {
-  const { id, level, profile, title } = planned.case
+  const { id, level, profile, title, provokes } = planned.case
   const started = performance.now()
   const outcome = unlessNeedless(harness, state, planned, await judge(harness, state, planned))
-  return { id, view: planned.view, level, profile, title, durationMs: performance.now() - started, ...outcome }
+  return {
+    id,
+    view: planned.view,
+    level,
+    profile,
+    title,
+    provokes,
+    durationMs: performance.now() - started,
+    ...outcome,
+  }
 }
 
 /** Fails a waived case that passes, in all of its views that were run: a waiver that nobody needs hides the next failure. */

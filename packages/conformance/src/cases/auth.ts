@@ -14,6 +14,7 @@ export const auth = defineCases('au', {
     title: 'every operation with credentials that are not accepted rejects with UNAUTHENTICATED, once',
     why: 'An account is locked by whoever tries a wrong password again and again.',
     needs: creds('bad'),
+    provokes: ['UNAUTHENTICATED'],
     timeoutMs: 120_000,
     async run(t) {
       const calls: Call[] = []
@@ -32,6 +33,7 @@ export const auth = defineCases('au', {
     title: 'get and stat without the permission to read reject with PERMISSION_DENIED',
     why: NOT_ABSENT,
     needs: hook('deny'),
+    provokes: ['PERMISSION_DENIED'],
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(10))
       await whileDenied(t, 'read', async () => {
@@ -46,6 +48,7 @@ export const auth = defineCases('au', {
     title: 'put and delete without the permission to write reject with PERMISSION_DENIED, and change nothing',
     why: 'A delete that is denied and resolves leaves what everyone believes to be gone.',
     needs: denyOrReadonly,
+    provokes: ['PERMISSION_DENIED'],
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(10, 1))
       const refused = async (guard: GuardedBackend) => {
@@ -64,6 +67,7 @@ export const auth = defineCases('au', {
     title: 'list without the permission to list rejects with PERMISSION_DENIED',
     why: NOT_ABSENT,
     needs: hook('deny'),
+    provokes: ['PERMISSION_DENIED'],
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(10))
       await whileDenied(t, 'list', () => rejects(t.guard.list({ prefix: t.scope }).next(), 'PERMISSION_DENIED', 'list'))
@@ -115,6 +119,7 @@ export const auth = defineCases('au', {
     title: 'a bucket or container that is not there is MISCONFIGURED, not an absence',
     why: NOT_ABSENT,
     needs: hook('noContainer'),
+    provokes: ['MISCONFIGURED'],
     async run(t) {
       const driver = await t.harness.noContainer?.()
       check(driver !== undefined, 'the harness has such an instance')

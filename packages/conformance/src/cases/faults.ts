@@ -36,6 +36,7 @@ export const faults = defineCases('ft', {
     title: 'every operation on a server that refuses connections rejects with UNAVAILABLE within 10 s',
     why: 'A server that is down is tried again later; anything else reads as a fault of the blob.',
     needs: endpoint,
+    provokes: ['UNAVAILABLE'],
     timeoutMs: 120_000,
     async run(t) {
       const { guard, proxy } = await t.through({ retries: 1 })
@@ -178,6 +179,7 @@ export const faults = defineCases('ft', {
     title: 'put over a connection that has gone silent rejects with TIMEOUT once the idle time is over',
     why: FOR_EVER,
     needs: endpoint,
+    provokes: ['TIMEOUT'],
     async run(t) {
       const { guard, proxy } = await t.through({ idleTimeoutMs: IDLE_MS })
       const [key, bytes] = [t.key('blob'), t.bytes(MB)]
@@ -196,6 +198,7 @@ export const faults = defineCases('ft', {
     title: 'a body over a connection that has gone silent throws TIMEOUT once the idle time is over',
     why: FOR_EVER,
     needs: endpoint,
+    provokes: ['TIMEOUT'],
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(4 * MB))
       const { guard, proxy } = await t.through({ idleTimeoutMs: IDLE_MS })
@@ -224,6 +227,7 @@ export const faults = defineCases('ft', {
     title: 'a server that is asked too often is RATE_LIMITED, and is left alone for as long as it asks',
     why: 'Whoever knocks again at once is shut out for longer.',
     needs: hook('busy'),
+    provokes: ['RATE_LIMITED'],
     async run(t) {
       const waits: number[] = []
       const delay = async (ms: number) => void waits.push(ms)
@@ -309,6 +313,7 @@ export const faults = defineCases('ft', {
     title: 'put of more than there is room for rejects with NO_SPACE, and leaves nothing',
     why: 'A full store is for its owner to see to: trying again does not help.',
     needs: hook('quota'),
+    provokes: ['NO_SPACE'],
     async run(t) {
       const bytes = t.bytes(2 * MB)
       const lift = await t.harness.quota?.(MB)

@@ -30,6 +30,7 @@ export const statAndDelete = defineCases('sd', {
     title: 'stat without the permission to read rejects with PERMISSION_DENIED',
     why: NOT_DENIED,
     needs: hook('deny'),
+    provokes: ['PERMISSION_DENIED'],
     run: (t) => withoutReading(t, (key) => t.store.stat(key)),
   },
   has: {
@@ -47,6 +48,7 @@ export const statAndDelete = defineCases('sd', {
     title: 'has without the permission to read rejects',
     why: NOT_DENIED,
     needs: hook('deny'),
+    provokes: ['PERMISSION_DENIED'],
     run: (t) => withoutReading(t, (key) => t.guard.has(key)),
   },
   'get-missing': {
