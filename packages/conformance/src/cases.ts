@@ -11,6 +11,7 @@ import { honesty } from './cases/honesty.ts'
 import { keys } from './cases/keys.ts'
 import { lifecycle } from './cases/lifecycle.ts'
 import { listing } from './cases/listing.ts'
+import { listingPages } from './cases/listing-pages.ts'
 import { metadata } from './cases/metadata.ts'
 import { ranges } from './cases/ranges.ts'
 import { resume } from './cases/resume.ts'
@@ -30,6 +31,7 @@ export const cases: readonly Case[] = Object.freeze([
   ...ranges,
   ...statAndDelete,
   ...listing,
+  ...listingPages,
   ...atomicity,
   ...aborts,
   ...sources,

@@ -3,6 +3,7 @@ import { type Capabilities, type StorageBackend, StorageError } from '@stored/co
 import type { Profile } from './case.ts'
 import { skip, type TestRunner } from './conformance.ts'
 import type { Harness } from './harness.ts'
+import { listingMutants } from './listing-mutants.ts'
 import { runConformance } from './runner.ts'
 import { spyOn } from './subject.ts'
 
@@ -15,6 +16,8 @@ export interface DriverMutant {
   readonly killedBy: readonly string[]
   /** The smallest profile in which they do. @default 'quick' */
   readonly profile?: Profile
+  /** How many entries it lists at a time. @default as many as the driver */
+  readonly pageSize?: number
   /** What it does otherwise than `driver`. */
   change(driver: StorageBackend): Partial<StorageBackend>
 }
@@ -73,15 +76,15 @@ const ofFailures: readonly DriverMutant[] = [
 ]
 
 /** Each is a few lines around a driver. The kit is trusted with a harness as far as it finds them there. */
-export const driverMutants: readonly DriverMutant[] = Object.freeze([...ofFailures])
+export const driverMutants: readonly DriverMutant[] = Object.freeze([...ofFailures, ...listingMutants(10)])
 
 /** A harness whose instances have a fault. Processes of their own do not have it. */
-export function mutated(harness: Harness, { name, change }: DriverMutant): Harness {
+export function mutated(harness: Harness, { name, pageSize, change }: DriverMutant): Harness {
   const open: Harness['open'] = async (options) => {
     const driver = await harness.open(options)
     return spyOn(driver, [], change(driver))
   }
-  return { ...harness, name: `${harness.name} ${name}`, open }
+  return { ...harness, ...(pageSize !== undefined && { pageSize }), name: `${harness.name} ${name}`, open }
 }
 
 /**

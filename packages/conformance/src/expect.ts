@@ -1,6 +1,9 @@
 import { StorageError, type StorageErrorCode } from '@stored/core/backend'
 import { provenance } from './payload.ts'
 
+/** How many characters of a value a message shows. */
+const SHOWN = 1_000
+
 /** A promise of the contract that was not kept. The runner adds the case, why it matters, and what may be declared instead. */
 export class BrokenPromise extends Error {
   static {
@@ -12,10 +15,17 @@ export function check(condition: boolean, expectation: string): asserts conditio
   if (!condition) throw new BrokenPromise(expectation)
 }
 
-/** Compares what prints the same: numbers, strings, lists and plain objects of them. */
+/**
+ * Compares numbers, strings, lists, maps, sets and plain objects of them, whole: it is the message alone that is cut, around
+ * the first difference. What an object has as `undefined` it does not have.
+ */
 export function equal(actual: unknown, expected: unknown, what: string): void {
   const [is, shouldBe] = [print(actual), print(expected)]
-  if (is !== shouldBe) throw new BrokenPromise(`${what} is ${shouldBe}, but was ${is}`)
+  if (is === shouldBe) return
+  const at = firstDifference(is, shouldBe)
+  throw new BrokenPromise(
+    `${what} is ${around(at, shouldBe)}${sizeOf(expected)}, but was ${around(at, is)}${sizeOf(actual)}`,
+  )
 }
 
 /** Compares bytes; a difference is told by its place and by whose bytes lie there. */
@@ -28,7 +38,7 @@ export function sameBytes(seed: number, actual: Uint8Array, expected: Uint8Array
   )
 }
 
-function firstDifference(a: Uint8Array, b: Uint8Array): number {
+function firstDifference<T extends Uint8Array | string>(a: T, b: T): number {
   const end = Math.min(a.length, b.length)
   for (let i = 0; i < end; i++) if (a[i] !== b[i]) return i
   return end
@@ -107,7 +117,7 @@ export function nextTurn(): Promise<void> {
 }
 
 export function printError(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : print(error)
+  return error instanceof Error ? `${error.name}: ${error.message}` : around(0, print(error))
 }
 
 /** What was expected and what came instead, of whatever ended a case. */
@@ -117,16 +127,34 @@ export function expectationOf(error: unknown): string {
   return `that nothing fails, but there was ${printError(error)}${because}`
 }
 
+/** Two values that differ print differently. */
 function print(value: unknown): string {
-  if (value === undefined) return 'undefined'
-  const text = JSON.stringify(value, (_, item) => (isPlain(item) ? sortKeys(item) : item)) ?? String(value)
-  return text.length > 1000 ? `${text.slice(0, 1000)}…` : text
+  if (Array.isArray(value)) return `[${value.map(print).join(',')}]`
+  if (value instanceof Map) return `Map${print([...value])}`
+  if (value instanceof Set) return `Set${print([...value])}`
+  if (value instanceof Uint8Array) return `bytes${print([...value])}`
+  if (value instanceof Error) return printError(value)
+  if (typeof value === 'object' && value !== null) return `{${propertiesOf(value).join(',')}}`
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
 }
 
-function isPlain(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+function propertiesOf(record: object): string[] {
+  const entries = Object.entries(record).filter(([, value]) => value !== undefined)
+  return entries.map(([name, value]) => `${JSON.stringify(name)}:${print(value)}`).sort()
 }
 
-function sortKeys(record: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)))
+/** The whole of a print that is short, or what is around the place `at`; characters that look like others are escaped. */
+function around(at: number, text: string): string {
+  const from = text.length > SHOWN ? Math.max(0, at - SHOWN / 2) : 0
+  const to = Math.min(text.length, from + SHOWN)
+  return `${from > 0 ? '…' : ''}${escaped(text.slice(from, to))}${to < text.length ? '…' : ''}`
+}
+
+function escaped(text: string): string {
+  return text.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+/** Of a list that is not shown whole. */
+function sizeOf(value: unknown): string {
+  return Array.isArray(value) && print(value).length > SHOWN ? ` (${value.length} entries)` : ''
 }

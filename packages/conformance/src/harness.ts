@@ -29,6 +29,11 @@ export interface Harness {
   debris?(): Promise<readonly string[]>
   /** Touches the storage behind the driver's back. */
   readonly outsider?: Outsider
+  /**
+   * How many entries of a listing the driver takes from its medium at a time, as `open` makes it. Several such pages are listed,
+   * in profile quick too where they are of at most 100: give a driver that has an option for it a small one. @default 1,000
+   */
+  readonly pageSize?: number
   /** Names that the medium itself refuses, though they may stand in a key: `a:b` on NTFS. Those beyond declared limits need not be named. */
   readonly refusedNames?: readonly string[]
   /** Takes a permission away, and returns how to give it back. */

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import type { Harness } from '../src/index.ts'
 import { HttpBackend, type HttpBackendOptions } from './http-backend.ts'
-import type { HttpServer } from './http-server.ts'
+import { type HttpServer, PAGE } from './http-server.ts'
 
 type Open = (options: HttpBackendOptions) => HttpBackend
 
@@ -17,6 +17,7 @@ export function httpHarness(server: HttpServer, open: Open = (options) => new Ht
     creds: ['bad', 'readonly'],
     secrets: () => [server.token, server.readonlyToken],
     inProcess: true,
+    pageSize: PAGE,
     child: fileURLToPath(new URL('./http-child.ts', import.meta.url)),
     debris: async () => [],
     broken: async () => open({ endpoint: { host: '127.0.0.1', port: 1 }, token: tokens.good }),

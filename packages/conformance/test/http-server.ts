@@ -22,7 +22,7 @@ type Right = 'read' | 'write' | 'list'
 
 /** In every answer, so that a page in place of the server can be told from one. */
 export const MARK = 'x-http-server'
-const PAGE = 100
+export const PAGE = 100
 const BUCKET = 'bucket'
 
 /**

@@ -89,7 +89,7 @@ describe('a backend of five methods with every limit', () => {
       ...['at.sweep', 'ck.native', 'cp.readonly', 'cp.signed-url'],
       ...['cw.after-delete', 'cw.counter', 'cw.exists', 'cw.get-match', 'cw.lost-reply', 'cw.match'],
       ...['cw.match-missing', 'cw.new', 'cw.race', 'cw.stale'],
-      ...['ls.after', 'ls.order'],
+      ...['ls.after', 'ls.after-prefix', 'ls.order', 'ls.resumed'],
       ...['md.case', 'md.overwrite-clears', 'md.too-big', 'md.type', 'md.user'],
       ...['rg.first', 'rg.last', 'rg.middle', 'rg.to-end'],
       ...['rs.cut', 'rs.goes-on', 'rs.kill', 'rs.other-bytes', 'rs.resent', 'rs.stale', 'rs.taken', 'rs.unkept'],

@@ -1,6 +1,7 @@
 import { MemoryPlace } from '@stored/core/backend'
 import { afterAll, describe, expect, it } from 'vitest'
-import { cases, driverMutants, killMutants, mutants, runConformance } from '../src/index.ts'
+import { cases, driverMutants, killMutants, mutants, mutated, runConformance } from '../src/index.ts'
+import { listingMutants } from '../src/listing-mutants.ts'
 import { harness } from './harness.ts'
 
 /** Whether each mutant is put before every case, for the table of what else it fails: takes a minute. */
@@ -38,3 +39,12 @@ describe('every mutant fails the cases that are meant for it', () => {
 })
 
 killMutants(harness(), { describe, it })
+
+describe('a listing of 2,500 keys in pages of 1,000', () => {
+  const ofPages = listingMutants(1_000).filter(({ killedBy }) => killedBy.some((id) => id.startsWith('ls.pages')))
+  it.each(ofPages)('of $name fails: $fault', async (mutant) => {
+    const only = mutant.killedBy.filter((id) => id.startsWith('ls.pages'))
+    const { failed } = await runConformance(mutated(harness(), mutant), { seed: 1, profile: 'full', only })
+    expect(failed.map(({ id }) => id)).toEqual(only)
+  })
+})

@@ -1,0 +1,159 @@
+import { all, type Ctx, capability, defineCases, rawOnly } from '../case.ts'
+import { equal } from '../expect.ts'
+import { byUtf8, keysOf, numbered, putAll } from './listing.ts'
+
+/** A page of a service that is asked for no other. */
+const USUAL_PAGE = 1_000
+/** How many keys, for its pages, are few enough for profile quick. */
+const FEW = 250
+const LIMIT = 10
+const AT_ONCE = 16
+const TIMEOUT_MS = 300_000
+
+export const listingPages = defineCases('ls', {
+  pages: {
+    title: 'list of several pages yields each key once, and in order where that is declared',
+    why: 'Between two pages a key is missed, or comes twice.',
+    timeoutMs: TIMEOUT_MS,
+    async run(t) {
+      const names = await putPages(t)
+      equal(inOrder(t, await t.names()), names, 'the list')
+    },
+  },
+  'pages-deleted': {
+    title: 'list of several pages, of which every second key is deleted as soon as it is listed, yields each once',
+    why: 'Pages that are counted off leave out as many as were deleted; one that begins after a key that is gone finds no beginning.',
+    since: '1.2',
+    timeoutMs: TIMEOUT_MS,
+    async run(t) {
+      const names = await putPages(t)
+      const seen: string[] = []
+      for await (const { key } of t.store.list({ prefix: t.scope })) {
+        if (seen.length % 2 === 1) await t.store.delete(key)
+        seen.push(key.slice(t.scope.length))
+      }
+      equal(inOrder(t, seen), names, 'the list')
+      equal((await t.names()).length, Math.ceil(names.length / 2), 'the number of keys that are left')
+    },
+  },
+  'pages-changed': {
+    title:
+      'list of several pages, while keys come, go and are overwritten, yields every other key once, and none twice',
+    why: 'A page that is empty, or an overwritten blob that moves to the end, is ordinary in a store that is in use.',
+    since: '1.2',
+    timeoutMs: TIMEOUT_MS,
+    async run(t) {
+      const names = await putPages(t)
+      const page = Math.round(names.length / 2.5)
+      const gone = names.slice(page, 2 * page)
+      const seen: string[] = []
+      for await (const { key } of t.store.list({ prefix: t.scope })) {
+        if (seen.length === 0) await inBatches(t, gone, (name) => t.store.delete(t.key(name)))
+        if (seen.length % LIMIT === 0) await change(t, key, seen.length)
+        seen.push(key.slice(t.scope.length))
+      }
+      const [twice, once] = [new Set<string>(), new Set<string>()]
+      for (const name of seen) (once.has(name) ? twice : once).add(name)
+      equal([...twice], [], 'the keys that came twice')
+      const stayed = names.filter((name) => !gone.includes(name))
+      equal(
+        stayed.filter((name) => !once.has(name)),
+        [],
+        'the keys that stayed and were not listed',
+      )
+    },
+  },
+  resumed: {
+    title: 'a listing that goes on after its last entry, though that was deleted, yields each key once',
+    why: 'Callers page so: a cursor has to be a place among the keys, not one of them.',
+    raw: true,
+    needs: rawOnly(all(capability('startAfter'), capability('order'))),
+    since: '1.2',
+    async run(t) {
+      const names = namesOfPages(2.5 * LIMIT)
+      await putAll(t, names)
+      const seen: string[] = []
+      for (let page = await nextPage(t, ''); page.length > 0; page = await nextPage(t, seen.at(-1) ?? '')) {
+        seen.push(...page)
+        if (seen.length > names.length) break
+        await t.store.delete(t.key(seen.at(-1) ?? ''))
+      }
+      equal(seen, names, 'all pages together')
+      equal(await nextPage(t, names.at(-1) ?? ''), [], 'the page after the last key')
+    },
+  },
+  hint: {
+    title:
+      'list of a driver that is told how many entries are likely read yields all of them, while every second is deleted',
+    why: 'A hint that is taken for a limit ends a listing early; one that is taken for a page makes borders.',
+    since: '1.2',
+    async run(t) {
+      const driver = await t.driver()
+      for (const hint of [1, LIMIT, USUAL_PAGE]) {
+        const names = namesOfPages(2.5 * LIMIT)
+        await putAll(t, names)
+        const seen: string[] = []
+        for await (const { key } of driver.list({ prefix: t.scope, hint, signal: t.signal })) {
+          if (seen.length % 2 === 1) await t.store.delete(key)
+          seen.push(key.slice(t.scope.length))
+        }
+        equal(inOrder(t, seen), names, `the list with hint ${hint}`)
+      }
+    },
+  },
+})
+
+/** Puts as many keys as take two pages and a half. @returns Their names, in order. */
+async function putPages(t: Ctx): Promise<readonly string[]> {
+  const { pageSize = USUAL_PAGE } = t.harness
+  const count = Math.ceil(2.5 * pageSize)
+  if (t.profile === 'quick' && count > FEW) t.skip(`profile full: pages of ${pageSize} entries take ${count} keys`)
+  const names = namesOfPages(t.profile === 'quick' ? count : Math.max(count, 2.5 * USUAL_PAGE))
+  await inBatches(t, names, (name) => t.store.put(t.key(name), t.bytes(10), { size: 10 }))
+  return names
+}
+
+/**
+ * Names in the order of their UTF-8 bytes, which is not that of their UTF-16 units: the first page ends among those of U+FF5E,
+ * and those of an emoji come after it. Every second one begins with the one before it, on either side of some border.
+ */
+function namesOfPages(count: number): readonly string[] {
+  const initials = ['a', '\uff5e', '\uff5e', '😀', '😀']
+  return numbered(count).map((_, i) => {
+    const pair = String((i + 1) >> 1).padStart(6, '0')
+    return `${initials[Math.floor((5 * i) / count)]}${pair}${i % 2 === 0 ? '+' : ''}`
+  })
+}
+
+/** Overwrites what was just listed, and puts a key before and one behind it. */
+async function change(t: Ctx, key: string, i: number): Promise<void> {
+  const [before, after] = [t.key(`0-${i}`), `${key}~`]
+  for (const changed of [key, before, after]) await t.store.put(changed, t.bytes(20, 2), { size: 20 })
+}
+
+/** As they came, where the driver declares an order. */
+function inOrder(t: Ctx, names: readonly string[]): readonly string[] {
+  return t.capabilities.order ? names : [...names].sort(byUtf8)
+}
+
+/** The next names after one, as callers get them. */
+async function nextPage(t: Ctx, name: string): Promise<string[]> {
+  const after = { prefix: t.scope, startAfter: t.key(name) }
+  const entries = t.view === 'raw' ? t.store.list(after) : t.guard.list({ ...after, limit: LIMIT, sorted: true })
+  const keys = await keysOf(first(LIMIT, entries))
+  return keys.map((key) => key.slice(t.scope.length))
+}
+
+async function* first<T>(count: number, entries: AsyncIterable<T>): AsyncGenerator<T, void, void> {
+  let passed = 0
+  for await (const entry of entries) {
+    yield entry
+    passed += 1
+    if (passed === count) return
+  }
+}
+
+async function inBatches(t: Ctx, names: readonly string[], work: (name: string) => Promise<unknown>): Promise<void> {
+  const atOnce = Math.min(AT_ONCE, t.capabilities.limits?.maxConcurrent ?? AT_ONCE)
+  for (let at = 0; at < names.length; at += atOnce) await Promise.all(names.slice(at, at + atOnce).map(work))
+}
