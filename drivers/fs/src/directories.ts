@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { ErrorLocation } from '@stored/core/backend'
 import { errnoError, errnoOf, saysAbsent } from './errors.ts'
+import { Held } from './held.ts'
 import { io } from './io.ts'
 import { makeEntry, mayBeTheName } from './names.ts'
 import type { Root } from './root.ts'
@@ -11,31 +12,15 @@ const MAX_ATTEMPTS = 10
 /** How many directories are remembered as durable before all are forgotten. */
 const MAX_REMEMBERED = 10_000
 
-/** A directory below the root, open and known not to be behind a link. */
-export class Directory {
-  readonly path: string
-  readonly fd: number
-  readonly #root: Root
+/** A directory below the root, open and known not to be behind a link, and shared by those who write there. */
+export class Directory extends Held {
   readonly #fsync: boolean
   #running: Promise<void> | undefined
   #next: Promise<void> | undefined
 
-  constructor(root: Root, path: string, fd: number, fsync: boolean) {
-    this.#root = root
-    this.path = path
-    this.fd = fd
+  constructor({ path, fd, procfs }: Held, fsync: boolean) {
+    super(path, fd, procfs)
     this.#fsync = fsync
-  }
-
-  /** The path of an entry in this directory, not in what may lie at its path by now. */
-  at(name: string): string {
-    return this.#root.inside(this.fd, this.path, name)
-  }
-
-  /** Whether it still lies at its path. */
-  async isHere(): Promise<boolean> {
-    const place = this.#root.medium.procfs ? this.#root.placeOf(this.fd) : await io.realpath(this.path)
-    return place === this.path
   }
 
   /**
@@ -95,8 +80,7 @@ export class Directories {
     } finally {
       if (--shared.users === 0) {
         this.#unshare(path, shared)
-        // Of a directory opened for reading there is nothing to write back: this does not block.
-        await shared.directory.then(({ fd }) => fs.closeSync(fd), ignore)
+        await shared.directory.then((directory) => directory[Symbol.dispose](), ignore)
       }
     }
   }
@@ -136,9 +120,9 @@ export class Directories {
   }
 
   async #connect(path: string, at: ErrorLocation): Promise<Directory> {
-    const fd = await this.#root.openDirectory(path)
+    const held = await this.#root.openDirectory(path)
     try {
-      const { dev, ino, birthtimeNs } = fs.fstatSync(fd, { bigint: true })
+      const { dev, ino, birthtimeNs } = fs.fstatSync(held.fd, { bigint: true })
       const identity = `${dev}-${ino}-${birthtimeNs}`
       if (this.#durable.get(path) !== identity) {
         if (path === this.#root.path) await this.#root.check(at)
@@ -146,9 +130,9 @@ export class Directories {
         if (this.#durable.size >= MAX_REMEMBERED) this.#durable.clear()
         this.#durable.set(path, identity)
       }
-      return new Directory(this.#root, path, fd, this.#fsync)
+      return new Directory(held, this.#fsync)
     } catch (error) {
-      await io.close(fd)
+      held[Symbol.dispose]()
       throw error
     }
   }

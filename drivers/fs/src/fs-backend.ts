@@ -19,11 +19,13 @@ import {
 import { addressOf } from './address.ts'
 import { openBlob } from './body.ts'
 import { Directories, type Directory } from './directories.ts'
-import { errnoOf, saysAbsent, toFsError } from './errors.ts'
+import { errnoError, errnoOf, saysAbsent, toFsError } from './errors.ts'
+import type { Held } from './held.ts'
 import { io } from './io.ts'
 import type { Medium } from './medium.ts'
 import { cannotHold, makeEntry, reachesRoot } from './names.ts'
 import { type FsBackendOptions, parseOptions } from './options.ts'
+import { checkHere } from './own.ts'
 import { MAX_SEGMENT_BYTES, toPath } from './paths.ts'
 import { Root } from './root.ts'
 import { interruptible, readSource } from './source.ts'
@@ -80,12 +82,16 @@ export class FsBackend extends StorageBackend {
   put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
     return this.#run('put', key, options, async ({ root, directories }, at) => {
       const path = this.#pathOf(root, key, at)
-      await using temp = await Temp.create(root, at, options.file)
+      using tmp = await root.openTmp(at)
+      await using temp = await Temp.create(tmp, root, options.file)
+      if (!tmp.procfs) await checkHere(tmp, at)
       await this.#receive(temp, body, options, at)
       // Before it gets its name: a name must never lead to bytes that a power cut can take.
       if (this.#fsync) await temp.flush()
       options.signal.throwIfAborted()
-      await directories.ensure(dirname(path), at, (directory) => publish(temp, directory, root, path, options, at))
+      await directories.ensure(dirname(path), at, (directory) =>
+        publish(temp, { directory, root, tmp, path }, options, at),
+      )
       return toStat(key, temp.stat())
     })
   }
@@ -130,7 +136,8 @@ export class FsBackend extends StorageBackend {
   override sweep(options: Op & { olderThanMs: number }): Promise<number> {
     return this.#run('sweep', undefined, options, async ({ root }, at) => {
       await root.check(at)
-      return sweepTemps(root, options.olderThanMs, options.signal)
+      using tmp = await root.openTmp(at)
+      return await sweepTemps(tmp, options.olderThanMs, at, options.signal)
     })
   }
 
@@ -147,7 +154,7 @@ export class FsBackend extends StorageBackend {
       throw new StorageError('UNSUPPORTED', at, { detail: 'this driver needs the file names and links of POSIX' })
     try {
       signal?.throwIfAborted()
-      const root = await Root.open(this.#path, medium)
+      const root = await Root.open(this.#path, medium, at)
       this.#capabilities = capabilitiesOf(root.medium)
       this.#opened = { root, directories: new Directories(root, this.#fsync), log }
     } catch (error) {
@@ -199,12 +206,18 @@ export class FsBackend extends StorageBackend {
   }
 }
 
+/** Where a blob is to lie, and the directories that are open for it. */
+interface Target {
+  readonly root: Root
+  readonly tmp: Held
+  readonly directory: Directory
+  readonly path: string
+}
+
 /** Gives the blob its name, durably. */
 async function publish(
   temp: Temp,
-  directory: Directory,
-  root: Root,
-  path: string,
+  { directory, root, tmp, path }: Target,
   { ifAbsent }: PutOptions,
   at: ErrorLocation,
 ): Promise<void> {
@@ -213,7 +226,7 @@ async function publish(
     await (ifAbsent ? claim(temp, target, at) : replace(temp, target, root, at))
   }
   await makeEntry(directory, basename(path), at, name, temp.path).catch(async (cause) => {
-    if (errnoOf(cause) !== 'EXDEV' || !(await reachesRoot(root))) throw cause
+    if (errnoOf(cause) !== 'EXDEV' || !(await reachesRoot(root, tmp))) throw cause
     throw new StorageError('KEY_CONFLICT', at, { cause, detail: 'another file system is mounted in the way' })
   })
   try {
@@ -266,6 +279,7 @@ async function remove(directory: Directory, root: Root, path: string): Promise<b
   const target = directory.at(basename(path))
   if (!(await io.lstat(target)).isFile()) return false
   await root.checkSpelling(path)
+  if (!(await directory.isHere())) throw errnoError('ENOENT', path)
   await io.unlink(target)
   await directory.sync()
   return true

@@ -37,7 +37,7 @@ export const io = {
 
   fsync: promisify(fs.fsync),
   fdatasync: promisify(fs.fdatasync),
-  chmod: promisify(fs.chmod),
+  fchmod: promisify(fs.fchmod),
   mkdir: promisify(fs.mkdir),
   rmdir: promisify(fs.rmdir),
   copyFile: promisify(fs.copyFile),

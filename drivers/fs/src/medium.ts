@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import { errnoOf } from './errors.ts'
+import type { Held } from './held.ts'
 import { io } from './io.ts'
 import type { Pace } from './pace.ts'
-import { join } from './paths.ts'
+import { telltaleName, temporaryName } from './temp-names.ts'
 
 /** What the file system below the root can do, found out by trying. */
 export interface Medium {
@@ -16,20 +16,20 @@ export interface Medium {
   readonly normalizes: boolean
 }
 
-/** Tries in `directory`, which is absolute and free of links, and leaves nothing there. */
-export async function probe(directory: string): Promise<Medium> {
-  const id = randomUUID()
-  // With an e acute, composed and decomposed.
-  const file = join(directory, `probe-aB-\u00e9-${id}`)
-  const copies = [join(directory, `link-${id}`), join(directory, `clone-${id}`)] as const
+/** Tries in the driver's own directory, and leaves nothing there. */
+export async function probe(tmp: Held): Promise<Omit<Medium, 'procfs'>> {
+  const name = telltaleName()
+  const file = tmp.at(name)
+  const copies = [tmp.at(temporaryName()), tmp.at(temporaryName())] as const
   await io.close(await io.open(file, 'wx'))
   try {
     return {
-      procfs: await tellsPlaces(directory),
       hardLinks: await succeeds(io.link(file, copies[0])),
-      reflinks: await succeeds(io.copyFile(file, copies[1], fs.constants.COPYFILE_FICLONE_FORCE)),
-      caseSensitive: !(await exists(file.replace('probe-aB', 'PROBE-Ab'))),
-      normalizes: await exists(file.normalize('NFD')),
+      reflinks: await succeeds(
+        io.copyFile(file, copies[1], fs.constants.COPYFILE_FICLONE_FORCE | fs.constants.COPYFILE_EXCL),
+      ),
+      caseSensitive: !(await exists(tmp.at(name.replace('aB', 'Ab')))),
+      normalizes: await exists(tmp.at(name.normalize('NFD'))),
     }
   } finally {
     for (const path of [file, ...copies]) await unlinkIfThere(path)
@@ -44,18 +44,6 @@ export async function unlinkIfThere(path: string, pace?: Pace): Promise<boolean>
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return false
     throw error
-  }
-}
-
-async function tellsPlaces(directory: string): Promise<boolean> {
-  const fd = await io.open(directory, 'r')
-  try {
-    return (await io.readlink(`/proc/self/fd/${fd}`)) === directory
-  } catch {
-    // No such thing on this system: whatever the error says, it is of no use.
-    return false
-  } finally {
-    await io.close(fd)
   }
 }
 

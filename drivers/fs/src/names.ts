@@ -3,9 +3,11 @@ import { basename } from 'node:path'
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import type { Directory } from './directories.ts'
 import { errnoOf } from './errors.ts'
+import type { Held } from './held.ts'
 import { io } from './io.ts'
 import { join } from './paths.ts'
 import type { Root } from './root.ts'
+import { temporaryName } from './temp-names.ts'
 
 /**
  * Makes an entry of a directory, and tells a name that the medium refuses from a medium, or a directory, that is gone. NTFS
@@ -60,11 +62,12 @@ export function mayBeTheName(error: unknown): boolean {
 }
 
 /** Whether a file of `.stored/tmp` can get to the root: then what it cannot get to lies on another file system. */
-export async function reachesRoot(root: Root): Promise<boolean> {
-  const name = randomUUID()
-  const [from, to] = [join(root.tmp, name), join(root.path, name)]
+export async function reachesRoot(root: Root, tmp: Held): Promise<boolean> {
+  using top = await root.openDirectory(root.path)
+  const name = temporaryName()
+  const [from, to] = [tmp.at(name), top.at(name)]
   await io.mkdir(from)
-  return io.rename(from, to).then(
+  return await io.rename(from, to).then(
     () => io.rmdir(to).then(() => true),
     () => io.rmdir(from).then(() => false),
   )

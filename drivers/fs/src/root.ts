@@ -1,62 +1,70 @@
-import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import { errnoError, errnoOf, saysAbsent } from './errors.ts'
+import { Held, placeOf, tellsPlaces } from './held.ts'
 import { io } from './io.ts'
-import { type Medium, probe, unlinkIfThere } from './medium.ts'
+import { type Medium, probe } from './medium.ts'
+import { MARKER, markIn, notOwn, openOwn, readMarker, writeMarker } from './own.ts'
 import { Pace } from './pace.ts'
 import { join } from './paths.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
 /** Not among Node's constants. Opens what may not be read, and waits for nothing. @see open(2), asm-generic/fcntl.h */
 const O_PATH = 0o10000000
+/** The directory of the driver itself, below the root, and the one in it for blobs on their way in. */
+const OWN = '.stored'
+const TMP = 'tmp'
 
 /** The directory that holds the blobs, and `.stored` in it: `tmp` for blobs on their way in, `root` to know it again by. */
 export class Root {
   /** Absolute and free of links. */
   readonly path: string
-  /** On the same file system as the blobs, so that a rename publishes. */
-  readonly tmp: string
   readonly medium: Medium
   readonly pace: Pace
-  readonly #marker: string
+  readonly #own: string
   /** Written into the marker when the root was made. */
   readonly id: string
-  /** Device and inode of the marker: they may change when the file system is mounted again, its content does not. */
+  /** Of the marker, what changes when another file takes its place; when the file system is mounted again, too, unlike its content. */
   #seen: string
 
   constructor(path: string, medium: Medium, pace: Pace, id: string, seen: string) {
     this.path = path
-    this.tmp = join(path, '.stored/tmp')
     this.medium = medium
     this.pace = pace
-    this.#marker = join(path, '.stored/root')
+    this.#own = join(path, OWN)
     this.id = id
     this.#seen = seen
   }
 
   /**
-   * Opens the root at `path`; makes what is missing, durably.
+   * Opens the root at `path`; makes what is missing, durably. What is there already is looked at before anything is made.
    *
    * @param known The id of the root that lay there before: nothing is made then.
-   * @throws {StorageError} UNAVAILABLE: it is not there. Its disk may not be mounted.
+   * @throws {StorageError} UNAVAILABLE: it is not there, its disk may not be mounted · MISCONFIGURED: a link or something else
+   *   has the place of what belongs to the driver.
    */
-  static async open(path: string, known?: string): Promise<Root> {
-    if (known === undefined) await makeDirectories(path)
-    else await expectMarker(join(path, '.stored/root'), path)
-    const real = await io.realpath(path)
-    const tmp = join(real, '.stored/tmp')
-    await makeDirectories(tmp)
-    if ((await io.realpath(tmp)) !== tmp) throw errnoError('ELOOP', tmp)
-    const marker = join(real, '.stored/root')
-    const medium = await probe(tmp)
-    const id = await readMarker(marker).catch(async (error) => {
-      if (errnoOf(error) !== 'ENOENT') throw error
-      await writeMarker(marker, join(tmp, randomUUID()), medium)
-      return await readMarker(marker)
-    })
-    return new Root(real, medium, await Pace.of(real), id, identity(await io.lstat(marker)))
+  static async open(path: string, known: string | undefined, at: ErrorLocation): Promise<Root> {
+    try {
+      if (known === undefined) await makeDirectories(path)
+      return await Root.#open(await io.realpath(path), known === undefined, at)
+    } catch (error) {
+      if (known !== undefined && saysAbsent(error)) throw notThere(path, error, at)
+      throw error
+    }
+  }
+
+  static async #open(path: string, mayBeNew: boolean, at: ErrorLocation): Promise<Root> {
+    const procfs = await tellsPlaces(path)
+    using top = await Held.open(path, procfs)
+    using own = await openOwn(top, OWN, mayBeNew ? 'make' : 'fail', at)
+    const found = await markIn(own, at)
+    if (found === null && !mayBeNew) throw errnoError('ENOENT', join(own.path, MARKER))
+    using tmp = await openOwn(own, TMP, 'make', at)
+    const medium = { procfs, ...(await probe(tmp)) }
+    if (found === null) await writeMarker(own, tmp, medium)
+    const id = found ?? (await readMarker(own))
+    return new Root(path, medium, await Pace.of(path), id, identity(await io.lstat(own.at(MARKER))))
   }
 
   /**
@@ -70,45 +78,58 @@ export class Root {
       const place = await io.realpath(this.path)
       if (place !== this.path)
         throw new StorageError('UNAVAILABLE', at, { detail: `the root ${this.path} is behind a link by now: ${place}` })
-      const seen = identity(await io.lstat(this.#marker))
+      const seen = identity(await io.lstat(join(this.#own, MARKER)))
       if (seen === this.#seen) return
-      if ((await readMarker(this.#marker)) === this.id) {
+      using own = await Held.open(this.#own, this.medium.procfs)
+      if ((await readMarker(own)) === this.id) {
         this.#seen = seen
         return
       }
     } catch (cause) {
       if (!saysAbsent(cause)) throw cause
-      throw new StorageError('UNAVAILABLE', at, { cause, detail: `the root ${this.path} is not there` })
+      throw notThere(this.path, cause, at)
     }
     throw new StorageError('UNAVAILABLE', at, { detail: `another root is mounted at ${this.path}` })
   }
 
   /** Opens the directory at `path`. @throws ELOOP when a link on the way led elsewhere, ENOTDIR for another spelling. */
-  async openDirectory(path: string): Promise<number> {
-    const fd = await io.open(path, O_RDONLY | O_DIRECTORY, undefined, this.pace)
+  async openDirectory(path: string): Promise<Held> {
+    const held = await Held.open(path, this.medium.procfs, this.pace)
     try {
       await this.checkSpelling(path)
-      this.#compare(this.medium.procfs ? this.placeOf(fd) : await io.realpath(path), path)
-      return fd
+      return held
     } catch (error) {
-      await io.close(fd)
+      held[Symbol.dispose]()
       throw error
     }
   }
 
   /**
-   * Where what is open as `fd` lies, by its descriptor: only with `medium.procfs`. Synchronous, since the kernel makes the
-   * answer up from memory, while the threads may all be busy flushing.
+   * Opens the directory for blobs on their way in, on the same file system as the blobs, so that a rename publishes. Made again
+   * when somebody removed it.
+   *
+   * @throws {StorageError} UNAVAILABLE without the root · MISCONFIGURED: a link or a file has taken its place.
    */
-  placeOf(fd: number): string {
-    return fs.readlinkSync(`/proc/self/fd/${fd}`)
+  async openTmp(at: ErrorLocation): Promise<Held> {
+    const path = join(this.#own, TMP)
+    const open = () => Held.open(path, this.medium.procfs, this.pace)
+    return open().catch(async (error) => {
+      if (!saysAbsent(error)) throw error
+      await this.check(at)
+      if (errnoOf(error) !== 'ENOENT') throw notOwn(path, at, error)
+      // Not the root itself: taken away in this moment, it must not be made again.
+      using own = await Held.open(this.#own, this.medium.procfs)
+      return await openOwn(own, TMP, 'make', at)
+    })
   }
 
   /** What lies at `path` itself. @throws ELOOP when a link on the way leads elsewhere. */
   async lstat(path: string): Promise<fs.BigIntStats> {
     if (!this.medium.procfs) {
       await this.checkPlace(undefined, path)
-      return await io.lstat(path)
+      const found = await io.lstat(path)
+      await this.checkPlace(undefined, path)
+      return found
     }
     const fd = await io.open(path, O_PATH | O_NOFOLLOW, undefined, this.pace)
     try {
@@ -127,7 +148,9 @@ export class Root {
    */
   async checkPlace(fd: number | undefined, path: string): Promise<void> {
     await this.checkSpelling(path)
-    this.#compare(this.medium.procfs ? this.placeOf(fd as number) : await io.realpath(path), path)
+    const place = this.medium.procfs ? placeOf(fd as number) : await io.realpath(path)
+    // What was replaced since it was opened is still what lay there.
+    if (place !== path && place !== `${path} (deleted)`) throw errnoError('ELOOP', path)
   }
 
   /** @throws ENOTDIR, as if it were not there, when `path` stands in its directories in other case or composition. */
@@ -135,16 +158,6 @@ export class Root {
     if (this.medium.caseSensitive && !this.medium.normalizes) return
     for (let place = path; place !== this.path; place = dirname(place))
       if (!(await io.readdir(dirname(place))).includes(basename(place))) throw errnoError('ENOTDIR', path)
-  }
-
-  /** The path of `name` in the directory open as `fd`: where that can be said, in this very directory, wherever it is now. */
-  inside(fd: number, directory: string, name: string): string {
-    return this.medium.procfs ? `/proc/self/fd/${fd}/${name}` : join(directory, name)
-  }
-
-  #compare(place: string, path: string): void {
-    // What was replaced since it was opened is still what lay there.
-    if (place !== path && place !== `${path} (deleted)`) throw errnoError('ELOOP', path)
   }
 }
 
@@ -164,37 +177,11 @@ async function flushDirectory(path: string): Promise<void> {
   }
 }
 
-/** @throws {StorageError} UNAVAILABLE. */
-async function expectMarker(marker: string, root: string): Promise<void> {
-  try {
-    await readMarker(marker)
-  } catch (cause) {
-    if (!saysAbsent(cause)) throw cause
-    throw new StorageError('UNAVAILABLE', { op: 'open' }, { cause, detail: `the root ${root} is not there` })
-  }
+function notThere(path: string, cause: unknown, at: ErrorLocation): StorageError {
+  return new StorageError('UNAVAILABLE', at, { cause, detail: `the root ${path} is not there` })
 }
 
-async function readMarker(marker: string): Promise<string> {
-  return (await io.readFile(marker, 'utf8')).trim()
-}
-
-/** Of several at once one wins; each reads again what the marker says. */
-async function writeMarker(marker: string, temp: string, { hardLinks }: Medium): Promise<void> {
-  const fd = await io.open(temp, 'wx')
-  try {
-    await io.write(fd, Buffer.from(`${randomUUID()}\n`), 0)
-    await io.fsync(fd)
-    if (!hardLinks) return await io.rename(temp, marker)
-    await io.link(temp, marker).catch((error) => {
-      if (errnoOf(error) !== 'EEXIST') throw error
-    })
-  } finally {
-    await io.close(fd)
-    await unlinkIfThere(temp)
-  }
-  await flushDirectory(dirname(marker))
-}
-
-function identity({ dev, ino }: fs.BigIntStats): string {
-  return `${dev}-${ino}`
+/** An inode alone may be used again, by another file or a link. */
+function identity({ dev, ino, ctimeNs }: fs.BigIntStats): string {
+  return `${dev}-${ino}-${ctimeNs}`
 }

@@ -1,14 +1,15 @@
-import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
-import { type ErrorLocation, StorageError } from '@stored/core/backend'
-import { errnoOf, saysAbsent } from './errors.ts'
+import type { ErrorLocation } from '@stored/core/backend'
+import { errnoOf } from './errors.ts'
+import type { Held } from './held.ts'
 import { io } from './io.ts'
 import { unlinkIfThere } from './medium.ts'
+import { checkHere } from './own.ts'
 import type { Pace } from './pace.ts'
-import { join } from './paths.ts'
 import type { Root } from './root.ts'
+import { isTemporary, temporaryName } from './temp-names.ts'
 
-const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = fs.constants
+const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = fs.constants
 const MODE = 0o666
 /** What is written without a thread, in bytes: into memory, at some GB/s. */
 const SMALL_BYTES = 64 * 1024
@@ -20,29 +21,34 @@ const live = new Set<string>()
 export class Temp implements AsyncDisposable {
   readonly path: string
   readonly fd: number
+  readonly #name: string
   /** Whether it holds the bytes of the source already. */
   readonly isClone: boolean
   readonly #pace: Pace
   #published = false
 
-  private constructor(path: string, fd: number, isClone: boolean, pace: Pace) {
+  private constructor(name: string, path: string, fd: number, isClone: boolean, pace: Pace) {
+    this.#name = name
     this.path = path
     this.fd = fd
     this.isClone = isClone
     this.#pace = pace
   }
 
-  /** @param source A file to share the blocks of, where the medium can do that. */
-  static async create(root: Root, at: ErrorLocation, source?: string): Promise<Temp> {
-    // Of fixed length: the key may already fill NAME_MAX.
-    const path = join(root.tmp, randomUUID())
-    live.add(path)
+  /**
+   * @param tmp Has to stay open as long as this.
+   * @param source A file to share the blocks of, where the medium can do that.
+   */
+  static async create(tmp: Held, { medium, pace }: Pick<Root, 'medium' | 'pace'>, source?: string): Promise<Temp> {
+    const name = temporaryName()
+    const path = tmp.at(name)
+    live.add(name)
     try {
-      const isClone = source !== undefined && root.medium.reflinks && (await clone(source, path))
-      const fd = isClone ? await io.open(path, O_WRONLY | O_NOFOLLOW) : await createFile(root, path, at)
-      return new Temp(path, fd, isClone, root.pace)
+      const shared = source !== undefined && medium.reflinks ? await clone(source, path) : null
+      const fd = shared ?? (await io.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, MODE, pace))
+      return new Temp(name, path, fd, shared !== null, pace)
     } catch (error) {
-      live.delete(path)
+      live.delete(name)
       throw error
     }
   }
@@ -88,7 +94,7 @@ export class Temp implements AsyncDisposable {
     await io.close(this.fd, this.#pace).catch(() => {})
     // A put that failed says why already; a survivor is hidden, and swept later.
     if (!this.#published) await unlinkIfThere(this.path).catch(() => {})
-    live.delete(this.path)
+    live.delete(this.#name)
   }
 }
 
@@ -96,24 +102,23 @@ export class Temp implements AsyncDisposable {
  * Removes the temporary files that nobody here uses and that are at least so old: of a process that died, as a rule.
  *
  * @returns How many.
+ * @throws {StorageError} MISCONFIGURED: something else has taken the place of the directory. Nothing of that is removed.
  */
-export async function sweepTemps(root: Root, olderThanMs: number, signal: AbortSignal): Promise<number> {
+export async function sweepTemps(
+  tmp: Held,
+  olderThanMs: number,
+  at: ErrorLocation,
+  signal: AbortSignal,
+): Promise<number> {
   let swept = 0
-  for (const name of await readTemps(root)) {
+  for (const name of await io.readdir(tmp.at('.'))) {
     signal.throwIfAborted()
-    const path = join(root.tmp, name)
-    if (!live.has(path) && (await isOld(path, olderThanMs)) && (await unlinkIfThere(path))) swept++
+    const path = tmp.at(name)
+    if (!isTemporary(name) || live.has(name) || !(await isOld(path, olderThanMs))) continue
+    await checkHere(tmp, at)
+    if (await unlinkIfThere(path)) swept++
   }
   return swept
-}
-
-async function readTemps(root: Root): Promise<string[]> {
-  try {
-    return await io.readdir(root.tmp)
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return []
-    throw error
-  }
 }
 
 async function isOld(path: string, olderThanMs: number): Promise<boolean> {
@@ -126,30 +131,27 @@ async function isOld(path: string, olderThanMs: number): Promise<boolean> {
   }
 }
 
-async function createFile(root: Root, path: string, at: ErrorLocation): Promise<number> {
-  const open = () => io.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, MODE, root.pace)
-  return open().catch(async (error) => {
-    if (!saysAbsent(error)) throw error
-    await root.check(at)
-    if (errnoOf(error) !== 'ENOENT')
-      throw new StorageError('MISCONFIGURED', at, { cause: error, detail: `${root.tmp} is no directory of its own` })
-    // Not the root itself: taken away in this moment, it must not be made anew. A put that overtakes us made it.
-    await io.mkdir(root.tmp).catch((cause) => {
-      if (errnoOf(cause) !== 'EEXIST') throw cause
-    })
-    return open()
-  })
-}
-
-/** @returns `false` when the blocks cannot be shared, as between file systems; nothing is left then. */
-async function clone(source: string, path: string): Promise<boolean> {
+/** @returns The descriptor; `null` when the blocks cannot be shared, as between file systems: nothing is left then. */
+async function clone(source: string, path: string): Promise<number | null> {
   try {
     await io.copyFile(source, path, COPYFILE_EXCL | COPYFILE_FICLONE_FORCE)
+    return await openClone(path)
   } catch {
     // Why does not matter: the bytes are then copied, and what is wrong with the source or the medium comes up there.
-    return false
+    await unlinkIfThere(path).catch(() => {})
+    return null
   }
-  // It took over the mode of its source.
-  await io.chmod(path, MODE & ~process.umask())
-  return true
+}
+
+/** For reading alone: it took over the mode of its source, which may forbid more, and nothing is written to it. */
+async function openClone(path: string): Promise<number> {
+  const fd = await io.open(path, O_RDONLY | O_NOFOLLOW)
+  try {
+    // By descriptor: a name would be followed if a link took its place.
+    await io.fchmod(fd, MODE & ~process.umask())
+    return fd
+  } catch (error) {
+    await io.close(fd)
+    throw error
+  }
 }

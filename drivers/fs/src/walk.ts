@@ -9,6 +9,7 @@ import {
   type Stat,
 } from '@stored/core/backend'
 import { saysAbsent } from './errors.ts'
+import type { Held } from './held.ts'
 import { io } from './io.ts'
 import { cannotHold } from './names.ts'
 import { isKey, join } from './paths.ts'
@@ -39,7 +40,7 @@ export async function* walk(
   for (let entries = stack.at(-1); entries !== undefined; entries = stack.at(-1)) {
     options.signal.throwIfAborted()
     const files = takeFiles(entries, Math.min(options.hint ?? BATCH, BATCH))
-    for (const stat of await Promise.all(files.map(({ name }) => statOf(root, name)))) if (stat !== null) yield stat
+    for (const stat of await statsOf(root, files)) yield stat
     const next = files.length > 0 ? undefined : entries.pop()
     if (next !== undefined) stack.push(await entriesOf(root, next.name, options, log))
     else if (entries.length === 0) stack.pop()
@@ -54,15 +55,12 @@ async function entriesOf(
   options: ListOptions,
   log: (event: LogEvent) => void,
 ): Promise<Entry[]> {
-  const path = base === '' ? root.path : join(root.path, base.slice(0, -1))
   try {
-    const fd = await root.openDirectory(path)
-    try {
-      const found = await io.entries(root.inside(fd, path, '.'))
-      return found.flatMap((entry) => toEntry(base, entry, options, log)).sort((a, b) => compareKeys(b.name, a.name))
-    } finally {
-      await io.close(fd)
-    }
+    using directory = await root.openDirectory(pathOf(root, base))
+    const found = await io.entries(directory.at('.'))
+    // Without /proc the path may have led elsewhere by then.
+    if (!(await directory.isHere())) return []
+    return found.flatMap((entry) => toEntry(base, entry, options, log)).sort((a, b) => compareKeys(b.name, a.name))
   } catch (error) {
     if (saysAbsent(error) || (await cannotHold(root, error))) return []
     throw error
@@ -100,12 +98,35 @@ function takeFiles(entries: Entry[], count: number): Entry[] {
   return files
 }
 
-async function statOf(root: Root, key: string): Promise<Stat | null> {
+/**
+ * What the files of one directory say of the blobs they are. It is opened for this, since a link may have taken its place while
+ * the blobs before were used; and not kept open meanwhile, since a listing may pause for as long as its caller likes.
+ */
+async function statsOf(root: Root, files: readonly Entry[]): Promise<Stat[]> {
+  const [first] = files
+  if (first === undefined) return []
+  const length = first.name.lastIndexOf('/') + 1
   try {
-    const stat = await io.lstat(join(root.path, key))
+    using directory = await root.openDirectory(pathOf(root, first.name.slice(0, length)))
+    const stats = await Promise.all(files.map(({ name }) => statOf(directory, name.slice(length), name)))
+    return (await directory.isHere()) ? stats.filter((stat) => stat !== null) : []
+  } catch (error) {
+    if (saysAbsent(error)) return []
+    throw error
+  }
+}
+
+async function statOf(directory: Held, name: string, key: string): Promise<Stat | null> {
+  try {
+    const stat = await io.lstat(directory.at(name))
     return stat.isFile() ? toStat(key, stat) : null
   } catch (error) {
     if (saysAbsent(error)) return null
     throw error
   }
+}
+
+/** The directory of the keys that start with `base`, which is empty or ends with a slash. */
+function pathOf(root: Root, base: string): string {
+  return base === '' ? root.path : join(root.path, base.slice(0, -1))
 }

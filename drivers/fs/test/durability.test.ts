@@ -53,7 +53,7 @@ describe.runIf(process.platform === 'linux')('open()', () => {
     const calls = recordCalls(root)
     const backend = new FsBackend({ root })
     await backend.open({ log: () => {} })
-    const made = [`flush ${place}`, 'flush /.stored', 'flush /']
+    const made = [`flush ${place}`, 'flush /', 'flush /.stored']
     const named = ['flush temp', 'link temp /.stored/root', 'flush /.stored']
     expect(calls.filter((call) => /^flush|\/root$/.test(call))).toEqual([...made, ...named])
     await backend.close()

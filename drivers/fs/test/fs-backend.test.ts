@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { driver } from '../src/index.ts'
 import { io } from '../src/io.ts'
+import { temporaryName } from '../src/temp-names.ts'
 import { bodyOf, keysOf, type Opened, openBackend, pausedBody, readBlob, signal } from './fixture.ts'
 
 /** A busy machine may take its time; what never happens fails all the same. */
@@ -326,9 +327,10 @@ describe('sweep()', () => {
   it('removes temporary files that are old enough and in nobody’s use', async () => {
     const opened = await openBackend()
     const tmp = join(opened.root, '.stored/tmp')
-    await writeFile(join(tmp, 'old'), '')
-    await utimes(join(tmp, 'old'), 0, 0)
-    await writeFile(join(tmp, 'recent'), '')
+    const [old, recent] = [join(tmp, temporaryName()), join(tmp, temporaryName())]
+    await writeFile(old, '')
+    await utimes(old, 0, 0)
+    await writeFile(recent, '')
     const { body, reached, release } = pausedBody('a', 'b')
     const put = opened.backend.put('key', body, { signal })
     await reached
