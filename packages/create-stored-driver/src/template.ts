@@ -10,7 +10,7 @@ const OWN_MANIFEST = new URL('../package.json', import.meta.url)
 const STORED_AS: Readonly<Record<string, string>> = { _gitignore: '.gitignore', '_package.json': 'package.json' }
 
 interface Manifest {
-  readonly dependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
   readonly devDependencies?: Readonly<Record<string, string>>
 }
 
@@ -47,10 +47,26 @@ async function ownVersions(): Promise<Readonly<Record<string, string>>> {
 }
 
 function withVersions(text: string, versions: Readonly<Record<string, string>>): string {
-  const manifest = JSON.parse(text) as Manifest
-  const pin = (dependencies: Readonly<Record<string, string>> = {}) =>
-    Object.fromEntries(Object.entries(dependencies).map(([name, version]) => [name, versions[name] ?? version]))
-  const { dependencies, devDependencies } = manifest
-  const pinned = { ...manifest, dependencies: pin(dependencies), devDependencies: pin(devDependencies) }
+  const { peerDependencies, devDependencies, ...manifest } = JSON.parse(text) as Manifest
+  const pinned = {
+    ...manifest,
+    peerDependencies: mapValues(peerDependencies, (name, range) => peerRange(versions[name] ?? range)),
+    devDependencies: mapValues(devDependencies, (name, range) => versions[name] ?? range),
+  }
   return `${JSON.stringify(pinned, null, 2)}\n`
+}
+
+/**
+ * Which versions a driver works with: it is written for a contract, which lasts until the next major version. npm takes `^0.1.2`
+ * for 0.1 alone, and `^0.0.0` for 0.0.0 alone.
+ */
+export function peerRange(range: string): string {
+  return range.startsWith('^0.') ? `>=${range.slice(1)} <1` : range
+}
+
+function mapValues(
+  dependencies: Readonly<Record<string, string>> = {},
+  change: (name: string, range: string) => string,
+): Record<string, string> {
+  return Object.fromEntries(Object.entries(dependencies).map(([name, range]) => [name, change(name, range)]))
 }

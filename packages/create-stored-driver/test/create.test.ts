@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { peerRange } from '../src/template.ts'
 
 const BIN = fileURLToPath(new URL('../src/bin.ts', import.meta.url))
 const OWN = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
@@ -48,10 +49,24 @@ describe('create-stored-driver NAME', () => {
     expect(backend).toContain("readonly name = 'my-cloud2'")
   })
 
-  it('depends on the versions that are published together with it', () => {
+  it('is tested with the versions that are published together with it', () => {
     create('cloud')
-    const { dependencies, devDependencies } = manifest('stored-driver-cloud')
-    expect({ ...dependencies, ...devDependencies }).toMatchObject(OWN.devDependencies)
+    expect(manifest('stored-driver-cloud').devDependencies).toMatchObject(OWN.devDependencies)
+  })
+
+  it('leaves the version of the core to the program that uses it', () => {
+    create('cloud')
+    const { dependencies, peerDependencies } = manifest('stored-driver-cloud')
+    expect(dependencies).toBeUndefined()
+    expect(Object.keys(peerDependencies)).toEqual(['@stored/core'])
+  })
+
+  it.each([
+    ['^0.0.0', '>=0.0.0 <1'],
+    ['^0.3.1', '>=0.3.1 <1'],
+    ['^1.2.3', '^1.2.3'],
+  ])('works with every later version of the same contract: of %s, with %s', (published, range) => {
+    expect(peerRange(published)).toBe(range)
   })
 
   it('takes the whole name of the package for the same', () => {
