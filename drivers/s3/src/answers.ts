@@ -30,6 +30,8 @@ const IN_THE_HEAD: Readonly<Record<Command, string>> = {
   PutObjectCommand: 'ETag',
   UploadPartCommand: 'ETag',
 }
+/** Of an etag or an upload id, in characters. */
+const MOST_NAME_LENGTH = 4_096
 /** Blobs may be of any type. */
 const MAY_BE_HTML: ReadonlySet<Command> = new Set(['GetObjectCommand', 'HeadObjectCommand'])
 
@@ -52,6 +54,7 @@ export class Answers {
 
   /** @returns `error`, if S3 said it. */
   refused(error: unknown, answer: Answer): unknown {
+    if (error instanceof NotS3) return error
     const { Code } = error as { Code?: unknown }
     if (typeof Code === 'string') return error
     // A success that cannot be read is none.
@@ -83,9 +86,14 @@ export class Answers {
 function isShaped(command: Command, { statusCode, headers }: Answer, output: Output): boolean {
   if (!MAY_BE_HTML.has(command) && /^(text\/html|application\/xhtml)/i.test(headers['content-type'] ?? '')) return false
   const needed = IN_THE_BODY[command] ?? IN_THE_HEAD[command]
-  if (needed !== undefined) return output[needed] !== undefined
+  if (needed !== undefined) return isShort(output[needed])
   const isRemoval = command === 'DeleteObjectCommand' || command === 'AbortMultipartUploadCommand'
   return !isRemoval || statusCode === 204 || NUMBERS.some((name) => headers[name] !== undefined)
+}
+
+/** It is kept in the index, and said again in header fields: of a service it has some dozen characters. */
+function isShort(value: unknown): boolean {
+  return value !== undefined && !(typeof value === 'string' && value.length > MOST_NAME_LENGTH)
 }
 
 /** Whether there is an answer at all, and the connection did not break in it. */
@@ -94,7 +102,8 @@ function hasAnswered(error: unknown): error is { readonly $response: Answer } {
   return $response !== undefined && code === undefined && (error as Error).name !== 'AbortError'
 }
 
-function notS3({ statusCode, headers }: Answer): NotS3 {
+/** @param also What else tells it from one of S3. */
+export function notS3({ statusCode, headers }: Answer, also?: string): NotS3 {
   const { 'content-type': type, location, 'retry-after': retryAfter } = headers
-  return new NotS3(statusCode, { type, location, retryAfter })
+  return new NotS3(statusCode, { type, location, retryAfter, also })
 }

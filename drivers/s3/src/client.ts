@@ -11,6 +11,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { Credential, ErrorLocation } from '@stored/core/backend'
 import { Answers } from './answers.ts'
+import { boundAnswers } from './bounded.ts'
 import { isSkewed, signingTime, takeTimeOf } from './clock.ts'
 import { toS3Error } from './errors.ts'
 import { presetOf } from './flavors.ts'
@@ -136,6 +137,7 @@ export class Client {
       const [httpAgent, httpsAgent] = this.#agents
       const requestHandler = { httpAgent, httpsAgent, connectionTimeout: CONNECT_MS, socketTimeout: 0 }
       const s3 = new S3Client({ ...this.#config, requestHandler, ...credentials })
+      boundAnswers(s3)
       this.#answers.watch(s3)
       this.#client = { identity, s3 }
     }

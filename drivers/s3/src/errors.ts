@@ -71,20 +71,21 @@ export class NotS3 extends Error {
   readonly status: number
   readonly retryAfter: string | null
 
-  constructor(status: number, { type, location, retryAfter = null }: NotS3Fields) {
+  constructor(status: number, { type, location, retryAfter = null, also }: NotS3Fields) {
     // The host alone: what follows may hold a token.
-    const to = location !== undefined && URL.canParse(location) ? `, leads to ${new URL(location).host}` : ''
-    super(`HTTP ${status}${type === undefined ? '' : `, ${type}`}${to}`)
+    const to = location !== undefined && URL.canParse(location) ? `leads to ${new URL(location).host}` : undefined
+    super([`HTTP ${status}`, type, to, also].filter((part) => part !== undefined).join(', '))
     this.status = status
     this.retryAfter = retryAfter
   }
 }
 
-/** Header fields. */
+/** Header fields, and what else is wrong with it. */
 interface NotS3Fields {
   readonly type: string | undefined
   readonly location: string | undefined
   readonly retryAfter: string | null | undefined
+  readonly also?: string | undefined
 }
 
 /** Whether something else than S3 answered, and what it said. */

@@ -3,8 +3,10 @@ import {
   type ListMultipartUploadsCommandOutput,
   ListObjectsV2Command,
 } from '@aws-sdk/client-s3'
-import { type ListOptions, RESERVED_PREFIX, type Stat } from '@stored/core/backend'
+import { compareKeys, type ListOptions, RESERVED_PREFIX, type Stat } from '@stored/core/backend'
 import type { Call, Client } from './client.ts'
+import { isDirectoryBucket } from './flavors.ts'
+import { Pages } from './pages.ts'
 
 /** The blobs below `prefix`, whose names begin with it: one page of 1,000 is held at a time. */
 export async function* listObjects(
@@ -14,7 +16,10 @@ export async function* listObjects(
   call: Call,
 ): AsyncGenerator<Stat, void, void> {
   const { startAfter, hint = Number.POSITIVE_INFINITY } = options
+  const pages = new Pages(call.at)
+  const isOrdered = !isDirectoryBucket(client.bucket)
   let page: { ContinuationToken?: string | undefined } = {}
+  let last: string | undefined
   do {
     const found = await client.send(
       new ListObjectsV2Command({
@@ -29,7 +34,14 @@ export async function* listObjects(
       call,
     )
     const { Contents = [], IsTruncated, NextContinuationToken } = found
-    const decode = decoderOf(found)
+    const decode = decoderOf(found, pages)
+    if (Contents.length > 0) {
+      const former = last
+      last = decode(Contents.at(-1)?.Key ?? '')
+      // The same keys may come again under tokens that are new each time.
+      if (isOrdered && former !== undefined && compareKeys(last, former) <= 0)
+        throw pages.refusal('a listing that does not go on')
+    }
     for (const { Key = '', Size = 0, ETag, LastModified } of Contents) {
       const key = decode(Key).slice(prefix.length)
       if (key.startsWith(RESERVED_PREFIX) || isDirectoryMarker(key, Size)) continue
@@ -40,7 +52,7 @@ export async function* listObjects(
         ...(LastModified && { modified: LastModified.getTime() }),
       }
     }
-    page = { ContinuationToken: IsTruncated ? NextContinuationToken : undefined }
+    page = { ContinuationToken: pages.follow(IsTruncated ? NextContinuationToken : undefined) }
   } while (page.ContinuationToken !== undefined)
 }
 
@@ -59,16 +71,18 @@ interface UploadPage {
 }
 
 export async function* listUploads(client: Client, prefix: string, call: Call): AsyncGenerator<Unfinished, void, void> {
+  const pages = new Pages(call.at)
   let page: UploadPage | undefined = {}
   while (page !== undefined) {
     const found: ListMultipartUploadsCommandOutput = await client.send(
       new ListMultipartUploadsCommand({ Bucket: client.bucket, Prefix: prefix, EncodingType: 'url', ...page }),
       call,
     )
-    const decode = decoderOf(found)
+    const decode = decoderOf(found, pages)
     for (const { Key = '', UploadId = '', Initiated } of found.Uploads ?? [])
       yield { name: decode(Key), uploadId: UploadId, begun: Initiated?.getTime() ?? Date.now() }
     const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = found
+    if (IsTruncated) pages.follow(`${NextKeyMarker} ${NextUploadIdMarker}`)
     page = IsTruncated
       ? { KeyMarker: NextKeyMarker && decode(NextKeyMarker), UploadIdMarker: NextUploadIdMarker }
       : undefined
@@ -81,6 +95,13 @@ function isDirectoryMarker(key: string, size: number): boolean {
 }
 
 /** A service that does not know of the encoding sends names as they are, and says nothing of it. */
-function decoderOf({ EncodingType }: { EncodingType?: string | undefined }): (name: string) => string {
-  return EncodingType === 'url' ? (name) => decodeURIComponent(name.replaceAll('+', ' ')) : (name) => name
+function decoderOf({ EncodingType }: { EncodingType?: string | undefined }, pages: Pages): (name: string) => string {
+  if (EncodingType !== 'url') return (name) => name
+  return (name) => {
+    try {
+      return decodeURIComponent(name.replaceAll('+', ' '))
+    } catch {
+      throw pages.refusal('a name that is not encoded as it says')
+    }
+  }
 }

@@ -2,12 +2,11 @@ import { hash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { PutObjectCommand, type PutObjectCommandInput, type S3Client } from '@aws-sdk/client-s3'
 import type { Answer, Answers } from './answers.ts'
+import { MOST_REFUSAL_BYTES, textOf } from './bounded.ts'
 import { signingTime } from './clock.ts'
 
 /** A key that shows in a path where keys come. */
 const MARK = 'key'
-/** Of an answer that says what went wrong: no service says more. */
-const MOST_ANSWER_BYTES = 64 << 10
 
 /** A request of the SDK, before it is signed. */
 interface Unsigned {
@@ -74,7 +73,7 @@ export class Route {
     const request = await this.#signer.sign(this.#requestFor(input, sha256) as never, { signingDate })
     const { response } = await this.#s3.config.requestHandler.handle(request as never, { abortSignal: signal })
     const answer = response as Answer & { readonly body: Readable }
-    const text = await textOf(answer.body)
+    const text = await textOf(answer.body, MOST_REFUSAL_BYTES, answer)
     if (answer.statusCode >= 300 || text.includes('<Error>'))
       throw this.#answers.refused(failureOf(answer, text), answer)
     const { etag } = answer.headers
@@ -115,16 +114,6 @@ function withoutTries(request: Unsigned): Unsigned {
 /** RFC 3986: what encodeURIComponent() leaves of the reserved characters is signed escaped. */
 function escaped(segment: string): string {
   return encodeURIComponent(segment).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
-}
-
-async function textOf(body: Readable): Promise<string> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of body) {
-    size += chunk.length
-    if (size <= MOST_ANSWER_BYTES) chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
 }
 
 /** The error that the SDK makes of an answer. */

@@ -12,12 +12,15 @@ import { StorageError } from '@stored/core/backend'
 import type { Call, Client } from './client.ts'
 import { toS3Error } from './errors.ts'
 import type { Loan, Memory } from './memory.ts'
+import { Pages } from './pages.ts'
 import type { PartReader } from './parts.ts'
 import { hearing, reporting, SentParts } from './sent.ts'
 
 /** Tries of one part, whose bytes are still there. */
 const TRIES = 3
 const RETRY_MS = 200
+/** As many as an upload may have. */
+const MOST_PARTS = 10_000
 /** How long it is tried to remove what has failed: within the 5 s that `close` has. */
 const ABANDON_MS = 4_000
 
@@ -206,6 +209,7 @@ async function listParts(
   call: Call,
 ): Promise<Map<number, Part> | null> {
   const parts = new Map<number, Part>()
+  const pages = new Pages(call.at)
   let marker: string | undefined
   try {
     do {
@@ -213,7 +217,8 @@ async function listParts(
       const found = await client.send(command, call)
       for (const { PartNumber = 0, Size = 0, ETag = '' } of found.Parts ?? [])
         parts.set(PartNumber, { size: Size, etag: ETag })
-      marker = found.IsTruncated ? found.NextPartNumberMarker : undefined
+      if (parts.size > MOST_PARTS) throw pages.refusal(`more than ${MOST_PARTS} parts`)
+      marker = pages.follow(found.IsTruncated ? found.NextPartNumberMarker : undefined)
     } while (marker !== undefined)
     return parts
   } catch (error) {
