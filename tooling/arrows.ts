@@ -42,7 +42,8 @@ interface Arrows {
 }
 
 const BACKEND = '@stored/core/backend'
-const CORE = ['@stored/core', BACKEND]
+const PRINTABLE = '@stored/core/printable'
+const CORE = ['@stored/core', BACKEND, PRINTABLE]
 const SERVICES = [
   '@stored/cache',
   '@stored/checksumd',

@@ -1,3 +1,4 @@
+import { printable } from '@stored/core/printable'
 import { bytes, count, rate, table } from './format.ts'
 import type { Medium } from './media.ts'
 import type { Reopened } from './reopen.ts'
@@ -75,7 +76,7 @@ function shorten(name: string): string {
 
 function excerpt(title: string, lines: readonly string[]): string[] {
   if (lines.length === 0) return []
-  const shown = lines.slice(0, SHOWN).map((line) => `  ${line}`)
+  const shown = lines.slice(0, SHOWN).map((line) => `  ${printable(line)}`)
   if (lines.length > SHOWN) shown.push(`  and ${count(lines.length - SHOWN)} more`)
   return ['', `${title}:`, ...shown]
 }

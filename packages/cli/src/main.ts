@@ -27,6 +27,9 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
   using interruption = new Interruption()
   // How to tell a mistake in the line, before it is read.
   const call: Call = { out: outputFor(new Input([], { json: argv.includes('--json') })), name: '', dryRun: false }
+  // Node.js prints them as they are. With --no-warnings nobody listens.
+  const isWarned = process.listenerCount('warning') > 0
+  if (isWarned) process.removeAllListeners('warning').on('warning', (warning) => call.out.warn(warning))
   try {
     return await end(call, await perform(argv, call, interruption.signal))
   } catch (error) {

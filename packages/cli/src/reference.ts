@@ -34,6 +34,10 @@ With \`--json\` stdout has a record a line, each with \`v: 1\` and a \`type\`: w
 \`message\` and the \`url\` of [the page about that code](errors/README.md) for each failure, and a \`summary\` with the exit code as the last line. The types
 are \`OutputRecord\` of \`@stored/cli\`. Fields may be added; what is there keeps its meaning. Where stdout carries a blob, the records are on stderr.
 
+Keys, names, and what services say may hold what a terminal obeys, or what nobody sees: control characters, marks that turn a line around, tags. They are shown as
+\`\\u001b\` or \`\\u202e\`, also in JSON, where that is the same text. Only what is there for other programs is written as it is where stdout is no terminal, as by
+\`ls\` of GNU: the keys of \`ls\`, the lines of \`put\`, and blobs.
+
 The first SIGINT or SIGTERM ends a command in order: the store is closed, what was acknowledged is kept, no file is left half-written. The second one does not
 wait for that.
 

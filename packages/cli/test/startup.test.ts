@@ -17,7 +17,11 @@ async function loadedBy(file: URL, met = new Set<string>()): Promise<Set<string>
 describe('stored, until it knows which command is meant', () => {
   it('loads nothing but itself and what Node.js has loaded anyway', async () => {
     const loaded = [...(await loadedBy(new URL('../src/bin.ts', import.meta.url)))]
-    expect(loaded.filter((one) => !one.startsWith('file:')).sort()).toEqual(['node:events', 'node:util'])
+    expect(loaded.filter((one) => !one.startsWith('file:')).sort()).toEqual([
+      '@stored/core/printable',
+      'node:events',
+      'node:util',
+    ])
     expect(loaded.filter((one) => one.includes('/commands/'))).toEqual([])
     expect(loaded.length).toBeGreaterThan(5)
   })

@@ -1,9 +1,10 @@
 import { MemoryBackend, MemoryPlace } from '@stored/core/backend'
+import { printable } from '@stored/core/printable'
 import { describe, expect, it } from 'vitest'
 import { capabilityTable, withCapabilities } from './capability-table.ts'
 import type { Profile } from './case.ts'
 import type { Harness } from './harness.ts'
-import { makeReport, type Result } from './report.ts'
+import { formatReport, makeReport, type Result } from './report.ts'
 import { type ReportJson, reportJson } from './report-json.ts'
 import { type RunOptions, runConformance } from './runner.ts'
 
@@ -40,6 +41,26 @@ async function reportOf(harness: Partial<Harness> = {}, options: RunOptions = {}
     await runConformance({ name: 'modest', inProcess: true, open, ...harness }, { seed: 1, ...options }),
   )
 }
+
+describe('a report of a server that says what a terminal obeys', () => {
+  class Rude extends MemoryBackend {
+    override async stat(): Promise<never> {
+      throw new Error('no \u001b]0;owned\u0007 \u202e')
+    }
+  }
+
+  it('shows it escaped, for people and for files', async () => {
+    const open = async () => new Rude()
+    const server = { name: 'rude\u009b2J', version: '1\u001b[2J' }
+    const report = await runConformance({ name: 'rude', inProcess: true, open, server }, { only: ['rt.etag'] })
+    expect(report.failed.length).toBeGreaterThan(0)
+    const shown = `${formatReport(report)}${JSON.stringify(reportJson(report))}`
+    expect(shown).toContain('\\u001b]0;owned')
+    expect(shown.replaceAll('\n', '')).toBe(printable(shown.replaceAll('\n', '')))
+    for (const { error } of report.failed)
+      expect(error.message.split('\n')).toEqual(error.message.split('\n').map(printable))
+  })
+})
 
 describe('reportJson', () => {
   it('tells what became of each case, with the reason', async () => {

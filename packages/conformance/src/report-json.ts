@@ -1,4 +1,5 @@
 import type { Capabilities, StorageErrorCode } from '@stored/core/backend'
+import { printable } from '@stored/core/printable'
 import type { Profile } from './case.ts'
 import type { Report, Result } from './report.ts'
 import { KIT_VERSION } from './version.ts'
@@ -54,7 +55,8 @@ export function reportJson(report: Report): ReportJson {
     format: 1,
     kit: KIT_VERSION,
     driver: { name, ...(version !== undefined && { version }) },
-    ...(server !== undefined && { server }),
+    // As the server calls itself.
+    ...(server !== undefined && { server: { name: printable(server.name), version: printable(server.version) } }),
     profile,
     seed,
     level: levelOf(report),
@@ -74,7 +76,7 @@ function casesOf({ results }: Report): Record<string, CaseReport> {
 /** One word for all views: the worst; `skipped` only where none was run. */
 function caseReport(views: readonly Result[]): CaseReport {
   const failed = views.find((view) => view.status === 'failed')
-  if (failed) return { status: 'failed', reason: failed.broken }
+  if (failed) return { status: 'failed', reason: printable(failed.broken) }
   const waived = views.find((view) => view.status === 'waived')
   if (waived) return { status: 'waived', ...waived.waiver }
   const refused = views.flatMap((view) => (view.status === 'proved' ? view.refused : []))

@@ -1,4 +1,5 @@
 import type { Capabilities, StorageErrorCode } from '@stored/core/backend'
+import { printable } from '@stored/core/printable'
 import type { Profile } from './case.ts'
 import type { Harness, Waiver } from './harness.ts'
 import type { View } from './subject.ts'
@@ -85,7 +86,10 @@ function unprovokedBy(results: readonly Result[]): StorageErrorCode[] {
   return [...wanted].filter((code) => !provoked.has(code)).sort()
 }
 
-/** The report for people: the counts, then every case that was not proved, with its reason. */
+/**
+ * The report for people: the counts, then every case that was not proved, with its reason. What a server said is escaped: it must not
+ * move the cursor of a terminal.
+ */
 export function formatReport(report: Report): string {
   const { proved, refused, unprovoked, skipped, waived, failed } = report
   const total = proved.length + skipped.length + waived.length + failed.length
@@ -96,8 +100,10 @@ export function formatReport(report: Report): string {
     ...(unprovoked.length > 0 ? [`never provoked: ${unprovoked.join(', ')}`] : []),
     ...skipped.map((result) => `skipped ${label(result)}: ${result.reason}`),
     ...waived.map((result) => `waived  ${label(result)}: ${result.waiver.reason} (${result.waiver.issue})`),
-    ...failed.map((result) => `failed  ${result.error.message}`),
-  ].join('\n')
+    ...failed.flatMap((result) => `failed  ${result.error.message}`.split('\n')),
+  ]
+    .map(printable)
+    .join('\n')
 }
 
 export function label({ id, view }: Pick<Result, 'id' | 'view'>): string {

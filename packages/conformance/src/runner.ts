@@ -1,5 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { checkOptions, is, type RulesOf, unknownName } from '@stored/core/backend'
+import { printable } from '@stored/core/printable'
 import type { Case, Profile } from './case.ts'
 import { cases } from './cases.ts'
 import { CaseContext, type RunState, Skipped } from './context.ts'
@@ -189,7 +190,7 @@ async function unlessAborted(run: Promise<void>, signal: AbortSignal | undefined
 function explain({ seed }: RunState, { case: subject, view }: Planned, cause: unknown): string {
   return [
     `${label({ id: subject.id, view })}: ${subject.title}`,
-    `  expected ${expectationOf(cause)}`,
+    `  expected ${printable(expectationOf(cause))}`,
     `  why      ${subject.why}`,
     ...(subject.declare ? [`  declare  ${subject.declare}, if the limit is real`] : []),
     `  again    { only: ['${subject.id}'], profile: '${subject.profile}', seed: ${seed} }`,

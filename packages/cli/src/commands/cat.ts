@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
@@ -19,9 +18,7 @@ export async function run(context: Context): Promise<Outcome> {
     )
     return { exit: EXIT.ok, summary: { bytes: 0 } }
   }
-  for await (const chunk of blob.bytes) {
-    if (!process.stdout.write(chunk)) await once(process.stdout, 'drain', { signal })
-  }
+  for await (const chunk of blob.bytes) await out.bytes(chunk, signal)
   await out.record({ type: 'get', name, file: '-', size: blob.length })
   return { exit: EXIT.ok, summary: { bytes: blob.length } }
 }

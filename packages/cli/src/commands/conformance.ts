@@ -7,7 +7,6 @@ import { EXIT } from '../exit-codes.ts'
 import { Fault, usage } from '../fault.ts'
 import { type CaseResult, type Harness, type Kit, type KitOptions, loadKit } from '../kit.ts'
 import type { Outcome } from '../outcome.ts'
-import { printable } from '../output/format.ts'
 import { probe } from '../probe.ts'
 import { mediumOf } from '../session.ts'
 
@@ -57,7 +56,7 @@ async function confirm({ yes, out, signal }: Context, name: string, scratch: str
   const what = `thousands of blobs are written to ${name} and deleted again, all below ${scratch}`
   if (!process.stdin.isTTY || out.isJson) throw usage(`${what}: --yes says that this is meant`)
   out.note(what)
-  const { ask } = await import('../ask.ts')
+  const { ask } = await import('../output/ask.ts')
   const [answer = ''] = await ask([{ text: 'Go on? yes or no', otherwise: 'no' }], signal)
   if (!/^y(es)?$/i.test(answer)) throw new Fault('ABORTED', 'nothing was done')
 }
@@ -102,7 +101,7 @@ class GroupLines {
     if (group !== this.#group) this.end()
     this.#group = group
     this.#counts[status] = (this.#counts[status] ?? 0) + 1
-    if (status === 'failed') for (const line of error?.message.split('\n') ?? []) this.#say(printable(line))
+    if (status === 'failed') for (const line of error?.message.split('\n') ?? []) this.#say(line)
   }
 
   end(): void {

@@ -8,6 +8,7 @@ import { describeFault } from '../fault.ts'
 import { checkModes } from '../modes.ts'
 import type { Outcome } from '../outcome.ts'
 import { bytes, count } from '../output/format.ts'
+import { paint } from '../output/painted.ts'
 import { probe } from '../probe.ts'
 import { isStore, openConfigured } from '../session.ts'
 
@@ -23,8 +24,8 @@ export async function run(context: Context): Promise<Outcome> {
     signal.throwIfAborted()
     counts[check.result]++
     exits.add(exit ?? (check.result === 'failed' ? EXIT.general : EXIT.ok))
-    const result = out.paint(COLORS[check.result], check.result.padEnd(7))
-    await out.tell({ type: 'check', ...check }, `${result}  ${check.check}: ${check.message}`)
+    const result = paint(COLORS[check.result], check.result.padEnd(7))
+    await out.tell({ type: 'check', ...check }, result, `  ${check.check}: ${check.message}`)
   }
   return { exit: WORST_FIRST.find((exit) => exits.has(exit)) ?? EXIT.ok, summary: counts }
 }

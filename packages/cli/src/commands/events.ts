@@ -2,7 +2,7 @@ import type { DurableEvent, Logged } from '@stored/core'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
-import { printable, shortId, time } from '../output/format.ts'
+import { shortId, time } from '../output/format.ts'
 import { openSession } from '../session.ts'
 
 export async function run(context: Context): Promise<Outcome> {
@@ -15,7 +15,7 @@ export async function run(context: Context): Promise<Outcome> {
   let events = 0
   let last = since
   for await (const event of store.events({ since, follow, signal })) {
-    await out.tell({ type: 'event', event }, printable(lineOf(event)))
+    await out.tell({ type: 'event', event }, lineOf(event))
     events++
     last = event.seq
   }

@@ -122,7 +122,7 @@ async function plan({ out }: Context, directory: string, file: string, isThere: 
 async function answer({ yes, out, signal }: Context): Promise<Answers> {
   if (yes) return { name: NAME, root: ROOT }
   if (!process.stdin.isTTY || out.isJson) throw usage('nobody to ask here: --yes takes the defaults')
-  const { ask } = await import('../ask.ts')
+  const { ask } = await import('../output/ask.ts')
   const questions = [
     { text: 'Name of the first backend', otherwise: NAME },
     { text: 'Directory of its files', otherwise: ROOT },

@@ -3,7 +3,7 @@ import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { usage } from '../fault.ts'
 import type { Outcome } from '../outcome.ts'
-import { bytes, count, printable, shortId, time } from '../output/format.ts'
+import { bytes, count, shortId, time } from '../output/format.ts'
 import { openSession } from '../session.ts'
 import { TreeView } from '../tree-view.ts'
 
@@ -40,12 +40,12 @@ function printerOf({ input, out }: Context): Printer {
     const tree = new TreeView()
     return {
       entry: async ({ key }) => {
-        for (const line of tree.linesFor(key)) await out.line(printable(line))
+        for (const line of tree.linesFor(key)) await out.exact(line)
       },
       end: async () => {},
     }
   }
-  if (!input.has('long')) return { entry: ({ key }) => out.line(printable(key)), end: async () => {} }
+  if (!input.has('long')) return { entry: ({ key }) => out.exact(key), end: async () => {} }
   const table = out.table([
     { title: 'size', align: 'right' },
     { title: 'modified (UTC)' },

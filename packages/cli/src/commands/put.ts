@@ -5,7 +5,7 @@ import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { describeFault } from '../fault.ts'
 import type { Outcome } from '../outcome.ts'
-import { bytes, count, printable } from '../output/format.ts'
+import { bytes, count } from '../output/format.ts'
 import type { Output } from '../output/output.ts'
 import { openConfigured } from '../session.ts'
 import { settle } from '../settle.ts'
@@ -117,7 +117,7 @@ async function tell(result: Result, { out, signal }: Context, tally: Tally, tota
   if ('plan' in result) {
     const { key, replaces, backends } = result.plan
     const what = replaces === null ? '' : ', in place of another blob'
-    const text = `would put ${printable(from)} as ${key ?? 'its checksum'} on ${backends.join(', ')}${what}`
+    const text = `would put ${from} as ${key ?? 'its checksum'} on ${backends.join(', ')}${what}`
     totals.bytes += result.plan.size ?? 0
     await out.tell({ type: 'plan', action: 'put', source: from, ...result.plan }, text)
     return
@@ -128,7 +128,8 @@ async function tell(result: Result, { out, signal }: Context, tally: Tally, tota
   const isPending = locations.some(({ state }) => state === 'pending')
   if (isPending && totals.pending.length < MOST_KEYS) totals.pending.push(key)
   const backends = locations.map(({ backend }) => backend)
-  await out.tell({ type: 'put', source: from, key, id, size, mimeType, isNew, backends }, `${id}  ${key}`)
+  await out.record({ type: 'put', source: from, key, id, size, mimeType, isNew, backends })
+  await out.exact(`${id}  ${key}`)
 }
 
 async function tellOwn({ from, error }: { from: string; error: unknown }, out: Output): Promise<void> {

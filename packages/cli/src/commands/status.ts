@@ -6,6 +6,7 @@ import { noteDetached } from '../detached.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
 import { bytes, count } from '../output/format.ts'
+import { paint } from '../output/painted.ts'
 import { openSession } from '../session.ts'
 
 const SYNCING: Readonly<Record<StoreStatus['syncing'], string>> = {
@@ -22,11 +23,11 @@ export async function run(context: Context): Promise<Outcome> {
   await out.record({ type: 'status', syncing, detached, staging, degraded })
   await out.line(`syncing: ${SYNCING[syncing]}`)
   await out.line(`staged:  ${bytes(staging.bytes)} of ${bytes(staging.limit)}`)
-  if (degraded) await out.line(out.paint('31', `degraded: ${degraded.message}`))
+  if (degraded) await out.line(paint('31', `degraded: ${degraded.message}`))
   await backendTable(store, out, backends)
   const bad = badCopies(backends)
   for (const { backend, message, isDamage } of bad)
-    await out.line(out.paint(isDamage ? '31' : '33', `${backend}: ${message}`))
+    await out.line(paint(isDamage ? '31' : '33', `${backend}: ${message}`))
   for (const backend of backends) {
     const removals = parkedRemovals(backend)
     if (removals > 0)

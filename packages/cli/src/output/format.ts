@@ -31,13 +31,3 @@ export function span(value: number): string {
 export function shortId(id: string): string {
   return id.slice(0, 'sha256:'.length + 12)
 }
-
-/** Text from elsewhere that must not move the cursor of a terminal. */
-export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, (control) =>
-    JSON.stringify(control)
-      .slice(1, -1)
-      .replace(/^[^\\]$/, '?'),
-  )
-}

@@ -2,9 +2,10 @@ import { PassThrough } from 'node:stream'
 import { StorageError } from '@stored/core/backend'
 import { describe, expect, it } from 'vitest'
 import { Input } from '../input.ts'
-import { bytes, printable, span } from './format.ts'
+import { bytes, span } from './format.ts'
 import { looksOf } from './looks.ts'
 import { Output } from './output.ts'
+import { type Part, paint } from './painted.ts'
 import { Progress, progressLine } from './progress.ts'
 import { Table } from './table.ts'
 
@@ -29,17 +30,11 @@ describe('span()', () => {
   ])('%i ms is %s', (value, text) => expect(span(value)).toBe(text))
 })
 
-describe('printable()', () => {
-  it('leaves a terminal alone', () => {
-    expect(printable('a\u001b[2Jb\n\u009bé')).toBe('a\\u001b[2Jb\\n?é')
-  })
-})
-
 describe('Table', () => {
   async function lines(rows: number): Promise<string[]> {
     const written: string[] = []
-    const write = async (line: string) => void written.push(line)
-    const table = new Table([{ title: 'n', align: 'right' }, { title: 'name' }, { title: 'x' }], write, (text) => text)
+    const write = async (line: Part) => void written.push(typeof line === 'string' ? line : line.text)
+    const table = new Table([{ title: 'n', align: 'right' }, { title: 'name' }, { title: 'x' }], write)
     for (let i = 1; i <= rows; i++) await table.row(`${i}`, `name${i}`, '')
     await table.end()
     return written
@@ -127,12 +122,28 @@ describe('looksOf()', () => {
   })
 })
 
+function output(json: boolean, color = false) {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+  const options = { json, quiet: false, verbose: true, color, progress: false }
+  return { out: new Output({ ...options, stdout, stderr: stderr as never }), stdout, stderr }
+}
+
+describe('Output', () => {
+  it('escapes what is painted too, and the colours are its own', async () => {
+    const { out, stdout } = output(false, true)
+    await out.line(paint('31', 'a\u001b[0m'), ' b\u001b[2J')
+    expect(String(stdout.read())).toBe('\x1b[31ma\\u001b[0m\x1b[0m b\\u001b[2J\n')
+  })
+
+  it('escapes the causes of a failure, of whatever kind, and warnings', async () => {
+    const { out, stderr } = output(false)
+    await out.fault(new Error('a\u001b[2J', { cause: new Error('b\u009b2J') }), 'c\u202e')
+    out.warn(new Error('d\u0007'))
+    expect(String(stderr.read())).toBe('stored: c\\u202e: a\\u001b[2J\n  because: b\\u009b2J\nwarning: d\\u0007\n')
+  })
+})
+
 describe('Output.fault()', () => {
-  function output(json: boolean) {
-    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-    const options = { json, quiet: false, verbose: false, color: false, progress: false }
-    return { out: new Output({ ...options, stdout, stderr: stderr as never }), stdout, stderr }
-  }
   const gone = (key: string) => new StorageError('NOT_FOUND', { op: 'get', key })
   const url = 'https://github.com/stored/stored/blob/main/docs/errors/NOT_FOUND.md'
 

@@ -1,5 +1,6 @@
 import type { WriteStream } from 'node:tty'
-import { bytes, printable, span } from './format.ts'
+import { printable } from '@stored/core/printable'
+import { bytes, span } from './format.ts'
 
 const FRAME_MS = 100
 
@@ -41,7 +42,7 @@ export class Progress {
     if (now - this.#drawn < FRAME_MS) return
     this.#drawn = now
     this.#isShown = true
-    const line = progressLine(state, state.done - this.#doneAtBegin, now - this.#began)
+    const line = printable(progressLine(state, state.done - this.#doneAtBegin, now - this.#began))
     this.#stream.write(`\r\x1b[2K${line.slice(0, Math.max(20, (this.#stream.columns || 80) - 1))}`)
   }
 
@@ -65,6 +66,6 @@ export function progressLine({ title, done, total, note }: ProgressState, gained
   const perMs = elapsed > 0 ? gained / elapsed : 0
   if (perMs > 0) parts.push(`${bytes(perMs * 1000)}/s`)
   if (perMs > 0 && total !== undefined && total > done) parts.push(`ETA ${span((total - done) / perMs)}`)
-  if (note) parts.push(printable(note))
+  if (note) parts.push(note)
   return parts.join('  ')
 }

@@ -1,4 +1,5 @@
-import { printable } from './format.ts'
+import { printable } from '@stored/core/printable'
+import { type Part, paint } from './painted.ts'
 
 /** Rows that decide how wide the columns are; the others, however many, follow them. */
 const MEASURED_ROWS = 200
@@ -11,19 +12,17 @@ export interface Column {
 /** Rows in columns, the last one as wide as it likes. Holds no more than the rows it measures. */
 export class Table {
   readonly #columns: readonly Column[]
-  readonly #write: (line: string) => Promise<void>
-  readonly #paint: (text: string) => string
+  readonly #write: (line: Part) => Promise<void>
   #waiting: (readonly string[])[] = []
   #widths: readonly number[] | undefined
 
-  /** @param paint Colours the head. */
-  constructor(columns: readonly Column[], write: (line: string) => Promise<void>, paint: (text: string) => string) {
+  constructor(columns: readonly Column[], write: (line: Part) => Promise<void>) {
     this.#columns = columns
     this.#write = write
-    this.#paint = paint
   }
 
   async row(...cells: readonly string[]): Promise<void> {
+    // Before it is measured: what is escaped is longer.
     const row = cells.map(printable)
     if (this.#widths) return this.#write(this.#lineOf(row, this.#widths))
     this.#waiting.push(row)
@@ -35,9 +34,9 @@ export class Table {
     const rows = this.#waiting
     this.#waiting = []
     if (rows.length === 0) return
-    const titles = this.#columns.map(({ title }) => title)
+    const titles = this.#columns.map(({ title }) => printable(title))
     this.#widths ??= titles.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)))
-    await this.#write(this.#paint(this.#lineOf(titles, this.#widths)))
+    await this.#write(paint('1', this.#lineOf(titles, this.#widths)))
     for (const row of rows) await this.#write(this.#lineOf(row, this.#widths))
   }
 

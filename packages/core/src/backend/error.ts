@@ -1,3 +1,5 @@
+import { printable } from './printable.ts'
+
 /** Every code there is, each with its page in `docs/errors`. */
 export const STORAGE_ERROR_CODES = [
   'NOT_FOUND',
@@ -110,10 +112,11 @@ export class StorageError extends Error {
   }
 }
 
+/** Printable: programs log it, Node.js prints it, and keys and what services say come from anybody. */
 function describe(code: StorageErrorCode, at: ErrorLocation, detail: string | undefined): string {
   const place = [at.backend, at.op, at.key === undefined ? undefined : JSON.stringify(at.key)]
   const head = `${place.filter((part) => part !== undefined).join(' ')}: ${code}`
-  return detail === undefined ? head : `${head}: ${detail}`
+  return printable(detail === undefined ? head : `${head}: ${detail}`)
 }
 
 /** `error` itself when it is a StorageError; otherwise ABORTED when `signal` is, else INTERNAL, with `error` as its cause. */

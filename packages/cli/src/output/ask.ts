@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline'
-import { Fault } from './fault.ts'
+import { printable } from '@stored/core/printable'
+import { Fault } from '../fault.ts'
 
 export interface Question {
   readonly text: string
@@ -20,7 +21,7 @@ export async function ask(questions: readonly Question[], signal: AbortSignal): 
   const lines = terminal[Symbol.asyncIterator]()
   const answers: string[] = []
   for (const { text, otherwise } of questions) {
-    terminal.setPrompt(`${text} (${otherwise}): `)
+    terminal.setPrompt(printable(`${text} (${otherwise}): `))
     terminal.prompt()
     const { done, value } = await lines.next()
     signal.throwIfAborted()
