@@ -163,6 +163,7 @@ export class S3Backend extends StorageBackend {
 
   override copy(from: string, to: string, options: Op): Promise<Stat> {
     return this.#run('copy', from, options, async (call) => {
+      if (from === to) return this.#existing(from, call)
       const { Bucket, Key } = this.#target(from, call.at)
       const CopySource = `${Bucket}/${Key.split('/').map(encodeURIComponent).join('/')}`
       const target = this.#target(to, { ...call.at, key: to })
@@ -243,6 +244,13 @@ export class S3Backend extends StorageBackend {
     })
     this.#capabilities = capabilitiesOf(this.#settings, conditions)
     this.#isOpen = true
+  }
+
+  /** What a copy onto its own key comes to: S3 refuses one that changes nothing. */
+  async #existing(key: string, call: Call): Promise<Stat> {
+    const stat = await this.#stat(key, call)
+    if (stat === null) throw new StorageError('NOT_FOUND', call.at)
+    return stat
   }
 
   async #stat(key: string, call: Call): Promise<Stat | null> {

@@ -6,6 +6,8 @@ import { backpressure } from './cases/backpressure.ts'
 import { brokenMedium } from './cases/broken-medium.ts'
 import { checksums } from './cases/checksums.ts'
 import { conditions } from './cases/conditions.ts'
+import { copying } from './cases/copying.ts'
+import { deletingMany } from './cases/deleting-many.ts'
 import { faults } from './cases/faults.ts'
 import { honesty } from './cases/honesty.ts'
 import { keys } from './cases/keys.ts'
@@ -14,11 +16,13 @@ import { listing } from './cases/listing.ts'
 import { listingPages } from './cases/listing-pages.ts'
 import { metadata } from './cases/metadata.ts'
 import { ranges } from './cases/ranges.ts'
+import { reconnecting } from './cases/reconnecting.ts'
 import { resume } from './cases/resume.ts'
 import { roundTrip } from './cases/round-trip.ts'
 import { sizes } from './cases/sizes.ts'
 import { sources } from './cases/sources.ts'
 import { statAndDelete } from './cases/stat-delete.ts'
+import { sweeping } from './cases/sweeping.ts'
 import { traversal } from './cases/traversal.ts'
 import { watching } from './cases/watching.ts'
 
@@ -38,6 +42,10 @@ export const cases: readonly Case[] = Object.freeze([
   ...conditions,
   ...resume,
   ...checksums,
+  ...copying,
+  ...deletingMany,
+  ...sweeping,
+  ...reconnecting,
   ...metadata,
   ...backpressure,
   ...faults,

@@ -16,10 +16,10 @@ export interface ChildTask {
   readonly writer: number
   readonly size: number
   /**
-   * `hang`: put, and stop half-way · `resume`: the same, once a checkpoint was given · `race`: put, and say so when the body has
-   * ended · `exit`: put, get, close.
+   * `hang`: put, and stop half-way · `resume`: the same, once a checkpoint was given · `wait`: put, stop half-way, and go on
+   * when told to · `race`: put, and say so when the body has ended · `exit`: put, get, close.
    */
-  readonly until: 'hang' | 'resume' | 'race' | 'exit'
+  readonly until: 'hang' | 'resume' | 'wait' | 'race' | 'exit'
 }
 
 /**
@@ -60,6 +60,11 @@ async function* bodyOf(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const chunks = chunksOf(payload(seed, writer, size), CHUNK_BYTES)
   for (const [i, chunk] of chunks.entries()) {
+    if (until === 'wait' && i === Math.ceil(chunks.length / 2)) {
+      const told = once(process, 'message')
+      tell('reached')
+      await told
+    }
     if ((until === 'hang' || until === 'resume') && i === Math.ceil(chunks.length / 2)) {
       tell(until === 'hang' ? 'reached' : { checkpoint: await checkpoint })
       process.channel?.ref() // nothing else keeps this process
@@ -99,6 +104,30 @@ async function killWhenItSpeaks(module: string, task: ChildTask): Promise<unknow
   } finally {
     child.kill('SIGKILL')
   }
+}
+
+/** Runs a task that waits half-way through its put, does `meanwhile` there, and then lets it come to its end. */
+export async function duringPut(module: string, task: ChildTask, meanwhile: () => Promise<unknown>): Promise<void> {
+  const child = fork(module, [JSON.stringify(task)], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
+  const errors = child.stderr?.toArray() ?? Promise.resolve([])
+  try {
+    const ended = once(child, 'exit')
+    const [said] = await within(Promise.race([once(child, 'message'), ended]), START_MS, 'the child process')
+    if (said !== 'reached') throw new BrokenPromise(`the child process reaches its put, but it ended with ${said}`)
+    await meanwhile()
+    child.send('go on')
+    const [code] = await within(ended, START_MS, 'the child process')
+    if (code !== 0)
+      throw new BrokenPromise(`the put of the child process ends well, but there was ${await errorIn(errors)}`)
+  } finally {
+    child.kill('SIGKILL')
+  }
+}
+
+/** The line that says what a process died of. */
+async function errorIn(output: Promise<unknown[]>): Promise<string> {
+  const text = Buffer.concat((await output) as Buffer[]).toString()
+  return /^\S*Error.*$/m.exec(text)?.[0] ?? text.slice(0, 1_000)
 }
 
 /** Runs a task to its end. @returns The exit code, and how long after `close` the process went on, in milliseconds. */

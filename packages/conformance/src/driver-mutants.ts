@@ -1,88 +1,34 @@
 import * as nodeTest from 'node:test'
-import { type Capabilities, type StorageBackend, StorageError } from '@stored/core/backend'
-import type { Profile } from './case.ts'
 import { skip, type TestRunner } from './conformance.ts'
+import { copyMutants } from './copy-mutants.ts'
+import { deleteManyMutants } from './delete-many-mutants.ts'
+import type { DriverMutant } from './driver-mutant.ts'
+import { failureMutants } from './failure-mutants.ts'
 import type { Harness } from './harness.ts'
 import { listingMutants } from './listing-mutants.ts'
+import { reconnectMutants } from './reconnect-mutants.ts'
 import { runConformance } from './runner.ts'
 import { spyOn } from './subject.ts'
-
-/** A fault that any driver can be given, whatever its medium. */
-export interface DriverMutant {
-  readonly name: string
-  /** What is wrong with it. */
-  readonly fault: string
-  /** The cases that have to fail. */
-  readonly killedBy: readonly string[]
-  /** The smallest profile in which they do. @default 'quick' */
-  readonly profile?: Profile
-  /** How many entries it lists at a time. @default as many as the driver */
-  readonly pageSize?: number
-  /** What it does otherwise than `driver`. */
-  change(driver: StorageBackend): Partial<StorageBackend>
-}
-
-/** Of what a failure is mistaken for. */
-const ofFailures: readonly DriverMutant[] = [
-  {
-    name: 'failure-as-null',
-    fault: 'stat that fails says that nothing is there',
-    killedBy: ['ft.broken'],
-    change: (driver) => ({ stat: (...args) => driver.stat(...args).catch(() => null) }),
-  },
-  {
-    name: 'failure-as-not-found',
-    fault: 'get that fails says that nothing is there',
-    killedBy: ['ft.broken'],
-    change: (driver) => ({
-      get: (key, options) =>
-        driver.get(key, options).catch((cause) => {
-          throw new StorageError('NOT_FOUND', { op: 'get', key }, { cause })
-        }),
-    }),
-  },
-  {
-    name: 'failure-as-end',
-    fault: 'list that fails just ends',
-    killedBy: ['ft.broken'],
-    change: (driver) => ({
-      async *list(options) {
-        try {
-          yield* driver.list(options)
-        } catch {
-          // The fault: what is not listed reads as deleted.
-        }
-      },
-    }),
-  },
-  {
-    name: 'failure-as-deleted',
-    fault: 'delete that fails resolves',
-    killedBy: ['ft.broken'],
-    change: (driver) => ({ delete: (...args) => driver.delete(...args).catch(() => {}) }),
-  },
-  {
-    name: 'failures-of-many-forgotten',
-    fault: 'deleteMany does not say what it could not delete',
-    killedBy: ['ft.broken-many'],
-    change: (driver) => ({
-      ...declaring(driver, { deleteMany: true }),
-      async deleteMany(keys, options) {
-        for (const key of keys) await driver.delete(key, options).catch(() => {})
-        return new Map()
-      },
-    }),
-  },
-]
+import { sweepMutants } from './sweep-mutants.ts'
 
 /** Each is a few lines around a driver. The kit is trusted with a harness as far as it finds them there. */
-export const driverMutants: readonly DriverMutant[] = Object.freeze([...ofFailures, ...listingMutants(10)])
+export const driverMutants: readonly DriverMutant[] = Object.freeze([
+  ...failureMutants,
+  ...listingMutants(10),
+  ...copyMutants,
+  ...deleteManyMutants,
+  ...sweepMutants,
+  ...reconnectMutants,
+])
 
 /** A harness whose instances have a fault. Processes of their own do not have it. */
-export function mutated(harness: Harness, { name, pageSize, change }: DriverMutant): Harness {
+export function mutated(harness: Harness, { name, pageSize, change, declares }: DriverMutant): Harness {
   const open: Harness['open'] = async (options) => {
     const driver = await harness.open(options)
-    return spyOn(driver, [], change(driver))
+    const changed = change(driver)
+    // Asked for late: a driver may know what it can do only once it is open.
+    const get = () => Object.freeze({ ...driver.capabilities, ...declares })
+    return spyOn(driver, [], declares ? Object.defineProperty(changed, 'capabilities', { get }) : changed)
   }
   return { ...harness, ...(pageSize !== undefined && { pageSize }), name: `${harness.name} ${name}`, open }
 }
@@ -105,13 +51,4 @@ export function killMutants(harness: Harness, on: TestRunner = nodeTest): void {
         if (survived.length > 0) throw new Error(`${mutant.fault}, and ${survived.join(', ')} passed all the same`)
       })
   })
-}
-
-/** What a driver declares, and more. Of a driver that is open only: before, it may not know. */
-function declaring(driver: StorageBackend, more: Partial<Capabilities>): Partial<StorageBackend> {
-  return {
-    get capabilities() {
-      return Object.freeze({ ...driver.capabilities, ...more })
-    },
-  }
 }

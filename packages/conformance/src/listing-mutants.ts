@@ -1,5 +1,5 @@
 import { compareKeys, type ListOptions, type Stat, type StorageBackend } from '@stored/core/backend'
-import type { DriverMutant } from './driver-mutants.ts'
+import type { DriverMutant } from './driver-mutant.ts'
 
 /** Of listings. Those that list in pages take so many entries at a time. */
 export function listingMutants(pageSize: number): readonly DriverMutant[] {

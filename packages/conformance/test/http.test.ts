@@ -24,7 +24,9 @@ describe('a driver for an HTTP server, through a proxy where connections have to
     expect(failures(report)).toEqual([])
     expect(unproved(report)).toEqual([
       ...['at.sweep', 'cp.readonly', 'cp.signed-url', 'cw.undeclared'],
-      ...['key.refused', 'ls.foreign-name', 'md.undeclared', 'rg.emulated', 'src.file', 'sz.over-limit'],
+      ...['key.refused', 'ls.foreign-name', 'md.undeclared'],
+      ...['op.reconnect', 'op.reconnect-new', 'op.sweep-blobs', 'op.sweep-other', 'op.sweep-running', 'op.sweep-young'],
+      ...['rg.emulated', 'src.file', 'sz.over-limit'],
     ])
     expect(report.refused).toEqual(['resume', 'signedUrl', 'sweep', 'watch'])
   })

@@ -206,7 +206,7 @@ const keepNothing = async (): Promise<void> => {}
  * @param o.cut Called before it is aborted.
  * @returns The last checkpoint.
  */
-async function putPart(
+export async function putPart(
   t: Ctx,
   guard: GuardedBackend,
   key: string,
@@ -243,7 +243,8 @@ function sizeOf(t: Ctx): number {
   return PARTS * partOf(t)
 }
 
-function bytesOf(t: Ctx, writer = 1): Uint8Array {
+/** A blob of several parts. */
+export function bytesOf(t: Ctx, writer = 1): Uint8Array {
   return t.bytes(sizeOf(t), writer)
 }
 

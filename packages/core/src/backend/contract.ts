@@ -256,15 +256,29 @@ export abstract class StorageBackend {
   /** Ends what is under way within 5 s; later calls reject with CLOSED. Safe to repeat. */
   close?(): Promise<void>
 
-  /** Only with `capabilities.copy`. @throws {StorageError} NOT_FOUND. */
+  /**
+   * Only with `capabilities.copy`. Replaces what is at `to`, as `put` does, with the bytes, the content type and the metadata of the
+   * blob at `from`; neither changes with the other later. Onto its own key a copy changes nothing.
+   *
+   * @throws {StorageError} NOT_FOUND: nothing is at `from`, and what is at `to` stays.
+   */
   copy?(from: string, to: string, options: Op): Promise<Stat>
-  /** Only with `capabilities.deleteMany`. @returns The failures, by key. */
+  /**
+   * Only with `capabilities.deleteMany`. Takes any number of keys, none and one twice too; what is not there is no failure.
+   *
+   * @returns The failures, by key: what is not among them is gone.
+   */
   deleteMany?(keys: readonly string[], options: Op): Promise<Map<string, StorageError>>
   /** Only with `capabilities.signedUrl`. */
   signedUrl?(key: string, options: Op & { method: 'GET' | 'PUT'; expiresMs: number }): Promise<string>
   /** Only with `capabilities.watch`. */
   watch?(options: Op & { prefix?: string }): AsyncIterable<WatchEvent>
-  /** Only with `capabilities.sweep`: removes debris of its own puts that is at least so old. @returns How many. */
+  /**
+   * Only with `capabilities.sweep`. Removes debris of its own puts that is at least so old: never a blob, nor what a put of this
+   * instance is writing. Puts of other processes are told from debris by their age alone.
+   *
+   * @returns How many.
+   */
   sweep?(options: Op & { olderThanMs: number }): Promise<number>
 }
 

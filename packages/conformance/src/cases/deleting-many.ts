@@ -1,0 +1,66 @@
+import { type Ctx, defineCases, hook } from '../case.ts'
+import { checkCode, equal, settle } from '../expect.ts'
+
+/** One more than S3 deletes in a request. */
+const MORE_THAN_A_PAGE = 1_001
+const PUTS_AT_ONCE = 16
+/** What has to be escaped on its way in XML, JSON, a URL or a query. */
+const AWKWARD = ['a&b', 'c<d>', `e"f'g`, 'h%20i', 'j+k', 'l?m#n', 'é/日本', "o'; --"]
+
+export const deletingMany = defineCases('op', {
+  'delete-edge': {
+    title: 'deleteMany takes no key, a key twice, awkward keys, and what is not there, and none of that is a failure',
+    why: 'A list of what to delete is made of what was true a while ago: a second try of it has to end well.',
+    since: '1.2',
+    async run(t) {
+      const names = [...AWKWARD, 'twice', 'last']
+      for (const name of [...names, 'stays']) await t.store.put(t.key(name), t.bytes(10))
+      equal([...(await t.guard.deleteMany([])).keys()], [], 'the keys that failed of none')
+      equal((await t.names()).length, names.length + 1, 'how many blobs are there after nothing was deleted')
+      const asked = ['none', ...AWKWARD, 'no/such/place', 'twice', 'twice', 'last']
+      for (const time of ['', ' again']) {
+        const failures = await t.guard.deleteMany(asked.map((name) => t.key(name)))
+        equal([...failures.keys()], [], `the keys that failed${time}`)
+        equal(await t.names(), ['stays'], 'what is left')
+      }
+    },
+  },
+  'delete-denied': {
+    title:
+      'deleteMany without the permission to write rejects, or names each key with PERMISSION_DENIED, and nothing is gone',
+    why: 'Services answer 200 to a deletion that failed for half of the keys.',
+    since: '1.2',
+    needs: hook('deny'),
+    provokes: ['PERMISSION_DENIED'],
+    async run(t) {
+      const keys = ['a', 'b', 'c'].map((name) => t.key(name))
+      for (const key of keys) await t.store.put(key, t.bytes(100))
+      const allow = await t.harness.deny?.('write')
+      const outcome = await settle(t.guard.deleteMany(keys)).finally(() => allow?.())
+      if (outcome.status === 'rejected') checkCode(outcome.reason, ['PERMISSION_DENIED'], 'deleteMany')
+      else {
+        equal([...outcome.value.keys()].sort(), keys, 'the keys that deleteMany says it could not delete')
+        for (const [key, error] of outcome.value) checkCode(error, ['PERMISSION_DENIED'], `deleteMany of ${key}`)
+      }
+      for (const key of keys) await t.holds(key, t.bytes(100))
+    },
+  },
+  'delete-pages': {
+    title: `deleteMany of ${MORE_THAN_A_PAGE} keys removes all of them`,
+    why: 'A service takes so many at a time, and says nothing of the rest.',
+    since: '1.2',
+    profile: 'full',
+    async run(t) {
+      const names = Array.from({ length: MORE_THAN_A_PAGE }, (_, i) => `dir/${i}`)
+      await putAll(t, [...names, 'stays'])
+      const failures = await t.guard.deleteMany(names.map((name) => t.key(name)))
+      equal([...failures.keys()], [], 'the keys that failed')
+      equal(await t.names(), ['stays'], 'what is left')
+    },
+  },
+})
+
+async function putAll(t: Ctx, names: readonly string[]): Promise<void> {
+  for (let at = 0; at < names.length; at += PUTS_AT_ONCE)
+    await Promise.all(names.slice(at, at + PUTS_AT_ONCE).map((name) => t.store.put(t.key(name), t.bytes(1))))
+}
