@@ -394,7 +394,8 @@ export const COMMANDS: readonly Command[] = [
     args: [{ name: 'bash|zsh|fish', complete: SHELLS }],
     flags: [],
     help: 'Print completions for a shell',
-    details: 'The scripts call `stored completion backends` for the names of backends.',
+    details:
+      'The scripts call `stored completion backends` for the names of backends, which reads JSON and runs no code of a configuration or a driver.',
     examples: [
       'eval "$(stored completion bash)"',
       'stored completion zsh > ~/.zfunc/_stored',

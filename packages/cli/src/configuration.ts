@@ -4,11 +4,19 @@ import { Fault } from './fault.ts'
 
 export type { LoadedConfig }
 
-/** The configuration of this call, with where each option comes from. @throws {Fault} NO_STORE: there is none. */
-export async function loadConfiguration({ configFile, out }: Context): Promise<LoadedConfig> {
+/**
+ * The configuration of this call, with where each option comes from.
+ *
+ * @param o.isFound `context.configFile` was not named, but found.
+ * @throws {Fault} NO_STORE: there is none.
+ */
+export async function loadConfiguration(
+  { configFile, out }: Context,
+  { isFound = false }: { readonly isFound?: boolean } = {},
+): Promise<LoadedConfig> {
   const { findConfigFile, loadConfig } = await import('@stored/node/config')
   try {
-    const loaded = await loadConfig({ file: configFile })
+    const loaded = await loadConfig({ file: configFile, isFound })
     for (const warning of loaded.warnings) out.note(`warning: ${warning}`)
     return loaded
   } catch (cause) {

@@ -28,7 +28,7 @@ export const EXIT_HELP: Readonly<Record<keyof typeof EXIT, string>> = {
   partial: 'some of it was done, and the rest was reported',
   notFound: 'no such key, id or file; `verify`, `rm -r`: nothing begins so',
   temporary: 'it may work later as it is: a backend is away, or asks for patience',
-  denied: 'rights or credentials are missing',
+  denied: 'rights or credentials are missing, or somebody else could have written the configuration',
   conflict: 'something else is there: a taken key, the only copy, a blob that StoreD did not write',
   integrity:
     'wrong bytes: a checksum or a size does not agree, or the index is damaged; `doctor`: copies are damaged, missing or changed',

@@ -1,6 +1,3 @@
-import { createRequire } from 'node:module'
-import path from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { type StorageBackend, StorageError } from '@stored/core/backend'
 
 const NAME = '@stored/conformance'
@@ -47,25 +44,13 @@ export interface Kit<Report extends { readonly passed: boolean } = { readonly pa
 /**
  * The kit, from where the command is run, as drivers are found, then from here.
  *
- * @throws {StorageError} MISCONFIGURED: it is not installed.
+ * @throws {StorageError} MISCONFIGURED: it is not installed · PERMISSION_DENIED: somebody else could have written it.
  */
 export async function loadKit(directory = process.cwd()): Promise<Kit> {
-  const require = createRequire(path.join(directory, 'package.json'))
-  for (const resolve of [() => pathToFileURL(require.resolve(NAME)).href, () => import.meta.resolve(NAME)]) {
-    const found = attempt(resolve)
-    if (found !== null) return (await import(found)) as Kit
-  }
+  const { findModule } = await import('@stored/node/config')
+  const found = await findModule(NAME, { directory, isNamed: false }, AT)
+  if (found !== null) return (await import(found)) as Kit
   throw new StorageError('MISCONFIGURED', AT, {
     detail: `the conformance kit is not installed: npm install --save-dev ${NAME}`,
   })
-}
-
-function attempt(resolve: () => string): string | null {
-  try {
-    return resolve()
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND') return null
-    throw error
-  }
 }

@@ -1,34 +1,25 @@
-import { createRequire, isBuiltin } from 'node:module'
-import path from 'node:path'
-import { pathToFileURL } from 'node:url'
 import type { Driver, ErrorLocation, StorageBackend } from '@stored/core/backend'
 import { nearest, StorageError } from '@stored/core/backend'
-
-/** An ESM-only package has no path for `require`; `import` then has the say. */
-const NOT_FOUND: ReadonlySet<string> = new Set([
-  'MODULE_NOT_FOUND',
-  'ERR_MODULE_NOT_FOUND',
-  'ERR_INVALID_MODULE_SPECIFIER',
-  'ERR_PACKAGE_PATH_NOT_EXPORTED',
-])
+import { findModule, type Lookup } from './find-module.ts'
 
 /** Drivers of this project, for the hint when a name is mistyped. */
 const OURS = ['fs', 's3', 'azure', 'sftp', 'rclone']
 
 /**
  * Makes a backend by the name of its driver: `@stored/driver-NAME`, then `stored-driver-NAME`, then NAME itself, which may be a
- * package or a path. Looked up from `directory`, where the application's packages are, then from here.
+ * package or a path.
  *
- * @throws {StorageError} MISCONFIGURED: not installed, or not a driver · INVALID_ARGUMENT: an option the driver does not know.
+ * @throws {StorageError} MISCONFIGURED: not installed, or not a driver · INVALID_ARGUMENT: an option the driver does not know ·
+ *   PERMISSION_DENIED: somebody else could have written it.
  */
 export async function makeBackend(
   name: string,
   driver: string,
   options: Readonly<Record<string, unknown>>,
-  directory = process.cwd(),
+  lookup: Lookup,
 ): Promise<StorageBackend> {
   const at = { op: 'open', backend: name }
-  const module = await importDriver(driver, directory, at)
+  const module = await importDriver(driver, lookup, at)
   if (!module) throw new StorageError('MISCONFIGURED', at, { detail: missing(driver) })
   const make = module.driver
   if (typeof make !== 'function')
@@ -46,10 +37,10 @@ export interface Declared {
 }
 
 /** Nothing where the driver is not installed or cannot be loaded: whoever makes a backend of it is told why. */
-export async function declaredBy(driver: string, directory: string): Promise<Declared> {
+export async function declaredBy(driver: string, lookup: Lookup): Promise<Declared> {
   const at = { op: 'config' }
   try {
-    return declarationsIn(driver, (await importDriver(driver, directory, at)) ?? {}, at)
+    return declarationsIn(driver, (await importDriver(driver, lookup, at)) ?? {}, at)
   } catch {
     return { secrets: [], paths: [] }
   }
@@ -65,24 +56,13 @@ function declarationsIn(driver: string, module: Readonly<Record<string, unknown>
   return { secrets: names('secrets'), paths: names('paths') }
 }
 
-function importDriver(
+async function importDriver(
   driver: string,
-  directory: string,
+  lookup: Lookup,
   at: ErrorLocation,
 ): Promise<Readonly<Record<string, unknown>> | null> {
-  return importFirst([`@stored/driver-${driver}`, `stored-driver-${driver}`, driver], directory, at)
-}
-
-async function importFirst(
-  names: readonly string[],
-  directory: string,
-  at: ErrorLocation,
-): Promise<Record<string, unknown> | null> {
-  const require = createRequire(path.join(directory, 'stored.config.json'))
-  for (const name of names) {
-    // `fs` is also a module of Node.js itself.
-    if (isBuiltin(name)) continue
-    const found = find(name, require)
+  for (const name of [`@stored/driver-${driver}`, `stored-driver-${driver}`, driver]) {
+    const found = await findModule(name, lookup, at)
     if (found === null) continue
     try {
       return (await import(found)) as Record<string, unknown>
@@ -94,22 +74,6 @@ async function importFirst(
     }
   }
   return null
-}
-
-function find(name: string, require: NodeJS.Require): string | null {
-  for (const resolve of [() => pathToFileURL(require.resolve(name)).href, () => import.meta.resolve(name)]) {
-    try {
-      return resolve()
-    } catch (error) {
-      if (!isNotFound(error)) throw error
-    }
-  }
-  return null
-}
-
-function isNotFound(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException).code
-  return code !== undefined && NOT_FOUND.has(code)
 }
 
 function missing(driver: string): string {

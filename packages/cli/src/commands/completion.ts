@@ -2,14 +2,11 @@ import { COMMANDS } from '../commands.ts'
 import { bashCompletion } from '../completion/bash.ts'
 import { fishCompletion } from '../completion/fish.ts'
 import { zshCompletion } from '../completion/zsh.ts'
-import { loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import { usage } from '../fault.ts'
 import type { Outcome } from '../outcome.ts'
 
-/** What `checkBackendName` takes, which is loaded with the whole store. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion }
 
 export async function run(context: Context): Promise<Outcome> {
@@ -24,12 +21,11 @@ export async function run(context: Context): Promise<Outcome> {
   return { exit: EXIT.ok, summary: {} }
 }
 
-/** For the scripts: without opening the store. */
-async function printBackends(context: Context): Promise<Outcome> {
-  const { config } = await loadConfiguration(context)
-  // No backend is called otherwise, and shells take what they are offered for more than a word.
-  const names = Object.keys(config.backends).filter((name) => NAME.test(name))
-  for (const name of names) await context.out.exact(name)
+/** For the scripts. Nobody asked yet for a command to be run here: no code is, of a configuration or of a driver. */
+async function printBackends({ configFile, out }: Context): Promise<Outcome> {
+  const { listBackendNames } = await import('@stored/node/config')
+  const names = await listBackendNames({ file: configFile })
+  for (const name of names) await out.exact(name)
   return { exit: EXIT.ok, summary: { names } }
 }
 

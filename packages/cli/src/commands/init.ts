@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { StorageError } from '@stored/core/backend'
 import type { StoreConfig } from '@stored/node'
@@ -23,21 +24,20 @@ export async function run(context: Context): Promise<Outcome> {
   const { input, out, dryRun } = context
   const directory = path.resolve(input.args[0] ?? '.')
   const { findConfigFile } = await import('@stored/node/config')
-  const there = context.configFile ?? (await ownConfig(directory, findConfigFile))
-  const file = path.resolve(there ?? path.join(directory, FILE))
-  if (dryRun)
-    return input.has('recover') && there !== undefined
-      ? planRecovery(context, file)
-      : plan(context, directory, file, there !== undefined)
+  const file = path.resolve(
+    context.configFile ?? (await ownConfig(directory, findConfigFile)) ?? path.join(directory, FILE),
+  )
+  const isThere = existsSync(file)
+  if (dryRun) return input.has('recover') && isThere ? planRecovery(context, file) : plan(context, file, isThere)
   const made: string[] = []
-  if (there === undefined) {
-    const answers = await answer(context)
-    await mkdir(directory, { recursive: true })
-    const { createConfigFile } = await import('@stored/node/config')
-    await createConfigFile(file, configOf(answers))
+  if (!isThere) {
+    await make(file, await answer(context))
     made.push(file)
   }
-  const { config } = await loadConfiguration({ ...context, configFile: file })
+  const { config } = await loadAt(file, context).catch(async (error) => {
+    if (!isThere) await rm(file, { force: true })
+    throw error
+  })
   if (input.has('recover')) return recover(context, config)
   const isNew = !(await hasIndex(config.path))
   // Where the index was lost, to open the store says so, also when another command made a new one since.
@@ -55,6 +55,16 @@ export async function run(context: Context): Promise<Outcome> {
   }
 }
 
+async function make(file: string, answers: Answers): Promise<void> {
+  const { createConfigFile } = await import('@stored/node/config')
+  await mkdir(path.dirname(file), { recursive: true })
+  await createConfigFile(file, configOf(answers))
+}
+
+function loadAt(file: string, context: Context): Promise<LoadedConfig> {
+  return loadConfiguration({ ...context, configFile: file }, { isFound: context.configFile === undefined })
+}
+
 async function recover({ out, signal }: Context, config: StoreConfig): Promise<Outcome> {
   const { recoverStore } = await import('@stored/node')
   const sum = { recovered: 0, bytes: 0 }
@@ -69,7 +79,7 @@ async function recover({ out, signal }: Context, config: StoreConfig): Promise<O
 
 async function planRecovery(context: Context, file: string): Promise<Outcome> {
   const { out } = context
-  const loaded = await loadConfiguration({ ...context, configFile: file })
+  const loaded = await loadAt(file, context)
   const at = { op: 'recover' }
   const { config } = loaded
   const names = await stagedIn(config.path)
@@ -112,8 +122,8 @@ async function ownConfig(
   return found !== null && path.dirname(found) === directory ? found : undefined
 }
 
-async function plan({ out }: Context, directory: string, file: string, isThere: boolean): Promise<Outcome> {
-  const store = path.join(directory, '.stored')
+async function plan({ out }: Context, file: string, isThere: boolean): Promise<Outcome> {
+  const store = path.join(path.dirname(file), '.stored')
   if (!isThere)
     await out.tell({ type: 'plan', action: 'init', config: file, path: store }, `would make ${file} and ${store}`)
   return { exit: EXIT.ok, ...(isThere && { text: `there is ${file}` }), summary: { made: 0 } }

@@ -16,8 +16,9 @@ _stored_paths() {
   COMPREPLY=($(compgen "$1" -- "$2"))
 }
 
+# Not what stands first in the line: it may be a program here, which nobody started yet.
 _stored_backends() {
-  _stored_words "$("\${COMP_WORDS[0]}" completion backends 2>/dev/null)" "$1"
+  _stored_words "$(stored completion backends 2>/dev/null)" "$1"
 }
 
 _stored() {

@@ -6,9 +6,10 @@ export function zshCompletion(commands: readonly Command[]): string {
   const values = valueFlags(commands)
   return `#compdef stored
 # Completions of stored for zsh: stored completion zsh > a file _stored in a directory of fpath
+# Not what stands first in the line: it may be a program here, which nobody started yet.
 _stored_backends() {
   local -a names
-  names=(\${(f)"$("\${words[1]}" completion backends 2>/dev/null)"})
+  names=(\${(f)"$(stored completion backends 2>/dev/null)"})
   compadd -a names
 }
 

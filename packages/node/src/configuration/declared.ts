@@ -1,18 +1,18 @@
 import path from 'node:path'
 import { type Declared, declaredBy } from '../drivers.ts'
+import type { Lookup } from '../find-module.ts'
 import { type Branch, backendsOf, hidden, isBranch, toValue } from './tree.ts'
 
 /** The backends that are made by a driver, and what that says of its options. */
 export type Declarations = ReadonlyMap<Branch, Declared>
 
-/** @param directory Where drivers are looked up from. */
-export async function declarationsOf(tree: Branch, directory: string): Promise<Declarations> {
+export async function declarationsOf(tree: Branch, lookup: Lookup): Promise<Declarations> {
   const declarations = new Map<Branch, Declared>()
   for (const [, backend] of backendsOf(tree)) {
     const driver = isBranch(backend) ? backend.children.get('driver') : undefined
     const name = driver && toValue(driver)
     if (!isBranch(backend) || driver === undefined || typeof name !== 'string') continue
-    declarations.set(backend, await declaredBy(isModule(name) ? path.resolve(driver.base, name) : name, directory))
+    declarations.set(backend, await declaredBy(isModule(name) ? path.resolve(driver.base, name) : name, lookup))
   }
   return declarations
 }

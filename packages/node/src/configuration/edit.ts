@@ -4,9 +4,10 @@ import path from 'node:path'
 import { StorageError } from '@stored/core/backend'
 import { findNodeAtLocation, type Node } from 'jsonc-parser'
 import { declaredBy } from '../drivers.ts'
+import type { Lookup } from '../find-module.ts'
 import { checkTree } from './check.ts'
 import { declarationsOf, hideSecrets, isModule } from './declared.ts'
-import { configError, reasonOf } from './error.ts'
+import { configError, fileError, reasonOf } from './error.ts'
 import { readText } from './files.ts'
 import { appendChild, removeChild } from './insert.ts'
 import { own, STORE_OPTIONS } from './options.ts'
@@ -27,7 +28,7 @@ export interface AddOptions {
  * owner can read. The file is replaced in one step.
  *
  * @throws {StorageError} ALREADY_EXISTS: it has a backend of that name · INVALID_ARGUMENT: it would not be a configuration ·
- *   UNSUPPORTED: a configuration that is a program · MISCONFIGURED: it cannot be read or written.
+ *   UNSUPPORTED: a configuration that is a program · MISCONFIGURED, PERMISSION_DENIED: it cannot be read or written.
  */
 export async function addBackendToFile(
   file: string,
@@ -58,7 +59,7 @@ async function rebase(
 ): Promise<Readonly<Record<string, unknown>>> {
   const moved = (text: string): string => pathFrom(directory, path.resolve(cwd, text))
   const driver = isModule(config.driver) ? path.resolve(cwd, config.driver) : String(config.driver)
-  const { paths } = await declaredBy(driver, directory)
+  const { paths } = await declaredBy(driver, namedAt(directory))
   const entries = Object.entries(config).map(([option, value]) => {
     if (isReferenceToFile(value))
       return [option, { file: path.isAbsolute(value.file) ? value.file : moved(value.file) }]
@@ -117,7 +118,8 @@ export function newConfigText(config: Readonly<Record<string, unknown>>): string
 /**
  * Writes a new configuration file, which only its owner can read.
  *
- * @throws {StorageError} ALREADY_EXISTS: there is such a file · INVALID_ARGUMENT · MISCONFIGURED: it cannot be written.
+ * @throws {StorageError} ALREADY_EXISTS: there is such a file · INVALID_ARGUMENT · MISCONFIGURED,
+ *   PERMISSION_DENIED: it cannot be written.
  */
 export async function createConfigFile(file: string, config: Readonly<Record<string, unknown>>): Promise<void> {
   const text = newConfigText(config)
@@ -136,10 +138,16 @@ async function editFile(file: string, edit: (text: string, root: Node, shown: st
   const before = await readText(file, { shown })
   parseConfigText(before, { shown, base: '' })
   const after = edit(before, parseNodes(before, { shown }), shown)
-  const tree = requireValid(after, shown, path.dirname(path.resolve(file)))
-  hideSecrets(await declarationsOf(tree, path.dirname(path.resolve(file))))
+  const directory = path.dirname(path.resolve(file))
+  const tree = requireValid(after, shown, directory)
+  hideSecrets(await declarationsOf(tree, namedAt(directory)))
   const hasSecret = backendsOf(tree).some(([, backend]) => hasInlineSecret(backend))
   await replaceFile(file, after, hasSecret)
+}
+
+/** Whoever edits a file named it. */
+function namedAt(directory: string): Lookup {
+  return { directory, isNamed: true }
 }
 
 /** @param base The directory that relative paths start from. */
@@ -176,5 +184,5 @@ async function writeNew(file: string, text: string, mode: number): Promise<void>
 }
 
 function unwritable(file: string, error: unknown): StorageError {
-  return configError('MISCONFIGURED', [{ where: file, text: `cannot be written: ${reasonOf(error)}` }], error)
+  return fileError(file, 'cannot be written', error)
 }

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { configError, reasonOf } from './error.ts'
+import { configError, fileError } from './error.ts'
 import { type FileName, parseConfigText } from './text.ts'
 import { type Branch, entryOf, isBranch, typeOf } from './tree.ts'
 
@@ -31,30 +31,34 @@ export function fileName(file: string, cwd: string): FileName {
   return { shown: relative !== '' && relative.length < file.length ? relative : file, base: path.dirname(file) }
 }
 
-/** @throws {StorageError} MISCONFIGURED: it cannot be read, or does not hold a configuration. */
+/** Whether a configuration file is data, and not a program. */
+export function isJson(file: string): boolean {
+  return ['.json', '.jsonc'].includes(path.extname(file))
+}
+
+/** @throws {StorageError} MISCONFIGURED: it cannot be read, or does not hold a configuration · PERMISSION_DENIED: it may not be read. */
 export async function readConfigFile(file: string, name: FileName): Promise<Branch> {
-  const extension = path.extname(file)
-  if (extension === '.json' || extension === '.jsonc') return parseConfigText(await readText(file, name), name)
-  if (!EXTENSIONS.includes(extension)) {
+  if (isJson(file)) return parseConfigText(await readText(file, name), name)
+  if (!EXTENSIONS.includes(path.extname(file))) {
     const text = `a configuration file ends in ${EXTENSIONS.join(', ')}`
     throw configError('MISCONFIGURED', [{ where: name.shown, text }])
   }
   return importConfig(file, name)
 }
 
-/** @throws {StorageError} MISCONFIGURED: it cannot be read. */
+/** @throws {StorageError} MISCONFIGURED: it cannot be read · PERMISSION_DENIED: it may not be read. */
 export async function readText(file: string, { shown }: Pick<FileName, 'shown'>): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
-    throw configError('MISCONFIGURED', [{ where: shown, text: `cannot be read: ${reasonOf(error)}` }], error)
+    throw fileError(shown, 'cannot be read', error)
   }
 }
 
 async function importConfig(file: string, { shown, base }: FileName): Promise<Branch> {
   // `import` would also name a missing module, which may be another.
   await stat(file).catch((error) => {
-    throw configError('MISCONFIGURED', [{ where: shown, text: `cannot be read: ${reasonOf(error)}` }], error)
+    throw fileError(shown, 'cannot be read', error)
   })
   const module = await importModule(file, shown)
   const tree = entryOf(module.config, { from: 'file', where: shown, base })
@@ -67,6 +71,6 @@ async function importModule(file: string, shown: string): Promise<Record<string,
   try {
     return (await import(pathToFileURL(file).href)) as Record<string, unknown>
   } catch (error) {
-    throw configError('MISCONFIGURED', [{ where: shown, text: `cannot be loaded: ${reasonOf(error)}` }], error)
+    throw fileError(shown, 'cannot be loaded', error)
   }
 }

@@ -1,16 +1,29 @@
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
+import type { StorageErrorCode } from '@stored/core/backend'
 import type { BackendConfig, StoreConfig } from '../config.ts'
+import type { Lookup } from '../find-module.ts'
 import { checkTree } from './check.ts'
 import { type Declarations, declarationsOf, hideSecrets, isModule } from './declared.ts'
 import { configVariables, FILE_VARIABLE, readEnvironment, readOverrides } from './environment.ts'
-import { configError } from './error.ts'
-import { fileName, findConfigFile, readConfigFile } from './files.ts'
-import { type Options, own, STORE_OPTIONS } from './options.ts'
+import { codeOf, configError } from './error.ts'
+import { fileName, findConfigFile, isJson, readConfigFile } from './files.ts'
+import { BACKEND_NAME, type Options, own, STORE_OPTIONS } from './options.ts'
 import { type Origin, originsOf } from './origins.ts'
+import { checkOwners } from './owners.ts'
 import { rememberPlaces } from './places.ts'
 import { type Env, hasInlineSecret, resolveSecrets } from './secrets.ts'
-import { type Branch, backendsOf, type Entry, emptyBranch, type Fault, isBranch, toValue } from './tree.ts'
+import {
+  type Branch,
+  backendNames,
+  backendsOf,
+  type Entry,
+  emptyBranch,
+  type Fault,
+  isBranch,
+  type Place,
+  toValue,
+} from './tree.ts'
 
 /** Where a configuration is looked for. */
 export interface LoadOptions {
@@ -18,6 +31,8 @@ export interface LoadOptions {
   readonly cwd?: string | undefined
   /** The configuration file, instead of `STORED_CONFIG`, instead of looking for one. */
   readonly file?: string | undefined
+  /** `file` was found and not named: it is obeyed only if nobody else could have written it. @default false */
+  readonly isFound?: boolean
   /** @default process.env */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
   /** What holds against file and environment: `{ 'cache.maxSize': '2GB' }`. A text is read as one of a variable is. */
@@ -40,40 +55,70 @@ export interface LoadedConfig {
  * The configuration: a file, `STORED_*` variables over it, flags over both. Opens nothing. The modules of drivers that are
  * installed are loaded, for what they say of their options.
  *
- * @throws {StorageError} MISCONFIGURED: there is none, or what it consists of cannot be read · INVALID_ARGUMENT: unknown options
- *   and values of a wrong type, all of them, a line each. No message holds a value.
+ * @throws {StorageError} PERMISSION_DENIED: it was found, and somebody else could have written it; or its files may not be read ·
+ *   MISCONFIGURED: there is none, or what it consists of cannot be read · INVALID_ARGUMENT: unknown options and values of a wrong
+ *   type, all of them, a line each. No message holds a value.
  */
 export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
   const { env = process.env, overrides = {} } = options
   const cwd = path.resolve(options.cwd ?? '')
-  const file = await fileOf(options, cwd)
+  const { file, isNamed } = await sourceOf(options, cwd)
   const tree = file === null ? startEmpty(cwd, env, overrides) : await readConfigFile(file, fileName(file, cwd))
   // For editors only.
   tree.children.delete('$schema')
   const misplaced = [...readEnvironment(tree, env, cwd), ...readOverrides(tree, overrides, cwd)]
   refuse('INVALID_ARGUMENT', [...misplaced, ...checkTree(tree)])
-  const directory = file === null ? cwd : path.dirname(file)
-  const declarations = await declarationsOf(tree, directory)
+  const lookup = { directory: file === null ? cwd : path.dirname(file), isNamed }
+  const declarations = await declarationsOf(tree, lookup)
   hideSecrets(declarations)
   const warnings = file === null ? [] : await warningsOf(tree, file, fileName(file, cwd).shown)
   makePathsAbsolute(tree, declarations)
-  refuse('MISCONFIGURED', await resolveBackendSecrets(tree, env, declarations))
-  return { config: toConfig(tree, directory), file, origins: originsOf(tree), warnings }
+  const unresolved = await resolveBackendSecrets(tree, env, declarations)
+  refuse(codeOf(unresolved), unresolved)
+  return { config: toConfig(tree, lookup), file, origins: originsOf(tree), warnings }
 }
 
-async function fileOf({ file, env = process.env }: LoadOptions, cwd: string): Promise<string | null> {
+/**
+ * The names of the backends that a configuration in JSON and the environment have. Runs no code: neither a configuration that is a
+ * program, whose backends are left out, nor a driver; and looks at nothing but the names.
+ *
+ * @throws {StorageError} As `loadConfig`.
+ */
+export async function listBackendNames(options: LoadOptions = {}): Promise<string[]> {
+  const { env = process.env } = options
+  const cwd = path.resolve(options.cwd ?? '')
+  const { file } = await sourceOf(options, cwd)
+  const isData = file !== null && isJson(file)
+  const tree = isData ? await readConfigFile(file, fileName(file, cwd)) : emptyBranch(environmentAt(cwd))
+  readEnvironment(tree, env, cwd)
+  return backendNames(tree).filter((name) => BACKEND_NAME.test(name))
+}
+
+interface Source {
+  readonly file: string | null
+  readonly isNamed: boolean
+}
+
+/** @throws {StorageError} PERMISSION_DENIED: it was found, and somebody else could have written it. */
+async function sourceOf({ file, isFound = false, env = process.env }: LoadOptions, cwd: string): Promise<Source> {
   const named = file ?? (env[FILE_VARIABLE] || undefined)
-  return named === undefined ? findConfigFile(cwd) : path.resolve(cwd, named)
+  const found = named === undefined ? await findConfigFile(cwd) : path.resolve(cwd, named)
+  const isNamed = named !== undefined && !isFound
+  if (found !== null && !isNamed) await checkOwners([found], { op: 'config' })
+  return { file: found, isNamed }
 }
 
 function startEmpty(cwd: string, env: NonNullable<LoadOptions['env']>, overrides: object): Branch {
-  if (configVariables(env).length + Object.keys(overrides).length > 0)
-    return emptyBranch({ from: 'environment', where: 'environment', base: cwd })
+  if (configVariables(env).length + Object.keys(overrides).length > 0) return emptyBranch(environmentAt(cwd))
   const text = 'no stored.config.json, .ts, .js or .mjs here or above, and no STORED_* variable'
   throw configError('MISCONFIGURED', [{ where: cwd, text }])
 }
 
-function refuse(code: 'INVALID_ARGUMENT' | 'MISCONFIGURED', faults: readonly Fault[]): void {
+function environmentAt(cwd: string): Place {
+  return { from: 'environment', where: 'environment', base: cwd }
+}
+
+function refuse(code: StorageErrorCode, faults: readonly Fault[]): void {
   if (faults.length > 0) throw configError(code, faults)
 }
 
@@ -119,11 +164,11 @@ function resolvePath(branch: Branch, name: string): void {
   branch.children.set(name, { ...entry, value: path.resolve(entry.base, entry.value) })
 }
 
-function toConfig(tree: Branch, directory: string): StoreConfig {
+function toConfig(tree: Branch, lookup: Lookup): StoreConfig {
   const config = toValue(tree) as StoreConfig
   for (const [name, backend] of backendsOf(tree)) {
     const whereOf = (option?: string) => placeOf(backend, option).where
-    rememberPlaces(config.backends[name] as BackendConfig, { directory, whereOf })
+    rememberPlaces(config.backends[name] as BackendConfig, { lookup, whereOf })
   }
   return config
 }

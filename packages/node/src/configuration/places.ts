@@ -1,7 +1,9 @@
+import type { Lookup } from '../find-module.ts'
+
 /** Where a backend was configured. */
 export interface BackendPlaces {
-  /** The directory from which its driver is looked up. */
-  readonly directory: string
+  /** Where its driver is looked up. */
+  readonly lookup: Lookup
   /** Of an option, of the backend itself when that was not given: `stored.config.json:12`. */
   whereOf(option?: string): string
 }

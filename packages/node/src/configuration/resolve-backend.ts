@@ -1,8 +1,10 @@
+import path from 'node:path'
 import type { BackendOptions } from '@stored/core'
 import type { StorageBackend } from '@stored/core/backend'
 import { describeType, nearest, StorageError } from '@stored/core/backend'
 import type { BackendConfig, NamedDriver } from '../config.ts'
 import { makeBackend } from '../drivers.ts'
+import type { Lookup } from '../find-module.ts'
 import { expectType, invalid } from '../invalid.ts'
 import { BACKEND_OPTIONS } from './options.ts'
 import { placesOf } from './places.ts'
@@ -27,10 +29,15 @@ export async function resolveBackend(name: string, config: BackendConfig): Promi
     delete driverSide[option]
   }
   try {
-    return { ...storeSide, backend: await makeBackend(name, driver as string, driverSide, placesOf(config)?.directory) }
+    return { ...storeSide, backend: await makeBackend(name, driver as string, driverSide, lookupOf(config)) }
   } catch (error) {
     throw locate(error, name, config)
   }
+}
+
+/** A program that names a file means it; what it finds from the working directory may be anybody's. */
+function lookupOf(config: NamedDriver): Lookup {
+  return placesOf(config)?.lookup ?? { directory: process.cwd(), isNamed: path.isAbsolute(config.driver) }
 }
 
 /** A driver knows neither the name of its backend, nor the options that are the store's, nor where it was configured. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describeType } from '@stored/core/backend'
-import { configError, reasonOf } from './error.ts'
+import { codeOf, configError, isDenial, reasonOf } from './error.ts'
 import { type Branch, childOption, type Entry, type Fault, isBranch, type Leaf, toValue } from './tree.ts'
 
 export const MASK = '•••'
@@ -60,8 +60,8 @@ async function follow(entry: Entry, option: string, env: Env): Promise<Followed>
   const references = referencesIn(entry)
   if (references !== null) {
     const found = await resolve(entry, references, env)
-    return typeof found === 'string'
-      ? { entry, faults: [{ where: entry.where, text: `${option} ${found}` }] }
+    return 'text' in found
+      ? { entry, faults: [{ ...found, where: entry.where, text: `${option} ${found.text}` }] }
       : { entry: found, faults: [] }
   }
   const faults: Fault[] = []
@@ -82,7 +82,7 @@ function refers(entry: Entry): boolean {
 function asked({ from, base, where }: Entry, readAnew: () => Promise<Followed>): Leaf {
   const value = async (): Promise<unknown> => {
     const { entry, faults } = await readAnew()
-    if (faults.length > 0) throw configError('MISCONFIGURED', faults)
+    if (faults.length > 0) throw configError(codeOf(faults), faults)
     return toValue(entry)
   }
   return { from, base, where, secret: true, value }
@@ -95,20 +95,26 @@ function referencesIn({ children, isList }: Branch): Reference[] | null {
   return isList || references.length === 0 || references.length < children.size ? null : references
 }
 
-/** @returns What is wrong, when it is a string. */
-async function resolve(branch: Branch, [first, second]: readonly Reference[], env: Env): Promise<Leaf | string> {
+/** @returns What it refers to, or what is wrong. */
+async function resolve(
+  branch: Branch,
+  [first, second]: readonly Reference[],
+  env: Env,
+): Promise<Leaf | Omit<Fault, 'where'>> {
   const [kind, { value, base }] = first as Reference
-  if (second) return 'names either "env" or "file", not both'
-  if (typeof value !== 'string' || value === '') return `names ${NOUNS[kind]} by a string, not ${found(value)}`
+  if (second) return { text: 'names either "env" or "file", not both' }
+  if (typeof value !== 'string' || value === '')
+    return { text: `names ${NOUNS[kind]} by a string, not ${found(value)}` }
   const secret = { from: branch.from, base, where: `${branch.where} (${kind} ${value})`, secret: true } as const
   if (kind === 'env')
-    return env[value] ? { ...secret, value: env[value] } : `names the variable ${value}, which is not set`
+    return env[value] ? { ...secret, value: env[value] } : { text: `names the variable ${value}, which is not set` }
   try {
     // An editor ends the last line; no secret ends with a line break.
     const text = (await readFile(path.resolve(base, value), 'utf8')).replace(/\r?\n$/, '')
-    return text === '' ? `names the file ${value}, which is empty` : { ...secret, value: text }
+    return text === '' ? { text: `names the file ${value}, which is empty` } : { ...secret, value: text }
   } catch (error) {
-    return `names the file ${value}, which cannot be read: ${reasonOf(error)}`
+    const text = `names the file ${value}, which cannot be read: ${reasonOf(error)}`
+    return { text, isDenial: isDenial(error) }
   }
 }
 

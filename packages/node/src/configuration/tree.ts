@@ -27,6 +27,8 @@ export type Entry = Leaf | Branch
 export interface Fault {
   readonly where: string
   readonly text: string
+  /** Rights are what is missing. */
+  readonly isDenial?: boolean
 }
 
 export function isBranch(entry: Entry | undefined): entry is Branch {
