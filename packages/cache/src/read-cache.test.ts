@@ -421,6 +421,24 @@ describe('evict()', () => {
     expect(await cache.evict(isMeant)).toEqual({ entries: 1, bytes: 1000 })
     expect(await cache.evictable(isMeant)).toEqual([])
   })
+
+  test('of a choice that waits for nothing gives everybody else a turn every few hundred entries', async () => {
+    const bodies = Array.from({ length: 1001 }, (_, i) => Buffer.from(`entry ${i}`))
+    await Promise.all(bodies.map((bytes) => collect(cache.fill(idOf(bytes), chunked(bytes), bytes.length))))
+    let turns = 0
+    const turn = () => {
+      turns++
+      ticking = setImmediate(turn)
+    }
+    let [ticking, looked, first] = [setImmediate(turn), 0, 0]
+    await cache.evictable(async () => {
+      if (looked++ === 0) first = turns
+      return false
+    })
+    clearImmediate(ticking)
+    expect(looked).toBe(1001)
+    expect(turns - first).toBeGreaterThanOrEqual(2)
+  })
 })
 
 test('clear() removes everything, and what is read afterwards is kept', async () => {

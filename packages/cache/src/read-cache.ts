@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import type { BlobId, CachedBlob, CacheEntry, CacheStats, EvictChoice, ReadCache } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, makeDirectory } from '@stored/lmdb'
@@ -17,6 +18,8 @@ import { isGone, saysNothingOfFile, survey, sweepTemporaries } from './read-cach
 const LARGEST_PART = 4
 /** How much later than its file says an entry may have been used, in milliseconds: noting every hit would write for every read. */
 const TOUCH_MS = 60 * 60 * 1000
+/** Entries that are chosen among in one turn of the event loop. */
+const CHOSEN_IN_A_TURN = 500
 
 /** How a read cache is opened. */
 export interface DiskReadCacheOptions {
@@ -231,7 +234,10 @@ export class DiskReadCache implements ReadCache {
 
   async *#chosen(which: EvictChoice): AsyncGenerator<CacheEntry, void, void> {
     await this.#settle()
+    let looked = 0
     for (const id of which === 'oldest' ? this.#oldest() : this.#entries.ids()) {
+      // A choice may wait for nothing, as one by keys does, and there may be a quarter of a million: others have their turns.
+      if (++looked % CHOSEN_IN_A_TURN === 0) await setImmediate()
       const size = this.#entries.sizeOf(id)
       if (which === 'oversized' && size <= this.#largest) continue
       if (typeof which !== 'function' || (await which(id))) yield { id, size }

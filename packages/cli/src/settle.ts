@@ -53,7 +53,7 @@ interface Meant extends Owed {
 /** @returns The backends as they were found last. */
 async function waitForJobs(store: StoreD, { out, signal }: Context, owed: Meant): Promise<readonly BackendInfo[]> {
   let most = 0
-  const isOwed = looker(store, owed)
+  const isOwed = looker(store, owed, signal)
   const outlook = new Outlook(store)
   let mayTryAgain = true
   for (;;) {
@@ -93,13 +93,13 @@ function isFailing(state: BackendInfo['state']): boolean {
 }
 
 /** Whether something is owed still. What was found settled once is not looked at again. */
-function looker(store: StoreD, owed: Meant): (able: readonly BackendInfo[]) => Promise<boolean> {
+function looker(store: StoreD, owed: Meant, signal: AbortSignal): (able: readonly BackendInfo[]) => Promise<boolean> {
   const { keys = [] } = owed
   let settled = 0
   return async (able) => {
     if (able.every(({ jobs }) => jobs.waiting + jobs.running === 0)) return false
     for (; settled < keys.length; settled++) if (await isPending(store, keys[settled] as string, able)) return true
-    return owed.since === undefined || hasJobSince(store, able, owed)
+    return owed.since === undefined || hasJobSince(store, able, owed, signal)
   }
 }
 
@@ -108,10 +108,16 @@ async function isPending(store: StoreD, key: string, able: readonly BackendInfo[
   return locations.some(({ state, backend }) => state === 'pending' && able.some(({ name }) => name === backend))
 }
 
-async function hasJobSince(store: StoreD, able: readonly BackendInfo[], owed: Meant): Promise<boolean> {
+async function hasJobSince(
+  store: StoreD,
+  able: readonly BackendInfo[],
+  owed: Meant,
+  signal: AbortSignal,
+): Promise<boolean> {
   for (const { name, jobs } of able) {
     if (jobs.waiting + jobs.running === 0) continue
-    for await (const job of store.jobs({ backend: name })) if (job.state !== 'parked' && isSince(job, owed)) return true
+    for await (const job of store.jobs({ backend: name, signal }))
+      if (job.state !== 'parked' && isSince(job, owed)) return true
   }
   return false
 }
@@ -120,10 +126,10 @@ function isSince({ created }: Job, { since = 0, until = Number.POSITIVE_INFINITY
   return created >= since && created <= until
 }
 
-async function reportParked(store: StoreD, { out }: Context, owed: Meant): Promise<number> {
+async function reportParked(store: StoreD, { out, signal }: Context, owed: Meant): Promise<number> {
   let parked = 0
   const { backend } = owed
-  for await (const job of store.jobs({ state: 'parked', ...(backend !== undefined && { backend }) })) {
+  for await (const job of store.jobs({ state: 'parked', ...(backend !== undefined && { backend }), signal })) {
     if (!isSince(job, owed)) continue
     parked++
     await out.fault(noted(job.error ?? { code: 'INTERNAL', message: 'its job was parked' }), job.key)
@@ -134,14 +140,14 @@ async function reportParked(store: StoreD, { out }: Context, owed: Meant): Promi
 /** @returns That of the error of the first that fails. */
 async function reportLeft(
   store: StoreD,
-  { out }: Context,
+  { out, signal }: Context,
   owed: Meant,
   backends: readonly BackendInfo[],
 ): Promise<ExitCode> {
   let exit: ExitCode = EXIT.ok
   for (const backend of backends) {
     const { name, state, error, jobs } = backend
-    if (!isMeant(backend, owed) || !isLeftAlone(backend) || !(await looker(store, owed)([backend]))) continue
+    if (!isMeant(backend, owed) || !isLeftAlone(backend) || !(await looker(store, owed, signal)([backend]))) continue
     const left = `${count(jobs.waiting + jobs.running, 'job')} left for when it is back`
     if (state === 'paused') out.note(`${name} is paused: ${left}`)
     else {

@@ -165,7 +165,7 @@ export interface Index {
   /** Whether there is such a place: as cheap for a blob with thousands of places as for one with two. */
   hasPlace(some: SomePlace): Promise<boolean>
   /** Keys bound to `id`, in UTF-8 order. */
-  keys(id: BlobId): AsyncIterable<string>
+  keys(id: BlobId, o?: { signal?: AbortSignal | undefined }): AsyncIterable<string>
   /** Bindings in UTF-8 order of their keys. */
   bindings(o: Op & { prefix?: string; after?: string }): AsyncIterable<Binding>
   /** Locations on one backend, in UTF-8 order of their keys. */
@@ -231,6 +231,8 @@ export interface JobFilter {
   readonly key?: string
   readonly id?: BlobId
   readonly state?: Job['state']
+  /** Ends looking for them. */
+  readonly signal?: AbortSignal
 }
 
 /** How many jobs a backend has, by state. */

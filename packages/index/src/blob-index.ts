@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import {
   type BadState,
   type Binding,
@@ -22,6 +21,7 @@ import {
   END,
   encodeRow,
   guard,
+  pages,
   type Reader,
   type Row,
   scan,
@@ -34,8 +34,6 @@ import { BadCopies } from './bad-copies.ts'
 import { blobPartition, mediumKey, placeOf, placeSuffix } from './keys.ts'
 
 const NOTHING = Buffer.alloc(0)
-/** Rows that are read in one turn of the event loop. */
-const PAGE = 500
 /** Of the partitions of the tree `blobs`. */
 const ID_BYTES = 32
 
@@ -103,12 +101,12 @@ export class BlobIndex implements Index {
     return this.#hasPlace(some, this.ledger)
   }
 
-  async *keys(id: BlobId): AsyncIterable<string> {
-    for (const { suffix } of this.#keysOf.rows(blobPartition(id))) yield suffix.toString()
+  async *keys(id: BlobId, { signal }: { signal?: AbortSignal | undefined } = {}): AsyncIterable<string> {
+    for await (const suffix of this.#keysOf.suffixes(blobPartition(id), signal)) yield suffix.toString()
   }
 
   async *bindings(o: { signal: AbortSignal; prefix?: string; after?: string }): AsyncIterable<Binding> {
-    for (const { partition, suffix, row } of this.#scanKeys(o, this.#bindings))
+    for await (const { partition, suffix, row } of this.#walkKeys(o, this.#bindings))
       if (suffix.length === 0) yield { key: partition, id: row.value.id, rev: revOf(row) }
   }
 
@@ -118,7 +116,7 @@ export class BlobIndex implements Index {
     prefix?: string
     after?: string
   }): AsyncIterable<Location> {
-    for (const { partition, suffix, row } of this.#scanKeys(o, this.#locations))
+    for await (const { partition, suffix, row } of this.#walkKeys(o, this.#locations))
       if (suffix === o.backend) yield { backend: o.backend, key: partition, ...row.value, rev: revOf(row) }
   }
 
@@ -232,15 +230,12 @@ export class BlobIndex implements Index {
   }
 
   async *#unsynced(): AsyncGenerator<Place> {
-    let rows = 0
-    for (const [key] of scan(this.ledger, 'blobs', NOTHING, END)) {
-      // A store may have a million of them, and others want to work meanwhile.
-      if (++rows % PAGE === 0) await setImmediate()
-      for (const table of [this.#placesOf.owing, this.#placesOf.neither]) {
-        const suffix = table.suffix(key, ID_BYTES)
+    const tables = [this.#placesOf.owing, this.#placesOf.neither]
+    for await (const page of pages(this.ledger, 'blobs', { from: NOTHING, to: END }))
+      for (const [key] of page) {
+        const suffix = tables.map((table) => table.suffix(key, ID_BYTES)).find((found) => found !== null)
         if (suffix) yield placeOf(suffix)
       }
-    }
   }
 
   *#locationsOf(partition: Buffer, reader: Reader = this.ledger): Generator<Location> {
@@ -273,15 +268,19 @@ export class BlobIndex implements Index {
   }
 
   /** Rows of one table of the tree `keys`, whose partitions end at the first NUL. */
-  *#scanKeys<T>(o: { signal: AbortSignal; prefix?: string; after?: string }, table: Table<T>) {
+  async *#walkKeys<T>(o: { signal: AbortSignal; prefix?: string; after?: string }, table: Table<T>) {
     const prefix = Buffer.from(o.prefix ?? '')
     const from = o.after === undefined ? prefix : later(prefix, Buffer.concat([Buffer.from(o.after), Buffer.of(1)]))
-    for (const [key, value] of scan(this.ledger, 'keys', from, prefix.length ? after(prefix) : END)) {
-      if (o.signal.aborted) throw o.signal.reason
-      const end = key.indexOf(0)
-      const suffix = table.suffix(key, end)
-      if (suffix) yield { partition: key.toString('utf8', 0, end), suffix: suffix.toString(), row: table.decode(value) }
-    }
+    const to = prefix.length ? after(prefix) : END
+    for await (const page of pages(this.ledger, 'keys', { from, to, signal: o.signal }))
+      for (const [key, value] of page) {
+        const end = key.indexOf(0)
+        const suffix = table.suffix(key, end)
+        if (!suffix) continue
+        // Whoever takes these one by one may take long over each.
+        o.signal.throwIfAborted()
+        yield { partition: key.toString('utf8', 0, end), suffix: suffix.toString(), row: table.decode(value) }
+      }
   }
 }
 

@@ -3,13 +3,13 @@ import { checkOption, is, StorageError } from '@stored/core/backend'
 import { decodeNumbers } from './commit.ts'
 import { type Reader, steps, type Writer, write } from './ledger.ts'
 import { decodeRow, encodeRow } from './row.ts'
+import { pages } from './table.ts'
 
 const DEFAULT_KEEP = 100_000
 /** Events of one process between two looks at how many there are. */
 const TRIM_EVERY = 128
 /** Rows that one commit drops at most: more than come between two looks, few enough to slow nobody down. */
 const TRIM_MOST = 256
-const PAGE = 500
 
 const ALL = { from: Buffer.alloc(0), to: Buffer.of(0xff) }
 /** How many events there are. In this tree, behind them: rows of `meta` are read by many a commit, which would sum up each time. */
@@ -56,8 +56,8 @@ export class EventLog {
 
   async *events({ since, signal }: { since: number; signal: AbortSignal }): AsyncGenerator<Logged<DurableEvent>> {
     this.#checkReached(since)
-    for (let last = since; ; ) {
-      const page = this.#reader.range('events', { ...ALL, from: keyOf(last + 1), limit: PAGE })
+    let last = since
+    for await (const page of pages(this.#reader, 'events', { ...ALL, from: keyOf(since + 1), signal })) {
       // Looked at after the page was read: what is dropped from now on is in it already.
       this.#checkKept(last)
       for (const [key, row] of page) {
@@ -65,7 +65,6 @@ export class EventLog {
         last = seqOf(key)
         yield { ...decode(row, last), seq: last }
       }
-      if (page.length < PAGE) return
     }
   }
 

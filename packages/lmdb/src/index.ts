@@ -8,4 +8,4 @@ export { lifeOf, type ProcessIdentity, THIS_PROCESS } from './process-identity.t
 export { DiskReserve } from './reserve.ts'
 export { decodeRow, encodeRow, type Row, rowSeq } from './row.ts'
 export { connectTo, SocketDirectory, type SocketDirectoryOptions } from './socket-directory.ts'
-export { after, END, scan, Table } from './table.ts'
+export { after, END, pages, scan, Table, type Walk } from './table.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { MemoryLedger } from './memory-ledger.ts'
-import { after, END, scan, Table } from './table.ts'
+import { after, END, pages, scan, Table } from './table.ts'
 
 let ledger: MemoryLedger
 let table: Table<number>
@@ -19,8 +19,8 @@ async function fill(of: Table<number>, partition: string, suffixes: readonly str
   })
 }
 
-const suffixes = (of: Table<number>, partition: string) =>
-  [...of.rows(Buffer.from(partition))].map(({ suffix }) => suffix.toString())
+const suffixes = async (of: Table<number>, partition: string) =>
+  (await Array.fromAsync(of.suffixes(Buffer.from(partition)))).map(String)
 
 describe('Table', () => {
   test('get() returns value and commit of a row; seq() the commit alone', async () => {
@@ -38,18 +38,18 @@ describe('Table', () => {
     expect(table.seq(key)).toBeUndefined()
   })
 
-  test('rows() of a partition are those of this table, not of its sibling, and of no longer partition', async () => {
+  test('suffixes() of a partition are those of this table, not of its sibling, and of no longer partition', async () => {
     await fill(table, 'p', ['', 'x', 'y'])
     await fill(sibling, 'p', ['z'])
     await fill(table, 'pp', ['other'])
-    expect(suffixes(table, 'p')).toEqual(['', 'x', 'y'])
-    expect(suffixes(sibling, 'p')).toEqual(['z'])
+    expect(await suffixes(table, 'p')).toEqual(['', 'x', 'y'])
+    expect(await suffixes(sibling, 'p')).toEqual(['z'])
   })
 
-  test('rows() of more than a page come all, once, in order', async () => {
+  test('suffixes() of more than a page come all, once, in order', async () => {
     const names = Array.from({ length: 1001 }, (_, i) => String(i).padStart(5, '0'))
     await fill(table, 'p', names)
-    expect(suffixes(table, 'p')).toEqual(names)
+    expect(await suffixes(table, 'p')).toEqual(names)
   })
 
   test('suffix() tells a row of this table from one of another', () => {
@@ -79,6 +79,60 @@ describe('scan()', () => {
     rows.next()
     await fill(table, 'p', ['z'])
     expect([...rows].at(-1)?.[0].toString()).toBe('p\0Az')
+  })
+})
+
+describe('pages()', () => {
+  const ALL = { from: Buffer.alloc(0), to: END }
+  const fillPages = (count: number) =>
+    fill(
+      table,
+      'p',
+      Array.from({ length: count * 500 }, (_, i) => String(i).padStart(5, '0')),
+    )
+
+  test('gives everybody else a turn between two pages', async () => {
+    await fillPages(3)
+    const seen: string[] = []
+    const turn = () => setImmediate(() => seen.push('turn'))
+    turn()
+    for await (const page of pages(ledger, 'keys', ALL)) {
+      seen.push(`${page.length} rows`)
+      turn()
+    }
+    // Of exactly so many pages, another look tells that there are no more.
+    expect(seen).toEqual(['500 rows', 'turn', 'turn', '500 rows', 'turn', '500 rows', 'turn', '0 rows'])
+  })
+
+  test('of few rows, or of none, is one page, at once', async () => {
+    let turns = 0
+    setImmediate(() => turns++)
+    expect(await Array.fromAsync(pages(ledger, 'keys', ALL))).toEqual([[]])
+    await fill(table, 'p', ['x'])
+    expect(await Array.fromAsync(pages(ledger, 'keys', ALL))).toHaveLength(1)
+    expect(turns).toBe(0)
+  })
+
+  test('ends with the reason of a signal that is aborted in the turn of somebody else, before it reads on', async () => {
+    await fillPages(3)
+    const abort = new AbortController()
+    setImmediate(() => abort.abort(new Error('enough')))
+    const read: number[] = []
+    const walking = (async () => {
+      for await (const page of pages(ledger, 'keys', { ...ALL, signal: abort.signal })) read.push(page.length)
+    })()
+    await expect(walking).rejects.toThrow('enough')
+    expect(read).toEqual([500])
+  })
+
+  test('meets a row that was added behind the present page', async () => {
+    await fillPages(1)
+    const keys: string[] = []
+    for await (const page of pages(ledger, 'keys', ALL)) {
+      if (keys.length === 0) await fill(table, 'p', ['z'])
+      keys.push(...page.map(([key]) => key.toString()))
+    }
+    expect(keys.at(-1)).toBe('p\0Az')
   })
 })
 

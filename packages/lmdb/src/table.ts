@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Transaction } from '@stored/core'
 import { type Reader, type Tree, type TreeLedger, type Writer, write } from './ledger.ts'
 import { decodeRow, encodeRow, type Row, rowSeq } from './row.ts'
@@ -54,20 +55,50 @@ export class Table<T> {
     write(tx, (writer) => writer.remove(this.tree, key))
   }
 
-  /** All rows of a partition, by suffix. @yields A page at a time is read; rows added meanwhile may or may not come. */
-  *rows(
-    partition: Uint8Array,
-    reader: Reader = this.#ledger,
-  ): Generator<{ key: Buffer; suffix: Buffer; value: Buffer }> {
+  /** The suffixes of all rows of a partition, in order. @see pages */
+  async *suffixes(partition: Uint8Array, signal?: AbortSignal): AsyncGenerator<Buffer, void, void> {
     const first = this.key(partition)
-    for (const [key, value] of scan(reader, this.tree, first, after(first)))
-      yield { key, suffix: key.subarray(first.length), value }
+    for await (const page of pages(this.#ledger, this.tree, { from: first, to: after(first), signal }))
+      for (const [key] of page) yield key.subarray(first.length)
   }
 }
 
+/** Rows that are read in one turn of the event loop. */
 const PAGE = 500
 
-/** Rows from `from` up to `to`, in pages, so that no read keeps old pages of the file alive. */
+/** What is walked through. */
+export interface Walk {
+  /** First key, inclusive. */
+  readonly from: Uint8Array
+  /** End, exclusive. */
+  readonly to: Uint8Array
+  /** Ends the walk. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Rows of a tree, a page at a time: what walks through many rows goes by this. Between two pages everybody else in the process has a
+ * turn, so timers, signals and answers come, however many rows there are. Rows written meanwhile may or may not be met.
+ *
+ * @yields At least one page, which may be empty.
+ * @throws The signal's reason, before the next page is read.
+ */
+export async function* pages(
+  reader: Reader,
+  tree: Tree,
+  { from, to, signal }: Walk,
+): AsyncGenerator<[key: Buffer, value: Buffer][], void, void> {
+  for (let next: Uint8Array = from; ; await setImmediate()) {
+    signal?.throwIfAborted()
+    const page = reader.range(tree, { from: next, to, limit: PAGE })
+    yield page
+    const last = page.at(-1)
+    if (page.length < PAGE || !last) return
+    next = Buffer.concat([last[0], Buffer.of(0)])
+  }
+}
+
+/** Rows of a range that is known to be small, at once: all of one moment, as a commit needs them. @see pages for all others */
 export function* scan(
   reader: Reader,
   tree: Tree,

@@ -38,7 +38,7 @@ interface Call {
   readonly make: (store: Loose, options: object) => unknown
 }
 
-const place = { backend: NOT.text, key: [], id: [...NOT.text, 'x', 'sha256:'] } satisfies Wrong<
+const place = { backend: NOT.text, key: [], id: [...NOT.text, 'x', 'sha256:'], signal: NOT.signal } satisfies Wrong<
   Omit<JobFilter, 'state'>
 >
 

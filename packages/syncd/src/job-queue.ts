@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Claimed, Failure, Job, JobCounts, JobFilter, NewJob, Place, Queue, Transaction } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import {
@@ -8,6 +7,7 @@ import {
   encodeNumbers,
   encodeRow,
   guard,
+  pages,
   type Reader,
   type Row,
   type TreeLedger,
@@ -21,9 +21,6 @@ import { INNOCENT_MS } from './suspects.ts'
 
 const NOTHING = Buffer.alloc(0)
 const BOOT_KEY = Buffer.from('boot')
-const ZERO = Buffer.alloc(1)
-/** Rows that are read, or moved in one commit, without a turn for others. */
-const PAGE = 500
 
 /*
  * The life of a job, one row by its place:
@@ -173,14 +170,15 @@ export class JobQueue implements Queue {
     { since, nearness }: { since: number; nearness: (job: Job) => number },
   ): Promise<string | null> {
     let best: { key: string; nearness: number } | null = null
-    const to = dueLimit(backend, Date.now())
-    for await (const rowKey of this.#pages(dueKey({ backend, key: '' }, since, 0), to)) {
-      const place = { backend, key: parseDueKey(rowKey, backend).key }
-      const row = this.#rows.get('waiting', place)
-      const found = row ? nearness(jobOf({ state: 'waiting', place, row })) : Number.POSITIVE_INFINITY
-      if (found < (best?.nearness ?? Number.POSITIVE_INFINITY)) best = { key: place.key, nearness: found }
-      if (best?.nearness === 0) break
-    }
+    const range = { from: dueKey({ backend, key: '' }, since, 0), to: dueLimit(backend, Date.now()) }
+    for await (const page of pages(this.ledger, 'due', range))
+      for (const [rowKey] of page) {
+        const place = { backend, key: parseDueKey(rowKey, backend).key }
+        const row = this.#rows.get('waiting', place)
+        const found = row ? nearness(jobOf({ state: 'waiting', place, row })) : Number.POSITIVE_INFINITY
+        if (found === 0) return place.key
+        if (found < (best?.nearness ?? Number.POSITIVE_INFINITY)) best = { key: place.key, nearness: found }
+      }
     return best?.key ?? null
   }
 
@@ -198,7 +196,8 @@ export class JobQueue implements Queue {
     now = Number.POSITIVE_INFINITY,
     { guard, boot }: { guard?: (tx: Transaction) => void; boot?: string } = {},
   ): Promise<number> {
-    const lost = [...this.#rows.find({ state: 'running' })].filter(({ row }) => !isLeased(row, now))
+    const running = await Array.fromAsync(this.#rows.find({ state: 'running' }))
+    const lost = running.filter(({ row }) => !isLeased(row, now))
     const known = this.ledger.get('meta', BOOT_KEY, decodeRow<string>)?.value
     // With leases that ended this process lives on: it lost them by itself.
     const isExplained =
@@ -260,7 +259,7 @@ export class JobQueue implements Queue {
   }
 
   async *jobs(filter: JobFilter): AsyncIterable<Job> {
-    for (const found of this.#rows.find(filter))
+    for await (const found of this.#rows.find(filter))
       if (filter.id === undefined || found.row.id === filter.id) yield jobOf(found)
   }
 
@@ -309,19 +308,15 @@ export class JobQueue implements Queue {
 
   /** Lets what waits for a later time be due at `now`. Each row is met once, whatever is put back meanwhile. */
   async #makeDue(backend: string, now: number): Promise<void> {
-    const page: Buffer[] = []
-    const moveAll = async () => {
-      const moving = page.splice(0)
-      if (moving.length === 0) return
+    const range = { from: dueLimit(backend, now), to: after(backendPrefix(backend)) }
+    for await (const page of pages(this.ledger, 'due', range)) {
+      if (page.length === 0) continue
       await this.ledger.transact((tx) => {
         write(tx, (writer) => {
-          for (const rowKey of moving) this.#moveTo(writer, backend, rowKey, now)
+          for (const [rowKey] of page) this.#moveTo(writer, backend, rowKey, now)
         })
       })
     }
-    for await (const rowKey of this.#pages(dueLimit(backend, now), after(backendPrefix(backend))))
-      if (page.push(rowKey) === PAGE) await moveAll()
-    await moveAll()
   }
 
   #moveTo(writer: Writer, backend: string, rowKey: Buffer, due: number): void {
@@ -332,17 +327,6 @@ export class JobQueue implements Queue {
     writer.remove('due', rowKey)
     this.#rows.put(writer, 'waiting', place, { ...row, due })
     writer.put('due', dueKey(place, due, row.seq), NOTHING)
-  }
-
-  /** Rows of `due`, a page at a time: others have their turn between two. */
-  async *#pages(from: Buffer, to: Buffer): AsyncGenerator<Buffer, void, void> {
-    for (let next: Buffer | undefined = from; next !== undefined; ) {
-      const rows = this.ledger.range('due', { from: next, to, limit: PAGE })
-      for (const [rowKey] of rows) yield rowKey
-      const last = rows.length === PAGE ? rows.at(-1)?.[0] : undefined
-      next = last && Buffer.concat([last, ZERO])
-      if (next !== undefined) await nextTurn()
-    }
   }
 
   async #setPaused(backend: string, paused: boolean): Promise<void> {

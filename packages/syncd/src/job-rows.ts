@@ -5,15 +5,17 @@ import {
   decodeRow,
   END,
   encodeRow,
+  pages,
   type Reader,
   rowSeq,
   scan,
   Table,
   type Tree,
   type TreeLedger,
+  type Walk,
   type Writer,
 } from '@stored/lmdb'
-import { backendPrefix, parseOwedKey, parsePlaceKey, placeKey } from './keys.ts'
+import { backendPrefix, owedKey, parseOwedKey, parsePlaceKey, placeKey } from './keys.ts'
 
 /** A job as it is kept; where it lies says its state. */
 export interface JobRow extends Omit<Job, keyof Place | 'state'> {
@@ -75,9 +77,14 @@ export class JobRows {
   }
 
   /** Those that run, those that are parked, then those that wait, of each backend in the order they were queued. */
-  find({ backend, key, state }: Omit<JobFilter, 'id'>): Iterable<FoundJob> {
+  async *find({ backend, key, state, signal }: Omit<JobFilter, 'id'>): AsyncGenerator<FoundJob, void, void> {
     const states = state === undefined ? STATES : [state]
-    return key === undefined ? this.#scan(states, backend) : this.#atKey(key, states, backend)
+    if (key !== undefined) return yield* this.#atKey(key, states, backend)
+    for await (const found of this.#walk(states, { ...rangeOf(backend), signal })) {
+      // Whoever takes these one by one may take long over each.
+      signal?.throwIfAborted()
+      yield found
+    }
   }
 
   counts(): Record<string, JobCounts> {
@@ -96,22 +103,39 @@ export class JobRows {
     return [this.#waiting.tree, this.#waiting.key(Buffer.from(key), Buffer.from(backend))]
   }
 
-  *#scan(states: readonly State[], backend: string | undefined): Generator<FoundJob> {
-    for (const state of states) yield* state === 'waiting' ? this.#scanOwed(backend) : this.#scanTree(state, backend)
-  }
-
-  *#scanTree(state: 'running' | 'parked', backend: string | undefined): Generator<FoundJob> {
-    for (const [key, value] of scan(this.#ledger, state, ...rangeOf(backend)))
-      yield { state, place: parsePlaceKey(key), row: decodeRow<JobRow>(value).value }
-  }
-
-  /** Those that wait; not by the tree they lie in, where every key that is bound lies too. */
-  *#scanOwed(backend: string | undefined): Generator<FoundJob> {
-    for (const [key] of scan(this.#ledger, 'owed', ...rangeOf(backend))) {
-      const { seq, ...place } = parseOwedKey(key)
-      const row = this.get('waiting', place)
-      if (row?.seq === seq) yield { state: 'waiting', place, row }
+  async *#walk(states: readonly State[], range: Walk): AsyncGenerator<FoundJob> {
+    const ran = states.includes('running') ? new Set<string>() : null
+    for (const state of states) {
+      if (state === 'waiting') yield* this.#walkOwed(range, ran)
+      else
+        for await (const found of this.#walkTree(state, range)) {
+          if (state === 'running') ran?.add(owedKey(found.place, found.row.seq).toString('latin1'))
+          yield found
+        }
     }
+  }
+
+  async *#walkTree(state: 'running' | 'parked', range: Walk): AsyncGenerator<FoundJob> {
+    for await (const page of pages(this.#ledger, state, range))
+      for (const [key, value] of page) yield { state, place: parsePlaceKey(key), row: decodeRow<JobRow>(value).value }
+  }
+
+  /**
+   * Those that wait; not by the tree they lie in, where every key that is bound lies too.
+   *
+   * @param ran Those found running just before, by their rows in `owed`; `null`: such are not asked for. A job that was claimed since
+   *   is found too, and one that waits again is not found twice.
+   */
+  async *#walkOwed(range: Walk, ran: ReadonlySet<string> | null): AsyncGenerator<FoundJob> {
+    for await (const page of pages(this.#ledger, 'owed', range))
+      for (const [key] of page) {
+        if (ran?.has(key.toString('latin1'))) continue
+        const { seq, ...place } = parseOwedKey(key)
+        const waiting = this.get('waiting', place)
+        const running = ran && waiting?.seq !== seq ? this.get('running', place) : undefined
+        if (waiting?.seq === seq) yield { state: 'waiting', place, row: waiting }
+        else if (running?.seq === seq) yield { state: 'running', place, row: running }
+      }
   }
 
   /** Read at one moment. Every backend that ever had a job is counted. */
@@ -126,16 +150,15 @@ export class JobRows {
   }
 
   #oldest(backend: string): number | undefined {
-    const [from, to] = rangeOf(backend)
-    const [first] = this.#ledger.range('owed', { from, to, limit: 1 })
+    const [first] = this.#ledger.range('owed', { ...rangeOf(backend), limit: 1 })
     return first && decodeNumbers(first[1])[0]
   }
 }
 
-function rangeOf(backend: string | undefined): [from: Buffer, to: Buffer] {
-  if (backend === undefined) return [NOTHING, END]
+function rangeOf(backend: string | undefined): { from: Buffer; to: Buffer } {
+  if (backend === undefined) return { from: NOTHING, to: END }
   const prefix = backendPrefix(backend)
-  return [prefix, after(prefix)]
+  return { from: prefix, to: after(prefix) }
 }
 
 /** As others see it: whose it is, and where its driver goes on, is told to nobody but who claimed it. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { LmdbLedger, Table } from '@stored/lmdb'
+import { after, LmdbLedger, scan, Table } from '@stored/lmdb'
 import type { Bench, Side } from '../bench.ts'
 import { idOf, inFlight, makeBlobs, shuffled } from '../data.ts'
 import { compare, rate } from '../figures.ts'
@@ -86,12 +86,14 @@ location; by key the binding first), checks their CRC and parses them, with the 
 
 /** The rows behind a record, as @stored/index lays them out. */
 class Rows {
+  readonly #ledger: LmdbLedger
   readonly #facts: Table<unknown>
   readonly #places: Table<unknown>
   readonly #bindings: Table<{ id: string }>
   readonly #locations: Table<unknown>
 
   constructor(ledger: LmdbLedger) {
+    this.#ledger = ledger
     this.#facts = new Table(ledger, 'blobs', 'F')
     this.#places = new Table(ledger, 'blobs', 'L')
     this.#bindings = new Table(ledger, 'keys', 'B')
@@ -108,7 +110,9 @@ class Rows {
     const partition = Buffer.from(id.slice('sha256:'.length), 'hex')
     const facts = this.#facts.get(this.#facts.key(partition))
     if (!facts) throw new Error(`no row of ${id}`)
-    const locations = [...this.#places.rows(partition)].map(({ suffix }) => {
+    const first = this.#places.key(partition)
+    const locations = [...scan(this.#ledger, 'blobs', first, after(first))].map(([key]) => {
+      const suffix = key.subarray(first.length)
       const end = suffix.indexOf(0)
       return this.#locations.get(this.#locations.key(suffix.subarray(end + 1), suffix.subarray(0, end)))
     })

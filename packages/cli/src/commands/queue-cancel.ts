@@ -17,7 +17,7 @@ export async function run(context: Context): Promise<Outcome> {
   await using store = await openSession(context, { sync: wait })
   const tally = new Tally(out)
   const since = Date.now()
-  for await (const job of store.jobs({ backend, state, ...(key !== undefined && { key }) })) {
+  for await (const job of store.jobs({ backend, state, ...(key !== undefined && { key }), signal })) {
     // The removal that a cancelled copy becomes is a job too.
     if (job.created >= since) continue
     try {

@@ -25,8 +25,7 @@ export async function run(context: Context): Promise<Outcome> {
     { title: 'error' },
   ])
   let jobs = 0
-  for await (const job of store.jobs({ ...(backend !== undefined && { backend }), ...(state && { state }) })) {
-    signal.throwIfAborted()
+  for await (const job of store.jobs({ ...(backend !== undefined && { backend }), ...(state && { state }), signal })) {
     if (jobs >= limit) break
     jobs++
     await out.record({ type: 'job', ...job })

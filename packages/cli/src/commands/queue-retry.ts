@@ -6,12 +6,12 @@ import { openSession } from '../session.ts'
 import { settle } from '../settle.ts'
 
 export async function run(context: Context): Promise<Outcome> {
-  const { input, out, dryRun } = context
+  const { input, out, dryRun, signal } = context
   const [backend] = input.args
   const key = input.text('key')
   const wait = !input.has('no-wait') && !dryRun
   await using store = await openSession(context, { sync: wait })
-  const filter = { ...(backend !== undefined && { backend }), ...(key !== undefined && { key }) }
+  const filter = { ...(backend !== undefined && { backend }), ...(key !== undefined && { key }), signal }
   if (dryRun) {
     let jobs = 0
     for await (const job of store.jobs({ ...filter, state: 'parked' })) {

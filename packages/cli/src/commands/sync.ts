@@ -58,8 +58,7 @@ function left({ backends, detached }: StoreStatus, backend: string | undefined):
 
 async function plan(store: StoreD, { out, signal }: Context, backend: string | undefined): Promise<Outcome> {
   let jobs = 0
-  for await (const job of store.jobs(backend === undefined ? {} : { backend })) {
-    signal.throwIfAborted()
+  for await (const job of store.jobs({ ...(backend !== undefined && { backend }), signal })) {
     if (job.state === 'parked') continue
     jobs++
     const { op, key, size } = job

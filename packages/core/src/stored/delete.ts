@@ -35,7 +35,7 @@ export async function remove(services: Services, idOrKey: string, options: Delet
 async function removeOnce(services: Services, idOrKey: string, options: DeleteOptions): Promise<DeleteOutcome> {
   const { index, ledger, queue, staging, cache } = services
   const { backends } = options
-  const found = await find(services, idOrKey)
+  const found = await find(services, idOrKey, options)
   if (!found) return NOTHING
   const { id, key, bindings } = found
   const known = await index.known(id)
@@ -89,13 +89,14 @@ async function isBoundAnew({ index }: Services, bindings: readonly Binding[]): P
 async function find(
   { index }: Services,
   idOrKey: string,
+  { signal }: DeleteOptions,
 ): Promise<{ id: BlobId; key: string | undefined; bindings: Binding[] } | null> {
   if (!isId(idOrKey)) {
     const binding = await index.binding(idOrKey)
     return binding && { id: binding.id, key: idOrKey, bindings: [binding] }
   }
   const bindings: Binding[] = []
-  for await (const key of index.keys(idOrKey)) {
+  for await (const key of index.keys(idOrKey, { signal })) {
     const binding = await index.binding(key)
     // It may have been bound to another blob meanwhile.
     if (binding?.id === idOrKey) bindings.push(binding)

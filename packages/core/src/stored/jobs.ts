@@ -7,24 +7,36 @@ import { checkName, ID } from './names.ts'
 import type { Services } from './services.ts'
 
 const STATES: readonly Job['state'][] = ['waiting', 'running', 'parked']
-const PLACE: RulesOf<Omit<JobFilter, 'state'>> = { backend: is.text, key: is.text, id: ID }
+const PLACE: RulesOf<Omit<JobFilter, 'state'>> = { backend: is.text, key: is.text, id: ID, signal: is.signal }
 const FILTER: RulesOf<JobFilter> = { ...PLACE, state: is.oneOf(STATES) }
 
-/** Jobs as they are now: those that run, those that were parked, those that wait. */
-export function jobs(services: Services, filter: JobFilter): AsyncIterable<Job> {
+/** @throws {StorageError} INVALID_ARGUMENT, INVALID_KEY. */
+export function checkJobsFilter(services: Services, filter: JobFilter): void {
   const at = { op: 'jobs' }
   checkOptions(filter, FILTER, at)
   checkFilter(services, filter, at)
-  return services.queue.jobs(filter)
+}
+
+/** Jobs as they are now: those that run, those that were parked, those that wait. */
+export async function* jobs(
+  { queue }: Services,
+  filter: JobFilter,
+  signal: AbortSignal,
+): AsyncGenerator<Job, void, void> {
+  for await (const job of queue.jobs({ ...filter, signal })) yield job
 }
 
 /** Lets parked jobs wait again, and their places be owed again. @returns How many. */
-export async function retryParked(services: Services, filter: Omit<JobFilter, 'state'>): Promise<number> {
+export async function retryParked(
+  services: Services,
+  filter: Omit<JobFilter, 'state'>,
+  signal: AbortSignal,
+): Promise<number> {
   const at = { op: 'retry' }
   checkOptions(filter, PLACE, at)
   checkFilter(services, filter, at)
   let count = 0
-  for await (const job of services.queue.jobs({ ...filter, state: 'parked' })) {
+  for await (const job of services.queue.jobs({ ...filter, state: 'parked', signal })) {
     await retryOnConflict(() => unpark(services, job))
     count++
   }

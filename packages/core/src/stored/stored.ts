@@ -16,7 +16,7 @@ import { Events } from './events.ts'
 import { forget } from './forget.ts'
 import { knownOf, readBlob } from './get.ts'
 import { Iteration } from './iteration.ts'
-import { jobs, retryParked } from './jobs.ts'
+import { checkJobsFilter, jobs, retryParked } from './jobs.ts'
 import { isThere, list } from './list.ts'
 import { MediumMemories } from './medium-memory.ts'
 import { checkName, idKey } from './names.ts'
@@ -340,10 +340,15 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     return this.#run(at, undefined, async () => this.#services.queue.resume(this.#services.backends.get(name, at).name))
   }
 
-  /** Jobs as they are now: those that run, those that are parked, then those that wait, of each backend in the order they were queued. */
-  jobs(filter: JobFilter & { backend?: Names } = {}): AsyncIterable<Job> {
+  /**
+   * Jobs as they are now: those that run, those that are parked, then those that wait, of each backend in the order they were queued.
+   *
+   * @throws {StorageError} INVALID_ARGUMENT, INVALID_KEY, at once · ABORTED · CLOSED.
+   */
+  jobs(filter: JobFilter & { backend?: Names } = {}): AsyncIterableIterator<Job, void, void> {
     this.#enter('jobs')
-    return jobs(this.#services, filter)
+    checkJobsFilter(this.#services, filter)
+    return this.#iterate('jobs', filter.signal, (signal) => jobs(this.#services, filter, signal))
   }
 
   /**
@@ -352,7 +357,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @returns How many.
    */
   retry(filter: Omit<JobFilter, 'state'> & { backend?: Names } = {}): Promise<number> {
-    return this.#run({ op: 'retry', backend: filter?.backend }, undefined, () => retryParked(this.#services, filter))
+    return this.#run({ op: 'retry', backend: filter?.backend }, filter?.signal, (signal) =>
+      retryParked(this.#services, filter, signal),
+    )
   }
 
   /**

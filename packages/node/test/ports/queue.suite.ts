@@ -324,6 +324,27 @@ export function queueSuite(current: Current): void {
       expect(await current().queue.begun({ backend: 'x', key: 'k' })).toBe(true)
     })
 
+    test('jobs() finds once a job that begins to run, or waits again, while it looks', async () => {
+      await enqueue('a', 'x', 'parked')
+      await park(await claimOne('x'))
+      await enqueue('a', 'x', 'ran')
+      const ran = await claimOne('x')
+      await enqueue('a', 'x', 'waited')
+      const found: [string, string][] = []
+      for await (const { state, key } of current().queue.jobs({})) {
+        found.push([state, key])
+        if (state !== 'parked') continue
+        await claimOne('x')
+        await retry(ran)
+      }
+      expect(found).toEqual([
+        ['running', 'ran'],
+        ['parked', 'parked'],
+        ['running', 'waited'],
+      ])
+      expect(await states({ state: 'waiting' })).toEqual([['waiting', 'ran', idOf('a')]])
+    })
+
     test('drop() removes a job that waits or is parked, and rejects CONFLICT where one runs', async () => {
       const drop = (key: string) => commit(current(), (tx) => current().queue.drop(tx, { backend: 'x', key }))
       await enqueue('a', 'x', 'parked')
