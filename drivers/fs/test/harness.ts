@@ -17,6 +17,8 @@ export async function harness(): Promise<Harness> {
     name: 'fs',
     version: manifest.version,
     open: async () => new FsBackend({ root }),
+    // Of a directory: so many are looked at together.
+    pageSize: 64,
     broken: async () => new FsBackend({ root: fileURLToPath(import.meta.url) }),
     debris: () => readdir(path.join(root, '.stored/tmp')),
     // Permissions do not bind root.

@@ -1,4 +1,4 @@
-import { conformance, type Profile } from '@stored/conformance'
+import { conformance, killMutants, type Profile } from '@stored/conformance'
 import { afterAll, describe, it } from 'vitest'
 import { harnessAsNobody, harnessOf } from './harness.ts'
 import { Server } from './server.ts'
@@ -12,7 +12,9 @@ const server = await Server.offer()
 if (typeof server === 'string') it.skip(`conformance of sftp: ${server}`, () => {})
 else {
   afterAll(() => server[Symbol.asyncDispose]())
-  conformance(await harnessOf(server), { describe, it }, { profile })
+  const sftp = await harnessOf(server)
+  conformance(sftp, { describe, it }, { profile })
+  killMutants(sftp, { describe, it })
   if (process.getuid?.() === 0) {
     const nobody = await harnessAsNobody(server)
     afterAll(() => nobody.close?.())

@@ -30,6 +30,8 @@ export async function harnessOf(sshd: Server): Promise<Harness> {
     open: async ({ via, creds = 'good' } = {}) =>
       new SftpBackend({ ...options, ...via, privateKey: () => keys[creds] }),
     endpoint: { host: sshd.host, port: sshd.port },
+    // What OpenSSH answers to a READDIR.
+    pageSize: 100,
     creds: ['bad', 'readonly'],
     secrets: () => Object.values(keys).flatMap((key) => key.split('\n').filter((line) => line.length > 40)),
     ...debrisIn(sshd.root),
