@@ -61,6 +61,7 @@ const BY_CODE: Readonly<Record<StorageErrorCode, ExitCode>> = {
   UNSUPPORTED: EXIT.general,
   NO_SPACE: EXIT.general,
   TOO_LARGE: EXIT.general,
+  SOURCE_FAILED: EXIT.general,
   MISCONFIGURED: EXIT.general,
   CLOSED: EXIT.general,
   INCOMPATIBLE: EXIT.general,

@@ -110,6 +110,14 @@ class SwallowsShort extends MemoryBackend {
   }
 }
 
+class BlamesItself extends MemoryBackend {
+  protected override async collect(key: string, body: AsyncIterable<Uint8Array>, o: PutOptions): Promise<Uint8Array> {
+    return super.collect(key, body, o).catch((cause) => {
+      throw new StorageError('UNAVAILABLE', { backend: this.name, op: 'put', key }, { cause })
+    })
+  }
+}
+
 class StopsAtEmptyChunk extends MemoryBackend {
   protected override collect(key: string, body: AsyncIterable<Uint8Array>, o: PutOptions): Promise<Uint8Array> {
     return super.collect(key, blankAfterEmpty(body), o)
@@ -444,6 +452,7 @@ export const mutants: readonly Mutant[] = Object.freeze([
     'ab.mid',
     'ck.expected',
   ]),
+  of('blames-itself', 'a source that fails is told as an outage', BlamesItself, ['src.passes']),
   of('stops-at-empty-chunk', 'an empty chunk is taken for the end', StopsAtEmptyChunk, ['rt.chunking']),
   of('close-noop', 'close closes nothing', ClosesNothing, ['lc.after-close']),
   of('prefix-as-directory', 'a prefix is taken for a directory', PrefixAsDirectory, [

@@ -1,5 +1,12 @@
-import { type ErrorLocation, StorageError } from './backend/error.ts'
+import { setImmediate } from 'node:timers/promises'
+import { types } from 'node:util'
+import { type ErrorLocation, messageOf, StorageError } from './backend/error.ts'
+import { describeType } from './backend/options.ts'
 import type { Source } from './source.ts'
+import { isDetached } from './source-memory.ts'
+
+/** So many chunks without a byte in a row, then everything else has a turn: nobody waits for a disk in between. */
+const EMPTY_CHUNKS = 100
 
 /** What a body is read from: an iterator, or something made to look like one. */
 export interface Feed {
@@ -8,12 +15,18 @@ export interface Feed {
   stop?(reason: unknown): unknown
 }
 
+/** The error for a source that broke off. A StorageError passes as it is: it may be that of another store. */
+export function sourceFailed(cause: unknown, at: ErrorLocation): StorageError {
+  if (StorageError.is(cause)) return cause
+  return new StorageError('SOURCE_FAILED', at, { cause, detail: `the source broke off: ${messageOf(cause)}` })
+}
+
 /** A source around `feed`. */
 export function fed(
   feed: Feed,
   signal: AbortSignal | undefined,
   at: ErrorLocation,
-  known: Pick<Source, 'size' | 'path'> = {},
+  known: Pick<Source, 'size' | 'path' | 'keepsStill'> = {},
 ): Source {
   const body = new FedBody(feed, signal, at)
   signal?.throwIfAborted() // The body has released the feed.
@@ -33,6 +46,8 @@ class FedBody implements AsyncIterableIterator<Uint8Array, void, void> {
   /** Set once nothing more is read; `reason` is for who goes on asking. */
   #ended: { readonly reason?: unknown } | undefined
   #reject: ((reason: unknown) => void) | undefined
+  /** Chunks without a byte, in a row. */
+  #empty = 0
 
   constructor(feed: Feed, signal: AbortSignal | undefined, at: ErrorLocation) {
     this.#feed = feed
@@ -74,20 +89,36 @@ class FedBody implements AsyncIterableIterator<Uint8Array, void, void> {
   }
 
   async #pull(): Promise<IteratorResult<Uint8Array, void>> {
+    let step: unknown
     try {
-      const { done, value } = await this.#feed.next()
+      step = await this.#feed.next()
+    } catch (error) {
+      const failure = this.#signal?.aborted ? this.#signal.reason : sourceFailed(error, this.#at)
+      this.#end({ reason: failure })
+      throw failure
+    }
+    const result = this.#resultOf(step)
+    if (this.#empty >= EMPTY_CHUNKS) {
+      this.#empty = 0
+      await setImmediate()
+    }
+    return result
+  }
+
+  #resultOf(step: unknown): IteratorResult<Uint8Array, void> {
+    try {
+      const { done, value } = stepOf(step, this.#at)
       if (done) {
         this.#end({})
         return { done, value: undefined }
       }
-      if (value instanceof Uint8Array) return { done: false, value }
+      checkChunk(value, this.#at)
+      this.#empty = value.byteLength === 0 ? this.#empty + 1 : 0
+      return { done, value }
     } catch (error) {
-      this.#end({ reason: error })
+      this.stop(error)
       throw error
     }
-    const error = new StorageError('INVALID_ARGUMENT', this.#at, { detail: 'a chunk of the source is not bytes' })
-    this.stop(error)
-    throw error
   }
 
   #released(): StorageError {
@@ -103,4 +134,29 @@ class FedBody implements AsyncIterableIterator<Uint8Array, void, void> {
     if ('reason' in ended) throw ended.reason
     return { done: true, value: undefined }
   }
+}
+
+function stepOf(step: unknown, at: ErrorLocation): { readonly done: boolean; readonly value: unknown } {
+  if (typeof step !== 'object' || step === null)
+    throw new StorageError('INVALID_ARGUMENT', at, {
+      detail: `next() of the source gives an object with done and value, not ${describeType(step)}`,
+    })
+  try {
+    const { done, value } = step as IteratorResult<unknown>
+    return { done: Boolean(done), value: done ? undefined : value }
+  } catch (cause) {
+    throw sourceFailed(cause, at)
+  }
+}
+
+function checkChunk(chunk: unknown, at: ErrorLocation): asserts chunk is Uint8Array {
+  // Not by `instanceof`: a Proxy of bytes passes for them until it is read.
+  if (!types.isUint8Array(chunk))
+    throw new StorageError('INVALID_ARGUMENT', at, {
+      detail: `a chunk of the source is bytes, a Uint8Array, not ${describeType(chunk)}`,
+    })
+  if (isDetached(chunk.buffer))
+    throw new StorageError('INVALID_ARGUMENT', at, {
+      detail: 'the buffer of a chunk was detached: its bytes are elsewhere',
+    })
 }

@@ -14,35 +14,55 @@ const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
 
 /**
  * Opens the file at `path`. What it was then is compared with what it is after the last byte was read, so a file that is
- * written, replaced or cut meanwhile fails with SOURCE_CHANGED instead of giving bytes that it never held.
+ * written, replaced or cut meanwhile fails with SOURCE_CHANGED instead of giving bytes that it never held. One whose size says
+ * nothing of what it holds, as below `/proc`, is what is read until its end.
  *
  * Between opening and the first read of a large file nothing is held.
  */
 export async function openFile(
-  source: string | URL,
+  path: string,
   signal: AbortSignal | undefined,
   at: ErrorLocation,
   reuse: boolean,
 ): Promise<Source> {
   signal?.throwIfAborted()
-  const path = pathOf(source, at)
   const small = await readSmall(path, at)
   if ('bytes' in small) {
     const { bytes } = small
     signal?.throwIfAborted()
-    return { body: once(bytes), size: bytes.byteLength, path, bytes, release() {} }
+    return { body: once(bytes), size: bytes.byteLength, path, keepsStill: true, release() {} }
   }
-  return fed(new FileFeed(path, small.stats, at, reuse), signal, at, { size: Number(small.stats.size), path })
+  const { stats } = small
+  const size = mayLie(stats) ? {} : { size: Number(stats.size) }
+  return fed(new FileFeed(path, stats, at, reuse), signal, at, { ...size, path, keepsStill: true })
 }
 
-function pathOf(source: string | URL, at: ErrorLocation): string {
+/**
+ * Whether its size says nothing of what it holds: no block of a disk is taken, as by files below `/proc` and `/sys`, which are
+ * made as they are read. (So it is also with files that hold only zeros, whose size is right.)
+ */
+function mayLie({ blocks }: BigIntStats): boolean {
+  return blocks === 0n
+}
+
+/** @throws {StorageError} INVALID_ARGUMENT. */
+export function pathOf(source: string | URL, at: ErrorLocation): string {
   const invalid = (detail: string, cause?: unknown) => new StorageError('INVALID_ARGUMENT', at, { detail, cause })
-  if (source === '' || (typeof source === 'string' && source.includes('\0'))) throw invalid('that is no path')
-  if (typeof source === 'string') return source
+  const path = typeof source === 'string' ? source : pathOfUrl(source, invalid)
+  if (path === '' || path.includes('\0') || !path.isWellFormed())
+    throw invalid('a path is not empty, and holds neither NUL nor half of a surrogate pair')
+  return path
+}
+
+function pathOfUrl(url: URL, invalid: (detail: string, cause?: unknown) => StorageError): string {
+  const { protocol, host } = url
+  if (protocol !== 'file:') throw invalid(`a URL is one of file:, not ${protocol}`)
+  if (host !== '')
+    throw invalid(`a file: URL names a file of this machine, not one of the host ${JSON.stringify(host)}`)
   try {
-    return fileURLToPath(source)
+    return fileURLToPath(url)
   } catch (cause) {
-    throw invalid(`a URL is one of file:, not ${source.protocol}`, cause)
+    throw invalid('the file: URL holds an escape that no path can have', cause)
   }
 }
 
@@ -69,6 +89,8 @@ async function readSmall(path: string, at: ErrorLocation): Promise<{ bytes: Uint
     // One byte more than it should hold, to see a file that has grown.
     const buffer = Buffer.allocUnsafe(size + 1)
     const count = await call<number>((done) => read(fd, buffer, 0, size + 1, 0, done))
+    // Read to its end instead, wherever that is.
+    if (count !== size && mayLie(stats)) return { stats }
     await checkUnchanged(path, stats, count, at)
     return { bytes: buffer.subarray(0, size) }
   } catch (error) {
@@ -92,13 +114,12 @@ async function checkUnchanged(path: string, was: BigIntStats, count: number, at:
   const is = await call<BigIntStats>((done) => stat(path, { bigint: true }, done)).catch((cause) => {
     throw new StorageError('SOURCE_CHANGED', at, { cause, detail: 'the file was removed while it was read' })
   })
-  const same =
-    BigInt(count) === was.size &&
-    is.size === was.size &&
-    is.mtimeNs === was.mtimeNs &&
-    is.ctimeNs === was.ctimeNs &&
-    is.ino === was.ino
-  if (!same) throw new StorageError('SOURCE_CHANGED', at, { detail: 'the file changed while it was read' })
+  const isSame = is.size === was.size && is.ino === was.ino
+  const isWhole = BigInt(count) === was.size && is.mtimeNs === was.mtimeNs && is.ctimeNs === was.ctimeNs
+  // Where size and content are made as they are asked for, so are the times.
+  const lies = BigInt(count) !== was.size && mayLie(was) && mayLie(is)
+  if (!isSame || !(isWhole || lies))
+    throw new StorageError('SOURCE_CHANGED', at, { detail: 'the file changed while it was read' })
 }
 
 /** A path that leads through a file, to a directory or to a socket is a wrong argument, not a conflict of keys. */
@@ -135,7 +156,7 @@ class FileFeed implements Feed {
       const chunk = await (this.#ahead ?? this.#open().then(() => this.#read()))
       this.#position += chunk.byteLength
       // A file that grew is not followed: it has changed.
-      if (chunk.byteLength > 0 && this.#position <= this.#stats.size) {
+      if (chunk.byteLength > 0 && (this.#position <= this.#stats.size || mayLie(this.#stats))) {
         this.#readAhead()
         return { done: false, value: chunk }
       }
@@ -159,7 +180,7 @@ class FileFeed implements Feed {
   }
 
   async #read(): Promise<Uint8Array> {
-    const rest = Number(this.#stats.size) - this.#position + 1
+    const rest = mayLie(this.#stats) ? CHUNK_BYTES : Number(this.#stats.size) - this.#position + 1
     const buffer = this.#buffer(Math.min(rest, CHUNK_BYTES))
     const { bytesRead } = await (this.#handle as FileHandle).read(buffer, 0, buffer.byteLength, this.#position)
     return buffer.subarray(0, bytesRead)

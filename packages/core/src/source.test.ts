@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { createReadStream, readdirSync } from 'node:fs'
-import { appendFile, mkdtemp, rename, rm, unlink, writeFile } from 'node:fs/promises'
+import { createReadStream, existsSync, readdirSync } from 'node:fs'
+import { appendFile, mkdtemp, readFile, rename, rm, truncate, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -28,6 +28,30 @@ const LARGE = Buffer.from(Uint8Array.from({ length: 2_500_000 }, (_, i) => (i * 
 const text = (value: string): Uint8Array => Buffer.from(value)
 const unchecked = (value: unknown): BlobSource => value as BlobSource
 
+function sharing(bytes: Uint8Array): SharedArrayBuffer {
+  const shared = new SharedArrayBuffer(bytes.byteLength)
+  new Uint8Array(shared).set(bytes)
+  return shared
+}
+
+function resizable(bytes: Uint8Array): ArrayBuffer {
+  const buffer = new ArrayBuffer(bytes.byteLength, { maxByteLength: 1000 })
+  new Uint8Array(buffer).set(bytes)
+  return buffer
+}
+
+/** Hands the bytes to somebody else, as `postMessage` does. */
+function detach<T extends ArrayBufferView<ArrayBuffer> | ArrayBuffer>(bytes: T): T {
+  structuredClone(bytes, { transfer: [bytes instanceof ArrayBuffer ? bytes : bytes.buffer] })
+  return bytes
+}
+
+function throwing(): never {
+  throw new Error('torn')
+}
+
+const iterating = (iterator: unknown) => unchecked({ [Symbol.asyncIterator]: () => iterator })
+
 describe('openSource() gives the same bytes for', () => {
   const sources: Record<string, () => BlobSource | Promise<BlobSource>> = {
     'a Buffer': () => Buffer.from('bytes'),
@@ -41,6 +65,8 @@ describe('openSource() gives the same bytes for', () => {
     'a Readable': () => Readable.from([text('by'), text('tes')]),
     'a web stream': () => new Blob(['bytes']).stream(),
     'an array of chunks': () => [text('by'), text(''), text('tes')],
+    'memory that is shared': () => sharing(text('bytes')),
+    'a buffer that can be resized': () => resizable(text('bytes')),
     'a generator': () =>
       (function* () {
         yield text('by')
@@ -78,7 +104,20 @@ describe('openSource() refuses', () => {
     ['a device', () => '/dev/zero', 'INVALID_ARGUMENT'],
     ['an empty path', () => '', 'INVALID_ARGUMENT'],
     ['a path with a NUL', () => 'a\0b', 'INVALID_ARGUMENT'],
+    ['a path with half of a surrogate pair', () => 'a\ud800', 'INVALID_ARGUMENT'],
     ['a URL that is not of a file', () => new URL('https://example.org/a'), 'INVALID_ARGUMENT'],
+    ['a file: URL of another host', () => new URL('file://host/a'), 'INVALID_ARGUMENT'],
+    ['a file: URL with a NUL', () => new URL('file:///a%00b'), 'INVALID_ARGUMENT'],
+    ['a file: URL with a slash in a name', () => new URL('file:///a%2Fb'), 'INVALID_ARGUMENT'],
+    ['what only has the prototype of a URL', () => unchecked(Object.create(URL.prototype)), 'INVALID_ARGUMENT'],
+    ['what only has the prototype of a Blob', () => unchecked(Object.create(Blob.prototype)), 'INVALID_ARGUMENT'],
+    ['a buffer that was detached', () => detach(new ArrayBuffer(5)), 'INVALID_ARGUMENT'],
+    ['a view of one', () => detach(new Uint8Array(5)), 'INVALID_ARGUMENT'],
+    ['another view of one', () => unchecked(detach(new DataView(new ArrayBuffer(5)))), 'INVALID_ARGUMENT'],
+    ['an iterable without an iterator', () => iterating(null), 'INVALID_ARGUMENT'],
+    ['an iterator without next', () => iterating({}), 'INVALID_ARGUMENT'],
+    ['an iterable whose method is none', () => unchecked({ [Symbol.asyncIterator]: 7 }), 'INVALID_ARGUMENT'],
+    ['an iterable that fails at once', () => unchecked({ [Symbol.iterator]: throwing }), 'SOURCE_FAILED'],
     ['a number', () => unchecked(7), 'INVALID_ARGUMENT'],
     ['null', () => unchecked(null), 'INVALID_ARGUMENT'],
     ['an object', () => unchecked({}), 'INVALID_ARGUMENT'],
@@ -104,7 +143,10 @@ describe('openSource() refuses', () => {
     locked.getReader()
     const drained = new Blob(['x']).stream()
     await Array.fromAsync(drained)
-    for (const source of [ended, destroyed, locked, drained])
+    const begun = Readable.from([text('x'), text('y')])
+    for await (const _ of begun.iterator({ destroyOnReturn: false })) break
+    const flowing = new PassThrough().resume()
+    for (const source of [ended, destroyed, locked, drained, begun, flowing])
       await expect(async () => openSource(source)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
   })
 })
@@ -260,8 +302,78 @@ describe('a source is released', () => {
   })
 })
 
+describe('a buffer that is no longer what it was throws SOURCE_CHANGED', () => {
+  const changes: Record<string, (buffer: ArrayBuffer) => unknown> = {
+    'is detached': (buffer) => detach(buffer),
+    'becomes shorter': (buffer) => buffer.resize(7),
+    'becomes longer': (buffer) => buffer.resize(buffer.byteLength + 1),
+  }
+  test.each(Object.entries(changes))('it %s', async (_, change) => {
+    for (const size of [5, LARGE.byteLength]) {
+      const buffer = new ArrayBuffer(size, { maxByteLength: LARGE.byteLength + 1 })
+      const { body } = openSource(buffer) as Source
+      const reading = async () => {
+        for await (const _ of body) change(buffer)
+      }
+      await expect(reading()).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
+    }
+  })
+})
+
+/** None of them changes by itself. */
+const GENERATED = [
+  '/proc/version',
+  '/proc/self/limits',
+  '/proc/net/psched',
+  '/sys/kernel/mm/transparent_hugepage/enabled',
+]
+
+test.each(GENERATED.filter(existsSync))('%s, whose size says nothing, is what is read to its end', async (path) => {
+  const source = await openSource(path)
+  expect(source.size).toBeUndefined()
+  expect((await read(source)).toString()).toBe(await readFile(path, 'utf8'))
+})
+
+test('a sparse file is read whole', async () => {
+  const path = await file('sparse', '')
+  await truncate(path, LARGE.byteLength)
+  expect((await read(await openSource(path))).equals(Buffer.alloc(LARGE.byteLength))).toBe(true)
+})
+
+test('an endless source of empty chunks leaves others their turn, so that it can be aborted', async () => {
+  const empty = (function* () {
+    for (;;) yield new Uint8Array()
+  })()
+  const controller = new AbortController()
+  const reading = read(openSource(empty, { signal: controller.signal }) as Source)
+  setImmediate(() => controller.abort(new Error('enough')))
+  await expect(reading).rejects.toThrow('enough')
+})
+
+test.each([
+  ['throws', { return: throwing }],
+  ['hangs', { return: () => new Promise(() => {}) }],
+  ['is none', { return: 7 }],
+])('a source whose return %s is left all the same', async (_, end) => {
+  const source = iterating({ next: () => ({ done: false, value: text('a') }), ...end })
+  const opened = openSource(source) as Source
+  for await (const _ of opened.body) break
+  opened.release()
+})
+
+test.each([
+  ['nothing', undefined],
+  ['a number', 7],
+])('an iterator whose next gives %s throws INVALID_ARGUMENT', async (_, step) => {
+  const reading = async () => read(openSource(iterating({ next: () => step })) as Source)
+  await expect(reading()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+})
+
 test.each([
   ['a string', new Probe('text')],
+  ['a number', new Probe(7)],
+  ['a buffer that was detached', new Probe(detach(new Uint8Array(5)))],
+  ['a Proxy of bytes', new Probe(new Proxy(new Uint8Array(5), {}))],
   ['an array', new Probe([1, 2])],
 ])('a chunk that is %s throws INVALID_ARGUMENT and releases the source', async (_, probe) => {
   await expect(read(openSource(probe) as Source)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
@@ -275,17 +387,20 @@ test('a Readable that is destroyed in silence throws instead of ending', async (
   await iterator.next()
   const rest = iterator.next()
   stream.destroy()
-  await expect(rest).rejects.toMatchObject({ code: 'ERR_STREAM_PREMATURE_CLOSE' })
+  await expect(rest).rejects.toMatchObject({
+    code: 'SOURCE_FAILED',
+    cause: { code: 'ERR_STREAM_PREMATURE_CLOSE' },
+  })
 })
 
 test('a Readable that fails before it is read throws its error, and does not end the process', async () => {
   const stream = createReadStream(join(directory, 'missing'))
   const source = openSource(stream) as Source
   await new Promise<void>((resolve) => stream.once('close', () => resolve()))
-  await expect(read(source)).rejects.toMatchObject({ code: 'ENOENT' })
+  await expect(read(source)).rejects.toMatchObject({ code: 'SOURCE_FAILED', cause: { code: 'ENOENT' } })
 })
 
-test('what the source throws is what the body throws, again and again', async () => {
+test('what the source throws is the cause of SOURCE_FAILED, again and again', async () => {
   const error = new Error('torn')
   const iterator = (
     openSource(
@@ -296,6 +411,7 @@ test('what the source throws is what the body throws, again and again', async ()
     ) as Source
   ).body[Symbol.asyncIterator]()
   await iterator.next()
-  await expect(iterator.next()).rejects.toBe(error)
-  await expect(iterator.next()).rejects.toBe(error)
+  const failed = { code: 'SOURCE_FAILED', cause: error, retryable: false }
+  await expect(iterator.next()).rejects.toMatchObject(failed)
+  await expect(iterator.next()).rejects.toMatchObject(failed)
 })

@@ -39,7 +39,7 @@ describe('put() stores', () => {
       throw cause
     }
     await expect(guard.put('k', torn())).rejects.toMatchObject({
-      code: 'INTERNAL',
+      code: 'SOURCE_FAILED',
       cause,
       at: { backend: 'mine', op: 'put', key: 'k' },
     })

@@ -24,7 +24,7 @@ const PERMANENT: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
 ])
 
 /** The try ended before the backend had its say. */
-const CUT_OFF: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['ABORTED', 'CLOSED'])
+const CUT_OFF: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['ABORTED', 'CLOSED', 'SOURCE_FAILED'])
 
 /** No job of the backend can succeed until somebody changes something. */
 const OF_THE_BACKEND: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['UNAUTHENTICATED', 'MISCONFIGURED'])

@@ -20,6 +20,24 @@ export const sources = defineCases('src', {
   first: failing('before its first chunk', 0),
   mid: failing('half-way', SIZE / CHUNK / 2),
   last: failing('after its last chunk', SIZE / CHUNK),
+  passes: {
+    title: 'put whose source fails rejects with what that failed with, at any chunk',
+    why: 'It is no fault of the backend: one that says UNAVAILABLE is left alone by all who wait, since a reader hung up.',
+    raw: true,
+    async run(t) {
+      for (const after of [0, 1, SIZE / CHUNK]) {
+        const failure = new StorageError('SOURCE_FAILED', { op: 'put' }, { cause: new Error('upstream') })
+        const source = failingAfter(chunksOf(t.bytes(SIZE), CHUNK).slice(0, after), failure)
+        const reason = await rejects(
+          t.store.put(t.key('blob'), source, { size: SIZE }),
+          'SOURCE_FAILED',
+          `put whose source fails after ${after} chunks`,
+        )
+        check(reason.cause === failure.cause, 'put rejects with the cause of the source')
+      }
+      await t.lacks(t.key('blob'))
+    },
+  },
   over: {
     title: 'an overwrite whose source throws leaves the former blob',
     why: 'The copy that was there may be the only one.',
@@ -142,8 +160,8 @@ function failing(when: string, after: number) {
       )) as PromiseRejectedResult
       check(status === 'rejected', 'put rejects, but it resolved')
       check(
-        StorageError.is(reason) && reason.cause === upstream,
-        'put rejects with a StorageError whose cause is that of the source',
+        StorageError.is(reason) && reason.code === 'SOURCE_FAILED' && reason.cause === upstream,
+        'put rejects with SOURCE_FAILED, whose cause is what the source threw',
       )
       await t.lacks(t.key('blob'))
     },

@@ -1,4 +1,4 @@
-import { type ErrorLocation, StorageError, type StorageErrorCode } from './error.ts'
+import { type ErrorLocation, messageOf, StorageError, type StorageErrorCode } from './error.ts'
 
 /** What an error number says of a blob. @see errno(3), and getaddrinfo(3) for those that begin with EAI. */
 const CODES: Readonly<Record<string, StorageErrorCode>> = {
@@ -52,10 +52,7 @@ export function mapErrno(error: unknown, at: ErrorLocation): StorageError {
   const errno = errnoOf(error)
   const code = errno !== undefined && Object.hasOwn(CODES, errno) ? CODES[errno] : undefined
   if (code !== undefined) return new StorageError(code, at, { cause: error, detail: errno as string })
-  return new StorageError('INTERNAL', at, {
-    cause: error,
-    detail: error instanceof Error ? error.message : String(error),
-  })
+  return new StorageError('INTERNAL', at, { cause: error, detail: messageOf(error) })
 }
 
 function errnoOf(error: unknown): string | undefined {

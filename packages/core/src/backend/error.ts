@@ -25,6 +25,8 @@ export const STORAGE_ERROR_CODES = [
   'CLOSED',
   // The store's own, never a driver's: the source file changed while it was read.
   'SOURCE_CHANGED',
+  // Bytes cannot be read to their end: the source broke off, see `cause`. A driver passes it on.
+  'SOURCE_FAILED',
   // The store's own: staging is at its limit.
   'STAGING_FULL',
   // The store's own: a row of the index cannot be read.
@@ -93,9 +95,10 @@ export class StorageError extends Error {
   readonly url: string
 
   constructor(code: StorageErrorCode, at: ErrorLocation, options: StorageErrorOptions = {}) {
-    super(describe(code, at, options.detail), 'cause' in options ? { cause: options.cause } : undefined)
+    const place = placeOf(at)
+    super(describe(code, place, options.detail), 'cause' in options ? { cause: options.cause } : undefined)
     this.code = code
-    this.at = at
+    this.at = place
     this.retryable = options.retryable ?? RETRYABLE.has(code)
     this.ambiguous = options.ambiguous ?? false
     if (options.detail !== undefined) this.detail = options.detail
@@ -108,8 +111,35 @@ export class StorageError extends Error {
 
   /** Whether `value` is one, also when it comes from a second copy of this package, where `instanceof` fails. */
   static is(value: unknown): value is StorageError {
-    return typeof value === 'object' && value !== null && BRAND in value
+    return typeof value === 'object' && value !== null && isBranded(value)
   }
+}
+
+/** Anything can be thrown, also what fails when it is looked at. */
+function isBranded(value: object): boolean {
+  try {
+    return BRAND in value
+  } catch {
+    return false
+  }
+}
+
+/** The longest name that is shown whole: that of a key. */
+const MAX_NAME = 1024
+
+/** `at` as it can be shown: a caller may have passed anything as a name. */
+function placeOf(at: ErrorLocation): ErrorLocation {
+  const { op, backend, key } = at
+  if (isShown(backend) && isShown(key)) return at
+  return { op, ...nameOf('backend', backend), ...nameOf('key', key) }
+}
+
+function isShown(name: unknown): boolean {
+  return name === undefined || (typeof name === 'string' && name.length <= MAX_NAME)
+}
+
+function nameOf(part: 'backend' | 'key', name: unknown): Partial<ErrorLocation> {
+  return typeof name === 'string' ? { [part]: isShown(name) ? name : name.slice(0, 100) } : {}
 }
 
 /** Printable: programs log it, Node.js prints it, and keys and what services say come from anybody. */
@@ -124,8 +154,14 @@ export function toStorageError(error: unknown, at: ErrorLocation, signal?: Abort
   if (signal?.aborted && error === signal.reason) return new StorageError('ABORTED', at, { cause: signal.reason })
   if (StorageError.is(error)) return error
   if (signal?.aborted) return new StorageError('ABORTED', at, { cause: signal.reason })
-  return new StorageError('INTERNAL', at, {
-    cause: error,
-    detail: error instanceof Error ? error.message : String(error),
-  })
+  return new StorageError('INTERNAL', at, { cause: error, detail: messageOf(error) })
+}
+
+/** What somebody threw, in words. */
+export function messageOf(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown)
+  } catch {
+    return 'something that cannot be shown'
+  }
 }

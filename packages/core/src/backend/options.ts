@@ -7,41 +7,88 @@ import type { Rule, Rules } from './rules.ts'
  * absent. Nothing is converted: `'false'` is no `false`.
  *
  * @param group The option that these are options of.
+ * @returns What was checked. Each value was read once: a getter or a Proxy may give another one when it is asked again.
  * @throws {StorageError} INVALID_ARGUMENT.
  */
-export function checkOptions(
-  options: unknown,
+export function checkOptions<Options>(
+  options: Options,
   known: readonly string[] | Rules,
   at: ErrorLocation,
   group?: string,
-): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+): Options {
+  if (!isObject(options)) {
     const detail = `options are an object, not ${describeType(options)}`
     throw new StorageError('INVALID_ARGUMENT', at, { detail })
   }
   const names = Array.isArray(known) ? known : Object.keys(known)
-  for (const name of Object.keys(options)) if (!names.includes(name)) throw unknownName('option', name, names, at)
-  if (Array.isArray(known)) return
-  for (const [name, rule] of Object.entries(known as Rules)) {
-    const value = (options as Readonly<Record<string, unknown>>)[name]
-    checkOption(group === undefined ? name : `${group}.${name}`, value, rule, at)
+  for (const name of readable('options', () => Object.keys(options), at))
+    if (!names.includes(name)) throw unknownName('option', name, names, at)
+  const rules = Array.isArray(known) ? {} : (known as Rules)
+  const checked: Record<string, unknown> = {}
+  for (const name of names) {
+    const title = group === undefined ? name : `${group}.${name}`
+    const value = readable(
+      `option ${JSON.stringify(title)}`,
+      () => copyOf((options as Record<string, unknown>)[name]),
+      at,
+    )
+    const rule = rules[name]
+    const kept = rule ? checkOption(title, value, rule, at) : value
+    if (kept !== undefined) checked[name] = kept
   }
+  return checked as Options
 }
 
-/** Refuses a value that is not what `rule` says. @throws {StorageError} INVALID_ARGUMENT, naming the option. */
-export function checkOption(name: string, value: unknown, rule: Rule, at: ErrorLocation): void {
-  if (value === undefined && !rule.needed) return
-  if (!rule.holds(value)) {
+/**
+ * Refuses a value that is not what `rule` says.
+ *
+ * @returns The value; of an object with options of its own what `checkOptions` returns of it.
+ * @throws {StorageError} INVALID_ARGUMENT, naming the option.
+ */
+export function checkOption(name: string, value: unknown, rule: Rule, at: ErrorLocation): unknown {
+  if (value === undefined && !rule.needed) return undefined
+  if (!holds(rule, value)) {
     const detail = `option ${JSON.stringify(name)} is ${rule.expected}, not ${describeValue(value, rule)}`
     throw new StorageError('INVALID_ARGUMENT', at, { detail })
   }
-  if (rule.options) checkOptions(value, rule.options, at, name)
+  return rule.options ? checkOptions(value, rule.options, at, name) : value
 }
+
+/** What throws when it is looked at is not what the rule says. */
+function holds(rule: Rule, value: unknown): boolean {
+  try {
+    return rule.holds(value)
+  } catch {
+    return false
+  }
+}
+
+function readable<T>(what: string, read: () => T, at: ErrorLocation): T {
+  try {
+    return read()
+  } catch (cause) {
+    throw new StorageError('INVALID_ARGUMENT', at, { cause, detail: `${what} cannot be read` })
+  }
+}
+
+/** A list may change, too. What it lacks ends it, since it may say that it is longer than memory. */
+function copyOf(value: unknown): unknown {
+  if (!Array.isArray(value)) return value
+  const copy: unknown[] = []
+  for (let i = 0; i < value.length; i++) {
+    copy.push(value[i])
+    if (copy[i] === undefined) break
+  }
+  return copy
+}
+
+/** Of a text, in UTF-16 units. */
+const MAX_SHOWN = 100
 
 function describeValue(value: unknown, { shown }: Rule): string {
   if (value === '') return 'an empty string'
   if (typeof value !== shown) return describeType(value)
-  return shown === 'string' ? JSON.stringify(value) : String(value)
+  return shown === 'string' ? JSON.stringify((value as string).slice(0, MAX_SHOWN)) : String(value)
 }
 
 /** The error for a name that is not one of `known`. */
@@ -57,7 +104,20 @@ export function unknownName(kind: string, name: string, known: readonly string[]
 /** What `value` is, for a message: never the value itself, which may be a secret. */
 export function describeType(value: unknown): string {
   if (value === null) return 'null'
-  return Array.isArray(value) ? 'array' : typeof value
+  return isList(value) ? 'array' : typeof value
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !isList(value)
+}
+
+function isList(value: unknown): boolean {
+  try {
+    return Array.isArray(value)
+  } catch {
+    // Of a Proxy that was revoked nothing can be told.
+    return false
+  }
 }
 
 /** The candidate that a typing mistake most likely meant, or `undefined` when none is close. */

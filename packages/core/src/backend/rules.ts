@@ -1,3 +1,5 @@
+import { MAX_KEY_BYTES } from './keys.ts'
+
 /** What an option is. */
 export interface Rule {
   /** For people, with its article: `a whole number from 1`. */
@@ -18,6 +20,9 @@ export type Rules = Readonly<Record<string, Rule>>
 /** A rule for every option of `Options`: one that has none does not compile. */
 export type RulesOf<Options> = Readonly<Record<keyof Options & string, Rule>>
 
+/** Two tokens, then parameters in visible ASCII. @see RFC 9110 section 8.3.1. */
+const MIME_TYPE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+ *(?:;[ -~]*)?$/
+
 /** The usual rules. */
 export const is = {
   boolean: { expected: 'true or false', holds: (value) => typeof value === 'boolean' },
@@ -26,7 +31,22 @@ export const is = {
   anyText: { expected: 'a string', holds: (value) => typeof value === 'string' },
   object: { expected: 'an object', holds: isObject },
   callback: { expected: 'a function', holds: (value) => typeof value === 'function' },
-  signal: { expected: 'an AbortSignal', holds: (value) => value instanceof AbortSignal },
+  signal: {
+    expected: 'an AbortSignal',
+    // What only has the prototype of one throws.
+    holds: (value) => value instanceof AbortSignal && typeof value.aborted === 'boolean',
+  },
+  /** What a key may begin with, or sort after. */
+  keyPart: {
+    expected: `well-formed text of at most ${MAX_KEY_BYTES.toLocaleString('en-US')} bytes`,
+    holds: (value) => typeof value === 'string' && value.isWellFormed() && isKeyLong(value),
+    shown: 'string',
+  },
+  mimeType: {
+    expected: 'a MIME type, such as text/plain; charset=utf-8, of at most 255 characters',
+    holds: (value) => typeof value === 'string' && value.length <= 255 && MIME_TYPE.test(value),
+    shown: 'string',
+  },
   names: {
     expected: 'an array of names',
     holds: (value) => Array.isArray(value) && value.every((name) => typeof name === 'string'),
@@ -53,6 +73,10 @@ export const is = {
 /** The same rule for an option without which nothing can be done. */
 export function needed(rule: Rule): Rule {
   return { ...rule, needed: true }
+}
+
+function isKeyLong(text: string): boolean {
+  return text.length <= MAX_KEY_BYTES && Buffer.byteLength(text) <= MAX_KEY_BYTES
 }
 
 function isText(value: unknown): boolean {

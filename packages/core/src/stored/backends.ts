@@ -11,11 +11,7 @@ import { checkBackendName, idKey } from './names.ts'
 import type { BackendOptions } from './types.ts'
 
 const OPTIONS: RulesOf<BackendOptions> = {
-  backend: needed({
-    expected: 'a StorageBackend',
-    // Not by `instanceof`: a driver may bring its own copy of the contract.
-    holds: (value) => typeof (value as Partial<StorageBackend> | null | undefined)?.put === 'function',
-  }),
+  backend: needed({ expected: 'a StorageBackend', holds: isBackend }),
   layout: is.oneOf(['key', 'id']),
   overwrite: is.boolean,
   concurrency: is.whole(1),
@@ -42,10 +38,10 @@ export class Backends {
     this.#mediumOf = mediumOf
   }
 
-  add(name: string, options: BackendOptions): Configured {
+  add(name: string, given: BackendOptions): Configured {
     const at = { op: 'addBackend', backend: name }
     checkBackendName(name, at)
-    checkOptions(options, OPTIONS, at)
+    const options = checkOptions(given, OPTIONS, at)
     if (this.#byName.has(name)) throw new StorageError('ALREADY_EXISTS', at)
     checkApart({ name, address: options.backend.address }, this.#addressed(), at)
     const configured = configure(name, options, this.#mediumOf(name))
@@ -82,7 +78,7 @@ export class Backends {
       throw new StorageError('INVALID_ARGUMENT', at, {
         detail: `backends is an array of names, not ${describeType(names)}`,
       })
-    return [...new Set(names)].map((name) => this.get(String(name), at))
+    return [...new Set(names)].map((name) => this.get(name, at))
   }
 
   all(): Configured[] {
@@ -93,6 +89,13 @@ export class Backends {
   placeOf({ name, layout }: Configured, key: string, id: BlobId): Place {
     return { backend: name, key: layout === 'id' ? idKey(this.#prefix, id) : key }
   }
+}
+
+/** Not by `instanceof`: a driver may bring its own copy of the contract. */
+function isBackend(value: unknown): boolean {
+  const { name, capabilities, put, get, stat, delete: remove, list } = value as StorageBackend
+  const methods = [put, get, stat, remove, list]
+  return typeof name === 'string' && is.object.holds(capabilities) && methods.every(is.callback.holds)
 }
 
 function configure(name: string, options: BackendOptions, medium: MediumMemory): Configured {

@@ -1,5 +1,4 @@
 import { isId } from '../backend/keys.ts'
-import { checkOptions } from '../backend/options.ts'
 import { is, type RulesOf } from '../backend/rules.ts'
 import type { Binding, BlobId, DeleteEvent, Logged } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
@@ -20,13 +19,12 @@ export interface DeleteOutcome extends DeleteResult {
   readonly event?: Logged<DeleteEvent>
 }
 
-const OPTIONS: RulesOf<DeleteOptions> = { backends: is.names, signal: is.signal }
+export const DELETE_OPTIONS: RulesOf<DeleteOptions> = { backends: is.names, signal: is.signal }
 const NOTHING: DeleteOutcome = { deleted: [], pending: [] }
 
 /** Unbinds and queues the removal of objects; or, with `backends`, only drops copies. */
 export async function remove(services: Services, idOrKey: string, options: DeleteOptions): Promise<DeleteOutcome> {
   const at = { op: 'delete', key: idOrKey }
-  checkOptions(options, OPTIONS, at)
   checkName(idOrKey, at)
   if (options.backends !== undefined) services.backends.select(options.backends, at)
   return retryOnConflict(() => removeOnce(services, idOrKey, options))

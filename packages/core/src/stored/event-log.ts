@@ -8,9 +8,9 @@ import type { EventsOptions } from './types.ts'
 const AT = { op: 'events' }
 const OPTIONS: RulesOf<EventsOptions> = { since: is.whole(0), follow: is.boolean, signal: is.signal }
 
-/** @throws {StorageError} INVALID_ARGUMENT. */
-export function checkEventsOptions(options: EventsOptions): void {
-  checkOptions(options, OPTIONS, AT)
+/** @returns What was checked. @throws {StorageError} INVALID_ARGUMENT. */
+export function checkEventsOptions(options: EventsOptions): EventsOptions {
+  return checkOptions(options, OPTIONS, AT)
 }
 
 /** What the log holds behind `since`, and with `follow` whatever comes. */

@@ -22,7 +22,8 @@ export class Events {
 
   /** @throws {StorageError} INVALID_ARGUMENT: no such event, which would never be heard; or no function. */
   on<Type extends StoreEvent['type']>(type: Type, listener: (event: StoreEventOf<Type>) => void): () => void {
-    if (!Object.hasOwn(TYPES, type)) throw unknownName('event', String(type), Object.keys(TYPES), AT)
+    checkOption('type', type, needed(is.text), AT)
+    if (!Object.hasOwn(TYPES, type)) throw unknownName('event', type, Object.keys(TYPES), AT)
     checkOption('listener', listener, needed(is.callback), AT)
     const listeners = this.#listeners.get(type) ?? new Set()
     this.#listeners.set(type, listeners)

@@ -18,8 +18,7 @@ const PLACE: RulesOf<Place> = {
 
 /** Gives up a copy, or its removal, and leaves what lies there. */
 export async function forget(services: Services, place: Place): Promise<ForgottenCopy> {
-  checkOptions(place, PLACE, { op: 'forget' })
-  const { backend, key } = place
+  const { backend, key } = checkOptions(place, PLACE, { op: 'forget' })
   checkStoreKey(key, { op: 'forget' })
   return retryOnConflict(() => forgetOnce(services, { backend, key }))
 }

@@ -1,7 +1,6 @@
 import type { Stat } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { isId } from '../backend/keys.ts'
-import { checkOptions } from '../backend/options.ts'
 import { is, type RulesOf } from '../backend/rules.ts'
 import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import { verified } from '../guard/verify.ts'
@@ -14,7 +13,7 @@ import type { Services } from './services.ts'
 import type { GetOptions } from './types.ts'
 
 const BYTES = is.whole(0, undefined, 'of bytes')
-const OPTIONS: RulesOf<GetOptions & { stream?: boolean }> = {
+export const GET_OPTIONS: RulesOf<GetOptions & { stream?: boolean }> = {
   backend: is.text,
   range: is.group({ offset: BYTES, length: BYTES }),
   fallback: is.boolean,
@@ -51,7 +50,6 @@ export async function readBlob<T>(
   consume: (opened: Opened, length: number) => Promise<T>,
 ): Promise<T> {
   const at = { op: 'get', key: idOrKey }
-  checkOptions(options, OPTIONS, at)
   checkName(idOrKey, at)
   if (options.backend === undefined && options.range === undefined) {
     const read = await readNear(services, idOrKey, options, signal, consume)

@@ -7,14 +7,20 @@ import { checkName, ID } from './names.ts'
 import type { Services } from './services.ts'
 
 const STATES: readonly Job['state'][] = ['waiting', 'running', 'parked']
-const PLACE: RulesOf<Omit<JobFilter, 'state'>> = { backend: is.text, key: is.text, id: ID, signal: is.signal }
-const FILTER: RulesOf<JobFilter> = { ...PLACE, state: is.oneOf(STATES) }
+export const RETRY_FILTER: RulesOf<Omit<JobFilter, 'state'>> = {
+  backend: is.text,
+  key: is.text,
+  id: ID,
+  signal: is.signal,
+}
+const FILTER: RulesOf<JobFilter> = { ...RETRY_FILTER, state: is.oneOf(STATES) }
 
-/** @throws {StorageError} INVALID_ARGUMENT, INVALID_KEY. */
-export function checkJobsFilter(services: Services, filter: JobFilter): void {
+/** @returns What was checked. @throws {StorageError} INVALID_ARGUMENT, INVALID_KEY. */
+export function checkJobsFilter(services: Services, given: JobFilter): JobFilter {
   const at = { op: 'jobs' }
-  checkOptions(filter, FILTER, at)
+  const filter = checkOptions(given, FILTER, at)
   checkFilter(services, filter, at)
+  return filter
 }
 
 /** Jobs as they are now: those that run, those that were parked, those that wait. */
@@ -33,7 +39,6 @@ export async function retryParked(
   signal: AbortSignal,
 ): Promise<number> {
   const at = { op: 'retry' }
-  checkOptions(filter, PLACE, at)
   checkFilter(services, filter, at)
   let count = 0
   for await (const job of services.queue.jobs({ ...filter, state: 'parked', signal })) {

@@ -1,5 +1,4 @@
 import { toStorageError } from '../backend/error.ts'
-import { checkOptions } from '../backend/options.ts'
 import { is, type Rule, type RulesOf } from '../backend/rules.ts'
 import type { LocationFacts } from '../ports.ts'
 import { copiesUnder } from './copies-under.ts'
@@ -10,11 +9,11 @@ import type { ListEntry, ListOptions } from './types.ts'
 
 const COUNT = is.whole(0)
 const LIMIT: Rule = { ...COUNT, holds: (value) => value === Number.POSITIVE_INFINITY || COUNT.holds(value) }
-const OPTIONS: RulesOf<ListOptions> = {
+export const LIST_OPTIONS: RulesOf<ListOptions> = {
   backend: is.text,
-  prefix: is.anyText,
+  prefix: is.keyPart,
   limit: LIMIT,
-  after: is.anyText,
+  after: is.keyPart,
   missing: is.boolean,
   signal: is.signal,
 }
@@ -30,7 +29,6 @@ export async function* list(services: Services, options: ListOptions, signal: Ab
 
 async function* entries(services: Services, options: ListOptions, signal: AbortSignal): AsyncGenerator<ListEntry> {
   const at = { op: 'list' }
-  checkOptions(options, OPTIONS, at)
   const { index, backends } = services
   const { backend, prefix = '', after, limit = Number.POSITIVE_INFINITY, missing = false } = options
   if (backend !== undefined) backends.get(backend, at)

@@ -1,5 +1,6 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkKey, isId } from '../backend/keys.ts'
+import { describeType } from '../backend/options.ts'
 import type { Rule } from '../backend/rules.ts'
 import type { BlobId } from '../ports.ts'
 
@@ -23,9 +24,10 @@ export function checkName(idOrKey: unknown, at: { op: string }): asserts idOrKey
 }
 
 /** @throws {StorageError} INVALID_ARGUMENT. */
-export function checkBackendName(name: string, at: ErrorLocation): void {
-  if (BACKEND_NAME.test(name)) return
-  const detail = `${JSON.stringify(name)} is no name of a backend: letters, digits, ".", "_", "-", at most 64`
+export function checkBackendName(name: unknown, at: ErrorLocation): asserts name is string {
+  if (typeof name === 'string' && BACKEND_NAME.test(name)) return
+  const given = typeof name === 'string' ? JSON.stringify(name.slice(0, 100)) : describeType(name)
+  const detail = `${given} is no name of a backend: letters, digits, ".", "_", "-", at most 64`
   throw new StorageError('INVALID_ARGUMENT', at, { detail })
 }
 

@@ -1,32 +1,32 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
-import { checkOptions } from '../backend/options.ts'
 import { is, type RulesOf } from '../backend/rules.ts'
+import { wrongSize } from '../guard/verify.ts'
 import type { Binding, BlobFacts, BlobId, Hasher, Location, Logged, PutEvent, Staged } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
 import { type BlobSource, openSource, type Source } from '../source.ts'
 import type { Configured } from './backends.ts'
 import { readTries } from './begun.ts'
 import { expectShare } from './expect-share.ts'
+import { jsonCopy } from './json-copy.ts'
 import { checkStoreKey, ID, idKey, idOfKey, isAmongIds } from './names.ts'
 import { isObjectOf, type PutPlan, type PutPlanInput, planPut, type Target } from './plan-put.ts'
+import { tellProgress } from './progress.ts'
 import type { Services } from './services.ts'
 import type { PutOptions } from './types.ts'
 import { vacate } from './vacate.ts'
 
-const OPTIONS: RulesOf<PutOptions> = {
+export const PUT_OPTIONS: RulesOf<PutOptions> = {
   // What a key may be is told with INVALID_KEY.
   key: { expected: 'a key', holds: () => true },
   backends: is.names,
   metadata: is.object,
-  mimeType: is.text,
+  mimeType: is.mimeType,
   ifAbsent: is.boolean,
   ifMatch: ID,
   expect: is.group({ checksum: ID, size: is.whole(0, undefined, 'of bytes') } satisfies RulesOf<Expected>),
   signal: is.signal,
   onProgress: is.callback,
 }
-/** How deep metadata may be nested: one that holds itself has no end. */
-const MAX_DEPTH = 100
 /** What magic bytes need. */
 const HEAD_BYTES = 4100
 
@@ -45,13 +45,14 @@ export async function put(
   options: PutOptions,
   signal: AbortSignal,
 ): Promise<PutOutcome> {
-  const custom = checkPutOptions(options)
+  const custom = checkPut(options)
   targetsOf(services, options)
   await checkFree(services, options)
   const opened = await openSource(source, { signal, reuse: true, at: { op: 'put', key: options.key } })
   try {
-    const pass = new Pass(services.checksums.hasher(['sha256', ...services.algorithms]), opened, options.onProgress)
     const { size } = opened
+    if (size !== undefined) checkSize(size, options)
+    const pass = new Pass(services.checksums.hasher(['sha256', ...services.algorithms]), opened, options)
     // Where nobody syncs there is nothing to wait for.
     const whenFull = services.syncer.attended ? services.whenFull : 'refuse'
     await using staged = await services.staging.receive(pass.bytes(), { signal, size, whenFull })
@@ -66,13 +67,12 @@ export async function put(
 }
 
 /** @returns The metadata as it will be kept. */
-function checkPutOptions(options: PutOptions): Readonly<Record<string, unknown>> {
-  const at: ErrorLocation = { op: 'put', key: options?.key }
-  checkOptions(options, OPTIONS, at)
-  const refuse = (detail: string) => new StorageError('INVALID_ARGUMENT', at, { detail })
+function checkPut(options: PutOptions): Readonly<Record<string, unknown>> {
+  const at: ErrorLocation = { op: 'put', key: options.key }
+  const refuse = (detail: string, cause?: unknown) => new StorageError('INVALID_ARGUMENT', at, { cause, detail })
   if (options.key !== undefined) checkStoreKey(options.key, { op: 'put' })
   if (options.ifAbsent && options.ifMatch !== undefined) throw refuse('ifAbsent and ifMatch exclude each other')
-  return options.metadata === undefined ? {} : plainCopy(options.metadata, refuse)
+  return options.metadata === undefined ? {} : jsonCopy(options.metadata, refuse)
 }
 
 /**
@@ -96,22 +96,6 @@ function reserved(key: string, prefix: string): StorageError {
   return new StorageError('INVALID_KEY', { op: 'put', key }, { detail })
 }
 
-/** A copy of JSON values: what the caller changes later changes nothing here, and what JSON cannot hold is refused. */
-function plainCopy(metadata: object, refuse: (detail: string) => StorageError): Record<string, unknown> {
-  if (!isJson(metadata)) throw refuse('metadata must be JSON values: no dates, functions, undefined or NaN')
-  return JSON.parse(JSON.stringify(metadata)) as Record<string, unknown>
-}
-
-function isJson(value: unknown, depth = 0): boolean {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true
-  if (typeof value === 'number') return Number.isFinite(value)
-  if (typeof value !== 'object' || depth > MAX_DEPTH) return false
-  if (Array.isArray(value)) return value.every((one) => isJson(one, depth + 1))
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) return false
-  return Object.values(value).every((one) => isJson(one, depth + 1))
-}
-
 /**
  * Where copies shall be. The put is refused early if there is nowhere, and asks again as it commits: a backend may have been
  * removed while the source was read, and by default what remains is enough.
@@ -129,10 +113,15 @@ function targetsOf({ backends, defaultBackends }: Services, { backends: names, k
   throw new StorageError('INVALID_ARGUMENT', at, { detail })
 }
 
-function checkExpected({ id, size }: BlobFacts, { expect, key }: PutOptions): void {
+/** @param size Of all bytes. */
+function checkSize(size: number, { expect, key }: PutOptions): void {
+  if (expect?.size !== undefined && expect.size !== size) throw wrongSize(expect.size, size, { op: 'put', key })
+}
+
+function checkExpected({ id, size }: BlobFacts, options: PutOptions): void {
+  checkSize(size, options)
+  const { expect, key } = options
   const at = { op: 'put', key }
-  if (expect?.size !== undefined && expect.size !== size)
-    throw new StorageError('SIZE_MISMATCH', at, { detail: `expected ${expect.size} bytes, got ${size}` })
   if (expect?.checksum !== undefined && expect.checksum !== id)
     throw new StorageError('CHECKSUM_MISMATCH', at, { detail: `expected ${expect.checksum}, got ${id}` })
 }
@@ -161,27 +150,32 @@ function factsOf(
 class Pass {
   readonly #hasher: Hasher
   readonly #source: Source
-  readonly #onProgress: PutOptions['onProgress']
+  readonly #options: PutOptions
   readonly #head: Uint8Array[] = []
   #headSize = 0
   size = 0
 
-  constructor(hasher: Hasher, source: Source, onProgress: PutOptions['onProgress']) {
+  constructor(hasher: Hasher, source: Source, options: PutOptions) {
     this.#hasher = hasher
     this.#source = source
-    this.#onProgress = onProgress
+    this.#options = options
   }
 
   async *bytes(): AsyncGenerator<Uint8Array> {
-    // A caller may fill its buffer anew as soon as it is asked for more; files and bytes in memory keep still.
-    const keepsStill = this.#source.path !== undefined || this.#source.bytes !== undefined
-    for await (const read of this.#source.body) {
+    const { body, keepsStill, size: total } = this.#source
+    const { expect, key, onProgress } = this.#options
+    const at = { op: 'put', key }
+    for await (const read of body) {
+      // A caller may fill its buffer again as soon as it is asked for more.
       const chunk = keepsStill ? read : Buffer.from(read)
-      this.#hasher.update(chunk)
       this.size += chunk.length
+      // Not read any further: it may have no end.
+      if (expect?.size !== undefined && this.size > expect.size)
+        throw wrongSize(expect.size, `${this.size} or more`, at)
+      this.#hasher.update(chunk)
       if (this.#headSize < HEAD_BYTES) this.#keepHead(chunk)
       yield chunk
-      this.#onProgress?.({ bytes: this.size, total: this.#source.size })
+      if (onProgress) tellProgress(() => onProgress({ bytes: this.size, total }), at)
     }
   }
 

@@ -1,6 +1,5 @@
 import type { Stat } from '../backend/contract.ts'
 import { StorageError, toStorageError } from '../backend/error.ts'
-import { checkOptions } from '../backend/options.ts'
 import { is, type RulesOf } from '../backend/rules.ts'
 import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import type { BlobFacts, Location, LocationFacts, Opened, Staged } from '../ports.ts'
@@ -11,10 +10,11 @@ import { isMarked, noteWhole, rewrite } from './damage.ts'
 import { diagnose } from './diagnose.ts'
 import { knownOf, readBlob } from './get.ts'
 import { checkName, hexOf } from './names.ts'
+import { tellProgress } from './progress.ts'
 import type { Services } from './services.ts'
 import type { RepairedCopy, RepairOptions, RepairResult } from './types.ts'
 
-const OPTIONS: RulesOf<RepairOptions> = { signal: is.signal, onProgress: is.callback }
+export const REPAIR_OPTIONS: RulesOf<RepairOptions> = { signal: is.signal, onProgress: is.callback }
 
 /** A copy that is to be replaced. */
 interface Replaced {
@@ -41,7 +41,6 @@ export async function repair(
   signal: AbortSignal,
 ): Promise<RepairResult> {
   const at = { op: 'repair', key: idOrKey }
-  checkOptions(options, OPTIONS, at)
   checkName(idOrKey, at)
   const known = await knownOf(services, idOrKey)
   if (!known) throw new StorageError('NOT_FOUND', at)
@@ -106,7 +105,7 @@ async function* counted({ body, size }: Opened, onProgress: RepairOptions['onPro
   for await (const chunk of body) {
     yield chunk
     bytes += chunk.byteLength
-    onProgress?.({ bytes, total: size })
+    if (onProgress) tellProgress(() => onProgress({ bytes, total: size }), { op: 'repair' })
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { type ErrorLocation, StorageError, toStorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
-import { checkOption, checkOptions } from '../backend/options.ts'
+import { checkOptions } from '../backend/options.ts'
 import { is, needed, type RulesOf } from '../backend/rules.ts'
 import type { DurableEvent, Job, JobFilter, Logged, Place } from '../ports.ts'
 import type { BlobSource } from '../source.ts'
@@ -9,25 +9,25 @@ import { Backends } from './backends.ts'
 import { countBad } from './bad-copies.ts'
 import { readAll, toReadable } from './bodies.ts'
 import { Changes } from './changes.ts'
-import { remove } from './delete.ts'
+import { DELETE_OPTIONS, remove } from './delete.ts'
 import { doubtCopies } from './doubt.ts'
 import { checkEventsOptions, readEvents } from './event-log.ts'
 import { Events } from './events.ts'
 import { forget } from './forget.ts'
-import { knownOf, readBlob } from './get.ts'
+import { GET_OPTIONS, knownOf, readBlob } from './get.ts'
 import { Iteration } from './iteration.ts'
-import { checkJobsFilter, jobs, retryParked } from './jobs.ts'
-import { isThere, list } from './list.ts'
+import { checkJobsFilter, jobs, RETRY_FILTER, retryParked } from './jobs.ts'
+import { isThere, LIST_OPTIONS, list } from './list.ts'
 import { MediumMemories } from './medium-memory.ts'
 import { checkName, idKey } from './names.ts'
-import { put } from './put.ts'
+import { PUT_OPTIONS, put } from './put.ts'
 import { recordOf } from './record.ts'
 import { releaseVerified } from './release.ts'
 import { checkRemovable } from './removable.ts'
-import { repair } from './repair.ts'
+import { REPAIR_OPTIONS, repair } from './repair.ts'
 import type { Services } from './services.ts'
 import { cacheStats, evict, evictable } from './store-cache.ts'
-import { synced } from './synced.ts'
+import { SYNCED_OPTIONS, synced } from './synced.ts'
 import { Turns } from './turns.ts'
 import type {
   BackendInfo,
@@ -75,6 +75,7 @@ const OPTIONS: RulesOf<StoreDOptions<string>> = {
   prefix: is.text,
   whenFull: is.oneOf(['wait', 'refuse']),
 }
+const REMOVE_OPTIONS = { force: is.boolean }
 const NO_JOBS = { waiting: 0, running: 0, parked: 0, bytes: 0 }
 
 /**
@@ -94,16 +95,16 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /** The read cache: what it holds, and ways to empty it. Nothing that is needed is lost with it. */
   readonly cache: StoreCache = {
-    stats: () => this.#run({ op: 'cache.stats' }, undefined, () => cacheStats(this.#services)),
+    stats: () => this.#run({ op: 'cache.stats' }, () => cacheStats(this.#services)),
     evict: (which) => {
       const at = { op: 'cache.evict' }
-      return this.#run(at, undefined, () => evict(this.#services, which, at))
+      return this.#run(at, () => evict(this.#services, which, at))
     },
     evictable: (which) => {
       const at = { op: 'cache.evictable' }
-      return this.#run(at, undefined, () => evictable(this.#services, which, at))
+      return this.#run(at, () => evictable(this.#services, which, at))
     },
-    clear: () => this.#run({ op: 'cache.clear' }, undefined, async () => this.#services.cache?.clear()),
+    clear: () => this.#run({ op: 'cache.clear' }, async () => this.#services.cache?.clear()),
   }
 
   /** @throws {StorageError} MISCONFIGURED when the services are made on different ledgers · INVALID_ARGUMENT. */
@@ -161,8 +162,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   STAGING_FULL: it is not to wait, or is larger than all of staging.
    */
   put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
-    return this.#run({ op: 'put', key: options?.key }, options?.signal, async (signal) => {
-      const { key, plan, event } = await put(this.#services, source, options, signal)
+    return this.#call({ op: 'put' }, [options, PUT_OPTIONS], async (checked, signal) => {
+      const { key, plan, event } = await put(this.#services, source, checked, signal)
       const { facts, isNew, result } = plan
       this.#committed(event)
       return { ...recordOf(key, { facts, locations: result }, this.#isConfigured), key, isNew }
@@ -180,9 +181,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   get(idOrKey: string, options?: GetOptions<Names> & { stream?: false }): Promise<Buffer>
   get(idOrKey: string, options: GetOptions<Names> & { stream?: boolean } = {}): Promise<Readable | Buffer> {
     const at = { op: 'get', key: idOrKey }
-    return this.#run<Readable | Buffer>(at, options?.signal, (signal) =>
-      readBlob<Readable | Buffer>(this.#services, idOrKey, options, signal, async (opened, length) => {
-        if (options.stream) return toReadable(opened, at, signal)
+    return this.#call(at, [options, GET_OPTIONS], (checked, signal) =>
+      readBlob<Readable | Buffer>(this.#services, idOrKey, checked, signal, async (opened, length) => {
+        if (checked.stream) return toReadable(opened, at, signal)
         if (length <= MAX_BUFFER) return readAll(opened)
         await opened[Symbol.asyncDispose]()
         throw new StorageError('TOO_LARGE', at, {
@@ -197,7 +198,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   of the blob share; the id shows all copies.
    */
   stat(idOrKey: string): Promise<BlobRecord | null> {
-    return this.#run({ op: 'stat', key: idOrKey }, undefined, async () => {
+    return this.#run({ op: 'stat', key: idOrKey }, async () => {
       checkName(idOrKey, { op: 'stat' })
       const known = await knownOf(this.#services, idOrKey)
       return known && recordOf(idOrKey, known, this.#isConfigured)
@@ -209,7 +210,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * `stat` still knows the record. A copy that is owed, damaged or out of reach counts as there.
    */
   has(idOrKey: string): Promise<boolean> {
-    return this.#run({ op: 'has', key: idOrKey }, undefined, async () => {
+    return this.#run({ op: 'has', key: idOrKey }, async () => {
       checkName(idOrKey, { op: 'has' })
       const known = await knownOf(this.#services, idOrKey)
       return known !== null && isThere(known.locations)
@@ -219,7 +220,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   /** Lists the index in UTF-8 order of keys, a page at a time. No backend is asked. */
   list(options: ListOptions<Names> = {}): AsyncIterable<ListEntry> {
     this.#enter('list')
-    return list(this.#services, options, options?.signal ?? this.#closing.signal)
+    const checked = checkOptions(options, LIST_OPTIONS, { op: 'list' })
+    return list(this.#services, checked, checked.signal ?? this.#closing.signal)
   }
 
   /**
@@ -230,8 +232,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @throws {StorageError} PRECONDITION_FAILED: no synced or staged copy would remain.
    */
   delete(idOrKey: string, options: DeleteOptions<Names> = {}): Promise<DeleteResult> {
-    return this.#run({ op: 'delete', key: idOrKey }, options?.signal, async () => {
-      const { deleted, pending, seq, event } = await remove(this.#services, idOrKey, options)
+    return this.#call({ op: 'delete', key: idOrKey }, [options, DELETE_OPTIONS], async (checked) => {
+      const { deleted, pending, seq, event } = await remove(this.#services, idOrKey, checked)
       if (seq !== undefined) this.#committed(event)
       return { deleted, pending }
     })
@@ -246,11 +248,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   that are not configured · INVALID_ARGUMENT · UNSUPPORTED: something is owed, but no process syncs the store.
    */
   synced(idOrKey?: string, options: SyncedOptions<Names> = {}): Promise<void> {
-    const at = { op: 'synced', key: idOrKey }
-    return this.#run(
-      at,
-      options?.signal,
-      (signal) => synced(this.#services, this.#changes, idOrKey, options, signal),
+    return this.#call(
+      { op: 'synced', key: idOrKey },
+      [options, SYNCED_OPTIONS],
+      (checked, signal) => synced(this.#services, this.#changes, idOrKey, checked, signal),
       false,
     )
   }
@@ -272,11 +273,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    */
   removeBackend(name: Names, options: { force?: boolean } = {}): Promise<void> {
     const at = { op: 'removeBackend', backend: name }
-    return this.#run(at, undefined, async (signal) => {
-      checkOptions(options, { force: is.boolean }, at)
+    return this.#call(at, [options, REMOVE_OPTIONS], async ({ force }, signal) => {
       const { backends, index, ledger, syncer } = this.#services
       const { backend } = backends.get(name, at)
-      if (!options.force) await checkRemovable(this.#services, name, signal)
+      if (!force) await checkRemovable(this.#services, name, signal)
       await syncer.remove(name)
       backends.remove(name)
       // Closed first: while it is being opened it may note the medium yet.
@@ -295,7 +295,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   /** @throws {StorageError} INVALID_ARGUMENT for an unknown name. */
   getBackend(name: Names): Promise<BackendInfo> {
     const at = { op: 'getBackend', backend: name }
-    return this.#run(at, undefined, async () => {
+    return this.#run(at, async () => {
       const { backend, layout } = this.#services.backends.get(name, at)
       const { index, queue, syncer } = this.#services
       const { driver, capabilities } = backend
@@ -312,7 +312,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * gone or refused. Asks no backend and scans nothing.
    */
   status(): Promise<StoreStatus> {
-    return this.#run({ op: 'status' }, undefined, async () => {
+    return this.#run({ op: 'status' }, async () => {
       const { backends, ledger, queue, staging, syncer } = this.#services
       const elsewhere = syncer.attended ? 'elsewhere' : 'nowhere'
       const counts = Object.entries(await queue.counts())
@@ -331,13 +331,13 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   /** Begins no job for a backend, in no process, until `resume`. Outlives the process. Jobs under way end by themselves. */
   pause(name: Names): Promise<void> {
     const at = { op: 'pause', backend: name }
-    return this.#run(at, undefined, async () => this.#services.queue.pause(this.#services.backends.get(name, at).name))
+    return this.#run(at, async () => this.#services.queue.pause(this.#services.backends.get(name, at).name))
   }
 
   /** Ends a pause; and has a backend that fails tried at once, whichever process syncs: its credentials may have been changed. */
   resume(name: Names): Promise<void> {
     const at = { op: 'resume', backend: name }
-    return this.#run(at, undefined, async () => this.#services.queue.resume(this.#services.backends.get(name, at).name))
+    return this.#run(at, async () => this.#services.queue.resume(this.#services.backends.get(name, at).name))
   }
 
   /**
@@ -347,8 +347,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    */
   jobs(filter: JobFilter & { backend?: Names } = {}): AsyncIterableIterator<Job, void, void> {
     this.#enter('jobs')
-    checkJobsFilter(this.#services, filter)
-    return this.#iterate('jobs', filter.signal, (signal) => jobs(this.#services, filter, signal))
+    const checked = checkJobsFilter(this.#services, filter)
+    return this.#iterate('jobs', checked.signal, (signal) => jobs(this.#services, checked, signal))
   }
 
   /**
@@ -357,8 +357,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @returns How many.
    */
   retry(filter: Omit<JobFilter, 'state'> & { backend?: Names } = {}): Promise<number> {
-    return this.#run({ op: 'retry', backend: filter?.backend }, filter?.signal, (signal) =>
-      retryParked(this.#services, filter, signal),
+    return this.#call({ op: 'retry' }, [filter, RETRY_FILTER], (checked, signal) =>
+      retryParked(this.#services, checked, signal),
     )
   }
 
@@ -381,9 +381,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    */
   events(options: EventsOptions = {}): AsyncIterableIterator<Logged<DurableEvent>, void, void> {
     this.#enter('events')
-    checkEventsOptions(options)
-    return this.#iterate('events', options?.signal, (signal) =>
-      readEvents(this.#services, this.#changes, options, signal),
+    const checked = checkEventsOptions(options)
+    return this.#iterate('events', checked.signal, (signal) =>
+      readEvents(this.#services, this.#changes, checked, signal),
     )
   }
 
@@ -399,10 +399,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    */
   verify(options: VerifyOptions<Names> = {}): AsyncIterableIterator<VerifyResult, void, void> {
     this.#enter('verify')
-    checkVerifyOptions(this.#services, options)
-    return this.#iterate('verify', options?.signal, (signal) =>
-      verify(this.#services, options, this.#committed, signal),
-    )
+    const checked = checkVerifyOptions(this.#services, options)
+    return this.#iterate('verify', checked.signal, (signal) => verify(this.#services, checked, this.#committed, signal))
   }
 
   /**
@@ -415,8 +413,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   STAGING_FULL · ABORTED.
    */
   repair(idOrKey: string, options: RepairOptions = {}): Promise<RepairResult> {
-    return this.#run({ op: 'repair', key: idOrKey }, options?.signal, async (signal) => {
-      const result = await repair(this.#services, idOrKey, options, signal)
+    return this.#call({ op: 'repair', key: idOrKey }, [options, REPAIR_OPTIONS], async (checked, signal) => {
+      const result = await repair(this.#services, idOrKey, checked, signal)
       if (result.copies.length > 0) this.#committed()
       return result
     })
@@ -431,7 +429,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   UNAVAILABLE: a job is at work there.
    */
   forget(place: Place): Promise<ForgottenCopy> {
-    return this.#run({ op: 'forget', backend: place?.backend, key: place?.key }, undefined, async () => {
+    return this.#run({ op: 'forget' }, async () => {
       const forgotten = await forget(this.#services, place)
       this.#committed()
       return forgotten
@@ -484,7 +482,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       return
     }
     this.#makesRoom = 'once'
-    this.#run({ op: 'put' }, undefined, () => releaseVerified(this.#services, this.#isConfigured, Date.now()))
+    this.#run({ op: 'put' }, () => releaseVerified(this.#services, this.#isConfigured, Date.now()))
       .catch((error: Error) => process.emitWarning(error, { code: 'STORED_RELEASE' }))
       .finally(() => {
         const isMore = this.#makesRoom === 'again'
@@ -509,15 +507,34 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     return new Iteration({ at: { op }, signal, closing: this.#closing.signal }, begin)
   }
 
-  /** Runs an operation that `close` waits for, and makes every failure a StorageError. */
-  async #run<T>(
-    at: { op: string; key?: string | undefined; backend?: string | undefined },
-    signal: AbortSignal | undefined,
-    operation: (signal: AbortSignal) => Promise<T>,
+  /** Runs an operation with options. They are checked first, and read once: what is checked is what is used. */
+  async #call<Options extends object, T>(
+    at: ErrorLocation,
+    [options, rules]: readonly [Options, RulesOf<Options>],
+    operation: (checked: Options, signal: AbortSignal) => Promise<T>,
     closeWaits = true,
   ): Promise<T> {
     this.#enter(at.op)
-    checkOption('signal', signal, is.signal, at)
+    const checked = checkOptions(options, rules, at)
+    // A put has its key among its options.
+    const { signal, key } = checked as { readonly signal?: AbortSignal; readonly key?: string }
+    const place = key === undefined ? at : { ...at, key }
+    return this.#supervise(place, signal, (combined) => operation(checked, combined), closeWaits)
+  }
+
+  /** Runs an operation without options. */
+  async #run<T>(at: ErrorLocation, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.#enter(at.op)
+    return this.#supervise(at, undefined, operation, true)
+  }
+
+  /** Runs an operation that `close` waits for, and makes every failure a StorageError. */
+  async #supervise<T>(
+    at: ErrorLocation,
+    signal: AbortSignal | undefined,
+    operation: (signal: AbortSignal) => Promise<T>,
+    closeWaits: boolean,
+  ): Promise<T> {
     if (signal?.aborted) throw new StorageError('ABORTED', at, { cause: signal.reason })
     const closing = this.#closing.signal
     const running = operation(signal ? AbortSignal.any([signal, closing]) : closing)

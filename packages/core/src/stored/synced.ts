@@ -1,5 +1,4 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
-import { checkOptions } from '../backend/options.ts'
 import { is, type RulesOf } from '../backend/rules.ts'
 import type { Failure, Location, Place } from '../ports.ts'
 import { type Changes, waitFor } from './changes.ts'
@@ -9,7 +8,7 @@ import { checkName } from './names.ts'
 import type { Services } from './services.ts'
 import type { SyncedOptions } from './types.ts'
 
-const OPTIONS: RulesOf<SyncedOptions> = { copies: is.whole(1), backends: is.names, signal: is.signal }
+export const SYNCED_OPTIONS: RulesOf<SyncedOptions> = { copies: is.whole(1), backends: is.names, signal: is.signal }
 
 /** Waits until nothing is owed any more, of one blob or of all. @throws {StorageError} The error of a job that was parked. */
 export async function synced(
@@ -20,7 +19,6 @@ export async function synced(
   signal: AbortSignal,
 ): Promise<void> {
   const at = { op: 'synced', key: idOrKey }
-  checkOptions(options, OPTIONS, at)
   if (idOrKey !== undefined) checkName(idOrKey, at)
   if (options.backends !== undefined) services.backends.select(options.backends, at)
   if (options.copies !== undefined && idOrKey === undefined)

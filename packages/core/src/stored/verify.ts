@@ -14,7 +14,7 @@ import { decodeCursor, encodeCursor, isSampled, today } from './verify-cursor.ts
 const AT = { op: 'verify' }
 const OPTIONS: RulesOf<VerifyOptions> = {
   backend: is.text,
-  prefix: is.anyText,
+  prefix: is.keyPart,
   after: is.anyText,
   sample: {
     expected: 'a number above 0 and up to 1',
@@ -31,17 +31,18 @@ const OVERTAKEN_TRIES = 3
 /** Claim to hold the blob, or once did. What is owed, refused or being removed does not. */
 const READ: ReadonlySet<LocationState> = new Set(['synced', 'corrupt', 'unknown', 'missing'])
 
-/** @throws {StorageError} INVALID_ARGUMENT. */
-export function checkVerifyOptions({ backends }: Services, options: VerifyOptions): void {
-  checkOptions(options, OPTIONS, AT)
+/** @returns What was checked. @throws {StorageError} INVALID_ARGUMENT. */
+export function checkVerifyOptions({ backends }: Services, given: VerifyOptions): VerifyOptions {
+  const options = checkOptions(given, OPTIONS, AT)
   const { backend, after } = options
   if (backend !== undefined) backends.get(backend, AT)
-  if (after === undefined) return
+  if (after === undefined) return options
   const { backend: last } = decodeCursor(after, AT)
   if (!backends.has(last) || (backend !== undefined && backend !== last))
     throw new StorageError('INVALID_ARGUMENT', AT, {
       detail: `after is a cursor of backend ${JSON.stringify(last)}, which is not verified here`,
     })
+  return options
 }
 
 /** One call of `verify`: what it reads with, and what it tells whoever waits for the store to change. */
