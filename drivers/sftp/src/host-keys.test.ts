@@ -1,5 +1,9 @@
+import { execFileSync } from 'node:child_process'
 import { createHmac } from 'node:crypto'
-import { describe, expect, it } from 'vitest'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { fingerprintOf, knownKeysOf, loadHostKeys } from './host-keys.ts'
 
 const [ONE, TWO] = [Buffer.from('one'), Buffer.from('two')]
@@ -24,6 +28,33 @@ describe('knownKeysOf()', () => {
     const line = `|1|${Buffer.from('salt').toString('base64')}|${digest} ssh-ed25519 ${one}`
     expect(accepted(line, 'h', 2222)).toEqual(['one'])
     expect(accepted(line, 'h', 22)).toEqual([])
+  })
+
+  it('takes a pattern whose stars could be tried in more ways than there is time for', () => {
+    const line = `${'*a'.repeat(30)}*b ssh-ed25519 ${one}`
+    expect(accepted(line, 'a'.repeat(200))).toEqual([])
+    expect(accepted(line, `${'a'.repeat(200)}b`)).toEqual(['one'])
+  })
+
+  it.each([
+    ['*', 'h', true],
+    ['**', 'h', true],
+    ['h*', 'h', true],
+    ['*.a.*', 'x.a.a.y', true],
+    ['*a?c', 'abcabc', true],
+    ['a?', 'a', false],
+    ['?', 'ab', false],
+    ['a*b', 'abc', false],
+    ['', 'h', false],
+    ['H.EXAMPLE', 'h.example', true],
+    ['[h]:22*', '[h]:222', true],
+    ['[h]', 'h', false],
+  ])('says of the pattern %s and the host %s: %s', (pattern, host, fits) => {
+    expect(accepted(`${pattern} ssh-ed25519 ${one}`, host)).toEqual(fits ? ['one'] : [])
+  })
+
+  it('passes over a line with a pattern of kilobytes, as OpenSSH does', () => {
+    expect(accepted(`h,${'*'.repeat(2_000)} ssh-ed25519 ${one}\nh ssh-ed25519 ${two}`)).toEqual(['two'])
   })
 
   it('passes over comments, authorities and lines that are cut short', () => {
@@ -52,5 +83,24 @@ describe('loadHostKeys()', () => {
     await expect(missing).rejects.toMatchObject({ code: 'MISCONFIGURED' })
     const unknown = loadHostKeys({ ...options, knownHosts: '/dev/null' }, at)
     await expect(unknown).rejects.toThrow('/dev/null has no key of h')
+  })
+
+  it('is MISCONFIGURED with a file that has no end, or a pipe that nobody writes to', async () => {
+    const endless = loadHostKeys({ ...options, knownHosts: '/dev/zero' }, at)
+    await expect(endless).rejects.toThrow(/MISCONFIGURED: \/dev\/zero is no file of host keys/)
+    const pipe = join(await mkdtemp(join(tmpdir(), 'driver-sftp-')), 'pipe')
+    onTestFinished(() => rm(dirname(pipe), { recursive: true }))
+    execFileSync('mkfifo', [pipe])
+    await expect(loadHostKeys({ ...options, knownHosts: pipe }, at)).rejects.toMatchObject({ code: 'MISCONFIGURED' })
+  })
+
+  it('asks for no kind of key that there is not', async () => {
+    const key = (kind: string) => Buffer.concat([Buffer.from([0, 0, 0, kind.length]), Buffer.from(kind)])
+    const file = join(await mkdtemp(join(tmpdir(), 'driver-sftp-')), 'known_hosts')
+    onTestFinished(() => rm(dirname(file), { recursive: true }))
+    const keys = [Buffer.from('x'), key('ssh-new'), key('ssh-ed25519'), key('ssh-rsa')]
+    await writeFile(file, keys.map((each) => `h kind ${each.toString('base64')}\n`).join(''))
+    const { algorithms } = await loadHostKeys({ ...options, knownHosts: file }, at)
+    expect(algorithms).toEqual(['ssh-ed25519', 'rsa-sha2-512', 'rsa-sha2-256'])
   })
 })

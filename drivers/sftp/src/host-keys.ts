@@ -1,5 +1,5 @@
 import { createHmac, hash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { constants, open } from 'node:fs/promises'
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import type { ServerHostKeyAlgorithm } from 'ssh2'
 import type { SftpBackendOptions } from './options.ts'
@@ -16,8 +16,20 @@ interface KnownKeys {
   readonly revoked: readonly Buffer[]
 }
 
+/** Of a file of host keys: some 40,000 of them. */
+const MOST_FILE_BYTES = 4 << 20
+/** OpenSSH looks at no longer one either. @see match_pattern_list() in its match.c */
+const MOST_PATTERN_LENGTH = 1_023
+
 /** RSA keys sign in newer ways than the one they are called after. @see RFC 8332 */
 const RSA: readonly ServerHostKeyAlgorithm[] = ['rsa-sha2-512', 'rsa-sha2-256']
+/** Those that are called after their keys. */
+const KINDS: readonly ServerHostKeyAlgorithm[] = [
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+]
 
 /** @throws {StorageError} MISCONFIGURED when a file of host keys cannot be read, or knows none of this server. */
 export async function loadHostKeys(
@@ -33,8 +45,9 @@ export async function loadHostKeys(
     if (revoked.some((each) => each.equals(key))) return false
     return accepted.some((each) => each.equals(key)) || fingerprints.includes(fingerprintOf(key))
   }
+  const algorithms = [...new Set(accepted.flatMap(algorithmsOf))]
   // The server has one key of each kind and shows that of the first kind it is asked for.
-  return fingerprints.length > 0 ? { accepts } : { accepts, algorithms: [...new Set(accepted.flatMap(algorithmsOf))] }
+  return fingerprints.length > 0 || algorithms.length === 0 ? { accepts } : { accepts, algorithms }
 }
 
 /** As `ssh-keygen -lf` prints it. */
@@ -67,24 +80,56 @@ function matches(patterns: string, name: string): boolean {
     const [, , salt = '', digest] = patterns.split('|')
     return createHmac('sha1', Buffer.from(salt, 'base64')).update(name).digest('base64') === digest
   }
-  const hits = patterns.split(',').filter((pattern) => toExpression(pattern.replace(/^!/, '')).test(name))
+  const each = patterns.toLowerCase().split(',')
+  if (each.some(({ length }) => length > MOST_PATTERN_LENGTH)) return false
+  const hits = each.filter((pattern) => fits(pattern.replace(/^!/, ''), name.toLowerCase()))
   return hits.length > 0 && !hits.some((pattern) => pattern.startsWith('!'))
 }
 
-function toExpression(pattern: string): RegExp {
-  const escaped = pattern.replace(/[\\^$+.()|[\]{}]/g, '\\$&')
-  return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'i')
+/**
+ * Whether a pattern with `*` and `?` fits a name. Going back to the last `*` is enough, whatever those before it took: so it takes no
+ * more steps than the product of both lengths, where a regular expression may take for ever.
+ */
+function fits(pattern: string, name: string): boolean {
+  let [at, star, from] = [0, -1, 0]
+  for (let i = 0; i < name.length; ) {
+    if (pattern[at] === '*') {
+      star = at++
+      from = i
+    } else if (pattern[at] === '?' || pattern[at] === name[i]) {
+      at++
+      i++
+    } else if (star >= 0) {
+      at = star + 1
+      i = ++from
+    } else return false
+  }
+  return /^\**$/.test(pattern.slice(at))
 }
 
+/** None of a key that is none, or of a kind that ssh2 does not know: it could not be shown. */
 function algorithmsOf(key: Buffer): readonly ServerHostKeyAlgorithm[] {
-  const kind = key.toString('latin1', 4, 4 + key.readUInt32BE(0)) as ServerHostKeyAlgorithm
-  return kind === 'ssh-rsa' ? RSA : [kind]
+  const kind = key.length < 4 ? '' : key.toString('latin1', 4, 4 + key.readUInt32BE(0))
+  return kind === 'ssh-rsa' ? RSA : KINDS.filter((known) => known === kind)
 }
 
 async function readKnownHosts(path: string, at: ErrorLocation): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
+  const text = await readUpTo(path, MOST_FILE_BYTES + 1).catch((cause: unknown) => {
     throw new StorageError('MISCONFIGURED', at, { cause, detail: `the host keys in ${path} cannot be read` })
+  })
+  if (text.length <= MOST_FILE_BYTES) return text.toString()
+  const detail = `${path} is no file of host keys: it has more than ${MOST_FILE_BYTES} bytes`
+  throw new StorageError('MISCONFIGURED', at, { detail })
+}
+
+async function readUpTo(path: string, most: number): Promise<Buffer> {
+  // Without O_NONBLOCK a pipe keeps whoever opens it waiting for one who writes.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const chunks: Buffer[] = []
+    for await (const chunk of file.createReadStream({ end: most - 1, autoClose: false })) chunks.push(chunk)
+    return Buffer.concat(chunks)
+  } finally {
+    await file.close()
   }
 }

@@ -72,9 +72,9 @@ async function name({ connection, root, at, temp, path, ifAbsent }: Publication)
 }
 
 /** @throws {StorageError} KEY_CONFLICT when a blob lies there under a name that the medium takes for the same. */
-async function checkAlias({ connection, root, at, path }: Publication): Promise<void> {
+async function checkAlias({ connection, root, at, path, signal }: Publication): Promise<void> {
   if (root.medium.caseSensitive && !root.medium.normalizes) return
-  if ((await lookUp(connection, path)) === null || (await root.isSpelled(connection, path))) return
+  if ((await lookUp(connection, path)) === null || (await root.isSpelled(connection, path, at, signal))) return
   throw new StorageError('KEY_CONFLICT', at, { detail: 'the medium takes it for the name of another blob' })
 }
 

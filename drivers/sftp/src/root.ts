@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type ErrorLocation, type LogEvent, StorageError } from '@stored/core/backend'
 import type { Connection, Stats } from './connection.ts'
 import { STATUS, saysAbsent, statusOf } from './errors.ts'
+import { HeldNames, readDirectory } from './held-names.ts'
 import { type Medium, probe, UNKNOWN, unlinkIfThere } from './medium.ts'
 import { join } from './paths.ts'
 
@@ -80,10 +81,10 @@ export class Root {
   }
 
   /** Whether `path` stands in its directories with this very spelling, where another would be found as well. */
-  async isSpelled(connection: Connection, path: string): Promise<boolean> {
+  async isSpelled(connection: Connection, path: string, at: ErrorLocation, signal: AbortSignal): Promise<boolean> {
     if (this.medium.caseSensitive && !this.medium.normalizes) return true
     for (let place = path; place !== this.path; place = parentOf(place)) {
-      const entries = await readDirectory(connection, parentOf(place))
+      const entries = await readDirectory(connection, parentOf(place), new HeldNames(at), signal)
       if (!entries.some(({ filename }) => join(parentOf(place), filename) === place)) return false
     }
     return true
@@ -112,20 +113,6 @@ export class Root {
 /** The directory of a path. */
 export function parentOf(path: string): string {
   return path.slice(0, Math.max(1, path.lastIndexOf('/')))
-}
-
-/** Everything in a directory, in no order. */
-export async function readDirectory(connection: Connection, path: string) {
-  const handle = await connection.opendir(path)
-  try {
-    const entries = []
-    for (let more = await connection.readdir(handle); more !== null; more = await connection.readdir(handle))
-      entries.push(...more)
-    return entries
-  } finally {
-    // What was read was read.
-    connection.closeHandle(handle).catch(() => {})
-  }
 }
 
 async function findRoot(

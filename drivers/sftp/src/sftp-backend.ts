@@ -160,8 +160,8 @@ export class SftpBackend extends StorageBackend {
     const at = { backend: this.name, op: 'list' }
     try {
       const { root, log } = this.#ready(at, options.signal)
-      const use = <T>(work: (connection: Connection) => Promise<T>) =>
-        this.#run('list', undefined, options, ({ connection }) => work(connection))
+      const use = <T>(work: (connection: Connection, signal: AbortSignal) => Promise<T>) =>
+        this.#run('list', undefined, options, ({ connection, signal }) => work(connection, signal))
       for await (const stat of walk({ root, at, options, use, log })) {
         options.signal.throwIfAborted()
         this.#closing.signal.throwIfAborted()
@@ -213,11 +213,11 @@ export class SftpBackend extends StorageBackend {
   }
 
   /** @returns `null` when no blob is there, for certain. */
-  async #find({ connection, root, at }: Call, path: string) {
+  async #find({ connection, root, at, signal }: Call, path: string) {
     try {
       const [found, inPlace] = await Promise.all([connection.lstat(path), isInPlace(connection, parentOf(path))])
       if (!inPlace) await root.check(connection, at)
-      return inPlace && found.isFile() && (await root.isSpelled(connection, path)) ? found : null
+      return inPlace && found.isFile() && (await root.isSpelled(connection, path, at, signal)) ? found : null
     } catch (error) {
       if (!saysAbsent(error) && !(await cannotHold(connection, root, error))) throw error
       await root.check(connection, at)

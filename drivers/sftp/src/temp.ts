@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import type { Connection, Handle, Stats } from './connection.ts'
 import { STATUS, saysAbsent, statusOf } from './errors.ts'
+import { HeldNames, readDirectory } from './held-names.ts'
 import { unlinkIfThere } from './medium.ts'
 import { join } from './paths.ts'
-import { type Root, readDirectory } from './root.ts'
+import type { Root } from './root.ts'
 
 /** The names of the temporary files of this process that are in use, whichever instance they belong to. */
 const live = new Set<string>()
@@ -116,7 +117,7 @@ export async function sweepTemps(
   let swept = 0
   try {
     const now = (await connection.fstat(clock.handle)).mtime
-    for (const { filename, attrs } of await readDirectory(connection, root.tmp)) {
+    for (const { filename, attrs } of await readDirectory(connection, root.tmp, new HeldNames(at), signal)) {
       signal.throwIfAborted()
       if (live.has(filename) || !attrs.isFile() || (now - attrs.mtime) * 1000 < olderThanMs) continue
       if (await unlinkIfThere(connection, join(root.tmp, filename))) swept++

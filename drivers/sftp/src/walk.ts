@@ -1,9 +1,10 @@
 import { compareKeys, type ErrorLocation, type ListOptions, type LogEvent, type Stat } from '@stored/core/backend'
-import type { Connection, FileEntryWithStats, Stats } from './connection.ts'
+import type { Connection, Stats } from './connection.ts'
 import { saysAbsent } from './errors.ts'
+import { HeldNames, type Named, readDirectory } from './held-names.ts'
 import { cannotHold } from './names.ts'
 import { isKey, join } from './paths.ts'
-import { type Root, readDirectory } from './root.ts'
+import type { Root } from './root.ts'
 import { toStat } from './stat.ts'
 
 /** What stands for bytes that are not UTF-8: the protocol's names come decoded, so that two of them may read the same. */
@@ -14,7 +15,7 @@ export interface WalkContext {
   readonly at: ErrorLocation
   readonly options: ListOptions
   /** Lends a connection for the time of a call. */
-  readonly use: <T>(work: (connection: Connection) => Promise<T>) => Promise<T>
+  readonly use: <T>(work: (connection: Connection, signal: AbortSignal) => Promise<T>) => Promise<T>
   readonly log: (event: LogEvent) => void
 }
 
@@ -32,22 +33,31 @@ export async function* walk(context: WalkContext): AsyncGenerator<Stat, void, vo
   if (base !== '' && !isKey(base.slice(0, -1))) return
   // What is read of an empty mount point would be "nothing there"; so it is at the end when the root went meanwhile.
   await context.use((connection) => context.root.check(connection, context.at))
-  yield* below(context, base)
+  yield* below(context, base, new HeldNames(context.at))
   await context.use((connection) => context.root.check(connection, context.at))
 }
 
-async function* below(context: WalkContext, base: string): AsyncGenerator<Stat, void, void> {
-  for (const { name, stat } of await context.use((connection) => entriesOf(context, connection, base)))
+async function* below(context: WalkContext, base: string, held: HeldNames): AsyncGenerator<Stat, void, void> {
+  const before = held.amount
+  const read = (connection: Connection, signal: AbortSignal) => entriesOf(context, connection, base, held, signal)
+  for (const { name, stat } of await context.use(read))
     if (stat !== null) yield stat
-    else yield* below(context, name)
+    else yield* below(context, name, held)
+  held.amount = before
 }
 
 /** What is in a directory; nothing when it is gone or a link has taken its place. */
-async function entriesOf(context: WalkContext, connection: Connection, base: string): Promise<Entry[]> {
+async function entriesOf(
+  context: WalkContext,
+  connection: Connection,
+  base: string,
+  held: HeldNames,
+  signal: AbortSignal,
+): Promise<Entry[]> {
   const path = base === '' ? context.root.path : join(context.root.path, base.slice(0, -1))
   try {
     if ((await connection.realpath(path)) !== path) return []
-    const found = await readable(context, connection, base, await readDirectory(connection, path))
+    const found = await readable(context, connection, base, await readDirectory(connection, path, held, signal))
     const entries = found.map((entry) => toEntry(context, base, entry))
     return entries.filter((entry) => entry !== null).sort((a, b) => compareKeys(a.name, b.name))
   } catch (error) {
@@ -55,8 +65,6 @@ async function entriesOf(context: WalkContext, connection: Connection, base: str
     throw error
   }
 }
-
-type Named = Pick<FileEntryWithStats, 'filename' | 'attrs'>
 
 /**
  * Leaves out names that are not UTF-8. Each reads like a name with U+FFFD in it, which may be there as well: that one is looked at
