@@ -1,5 +1,12 @@
 import { type GuardOptions, guardBackend } from '@stored/core'
-import { type Capabilities, compareKeys, type LogEvent, type Stat, StorageError } from '@stored/core/backend'
+import {
+  type Capabilities,
+  Credential,
+  compareKeys,
+  type LogEvent,
+  type Stat,
+  StorageError,
+} from '@stored/core/backend'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BARE, spyBackend } from './backends.ts'
@@ -133,6 +140,18 @@ test('names that are no keys are left out, and told of', async () => {
   const { guard } = listing(['a', 'dir/', 'b\n', '.stored/tmp', 'c'], BARE, { log: (event) => void events.push(event) })
   expect(await keysOf(guard.list())).toEqual(['a', 'c'])
   expect(events.map(({ key }) => key)).toEqual(['dir/', 'b\n', '.stored/tmp'])
+})
+
+test('what is told of such names is no secret, and no longer than anyone reads', async () => {
+  const token = 'a token that the server says again'
+  await new Credential(token).use(async () => {})
+  const events: LogEvent[] = []
+  const names = [`${token}/`, `${'x'.repeat(1 << 20)}/`]
+  const { guard } = listing(names, BARE, { log: (event) => void events.push(event) })
+  expect(await keysOf(guard.list())).toEqual([])
+  expect(events.map(({ key }) => key)).toEqual(['***/', expect.stringMatching(/^x+…$/)])
+  expect(JSON.stringify(events)).not.toContain(token)
+  expect(JSON.stringify(events).length).toBeLessThan(5_000)
 })
 
 test('a driver that lists outside the prefix rejects with INTERNAL', async () => {

@@ -1,4 +1,5 @@
 import { printable } from './printable.ts'
+import { redact, redactCause } from './redact.ts'
 
 /** Every code there is, each with its page in `docs/errors`. */
 export const STORAGE_ERROR_CODES = [
@@ -76,7 +77,10 @@ const RETRYABLE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'STAGING_FULL',
 ])
 
-/** The one error that StoreD and its backends reject with. Branch on `code`. */
+/**
+ * The one error that StoreD and its backends reject with. Branch on `code`. Detail and cause leave out what a Credential gave, and are
+ * cut where they are longer than anyone reads.
+ */
 export class StorageError extends Error {
   static {
     StorageError.prototype.name = 'StorageError'
@@ -96,12 +100,13 @@ export class StorageError extends Error {
 
   constructor(code: StorageErrorCode, at: ErrorLocation, options: StorageErrorOptions = {}) {
     const place = placeOf(at)
-    super(describe(code, place, options.detail), 'cause' in options ? { cause: options.cause } : undefined)
+    const detail = options.detail === undefined ? undefined : redact(options.detail)
+    super(describe(code, place, detail), 'cause' in options ? { cause: redactCause(options.cause) } : undefined)
     this.code = code
     this.at = place
     this.retryable = options.retryable ?? RETRYABLE.has(code)
     this.ambiguous = options.ambiguous ?? false
-    if (options.detail !== undefined) this.detail = options.detail
+    if (detail !== undefined) this.detail = detail
     if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs
     this.url = errorPage(code)
     // Callers of fetch and of node:fs look for this name, not for a code.

@@ -1,4 +1,5 @@
 import { StorageError } from './error.ts'
+import { keepSecret } from './redact.ts'
 
 /** How a driver takes a credential: as it is, or as a function that is asked for it, and asked again when it is no longer good. */
 export type Secret<T> = T | (() => T | Promise<T>)
@@ -17,7 +18,7 @@ export interface UseOptions {
 
 /**
  * Holds a credential for a driver: asks for it when it is first needed, keeps it until it has expired or was refused, and is
- * not printed by `util.inspect` or `JSON.stringify`. Whoever calls while it is being asked for waits for the same answer.
+ * not printed by `util.inspect` or `JSON.stringify`; errors and log events leave out what it gave. Whoever calls while it is being asked for waits for the same answer.
  */
 export class Credential<T> {
   readonly #ask: () => T | Promise<T>
@@ -65,7 +66,9 @@ export class Credential<T> {
 
   async #renew(): Promise<T> {
     try {
-      return await this.#ask()
+      const credential = await this.#ask()
+      keepSecret(this, credential)
+      return credential
     } catch (cause) {
       this.#held = undefined
       const detail = 'the credential could not be had'

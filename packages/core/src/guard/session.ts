@@ -1,5 +1,6 @@
 import type { LogEvent, StorageBackend } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import { redact } from '../backend/redact.ts'
 import { Limiter } from './limiter.ts'
 import { Operation, type Supervision } from './operation.ts'
 
@@ -24,6 +25,11 @@ export interface SessionOptions {
   readonly medium: MediumMemory | undefined
 }
 
+/** Server and medium may have put anything into it. */
+function shown({ level, message, key }: LogEvent): LogEvent {
+  return { level, message: redact(message), ...(key !== undefined && { key: redact(key) }) }
+}
+
 /** The life of one backend: opened by the first operation, its operations under way, closed for good. */
 export class Session {
   readonly #driver: StorageBackend
@@ -40,7 +46,7 @@ export class Session {
   constructor(driver: StorageBackend, { name, idleTimeoutMs, log, medium }: SessionOptions) {
     this.#driver = driver
     this.#name = name
-    this.#log = log
+    this.#log = (event) => log(shown(event))
     this.#medium = medium
     this.#supervision = {
       idleTimeoutMs,

@@ -1,0 +1,134 @@
+import { inspect } from 'node:util'
+
+/** What stands for a secret. */
+const STRUCK = '***'
+/** Shorter ones are found in words that mean something else. */
+const LEAST_LENGTH = 6
+/** Of an owner: those whose last calls may still be under way. */
+const MOST_GENERATIONS = 3
+/** Of a detail or a message, in characters: a server may say anything. */
+const MOST_LENGTH = 2_000
+/** How far into a cause its own fields are looked at. */
+const DEPTH = 6
+
+/** What nobody has to know beforehand: signatures and tokens in the query of a URL, or in a header. */
+const SIGNED =
+  /\b((?:x-amz-)?(?:signature|security-token)["']?\s*[=:]\s*["']?|authorization["']?\s*[=:]\s*["']?(?:basic|bearer)\s+)[^\s"'&,;<>]+/gi
+
+/** The forms of the latest secrets of one owner, longest first. */
+type Held = string[][]
+
+const byOwner = new WeakMap<object, Held>()
+/** Weak: what nobody can use any more is forgotten with its owner. */
+const everybody = new Set<WeakRef<Held>>()
+
+/**
+ * Has every StorageError and every log event leave out `secret`, as it is, escaped or in Base64, for as long as `owner` is there: a
+ * service, a proxy or a library may say again what it was told. A Credential does so with what it gives out.
+ *
+ * @param secret A text, or an object that holds some.
+ */
+export function keepSecret(owner: object, secret: unknown): void {
+  const forms = [...new Set(textsOf(secret).flatMap(formsOf))].sort((a, b) => b.length - a.length)
+  let held = byOwner.get(owner)
+  if (held === undefined) {
+    held = []
+    byOwner.set(owner, held)
+    everybody.add(new WeakRef(held))
+  }
+  held.unshift(forms)
+  held.length = Math.min(held.length, MOST_GENERATIONS)
+}
+
+/** `text` without what is secret, and no longer than anyone reads. */
+export function redact(text: string): string {
+  const open = struck(text)
+  return open.length > MOST_LENGTH ? `${open.slice(0, MOST_LENGTH)}…` : open
+}
+
+/** `cause` itself, where nothing that is shown of it is secret or too long; else a copy that holds less. */
+export function redactCause(cause: unknown): unknown {
+  if (cause === undefined || cause === null) return cause
+  const isLong = typeof (cause as Error).message === 'string' && (cause as Error).message.length > MOST_LENGTH
+  return isLong || (everybody.size > 0 && isTold(cause)) ? copied(cause, DEPTH) : cause
+}
+
+function struck(text: string): string {
+  let open = text.replace(SIGNED, `$1${STRUCK}`)
+  for (const ref of everybody) {
+    const held = ref.deref()
+    if (held === undefined) everybody.delete(ref)
+    else for (const forms of held) for (const form of forms) open = open.replaceAll(form, STRUCK)
+  }
+  return open
+}
+
+function isTold(cause: unknown): boolean {
+  try {
+    const shown = typeof cause === 'string' ? cause : inspect(cause, { depth: DEPTH, maxStringLength: null })
+    return struck(shown) !== shown
+  } catch {
+    // What cannot be shown may hold anything.
+    return true
+  }
+}
+
+/** Of the same class, with those of its fields that are texts, numbers, errors or plain. */
+function copied(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return redact(value)
+  if (typeof value === 'function') return undefined
+  if (typeof value !== 'object' || value === null) return value
+  if (depth === 0) return undefined
+  if (value instanceof Error)
+    return Object.hasOwn(value, 'message') ? filled(value, depth) : new Error(redact(String(value)))
+  return Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype ? filled(value, depth) : undefined
+}
+
+function filled(value: object, depth: number): object {
+  const copy = Array.isArray(value) ? [] : Object.create(Object.getPrototypeOf(value))
+  // Message, stack and cause of an error are not enumerated, nor is what marks a StorageError.
+  for (const name of Reflect.ownKeys(value)) {
+    const { enumerable = false, value: field } = Object.getOwnPropertyDescriptor(value, name) ?? {}
+    const kept = copied(name === 'stack' ? (value as Error).stack : field, depth - 1)
+    if (kept !== undefined)
+      Object.defineProperty(copy, name, { value: kept, enumerable, writable: true, configurable: true })
+  }
+  return copy
+}
+
+function textsOf(secret: unknown): string[] {
+  if (typeof secret === 'string') return secret.includes('\n') ? secret.split('\n').filter(isNoFrame) : [secret]
+  if (typeof secret !== 'object' || secret === null || ArrayBuffer.isView(secret)) return []
+  return Object.values(secret).flatMap(textsOf)
+}
+
+/** Of a private key, the lines that say that it is one are no secret. */
+function isNoFrame(line: string): boolean {
+  return !line.startsWith('-----')
+}
+
+/** How a text may be said again. */
+function formsOf(secret: string): string[] {
+  const text = secret.trim()
+  if (text.length < LEAST_LENGTH) return []
+  const escaped = encodeURIComponent(text)
+  const inXml = text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+  return [
+    text,
+    escaped,
+    escaped.replace(/%../g, (each) => each.toLowerCase()),
+    JSON.stringify(text).slice(1, -1),
+    inXml,
+    inXml.replaceAll('"', '&quot;').replaceAll("'", '&apos;'),
+    ...[0, 1, 2].flatMap((before) => inBase64(text, before)),
+  ]
+}
+
+/** What is in the Base64 of any text that holds this one, after so many bytes, or three more of them. */
+function inBase64(text: string, before: number): string[] {
+  const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(text)])
+  const whole = bytes.subarray(0, bytes.length - (bytes.length % 3))
+  const digits = whole.toString('base64').slice(Math.ceil((before * 8) / 6))
+  if (digits.length < LEAST_LENGTH) return []
+  return [digits, digits.replaceAll('+', '-').replaceAll('/', '_')]
+}
