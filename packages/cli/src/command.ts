@@ -1,8 +1,8 @@
 import type { Context } from './context.ts'
 import type { Outcome } from './outcome.ts'
 
-/** What a word can be, for completions: of a file system, a configured backend, or one of a few. */
-export type Completion = 'file' | 'directory' | 'backend' | readonly string[]
+/** What a word can be, for completions: of a file system, a configured backend, an option of a driver, or one of a few. */
+export type Completion = 'file' | 'directory' | 'backend' | 'option' | readonly string[]
 
 export interface Flag {
   readonly name: string

@@ -255,11 +255,20 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'backend add',
-    args: [{ name: 'NAME' }, { name: 'DRIVER', complete: ['fs'] }, { name: 'k=v', optional: true, multiple: true }],
+    args: [
+      { name: 'NAME' },
+      { name: 'DRIVER', complete: ['fs'] },
+      { name: 'k=v', optional: true, multiple: true, complete: 'option' },
+    ],
     flags: [],
     help: 'Add a backend to the configuration',
-    details: 'Values are JSON where they can be read so, else text. Nothing is written unless the driver takes them.',
-    examples: ['stored backend add usb fs root=/media/usb/blobs', 'stored backend add cold fs root=./cold layout=id'],
+    details:
+      'Values are JSON where they can be read so, else text. Others see what stands in a command line: a secret is given as @env:NAME or @file:PATH, which the configuration then holds in its place, or as @ask, which asks for it on a terminal and shows nothing of it. Relative paths start from the working directory. Nothing is written unless the driver takes the options.',
+    examples: [
+      'stored backend add usb fs root=/media/usb/blobs',
+      'stored backend add cold fs root=./cold layout=id',
+      'stored backend add prod s3 bucket=photos accessKeyId=AKIA secretAccessKey=@env:BUCKET_SECRET',
+    ],
     load: () => import('./commands/backend-add.ts'),
   },
   {

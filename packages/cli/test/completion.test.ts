@@ -14,7 +14,8 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _stored; printf '%s\\n' "\${COMPREPLY
 /** What zsh itself would offer is written instead: it completes for a terminal only. */
 const ZSH = `compdef() { :; }
 _describe() { print -rl -- \${\${(@P)2}%%:*}; }
-compadd() { [[ $1 == -a ]] && print -rl -- \${(P)2} || { shift; print -rl -- "$@"; }; }
+compadd() { [[ $1 == -a ]] && print -rl -- \${(P)2} || { shift \${@[(i)--]}; print -rl -- "$@"; }; }
+compset() { [[ \${words[CURRENT]} == *=* ]] }
 _files() { print -rl -- *(N); }
 source "$SCRIPT"
 words=("$@"); CURRENT=$#; _stored`
@@ -80,6 +81,11 @@ describe.each(SHELLS)('completion $shell', ({ shell, run }) => {
       expect(await offered('backend', 'show', '')).toEqual(['a', 'b'])
       expect(await offered('put', '--backend', '')).toEqual(['a', 'b'])
       expect(await offered('-C', '.', 'queue', 'ls', '')).toEqual(['a', 'b'])
+    })
+
+    it('offers ways to give a secret, behind the name of an option', async () => {
+      const values = await offered('backend', 'add', 'x', 's3', 'secretAccessKey=@')
+      expect(values.map((value) => value.replace('secretAccessKey=', '')).sort()).toEqual(['@ask', '@env:', '@file:'])
     })
 
     it('offers files, and the few words that an argument can be', async () => {

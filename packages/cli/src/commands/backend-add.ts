@@ -2,8 +2,8 @@ import type { StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
+import { readOptions, warnOfExposed } from '../driver-options.ts'
 import { EXIT } from '../exit-codes.ts'
-import { fieldsOf } from '../input.ts'
 import type { Outcome } from '../outcome.ts'
 import { tryOptions } from '../probe.ts'
 import { isStore, openConfigured } from '../session.ts'
@@ -11,9 +11,6 @@ import { isStore, openConfigured } from '../session.ts'
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, dryRun } = context
   const [name = '', driver = '', ...rest] = input.args
-  const options = Object.fromEntries(
-    Object.entries(fieldsOf(rest, 'backend add')).map(([option, text]) => [option, readValue(text)]),
-  )
   const loaded = await loadConfiguration(context)
   const { file, config } = loaded
   if (file === null)
@@ -24,7 +21,8 @@ export async function run(context: Context): Promise<Outcome> {
     )
   if (config.backends[name] !== undefined)
     throw new StorageError('ALREADY_EXISTS', { op: 'config', backend: name }, { detail: 'there is such a backend' })
-  await tryWith(context, name, { driver, ...options })
+  const { options, asked } = await readOptions(rest, context)
+  await tryWith(context, { name, config: { driver, ...options }, asked })
   if (dryRun) {
     const plan = { action: 'backend add', backend: name, driver, options: Object.keys(options) }
     await out.tell({ type: 'plan', ...plan }, `would add ${name} (${driver}) to ${file}`)
@@ -32,7 +30,7 @@ export async function run(context: Context): Promise<Outcome> {
   }
   const notes = await notesFor(name, loaded)
   const { addBackendToFile } = await import('@stored/node/config')
-  await addBackendToFile(file, name, { driver, ...options })
+  await addBackendToFile(file, name, { driver, ...options }, { cwd: process.cwd() })
   await out.line(`added ${name} to ${file}`)
   for (const note of notes) out.note(note)
   return { exit: EXIT.ok, summary: { backends: 1 } }
@@ -58,22 +56,19 @@ async function hasBlobs(store: StoreD): Promise<boolean> {
   return false
 }
 
-/** The file is not touched before the driver has seen its options, and it is known that no other backend is in its place. */
-async function tryWith({ configFile }: Context, name: string, backend: Record<string, unknown>): Promise<void> {
-  const { loadConfig, resolveBackends } = await import('@stored/node/config')
-  const overrides = Object.fromEntries(
-    Object.entries(backend).map(([option, value]) => [`backends.${name}.${option}`, value]),
-  )
-  const { config } = await loadConfig({ file: configFile, overrides })
-  const made = config.backends[name]
-  if (made) await tryOptions(name, made)
-  await resolveBackends(config)
+interface NewBackend {
+  readonly name: string
+  readonly config: Readonly<Record<string, unknown>>
+  /** Options that were asked for. */
+  readonly asked: readonly string[]
 }
 
-function readValue(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
+/** The file is not touched before the driver has seen its options, and it is known that no other backend is in its place. */
+async function tryWith({ configFile, out }: Context, { name, config, asked }: NewBackend): Promise<void> {
+  const { loadConfig, resolveBackends } = await import('@stored/node/config')
+  const loaded = await loadConfig({ file: configFile, overrides: { [`backends.${name}`]: config } })
+  warnOfExposed(out, loaded, { backend: name, asked })
+  const made = loaded.config.backends[name]
+  if (made) await tryOptions(name, made)
+  await resolveBackends(loaded.config)
 }

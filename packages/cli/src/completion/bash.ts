@@ -1,5 +1,5 @@
 import type { Command, Completion } from '../command.ts'
-import { type CommandWords, firstWords, groupsOf, secondWords, valueFlags, wordsOf } from './words.ts'
+import { type CommandWords, firstWords, groupsOf, secondWords, VALUES, valueFlags, wordsOf } from './words.ts'
 
 /** Completions for bash 3.2 and later. */
 export function bashCompletion(commands: readonly Command[]): string {
@@ -19,6 +19,15 @@ _stored_paths() {
 # Not what stands first in the line: it may be a program here, which nobody started yet.
 _stored_backends() {
   _stored_words "$(stored completion backends 2>/dev/null)" "$1"
+}
+
+# bash takes = and : for ends of words.
+_stored_options() {
+  case "$1" in
+    =) _stored_paths -f '' ;;
+    *@*) compopt -o nospace 2>/dev/null; _stored_words $'${VALUES.join('\\n')}' "@\${1##*@}" ;;
+    *) _stored_paths -f "$1" ;;
+  esac
 }
 
 _stored() {
@@ -69,6 +78,7 @@ function action(complete: Completion | undefined): string {
   if (complete === 'file') return '_stored_paths -f "$cur"'
   if (complete === 'directory') return '_stored_paths -d "$cur"'
   if (complete === 'backend') return '_stored_backends "$cur"'
+  if (complete === 'option') return '_stored_options "$cur"'
   return `_stored_words ${list(complete)} "$cur"`
 }
 

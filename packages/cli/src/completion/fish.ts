@@ -1,6 +1,6 @@
 import type { Command, Completion, Flag } from '../command.ts'
 import { SHARED_FLAGS } from '../parse.ts'
-import { firstWords, groupsOf, secondWords, valueFlags, wordsOf } from './words.ts'
+import { firstWords, groupsOf, secondWords, VALUES, valueFlags, wordsOf } from './words.ts'
 
 /** Completions for fish 3. */
 export function fishCompletion(commands: readonly Command[]): string {
@@ -49,6 +49,11 @@ function __stored_is -d 'Whether this command was typed, and so many arguments; 
     end
 end
 
+function __stored_options -d 'How a secret is given, behind the name of an option'
+    set -l name (string match -r '^[^=]+=' -- (commandline -ct)); or return
+    printf '%s\\n' $name{${VALUES.join(',')}}
+end
+
 complete -c stored -f
 ${lines.join('\n')}
 `
@@ -70,6 +75,7 @@ function choices(complete: Completion | undefined): string {
   if (complete === 'file') return ' -F'
   if (complete === 'directory') return ` -f -a '(__fish_complete_directories)'`
   if (complete === 'backend') return ` -f -a '(stored completion backends 2>/dev/null)'`
+  if (complete === 'option') return ` -f -a '(__stored_options)'`
   return ` -f -a ${fishQuote(complete.join(' '))}`
 }
 

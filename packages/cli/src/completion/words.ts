@@ -1,6 +1,9 @@
 import type { Command, Completion, Flag } from '../command.ts'
 import { SHARED_FLAGS } from '../parse.ts'
 
+/** How a secret is given, in place of a value. */
+export const VALUES = ['@env:', '@file:', '@ask']
+
 /** What the scripts of all shells are made from. */
 export interface CommandWords {
   readonly name: string

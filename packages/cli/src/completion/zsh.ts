@@ -1,5 +1,5 @@
 import type { Command, Completion } from '../command.ts'
-import { type CommandWords, firstWords, groupsOf, quote, secondWords, valueFlags, wordsOf } from './words.ts'
+import { type CommandWords, firstWords, groupsOf, quote, secondWords, VALUES, valueFlags, wordsOf } from './words.ts'
 
 /** Completions for zsh 5, as a file `_stored` of its `fpath`, or to be evaluated after `compinit`. */
 export function zshCompletion(commands: readonly Command[]): string {
@@ -11,6 +11,10 @@ _stored_backends() {
   local -a names
   names=(\${(f)"$(stored completion backends 2>/dev/null)"})
   compadd -a names
+}
+
+_stored_options() {
+  compset -P '*=' && compadd -S '' -- ${VALUES.join(' ')}
 }
 
 _stored() {
@@ -71,6 +75,7 @@ function action(complete: Completion | undefined): string {
   if (complete === 'file') return '_files'
   if (complete === 'directory') return '_files -/'
   if (complete === 'backend') return '_stored_backends'
+  if (complete === 'option') return '_stored_options'
   return `compadd -- ${complete.join(' ')}`
 }
 

@@ -1,4 +1,5 @@
-import { createInterface } from 'node:readline'
+import { createInterface, type Interface } from 'node:readline'
+import { Writable } from 'node:stream'
 import { printable } from '@stored/core/printable'
 import { Fault } from '../fault.ts'
 
@@ -14,19 +15,49 @@ export interface Question {
  * @throws {Fault} ABORTED: nobody answers any more. What `signal` was aborted with.
  */
 export async function ask(questions: readonly Question[], signal: AbortSignal): Promise<string[]> {
-  using terminal = createInterface({ input: process.stdin, output: process.stderr, signal })
-  // On a terminal that is edited Ctrl-C is a key.
-  terminal.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
-  // Lines that come before they are asked for are kept.
-  const lines = terminal[Symbol.asyncIterator]()
+  using terminal = edited(process.stderr, signal)
+  const next = linesOf(terminal, signal)
   const answers: string[] = []
   for (const { text, otherwise } of questions) {
     terminal.setPrompt(printable(`${text} (${otherwise}): `))
     terminal.prompt()
+    answers.push((await next()).trim() || otherwise)
+  }
+  return answers
+}
+
+/** Asks for what nobody shall see: nothing of an answer is shown, and it is taken as it is. @throws As `ask`. */
+export async function askSecrets(texts: readonly string[], signal: AbortSignal): Promise<string[]> {
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+  using terminal = edited(nowhere, signal)
+  const next = linesOf(terminal, signal)
+  const answers: string[] = []
+  for (const text of texts) {
+    process.stderr.write(printable(`${text} (not shown): `))
+    try {
+      answers.push(await next())
+    } finally {
+      process.stderr.write('\n')
+    }
+  }
+  return answers
+}
+
+/** A line of the terminal that is edited: it shows what `output` is given, and nothing by itself. */
+function edited(output: Writable, signal: AbortSignal): Interface {
+  const terminal = createInterface({ input: process.stdin, output, terminal: true, historySize: 0, signal })
+  // On a terminal that is edited Ctrl-C is a key.
+  terminal.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
+  return terminal
+}
+
+/** Lines that come before they are asked for are kept. */
+function linesOf(terminal: Interface, signal: AbortSignal): () => Promise<string> {
+  const lines = terminal[Symbol.asyncIterator]()
+  return async () => {
     const { done, value } = await lines.next()
     signal.throwIfAborted()
     if (done) throw new Fault('ABORTED', 'no answer')
-    answers.push(value.trim() || otherwise)
+    return value
   }
-  return answers
 }
