@@ -41,6 +41,7 @@ test.each([
   ],
   ['makes up', [put('a', '1')], []],
   ['tells with other bytes', [put('a', '2')], [done(put('a', '1'))]],
+  ['tells with bytes whose checksum begins alike', [put('a', '0123456789')], [done(put('a', '0123456788'))]],
 ])('a log that %s a call has a fault', (_, told, calls) => {
   expect(faultsOf({ told }, calls)).toHaveLength(1)
 })

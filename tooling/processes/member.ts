@@ -6,6 +6,7 @@ import { setTimeout } from 'node:timers/promises'
 import { bytesOf, type Content } from '@stored/kill/content'
 import { Random } from '@stored/kill/random'
 import { openKillStore, placesIn } from '@stored/kill/stores'
+import { valuesOf } from './listed.ts'
 import { type Answer, type Call, type Condition, MESSAGES_FD, type Message, now, RESIDENTS } from './protocol.ts'
 
 const WORKERS = 2
@@ -150,10 +151,8 @@ async function get(key: string): Promise<string | null> {
 }
 
 async function list(keys: readonly string[]): Promise<Record<string, string>> {
-  const values: Record<string, string> = {}
   const prefix = (keys[0] as string).slice(0, (keys[0] as string).indexOf('/') + 1)
-  for await (const { key, checksums } of store.list({ prefix })) values[key] = checksums.sha256
-  return values
+  return valuesOf(store.list({ prefix }), keys)
 }
 
 function tell(message: Message): void {

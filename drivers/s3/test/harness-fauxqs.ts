@@ -8,18 +8,25 @@ import { S3Backend, type S3BackendOptions } from '../src/index.ts'
 import { Gate } from './gate.ts'
 
 const BUCKET = 'stored'
+const ORDER = 'https://docs.aws.amazon.com/AmazonS3/latest/userguide/ListingKeysUsingAPIs.html'
 const NO_LISTS = 'https://github.com/kibertoad/fauxqs/issues/269'
 
 /** What fauxqs does otherwise than S3. */
 const WAIVED: Readonly<Record<string, Waiver>> = {
   'ls.order': {
     reason: 'it sorts keys by the language of the machine, not by their UTF-8 bytes',
-    issue: 'https://docs.aws.amazon.com/AmazonS3/latest/userguide/ListingKeysUsingAPIs.html',
+    issue: ORDER,
   },
   'ls.after': {
     reason: 'it compares start-after by UTF-16 units, and so leaves out keys beyond U+FFFF',
     issue: 'https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html',
   },
+  ...Object.fromEntries(
+    ['ls.pages', 'ls.pages-deleted', 'ls.pages-changed', 'ls.resumed', 'ls.hint'].map((id) => [
+      id,
+      { reason: 'it begins a page in another order than it sorts in, and so leaves out keys', issue: ORDER },
+    ]),
+  ),
   'at.sweep': { reason: 'it answers ListMultipartUploads with a listing of objects', issue: NO_LISTS },
   'op.sweep-young': { reason: 'it answers ListMultipartUploads with a listing of objects', issue: NO_LISTS },
   'rs.cut': { reason: 'it answers ListParts with the object', issue: NO_LISTS },

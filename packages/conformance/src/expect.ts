@@ -20,12 +20,16 @@ export function check(condition: boolean, expectation: string): asserts conditio
  * the first difference. What an object has as `undefined` it does not have.
  */
 export function equal(actual: unknown, expected: unknown, what: string): void {
+  if (isEqual(actual, expected)) return
   const [is, shouldBe] = [print(actual), print(expected)]
-  if (is === shouldBe) return
   const at = firstDifference(is, shouldBe)
   throw new BrokenPromise(
     `${what} is ${around(at, shouldBe)}${sizeOf(expected)}, but was ${around(at, is)}${sizeOf(actual)}`,
   )
+}
+
+export function isEqual(a: unknown, b: unknown): boolean {
+  return print(a) === print(b)
 }
 
 /** Compares bytes; a difference is told by its place and by whose bytes lie there. */

@@ -1,6 +1,6 @@
 import type { WatchEvent } from '@stored/core/backend'
 import { absent, all, type Ctx, capability, defineCases, hook } from '../case.ts'
-import { check, equal, eventually, rejects, started, within } from '../expect.ts'
+import { check, equal, eventually, isEqual, rejects, started, within } from '../expect.ts'
 import { halved } from '../source.ts'
 import { keepsNothingOpen } from './listing.ts'
 
@@ -174,7 +174,7 @@ function toldOnly(expected: WatchEvent, events: readonly WatchEvent[]): void {
   equal(events.at(-1), expected, 'the last event')
   for (const event of events)
     check(
-      [expected, former].some((allowed) => JSON.stringify(allowed) === JSON.stringify(event)),
+      [expected, former].some((allowed) => isEqual(allowed, event)),
       `the events are ${JSON.stringify(expected)}, but there is ${JSON.stringify(event)} too`,
     )
 }

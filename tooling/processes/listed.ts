@@ -1,0 +1,22 @@
+interface Entry {
+  readonly key: string
+  readonly checksums: { readonly sha256: string }
+}
+
+/**
+ * The checksum of each key that is listed.
+ *
+ * @throws Where a key comes twice, or is none of `keys`: by its values alone such a listing would look right.
+ */
+export async function valuesOf(
+  entries: AsyncIterable<Entry>,
+  keys: readonly string[],
+): Promise<Readonly<Record<string, string>>> {
+  const values: Record<string, string> = {}
+  for await (const { key, checksums } of entries) {
+    if (key in values) throw new Error(`${key} is listed twice`)
+    if (!keys.includes(key)) throw new Error(`${key} is listed, and was never put`)
+    values[key] = checksums.sha256
+  }
+  return values
+}
