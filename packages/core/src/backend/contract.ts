@@ -80,7 +80,7 @@ export interface ListOptions extends Op {
   readonly prefix: string
   /** List only keys that sort after this one, which need not exist. Only if `capabilities.startAfter`. */
   readonly startAfter?: string
-  /** How many entries the caller is likely to read. */
+  /** How many entries the caller is likely to read, for the size of a page. No limit: all are listed, if they are read. */
   readonly hint?: number
 }
 
@@ -248,8 +248,9 @@ export abstract class StorageBackend {
   abstract delete(key: string, options: DeleteOptions): Promise<void>
 
   /**
-   * Lists blobs whose key starts with `prefix`. A key that is there throughout comes exactly once; one that comes or goes
-   * meanwhile may or may not. Memory is bounded. Ending the iteration early frees what it holds.
+   * Lists blobs whose key starts with `prefix`. A key that is there throughout comes exactly once, also when it is overwritten;
+   * one that comes or goes meanwhile comes once or not at all. So a page begins after the last key before it, which may be gone,
+   * not after a count of entries. Memory is bounded. Ending the iteration early frees what it holds.
    */
   abstract list(options: ListOptions): AsyncIterable<Stat>
 
