@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { S3Client } from '@aws-sdk/client-s3'
+import { redact } from '@stored/core/backend'
 import { NotS3 } from './errors.ts'
 
 /** Fields with which services number what they answer. A page that comes in place of a service has none of them. */
@@ -86,14 +87,14 @@ export class Answers {
 function isShaped(command: Command, { statusCode, headers }: Answer, output: Output): boolean {
   if (!MAY_BE_HTML.has(command) && /^(text\/html|application\/xhtml)/i.test(headers['content-type'] ?? '')) return false
   const needed = IN_THE_BODY[command] ?? IN_THE_HEAD[command]
-  if (needed !== undefined) return isShort(output[needed])
+  if (needed !== undefined) return isFit(output[needed])
   const isRemoval = command === 'DeleteObjectCommand' || command === 'AbortMultipartUploadCommand'
   return !isRemoval || statusCode === 204 || NUMBERS.some((name) => headers[name] !== undefined)
 }
 
-/** It is kept in the index, and said again in header fields: of a service it has some dozen characters. */
-function isShort(value: unknown): boolean {
-  return value !== undefined && !(typeof value === 'string' && value.length > MOST_NAME_LENGTH)
+/** It is kept in the index, and said again in header fields: of a service it has some dozen characters, and none of a secret. */
+function isFit(value: unknown): boolean {
+  return typeof value === 'string' ? value.length <= MOST_NAME_LENGTH && redact(value) === value : value !== undefined
 }
 
 /** Whether there is an answer at all, and the connection did not break in it. */

@@ -9,7 +9,7 @@ import {
   type ServiceInputTypes,
   type ServiceOutputTypes,
 } from '@aws-sdk/client-s3'
-import type { Credential, ErrorLocation } from '@stored/core/backend'
+import { type Credential, type ErrorLocation, keepSecret } from '@stored/core/backend'
 import { Answers } from './answers.ts'
 import { boundAnswers } from './bounded.ts'
 import { isSkewed, signingTime, takeTimeOf } from './clock.ts'
@@ -49,6 +49,8 @@ export class Client {
   readonly #answers = new Answers()
   #agents: readonly [Agent, SecureAgent]
   #client: { readonly s3: S3Client; readonly identity: Identity | undefined } | undefined
+  /** The latest that the SDK found. */
+  #found: Identity | undefined
   #route: { readonly s3: S3Client; readonly found: Promise<Route | null> } | undefined
 
   /** @param connections How many idle ones are kept. */
@@ -118,7 +120,9 @@ export class Client {
     const attempt = async (identity: Identity | undefined): Promise<R> => {
       try {
         signal.throwIfAborted()
-        return await work(this.#with(identity))
+        const s3 = this.#with(identity)
+        if (identity === undefined) await this.#keepFound(s3)
+        return await work(s3)
       } catch (error) {
         throw toS3Error(error, at, signal, isWrite)
       }
@@ -142,6 +146,14 @@ export class Client {
       this.#client = { identity, s3 }
     }
     return this.#client.s3
+  }
+
+  /** What the SDK finds by itself, no Credential gives out. It is asked for it by each request, and gives the same as long as that is good. */
+  async #keepFound(s3: S3Client): Promise<void> {
+    const found = await s3.config.credentials()
+    if (found === this.#found) return
+    this.#found = found
+    keepSecret(this, found)
   }
 
   #routeOf(s3: S3Client): Promise<Route | null> {

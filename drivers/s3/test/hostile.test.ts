@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { inspect } from 'node:util'
 import { StorageError } from '@stored/core/backend'
-import { describe, expect, it } from 'vitest'
-import type { S3Backend } from '../src/index.ts'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { S3Backend } from '../src/index.ts'
 import { PART_BYTES, put, signal } from './bytes.ts'
 import { HostileServer } from './hostile.ts'
 
@@ -157,5 +158,85 @@ describe('what a service answers with', () => {
     const failure = await failureOf(calls.list?.(backend) as Promise<unknown>)
     expect(failure).toMatchObject({ code: 'UNAVAILABLE' })
     expect(StorageError.is(failure) && failure.message.length).toBeLessThan(1_000)
+  })
+})
+
+describe('a service that says again what it was told', () => {
+  const credentials = {
+    accessKeyId: 'AKIDEXAMPLE',
+    secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+    sessionToken: 'FwoGZXIvYXdzEBcaDM1u+jz2/8a&b==',
+  }
+
+  /** All that came, in whatever it can be said in. */
+  function everything({ headers, url }: IncomingMessage): string {
+    const said = `${JSON.stringify(headers)} ${url} ${JSON.stringify(url)}`
+    return `${said} ${encodeURIComponent(said)} ${Buffer.from(said).toString('base64')}`
+  }
+  const inXml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')
+  const asIs = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+
+  function echo(server: HostileServer, escaped: (text: string) => string, status: number): string[] {
+    const signatures: string[] = []
+    server.answer = (request, response) => {
+      signatures.push(/Signature=([0-9a-f]{64})/.exec(request.headers.authorization ?? '')?.[1] ?? 'none')
+      const Message = escaped(`not with ${everything(request)}`)
+      response.setHeader('x-amz-request-id', request.headers['x-amz-security-token'] ?? '')
+      response.writeHead(status).end(`<Error><Code>InvalidToken</Code><Message>${Message}</Message></Error>`)
+    }
+    return signatures
+  }
+
+  it.each(Object.entries(calls))('gets no token and no signature into an error of %s', async (_, call) => {
+    for (const escaped of [inXml, asIs]) {
+      const server = await HostileServer.start()
+      const backend = await server.backend({ credentials, partSize: PART_BYTES })
+      const signatures = echo(server, escaped, 400)
+      const failure = await failureOf(call(backend))
+      expect(failure).toBeInstanceOf(StorageError)
+      const told = [inspect(failure, { depth: 12 }), JSON.stringify(failure)].join()
+      expect(told).toContain('not with')
+      for (const secret of [credentials.sessionToken, credentials.secretAccessKey, ...signatures]) {
+        expect(told).not.toContain(secret)
+        expect(told).not.toContain(encodeURIComponent(secret))
+        expect(told).not.toContain(Buffer.from(secret).toString('base64').slice(4, -4))
+      }
+    }
+  })
+
+  it('gets none of what the SDK finds by itself into one either', async () => {
+    vi.stubEnv('AWS_ACCESS_KEY_ID', credentials.accessKeyId)
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', credentials.secretAccessKey)
+    vi.stubEnv('AWS_SESSION_TOKEN', credentials.sessionToken)
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const server = await HostileServer.start()
+    const backend = new S3Backend({ bucket: 'bucket', endpoint: server.endpoint })
+    onTestFinished(() => backend.close())
+    await backend.open({ log: () => {} })
+    echo(server, inXml, 400)
+    const told = inspect(await failureOf(backend.delete('blob', { signal })), { depth: 12 })
+    expect(told).toContain('not with')
+    expect(told).not.toContain(credentials.sessionToken)
+  })
+
+  it('gets it into no etag', async () => {
+    const server = await HostileServer.start()
+    const backend = await server.backend({ credentials })
+    server.answer = ({ headers }, response) => response.setHeader('etag', `"${headers['x-amz-security-token']}"`).end()
+    expect(await failureOf(put(backend, 'blob', Buffer.from('x')))).toMatchObject({ code: 'UNAVAILABLE' })
+  })
+
+  it('gets it into no error of deleteMany that is about one key', async () => {
+    const server = await HostileServer.start()
+    const backend = await server.backend({ credentials })
+    server.answer = ({ headers }, response) => {
+      const Message = inXml(String(headers['x-amz-security-token']))
+      response.end(
+        `<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code><Message>${Message}</Message></Error></DeleteResult>`,
+      )
+    }
+    const failures = await backend.deleteMany(['a'], { signal })
+    expect(failures.get('a')).toMatchObject({ code: 'PERMISSION_DENIED', detail: expect.stringContaining('***') })
+    expect(inspect(failures, { depth: 12 })).not.toContain(credentials.sessionToken)
   })
 })

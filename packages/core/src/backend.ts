@@ -18,6 +18,6 @@ export { MemoryBackend, type MemoryBackendOptions, type MemoryBlob, MemoryPlace 
 export { type Addressed, checkApart, sameMark } from './backend/one-medium.ts'
 export { checkOption, checkOptions, describeType, nearest, unknownName } from './backend/options.ts'
 export { partition } from './backend/partition.ts'
-export { keepSecret } from './backend/redact.ts'
+export { keepSecret, redact } from './backend/redact.ts'
 export { is, needed, type Rule, type Rules, type RulesOf } from './backend/rules.ts'
 export { Credential, type CredentialOptions, type Secret, type UseOptions } from './backend/secret.ts'

@@ -11,9 +11,9 @@ const MOST_LENGTH = 2_000
 /** How far into a cause its own fields are looked at. */
 const DEPTH = 6
 
-/** What nobody has to know beforehand: signatures and tokens in the query of a URL, or in a header. */
+/** What need not be known beforehand: signatures and tokens in the query of a URL, or in a header, which may be escaped itself. */
 const SIGNED =
-  /\b((?:x-amz-)?(?:signature|security-token)["']?\s*[=:]\s*["']?|authorization["']?\s*[=:]\s*["']?(?:basic|bearer)\s+)[^\s"'&,;<>]+/gi
+  /((?:signature|security-token)["']?\s*(?:[=:]|%3[ad])\s*["']?|authorization["']?\s*[=:]\s*["']?(?:basic|bearer)\s+)[^\s"'&,;<>]+/gi
 
 /** The forms of the latest secrets of one owner, longest first. */
 type Held = string[][]
@@ -54,13 +54,14 @@ export function redactCause(cause: unknown): unknown {
 }
 
 function struck(text: string): string {
-  let open = text.replace(SIGNED, `$1${STRUCK}`)
+  let open = text
   for (const ref of everybody) {
     const held = ref.deref()
     if (held === undefined) everybody.delete(ref)
     else for (const forms of held) for (const form of forms) open = open.replaceAll(form, STRUCK)
   }
-  return open
+  // Afterwards: it would take a part of what is known as a whole.
+  return open.replace(SIGNED, `$1${STRUCK}`)
 }
 
 function isTold(cause: unknown): boolean {
