@@ -24,6 +24,19 @@ describe('addressOf()', () => {
     ['two prefixes', { bucket, endpoint, prefix: 'a/' }, { bucket, endpoint, prefix: 'b/' }, null],
     ['two buckets', { bucket, endpoint }, { bucket: 'videos', endpoint }, null],
     ['two ports', { bucket, endpoint }, { bucket, endpoint: 'http://minio:9001' }, null],
+    [
+      'one bucket below a path',
+      { bucket, endpoint: 'https://h/storage/v1/s3' },
+      { bucket, endpoint: 'https://h/storage/v1/s3/' },
+      'same',
+    ],
+    ['two paths', { bucket, endpoint: 'https://h/a' }, { bucket, endpoint: 'https://h/b' }, null],
+    [
+      'a path that is the name of a bucket',
+      { bucket, endpoint: 'https://h' },
+      { bucket, endpoint: 'https://h/a' },
+      null,
+    ],
     ['AWS and another service', { bucket }, { bucket, endpoint }, null],
   ])('%s', (_, one, other, expected) => {
     expect(overlap(one, other)).toBe(expected)

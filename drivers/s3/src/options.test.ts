@@ -16,7 +16,16 @@ const BAD: readonly [string, unknown, string][] = [
   ['a bucket with a slash', { bucket: 'a/b' }, '"bucket"'],
   ['a misspelt option', { bucket: 'photos', regoin: 'x' }, 'did you mean "region"'],
   ['an endpoint without a protocol', { bucket: 'photos', endpoint: 'minio:9000' }, '"endpoint"'],
-  ['an endpoint with a path', { bucket: 'photos', endpoint: 'http://host/photos' }, '"endpoint"'],
+  ['an endpoint with a query', { bucket: 'photos', endpoint: 'http://host/s3?a=b' }, '"endpoint"'],
+  ['an endpoint with a fragment', { bucket: 'photos', endpoint: 'http://host/s3#a' }, '"endpoint"'],
+  ['an endpoint whose path has to be escaped', { bucket: 'photos', endpoint: 'http://host/a b' }, '"endpoint"'],
+  ['an endpoint with an empty segment', { bucket: 'photos', endpoint: 'http://host/a//b' }, '"endpoint"'],
+  [
+    'the endpoint of R2 with its bucket',
+    { bucket: 'photos', endpoint: 'https://id.r2.cloudflarestorage.com/photos' },
+    'also without path',
+  ],
+  ['the endpoint of AWS with its bucket', { bucket: 'photos', endpoint: 'https://s3.amazonaws.com/photos' }, 'of AWS'],
   [
     'an unknown flavor',
     { bucket: 'photos', flavor: 'gcs' },
@@ -46,6 +55,11 @@ describe('parseOptions', () => {
       { bucket: 'photos', endpoint: `https://user:${secret}@host` },
     ])
       expect(refusalOf(options)).not.toContain(secret)
+  })
+
+  it('takes an endpoint below a path, with and without a slash behind it', () => {
+    for (const endpoint of ['https://id.supabase.co/storage/v1/s3', 'https://id.supabase.co/storage/v1/s3/'])
+      expect(parseOptions({ bucket: 'photos', endpoint }).endpoint).toBe('https://id.supabase.co/storage/v1/s3')
   })
 
   it('takes the bucket alone', () => {

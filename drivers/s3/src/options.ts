@@ -15,7 +15,7 @@ import type { Identity } from './identity.ts'
 export interface S3BackendOptions {
   /** It has to be there already. */
   readonly bucket: string
-  /** Where the service answers: an http or https URL. @default that of AWS in `region` */
+  /** Where the service answers: an http or https URL, which may have a path. @default that of AWS in `region` */
   readonly endpoint?: string
   /** @default with AWS what the SDK finds (`AWS_REGION`, the shared configuration), `auto` with R2, else `us-east-1` */
   readonly region?: string
@@ -53,6 +53,9 @@ const SECRET: Rule = {
   holds: (value) => isName(value) || typeof value === 'function',
 }
 
+const ENDPOINT =
+  'an http or https URL without user and query; of AWS and R2, which have the bucket apart, also without path'
+
 const OPTIONS: RulesOf<S3BackendOptions> = {
   bucket: needed({
     expected: 'the name of a bucket',
@@ -60,7 +63,7 @@ const OPTIONS: RulesOf<S3BackendOptions> = {
     shown: 'string',
   }),
   // It may hold a password, so it is not shown.
-  endpoint: { expected: 'an http or https URL without user, path and query', holds: isEndpoint },
+  endpoint: { expected: ENDPOINT, holds: isEndpoint },
   region: { ...is.text, expected: 'the name of a region' },
   flavor: is.oneOf(FLAVORS),
   forcePathStyle: is.boolean,
@@ -81,7 +84,9 @@ export function parseOptions(options: unknown): Settings {
   const given = options as S3BackendOptions
   checkSecrets(given)
   const { flavor = flavorOf(given.endpoint), prefix = '', partSize = 8 * MIB } = given
-  return { ...given, flavor, prefix, partSize }
+  // The SDK puts a slash behind it, and would sign two.
+  const endpoint = given.endpoint?.replace(/\/+$/, '')
+  return { ...given, ...(endpoint !== undefined && { endpoint }), flavor, prefix, partSize }
 }
 
 function checkSecrets(given: S3BackendOptions): void {
@@ -105,8 +110,10 @@ function isIdentity(value: unknown): boolean {
 
 function isEndpoint(value: unknown): boolean {
   if (typeof value !== 'string' || !URL.canParse(value)) return false
-  const { protocol, username, password, pathname, search } = new URL(value)
-  return /^https?:$/.test(protocol) && [username, password, search].every((part) => part === '') && pathname === '/'
+  const { protocol, username, password, pathname, search, hash } = new URL(value)
+  if (!/^https?:$/.test(protocol) || [username, password, search, hash].some((part) => part !== '')) return false
+  // What needs no escaping: nobody has to guess how often it is escaped where it is signed.
+  return pathname === '/' || (flavorOf(value) === 'generic' && /^(\/[\w.~-]+)+\/?$/.test(pathname))
 }
 
 function refusal(detail: string): StorageError {

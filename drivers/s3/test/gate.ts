@@ -1,5 +1,12 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /** What the gate says instead of the server. */
@@ -24,10 +31,17 @@ export interface Passing {
   readonly path: string
 }
 
+/** A request, but for its body. */
+export interface Translated extends Passing {
+  readonly headers: IncomingHttpHeaders
+}
+
 /** An HTTP proxy before an S3 server, which may answer in its place. Bodies go by as they are. */
 export class Gate implements AsyncDisposable {
   /** Asked for each request; `null` lets it by. A promise holds it back. */
   judge: (passing: Passing) => Refusal | Page | null | Promise<Refusal | Page | null> = () => null
+  /** What is handed on in place of what came; `null` refuses it for its signature. */
+  translate: (request: Translated) => Translated | null = (request) => request
   readonly passed: Passing[] = []
   readonly #target: URL
   readonly #server: Server
@@ -75,9 +89,11 @@ export class Gate implements AsyncDisposable {
     const passing = { method: from.method ?? '', path: from.url ?? '' }
     const refusal = await this.judge(passing)
     if (refusal) return this.#refuse(from, to, refusal)
+    const translated = this.translate({ ...passing, headers: from.headers })
+    if (translated === null) return this.#refuse(from, to, { status: 403, code: 'SignatureDoesNotMatch' })
     this.passed.push(passing)
     const { hostname, port } = this.#target
-    const forward = request({ hostname, port, ...passing, headers: from.headers })
+    const forward = request({ hostname, port, ...translated })
     from.pipe(forward)
     to.once('close', () => forward.destroy())
     const [answer] = (await once(forward, 'response')) as [IncomingMessage]

@@ -8,6 +8,7 @@ import { S3Backend } from '../src/index.ts'
 import { bytesOf, chunksOf, PART_BYTES, put, read, signal } from './bytes.ts'
 import { keysOf, openBackend, service, thePlace, theService } from './fixture.ts'
 import type { Passing } from './gate.ts'
+import { throughDoor } from './path-door.ts'
 
 const why = typeof service === 'string' ? `, left out: ${service}` : ''
 const describeHere = describe.skipIf(why !== '')
@@ -382,3 +383,69 @@ async function startProxy(): Promise<ChaosProxy> {
 function urlOf({ endpoint: { host, port } }: ChaosProxy): string {
   return `http://${host}:${port}`
 }
+
+describeHere(`an endpoint below a path${why}`, () => {
+  /** As Supabase's, which signs the whole path. */
+  const BASE = '/storage/v1/s3'
+
+  async function openBelow() {
+    const { gate, ...opened } = await openBackend()
+    gate.translate = (request) => throughDoor(request, BASE, thePlace().identity)
+    const { bucket, identity } = thePlace()
+    const options = { bucket, endpoint: `${gate.endpoint}${BASE}/`, partSize: PART_BYTES } as const
+    const backend = new S3Backend({ ...options, prefix: `${crypto.randomUUID()}/`, credentials: identity })
+    onTestFinished(() => backend.close())
+    await backend.open({ log: () => {} })
+    return { ...opened, gate, backend }
+  }
+
+  it.each([
+    ['a small blob', 'small', 10],
+    ['a blob whose key has to be escaped', "a b+c/(d)!*'~/ü", 10],
+    ['a blob of one part', 'one', PART_BYTES],
+    ['a blob of several parts', 'several', 2 * PART_BYTES + 1],
+  ])('takes %s, and gives it back, also a part of it', async (_, key, size) => {
+    const { backend } = await openBelow()
+    const bytes = bytesOf(size)
+    await put(backend, key, bytes)
+    expect(await backend.stat(key, { signal })).toMatchObject({ size })
+    expect(bytes.equals(await read(await backend.get(key, { signal })))).toBe(true)
+    const part = await read(await backend.get(key, { signal, offset: 2, length: 5 }))
+    expect(part).toEqual(bytes.subarray(2, 7))
+  })
+
+  it('lists, copies, deletes and sweeps', async () => {
+    const { backend, gate } = await openBelow()
+    expect(backend.capabilities).toMatchObject({ ifAbsent: true, ifMatch: true })
+    for (const key of ['a', 'b c', 'd/e']) await put(backend, key, Buffer.from(key))
+    await backend.copy('b c', 'f+g', { signal })
+    expect(await keysOf(backend)).toEqual(['a', 'b c', 'd/e', 'f+g'])
+    expect((await read(await backend.get('f+g', { signal }))).toString()).toBe('b c')
+    await backend.delete('a', { signal })
+    expect(await backend.deleteMany(['b c', 'd/e'], { signal })).toEqual(new Map())
+    expect(await keysOf(backend)).toEqual(['f+g'])
+    expect(await backend.stat('a', { signal })).toBeNull()
+    expect(await backend.sweep({ signal, olderThanMs: 0 })).toBe(0)
+    expect(gate.passed.every(({ path }) => path.startsWith(`${BASE}/${thePlace().bucket}`))).toBe(true)
+  })
+
+  it('makes links that serve a blob and take one', async () => {
+    const { backend } = await openBelow()
+    const link = (method: 'GET' | 'PUT') => backend.signedUrl('a b', { signal, method, expiresMs: 60_000 })
+    expect(new URL(await link('GET')).pathname).toMatch(/^\/storage\/v1\/s3\//)
+    expect((await fetch(await link('PUT'), { method: 'PUT', body: Buffer.from('by a link') })).status).toBe(200)
+    expect(await (await fetch(await link('GET'))).text()).toBe('by a link')
+  })
+
+  it('that is signed for another path refuses, as UNAUTHENTICATED', async () => {
+    const { backend, gate } = await openBelow()
+    gate.translate = (request) => throughDoor({ ...request, path: `${BASE}${request.path}` }, BASE, thePlace().identity)
+    await expect(put(backend, 'a', Buffer.from('a'))).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+  })
+
+  it('is told with its path', async () => {
+    const { backend, gate } = await openBelow()
+    const { bucket } = thePlace()
+    expect(backend.address.host).toBe(`s3:${new URL(gate.endpoint).host}${BASE}/${bucket}`)
+  })
+})
