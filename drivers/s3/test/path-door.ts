@@ -32,7 +32,9 @@ export function throughDoor(request: Signed, base: string, identity: Identity): 
 
 function signatureOf({ method, path, headers }: Signed, { secretAccessKey }: Identity): string {
   const [pathname = '', search = ''] = path.split('?')
-  const query = new Map(search.split('&').map((pair) => pair.split('=') as [string, string?]))
+  const query = new Map(
+    search.split('&').map((pair): [string, string] => [pair.split('=')[0] ?? '', pair.split('=')[1] ?? '']),
+  )
   const said = (name: string) => decodeURIComponent(query.get(name) ?? '')
   const { authorization = `Credential=${said('X-Amz-Credential')}, SignedHeaders=${said('X-Amz-SignedHeaders')},` } =
     headers
@@ -53,10 +55,10 @@ function signatureOf({ method, path, headers }: Signed, { secretAccessKey }: Ide
   return hmac(key, text).toString('hex')
 }
 
-function canonicalQuery(query: ReadonlyMap<string, string | undefined>): string {
+function canonicalQuery(query: ReadonlyMap<string, string>): string {
   const pairs = [...query].filter(([name]) => name !== '' && name !== 'X-Amz-Signature')
   return pairs
-    .map(([name, value = '']) => `${name}=${value}`)
+    .map(([name, value]) => `${name}=${value}`)
     .sort()
     .join('&')
 }
