@@ -43,7 +43,8 @@ interface Arrows {
 
 const BACKEND = '@stored/core/backend'
 const PRINTABLE = '@stored/core/printable'
-const CORE = ['@stored/core', BACKEND, PRINTABLE]
+const RUNTIME = '@stored/core/runtime'
+const CORE = ['@stored/core', BACKEND, PRINTABLE, RUNTIME]
 const SERVICES = [
   '@stored/cache',
   '@stored/checksumd',

@@ -83,6 +83,34 @@ strictEqual(EXIT.noStore, 10)
 `,
   },
   {
+    name: 'the library and the command, on a Node.js that is too old',
+    packages: ['@stored/cli', '@stored/node'],
+    program: `
+import { deepStrictEqual, match, strictEqual } from 'node:assert'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { runtimeFault } from '@stored/core/runtime'
+
+const names = (process.env.PATH ?? '').split(delimiter).map((directory) => join(directory, 'node'))
+const older = names.filter((name) => existsSync(name)).find((name) => runtimeFault(said(name, '-p', 'process.versions.node').stdout) !== null)
+const before = readdirSync('.')
+if (older === undefined) console.log('skipped: there is none on PATH')
+else {
+  const { status, stdout, stderr } = said(older, 'node_modules/.bin/stored', 'init', '--yes')
+  deepStrictEqual({ status, stdout }, { status: 1, stdout: '' })
+  match(stderr, /^stored: needs Node\\.js .*; this is .*\\n$/)
+  const open = "import('@stored/node').then(({ openStore }) => openStore({ path: 'store', backends: {} })).catch((e) => console.log(e.code))"
+  strictEqual(said(older, '-e', open).stdout.trim(), 'UNSUPPORTED')
+  deepStrictEqual(readdirSync('.'), before)
+}
+
+function said(...[name = '', ...args]: string[]) {
+  return spawnSync(name, args, { encoding: 'utf8' })
+}
+`,
+  },
+  {
     name: 'checksums alone',
     packages: ['@stored/checksumd'],
     program: `

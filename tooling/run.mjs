@@ -54,6 +54,26 @@ function usesGlibc() {
   return process.report.getReport().header.glibcVersionRuntime !== undefined
 }
 
+/** Whether this Node.js is one that the packages run on, by their `engines`. */
+function isSupported(range) {
+  const [major, minor, patch] = process.versions.node.split('.').map(Number)
+  return range.split(' || ').some((part) => {
+    const [first, second, third] = part.replace(/^\D+/, '').split('.').map(Number)
+    if (major !== first) return part.startsWith('>=') && major > first
+    return minor !== second ? minor > second : patch >= third
+  })
+}
+
+/** Says in a line which Node.js is needed, before anything is installed. */
+function requireNode() {
+  const { node } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).engines
+  const isEnough = pinned ? Number.parseInt(process.versions.node, 10) >= 20 : isSupported(node)
+  if (isEnough) return
+  const needed = pinned ? '20 or newer to begin' : `${node}, since none is pinned for ${host}`
+  console.error(`this repository needs Node.js ${needed}; this is ${process.versions.node} (${process.execPath})`)
+  process.exit(1)
+}
+
 function run(command, args, options = {}) {
   const { status, signal, error } = spawnSync(command, args, { stdio: 'inherit', cwd: root, ...options })
   if (error) throw error
@@ -88,6 +108,7 @@ if (!Object.hasOwn(tasks, task ?? '')) {
   console.error(`usage: node tooling/run.mjs ${Object.keys(tasks).join('|')} [arguments]`)
   process.exit(2)
 }
+requireNode()
 Object.assign(process.env, { TURBO_TELEMETRY_DISABLED: '1', TURBO_NO_UPDATE_NOTIFIER: '1', DO_NOT_TRACK: '1' })
 const [pnpm, ...prefix] = prepareToolchain()
 once(

@@ -1,4 +1,12 @@
 #!/usr/bin/env node
-import { main } from './main.ts'
+import { runtimeFault } from '@stored/core/runtime'
 
-process.exitCode = await main(process.argv.slice(2))
+const fault = runtimeFault()
+if (fault === null) {
+  // Not before: another Node.js might not understand it.
+  const { main } = await import('./main.ts')
+  process.exitCode = await main(process.argv.slice(2))
+} else {
+  process.stderr.write(`stored: ${fault}\n`)
+  process.exitCode = 1
+}

@@ -145,7 +145,7 @@ describe('the source of the command', () => {
           readFileSync(path.join(SOURCE, file), 'utf8'),
         ),
       )
-    // `main` makes the writer, and prints help, which is ours; `ask` edits a line; `Interruption` only listens.
-    expect(writing.sort()).toEqual(['interruption.ts', 'main.ts', 'output/ask.ts'])
+    // `bin` says what Node.js is needed; `main` makes the writer, and prints help, which is ours; `ask` edits a line; `Interruption` only listens.
+    expect(writing.sort()).toEqual(['bin.ts', 'interruption.ts', 'main.ts', 'output/ask.ts'])
   })
 })

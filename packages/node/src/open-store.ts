@@ -3,6 +3,7 @@ import { claimStaging, DiskReadCache, DurableStaging, type DurableStagingOptions
 import { checksums } from '@stored/checksumd'
 import { type BackendOptions, StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
+import { runtimeFault } from '@stored/core/runtime'
 import { BlobIndex } from '@stored/index'
 import { DiskReserve, LmdbLedger } from '@stored/lmdb'
 import { JobQueue, SyncD } from '@stored/syncd'
@@ -23,12 +24,13 @@ import { mimeTypeOf } from './mime-type.ts'
  *
  * @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration, before anything is touched · PERMISSION_DENIED,
  *   NO_SPACE: the directory · INCOMPATIBLE: made by a newer version · CONFLICT: open already in this process, or in
- *   another PID namespace · UNAVAILABLE: another program locks its files · CORRUPT: its index is damaged, was lost, or is that of
+ *   another PID namespace · UNSUPPORTED: a Node.js that StoreD does not run on · UNAVAILABLE: another program locks its files · CORRUPT: its index is damaged, was lost, or is that of
  *   another store; nothing was changed.
  */
 export async function openStore<const Backends extends Readonly<Record<string, BackendConfig>>>(
   config: StoreConfig<Backends>,
 ): Promise<StoreD<keyof Backends & string>> {
+  requireRuntime()
   checkConfig(config)
   const backends = await resolveBackends(config)
   const ledger = await openLedger(config)
@@ -36,6 +38,12 @@ export async function openStore<const Backends extends Readonly<Record<string, B
     await claimStaging(options)
     return DurableStaging.open(options)
   })
+}
+
+/** @throws {StorageError} UNSUPPORTED, naming the versions that will do. */
+export function requireRuntime(): void {
+  const fault = runtimeFault()
+  if (fault !== null) throw new StorageError('UNSUPPORTED', { op: 'open' }, { detail: `StoreD ${fault}` })
 }
 
 /** Opens the index of a store. */

@@ -6,7 +6,7 @@ import { checkOptions, is, mapErrno, type RulesOf, StorageError } from '@stored/
 import type { LmdbLedger } from '@stored/lmdb'
 import { accessMode, checkConfig, type StoreConfig } from './config.ts'
 import { resolveBackends } from './configuration/resolve-backends.ts'
-import { assemble, openLedger, stagingOf } from './open-store.ts'
+import { assemble, openLedger, requireRuntime, stagingOf } from './open-store.ts'
 
 const AT = { op: 'recover' }
 const INDEX = 'index.mdb'
@@ -43,6 +43,7 @@ export async function* recoverStore(
   config: StoreConfig,
   options: RecoverOptions = {},
 ): AsyncGenerator<Recovered, void, void> {
+  requireRuntime()
   checkOptions(options, OPTIONS, AT)
   const quiet = { ...config, sync: false, cache: false } as const
   checkConfig(quiet)
