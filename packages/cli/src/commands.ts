@@ -196,7 +196,7 @@ export const COMMANDS: readonly Command[] = [
     ],
     help: 'Bring copies to their backends, until interrupted',
     details:
-      'What failed before is tried again at once. Other processes put meanwhile, and ring. One process syncs a store at a time; beside it, --until-idle waits for what it does.',
+      'What failed before is tried again at once. Says once that nothing is owed, and waits then. Other processes put meanwhile, and ring. One process syncs a store at a time; beside it, --until-idle waits for what it does.',
     examples: ['stored sync', 'stored sync --until-idle'],
     load: () => import('./commands/sync.ts'),
   },

@@ -8,7 +8,7 @@ import { syncUntilIdle } from '../src/commands/sync.ts'
 import { Input } from '../src/input.ts'
 import { Output } from '../src/output/output.ts'
 import { fill, place } from './place.ts'
-import type { Running } from './run.ts'
+import { ended, type Running } from './run.ts'
 
 /** Resolves when it has said this on stderr. What it says later is not read. */
 function says(child: Running, what: string): Promise<void> {
@@ -75,6 +75,44 @@ describe.concurrent('sync', () => {
     expect(await at.stored('status')).toMatchObject({ code: 0, stderr: told })
     expect((await at.json('status')).records[0]).toMatchObject({ detached: { b: { waiting: 1, parked: 0 } } })
     expect((await at.stored('doctor')).stdout).toContain('not configured: b: jobs wait there')
+  })
+
+  it('says once that nothing is owed and that it waits: at the beginning, or after what was owed', async () => {
+    await using at = await place()
+    await at.file('x', 'x')
+    const idle = at.start('sync', '-v')
+    const afterIdle = ended(idle)
+    await says(idle, 'nothing is owed; waiting for what is put')
+    const brought = says(idle, 'put x on b')
+    await at.stored('put', 'x', '--no-wait')
+    await brought
+    idle.kill('SIGINT')
+    expect((await afterIdle).stderr.split('nothing is owed')).toHaveLength(2)
+
+    await at.stored('put', 'x', '--key', 'y', '--no-wait')
+    const busy = at.start('sync', '-v')
+    const afterBusy = ended(busy)
+    await says(busy, 'nothing is owed; waiting for what is put')
+    busy.kill('SIGINT')
+    expect((await afterBusy).stderr).toMatch(/put y on [\s\S]*nothing is owed/)
+  })
+
+  it('says that parked jobs are left when nothing else is owed', async () => {
+    await using at = await place()
+    await at.file('a/x', 'a stranger')
+    await at.file('x', 'ours')
+    await at.stored('put', 'x', '--backend', 'a')
+    const child = at.start('sync')
+    await says(child, 'nothing is owed, but for 1 parked job: stored queue ls --state parked; waiting')
+    await interrupt(child, 'SIGINT')
+  })
+
+  it('status and doctor name the command that does what is left, and ends', async () => {
+    await using at = await place()
+    await at.file('x', 'x')
+    await at.stored('put', 'x', '--no-wait')
+    expect((await at.stored('status')).stderr).toBe('2 jobs left; stored sync --until-idle does them\n')
+    expect((await at.stored('doctor')).stdout).toContain('nobody syncs: stored sync --until-idle')
   })
 
   it('--backend alone, or one that is not there: 2', async () => {

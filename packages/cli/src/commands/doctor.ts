@@ -100,7 +100,7 @@ function statusChecks({ staging, degraded, backends, detached, syncing }: StoreS
     waiting === 0 || syncing !== 'nowhere',
     waiting === 0
       ? 'none'
-      : `${count(waiting, 'job')}; ${syncing === 'nowhere' ? 'nobody syncs: stored sync' : 'being synced'}`,
+      : `${count(waiting, 'job')}; ${syncing === 'nowhere' ? 'nobody syncs: stored sync --until-idle' : 'being synced'}`,
   )
   if (paused.length > 0) judge('paused', false, paused.join(', '))
   const names = Object.keys(detached)

@@ -73,7 +73,7 @@ async function recover({ out, signal }: Context, config: StoreConfig): Promise<O
     sum.recovered++
     sum.bytes += size
   }
-  const text = `${count(sum.recovered, 'blob')}, ${bytes(sum.bytes)}; stored sync brings them to ${placesOf(config)}`
+  const text = `${count(sum.recovered, 'blob')}, ${bytes(sum.bytes)}; stored sync --until-idle brings them to ${placesOf(config)}`
   return { exit: EXIT.ok, text, summary: sum }
 }
 

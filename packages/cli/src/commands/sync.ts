@@ -28,8 +28,24 @@ export async function run(context: Context): Promise<Outcome> {
   if ((await store.status()).syncing !== 'here') throw new Fault('LOCKED', 'another process syncs this store already')
   await tryAgain(store, {})
   out.note('syncing; interrupt to end')
+  const told = tellWhenIdle(store, context)
   if (!signal.aborted) await once(signal, 'abort')
+  await told
   throw signal.reason
+}
+
+/** Once: who sees no progress cannot tell waiting from working. */
+async function tellWhenIdle(store: StoreD, { out, signal }: Context): Promise<void> {
+  // What was parked makes it reject, and is counted below.
+  await store.synced(undefined, { signal }).catch(() => {})
+  if (signal.aborted) return
+  const status = await store.status()
+  const jobs = status.backends.map(({ jobs }) => jobs)
+  if (jobs.some(({ waiting, running }) => waiting + running > 0)) return
+  const parked = jobs.reduce((sum, { parked }) => sum + parked, 0)
+  noteDetached(out, status)
+  const but = parked === 0 ? '' : `, but for ${count(parked, 'parked job')}: stored queue ls --state parked`
+  out.note(`nothing is owed${but}; waiting for what is put`)
 }
 
 /** Closes the store: whoever sees that a job is done may see it before it is told, and only the end of a store tells all. */
