@@ -19,6 +19,9 @@ export interface Page {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** Answers with what it was asked: the first line of a request and its header fields, a line each. */
+export type Echo = (asked: string) => Page
+
 /** A fault that waits for a certain byte. */
 interface Trap {
   readonly kind: 'cut' | 'flip'
@@ -52,7 +55,7 @@ export class ChaosProxy implements AsyncDisposable {
   readonly #closed = new AbortController()
   #healed = Promise.withResolvers<void>()
   #refusing = false
-  #page: Page | undefined
+  #page: Page | Echo | undefined
 
   private constructor(target: Endpoint) {
     this.#target = target
@@ -106,8 +109,10 @@ export class ChaosProxy implements AsyncDisposable {
   /**
    * Drops every connection, and answers whatever is asked on new ones with `page`, as the login page of a network does. What is no
    * HTTP gets an error of HTTP.
+   *
+   * @param page Or what makes one of what is asked.
    */
-  show(page: Page): void {
+  show(page: Page | Echo): void {
     this.#page = page
     this.drop()
   }
@@ -173,7 +178,8 @@ export class ChaosProxy implements AsyncDisposable {
   }
 
   #showPage(request: IncomingMessage, response: ServerResponse): void {
-    const { status, html, headers } = this.#page ?? { status: 502, html: '' }
+    const page = this.#page ?? { status: 502, html: '' }
+    const { status, html, headers } = typeof page === 'function' ? page(askedOf(request)) : page
     request.resume()
     response.writeHead(status, { 'content-type': 'text/html', ...headers })
     response.end(request.method === 'HEAD' ? undefined : html)
@@ -226,6 +232,11 @@ export class ChaosProxy implements AsyncDisposable {
 }
 
 const DIRECTIONS: readonly Direction[] = ['up', 'down']
+
+function askedOf({ method, url, rawHeaders }: IncomingMessage): string {
+  const fields = rawHeaders.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${rawHeaders[i + 1]}`] : []))
+  return [`${method} ${url}`, ...fields].join('\n')
+}
 
 /** Writes, and waits until there is room for more; rejects when the socket is closed before. */
 async function write(to: Socket, bytes: Buffer): Promise<void> {

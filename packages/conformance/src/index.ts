@@ -1,7 +1,7 @@
 export { type CapabilityEntry, capabilityEntries, capabilityTable, withCapabilities } from './capability-table.ts'
 export type { Case, Ctx, Profile, Provable } from './case.ts'
 export { cases } from './cases.ts'
-export { ChaosProxy, type Direction, type Endpoint, type Page } from './chaos-proxy.ts'
+export { ChaosProxy, type Direction, type Echo, type Endpoint, type Page } from './chaos-proxy.ts'
 export { type ChildTask, runChild } from './child.ts'
 export { conformance, type TestRunner } from './conformance.ts'
 export type { DriverMutant } from './driver-mutant.ts'

@@ -157,7 +157,12 @@ export class HttpBackend extends StorageBackend {
       const ambiguous = statusCode < 300 || statusCode >= 500
       throw new StorageError('UNAVAILABLE', exchange.at, { detail: `a page, ${statusCode}`, ambiguous })
     }
-    return this.#credential.use(send, { again: () => !upload?.begun })
+    return this.signedIn(send, () => !upload?.begun)
+  }
+
+  /** @param again Whether a call may be made with another token. */
+  protected signedIn<R>(send: (token: string) => Promise<R>, again: () => boolean): Promise<R> {
+    return this.#credential.use(send, { again })
   }
 
   /** A page in place of the server says nothing of a blob. Of a request that is too large, any server says it. */

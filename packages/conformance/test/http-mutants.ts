@@ -166,10 +166,31 @@ class KeepsToken extends HttpBackend {
   }
 }
 
-class TellsToken extends HttpBackend {
+/** What a Credential gives out is left out of every error: this one asks for the token itself. */
+class HoldsToken extends HttpBackend {
+  readonly #token: HttpBackendOptions['token']
+  constructor(options: HttpBackendOptions) {
+    super(options)
+    this.#token = options.token
+  }
+  protected override async signedIn<R>(send: (token: string) => Promise<R>): Promise<R> {
+    return send(typeof this.#token === 'function' ? await this.#token() : this.#token)
+  }
+}
+
+class TellsToken extends HoldsToken {
   protected override broken(cause: unknown, exchange: Exchange, upload: Upload | undefined): StorageError {
     const { code, at, ambiguous } = super.broken(cause, exchange, upload)
-    return new StorageError(code, at, { ambiguous, cause, detail: JSON.stringify(exchange.headers) })
+    return new StorageError(code, at, { ambiguous, cause, detail: `with ${JSON.stringify(tokenOf(exchange))}` })
+  }
+}
+
+class BelievesEcho extends HoldsToken {
+  protected override isOurs(): boolean {
+    return true
+  }
+  protected override failure({ headers }: IncomingMessage, { at }: Exchange): StorageError {
+    return new StorageError('UNAVAILABLE', at, { detail: `it says ${headers['x-message']}`.replace('Bearer', '') })
   }
 }
 
@@ -204,7 +225,8 @@ export const httpMutants: readonly HttpMutant[] = [
     'au.deny-list',
   ]),
   of('keeps-token', 'the function that gives the token is called once', KeepsToken, ['au.rotate']),
-  of('secret-in-error', 'an error tells the header fields', TellsToken, ['au.no-secret']),
+  of('secret-in-error', 'an error tells the token', TellsToken, ['au.no-secret']),
+  of('echo-in-error', 'an error tells what the server says', BelievesEcho, ['au.echo']),
 ]
 
 function of(
@@ -214,6 +236,10 @@ function of(
   killedBy: readonly string[],
 ): HttpMutant {
   return { name, fault, killedBy, Backend }
+}
+
+function tokenOf({ headers = {} }: Exchange): string {
+  return String(headers.authorization).replace('Bearer ', '')
 }
 
 async function* resumed(

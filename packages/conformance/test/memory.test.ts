@@ -8,7 +8,7 @@ const SOAK = skipsOf('profile soak', ['sz.5g', 'rg.4g', 'ls.lazy'])
 /** What only a server has. */
 const NO_SERVER = {
   ...skipsOf('the harness has no endpoint', [
-    ...['bp.put', 'ck.wire', 'cw.lost-reply'],
+    ...['au.echo', 'bp.put', 'ck.wire', 'cw.lost-reply'],
     ...[
       'ft.page',
       'ft.refused',

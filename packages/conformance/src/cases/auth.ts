@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import type { GuardedBackend } from '@stored/core'
 import { type Ctx, creds, defineCases, hook, type Needs } from '../case.ts'
+import type { Echo } from '../chaos-proxy.ts'
 import { check, checkCode, equal, rejects, settle, within } from '../expect.ts'
 import { type Call, spyOn } from '../subject.ts'
 import { SETTLE_MS } from './wire.ts'
@@ -8,6 +9,28 @@ import { SETTLE_MS } from './wire.ts'
 const NOT_ABSENT = 'What reads as "not there" reads as "safe to write again", or as "deleted".'
 const denyOrReadonly: Needs = (capabilities, harness, view) =>
   hook('deny')(capabilities, harness, view) === true ? true : creds('readonly')(capabilities, harness, view)
+
+const endpointAndSecrets: Needs = (capabilities, harness, view) => {
+  const hasEndpoint = hook('endpoint')(capabilities, harness, view)
+  return hasEndpoint === true ? hook('secrets')(capabilities, harness, view) : hasEndpoint
+}
+
+/** In each way in which services say what is wrong. */
+const ECHOES: readonly Echo[] = [400, 403, 500].flatMap((status): Echo[] => {
+  const page = (type: string, html: (asked: string) => string): Echo => {
+    return (asked) => ({
+      status,
+      html: html(asked),
+      headers: { 'content-type': type, 'x-message': asked.replaceAll('\n', ', '), 'x-amz-request-id': '1' },
+    })
+  }
+  const inXml = (asked: string) => asked.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+  return [
+    page('application/xml', (asked) => `<Error><Code>Refused</Code><Message>${inXml(asked)}</Message></Error>`),
+    page('application/json', (asked) => JSON.stringify({ error: { code: 'Refused', message: asked } })),
+    page('text/plain', (asked) => asked),
+  ]
+})
 
 export const auth = defineCases('au', {
   bad: {
@@ -113,6 +136,28 @@ export const auth = defineCases('au', {
       for (const outcome of await Promise.all(failures)) if (outcome.status === 'rejected') printed.push(show(outcome))
       for (const secret of secrets)
         check(!printed.some((text) => text.includes(secret)), 'what is printed holds nothing that is secret')
+    },
+  },
+  echo: {
+    title: 'nothing secret is in an error about an answer that says again what was asked',
+    why: 'Services and proxies put what they were sent into what they say of it; from there it gets into the index, and into every status.',
+    needs: endpointAndSecrets,
+    since: '1.2',
+    timeoutMs: 120_000,
+    async run(t) {
+      await t.store.put(t.key('blob'), t.bytes(10))
+      const { guard, proxy } = await t.through({ retries: 0 })
+      const secrets = t.harness.secrets?.() ?? []
+      for (const echo of ECHOES) {
+        proxy.show(echo)
+        for (const [what, call] of Object.entries(operations(t, guard))) {
+          const outcome = await within(settle(call()), SETTLE_MS, what)
+          const told = outcome.status === 'rejected' ? show(outcome.reason) : ''
+          for (const secret of secrets)
+            check(!told.includes(secret), `the error of ${what} holds nothing that is secret`)
+        }
+      }
+      proxy.heal()
     },
   },
   'no-container': {
