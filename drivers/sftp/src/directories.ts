@@ -52,6 +52,7 @@ export async function flush(connection: Connection, path: string): Promise<void>
 export async function prune(connection: Connection, root: Root, path: string): Promise<void> {
   for (let empty = path; empty !== root.path; empty = parentOf(empty)) {
     try {
+      if (!(await isInPlace(connection, empty))) return
       await connection.rmdir(empty)
     } catch {
       // Not empty, as a rule. Whatever else forbids it leaves an empty directory, which no listing shows.

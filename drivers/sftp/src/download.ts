@@ -22,7 +22,7 @@ export interface DownloadContext {
 /**
  * Opens the blob at `path`, which is that of `key`, for reading.
  *
- * @throws NO_SUCH_FILE when it is not there.
+ * @throws NO_SUCH_FILE when it is not there · {StorageError} NOT_FOUND when a link led elsewhere.
  */
 export async function download(
   context: DownloadContext,
@@ -34,7 +34,10 @@ export async function download(
   const handle = await connection.open(path, 'r')
   let body: DownloadBody | undefined
   try {
-    const stat = toStat(key, await connection.fstat(handle))
+    // Again: opening follows links, and one may have come since the path was looked at.
+    const [stats, place] = await Promise.all([connection.fstat(handle), connection.realpath(path)])
+    if (place !== path) throw new StorageError('NOT_FOUND', at, { detail: 'a symbolic link is in the way' })
+    const stat = toStat(key, stats)
     if (offset > 0 && offset >= stat.size) throw new StorageError('RANGE_NOT_SATISFIABLE', at)
     body = new DownloadBody(context, handle, offset, Math.min(stat.size, offset + length))
     return { stat, body }

@@ -1,5 +1,5 @@
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
-import type { Connection, FileEntryWithStats } from './connection.ts'
+import type { Connection, FileEntryWithStats, Handle } from './connection.ts'
 
 /** At a time, in all directories on the way that a call goes. */
 const MOST_NAMES = 1_000_000
@@ -46,8 +46,42 @@ export async function readDirectory(
   held: HeldNames,
   signal: AbortSignal,
 ): Promise<Named[]> {
+  return readAll(connection, await connection.opendir(path), path, held, signal)
+}
+
+/**
+ * The same of the directory at `path` itself; `null` when a link on the way leads elsewhere. The protocol has no way to tell where a
+ * handle leads: it is looked at before and after, in one go, which leaves next to no time to swap it in between and back.
+ *
+ * @throws NO_SUCH_FILE when it is not there · what `readDirectory` throws.
+ */
+export async function readInPlace(
+  connection: Connection,
+  path: string,
+  held: HeldNames,
+  signal: AbortSignal,
+): Promise<Named[] | null> {
+  const [before, opened, after] = await Promise.allSettled([
+    connection.realpath(path),
+    connection.opendir(path),
+    connection.realpath(path),
+  ])
+  if (opened.status === 'rejected') throw opened.reason
+  const isInPlace = [before, after].every((look) => look.status === 'fulfilled' && look.value === path)
+  if (isInPlace) return readAll(connection, opened.value, path, held, signal)
+  connection.closeHandle(opened.value).catch(() => {})
+  for (const look of [before, after]) if (look.status === 'rejected') throw look.reason
+  return null
+}
+
+async function readAll(
+  connection: Connection,
+  handle: Handle,
+  path: string,
+  held: HeldNames,
+  signal: AbortSignal,
+): Promise<Named[]> {
   const before = held.amount
-  const handle = await connection.opendir(path)
   const entries: Named[] = []
   try {
     for (let more = await connection.readdir(handle); more !== null; more = await connection.readdir(handle)) {

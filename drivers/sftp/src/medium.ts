@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import { StorageError } from '@stored/core/backend'
 import type { Connection } from './connection.ts'
 import { STATUS, saysAbsent, statusOf } from './errors.ts'
 import { join } from './paths.ts'
+import { telltaleName, temporaryName } from './temp-names.ts'
 
 /** What the server, and the file system below the root, can do: found out by trying. */
 export interface Medium {
@@ -30,16 +30,15 @@ export const UNKNOWN: Medium = {
 
 /** Tries in `directory`, and leaves nothing there. */
 export async function probe(connection: Connection, directory: string): Promise<Medium> {
-  const id = randomUUID()
-  // With an e acute, composed and decomposed.
-  const file = join(directory, `probe-aB-\u00e9-${id}`)
-  const [link, other] = [join(directory, `link-${id}`), join(directory, `other-${id}`)]
+  const name = telltaleName()
+  const file = join(directory, name)
+  const [link, other] = [join(directory, temporaryName()), join(directory, temporaryName())]
   try {
     const flushesFiles = await flushes(connection, file, 'wx')
     await connection.closeHandle(await connection.open(other, 'wx'))
     const [caseSensitive, normalizes, hardLinks, flushesDirectories] = await Promise.all([
-      exists(connection, file.replace('probe-aB', 'PROBE-Ab')).then((found) => !found),
-      exists(connection, file.normalize('NFD')),
+      exists(connection, join(directory, name.replace('aB', 'Ab'))).then((found) => !found),
+      exists(connection, join(directory, name.normalize('NFD'))),
       // Twice: what claims a name that is taken is of no use.
       succeeds(connection.link(file, link)).then(
         async (made) => made && !(await succeeds(connection.link(file, link))),

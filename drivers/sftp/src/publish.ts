@@ -1,6 +1,6 @@
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import type { Connection, Stats } from './connection.ts'
-import { flush, inDirectory } from './directories.ts'
+import { flush, inDirectory, isInPlace } from './directories.ts'
 import { STATUS, saysAbsent, statusOf } from './errors.ts'
 import { makeEntry } from './names.ts'
 import { parentOf, type Root } from './root.ts'
@@ -36,9 +36,19 @@ export async function publish(publication: Publication): Promise<void> {
       },
     )
   })
-  if (!fsync || !root.medium.flushesDirectories) return
-  await flush(connection, parentOf(path)).catch((cause) => {
-    throw new StorageError('UNAVAILABLE', at, { cause, ambiguous: true, detail: 'its directory could not be flushed' })
+  const flushing = fsync && root.medium.flushesDirectories ? flush(connection, parentOf(path)) : undefined
+  const [inPlace] = await Promise.all([
+    isInPlace(connection, parentOf(path)),
+    flushing?.catch((cause) => {
+      const detail = 'its directory could not be flushed'
+      throw new StorageError('UNAVAILABLE', at, { cause, ambiguous: true, detail })
+    }),
+  ])
+  if (inPlace) return
+  await root.check(connection, at)
+  throw new StorageError('CONFLICT', at, {
+    ambiguous: true,
+    detail: 'a link took the place of its directory meanwhile',
   })
 }
 

@@ -1,13 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import { type ErrorLocation, type LogEvent, StorageError } from '@stored/core/backend'
 import type { Connection, Stats } from './connection.ts'
 import { STATUS, saysAbsent, statusOf } from './errors.ts'
 import { HeldNames, readDirectory } from './held-names.ts'
-import { type Medium, probe, UNKNOWN, unlinkIfThere } from './medium.ts'
+import { type Medium, probe, UNKNOWN } from './medium.ts'
+import { isThere, MARKER, makeDirectory, makeOwn, markIn, readMarker, writeMarker } from './own.ts'
 import { join } from './paths.ts'
-
-/** Enough for a marker, in bytes. */
-const MARKER_BYTES = 128
 
 /** The directory that holds the blobs, and `.stored` in it: `tmp` for blobs on their way in, `root` to know it again by. */
 export class Root {
@@ -48,11 +45,15 @@ export class Root {
       log({ level: 'warn', message: 'this account cannot write here' })
       return UNKNOWN
     })
-    return root.#identified(connection, medium)
+    return root.#identified(connection, medium, at)
+  }
+
+  get #own(): string {
+    return join(this.path, '.stored')
   }
 
   get #marker(): string {
-    return join(this.path, '.stored/root')
+    return join(this.#own, MARKER)
   }
 
   /**
@@ -69,7 +70,7 @@ export class Root {
       if (this.id === undefined) return void (await connection.lstat(this.path))
       const seen = identity(await connection.lstat(this.#marker))
       if (seen === this.#seen) return
-      if ((await readMarker(connection, this.#marker)) === this.id) {
+      if ((await readMarker(connection, this.#own)) === this.id) {
         this.#seen = seen
         return
       }
@@ -90,18 +91,20 @@ export class Root {
     return true
   }
 
+  /** Looks at what is there before it makes what comes next. */
   async #prepare(connection: Connection, at: ErrorLocation): Promise<Medium> {
-    await makeDirectory(connection, join(this.path, '.stored'))
-    await makeDirectory(connection, this.tmp)
-    await checkOwn(connection, this.tmp, at)
+    await makeOwn(connection, this.#own, at)
+    const found = await markIn(connection, this.#own, at)
+    await makeOwn(connection, this.tmp, at)
     const medium = await probe(connection, this.tmp)
-    if (!(await isThere(connection, this.#marker))) await writeMarker(connection, this, medium)
+    if (found === null) await writeMarker(connection, this.#own, this.tmp, medium)
     return medium
   }
 
-  async #identified(connection: Connection, medium: Medium): Promise<Root> {
+  async #identified(connection: Connection, medium: Medium, at: ErrorLocation): Promise<Root> {
     try {
-      const id = await readMarker(connection, this.#marker)
+      const id = await markIn(connection, this.#own, at)
+      if (id === null) return this
       return new Root(this.path, medium, id, identity(await connection.lstat(this.#marker)))
     } catch (error) {
       if (medium !== UNKNOWN || statusOf(error) === undefined) throw error
@@ -136,59 +139,8 @@ function refuseRoot(path: string, cause: unknown, at: ErrorLocation): never {
   throw new StorageError('MISCONFIGURED', at, { cause, detail: `${path} is no directory, nor can it become one` })
 }
 
-/** Makes a directory where none is. */
-async function makeDirectory(connection: Connection, path: string): Promise<void> {
-  try {
-    await connection.mkdir(path)
-  } catch (error) {
-    if (saysAbsent(error)) throw error
-    // Others answer "permission denied" to what is there already.
-    if (!(await isThere(connection, path))) throw error
-  }
-}
-
-/** @throws {StorageError} MISCONFIGURED when it is behind a link. */
-async function checkOwn(connection: Connection, path: string, at: ErrorLocation): Promise<void> {
-  if ((await connection.realpath(path)) === path) return
-  throw new StorageError('MISCONFIGURED', at, { detail: `${path} is behind a symbolic link` })
-}
-
-async function isThere(connection: Connection, path: string): Promise<boolean> {
-  try {
-    await connection.lstat(path)
-    return true
-  } catch (error) {
-    if (saysAbsent(error)) return false
-    throw error
-  }
-}
-
-async function readMarker(connection: Connection, path: string): Promise<string> {
-  const handle = await connection.open(path, 'r')
-  try {
-    const buffer = Buffer.alloc(MARKER_BYTES)
-    return buffer.toString('utf8', 0, await connection.read(handle, buffer, 0, buffer.length, 0)).trim()
-  } finally {
-    connection.closeHandle(handle).catch(() => {})
-  }
-}
-
-/** Of several at once one wins: a name is claimed by a link, or by a rename that does not replace. */
-async function writeMarker(connection: Connection, root: Root, medium: Medium): Promise<void> {
-  const [temp, marker] = [join(root.tmp, randomUUID()), join(root.path, '.stored/root')]
-  const handle = await connection.open(temp, 'wx')
-  try {
-    await connection.write(handle, Buffer.from(`${randomUUID()}\n`), 0)
-    if (medium.flushesFiles) await connection.fsync(handle)
-    await (medium.hardLinks ? connection.link(temp, marker) : connection.rename(temp, marker)).catch(async (error) => {
-      if (!(await isThere(connection, marker))) throw error
-    })
-  } finally {
-    await connection.closeHandle(handle)
-    await unlinkIfThere(connection, temp)
-  }
-}
-
-function identity({ size, mtime, uid, gid }: Stats): string {
-  return `${size}-${mtime}-${uid}-${gid}`
+/** What changes when something else takes its place. */
+function identity(stats: Stats): string {
+  const { size, mtime, uid, gid } = stats
+  return stats.isFile() ? `${size}-${mtime}-${uid}-${gid}` : 'no file'
 }

@@ -215,7 +215,10 @@ export class SftpBackend extends StorageBackend {
   /** @returns `null` when no blob is there, for certain. */
   async #find({ connection, root, at, signal }: Call, path: string) {
     try {
-      const [found, inPlace] = await Promise.all([connection.lstat(path), isInPlace(connection, parentOf(path))])
+      const look = () => isInPlace(connection, parentOf(path))
+      // Before and after, in one go: a link that is swapped in between leads what is asked elsewhere.
+      const [before, found, after] = await Promise.all([look(), connection.lstat(path), look()])
+      const inPlace = before && after
       if (!inPlace) await root.check(connection, at)
       return inPlace && found.isFile() && (await root.isSpelled(connection, path, at, signal)) ? found : null
     } catch (error) {

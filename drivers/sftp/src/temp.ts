@@ -1,11 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import type { Connection, Handle, Stats } from './connection.ts'
-import { STATUS, saysAbsent, statusOf } from './errors.ts'
-import { HeldNames, readDirectory } from './held-names.ts'
+import { saysAbsent } from './errors.ts'
+import { HeldNames, readInPlace } from './held-names.ts'
 import { unlinkIfThere } from './medium.ts'
+import { makeOwn, notOwn } from './own.ts'
 import { join } from './paths.ts'
 import type { Root } from './root.ts'
+import { isTemporary, temporaryName } from './temp-names.ts'
 
 /** The names of the temporary files of this process that are in use, whichever instance they belong to. */
 const live = new Set<string>()
@@ -27,8 +28,7 @@ export class Temp {
   }
 
   static async create(connection: Connection, root: Root, at: ErrorLocation): Promise<Temp> {
-    // Of fixed length: the key may already fill NAME_MAX.
-    const name = randomUUID()
+    const name = temporaryName()
     const path = join(root.tmp, name)
     live.add(name)
     try {
@@ -88,7 +88,7 @@ export class Temp {
     )
     if (taken === null) return
     if (saysAbsent(taken.error) || !(await this.#connection.lstat(target)).isFile()) throw taken.error
-    const aside = join(root.tmp, randomUUID())
+    const aside = join(root.tmp, temporaryName())
     await this.#connection.rename(target, aside)
     try {
       await this.#connection.rename(this.path, target)
@@ -105,6 +105,7 @@ export class Temp {
  * a rule.
  *
  * @returns How many.
+ * @throws {StorageError} MISCONFIGURED: something else has taken the place of the directory.
  */
 export async function sweepTemps(
   connection: Connection,
@@ -117,10 +118,18 @@ export async function sweepTemps(
   let swept = 0
   try {
     const now = (await connection.fstat(clock.handle)).mtime
-    for (const { filename, attrs } of await readDirectory(connection, root.tmp, new HeldNames(at), signal)) {
+    const isOld = (stats: Stats) => stats.isFile() && (now - stats.mtime) * 1000 >= olderThanMs
+    const found = await readInPlace(connection, root.tmp, new HeldNames(at), signal)
+    if (found === null) throw await astray(connection, root, at)
+    for (const { filename, attrs } of found) {
       signal.throwIfAborted()
-      if (live.has(filename) || !attrs.isFile() || (now - attrs.mtime) * 1000 < olderThanMs) continue
-      if (await unlinkIfThere(connection, join(root.tmp, filename))) swept++
+      if (!isTemporary(filename) || live.has(filename) || !isOld(attrs)) continue
+      const path = join(root.tmp, filename)
+      // Again, just before: removing goes by the path, and a link may have taken a place on it.
+      const [again, place] = await Promise.allSettled([connection.lstat(path), connection.realpath(path)])
+      if (again.status !== 'fulfilled' || place.status !== 'fulfilled') continue
+      if (place.value !== path || !isOld(again.value)) continue
+      if (await unlinkIfThere(connection, path)) swept++
     }
   } finally {
     await clock.dispose()
@@ -129,13 +138,27 @@ export async function sweepTemps(
 }
 
 async function createFile(connection: Connection, root: Root, path: string, at: ErrorLocation): Promise<Handle> {
-  return connection.open(path, 'wx').catch(async (error) => {
+  return openNew(connection, root, path, at).catch(async (error) => {
     if (!saysAbsent(error)) throw error
     await root.check(connection, at)
-    // Not the root itself: taken away in this moment, it must not be made anew. A put that overtakes us made it.
-    await connection.mkdir(root.tmp).catch((cause) => {
-      if (statusOf(cause) !== STATUS.FAILURE) throw cause
-    })
-    return connection.open(path, 'wx')
+    // Not the root itself: taken away in this moment, it must not be made again. A put that overtakes us made it.
+    await makeOwn(connection, root.tmp, at)
+    return openNew(connection, root, path, at)
   })
+}
+
+/** Before anything is written into it, it is known that no link leads there. Asked together: it is one moment, and one way. */
+async function openNew(connection: Connection, root: Root, path: string, at: ErrorLocation): Promise<Handle> {
+  const [opened, place] = await Promise.allSettled([connection.open(path, 'wx'), connection.realpath(root.tmp)])
+  if (opened.status === 'rejected') throw opened.reason
+  if (place.status === 'fulfilled' && place.value === root.tmp) return opened.value
+  connection.closeHandle(opened.value).catch(() => {})
+  await unlinkIfThere(connection, path).catch(() => {})
+  throw place.status === 'rejected' ? place.reason : await astray(connection, root, at)
+}
+
+/** What is in the way of the root is in the way of all that is in it. @throws {StorageError} UNAVAILABLE */
+async function astray(connection: Connection, root: Root, at: ErrorLocation): Promise<StorageError> {
+  await root.check(connection, at)
+  return notOwn(root.tmp, at)
 }

@@ -1,7 +1,7 @@
 import { compareKeys, type ErrorLocation, type ListOptions, type LogEvent, type Stat } from '@stored/core/backend'
 import type { Connection, Stats } from './connection.ts'
 import { saysAbsent } from './errors.ts'
-import { HeldNames, type Named, readDirectory } from './held-names.ts'
+import { HeldNames, type Named, readInPlace } from './held-names.ts'
 import { cannotHold } from './names.ts'
 import { isKey, join } from './paths.ts'
 import type { Root } from './root.ts'
@@ -56,8 +56,9 @@ async function entriesOf(
 ): Promise<Entry[]> {
   const path = base === '' ? context.root.path : join(context.root.path, base.slice(0, -1))
   try {
-    if ((await connection.realpath(path)) !== path) return []
-    const found = await readable(context, connection, base, await readDirectory(connection, path, held, signal))
+    const inPlace = await readInPlace(connection, path, held, signal)
+    if (inPlace === null) return []
+    const found = await readable(context, connection, base, inPlace)
     const entries = found.map((entry) => toEntry(context, base, entry))
     return entries.filter((entry) => entry !== null).sort((a, b) => compareKeys(a.name, b.name))
   } catch (error) {

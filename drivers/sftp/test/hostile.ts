@@ -8,7 +8,8 @@ import { SftpBackend } from '../src/index.ts'
 const { OK, FAILURE, EOF, NO_SUCH_FILE } = ssh2.utils.sftp.STATUS_CODE
 const DIRECTORY: Attributes = { mode: 0o040755, uid: 0, gid: 0, size: 0, atime: 0, mtime: 0 }
 const FILE: Attributes = { ...DIRECTORY, mode: 0o100644, size: 1 }
-const MARKER = 'the root of a server that means ill'
+const DIRECTORIES: readonly string[] = ['/root', '/root/.stored', '/root/.stored/tmp']
+const MARKER = '00000000-0000-4000-8000-000000000000'
 
 /** An SFTP server that means ill. It has a root that cannot be written to, and what `read` says is in each directory. */
 export class HostileServer {
@@ -60,7 +61,7 @@ export class HostileServer {
     sftp.on('LSTAT', (id, path) => {
       if (path.endsWith('/failing')) return refuse(id)
       if (path.endsWith('/none')) return sftp.status(id, NO_SUCH_FILE, this.says)
-      sftp.attrs(id, path.endsWith('/root') && !path.endsWith('.stored/root') ? DIRECTORY : FILE)
+      sftp.attrs(id, DIRECTORIES.includes(path) ? DIRECTORY : FILE)
     })
     sftp.on('OPENDIR', (id) => sftp.handle(id, handle))
     sftp.on('READDIR', (id) => {
