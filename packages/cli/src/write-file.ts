@@ -3,20 +3,22 @@ import { createWriteStream, type Stats } from 'node:fs'
 import { link, open, realpath, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import type { Blob } from './read-blob.ts'
 
 /**
- * Writes a file that appears whole or not at all.
+ * Writes a file that appears whole or not at all: until it does, the blob may be read anew from another copy.
  *
  * @param o.replace Take the place of a file that is there, and keep its mode; else it is refused with EEXIST. What is no regular
  *   file, such as a pipe, is written into.
  */
 export async function writeWhole(
   file: string,
-  bytes: AsyncIterable<Uint8Array>,
+  { read }: Pick<Blob, 'read'>,
   { replace, signal }: { replace: boolean; signal: AbortSignal },
 ): Promise<void> {
   const there = await statOf(file)
-  if (there && !there.isFile() && replace) return pipeline(bytes, createWriteStream(file), { signal })
+  if (there && !there.isFile() && replace)
+    return read((bytes) => pipeline(bytes, createWriteStream(file), { signal }), { mayBeginAgain: false })
   // A link stays one.
   const target = there ? await realpath(file) : file
   // Else the error would name a file that nobody knows.
@@ -24,7 +26,7 @@ export async function writeWhole(
   // Fixed length, and beside it: rename() is atomic only within one file system.
   const temp = path.join(path.dirname(target), `.stored-${randomUUID()}`)
   try {
-    await writeNew(temp, bytes, there?.mode, signal)
+    await read((bytes) => writeNew(temp, bytes, there?.mode, signal), { mayBeginAgain: true })
     // rename() replaces, link() refuses a taken name.
     if (replace) await rename(temp, target)
     else await link(temp, target)
@@ -39,6 +41,8 @@ async function writeNew(
   mode: number | undefined,
   signal: AbortSignal,
 ): Promise<void> {
+  // What another copy left of it.
+  await rm(file, { force: true })
   await using handle = await open(file, 'wx')
   if (mode !== undefined) await handle.chmod(mode & 0o7777)
   for await (const chunk of bytes) {

@@ -63,6 +63,53 @@ describe.concurrent('get', () => {
     expect(await readFile(path.join(at.path, 'y'), 'utf8')).toBe('content')
   })
 
+  const LONG = 'long '.repeat(60_000)
+  const WRONG = 'wrong'.repeat(60_000)
+
+  it('--fallback begins anew with the next copy when the last bytes of a long one turn out wrong', async () => {
+    await using at = await place()
+    await fill(at, { x: LONG })
+    await at.file('a/x', WRONG)
+    expect(await at.stored('get', 'x', '-o', 'y', '--fallback')).toMatchObject({ code: 0, stdout: '' })
+    expect(await readFile(path.join(at.path, 'y'), 'utf8')).toBe(LONG)
+    expect((await readdir(at.path)).sort()).toEqual(['.stored', 'a', 'b', 'stored.config.json', 'y'])
+  })
+
+  it('--fallback tells what is wrong when no copy is whole: 8', async () => {
+    await using at = await place()
+    await fill(at, { x: LONG })
+    for (const file of ['a/x', 'b/x']) await at.file(file, WRONG)
+    const { code, stderr } = await at.stored('get', 'x', '-o', 'y', '--fallback')
+    expect({ code, stderr }).toEqual({ code: 8, stderr: expect.stringContaining('a get "x": CHECKSUM_MISMATCH') })
+  })
+
+  it('--backend twice reads the first copy, and the second one when that is bad, but into a pipe what was written stays', async () => {
+    await using at = await place()
+    await fill(at, { x: LONG })
+    await at.file('b/x', WRONG)
+    await at.stored('verify')
+    const both = ['--backend', 'b', '--backend', 'a']
+    expect(await at.stored('get', 'x', '-o', 'y', ...both)).toMatchObject({ code: 0 })
+    expect(await readFile(path.join(at.path, 'y'), 'utf8')).toBe(LONG)
+    await at.stored('repair', 'x')
+    await at.file('b/x', WRONG)
+    expect(await at.stored('cat', 'x', ...both)).toMatchObject({ code: 8, stdout: expect.not.stringContaining('long') })
+    expect(await at.stored('cat', 'x', ...both)).toMatchObject({ code: 0, stdout: LONG })
+  })
+
+  it('copies --fix makes the copy from the next one when the first turns out wrong', async () => {
+    await using at = await place()
+    const root = (name: string) => ({ driver: 'fs', root: name })
+    const backends = { a: root('a'), b: root('b'), c: root('c') }
+    await fill(at, { x: LONG })
+    await at.file('stored.config.json', JSON.stringify({ path: '.stored', backends }))
+    await at.file('a/x', WRONG)
+    expect(await at.stored('copies', '--want', '3', '--fix')).toMatchObject({
+      stderr: expect.not.stringContaining('stored:'),
+    })
+    expect(await readFile(path.join(at.path, 'c', 'x'), 'utf8')).toBe(LONG)
+  })
+
   it('--backend reads that copy', async () => {
     await using at = await place()
     await fill(at, { x: 'content' })

@@ -65,6 +65,7 @@ const CALLS: Readonly<Record<string, Call>> = {
   get: {
     options: {
       backend: NOT.text,
+      backends: NOT.names,
       range: NOT.object,
       fallback: NOT.boolean,
       stream: NOT.boolean,

@@ -2,7 +2,7 @@ import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
 import { bytes } from '../output/format.ts'
-import { readBlob } from '../read-blob.ts'
+import { findBlob } from '../read-blob.ts'
 import { openSession } from '../session.ts'
 
 export async function run(context: Context): Promise<Outcome> {
@@ -10,7 +10,7 @@ export async function run(context: Context): Promise<Outcome> {
   out.leaveStdoutToBytes()
   await using store = await openSession(context, { sync: false })
   const name = input.first
-  const blob = await readBlob(store, context)
+  const blob = await findBlob(store, context)
   if (dryRun) {
     await out.tell(
       { type: 'plan', action: 'get', name, file: '-', size: blob.length },
@@ -18,7 +18,10 @@ export async function run(context: Context): Promise<Outcome> {
     )
     return { exit: EXIT.ok, summary: { bytes: 0 } }
   }
-  for await (const chunk of blob.bytes) await out.bytes(chunk, signal)
+  const write = async (bytes: AsyncIterable<Uint8Array>) => {
+    for await (const chunk of bytes) await out.bytes(chunk, signal)
+  }
+  await blob.read(write, { mayBeginAgain: false })
   await out.record({ type: 'get', name, file: '-', size: blob.length })
   return { exit: EXIT.ok, summary: { bytes: blob.length } }
 }

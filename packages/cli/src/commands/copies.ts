@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { ListEntry, StoreD } from '@stored/core'
 import { loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
@@ -5,6 +6,7 @@ import { EXIT } from '../exit-codes.ts'
 import { mend } from '../mend.ts'
 import type { Outcome } from '../outcome.ts'
 import { count, shortId } from '../output/format.ts'
+import { readWith } from '../read-blob.ts'
 import { openConfigured } from '../session.ts'
 import { settle } from '../settle.ts'
 import { type Goal, goalOf, shortage } from '../shortage.ts'
@@ -84,9 +86,11 @@ async function copy(
   tally: Tally,
 ): Promise<void> {
   try {
-    const body = await store.get(key, { stream: true, fallback: true, signal })
     // A key that is bound anew meanwhile keeps its new blob.
-    await store.put(body, { key, backends, ifMatch: id, expect: { checksum: id, size }, signal })
+    const options = { key, backends, ifMatch: id, expect: { checksum: id, size }, signal } as const
+    // Nothing is kept of a put that fails.
+    const put = (body: Readable) => store.put(body, options)
+    await readWith(store, key, { fallback: true, signal }, { mayBeginAgain: true }, put)
     tally.done++
   } catch (error) {
     signal.throwIfAborted()

@@ -5,7 +5,7 @@ import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
 import { bytes } from '../output/format.ts'
-import { type BlobBytes, readBlob } from '../read-blob.ts'
+import { type Blob, findBlob } from '../read-blob.ts'
 import { openSession } from '../session.ts'
 import { writeWhole } from '../write-file.ts'
 import { run as cat } from './cat.ts'
@@ -20,7 +20,7 @@ export async function run(context: Context): Promise<Outcome> {
   const replace = output !== undefined
   if (!replace && (await isThere(file)))
     throw new StorageError('ALREADY_EXISTS', { op: 'get', key: name }, { detail: `there is ${file}; -o replaces it` })
-  const blob = await readBlob(store, context)
+  const blob = await findBlob(store, context)
   if (dryRun) {
     await out.tell(
       { type: 'plan', action: 'get', name, file, size: blob.length },
@@ -28,7 +28,11 @@ export async function run(context: Context): Promise<Outcome> {
     )
     return { exit: EXIT.ok, summary: { bytes: 0 } }
   }
-  await writeWhole(file, watched(blob, context), { replace, signal })
+  await writeWhole(
+    file,
+    { read: (use, o) => blob.read((bytes) => use(watched(bytes, blob, context)), o) },
+    { replace, signal },
+  )
   await out.record({ type: 'get', name, file, size: blob.length })
   return { exit: EXIT.ok, text: `${file}  ${bytes(blob.length)}`, summary: { bytes: blob.length } }
 }
@@ -51,7 +55,11 @@ async function isThere(file: string): Promise<boolean> {
   )
 }
 
-async function* watched({ bytes: chunks, length }: BlobBytes, { input, out }: Context): AsyncGenerator<Uint8Array> {
+async function* watched(
+  chunks: AsyncIterable<Uint8Array>,
+  { length }: Blob,
+  { input, out }: Context,
+): AsyncGenerator<Uint8Array> {
   let done = 0
   for await (const chunk of chunks) {
     yield chunk

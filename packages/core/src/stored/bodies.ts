@@ -11,6 +11,15 @@ export async function readAll(opened: Opened): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
+/** Bytes that were read already, as a copy of them. */
+export function held(bytes: Buffer): Opened {
+  return {
+    size: bytes.length,
+    body: Readable.from(bytes.length > 0 ? [bytes] : []),
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
 /**
  * Frees the copy when the stream is read to its end, fails, or is destroyed, also before the first read; one that nobody reads,
  * when `signal` is aborted.

@@ -5,6 +5,7 @@ import { is, type RulesOf } from '../backend/rules.ts'
 import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import { verified } from '../guard/verify.ts'
 import type { BlobFacts, BlobId, Held, Known, Location, Opened } from '../ports.ts'
+import type { Configured } from './backends.ts'
 import { cachedBefore, keptFrom, openCached } from './cached.ts'
 import { copiesUnder } from './copies-under.ts'
 import { isMarked, markDamaged, mayBeginAgain, noteWhole, overtaken } from './damage.ts'
@@ -15,6 +16,7 @@ import type { GetOptions } from './types.ts'
 const BYTES = is.whole(0, undefined, 'of bytes')
 export const GET_OPTIONS: RulesOf<GetOptions & { stream?: boolean }> = {
   backend: is.text,
+  backends: is.names,
   range: is.group({ offset: BYTES, length: BYTES }),
   fallback: is.boolean,
   stream: is.boolean,
@@ -40,7 +42,9 @@ export interface Range {
  * Reads a blob with `consume`: what is staged, else what the read cache holds, else the first synced copy in the order of the
  * configuration, else one that was found bad before. A whole blob is verified: its last chunk is held back until the digest agrees.
  *
- * @throws {StorageError} NOT_FOUND for an unknown id or key · RANGE_NOT_SATISFIABLE · whatever the copy fails with.
+ * @param consume Called again with the next copy, where others may be tried, when the body that it was given fails.
+ * @throws {StorageError} NOT_FOUND for an unknown id or key · RANGE_NOT_SATISFIABLE · INVALID_ARGUMENT · whatever the copy, or
+ *   `consume`, fails with.
  */
 export async function readBlob<T>(
   services: Services,
@@ -51,7 +55,8 @@ export async function readBlob<T>(
 ): Promise<T> {
   const at = { op: 'get', key: idOrKey }
   checkName(idOrKey, at)
-  if (options.backend === undefined && options.range === undefined) {
+  const chosen = chosenBackends(services, options, at)
+  if (!chosen && options.range === undefined) {
     const read = await readNear(services, idOrKey, options, signal, consume)
     if (read) return read.value
   }
@@ -59,7 +64,9 @@ export async function readBlob<T>(
     const known = await knownOf(services, idOrKey)
     if (!known) throw new StorageError('NOT_FOUND', at)
     const range = rangeWithin(options.range, known.facts.size, at)
-    const copies = await copiesOf(services, idOrKey, known, options, signal, at)
+    const copies = chosen
+      ? copiesAt(services, chosen, idOrKey, known, options, signal, at)
+      : await copiesOf(services, known, options, signal)
     if (copies.length === 0) {
       // What was staged a moment ago may have left for a copy that was confirmed since.
       if (left > 1 && (await services.index.known(known.facts.id))?.rev !== known.rev) continue
@@ -67,11 +74,30 @@ export async function readBlob<T>(
     }
     const length = range?.length ?? known.facts.size
     try {
-      return await readFirst(copies, range, options.fallback ?? false, at, (opened) => consume(opened, length))
+      const mayFallBack = mayFallBackOn(options)
+      return await readFirst(copies, range, { mayFallBack, at, signal }, (opened) => consume(opened, length))
     } catch (error) {
       if (left === 1 || !mayBeginAgain(error)) throw error
     }
   }
+}
+
+/**
+ * The backends that the caller chose, in the order that was given.
+ *
+ * @throws {StorageError} INVALID_ARGUMENT: one is unknown, or none is named.
+ */
+function chosenBackends(services: Services, { backend, backends }: GetOptions, at: ErrorLocation): Configured[] | null {
+  if (backend === undefined && backends === undefined) return null
+  const fault = backend !== undefined && backends !== undefined ? 'backend and backends exclude each other' : null
+  const detail = fault ?? (backends?.length === 0 ? 'backends names none' : null)
+  if (detail !== null) throw new StorageError('INVALID_ARGUMENT', at, { detail })
+  return services.backends.select(backends ?? [backend], at)
+}
+
+/** Whoever names several copies wants the next one when one fails. */
+function mayFallBackOn({ fallback, backends }: GetOptions): boolean {
+  return fallback ?? backends !== undefined
 }
 
 /**
@@ -121,7 +147,7 @@ async function refetch(services: Services, id: BlobId, signal: AbortSignal): Pro
   const at = { op: 'get', key: id }
   const known = await services.index.known(id)
   if (!known) throw new StorageError('NOT_FOUND', at)
-  const [copy] = await copiesOf(services, id, known, {}, signal, at)
+  const [copy] = await copiesOf(services, known, {}, signal)
   if (!copy) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
   return copy.open(undefined)
 }
@@ -138,20 +164,28 @@ export async function knownOf({ index }: Services, idOrKey: string): Promise<Kno
   }
 }
 
+interface Fallback {
+  readonly mayFallBack: boolean
+  readonly at: ErrorLocation
+  readonly signal: AbortSignal
+}
+
 async function readFirst<T>(
   copies: readonly Copy[],
   range: Range | undefined,
-  fallback: boolean,
-  at: ErrorLocation,
+  { mayFallBack, at, signal }: Fallback,
   consume: (opened: Opened) => Promise<T>,
 ): Promise<T> {
   const failures: unknown[] = []
   for (const copy of copies) {
+    const attempt = new Attempt(copy)
     try {
-      return await consume(await copy.open(range))
+      // One layer less around every chunk where it does not matter who failed.
+      return await consume(await (mayFallBack ? attempt : copy).open(range))
     } catch (error) {
-      if (mayBeginAgain(error)) throw error
-      if (!fallback)
+      // Against what the consumer failed with, another copy does not help.
+      if (!attempt.hasFailed || signal.aborted || mayBeginAgain(error)) throw error
+      if (!mayFallBack)
         throw namingOthers(
           error,
           copies.filter((other) => other !== copy),
@@ -163,26 +197,59 @@ async function readFirst<T>(
   throw new StorageError('UNAVAILABLE', at, { cause: new AggregateError(failures), detail: 'every copy failed' })
 }
 
-async function copiesOf(
+/** Whether a copy cannot be read, or only whoever reads it could not go on. */
+class Attempt {
+  readonly #copy: Copy
+  hasFailed = true
+
+  constructor(copy: Copy) {
+    this.#copy = copy
+  }
+
+  async open(range: Range | undefined): Promise<Opened> {
+    const opened = await this.#copy.open(range)
+    this.hasFailed = false
+    const body = watching(opened.body[Symbol.asyncIterator](), async (error) => {
+      this.hasFailed = true
+      throw error
+    })
+    return { size: opened.size, body, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
+  }
+}
+
+/**
+ * The copies on backends that the caller chose, of a key its own, or the one that all keys share. Staged bytes and the read cache are
+ * none of them.
+ *
+ * @throws {StorageError} NOT_FOUND: there is none.
+ */
+function copiesAt(
   services: Services,
+  chosen: readonly Configured[],
   idOrKey: string,
   known: Known,
   options: GetOptions,
   signal: AbortSignal,
   at: ErrorLocation,
-): Promise<Copy[]> {
-  const { staging, backends } = services
-  const { backend } = options
+): Copy[] {
+  const meant = copiesUnder(idOrKey, known.locations)
+  const there = chosen.flatMap(({ name }) => meant.filter(({ backend }) => backend === name))
+  const tried = bestFirst(there, mayFallBackOn(options))
+  const [first, ...others] = chosen
+  const place = others.length === 0 ? { ...at, backend: first?.name } : at
+  if (tried.length === 0) throw new StorageError('NOT_FOUND', place, { detail: 'no copy is there' })
+  return tried.map((location) => backendCopy(services, location, known.facts.size, signal))
+}
+
+/** Copies found bad before are tried where nothing else is, or behind those that are synced: no wrong byte passes. */
+function bestFirst(locations: readonly Location[], mayFallBack: boolean): Location[] {
+  const synced = locations.filter(({ state }) => state === 'synced')
+  return synced.length === 0 || mayFallBack ? [...synced, ...locations.filter(isMarked)] : synced
+}
+
+async function copiesOf(services: Services, known: Known, options: GetOptions, signal: AbortSignal): Promise<Copy[]> {
   const { id } = known.facts
-  if (backend !== undefined) {
-    backends.get(backend, at)
-    const there = copiesUnder(idOrKey, known.locations).filter((location) => location.backend === backend)
-    const synced = there.filter(({ state }) => state === 'synced')
-    const tried = synced.length > 0 ? synced : there.filter(isMarked)
-    if (tried.length === 0) throw new StorageError('NOT_FOUND', { ...at, backend }, { detail: 'no copy is there' })
-    return tried.map((location) => backendCopy(services, location, known.facts.size, signal))
-  }
-  const copies: Copy[] = (await staging.has(id)) ? [stagedCopy(services, id, signal)] : []
+  const copies: Copy[] = (await services.staging.has(id)) ? [stagedCopy(services, id, signal)] : []
   return [...copies, ...copiesOnBackends(services, known, options, signal, copies.length === 0)]
 }
 
@@ -200,9 +267,9 @@ function copiesOnBackends(
   isOnly: boolean,
 ): Copy[] {
   const ordered = services.backends.all().flatMap(({ name }) => known.locations.filter((one) => one.backend === name))
-  const synced = ordered.filter(({ state }) => state === 'synced')
-  const isLast = (isOnly && synced.length === 0) || options.fallback
-  return [...synced, ...(isLast ? ordered.filter(isMarked) : [])].map((location, i) => {
+  const mayFallBack = mayFallBackOn(options)
+  const tried = bestFirst(ordered, mayFallBack).filter((one) => isOnly || mayFallBack || !isMarked(one))
+  return tried.map((location, i) => {
     const copy = backendCopy(services, location, known.facts.size, signal)
     const isThrough = i === 0 && !isLocal(services.backends.get(location.backend, { op: 'get' }))
     return isThrough ? throughCache(services, known.facts, copy, options, signal) : copy

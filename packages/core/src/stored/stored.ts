@@ -7,7 +7,7 @@ import type { DurableEvent, Job, JobFilter, Logged, Place } from '../ports.ts'
 import type { BlobSource } from '../source.ts'
 import { Backends } from './backends.ts'
 import { countBad } from './bad-copies.ts'
-import { readAll, toReadable } from './bodies.ts'
+import { held, readAll, toReadable } from './bodies.ts'
 import { Changes } from './changes.ts'
 import { DELETE_OPTIONS, remove } from './delete.ts'
 import { doubtCopies } from './doubt.ts'
@@ -55,6 +55,8 @@ import type {
 } from './types.ts'
 import { checkVerifyOptions, verify } from './verify.ts'
 
+/** A stream of up to so many bytes is read before any of them is given out: what is wrong with it is known in time. */
+const MAX_HELD = 64 * 1024
 /** What fits a Buffer everywhere. */
 const MAX_BUFFER = 2 ** 31
 /** What calls under way get to end by themselves when the store closes. */
@@ -172,9 +174,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /**
    * Reads a blob by id or key. Whole blobs are verified against their id: a Buffer is never wrong, a stream ends with an error
-   * instead of its last bytes.
+   * instead of its last bytes. Up to 64 KiB are read before the stream is there, so that `get` rejects instead.
    *
-   * @throws {StorageError} NOT_FOUND · RANGE_NOT_SATISFIABLE · CHECKSUM_MISMATCH · TOO_LARGE: above 2 GiB, use `stream: true`
+   * @throws {StorageError} NOT_FOUND, also when no copy is where `backend` or `backends` say · INVALID_ARGUMENT · RANGE_NOT_SATISFIABLE · CHECKSUM_MISMATCH · TOO_LARGE: above 2 GiB, use `stream: true`
    *   · whatever the backend fails with.
    */
   get(idOrKey: string, options: GetOptions<Names> & { stream: true }): Promise<Readable>
@@ -183,7 +185,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     const at = { op: 'get', key: idOrKey }
     return this.#call(at, [options, GET_OPTIONS], (checked, signal) =>
       readBlob<Readable | Buffer>(this.#services, idOrKey, checked, signal, async (opened, length) => {
-        if (checked.stream) return toReadable(opened, at, signal)
+        if (checked.stream) return toReadable(length <= MAX_HELD ? held(await readAll(opened)) : opened, at, signal)
         if (length <= MAX_BUFFER) return readAll(opened)
         await opened[Symbol.asyncDispose]()
         throw new StorageError('TOO_LARGE', at, {

@@ -76,9 +76,21 @@ export interface PutOptions<Names extends string = string> {
 export interface GetOptions<Names extends string = string> {
   /** Read the copy there and no other: of a key its own, or the one that all keys share. @default staged bytes, else the read cache, else the first synced copy in the order of the configuration */
   backend?: Names
+  /**
+   * Read the copies there and no others: the first that there is, in this order, and the next one when it fails, unless `fallback`
+   * is false. Not together with `backend`.
+   */
+  backends?: readonly Names[]
   /** Bytes from `offset`, 0-based; not verified. @default the whole blob, verified */
   range?: { offset?: number; length?: number }
-  /** Try the other copies when one fails. @default false: the error names them */
+  /**
+   * Try the other copies when one fails: one that cannot be opened, and one whose bytes turn out wrong or break off as long as none of
+   * them was given out. Of a Buffer, and of a stream of up to 64 KiB, that is at any time. A longer stream cannot take back what it
+   * delivered: when its copy fails later, it ends with the error, whose `at.backend` is where that copy lies. Who can begin anew, since
+   * nobody has seen the bytes yet, reads once more, with the other names as `backends`.
+   *
+   * @default false: the error names them; with `backends` true
+   */
   fallback?: boolean
   signal?: AbortSignal
 }

@@ -146,7 +146,7 @@ const get = fc
       const { world, model } = run
       const there = backend && configured(run, [backend])?.[0]
       const options = { ...(there && { backend: there }), ...(range && { range }), fallback }
-      const expected = expectedOf(model, world, name, { ...options, stream })
+      const expected = expectedOf(model, world, name, options)
       const call = stream
         ? world.store
             .get(name, { ...options, stream: true })
@@ -172,7 +172,7 @@ function expectedOf(
   model: Model,
   world: World,
   name: string,
-  { backend, range, fallback = false, stream }: GetOptions<Name> & { stream: boolean },
+  { backend, range, fallback = false }: GetOptions<Name>,
 ): Expected {
   const id = model.idOf(name)
   const all = id && model.facts.has(id) ? BLOBS.get(id) : undefined
@@ -187,8 +187,8 @@ function expectedOf(
   // Of what the read cache holds nothing need be known.
   if (copies.length === 0) return { codes: ['UNAVAILABLE'], ...(isCached && { bytes }) }
   const isFar = copies[0]?.backend === 'far'
-  // What a stream has delivered cannot be taken back, to read another copy.
-  const isSaved = fallback && !stream && copies.some((copy) => copy.backend !== 'far')
+  // Also of a stream: each of these is so short that it gives out nothing before all of it was read.
+  const isSaved = fallback && copies.some((copy) => copy.backend !== 'far')
   const codes = isFar && !isSaved ? faultsOf(world, fallback) : []
   return { codes, bytes, isUnverified: isFar && range !== undefined && (world.rates.wrongBytes ?? 0) > 0 }
 }
