@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type GuardedBackend, guardBackend } from '@stored/core'
-import { type Capabilities, StorageError, sameMark } from '@stored/core/backend'
+import { type Capabilities, type LogEvent, StorageError, sameMark } from '@stored/core/backend'
 import type { StoreConfig } from '@stored/node'
 
 const PROBE_BYTES = 1024
@@ -26,6 +26,7 @@ export interface Probe {
  * Connects to a backend; stores a small blob under a key of its own, reads, lists and removes it. Leaves nothing behind.
  *
  * @param o.medium What the store remembers of it: another one, or none, is refused, and nothing is made in its place.
+ * @param o.log Hears what the driver has to say.
  * @param o.others What it remembers of the others, by name: one of theirs is refused.
  * @throws {StorageError} What the backend fails with, at the first failure.
  */
@@ -35,17 +36,18 @@ export async function probe(
   o: {
     readonly medium: string | undefined
     readonly others?: ReadonlyMap<string, string>
+    readonly log?: (event: LogEvent) => void
     readonly signal: AbortSignal
   },
 ): Promise<Probe> {
   const { resolveBackend } = await import('@stored/node/config')
   const { backend } = await resolveBackend(name, config)
-  const { medium, others, signal } = o
+  const { medium, others, log, signal } = o
   const check = async (found: string) => {
     for (const [other, theirs] of others ?? []) if (theirs === found) throw sameMark(name, other)
   }
   const memory = { known: async () => medium ?? null, remember: check, check }
-  await using guard = guardBackend(backend, { name, retries: 0, medium: memory })
+  await using guard = guardBackend(backend, { name, retries: 0, medium: memory, ...(log && { log }) })
   const steps: Record<string, number> = {}
   const timed = async <T>(step: string, call: Promise<T>): Promise<T> => {
     const began = performance.now()

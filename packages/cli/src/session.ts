@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { StoreD } from '@stored/core'
+import { tellBackendLog } from './backend-log.ts'
 import { type LoadedConfig, loadConfiguration } from './configuration.ts'
 import { configuredBackend } from './configured-backend.ts'
 import type { Context } from './context.ts'
@@ -18,7 +19,9 @@ const STAGED = /^\d+[.-]/
  * @throws {Fault} NO_STORE.
  */
 export async function openSession(context: Context, { sync }: { sync: boolean }): Promise<StoreD> {
-  return openConfigured(await loadConfiguration(context), { sync })
+  const store = await openConfigured(await loadConfiguration(context), { sync })
+  tellBackendLog(store, context.out)
+  return store
 }
 
 /** The same, of a configuration that was loaded before. */

@@ -1,4 +1,5 @@
 import type { Capabilities } from '@stored/core/backend'
+import { sentenceOf } from '../backend-log.ts'
 import { loadConfiguration } from '../configuration.ts'
 import { configuredBackend } from '../configured-backend.ts'
 import type { Context } from '../context.ts'
@@ -22,7 +23,11 @@ export async function run(context: Context): Promise<Outcome> {
     )
     return { exit: EXIT.ok, summary: {} }
   }
-  const probed = await probe(name, backend, { medium: await mediumOf(loaded, name), signal })
+  const probed = await probe(name, backend, {
+    medium: await mediumOf(loaded, name),
+    log: (event) => out.note(sentenceOf(event)),
+    signal,
+  })
   await out.record({ type: 'probe', backend: name, ...probed })
   await tell(context, name, probed)
   return { exit: EXIT.ok, summary: {} }

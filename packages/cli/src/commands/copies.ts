@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { ListEntry, StoreD } from '@stored/core'
+import { tellBackendLog } from '../backend-log.ts'
 import { loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -19,6 +20,7 @@ export async function run(context: Context): Promise<Outcome> {
   const wait = isFixing && !input.has('no-wait')
   const loaded = await loadConfiguration(context)
   await using store = await openConfigured(loaded, { sync: wait })
+  tellBackendLog(store, out)
   const all = (await store.listBackends()).map(({ name }) => name)
   const goal = goalOf(input.count('want', 1), loaded.config.defaultBackends ?? all, all)
   const tally = new Tally(out)

@@ -1,4 +1,6 @@
 import type { StoreStatus } from '@stored/core'
+import type { LogEvent } from '@stored/core/backend'
+import { sentenceOf } from '../backend-log.ts'
 import type { Check } from '../check.ts'
 import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
@@ -72,9 +74,13 @@ async function* backendChecks({ dryRun, signal }: Context, { config }: LoadedCon
     else {
       const { [name]: medium, ...rest } = mediumsOf(status)
       const others = new Map(Object.entries(rest))
+      const said: LogEvent[] = []
+      const log = (event: LogEvent) => void said.push(event)
       yield await attempt(check, 'stored a blob, read it back and removed it', () =>
-        probe(name, backend, { medium, others, signal }),
+        probe(name, backend, { medium, others, log, signal }),
       )
+      for (const event of said)
+        if (event.level === 'warn') yield { check, result: 'warning', message: sentenceOf(event) } as const
     }
   }
 }

@@ -1,5 +1,6 @@
 import path from 'node:path'
 import type { PutResult, StoreD } from '@stored/core'
+import { tellBackendLog } from '../backend-log.ts'
 import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
@@ -34,6 +35,7 @@ export async function run(context: Context): Promise<Outcome> {
   const loaded = await loadConfiguration(context)
   const wait = !input.has('no-wait') && !dryRun
   await using store = await openConfigured(loaded, { sync: wait })
+  tellBackendLog(store, context.out)
   const isOurs = ownDirectories(loaded)
   const tally = new Tally(context.out)
   const totals: Totals = { pending: [], bytes: 0, isNew: 0, read: 0, expected: undefined }

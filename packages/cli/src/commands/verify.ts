@@ -1,5 +1,6 @@
 import type { StoreD, VerifyResult } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
+import { tellBackendLog } from '../backend-log.ts'
 import { loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
@@ -26,6 +27,7 @@ export async function run(context: Context): Promise<Outcome> {
   const sample = sampleOf(input.text('sample'))
   const loaded = await loadConfiguration(context)
   await using store = await openConfigured(loaded, { sync: false })
+  tellBackendLog(store, out)
   const cursor = new VerifyCursor(loaded.config, { backend, prefix, sample })
   const after = input.has('resume') ? await cursor.read() : null
   if (input.has('resume') && after === null) out.note('nothing like this was interrupted: from the beginning')

@@ -90,8 +90,15 @@ export interface GetResult {
   readonly body: AsyncIterable<Uint8Array>
 }
 
-/** What a driver, or its guard, has to say to operators. */
+/**
+ * What a driver, or its guard, has to say to operators, beside what calls reject with. The guard strikes what a Credential gave, and lets
+ * a hundred a minute of each level pass. To say something never throws.
+ */
 export interface LogEvent {
+  /**
+   * - `warn`: something was passed over or left, and an operator may want to look: a file that is no blob, debris, a missing feature
+   * - `debug`: what helps to understand a case, such as a try that failed and is made again
+   */
   readonly level: 'debug' | 'warn'
   readonly message: string
   readonly key?: string
@@ -102,6 +109,7 @@ export interface OpenContext {
   readonly signal?: AbortSignal
   /** What `medium` was when it was first opened. */
   readonly medium?: string
+  /** Also later, for as long as the backend is open. */
   log(event: LogEvent): void
 }
 

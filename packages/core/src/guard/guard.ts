@@ -38,7 +38,7 @@ export interface GuardOptions {
   readonly sortLimit?: number
   /** Remembers what lay there when it was opened before. @default nothing is remembered */
   readonly medium?: MediumMemory
-  /** @default nobody is told */
+  /** Hears what the driver and the guard have to say, at most a hundred a minute of each level. @default nobody is told */
   readonly log?: (event: LogEvent) => void
   /** For jitter, from 0 to below 1. @default Math.random */
   readonly random?: () => number
@@ -85,6 +85,7 @@ class Guard implements GuardedBackend {
       retries: options.retries ?? 4,
       random: options.random ?? Math.random,
       delay: options.delay ?? delay,
+      onRetry: ({ at, message }) => this.#session.say('debug', `tried again: ${message}`, at.key),
     }
     const { name = driver.name, idleTimeoutMs = 60_000, log = () => {}, medium } = options
     this.#session = session ?? new Session(driver, { name, idleTimeoutMs, log, medium })

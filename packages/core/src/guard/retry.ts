@@ -13,6 +13,8 @@ export interface RetryPolicy {
   readonly retries: number
   readonly random: () => number
   readonly delay: (ms: number, signal: AbortSignal) => Promise<void>
+  /** Told of each failure after which another try is made. */
+  onRetry?(failure: StorageError): void
 }
 
 export async function delay(ms: number, signal: AbortSignal): Promise<void> {
@@ -41,6 +43,7 @@ export async function waited(
   if (failures >= policy.retries || operation.signal.aborted) return false
   const ms = waitOf(failure, failures, policy.random)
   if (ms === null) return false
+  policy.onRetry?.(failure)
   await operation.until(policy.delay(ms, operation.signal))
   return true
 }

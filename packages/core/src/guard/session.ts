@@ -1,7 +1,7 @@
 import type { LogEvent, StorageBackend } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
-import { redact } from '../backend/redact.ts'
 import { Limiter } from './limiter.ts'
+import { Log } from './log.ts'
 import { Operation, type Supervision } from './operation.ts'
 
 /** How long a driver may take to close. */
@@ -25,16 +25,11 @@ export interface SessionOptions {
   readonly medium: MediumMemory | undefined
 }
 
-/** Server and medium may have put anything into it. */
-function shown({ level, message, key }: LogEvent): LogEvent {
-  return { level, message: redact(message), ...(key !== undefined && { key: redact(key) }) }
-}
-
 /** The life of one backend: opened by the first operation, its operations under way, closed for good. */
 export class Session {
   readonly #driver: StorageBackend
   readonly #name: string
-  readonly #log: (event: LogEvent) => void
+  readonly #log: Log
   readonly #medium: MediumMemory | undefined
   readonly #supervision: Supervision
   readonly #operations = new Set<Operation>()
@@ -46,7 +41,7 @@ export class Session {
   constructor(driver: StorageBackend, { name, idleTimeoutMs, log, medium }: SessionOptions) {
     this.#driver = driver
     this.#name = name
-    this.#log = (event) => log(shown(event))
+    this.#log = new Log(log)
     this.#medium = medium
     this.#supervision = {
       idleTimeoutMs,
@@ -116,14 +111,18 @@ export class Session {
   }
 
   warn(message: string, key: string | undefined): void {
-    this.#log(key === undefined ? { level: 'warn', message } : { level: 'warn', message, key })
+    this.say('warn', message, key)
+  }
+
+  say(level: LogEvent['level'], message: string, key: string | undefined): void {
+    this.#log.write(key === undefined ? { level, message } : { level, message, key })
   }
 
   async #open(): Promise<void> {
     const operation = this.begin(this.at('open'), undefined)
     try {
       const known = (await this.#medium?.known()) ?? undefined
-      const context = { signal: operation.signal, log: this.#log, ...(known !== undefined && { medium: known }) }
+      const context = { signal: operation.signal, log: this.#log.write, ...(known !== undefined && { medium: known }) }
       await operation.settle(Promise.resolve(this.#driver.open?.(context)))
       // Settled, so that a close waits for it: nothing is remembered of a backend that is closed.
       await operation.settle(this.#recognize(known, operation))

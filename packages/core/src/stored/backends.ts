@@ -1,4 +1,4 @@
-import type { StorageBackend } from '../backend/contract.ts'
+import type { LogEvent, StorageBackend } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { type Addressed, checkApart } from '../backend/one-medium.ts'
 import { checkOptions, describeType, unknownName } from '../backend/options.ts'
@@ -32,10 +32,13 @@ export class Backends {
   readonly #byName = new Map<string, Configured>()
   readonly #prefix: string
   readonly #mediumOf: (name: string) => MediumMemory
+  readonly #log: (name: string, event: LogEvent) => void
 
-  constructor(prefix: string, mediumOf: (name: string) => MediumMemory) {
+  /** @param log Hears what drivers, and the guards before them, have to say. */
+  constructor(prefix: string, mediumOf: (name: string) => MediumMemory, log: (name: string, event: LogEvent) => void) {
     this.#prefix = prefix
     this.#mediumOf = mediumOf
+    this.#log = log
   }
 
   add(name: string, given: BackendOptions): Configured {
@@ -44,7 +47,7 @@ export class Backends {
     const options = checkOptions(given, OPTIONS, at)
     if (this.#byName.has(name)) throw new StorageError('ALREADY_EXISTS', at)
     checkApart({ name, address: options.backend.address }, this.#addressed(), at)
-    const configured = configure(name, options, this.#mediumOf(name))
+    const configured = configure(name, options, this.#mediumOf(name), (event) => this.#log(name, event))
     this.#byName.set(name, configured)
     return configured
   }
@@ -98,12 +101,17 @@ function isBackend(value: unknown): boolean {
   return typeof name === 'string' && is.object.holds(capabilities) && methods.every(is.callback.holds)
 }
 
-function configure(name: string, options: BackendOptions, medium: MediumMemory): Configured {
+function configure(
+  name: string,
+  options: BackendOptions,
+  medium: MediumMemory,
+  log: (event: LogEvent) => void,
+): Configured {
   const { backend, layout = 'key', overwrite = false, idleTimeoutMs } = options
   const most = backend.capabilities.limits?.maxConcurrent ?? DEFAULT_CONCURRENCY
   return {
     name,
-    backend: guardBackend(backend, { name, medium, ...(idleTimeoutMs !== undefined && { idleTimeoutMs }) }),
+    backend: guardBackend(backend, { name, medium, log, ...(idleTimeoutMs !== undefined && { idleTimeoutMs }) }),
     layout,
     overwrite,
     concurrency: options.concurrency ?? Math.min(most, DEFAULT_CONCURRENCY),

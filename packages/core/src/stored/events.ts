@@ -12,13 +12,19 @@ const TYPES: Readonly<Record<StoreEvent['type'], true>> = {
   'sync:retry': true,
   'sync:error': true,
   degraded: true,
+  log: true,
 }
+
+/** Of what backends have to say before anybody listens: the store that opens them has only just been opened. */
+const MOST_UNHEARD = 100
 
 type Listener = (event: StoreEvent) => void
 
 /** Calls listeners in the order they came. One that throws becomes a process warning and breaks nothing. */
 export class Events {
   readonly #listeners = new Map<StoreEvent['type'], Set<Listener>>()
+  /** For the first who listens to the log; `null` once somebody does. */
+  #unheard: StoreEvent[] | null = []
 
   /** @throws {StorageError} INVALID_ARGUMENT: no such event, which would never be heard; or no function. */
   on<Type extends StoreEvent['type']>(type: Type, listener: (event: StoreEventOf<Type>) => void): () => void {
@@ -29,10 +35,16 @@ export class Events {
     this.#listeners.set(type, listeners)
     const entry: Listener = (event) => listener(event as StoreEventOf<Type>)
     listeners.add(entry)
+    // Not before the caller has what this returns.
+    if (type === 'log') queueMicrotask(() => this.#catchUp())
     return () => void listeners.delete(entry)
   }
 
   emit(event: StoreEvent): void {
+    if (event.type === 'log' && this.#unheard) {
+      if (this.#unheard.length < MOST_UNHEARD) this.#unheard.push(event)
+      return
+    }
     for (const listener of this.#listeners.get(event.type) ?? []) {
       try {
         listener(event)
@@ -40,5 +52,11 @@ export class Events {
         process.emitWarning(error instanceof Error ? error : String(error), { code: 'STORED_LISTENER' })
       }
     }
+  }
+
+  #catchUp(): void {
+    const unheard = this.#unheard ?? []
+    this.#unheard = null
+    for (const event of unheard) this.emit(event)
   }
 }

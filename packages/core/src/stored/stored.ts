@@ -132,7 +132,11 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       )
     checkKey(idKey(prefix, `sha256:${'0'.repeat(64)}`), { op: 'open' })
     const mediums = new MediumMemories({ ledger, index }, () => configured.all().map(({ name }) => name))
-    const configured: Backends = new Backends(prefix, (name) => mediums.of(name))
+    const configured: Backends = new Backends(
+      prefix,
+      (name) => mediums.of(name),
+      (backend, event) => this.#events.emit({ type: 'log', backend, ...event, time: Date.now() }),
+    )
     for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
     for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
     const turns = new Turns()
@@ -365,6 +369,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
+   * Hears what happens in this process: for what others do, too, and for what happened before, there is `events`. `log` is what drivers
+   * have to say to operators.
+   *
    * @returns A function that ends it. A listener that throws becomes a process warning.
    * @throws {StorageError} INVALID_ARGUMENT: no such event.
    */

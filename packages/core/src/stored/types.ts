@@ -1,4 +1,4 @@
-import type { Capabilities, StorageBackend } from '../backend/contract.ts'
+import type { Capabilities, LogEvent, StorageBackend } from '../backend/contract.ts'
 import type {
   Algorithm,
   BackendState,
@@ -277,8 +277,20 @@ export interface DegradedEvent {
   readonly time: number
 }
 
+/**
+ * What a driver, or the guard before it, has to say to operators: what it left out of a listing, what it could not clean up, what it tries
+ * again. In no case a secret, nor anything that has to be acted on: that rejects. Only live, and only in the process that uses the
+ * backend; at most a hundred a minute of each backend and level. The first listener also hears what was said before it came.
+ */
+export interface BackendLogEvent extends LogEvent {
+  readonly type: 'log'
+  readonly backend: string
+  /** Milliseconds since the epoch. */
+  readonly time: number
+}
+
 /** What `on` hears. */
-export type StoreEvent = Logged<PutEvent> | Logged<DeleteEvent> | SyncEvent | DegradedEvent
+export type StoreEvent = Logged<PutEvent> | Logged<DeleteEvent> | SyncEvent | DegradedEvent | BackendLogEvent
 
 /** The event of one type. */
 export type StoreEventOf<Type extends StoreEvent['type']> = Extract<StoreEvent, { type: Type }>
