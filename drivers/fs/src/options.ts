@@ -21,18 +21,13 @@ export interface FsBackendOptions {
 const AT: ErrorLocation = { backend: 'fs', op: 'constructor' }
 
 const OPTIONS: RulesOf<FsBackendOptions> = {
-  root: needed({
-    expected: 'the path of a directory',
-    holds: (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
-    shown: 'string',
-  }),
+  root: needed({ ...is.path, expected: 'the path of a directory', shown: 'string' }),
   fsync: is.boolean,
   symlinks: is.oneOf(['refuse']),
 }
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and what it is. */
 export function parseOptions(options: unknown): Required<FsBackendOptions> {
-  checkOptions(options, OPTIONS, AT)
-  const { root, fsync = true, symlinks = 'refuse' } = options as FsBackendOptions
+  const { root, fsync = true, symlinks = 'refuse' } = checkOptions(options as FsBackendOptions, OPTIONS, AT)
   return { root, fsync, symlinks }
 }

@@ -80,8 +80,7 @@ const OPTIONS: RulesOf<S3BackendOptions> = {
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and, where it is no secret, what it is. */
 export function parseOptions(options: unknown): Settings {
-  checkOptions(options, OPTIONS, AT)
-  const given = options as S3BackendOptions
+  const given = checkOptions(options as S3BackendOptions, OPTIONS, AT)
   checkSecrets(given)
   const { flavor = flavorOf(given.endpoint), prefix = '', partSize = 8 * MIB } = given
   // The SDK puts a slash behind it, and would sign two.

@@ -73,8 +73,7 @@ const OPTIONS: RulesOf<SftpBackendOptions> = {
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and never its value. */
 export function parseOptions(options: unknown): SftpBackendOptions {
-  checkOptions(options, OPTIONS, AT)
-  const parsed = options as SftpBackendOptions
+  const parsed = checkOptions(options as SftpBackendOptions, OPTIONS, AT)
   if (parsed.password === undefined && parsed.privateKey === undefined && parsed.agent === undefined)
     throw refusal('one of the options "password", "privateKey" and "agent" is needed')
   if (parsed.hostFingerprint === undefined && parsed.knownHosts === undefined) throw refusal(howToPin(parsed))

@@ -3,6 +3,7 @@ import { type FileHandle, open as openHandle } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { mapErrno } from './backend/errno.ts'
 import { type ErrorLocation, StorageError } from './backend/error.ts'
+import { is } from './backend/rules.ts'
 import type { Source } from './source.ts'
 import { type Feed, fed } from './source-feed.ts'
 
@@ -49,8 +50,7 @@ function mayLie({ blocks }: BigIntStats): boolean {
 export function pathOf(source: string | URL, at: ErrorLocation): string {
   const invalid = (detail: string, cause?: unknown) => new StorageError('INVALID_ARGUMENT', at, { detail, cause })
   const path = typeof source === 'string' ? source : pathOfUrl(source, invalid)
-  if (path === '' || path.includes('\0') || !path.isWellFormed())
-    throw invalid('a path is not empty, and holds neither NUL nor half of a surrogate pair')
+  if (!is.path.holds(path)) throw invalid('a path is not empty, and holds neither NUL nor half of a surrogate pair')
   return path
 }
 

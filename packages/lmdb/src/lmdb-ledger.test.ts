@@ -97,8 +97,8 @@ describe('LmdbLedger.open()', () => {
     await expect(open()).rejects.toMatchObject({ code: 'PERMISSION_DENIED' })
   })
 
-  test('of a path below a file rejects, naming no code of a missing blob', async () => {
-    await expect(open({ at: '/dev/null/store' })).rejects.toMatchObject({ code: 'KEY_CONFLICT' })
+  test('of a path below a file rejects, as a mistake of the configuration', async () => {
+    await expect(open({ at: '/dev/null/store' })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
   })
 
   test('of a newer format rejects INCOMPATIBLE, naming both, and leaves the store free', async () => {

@@ -1,6 +1,6 @@
 import { mkdir, open, stat } from 'node:fs/promises'
 import path from 'node:path'
-import type { ErrorLocation } from '@stored/core/backend'
+import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import { type AccessMode, directoryMode, setMode } from './access-mode.ts'
 import { mapFileError } from './file-owner.ts'
 
@@ -17,8 +17,22 @@ export async function makeDirectory(directory: string, at: ErrorLocation, mode: 
     for (let made = leaf; made.length >= first.length; made = path.dirname(made))
       await syncDirectory(path.dirname(made))
   } catch (error) {
-    throw await mapFileError(error, path.dirname(leaf), at)
+    throw unusable(error, directory, at) ?? (await mapFileError(error, path.dirname(leaf), at))
   }
+}
+
+const UNUSABLE: Readonly<Record<string, string>> = {
+  EEXIST: 'something that is no directory lies at',
+  ENOTDIR: 'something that is no directory lies above',
+  ENAMETOOLONG: 'a name is too long in',
+  ELOOP: 'links lead round at',
+}
+
+/** A path where no directory can be is a mistake in the configuration. */
+function unusable(error: unknown, directory: string, at: ErrorLocation): StorageError | undefined {
+  const fault = UNUSABLE[(error as NodeJS.ErrnoException).code ?? '']
+  if (fault === undefined) return undefined
+  return new StorageError('MISCONFIGURED', at, { cause: error, detail: `${fault} ${JSON.stringify(directory)}` })
 }
 
 /** Flushes the names in a directory. */

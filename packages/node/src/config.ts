@@ -5,7 +5,7 @@ import { describeType } from '@stored/core/backend'
 import type { AccessMode } from '@stored/lmdb'
 import { parseByteSize } from './byte-size.ts'
 import { checkTree } from './configuration/check.ts'
-import { branchOf, type Place } from './configuration/tree.ts'
+import { type Branch, branchOf, type Place } from './configuration/tree.ts'
 import { invalid } from './invalid.ts'
 
 /** A backend by the name of its driver: the driver's options and the store's side by side, as JSON has it. */
@@ -82,8 +82,17 @@ const DEFAULT_CACHE_BYTES = 1e9
  */
 export function checkConfig(config: UntypedConfig): void {
   if (describeType(config) !== 'object') throw invalid(`a configuration is an object, not ${describeType(config)}`)
-  const faults = checkTree(branchOf(config, GIVEN))
+  const faults = checkTree(treeOf(config))
   if (faults.length > 0) throw invalid(faults.map(({ text }) => text).join('\n'))
+}
+
+function treeOf(config: UntypedConfig): Branch {
+  try {
+    return branchOf(config, GIVEN)
+  } catch (cause) {
+    // A getter or a Proxy threw, or it holds itself.
+    throw invalid('the configuration cannot be read', cause)
+  }
 }
 
 /** Of the directories of a store. */

@@ -5,8 +5,8 @@ export function expectType(option: string, value: unknown, expected: string, ok:
   if (!ok) throw invalid(`${option} is ${article(expected)} ${expected}, not ${describeType(value)}`)
 }
 
-export function invalid(detail: string): StorageError {
-  return new StorageError('INVALID_ARGUMENT', { op: 'open' }, { detail })
+export function invalid(detail: string, cause?: unknown): StorageError {
+  return new StorageError('INVALID_ARGUMENT', { op: 'open' }, { detail, ...(cause !== undefined && { cause }) })
 }
 
 function article(noun: string): string {

@@ -41,12 +41,12 @@ export interface Recovered {
  */
 export async function* recoverStore(
   config: StoreConfig,
-  options: RecoverOptions = {},
+  how: RecoverOptions = {},
 ): AsyncGenerator<Recovered, void, void> {
   requireRuntime()
-  checkOptions(options, OPTIONS, AT)
+  const options = checkOptions(how, OPTIONS, AT)
+  checkConfig(config)
   const quiet = { ...config, sync: false, cache: false } as const
-  checkConfig(quiet)
   const backends = await resolveBackends(quiet)
   const directory = stagingOf(config)
   if ((await stagedFiles(directory)).length === 0)

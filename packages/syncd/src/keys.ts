@@ -26,7 +26,8 @@ export function dueKey({ backend, key }: Place, due: number, seq: number): Buffe
   const bytes = Buffer.allocUnsafe(head + 12 + Buffer.byteLength(key))
   bytes.write(backend)
   bytes[head - 1] = 0
-  bytes.writeUIntBE(due, head, 6)
+  // Signed: a clock may stand before 1970. Such a time sorts behind all others, as that of a clock that was set back.
+  bytes.writeIntBE(due, head, 6)
   bytes.writeUIntBE(seq, head + 6, 6)
   bytes.write(key, head + 12)
   return bytes
@@ -39,7 +40,7 @@ export function dueLimit(backend: string, now: number): Buffer {
 
 export function parseDueKey(bytes: Buffer, backend: string): { due: number; key: string } {
   const head = Buffer.byteLength(backend) + 1
-  return { due: bytes.readUIntBE(head, 6), key: bytes.toString('utf8', head + 12) }
+  return { due: bytes.readIntBE(head, 6), key: bytes.toString('utf8', head + 12) }
 }
 
 export function owedKey({ backend, key }: Place, seq: number): Buffer {

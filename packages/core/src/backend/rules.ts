@@ -29,6 +29,8 @@ export const is = {
   text: { expected: 'a string that is not empty', holds: isText },
   /** Also an empty one. */
   anyText: { expected: 'a string', holds: (value) => typeof value === 'string' },
+  /** Of this machine. */
+  path: { expected: 'a path, without NUL or half of a surrogate pair', holds: isPath },
   object: { expected: 'an object', holds: isObject },
   callback: { expected: 'a function', holds: (value) => typeof value === 'function' },
   signal: {
@@ -81,6 +83,10 @@ function isKeyLong(text: string): boolean {
 
 function isText(value: unknown): boolean {
   return typeof value === 'string' && value !== ''
+}
+
+function isPath(value: unknown): boolean {
+  return typeof value === 'string' && value !== '' && !value.includes('\0') && value.isWellFormed()
 }
 
 function isObject(value: unknown): boolean {

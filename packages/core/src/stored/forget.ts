@@ -3,7 +3,7 @@ import { checkOptions } from '../backend/options.ts'
 import { is, needed, type RulesOf } from '../backend/rules.ts'
 import type { Location, Place } from '../ports.ts'
 import { retryOnConflict } from '../retry-on-conflict.ts'
-import { checkStoreKey } from './names.ts'
+import { checkBackendName, checkStoreKey } from './names.ts'
 import { checkRemains } from './plan-delete.ts'
 import { owes } from './plan-put.ts'
 import type { Services } from './services.ts'
@@ -19,6 +19,7 @@ const PLACE: RulesOf<Place> = {
 /** Gives up a copy, or its removal, and leaves what lies there. */
 export async function forget(services: Services, place: Place): Promise<ForgottenCopy> {
   const { backend, key } = checkOptions(place, PLACE, { op: 'forget' })
+  checkBackendName(backend, { op: 'forget' })
   checkStoreKey(key, { op: 'forget' })
   return retryOnConflict(() => forgetOnce(services, { backend, key }))
 }

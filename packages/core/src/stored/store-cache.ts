@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { describeType } from '../backend/options.ts'
 import type { CacheEntry, CacheStats, EvictChoice } from '../ports.ts'
@@ -37,7 +38,7 @@ function matcherOf(pattern: unknown, at: ErrorLocation): (name: string) => boole
     const parts = pattern.split('*')
     return (name) => matchesGlob(name, parts)
   }
-  if (pattern instanceof RegExp) {
+  if (types.isRegExp(pattern)) {
     // Those that search from where they last stopped would skip every other name.
     const expression = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
     return (name) => expression.test(name)

@@ -1,4 +1,4 @@
-import { describeType, keyFault, nearest } from '@stored/core/backend'
+import { describeType, is, keyFault, nearest } from '@stored/core/backend'
 import { parseByteSize } from '../byte-size.ts'
 import { nearestVariable, toVariable } from './environment.ts'
 import {
@@ -121,7 +121,7 @@ interface Expectation {
 
 const EXPECTATIONS: Readonly<Record<Option['is'], (value: unknown, option: Option) => Expectation>> = {
   text: expectText,
-  path: expectText,
+  path: expectPath,
   prefix: (value) => {
     const why = typeof value === 'string' ? (keyFault(`${value}/x`) ?? undefined) : undefined
     return { expected: 'the first part of a key', type: ['string'], ok: typeof value === 'string' && !why, why }
@@ -153,6 +153,11 @@ const EXPECTATIONS: Readonly<Record<Option['is'], (value: unknown, option: Optio
 
 function expectText(value: unknown): Expectation {
   return { expected: 'a string', type: [], ok: typeof value === 'string' && value !== '' }
+}
+
+function expectPath(value: unknown): Expectation {
+  if (!expectText(value).ok || is.path.holds(value)) return expectText(value)
+  return { expected: 'a path', type: ['string'], ok: false, why: 'it holds a NUL or half of a surrogate pair' }
 }
 
 function oneOf(choices: readonly string[]): string {
