@@ -4,6 +4,8 @@ import { check, checkCode, equal, rejects, sameBytes, settle } from '../expect.t
 import type { Harness } from '../harness.ts'
 import { randomFrom } from '../payload.ts'
 import { HeldSource } from '../source.ts'
+import type { Subject } from '../subject.ts'
+import { inBatches } from './batches.ts'
 
 const KEYS_ARE_EXACT = 'A key that is rewritten merges two blobs, or is not found under the name it was given.'
 /** A blob of each key; few bytes, since it is the names that matter. */
@@ -149,17 +151,27 @@ async function exactly(t: Ctx, names: readonly string[]): Promise<void> {
   const other = await t.open()
   for (const view of [t.store, other])
     equal((await t.names('', view)).sort(), [...held].sort(), 'the list of all names')
-  for (const [i, name] of held.entries()) {
+  await inBatches(t, held, async (name, i) => {
     await t.holds(t.key(name), t.bytes(BLOB_BYTES, i + 1))
     sameBytes(t.seed, await t.read(t.key(name), other), t.bytes(BLOB_BYTES, i + 1), `${JSON.stringify(name)} elsewhere`)
-  }
-  for (const [i, name] of held.entries()) {
+  })
+  // Names that are alike lie side by side: one of two is deleted, and then the other.
+  const [odd, even] = [1, 0].map((half) => held.filter((_, i) => i % 2 === half)) as [string[], string[]]
+  await deleteLeaving(t, odd, even, other)
+  await putAll(t, odd)
+  await deleteLeaving(t, even, odd, other)
+  await deleteLeaving(t, odd, [], other)
+  equal(await t.names('', other), [], 'the list once all are deleted')
+}
+
+async function deleteLeaving(t: Ctx, names: readonly string[], left: readonly string[], other: Subject): Promise<void> {
+  await inBatches(t, names, async (name) => {
     await t.store.delete(t.key(name))
     equal(await other.stat(t.key(name)), null, `stat of ${JSON.stringify(name)} once deleted`)
-    const next = held[i + 1]
-    if (next !== undefined) check((await t.store.stat(t.key(next))) !== null, `deleting ${name} leaves ${next}`)
-  }
-  equal(await t.names('', other), [], 'the list once all are deleted')
+  })
+  await inBatches(t, left, async (name) =>
+    check((await t.store.stat(t.key(name))) !== null, `deleting its neighbours leaves ${JSON.stringify(name)}`),
+  )
 }
 
 /** The names that a medium can hold at once: the limits that it declares are tested by cases of their own. */
@@ -179,11 +191,11 @@ function coexisting(t: Ctx, names: readonly string[]): string[] {
 }
 
 async function putAll(t: Ctx, names: readonly string[]): Promise<void> {
-  for (const [i, name] of names.entries()) {
+  await inBatches(t, names, async (name, i) => {
     const key = t.key(name)
     const stored = await t.store.put(key, t.bytes(BLOB_BYTES, i + 1), { size: BLOB_BYTES })
     equal(stored.key, key, 'the key that put returns')
-  }
+  })
 }
 
 async function twins(t: Ctx, first: string, second: string, clash: boolean): Promise<void> {

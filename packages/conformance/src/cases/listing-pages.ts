@@ -1,5 +1,6 @@
 import { all, type Ctx, capability, defineCases, rawOnly } from '../case.ts'
 import { equal } from '../expect.ts'
+import { inBatches } from './batches.ts'
 import { byUtf8, keysOf, numbered, putAll } from './listing.ts'
 
 /** A page of a service that is asked for no other. */
@@ -7,7 +8,6 @@ const USUAL_PAGE = 1_000
 /** How many keys, for its pages, are few enough for profile quick. */
 const FEW = 250
 const LIMIT = 10
-const AT_ONCE = 16
 const TIMEOUT_MS = 300_000
 
 export const listingPages = defineCases('ls', {
@@ -151,9 +151,4 @@ async function* first<T>(count: number, entries: AsyncIterable<T>): AsyncGenerat
     passed += 1
     if (passed === count) return
   }
-}
-
-async function inBatches(t: Ctx, names: readonly string[], work: (name: string) => Promise<unknown>): Promise<void> {
-  const atOnce = Math.min(AT_ONCE, t.capabilities.limits?.maxConcurrent ?? AT_ONCE)
-  for (let at = 0; at < names.length; at += atOnce) await Promise.all(names.slice(at, at + atOnce).map(work))
 }
