@@ -27,6 +27,9 @@ test.each([
   ['120', 120_000],
   ['Fri, 01 Jan 2038 00:01:00 GMT', 60_000],
   ['Thu, 31 Dec 2037 00:00:00 GMT', 0],
+  ['3153600000', 86_400_000],
+  ['9'.repeat(400), 86_400_000],
+  ['Sat, 01 Jan 2138 00:00:00 GMT', 86_400_000],
   ['soon', undefined],
   [null, undefined],
 ])('Retry-After: %s asks for %s ms', (retryAfter, expected) => {

@@ -29,9 +29,12 @@ const CODES: Readonly<Record<number, StorageErrorCode>> = {
   509: 'RATE_LIMITED',
 }
 
+/** Who is asked to wait for a century waits for a day. */
+const MAX_WAIT_MS = 24 * 3_600_000
+
 /** What a response says beyond its status. */
 export interface HttpErrorOptions extends StorageErrorOptions {
-  /** The `Retry-After` field: seconds or a date. @see RFC 9110 section 10.2.3. */
+  /** The `Retry-After` field: seconds or a date; at most a day counts. @see RFC 9110 section 10.2.3. */
   readonly retryAfter?: string | null
 }
 
@@ -54,7 +57,6 @@ export function mapHttp(status: number, at: ErrorLocation, options: HttpErrorOpt
 
 function waitOf(retryAfter: string | null | undefined): number | undefined {
   if (retryAfter === undefined || retryAfter === null) return undefined
-  if (/^\s*\d+\s*$/.test(retryAfter)) return Number(retryAfter) * 1000
-  const date = Date.parse(retryAfter)
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now())
+  const ms = /^\s*\d+\s*$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now()
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(0, ms), MAX_WAIT_MS)
 }

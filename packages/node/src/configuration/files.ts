@@ -1,7 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { configError, fileError } from './error.ts'
+import { readShort } from './short-file.ts'
 import { type FileName, parseConfigText } from './text.ts'
 import { type Branch, entryOf, isBranch, typeOf } from './tree.ts'
 
@@ -49,7 +50,7 @@ export async function readConfigFile(file: string, name: FileName): Promise<Bran
 /** @throws {StorageError} MISCONFIGURED: it cannot be read · PERMISSION_DENIED: it may not be read. */
 export async function readText(file: string, { shown }: Pick<FileName, 'shown'>): Promise<string> {
   try {
-    return await readFile(file, 'utf8')
+    return await readShort(file)
   } catch (error) {
     throw fileError(shown, 'cannot be read', error)
   }

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describeType } from '@stored/core/backend'
 import { codeOf, configError, isDenial, reasonOf } from './error.ts'
+import { readShort } from './short-file.ts'
 import { type Branch, childOption, type Entry, type Fault, isBranch, type Leaf, toValue } from './tree.ts'
 
 export const MASK = '•••'
@@ -110,7 +110,7 @@ async function resolve(
     return env[value] ? { ...secret, value: env[value] } : { text: `names the variable ${value}, which is not set` }
   try {
     // An editor ends the last line; no secret ends with a line break.
-    const text = (await readFile(path.resolve(base, value), 'utf8')).replace(/\r?\n$/, '')
+    const text = (await readShort(path.resolve(base, value))).replace(/\r?\n$/, '')
     return text === '' ? { text: `names the file ${value}, which is empty` } : { ...secret, value: text }
   } catch (error) {
     const text = `names the file ${value}, which cannot be read: ${reasonOf(error)}`

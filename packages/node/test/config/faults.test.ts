@@ -3,6 +3,8 @@ import { type Given, load } from './load.ts'
 
 const FILE = 'stored.config.json'
 const SOUND = '{ "path": "store", "backends": { "usb": { "driver": "fs", "root": "data" } } }'
+/** More than a MiB of it. */
+const LONG = ' '.repeat(2 << 20)
 const SECRET = 'hunter2-hunter2'
 
 /** A sound file, and one more option in its line 4. */
@@ -184,6 +186,11 @@ describe('loadConfig() refuses the file', () => {
       'MISCONFIGURED stored.config.json:6: backends.usb.password names the file password.txt, which cannot be read: ENOENT',
     ],
     [
+      'with a secret in a file that has no end',
+      ofBackend('"password": { "file": "/dev/zero" }'),
+      'MISCONFIGURED stored.config.json:6: backends.usb.password names the file /dev/zero, which cannot be read: EFBIG',
+    ],
+    [
       'with a secret in two places',
       ofBackend('"auth": { "password": { "file": "a", "env": "B" } }'),
       'MISCONFIGURED stored.config.json:6: backends.usb.auth.password names either "env" or "file", not both',
@@ -273,6 +280,7 @@ describe('loadConfig() refuses', () => {
       'DIR: there is stored.config.json and stored.config.ts: keep one',
     ],
     ['a file that is not there', { file: 'other.json' }, 'other.json: cannot be read: ENOENT'],
+    ['a file that is longer than a person writes', { files: { [FILE]: LONG } }, `${FILE}: cannot be read: EFBIG`],
     ['a module that is not there', { env: { STORED_CONFIG: 'other.ts' } }, 'other.ts: cannot be read: ENOENT'],
     ['another format', { file: 'stored.yaml' }, 'stored.yaml: a configuration file ends in .json, .ts, .js, .mjs'],
     [
