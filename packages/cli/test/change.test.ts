@@ -61,6 +61,17 @@ describe.concurrent('rm', () => {
   })
 })
 
+describe.concurrent('rm -n', () => {
+  it('refuses to drop the last copy, as rm does: 7', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x' })
+    const both = ['--backend', 'a', '--backend', 'b']
+    expect(await at.stored('rm', 'x', ...both, '-n')).toMatchObject({ code: 7, stdout: '' })
+    expect((await at.stored('rm', 'x', '--backend', 'a', '-n')).stdout).toBe('would remove x from a\n')
+    expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'synced' } })
+  })
+})
+
 describe.concurrent('copies', () => {
   it('lists what has too few, and --fix brings the rest', async () => {
     await using at = await place()
@@ -134,6 +145,7 @@ describe.concurrent('queue', () => {
     await at.file('b/x', 'a stranger')
     await at.file('x', 'ours')
     await at.stored('put', 'x', '--backend', 'b')
+    expect(await at.stored('queue', 'cancel', 'b', '-n')).toMatchObject({ code: 7, stdout: '' })
     expect(await at.stored('queue', 'cancel', 'b')).toMatchObject({ code: 7 })
     expect(await at.stored('cat', 'x')).toMatchObject({ code: 0, stdout: 'ours' })
   })

@@ -64,6 +64,18 @@ describe.concurrent('forget', () => {
     expect(await readFile(path.join(at.path, 'b/x'), 'utf8')).toBe('changed')
   })
 
+  it('-n refuses what the call would refuse, and changes nothing: the last copy: 7; nothing: 4', async () => {
+    await using at = await place()
+    await fill(at, { x: 'x' })
+    const dry = (...args: string[]) => at.stored('forget', ...args, '-n')
+    expect(await dry('x', '--backend', 'b')).toMatchObject({ code: 0, stdout: 'would forget x on b\n' })
+    expect(await dry('none', '--backend', 'b')).toMatchObject({ code: 4, stdout: '' })
+    await at.stored('forget', 'x', '--backend', 'b')
+    expect(await dry('x', '--backend', 'a')).toMatchObject({ code: 7, stdout: '' })
+    expect(await dry('x', '--backend', 'b')).toMatchObject({ code: 4, stdout: '' })
+    expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced' } })
+  })
+
   it('of a copy leaves its file; of the last one: 7; of nothing: 4; without --backend: 2', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })

@@ -5,6 +5,7 @@ import type {
   BackendOptions,
   DeleteOptions,
   EventsOptions,
+  ForgetOptions,
   GetOptions,
   JobFilter,
   ListOptions,
@@ -78,7 +79,7 @@ const CALLS: Readonly<Record<string, Call>> = {
     make: (store, range) => store.get('k', { range }),
   },
   delete: {
-    options: { backends: NOT.names, signal: NOT.signal } satisfies Wrong<DeleteOptions>,
+    options: { backends: NOT.names, dryRun: NOT.boolean, signal: NOT.signal } satisfies Wrong<DeleteOptions>,
     make: (store, options) => store.delete('k', options),
   },
   list: {
@@ -116,7 +117,14 @@ const CALLS: Readonly<Record<string, Call>> = {
     make: (store, filter) => collect(store.jobs(filter) as AsyncIterable<unknown>),
   },
   retry: { options: place, make: (store, filter) => store.retry(filter) },
-  removeBackend: { options: { force: NOT.boolean }, make: (store, options) => store.removeBackend('a', options) },
+  removeBackend: {
+    options: { force: NOT.boolean, dryRun: NOT.boolean },
+    make: (store, options) => store.removeBackend('a', options),
+  },
+  forget: {
+    options: { dryRun: NOT.boolean } satisfies Wrong<ForgetOptions>,
+    make: (store, options) => store.forget({ backend: 'a', key: 'k' }, options),
+  },
   addBackend: {
     options: {
       backend: [...NOT.text, undefined],

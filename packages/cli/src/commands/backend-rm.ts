@@ -18,12 +18,12 @@ export async function run(context: Context): Promise<Outcome> {
       { op: 'config' },
       { detail: 'the configuration is no file: remove it where the rest is' },
     )
+  await using store = await openConfigured(loaded, { sync: false })
+  await store.removeBackend(name, { force: input.has('force'), dryRun })
   if (dryRun) {
     await out.tell({ type: 'plan', action: 'backend rm', backend: name }, `would take ${name} out of ${file}`)
     return { exit: EXIT.ok, summary: { backends: 0 } }
   }
-  await using store = await openConfigured(loaded, { sync: false })
-  await store.removeBackend(name, { force: input.has('force') })
   const { removeBackendFromFile } = await import('@stored/node/config')
   await removeBackendFromFile(file, name)
   await out.line(`removed ${name} from ${file}`)

@@ -32,8 +32,8 @@ async function placesOf(store: StoreD, name: string, backend: string): Promise<r
 }
 
 async function forget(store: StoreD, { out }: Context, { backend, key }: Place, dryRun: boolean): Promise<void> {
-  if (dryRun) return out.tell({ type: 'plan', action: 'forget', backend, key }, `would forget ${key} on ${backend}`)
-  const { id, was } = await store.forget({ backend, key })
-  const what = was === 'deleting' ? 'the removal of ' : ''
-  await out.tell({ type: 'forget', backend, key, id, was }, `forgot ${what}${key} on ${backend}; what lies there stays`)
+  const { id, was } = await store.forget({ backend, key }, { dryRun })
+  const what = `${was === 'deleting' ? 'the removal of ' : ''}${key} on ${backend}`
+  if (dryRun) return out.tell({ type: 'plan', action: 'forget', backend, key, id, was }, `would forget ${what}`)
+  await out.tell({ type: 'forget', backend, key, id, was }, `forgot ${what}; what lies there stays`)
 }

@@ -35,14 +35,16 @@ export async function run(context: Context): Promise<Outcome> {
 }
 
 async function cancel(store: StoreD, { backend, key, id, op }: Job, { out, dryRun, signal }: Context): Promise<void> {
-  if (dryRun)
-    return out.tell({ type: 'plan', action: 'cancel', backend, key, id }, `would cancel ${op} ${key} on ${backend}`)
+  const what = `${op} ${key} on ${backend}`
+  const plan = () => out.tell({ type: 'plan', action: 'cancel', backend, key, id }, `would cancel ${what}`)
   if (op === 'delete') {
-    const forgotten = await store.forget({ backend, key })
-    return out.tell({ type: 'forget', ...forgotten }, `cancelled ${op} ${key} on ${backend}; what lies there stays`)
+    const forgotten = await store.forget({ backend, key }, { dryRun })
+    if (dryRun) return plan()
+    return out.tell({ type: 'forget', ...forgotten }, `cancelled ${what}; what lies there stays`)
   }
   // One object may serve all keys of a blob; then its key on the backend is none of them.
   const isOwnKey = (await store.stat(key))?.id === id
-  const { deleted, pending } = await store.delete(isOwnKey ? key : id, { backends: [backend], signal })
-  await out.tell({ type: 'delete', name: key, deleted, pending }, `cancelled ${op} ${key} on ${backend}`)
+  const { deleted, pending } = await store.delete(isOwnKey ? key : id, { backends: [backend], signal, dryRun })
+  if (dryRun) return plan()
+  await out.tell({ type: 'delete', name: key, deleted, pending }, `cancelled ${what}`)
 }

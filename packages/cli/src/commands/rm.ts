@@ -55,6 +55,8 @@ async function removeOne(
   try {
     const record = await store.stat(name)
     if (!record) throw new StorageError('NOT_FOUND', { op: 'delete', key: name })
+    const options = { signal, dryRun, ...(backends.length > 0 && { backends }) }
+    const { deleted, pending } = await store.delete(name, options)
     if (dryRun) {
       const places = await ownPlaces(store, name, record)
       const meant = places.filter(({ backend }) => backends.length === 0 || backends.includes(backend))
@@ -63,7 +65,6 @@ async function removeOne(
       tally.done++
       return
     }
-    const { deleted, pending } = await store.delete(name, { signal, ...(backends.length > 0 && { backends }) })
     await out.tell({ type: 'delete', name, deleted, pending }, `removed ${name}`)
     tally.done++
   } catch (error) {

@@ -19,7 +19,7 @@ export interface DeleteOutcome extends DeleteResult {
   readonly event?: Logged<DeleteEvent>
 }
 
-export const DELETE_OPTIONS: RulesOf<DeleteOptions> = { backends: is.names, signal: is.signal }
+export const DELETE_OPTIONS: RulesOf<DeleteOptions> = { backends: is.names, dryRun: is.boolean, signal: is.signal }
 const NOTHING: DeleteOutcome = { deleted: [], pending: [] }
 
 /** Unbinds and queues the removal of objects; or, with `backends`, only drops copies. */
@@ -53,6 +53,8 @@ async function removeOnce(services: Services, idOrKey: string, options: DeleteOp
   const bound = backends ? await Array.fromAsync(index.keys(id)) : []
   const plan = planDelete({ known, keys, hasOtherKeys: hasOthers, bound, begun, isConfigured, isStaged, backends, key })
   const event: DeleteEvent | null = keys.length > 0 ? { type: 'delete', checksum: id, keys, time: Date.now() } : null
+  const pending = [...new Set(plan.jobs.map(({ backend }) => backend))]
+  if (options.dryRun) return { deleted: keys, pending }
   const { seq } = await ledger.transact((tx) => {
     if (own) expectShare(tx, index, known, own, !plan.release)
     else index.expect(tx, { id }, known.rev)
@@ -70,7 +72,6 @@ async function removeOnce(services: Services, idOrKey: string, options: DeleteOp
   })
   // Bytes that were deleted are kept nowhere.
   if (plan.forget) await cache?.drop(id)
-  const pending = [...new Set(plan.jobs.map(({ backend }) => backend))]
   return { deleted: keys, pending, seq, ...(event && { event: { ...event, seq } }) }
 }
 

@@ -7,7 +7,7 @@ import { checkBackendName, checkStoreKey } from './names.ts'
 import { checkRemains } from './plan-delete.ts'
 import { owes } from './plan-put.ts'
 import type { Services } from './services.ts'
-import type { ForgottenCopy } from './types.ts'
+import type { ForgetOptions, ForgottenCopy } from './types.ts'
 import { vacate } from './vacate.ts'
 
 const PLACE: RulesOf<Place> = {
@@ -16,15 +16,17 @@ const PLACE: RulesOf<Place> = {
   key: { expected: 'a key', holds: () => true },
 }
 
+export const FORGET_OPTIONS: RulesOf<ForgetOptions> = { dryRun: is.boolean }
+
 /** Gives up a copy, or its removal, and leaves what lies there. */
-export async function forget(services: Services, place: Place): Promise<ForgottenCopy> {
+export async function forget(services: Services, place: Place, options: ForgetOptions): Promise<ForgottenCopy> {
   const { backend, key } = checkOptions(place, PLACE, { op: 'forget' })
   checkBackendName(backend, { op: 'forget' })
   checkStoreKey(key, { op: 'forget' })
-  return retryOnConflict(() => forgetOnce(services, { backend, key }))
+  return retryOnConflict(() => forgetOnce(services, { backend, key }, options))
 }
 
-async function forgetOnce(services: Services, place: Place): Promise<ForgottenCopy> {
+async function forgetOnce(services: Services, place: Place, options: ForgetOptions): Promise<ForgottenCopy> {
   const { index, ledger, queue } = services
   const at = { op: 'forget', ...place }
   const location = await index.location(place)
@@ -33,17 +35,22 @@ async function forgetOnce(services: Services, place: Place): Promise<ForgottenCo
     throw new StorageError('UNAVAILABLE', at, {
       detail: 'a job is at work there: pause the backend, or wait for its end',
     })
-  if (location.state === 'deleting')
+  if (location.state !== 'deleting') await giveUp(services, location, options, at)
+  else if (!options.dryRun)
     await ledger.transact((tx) => {
       index.expect(tx, { place }, location.rev)
       vacate(services, tx, place)
     })
-  else await giveUp(services, location, at)
   return { ...place, id: location.id, was: location.state }
 }
 
 /** @throws {StorageError} PRECONDITION_FAILED: no other copy would remain. */
-async function giveUp(services: Services, location: Location, at: ErrorLocation): Promise<void> {
+async function giveUp(
+  services: Services,
+  location: Location,
+  { dryRun }: ForgetOptions,
+  at: ErrorLocation,
+): Promise<void> {
   const { index, ledger, staging, backends } = services
   const { id } = location
   const known = await index.known(id)
@@ -52,6 +59,7 @@ async function giveUp(services: Services, location: Location, at: ErrorLocation)
   const live = (known?.locations ?? []).filter(({ state }) => state !== 'deleting')
   const left = live.filter(({ backend, key }) => backend !== location.backend || key !== location.key)
   checkRemains(live, left, { bound, isStaged, isConfigured: (name) => backends.has(name) }, at)
+  if (dryRun) return
   await ledger.transact((tx) => {
     index.expect(tx, { id }, known?.rev ?? null)
     index.expect(tx, { place: location }, location.rev)

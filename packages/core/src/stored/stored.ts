@@ -13,7 +13,7 @@ import { DELETE_OPTIONS, remove } from './delete.ts'
 import { doubtCopies } from './doubt.ts'
 import { checkEventsOptions, readEvents } from './event-log.ts'
 import { Events } from './events.ts'
-import { forget } from './forget.ts'
+import { FORGET_OPTIONS, forget } from './forget.ts'
 import { GET_OPTIONS, knownOf, readBlob } from './get.ts'
 import { Iteration } from './iteration.ts'
 import { checkJobsFilter, jobs, RETRY_FILTER, retryParked } from './jobs.ts'
@@ -36,6 +36,7 @@ import type {
   DeleteOptions,
   DeleteResult,
   EventsOptions,
+  ForgetOptions,
   ForgottenCopy,
   GetOptions,
   ListEntry,
@@ -77,7 +78,7 @@ const OPTIONS: RulesOf<StoreDOptions<string>> = {
   prefix: is.text,
   whenFull: is.oneOf(['wait', 'refuse']),
 }
-const REMOVE_OPTIONS = { force: is.boolean }
+const REMOVE_OPTIONS = { force: is.boolean, dryRun: is.boolean }
 const NO_JOBS = { waiting: 0, running: 0, parked: 0, bytes: 0 }
 
 /**
@@ -276,13 +277,15 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * is there again, which may be another place: `verify` tells. So wait jobs of puts that were under way, their bytes staged.
    *
    * @throws {StorageError} PRECONDITION_FAILED when jobs wait for it, or it holds the only copy of a blob; `force` overrides.
+   *   With `dryRun` it looks for that and changes nothing.
    */
-  removeBackend(name: Names, options: { force?: boolean } = {}): Promise<void> {
+  removeBackend(name: Names, options: { force?: boolean; dryRun?: boolean } = {}): Promise<void> {
     const at = { op: 'removeBackend', backend: name }
-    return this.#call(at, [options, REMOVE_OPTIONS], async ({ force }, signal) => {
+    return this.#call(at, [options, REMOVE_OPTIONS], async ({ force, dryRun }, signal) => {
       const { backends, index, ledger, syncer } = this.#services
       const { backend } = backends.get(name, at)
       if (!force) await checkRemovable(this.#services, name, signal)
+      if (dryRun) return
       await syncer.remove(name)
       backends.remove(name)
       // Closed first: while it is being opened it may note the medium yet.
@@ -437,10 +440,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @throws {StorageError} NOT_FOUND: nothing is known of the place · PRECONDITION_FAILED: no synced or staged copy would remain ·
    *   UNAVAILABLE: a job is at work there.
    */
-  forget(place: Place): Promise<ForgottenCopy> {
-    return this.#run({ op: 'forget' }, async () => {
-      const forgotten = await forget(this.#services, place)
-      this.#committed()
+  forget(place: Place, options: ForgetOptions = {}): Promise<ForgottenCopy> {
+    return this.#call({ op: 'forget' }, [options, FORGET_OPTIONS], async (checked) => {
+      const forgotten = await forget(this.#services, place, checked)
+      if (!checked.dryRun) this.#committed()
       return forgotten
     })
   }

@@ -99,6 +99,8 @@ export interface GetOptions<Names extends string = string> {
 export interface DeleteOptions<Names extends string = string> {
   /** Drop the copies on these backends only; keys and other copies stay. */
   backends?: readonly Names[]
+  /** Change nothing, and reject with what would refuse it. @default false */
+  dryRun?: boolean
   signal?: AbortSignal
 }
 
@@ -144,6 +146,12 @@ export interface ForgottenCopy extends Place {
   readonly id: BlobId
   /** `deleting`: it was to be removed. */
   readonly was: LocationState
+}
+
+/** Options of `forget`. */
+export interface ForgetOptions {
+  /** Change nothing, and reject with what would refuse it. @default false */
+  dryRun?: boolean
 }
 
 /** Options of `list`. */
