@@ -226,6 +226,20 @@ describe.concurrent('doctor', () => {
     expect(records.at(-1)).toMatchObject({ warning: 0, failed: 0 })
   })
 
+  it('a disk with less free than puts leave: 1, and what the ballast lacks; status says so too', async () => {
+    await using at = await place()
+    expect((await at.stored('doctor')).stdout).toMatch(/^ok +disk: .* free$/m)
+    const backends = { a: { driver: 'fs', root: 'a' }, b: { driver: 'fs', root: 'b' } }
+    await at.file('stored.config.json', JSON.stringify({ path: '.stored', backends, reserve: 2 ** 52 }))
+    await rm(path.join(at.path, '.stored/ballast'), { force: true })
+    const short = 'puts are refused: .* free, and 4.5 PB are kept .*the ballast.* lacks 16.8 MB'
+    const { code, stdout } = await at.stored('doctor')
+    expect(stdout).toMatch(new RegExp(`^failed +disk: ${short}$`, 'm'))
+    expect(code).toBe(1)
+    expect((await at.stored('status')).stdout).toMatch(new RegExp(`^disk: +${short}$`, 'm'))
+    expect((await at.json('status')).records[0]).toMatchObject({ disk: { reserve: 2 ** 52 } })
+  })
+
   it('a disk that is away: 1, and nothing is made in its place', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })

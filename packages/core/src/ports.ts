@@ -46,7 +46,18 @@ export interface Ledger {
   readonly degraded: Failure | null
   /** Calls `listener` once, when it becomes degraded. @returns A function that ends it. */
   onDegraded(listener: (failure: Failure) => void): () => void
+  /** How its disk is now; `null`: it has none. */
+  disk(): DiskUsage | null
   close(): Promise<void>
+}
+
+/** The disk that a ledger lies on, in bytes. */
+export interface DiskUsage {
+  readonly free: number
+  /** What puts leave free, for what frees space. */
+  readonly reserve: number
+  /** What the ballast lacks, room for which puts leave as well: without it a full disk keeps the store from being opened. */
+  readonly missingBallast: number
 }
 
 /** One copy, by where it lies. */

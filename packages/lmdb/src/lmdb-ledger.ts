@@ -1,6 +1,6 @@
 import { access, constants, realpath, statfs } from 'node:fs/promises'
 import path from 'node:path'
-import type { DurableEvent, Failure, Logged, Transaction } from '@stored/core'
+import type { DiskUsage, DurableEvent, Failure, Logged, Transaction } from '@stored/core'
 import { checkOptions, is, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, fileMode } from './access-mode.ts'
 import { Ballast } from './ballast.ts'
@@ -186,6 +186,10 @@ export class LmdbLedger implements TreeLedger {
 
   events(o: { since: number; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>> {
     return this.#log.events(o)
+  }
+
+  disk(): DiskUsage {
+    return this.#reserve.usage
   }
 
   get degraded(): Failure | null {

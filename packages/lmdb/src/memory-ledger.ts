@@ -65,6 +65,10 @@ export class MemoryLedger implements TreeLedger, Sink {
     return () => {}
   }
 
+  disk(): null {
+    return null
+  }
+
   /** Memory has no reserve. */
   requireSpace(): void {}
 

@@ -47,6 +47,17 @@ describe('DiskReserve', () => {
   })
 })
 
+test('disk() tells what is free, what puts leave, and what the ballast lacks', async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'stored-reserve-'))
+  leave(2 ** 21)
+  const ledger = await LmdbLedger.open({ path: directory, reserve: 2 ** 52 })
+  const disk = ledger.disk()
+  expect(disk).toMatchObject({ free: 2 ** 21, reserve: 2 ** 52 })
+  expect(disk.missingBallast).toBeGreaterThan(0)
+  await ledger.close()
+  await rm(directory, { recursive: true })
+})
+
 test('LmdbLedger.open() on a full disk rejects NO_SPACE before LMDB makes its file', async () => {
   const directory = await mkdtemp(path.join(tmpdir(), 'stored-reserve-'))
   leave(0)

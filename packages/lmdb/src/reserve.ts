@@ -1,4 +1,5 @@
 import { statfsSync } from 'node:fs'
+import type { DiskUsage } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import type { Ballast } from './ballast.ts'
 
@@ -53,6 +54,11 @@ export class DiskReserve {
     const isGiven = this.#ballast?.giveBack() ?? false
     if (isGiven) this.#look(true)
     return isGiven
+  }
+
+  /** As the disk is now. */
+  get usage(): DiskUsage {
+    return { free: this.#freeNow(), reserve: this.#reserve, missingBallast: this.#ballast?.missing ?? 0 }
   }
 
   /** Builds the ballast, where there is room for it beside the reserve. */

@@ -5,6 +5,7 @@ import type { Check } from '../check.ts'
 import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
 import { badChecks, tooFewCheck } from '../copy-checks.ts'
+import { shortOfSpace } from '../disk.ts'
 import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.ts'
 import { describeFault } from '../fault.ts'
 import { checkModes } from '../modes.ts'
@@ -91,14 +92,15 @@ function mediumsOf(status: StoreStatus | undefined): Readonly<Record<string, str
   return Object.fromEntries(known)
 }
 
-function statusChecks({ staging, degraded, backends, detached, syncing }: StoreStatus): Check[] {
+function statusChecks({ staging, degraded, disk, backends, detached, syncing }: StoreStatus): Check[] {
   const parked = backends.reduce((sum, { jobs }) => sum + jobs.parked, 0)
   const waiting = backends.reduce((sum, { jobs }) => sum + jobs.waiting + jobs.running, 0)
   const paused = backends.filter(({ state }) => state === 'paused').map(({ name }) => name)
   const found: Check[] = []
   const judge = (check: string, isWell: boolean, message: string) =>
     found.push({ check, result: isWell ? 'ok' : 'warning', message })
-  if (degraded) found.push({ check: 'disk', result: 'failed', message: degraded.message })
+  if (degraded) found.push({ check: 'index', result: 'failed', message: degraded.message })
+  found.push(diskCheck(disk))
   judge('staging', staging.excess === 0, `${bytes(staging.bytes)} of ${bytes(staging.limit)}`)
   judge('parked jobs', parked === 0, parked === 0 ? 'none' : `${count(parked, 'job')}; stored queue ls --state parked`)
   judge(
@@ -112,6 +114,12 @@ function statusChecks({ staging, degraded, backends, detached, syncing }: StoreS
   const names = Object.keys(detached)
   if (names.length > 0) judge('not configured', false, `${names.join(', ')}: jobs wait there; stored queue ls`)
   return found
+}
+
+function diskCheck(disk: StoreStatus['disk']): Check {
+  const short = shortOfSpace(disk)
+  if (short !== null) return { check: 'disk', result: 'failed', message: short }
+  return { check: 'disk', result: 'ok', message: disk === null ? 'not known' : `${bytes(disk.free)} free` }
 }
 
 async function attempt(check: string, message: string, what: () => Promise<unknown>): Promise<Check> {

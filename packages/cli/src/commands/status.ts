@@ -3,6 +3,7 @@ import { backendTable } from '../backend-table.ts'
 import { badCopies, parkedRemovals } from '../bad-copies.ts'
 import type { Context } from '../context.ts'
 import { noteDetached } from '../detached.ts'
+import { shortOfSpace } from '../disk.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
 import { bytes, count } from '../output/format.ts'
@@ -19,11 +20,13 @@ export async function run(context: Context): Promise<Outcome> {
   const { out } = context
   await using store = await openSession(context, { sync: false })
   const status = await store.status()
-  const { syncing, staging, degraded, backends, detached } = status
-  await out.record({ type: 'status', syncing, detached, staging, degraded })
+  const { syncing, staging, degraded, disk, backends, detached } = status
+  await out.record({ type: 'status', syncing, detached, staging, degraded, disk })
   await out.line(`syncing: ${SYNCING[syncing]}`)
   await out.line(`staged:  ${bytes(staging.bytes)} of ${bytes(staging.limit)}`)
   if (degraded) await out.line(paint('31', `degraded: ${degraded.message}`))
+  const short = shortOfSpace(disk)
+  if (short !== null) await out.line(paint('31', `disk:    ${short}`))
   await backendTable(store, out, backends)
   const bad = badCopies(backends)
   for (const { backend, message, isDamage } of bad)

@@ -75,6 +75,7 @@ export type OutputRecord = { readonly v: 1 } & (
       readonly detached: StoreStatus['detached']
       readonly staging: StagingUsage
       readonly degraded: StoreStatus['degraded']
+      readonly disk: StoreStatus['disk']
     }
   | ({ readonly type: 'cache' } & CacheStats)
   | { readonly type: 'event'; readonly event: Logged<DurableEvent> }

@@ -333,6 +333,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
         ),
         staging: staging.usage(),
         degraded: ledger.degraded,
+        disk: ledger.disk(),
       }
     })
   }

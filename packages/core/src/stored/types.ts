@@ -9,6 +9,7 @@ import type {
   CacheStats,
   Checksums,
   DeleteEvent,
+  DiskUsage,
   Failure,
   Index,
   JobCounts,
@@ -275,6 +276,8 @@ export interface StoreStatus {
   readonly staging: StagingUsage
   /** Why nothing can be written any more until the store is opened anew; `null` while all is well. */
   readonly degraded: Failure | null
+  /** The disk of the store: puts are refused once no more is free than they leave. */
+  readonly disk: DiskUsage | null
 }
 
 /** The disk failed under the index. Once in the life of a store that is open. */
