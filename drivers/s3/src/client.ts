@@ -15,7 +15,7 @@ import { boundAnswers } from './bounded.ts'
 import { isSkewed, signingTime, takeTimeOf } from './clock.ts'
 import { toS3Error } from './errors.ts'
 import { presetOf } from './flavors.ts'
-import { credentialOf, type Identity } from './identity.ts'
+import { credentialOf, type Identity, secretOf } from './identity.ts'
 import type { Settings } from './options.ts'
 import { Route, type SmallPut } from './route.ts'
 import { PIECE_BYTES, reporting } from './sent.ts'
@@ -153,7 +153,7 @@ export class Client {
     const found = await s3.config.credentials()
     if (found === this.#found) return
     this.#found = found
-    keepSecret(this, found)
+    keepSecret(this, secretOf(found))
   }
 
   #routeOf(s3: S3Client): Promise<Route | null> {

@@ -20,7 +20,13 @@ export interface Keys {
 export function credentialOf(secret: Secret<Identity> | Keys | undefined): Credential<Identity | undefined> {
   if (secret === undefined) return new Credential<Identity | undefined>(undefined)
   const ask = typeof secret === 'function' ? async () => check(await secret()) : joined(secret)
-  return new Credential<Identity | undefined>(ask, { expiresAt: (identity) => identity?.expiration?.getTime() })
+  const expiresAt = (identity: Identity | undefined) => identity?.expiration?.getTime()
+  return new Credential<Identity | undefined>(ask, { expiresAt, secretOf })
+}
+
+/** The id of a key is a name: with MinIO one that somebody chose. */
+export function secretOf(identity: Identity | undefined): unknown {
+  return [identity?.secretAccessKey, identity?.sessionToken]
 }
 
 function joined(keys: Keys | Identity): Secret<Identity> {

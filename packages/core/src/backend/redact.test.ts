@@ -86,6 +86,12 @@ describe('a StorageError', () => {
     expect(shown('not token number one, nor token number two')).not.toContain('token number')
   })
 
+  it('leaves alone what of a credential is a name', async () => {
+    const secretOf = ({ token }: { token: string }) => token
+    await new Credential({ user: 'somebody', token: 'the token of somebody' }, { secretOf }).use(async () => {})
+    expect(shown('somebody else, with the token of somebody')).toContain('somebody else, with ***')
+  })
+
   it('leaves words alone that are as short as a password of few characters', async () => {
     const owner = {}
     keepSecret(owner, ['no', 'gone'])

@@ -8,6 +8,8 @@ export type Secret<T> = T | (() => T | Promise<T>)
 export interface CredentialOptions<T> {
   /** When a credential ends to be good, in milliseconds since the epoch. @default never, until it is refused */
   readonly expiresAt?: (credential: T) => number | undefined
+  /** What of it errors and log events leave out: not a name, which may stand in them for something else. @default all of it */
+  readonly secretOf?: (credential: T) => unknown
 }
 
 /** Whether a call may be made again. */
@@ -25,12 +27,17 @@ export class Credential<T> {
   /** Whether asking again may give another. */
   readonly #renewable: boolean
   readonly #expiresAt: (credential: T) => number | undefined
+  readonly #secretOf: (credential: T) => unknown
   #held: Promise<T> | undefined
 
-  constructor(secret: Secret<T>, { expiresAt = () => undefined }: CredentialOptions<T> = {}) {
+  constructor(
+    secret: Secret<T>,
+    { expiresAt = () => undefined, secretOf = (credential) => credential }: CredentialOptions<T> = {},
+  ) {
     this.#renewable = typeof secret === 'function'
     this.#ask = typeof secret === 'function' ? (secret as () => T | Promise<T>) : () => secret
     this.#expiresAt = expiresAt
+    this.#secretOf = secretOf
   }
 
   /**
@@ -67,7 +74,7 @@ export class Credential<T> {
   async #renew(): Promise<T> {
     try {
       const credential = await this.#ask()
-      keepSecret(this, credential)
+      keepSecret(this, this.#secretOf(credential))
       return credential
     } catch (cause) {
       this.#held = undefined
