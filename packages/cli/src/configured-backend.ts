@@ -3,7 +3,7 @@ import type { LoadedConfig } from './configuration.ts'
 
 /** @throws {StorageError} INVALID_ARGUMENT: there is none of that name. */
 export function configuredBackend({ config }: LoadedConfig, name: string): LoadedConfig['config']['backends'][string] {
-  const backend = config.backends[name]
+  const backend = Object.hasOwn(config.backends, name) ? config.backends[name] : undefined
   if (backend === undefined) throw unknownName('backend', name, Object.keys(config.backends), { op: 'config' })
   return backend
 }

@@ -51,12 +51,12 @@ export class Input {
 
 /** @param what Takes them, for the message. */
 export function fieldsOf(texts: readonly string[], what: string): Record<string, string> {
-  const fields: Record<string, string> = {}
-  for (const text of texts) {
+  const fields = texts.map((text) => {
     const at = text.indexOf('=')
     // Not the text itself: what was meant as a value may be a secret.
     if (at < 1) throw usage(`${what} takes name=value`)
-    fields[text.slice(0, at)] = text.slice(at + 1)
-  }
-  return fields
+    return [text.slice(0, at), text.slice(at + 1)]
+  })
+  // Not by assignment: a field may be called `__proto__`.
+  return Object.fromEntries(fields)
 }

@@ -274,3 +274,27 @@ describe.concurrent('doctor', () => {
     expect(stdout).toMatch(/^ok +backend a: /m)
   })
 })
+
+describe.concurrent('a backend that is called as something of Object', () => {
+  it.each(['constructor', 'toString'])('%s is added, shown, tried and removed as any other', async (name) => {
+    await using at = await place()
+    await at.file('x', 'x')
+    expect(await at.stored('backend', 'show', name)).toMatchObject({ code: 2 })
+    expect(await at.stored('backend', 'add', name, 'fs', 'root=there', '--yes')).toMatchObject({ code: 0 })
+    expect((await at.json('backend', 'ls')).records).toContainEqual(
+      expect.objectContaining({ name, jobs: expect.objectContaining({ waiting: 0 }) }),
+    )
+    expect(await at.stored('doctor')).toMatchObject({ code: 0 })
+    expect(await at.stored('put', 'x', '--backend', name)).toMatchObject({ code: 0 })
+    expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { [name]: 'synced' } })
+    expect(await at.stored('backend', 'rm', name, '--force')).toMatchObject({ code: 0 })
+  })
+
+  it('__proto__ is refused by its name, in a command and in a file', async () => {
+    await using at = await place()
+    const refused = { code: 2, stderr: expect.stringContaining('"__proto__" is no name') }
+    expect(await at.stored('backend', 'add', '__proto__', 'fs', 'root=x', '--yes')).toMatchObject(refused)
+    await at.file('stored.config.json', '{ "path": "s", "backends": { "__proto__": { "driver": "fs", "root": "x" } } }')
+    expect(await at.stored('status')).toMatchObject(refused)
+  })
+})

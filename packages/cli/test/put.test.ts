@@ -8,11 +8,16 @@ describe.concurrent('put', () => {
   it('stores a file under its name, and says its id', async () => {
     await using at = await place()
     await at.file('dir/hello.txt', 'hello\n')
-    const { code, stdout, stderr } = await at.stored('put', 'dir/hello.txt', '--meta', 'by=me')
+    const meta = ['--meta', 'by=me', '--meta', '__proto__=mine']
+    const { code, stdout, stderr } = await at.stored('put', 'dir/hello.txt', ...meta)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toBe('sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03  hello.txt\n')
     await at.open(async (store) => {
-      expect(await store.stat('hello.txt')).toMatchObject({ custom: { by: 'me' }, mimeType: 'text/plain' })
+      expect(await store.stat('hello.txt')).toMatchObject({ mimeType: 'text/plain' })
+      expect(Object.entries((await store.stat('hello.txt'))?.custom ?? {})).toEqual([
+        ['by', 'me'],
+        ['__proto__', 'mine'],
+      ])
     })
   })
 
@@ -22,6 +27,12 @@ describe.concurrent('put', () => {
     const { stdout } = await at.run(['put', '-'], { input: 'bytes' })
     expect(stdout).toMatch(/ {2}blobs\/sha256\//)
     await at.open(async (store) => expect((await store.get('in')).toString()).toBe('bytes'))
+  })
+
+  it('stores what is read of a file whose size says nothing', async () => {
+    await using at = await place()
+    expect(await at.stored('put', '/proc/version', '--key', 'version')).toMatchObject({ code: 0 })
+    await at.open(async (store) => expect((await store.get('version')).toString()).toMatch(/^Linux version /))
   })
 
   it('--backend chooses where copies shall be', async () => {

@@ -88,7 +88,8 @@ export class JobRows {
   }
 
   counts(): Record<string, JobCounts> {
-    const counts: Record<string, JobCounts> = {}
+    // Without the names of Object, which a backend may have.
+    const counts: Record<string, JobCounts> = Object.create(null)
     for (const [key, value] of scan(this.#ledger, 'counts', NOTHING, END)) {
       const backend = key.toString()
       const [waiting = 0, running = 0, parked = 0, bytes = 0] = decodeNumbers(value)

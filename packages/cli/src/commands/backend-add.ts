@@ -1,4 +1,4 @@
-import type { StoreD } from '@stored/core'
+import { checkBackendName, type StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
 import type { Context } from '../context.ts'
@@ -19,7 +19,8 @@ export async function run(context: Context): Promise<Outcome> {
       { op: 'config' },
       { detail: 'the configuration is no file: add it where the rest is' },
     )
-  if (config.backends[name] !== undefined)
+  checkBackendName(name, { op: 'config' })
+  if (Object.hasOwn(config.backends, name))
     throw new StorageError('ALREADY_EXISTS', { op: 'config', backend: name }, { detail: 'there is such a backend' })
   const { options, asked } = await readOptions(rest, context)
   await tryWith(context, { name, config: { driver, ...options }, asked })

@@ -73,8 +73,9 @@ async function* backendChecks({ dryRun, signal }: Context, { config }: LoadedCon
     else if (!isKnown)
       yield { check, result: 'warning', message: 'not tried: only the store knows what lies there' } as const
     else {
-      const { [name]: medium, ...rest } = mediumsOf(status)
-      const others = new Map(Object.entries(rest))
+      const others = mediumsOf(status)
+      const medium = others.get(name)
+      others.delete(name)
       const said: LogEvent[] = []
       const log = (event: LogEvent) => void said.push(event)
       yield await attempt(check, 'stored a blob, read it back and removed it', () =>
@@ -87,9 +88,9 @@ async function* backendChecks({ dryRun, signal }: Context, { config }: LoadedCon
 }
 
 /** What the store remembers lies at its backends, by their names. */
-function mediumsOf(status: StoreStatus | undefined): Readonly<Record<string, string>> {
-  const known = (status?.backends ?? []).flatMap(({ name, medium }) => (medium === undefined ? [] : [[name, medium]]))
-  return Object.fromEntries(known)
+function mediumsOf(status: StoreStatus | undefined): Map<string, string> {
+  const known = status?.backends ?? []
+  return new Map(known.flatMap(({ name, medium }) => (medium === undefined ? [] : [[name, medium] as const])))
 }
 
 function statusChecks({ staging, degraded, disk, backends, detached, syncing }: StoreStatus): Check[] {

@@ -233,7 +233,8 @@ export abstract class StorageBackend {
    * and nothing half-written that anyone could see. Durable once resolved, as far as the medium allows. Safe to repeat,
    * conditions apart. Of several at once each resolves or rejects with CONFLICT, and what remains is one of those that resolved.
    *
-   * @param body Read once, front to back; may be empty, and may throw.
+   * @param body Read once, front to back; may be empty, and may throw. `put` then rejects with what it threw, as it is: a source that
+   *   fails, often with SOURCE_FAILED, says nothing of the medium.
    * @returns What was stored.
    * @throws {StorageError} ALREADY_EXISTS with `ifAbsent` when the key is taken · PRECONDITION_FAILED with `ifMatch` when the
    *   etag differs or nothing is there · KEY_CONFLICT when something else is in the way · NO_SPACE ·

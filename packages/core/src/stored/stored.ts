@@ -165,6 +165,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @param source A Buffer or typed array, a path or `file:` URL, a Readable or web stream, a Blob, an (async) iterable of bytes.
    * @throws {StorageError} INVALID_KEY, also for a key below `<prefix>/sha256/` that is not this blob's own · KEY_CONFLICT: the
    *   copy of another blob lies where one of this blob shall be · INVALID_ARGUMENT · NOT_FOUND: no such file · SOURCE_CHANGED ·
+   *   SOURCE_FAILED: a stream or an iterable broke off, `cause` is what it threw ·
    *   SIZE_MISMATCH, CHECKSUM_MISMATCH: not what was expected · ALREADY_EXISTS, PRECONDITION_FAILED: the condition · NO_SPACE ·
    *   STAGING_FULL: it is not to wait, or is larger than all of staging.
    */
