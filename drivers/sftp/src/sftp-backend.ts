@@ -205,6 +205,7 @@ export class SftpBackend extends StorageBackend {
       const root = await untilAborted(opening, linked.signal)
       this.#capabilities = capabilitiesOf(root.medium)
       this.#opened = { root, log }
+      for (const message of weaknessesOf(root.medium, this.#options)) log({ level: 'warn', message })
     } catch (error) {
       // Whoever opens it again dials anew; whoever does not has nothing left open.
       this.#pool.disconnect()
@@ -282,6 +283,19 @@ export class SftpBackend extends StorageBackend {
 
 function asAmbiguous({ code, at, cause, detail, retryable }: StorageError): StorageError {
   return new StorageError(code, at, { cause, ...(detail !== undefined && { detail }), retryable, ambiguous: true })
+}
+
+/** What an operator should know of a server that has fewer extensions than OpenSSH. */
+function weaknessesOf(medium: Medium, { fsync = true }: SftpBackendOptions): string[] {
+  if (medium === UNKNOWN) return []
+  return [
+    ...(fsync && !medium.flushesFiles
+      ? ['the server cannot flush files: it may lose what was put when its power fails']
+      : []),
+    ...(medium.replaces
+      ? []
+      : ['the server cannot replace files in one step: for a moment a blob is absent while it is overwritten']),
+  ]
 }
 
 function capabilitiesOf(medium: Medium): Capabilities {

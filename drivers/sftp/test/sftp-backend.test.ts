@@ -5,7 +5,7 @@ import net from 'node:net'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { ChaosProxy } from '@stored/conformance'
-import type { StorageError } from '@stored/core/backend'
+import type { LogEvent, StorageError } from '@stored/core/backend'
 import { mount, NTFS } from '@stored/services'
 import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Connection } from '../src/connection.ts'
@@ -42,6 +42,16 @@ async function openWith(changes: Partial<SftpBackendOptions>): Promise<void> {
   const backend = new SftpBackend(await server.options(changes))
   onTestFinished(() => backend.close())
   await backend.open({ log: () => {} })
+}
+
+/** What a server that may only do so much is warned of. */
+async function warningsOf(command: string, changes: Partial<SftpBackendOptions> = {}): Promise<string[]> {
+  const privateKey = await server.makeKey(command)
+  const backend = new SftpBackend(await server.options({ root: `${server.root}-${roots++}`, privateKey, ...changes }))
+  onTestFinished(() => backend.close())
+  const events: LogEvent[] = []
+  await backend.open({ log: (event) => events.push(event) })
+  return events.map(({ level, message }) => `${level}: ${message}`)
 }
 
 async function* bodyOf(...chunks: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
@@ -185,6 +195,17 @@ describe.skipIf(reason)(`a server without extensions${reason}`, () => {
     await backend.put('dir/blob', bodyOf('x'), { signal })
     await expect(backend.put('dir', bodyOf('x'), { signal })).rejects.toMatchObject({ code: 'KEY_CONFLICT' })
     expect(await temps(root)).toEqual([])
+  })
+})
+
+describe.skipIf(reason)(`what the log tells of a server${reason}`, () => {
+  it('is what it cannot do, unless that is not asked for', async () => {
+    const power = 'warn: the server cannot flush files: it may lose what was put when its power fails'
+    const gap = expect.stringContaining('cannot replace files in one step')
+    expect(await warningsOf('internal-sftp')).toEqual([])
+    expect(await warningsOf('internal-sftp -P fsync')).toEqual([power])
+    expect(await warningsOf('internal-sftp -P fsync', { fsync: false })).toEqual([])
+    expect(await warningsOf('internal-sftp -P posix-rename')).toEqual([gap])
   })
 })
 
