@@ -55,7 +55,8 @@ export class Answers {
 
   /** @returns `error`, if S3 said it. */
   refused(error: unknown, answer: Answer): unknown {
-    if (error instanceof NotS3) return error
+    // The SDK has hung the answer on it, and told so in its message.
+    if (error instanceof NotS3) return notS3(answer, error.also)
     const { Code } = error as { Code?: unknown }
     if (typeof Code === 'string') return error
     // A success that cannot be read is none.

@@ -70,6 +70,7 @@ export class NotS3 extends Error {
   override readonly name = 'NotS3'
   readonly status: number
   readonly retryAfter: string | null
+  readonly also: string | undefined
 
   constructor(status: number, { type, location, retryAfter = null, also }: NotS3Fields) {
     // The host alone: what follows may hold a token.
@@ -77,6 +78,7 @@ export class NotS3 extends Error {
     super([`HTTP ${status}`, type, to, also].filter((part) => part !== undefined).join(', '))
     this.status = status
     this.retryAfter = retryAfter
+    this.also = also
   }
 }
 
