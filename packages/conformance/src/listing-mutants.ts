@@ -22,6 +22,12 @@ export function listingMutants(pageSize: number): readonly DriverMutant[] {
       'ls.pages',
       'ls.hint',
     ]),
+    of(
+      'repeats-page',
+      'every page is the first one',
+      inPages(pageSize, (all) => all),
+      ['ls.pages', 'ls.hint'],
+    ),
     of('utf16-border', 'a page begins after the last key in the order of UTF-16', inPages(pageSize, afterInUtf16), [
       'ls.pages',
     ]),

@@ -1,7 +1,7 @@
 import { all, type Ctx, capability, defineCases, rawOnly } from '../case.ts'
 import { equal } from '../expect.ts'
 import { inBatches } from './batches.ts'
-import { byUtf8, keysOf, numbered, putAll } from './listing.ts'
+import { byUtf8, numbered, putAll } from './listing.ts'
 
 /** A page of a service that is asked for no other. */
 const USUAL_PAGE = 1_000
@@ -17,7 +17,8 @@ export const listingPages = defineCases('ls', {
     timeoutMs: TIMEOUT_MS,
     async run(t) {
       const names = await putPages(t)
-      equal(inOrder(t, await t.names()), names, 'the list')
+      const seen = await namesIn(t, t.store.list({ prefix: t.scope }), names.length)
+      equal(inOrder(t, seen), names, 'the list')
     },
   },
   'pages-deleted': {
@@ -27,11 +28,7 @@ export const listingPages = defineCases('ls', {
     timeoutMs: TIMEOUT_MS,
     async run(t) {
       const names = await putPages(t)
-      const seen: string[] = []
-      for await (const { key } of t.store.list({ prefix: t.scope })) {
-        if (seen.length % 2 === 1) await t.store.delete(key)
-        seen.push(key.slice(t.scope.length))
-      }
+      const seen = await namesIn(t, t.store.list({ prefix: t.scope }), names.length, deleteEverySecond(t))
       equal(inOrder(t, seen), names, 'the list')
       equal((await t.names()).length, Math.ceil(names.length / 2), 'the number of keys that are left')
     },
@@ -46,12 +43,10 @@ export const listingPages = defineCases('ls', {
       const names = await putPages(t)
       const page = Math.round(names.length / 2.5)
       const gone = names.slice(page, 2 * page)
-      const seen: string[] = []
-      for await (const { key } of t.store.list({ prefix: t.scope })) {
-        if (seen.length === 0) await inBatches(t, gone, (name) => t.store.delete(t.key(name)))
-        if (seen.length % LIMIT === 0) await change(t, key, seen.length)
-        seen.push(key.slice(t.scope.length))
-      }
+      const seen = await namesIn(t, t.store.list({ prefix: t.scope }), 2 * names.length, async (key, i) => {
+        if (i === 0) await inBatches(t, gone, (name) => t.store.delete(t.key(name)))
+        if (i % LIMIT === 0) await change(t, key, i)
+      })
       const [twice, once] = [new Set<string>(), new Set<string>()]
       for (const name of seen) (once.has(name) ? twice : once).add(name)
       equal([...twice], [], 'the keys that came twice')
@@ -92,11 +87,8 @@ export const listingPages = defineCases('ls', {
       for (const hint of [1, LIMIT, USUAL_PAGE]) {
         const names = namesOfPages(2.5 * LIMIT)
         await putAll(t, names)
-        const seen: string[] = []
-        for await (const { key } of driver.list({ prefix: t.scope, hint, signal: t.signal })) {
-          if (seen.length % 2 === 1) await t.store.delete(key)
-          seen.push(key.slice(t.scope.length))
-        }
+        const entries = driver.list({ prefix: t.scope, hint, signal: t.signal })
+        const seen = await namesIn(t, entries, names.length, deleteEverySecond(t))
         equal(inOrder(t, seen), names, `the list with hint ${hint}`)
       }
     },
@@ -125,6 +117,27 @@ function namesOfPages(count: number): readonly string[] {
   })
 }
 
+/** The names that are listed, of an endless listing one more than `most`. `onKey` is called between an entry and the next. */
+async function namesIn(
+  t: Ctx,
+  entries: AsyncIterable<{ key: string }>,
+  most: number,
+  onKey: (key: string, index: number) => Promise<void> = async () => {},
+): Promise<string[]> {
+  const names: string[] = []
+  for await (const { key } of first(most + 1, entries)) {
+    await onKey(key, names.length)
+    names.push(key.slice(t.scope.length))
+  }
+  return names
+}
+
+function deleteEverySecond(t: Ctx): (key: string, index: number) => Promise<void> {
+  return async (key, i) => {
+    if (i % 2 === 1) await t.store.delete(key)
+  }
+}
+
 /** Overwrites what was just listed, and puts a key before and one behind it. */
 async function change(t: Ctx, key: string, i: number): Promise<void> {
   const [before, after] = [t.key(`0-${i}`), `${key}~`]
@@ -140,8 +153,7 @@ function inOrder(t: Ctx, names: readonly string[]): readonly string[] {
 async function nextPage(t: Ctx, name: string): Promise<string[]> {
   const after = { prefix: t.scope, startAfter: t.key(name) }
   const entries = t.view === 'raw' ? t.store.list(after) : t.guard.list({ ...after, limit: LIMIT, sorted: true })
-  const keys = await keysOf(first(LIMIT, entries))
-  return keys.map((key) => key.slice(t.scope.length))
+  return namesIn(t, first(LIMIT, entries), LIMIT)
 }
 
 async function* first<T>(count: number, entries: AsyncIterable<T>): AsyncGenerator<T, void, void> {

@@ -404,7 +404,7 @@ async function putSample(t: Ctx): Promise<string[]> {
   return [...names]
 }
 
-export async function keysOf(entries: AsyncIterable<{ key: string }>): Promise<string[]> {
+async function keysOf(entries: AsyncIterable<{ key: string }>): Promise<string[]> {
   const keys: string[] = []
   for await (const { key } of entries) keys.push(key)
   return keys
