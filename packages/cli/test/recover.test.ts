@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, stat, truncate } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Place, place } from './place.ts'
@@ -59,6 +59,52 @@ describe.concurrent('a store that lost its index, with bytes staged', () => {
     for (const root of ['a', 'b']) expect(await readdir(path.join(at.path, root, KEY))).toHaveLength(1)
   })
 })
+
+describe.concurrent('a store whose index is damaged', () => {
+  const DAMAGES = {
+    'cut off': (file: string) => truncate(file, 5000),
+    // Both of its first pages are read by LMDB before anything else: the size of its pages is none.
+    'with a beginning that cannot be': (file: string) => writeAt(file, 4096 + 48, Buffer.alloc(4)),
+    'with a page of garbage': async (file: string) => {
+      const { size } = await stat(file)
+      const pages = Array.from({ length: Math.floor(size / 4096) - 2 }, (_, i) => (i + 2) * 4096)
+      for (const at of pages) await writeAt(file, at, Buffer.alloc(4096, 'garbage'))
+    },
+    'that is a directory': async (file: string) => {
+      await rm(file)
+      await mkdir(file)
+    },
+  }
+
+  it.each(Object.entries(DAMAGES))(
+    '%s: every command ends with 8, by no signal; init --recover makes it a store again',
+    async (_, harm) => {
+      await using at = await place()
+      await at.file('large.txt', LARGE)
+      await at.stored('put', 'large.txt', '--no-wait')
+      await harm(path.join(at.path, '.stored/index.mdb'))
+      for (const command of [['ls'], ['status'], ['doctor'], ['verify'], ['sync', '--until-idle'], ['init']])
+        expect(await at.stored(...command), command.join(' ')).toMatchObject({ code: 8 })
+      expect((await at.json('init', '--recover')).records.at(-1)).toMatchObject({ exit: 0, recovered: 1 })
+      expect(await at.stored('doctor')).toMatchObject({ code: 0 })
+    },
+  )
+
+  it('by files that hold nothing is none: every command goes on', async () => {
+    await using at = await place()
+    await at.file('large.txt', LARGE)
+    await at.stored('put', 'large.txt', '--no-wait')
+    await truncate(path.join(at.path, '.stored/opening.mdb'), 4096)
+    await writeAt(path.join(at.path, '.stored/committing.mdb'), 0, Buffer.alloc(8192, 'garbage'))
+    expect((await at.stored('ls')).stdout).toBe('large.txt\n')
+    expect(await at.stored('sync', '--until-idle')).toMatchObject({ code: 0 })
+  })
+})
+
+async function writeAt(file: string, at: number, bytes: Buffer): Promise<void> {
+  await using handle = await open(file, 'r+')
+  await handle.write(bytes, 0, bytes.length, at)
+}
 
 it('init --recover of a store that is well: 7, with -n too', async () => {
   await using at = await place()

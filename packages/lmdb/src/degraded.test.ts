@@ -185,7 +185,8 @@ describe('what LMDB says', () => {
     [28, 'NO_SPACE'],
     [13, 'PERMISSION_DENIED'],
     [24, 'UNAVAILABLE'],
-    [-30796, 'INTERNAL'],
+    [-30796, 'CORRUPT'],
+    [-30781, 'INTERNAL'],
   ])('with the number %i is %s', (code, expected) => {
     expect(mapLmdbError(Object.assign(new Error('it failed'), { code }), { op: 'commit' }).code).toBe(expected)
   })

@@ -15,6 +15,8 @@ export const INDEX_FILE = 'index.mdb'
 const MDB_PANIC = -30795
 /** @see lmdb.h, MDB_READERS_FULL */
 const MDB_READERS_FULL = -30790
+/** @see lmdb.h: MDB_VERSION_MISMATCH, MDB_INVALID, MDB_CORRUPTED, MDB_PAGE_NOTFOUND */
+const DAMAGE: ReadonlySet<number | undefined> = new Set([-30794, -30793, -30796, -30797])
 /** Begins what LMDB says of a page that it could not write. @see mdb.c, mdb_page_flush() */
 const PAGE_WRITE = 'Attempting to write page'
 
@@ -114,11 +116,20 @@ export function isPageWrite(error: unknown): boolean {
   return error instanceof Error && error.message.includes(PAGE_WRITE)
 }
 
+/** Whether LMDB met something in the file that cannot be. */
+export function isDamage(error: unknown): boolean {
+  return DAMAGE.has(codeOf(error))
+}
+
 /** An error of LMDB, by the error number it stands for. */
 export function mapLmdbError(error: unknown, at: ErrorLocation): StorageError {
   if (isPanic(error))
     return new StorageError('UNAVAILABLE', at, { cause: error, detail: 'the index could not be published' })
   const code = codeOf(error)
+  if (isDamage(error)) {
+    const detail = `it is damaged: ${(error as Error).message}`
+    return new StorageError('CORRUPT', { ...at, key: INDEX_FILE }, { cause: error, detail })
+  }
   if (code === MDB_READERS_FULL)
     return new StorageError('UNAVAILABLE', at, {
       cause: error,

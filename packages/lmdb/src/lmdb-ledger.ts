@@ -5,10 +5,11 @@ import { checkOptions, is, needed, type RulesOf, StorageError } from '@stored/co
 import { ACCESS_MODE, type AccessMode, fileMode } from './access-mode.ts'
 import { Ballast } from './ballast.ts'
 import { applyGroup, attempt, type Caller, type Sink } from './commit.ts'
-import { Environment, INDEX_FILE, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
+import { Environment, INDEX_FILE, isDamage, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
 import { mapFileError } from './file-owner.ts'
 import { FileTail } from './file-tail.ts'
+import { FilesInPlace } from './files-in-place.ts'
 import { GATE_FILES, Gate } from './gate.ts'
 import { newTransaction, type Range, type Tree, type TreeLedger } from './ledger.ts'
 import { requireLocalFileSystem } from './local-file-system.ts'
@@ -73,6 +74,7 @@ export class LmdbLedger implements TreeLedger {
   readonly #fileMode: number
   readonly #opener: Opener
   readonly #gate: Gate
+  readonly #files: FilesInPlace
   readonly #tail: FileTail
   readonly #reserve: DiskReserve
   readonly #ballast: Ballast
@@ -156,6 +158,7 @@ export class LmdbLedger implements TreeLedger {
     this.#opener = opener
     this.#gate = gate
     this.#environment = environment
+    this.#files = new FilesInPlace(directory)
     this.#tail = new FileTail(environment.file, () => space.makeRoom())
     this.#reserve = space
     this.#ballast = ballast
@@ -202,7 +205,8 @@ export class LmdbLedger implements TreeLedger {
   }
 
   refresh(): void {
-    this.#environment.refresh()
+    // Else whoever reads is told.
+    if (!this.#files.failure) this.#environment.refresh()
   }
 
   get seq(): number {
@@ -237,6 +241,7 @@ export class LmdbLedger implements TreeLedger {
     }
     this.#closed = true
     await this.#ballast.close()
+    this.#files.prepareToClose()
     await this.#environment.close()
     await this.#gate.close()
     this.#tail[Symbol.dispose]()
@@ -245,6 +250,7 @@ export class LmdbLedger implements TreeLedger {
 
   #tree(tree: Tree): ReturnType<Environment['tree']> {
     if (this.#closed) throw new StorageError('CLOSED', { op: 'read' })
+    this.#requireFiles(this.#files.failure)
     return this.#environment.tree(tree)
   }
 
@@ -266,6 +272,7 @@ export class LmdbLedger implements TreeLedger {
     let tell: (() => void)[] = []
     let seq = 0
     try {
+      this.#requireFiles(this.#files.commitFailure)
       this.#requireHealth()
       await this.#environment.commit(() => {
         this.#expectedEnd = this.#environment.end + PAGES_PER_COMMIT * PAGE
@@ -297,6 +304,11 @@ export class LmdbLedger implements TreeLedger {
     if (isPageWrite(cause)) {
       const { code, detail } = mapLmdbError(cause, at)
       return new StorageError(code === 'NO_SPACE' ? code : 'UNAVAILABLE', at, { cause, ...(detail && { detail }) })
+    }
+    if (isDamage(cause)) {
+      const failure = mapLmdbError(cause, at)
+      this.#degrade(failure)
+      return failure
     }
     const ambiguous = await this.#mayBeThere(seq)
     const detail = 'the index could not be written; check the disk, then open the store anew'
@@ -332,7 +344,14 @@ export class LmdbLedger implements TreeLedger {
     this.#listeners.clear()
   }
 
+  #requireFiles(failure: StorageError | null): void {
+    if (!failure) return
+    if (!this.#degraded) this.#degrade(failure)
+    throw failure
+  }
+
   #requireHealth(): void {
+    this.#requireFiles(this.#files.failure)
     if (!this.#degraded) return
     const detail = `the index is read only since a write failed: ${this.#degraded.message}`
     throw new StorageError('UNAVAILABLE', { op: 'commit' }, { detail, retryable: false })
@@ -367,7 +386,7 @@ function read<T>(call: () => T): T {
   try {
     return call()
   } catch (error) {
-    throw isPanic(error) ? mapLmdbError(error, { op: 'read' }) : error
+    throw isPanic(error) || isDamage(error) ? mapLmdbError(error, { op: 'read' }) : error
   }
 }
 

@@ -1,4 +1,5 @@
-import { stat } from 'node:fs/promises'
+import { constants, open, stat } from 'node:fs/promises'
+import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { StorageError } from '@stored/core/backend'
 import { describeOwner } from './file-owner.ts'
@@ -7,6 +8,12 @@ import { type HeldLock, locksOf } from './lock-holders.ts'
 const POLL_MS = 50
 /** Two seconds. Somebody may be looking at the file with a tool of LMDB's. */
 const POLLS = 40
+/** How often a damaged file is seen to have no locks before it is believed to have none. */
+const LOOKS = 5
+/** Begins a lock file. @see struct MDB_txbody in mdb.c of lmdb 3.5.6: `mtb_magic` and, of `mtb_format`, the version */
+const BEGINNING = { magic: 0xbeefc0de, version: 2 } as const
+/** Less holds no table of readers. */
+const LEAST_BYTES = 4096
 
 /** The file beside a file of LMDB's that all who have it open share, and lock. */
 export function lockFileOf(file: string): string {
@@ -23,23 +30,50 @@ interface Openers {
  * Waits until nobody but those who have the store open holds a lock on a file of LMDB's. LMDB itself waits for it in the middle of
  * a system call, takes locks that are destroyed for sound ones, or spins for ten seconds, where another program has one.
  *
- * @throws {StorageError} UNAVAILABLE, naming the file, its mode and the process.
+ * @throws {StorageError} UNAVAILABLE, naming the file, its mode and the process · CORRUPT: those who have the store open share a lock
+ *   file that is damaged. Where nobody has it open, LMDB makes it anew.
  */
 export async function awaitLocks(files: readonly string[], openers: Openers, polls = POLLS): Promise<void> {
   for (const file of files.map(lockFileOf)) {
     for (let poll = 0; ; poll++) {
-      const stranger = await strangerAt(file, openers)
-      if (!stranger) break
-      if (poll === polls) throw await lockedBy(file, stranger.pid)
+      const held = await locksOf(file)
+      const stranger = await strangerAmong(held, openers)
+      if (!stranger && ((await isSound(file)) || (held.length === 0 && (await isFree(openers, poll))))) break
+      if (poll === polls) throw stranger ? await lockedBy(file, stranger.pid) : damaged(file, held)
       await setTimeout(POLL_MS)
     }
   }
 }
 
-async function strangerAt(file: string, openers: Openers): Promise<HeldLock | undefined> {
-  const held = await locksOf(file)
+async function strangerAmong(held: readonly HeldLock[], openers: Openers): Promise<HeldLock | undefined> {
   const known = held.length > 0 ? await openers.pids() : null
   return held.find((lock) => isInTheWay(lock, known))
+}
+
+/** The system's list of locks may lack one that is held, as others come and go: where somebody has the store open it is read again. */
+async function isFree(openers: Openers, poll: number): Promise<boolean> {
+  const pids = await openers.pids()
+  return poll >= LOOKS || pids === null || [...pids].every((pid) => pid === process.pid)
+}
+
+/** Also where it cannot be read: that is found out by who opens it. */
+async function isSound(file: string): Promise<boolean> {
+  try {
+    // Without waiting: a pipe in its place has no other end.
+    await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    const bytes = Buffer.alloc(8)
+    await handle.read(bytes, 0, bytes.length, 0)
+    const isOurs = bytes.readUInt32LE(0) === BEGINNING.magic && (bytes.readUInt32LE(4) & 0xfff) === BEGINNING.version
+    return isOurs && (await handle.stat()).size >= LEAST_BYTES
+  } catch {
+    return true
+  }
+}
+
+function damaged(file: string, held: readonly HeldLock[]): StorageError {
+  const pids = [...new Set(held.map(({ pid }) => pid))].join(', ')
+  const detail = `it is damaged, and process ${pids} has the store open by it: end that, then open the store again`
+  return new StorageError('CORRUPT', { op: 'open', key: path.basename(file) }, { detail })
 }
 
 /** The error for a file of LMDB's one of whose locks cannot be had. */

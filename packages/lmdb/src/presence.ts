@@ -1,8 +1,11 @@
-import type { Key, RootDatabase } from 'lmdb'
-import { openRoot } from './open-root.ts'
+import type { Key, RootDatabase, RootDatabaseOptions } from 'lmdb'
+import { openRoot, type RootFile } from './open-root.ts'
+import { remakeIfDamaged } from './remake.ts'
 
 /** A row of LMDB's table of readers, process and thread, that has a view open: it ends with the number of that view. */
 const PRESENT = /^ *(\d+) \w+ \d+$/gm
+
+const OPTIONS: RootDatabaseOptions = { maxReaders: 512, overlappingSync: false, eventTurnBatching: false }
 
 /**
  * Who is at something right now, in all processes: LMDB's table of readers, of a file that stays empty. Processes share it as memory,
@@ -15,9 +18,10 @@ export class Presence {
 
   /** @param mode Of the file, where it is made now. */
   static async open(file: string, mode = 0o600): Promise<Presence> {
-    return new Presence(
-      await openRoot({ file, mode }, { maxReaders: 512, overlappingSync: false, eventTurnBatching: false }),
-    )
+    const open = (root: RootFile) => openRoot<unknown, Key>(root, OPTIONS)
+    // Nothing is ever written to it: one that is damaged is as good as new once its first pages are.
+    await remakeIfDamaged({ file, mode }, async (fresh) => (await open(fresh)).close())
+    return new Presence(await open({ file, mode }))
   }
 
   private constructor(root: RootDatabase<unknown, Key>) {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { cp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { LmdbLedger, write } from '@stored/lmdb'
 import { type BackendConfig, recoverStore, type StoreConfig } from '@stored/node'
@@ -238,7 +238,8 @@ describe('recoverStore()', () => {
     await using dir = await temp()
     await owing(dir.path)
     const index = await readFile(indexOf(dir.path))
-    await writeFile(path.join(dir.path, 'store/opening.mdb'), 'no file of LMDB'.repeat(20))
+    await rm(path.join(dir.path, 'store/opening.mdb'))
+    await mkdir(path.join(dir.path, 'store/opening.mdb'))
     await expect(recover(dir.path)).rejects.toMatchObject({ code: 'CORRUPT' })
     expect((await readFile(indexOf(dir.path))).equals(index)).toBe(true)
   })
