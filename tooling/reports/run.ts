@@ -11,7 +11,15 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { formatReport, loadHarness, type Profile, type Report, reportJson, runConformance } from '@stored/conformance'
+import {
+  formatReport,
+  loadHarness,
+  type Profile,
+  type Report,
+  reportJson,
+  runConformance,
+  showProgress,
+} from '@stored/conformance'
 import { harnessFiles, printReport, reportFile } from './files.ts'
 import { staleFiles } from './tables.ts'
 
@@ -74,7 +82,7 @@ async function runOne(file: string, profile: Profile): Promise<Report | null> {
     return null
   }
   try {
-    return await runConformance(harness, { profile, seed: SEED })
+    return await runConformance(harness, { profile, seed: SEED, ...showProgress() })
   } finally {
     await harness.close?.()
   }

@@ -23,7 +23,7 @@ export interface Publication {
 
 /** Gives the blob its name, durably where the server can. */
 export async function publish(publication: Publication): Promise<void> {
-  const { connection, root, at, signal, progress, path, fsync } = publication
+  const { connection, root, at, signal, progress, path } = publication
   await inDirectory(connection, root, parentOf(path), at, async () => {
     await checkAlias(publication)
     signal.throwIfAborted()
@@ -36,19 +36,29 @@ export async function publish(publication: Publication): Promise<void> {
       },
     )
   })
-  const flushing = fsync && root.medium.flushesDirectories ? flush(connection, parentOf(path)) : undefined
-  const [inPlace] = await Promise.all([
-    isInPlace(connection, parentOf(path)),
-    flushing?.catch((cause) => {
-      const detail = 'its directory could not be flushed'
-      throw new StorageError('UNAVAILABLE', at, { cause, ambiguous: true, detail })
-    }),
-  ])
-  if (inPlace) return
+  const moved = await whatBecameOf(publication)
+  if (moved === null) return
   await root.check(connection, at)
-  throw new StorageError('CONFLICT', at, {
-    ambiguous: true,
-    detail: 'a link took the place of its directory meanwhile',
+  throw new StorageError('CONFLICT', at, { ambiguous: true, ...moved })
+}
+
+/** Flushes the directory of the blob. @returns `null` when it is there, or what happened to it: others may remove it, or replace it. */
+async function whatBecameOf(publication: Publication): Promise<{ detail: string; cause?: unknown } | null> {
+  const { connection, path } = publication
+  try {
+    const [inPlace] = await Promise.all([isInPlace(connection, parentOf(path)), flushDirectory(publication)])
+    return inPlace ? null : { detail: 'a link took the place of its directory meanwhile' }
+  } catch (cause) {
+    if (!saysAbsent(cause)) throw cause
+    return { detail: 'its directory was removed meanwhile', cause }
+  }
+}
+
+async function flushDirectory({ connection, root, at, path, fsync }: Publication): Promise<void> {
+  if (!fsync || !root.medium.flushesDirectories) return
+  await flush(connection, parentOf(path)).catch((cause) => {
+    if (saysAbsent(cause)) throw cause
+    throw new StorageError('UNAVAILABLE', at, { cause, ambiguous: true, detail: 'its directory could not be flushed' })
   })
 }
 

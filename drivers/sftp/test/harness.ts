@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
 import { chmod, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -34,7 +33,7 @@ export async function harnessOf(sshd: Server): Promise<Harness> {
     pageSize: 100,
     creds: ['bad', 'readonly'],
     secrets: () => Object.values(keys).flatMap((key) => key.split('\n').filter((line) => line.length > 40)),
-    ...debrisIn(sshd.root),
+    debris: () => readdir(join(sshd.root, '.stored/tmp')),
     broken: async () => new SftpBackend({ ...options, port: 1 }),
     noContainer: async () =>
       new SftpBackend({ ...options, privateKey: () => keys.good, root: join(sshd.root, 'none/there') }),
@@ -82,7 +81,7 @@ export async function harnessAsNobody(sshd: Server): Promise<Harness> {
   return {
     name: 'sftp without privileges',
     open: async () => new SftpBackend(options),
-    ...debrisIn(root),
+    debris: () => readdir(join(root, '.stored/tmp')),
     deny: () => denyAll(root),
     quota: (bytes) => disk.leave(bytes),
     close: () => disk.unmount(),
@@ -99,17 +98,4 @@ async function denyAll(directory: string): Promise<() => Promise<void>> {
 async function unplug(root: string): Promise<() => Promise<void>> {
   await rename(root, `${root}-unplugged`)
   return () => rename(`${root}-unplugged`, root)
-}
-
-/** What the current case left. One that ends with its connection broken for good leaves it to `sweep`, and the next is not to blame. */
-function debrisIn(root: string): Pick<Harness, 'scope' | 'debris'> {
-  const directory = join(root, '.stored/tmp')
-  let before: readonly string[] = []
-  return {
-    scope(id) {
-      before = existsSync(directory) ? readdirSync(directory) : []
-      return `t/${id}/`
-    },
-    debris: async () => (await readdir(directory)).filter((name) => !before.includes(name)),
-  }
 }

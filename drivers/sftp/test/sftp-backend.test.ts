@@ -391,6 +391,21 @@ describe.skipIf(reason)(`a name that the medium cannot hold${reason}`, () => {
   })
 })
 
+describe.skipIf(reason)(`a put whose directory is removed before it was flushed${reason}`, () => {
+  it('is CONFLICT and ambiguous: it was stored, and then somebody deleted it', async () => {
+    const { backend, root } = await openBackend()
+    onTestFinished(() => void vi.restoreAllMocks())
+    const { replace } = Connection.prototype
+    vi.spyOn(Connection.prototype, 'replace').mockImplementation(async function (this: Connection, from, to) {
+      await replace.call(this, from, to)
+      await rm(join(root, 'd'), { recursive: true })
+    })
+    const put = backend.put('d/e/blob', bodyOf('x'), { signal })
+    await expect(put).rejects.toMatchObject({ code: 'CONFLICT', retryable: true, ambiguous: true })
+    expect(await backend.stat('d/e/blob', { signal })).toBeNull()
+  })
+})
+
 describe.skipIf(reason)(`something of another kind in the way of a put${reason}`, () => {
   it.each([
     ['a directory', 'key', (path: string) => mkdir(path)],

@@ -1,13 +1,17 @@
-import { fork } from 'node:child_process'
+import { fork, type StdioOptions } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { StorageBackend } from '@stored/core/backend'
 import { BrokenPromise, within } from './expect.ts'
 import { payload } from './payload.ts'
+import { endIfKept } from './resources.ts'
 import { chunksOf, collect } from './source.ts'
 
 const START_MS = 20_000
 const CHUNK_BYTES = 64 << 10
+/** How long a process may go on after its last call. */
+const LINGER_MS = 2_000
+const WITH_ERRORS: StdioOptions = ['ignore', 'inherit', 'pipe', 'ipc']
 
 /** What the kit has a process of its own do. */
 export interface ChildTask {
@@ -41,8 +45,8 @@ export async function runChild(open: () => Promise<StorageBackend>): Promise<voi
   })
   if (task.until === 'exit') await collect((await backend.get(task.key, { signal })).body)
   await backend.close?.()
-  tell('closed')
   process.disconnect()
+  if (task.until === 'exit') endIfKept({ ms: LINGER_MS })
 }
 
 function nameOf({ seed, writer, size }: ChildTask): { size: number; sha256: string } {
@@ -75,7 +79,7 @@ async function* bodyOf(
   if (until === 'race') tell('reached')
 }
 
-function tell(message: 'reached' | 'closed' | { checkpoint: string }): void {
+function tell(message: 'reached' | { checkpoint: string }): void {
   process.send?.(message)
 }
 
@@ -108,7 +112,7 @@ async function killWhenItSpeaks(module: string, task: ChildTask): Promise<unknow
 
 /** Runs a task that waits half-way through its put, does `meanwhile` there, and then lets it come to its end. */
 export async function duringPut(module: string, task: ChildTask, meanwhile: () => Promise<unknown>): Promise<void> {
-  const child = fork(module, [JSON.stringify(task)], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] })
+  const child = fork(module, [JSON.stringify(task)], { stdio: WITH_ERRORS })
   const errors = child.stderr?.toArray() ?? Promise.resolve([])
   try {
     const ended = once(child, 'exit')
@@ -127,18 +131,16 @@ export async function duringPut(module: string, task: ChildTask, meanwhile: () =
 /** The line that says what a process died of. */
 async function errorIn(output: Promise<unknown[]>): Promise<string> {
   const text = Buffer.concat((await output) as Buffer[]).toString()
-  return /^\S*Error.*$/m.exec(text)?.[0] ?? text.slice(0, 1_000)
+  return /^(?:\S*Error|the process).*$/m.exec(text)?.[0] ?? text.slice(0, 1_000)
 }
 
-/** Runs a task to its end. @returns The exit code, and how long after `close` the process went on, in milliseconds. */
-export async function runToExit(module: string, task: ChildTask): Promise<{ code: number | null; lingeredMs: number }> {
-  const child = fork(module, [JSON.stringify(task)])
+/** Runs a task to its end. @returns The exit code, and what the process said of a failure. */
+export async function runToExit(module: string, task: ChildTask): Promise<{ code: number | null; error: string }> {
+  const child = fork(module, [JSON.stringify(task)], { stdio: WITH_ERRORS })
+  const errors = child.stderr?.toArray() ?? Promise.resolve([])
   try {
-    const ended = once(child, 'exit')
-    await within(Promise.race([once(child, 'message'), ended]), START_MS, 'the child process')
-    const closed = performance.now()
-    const [code] = (await within(ended, START_MS, 'the child process')) as [number | null]
-    return { code, lingeredMs: performance.now() - closed }
+    const [code] = (await within(once(child, 'exit'), START_MS, 'the child process')) as [number | null]
+    return { code, error: code === 0 ? '' : await errorIn(errors) }
   } finally {
     child.kill('SIGKILL')
   }

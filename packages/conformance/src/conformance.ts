@@ -1,6 +1,7 @@
 import * as nodeTest from 'node:test'
 import type { Harness } from './harness.ts'
-import { label } from './report.ts'
+import { label, type Result } from './report.ts'
+import { endIfKept } from './resources.ts'
 import { planRun, type RunOptions } from './runner.ts'
 
 /** The two functions of a test runner that the kit uses: those of node:test, vitest, jest and mocha fit. */
@@ -19,6 +20,7 @@ export interface TestRunner {
 export function conformance(harness: Harness, on: TestRunner = nodeTest, options: RunOptions = {}): void {
   const run = planRun(harness, options)
   const groups = Map.groupBy(run.planned, (planned) => planned.case.group)
+  const failed: (Result & { status: 'failed' })[] = []
   on.describe(`${harness.name} conformance, seed ${run.state.seed}`, () => {
     for (const [group, planned] of groups)
       on.describe(group, () => {
@@ -26,6 +28,9 @@ export function conformance(harness: Harness, on: TestRunner = nodeTest, options
         for (const one of planned)
           on.it(`${label({ id: one.case.id, view: one.view })}: ${one.case.title}`, async (...args) => {
             const result = await run.execute(one)
+            if (result.status === 'failed') failed.push(result)
+            // Other runners end their processes themselves.
+            if (on === nodeTest && one === run.planned.at(-1)) endIfLeftOpen(failed)
             if (result.status === 'failed' && result.level === 'must') throw result.error
             if (result.status === 'skipped') skip(args[0], result.reason)
             if (result.status === 'waived') skip(args[0], `waived: ${result.waiver.reason} (${result.waiver.issue})`)
@@ -33,6 +38,10 @@ export function conformance(harness: Harness, on: TestRunner = nodeTest, options
           })
       })
   })
+}
+
+function endIfLeftOpen(failed: readonly (Result & { status: 'failed' })[]): void {
+  if (failed.some(({ id }) => id === 'lc.handles')) endIfKept({ failures: failed.map(({ error }) => error.message) })
 }
 
 /** Ends a test as skipped, where its runner can. */

@@ -3,15 +3,17 @@ import type { Capabilities, StorageBackend } from '@stored/core/backend'
 import type { Case, Ctx, Profile } from './case.ts'
 import { ChaosProxy } from './chaos-proxy.ts'
 import { BrokenPromise, equal, rejects, sameBytes, within } from './expect.ts'
-import type { Harness } from './harness.ts'
+import type { Harness, OpenOptions } from './harness.ts'
 import { payload } from './payload.ts'
 import type { Outcome } from './report.ts'
 import { collect } from './source.ts'
-import { type Call, noting, rawSubject, type Subject, spyOn, type View } from './subject.ts'
+import { type Call, rawSubject, type Subject, spyOn, type View } from './subject.ts'
+import { supervised } from './supervised.ts'
 
 /** Longer than the 5 s that the contract gives `close`. */
 const CLOSE_MS = 6_000
 const DELETES_AT_ONCE = 16
+const REMOVE_MS = 60_000
 
 /** Thrown by `Ctx.skip`. */
 export class Skipped extends Error {}
@@ -45,6 +47,8 @@ export class CaseContext implements Ctx {
   readonly #deadline = new AbortController()
   readonly #opened: { close(): Promise<void> }[] = []
   #store: Subject | undefined
+  /** What lay there before the case. */
+  #debris: ReadonlySet<string> = new Set()
 
   constructor(harness: Harness, run: RunState, subject: Case, view: View) {
     const id = view === 'raw' ? `${subject.id}-raw` : subject.id
@@ -84,6 +88,7 @@ export class CaseContext implements Ctx {
   async prepare(): Promise<void> {
     this.#store = await this.open()
     this.run.capabilities ??= this.#store.capabilities
+    this.#debris = new Set(await this.harness.debris?.())
   }
 
   key(name: string): string {
@@ -95,7 +100,7 @@ export class CaseContext implements Ctx {
   }
 
   async driver(signal = this.signal): Promise<StorageBackend> {
-    const driver = await this.#make()
+    const driver = await this.#make({}, signal)
     await driver.open?.({ signal, log: () => {} })
     this.#opened.push({ close: async () => driver.close?.() })
     return driver
@@ -107,7 +112,7 @@ export class CaseContext implements Ctx {
 
   async spied(replaced: Partial<StorageBackend> = {}): Promise<{ guard: GuardedBackend; calls: Call[] }> {
     const calls: Call[] = []
-    const guard = await this.#guarded(spyOn(await this.harness.open(), calls, replaced))
+    const guard = await this.#guarded(spyOn(await this.#make(), calls, replaced))
     calls.length = 0
     return { guard, calls }
   }
@@ -123,12 +128,12 @@ export class CaseContext implements Ctx {
     if (!endpoint) throw new TypeError(`${this.id} has to need the hook endpoint`)
     const proxy = await ChaosProxy.start(endpoint)
     this.#opened.push(proxy)
-    const guard = await this.#guarded(await this.harness.open({ via: proxy.endpoint }), options)
+    const guard = await this.#guarded(await this.#make({ via: proxy.endpoint }), options)
     return { guard, proxy }
   }
 
-  async #make(): Promise<StorageBackend> {
-    return noting(await this.harness.open(), this.pending)
+  async #make(options: OpenOptions = {}, over = this.signal): Promise<StorageBackend> {
+    return supervised(await this.harness.open(options), this.pending, over)
   }
 
   async #guarded(driver: StorageBackend, options: GuardOptions = {}): Promise<GuardedBackend> {
@@ -164,7 +169,8 @@ export class CaseContext implements Ctx {
   }
 
   async clean(): Promise<void> {
-    equal((await this.harness.debris?.()) ?? [], [], 'what unfinished puts left behind')
+    const left = ((await this.harness.debris?.()) ?? []).filter((name) => !this.#debris.has(name))
+    equal(left, [], 'what unfinished puts left behind')
   }
 
   refused(capability: string): void {
@@ -181,13 +187,15 @@ export class CaseContext implements Ctx {
 
   /** Closes what was opened and removes what was stored. What fails here is for `lc` and `sd` to judge, not for this case. */
   async dispose(): Promise<void> {
-    await this.#removeAll().catch(() => {})
+    const over = new AbortController()
+    await within(this.#removeAll(over.signal), REMOVE_MS, 'the removal of what the case stored').catch(() => {})
+    over.abort(new Error(`the time to clean up after ${this.id} is up`))
     await Promise.allSettled(this.#opened.map((opened) => within(opened.close(), CLOSE_MS, 'close')))
   }
 
-  async #removeAll(): Promise<void> {
-    // That of the case has been aborted.
-    const store = rawSubject(await this.driver(new AbortController().signal))
+  /** @param over That of the case has been aborted. */
+  async #removeAll(over: AbortSignal): Promise<void> {
+    const store = rawSubject(await this.driver(over))
     const atOnce = Math.min(DELETES_AT_ONCE, store.capabilities.limits?.maxConcurrent ?? DELETES_AT_ONCE)
     let batch: Promise<void>[] = []
     for await (const { key } of store.list({ prefix: this.scope })) {

@@ -1,4 +1,5 @@
 import * as nodeTest from 'node:test'
+import { closeMutants } from './close-mutants.ts'
 import { skip, type TestRunner } from './conformance.ts'
 import { copyMutants } from './copy-mutants.ts'
 import { deleteManyMutants } from './delete-many-mutants.ts'
@@ -6,6 +7,7 @@ import type { DriverMutant } from './driver-mutant.ts'
 import { failureMutants } from './failure-mutants.ts'
 import type { Harness } from './harness.ts'
 import { listingMutants } from './listing-mutants.ts'
+import { overtakenMutants } from './overtaken-mutants.ts'
 import { reconnectMutants } from './reconnect-mutants.ts'
 import { runConformance } from './runner.ts'
 import { spyOn } from './subject.ts'
@@ -19,6 +21,8 @@ export const driverMutants: readonly DriverMutant[] = Object.freeze([
   ...deleteManyMutants,
   ...sweepMutants,
   ...reconnectMutants,
+  ...overtakenMutants,
+  ...closeMutants,
 ])
 
 /** A harness whose instances have a fault. Processes of their own do not have it. */

@@ -12,6 +12,7 @@ export { FaultyBackend, type FaultyOptions } from './faulty-backend.ts'
 export type { Harness, HarnessExport, OpenOptions, Outsider, Waiver } from './harness.ts'
 export { loadHarness } from './load-harness.ts'
 export { type Mutant, mutants } from './mutants.ts'
+export { showProgress } from './progress.ts'
 export { formatReport, type Outcome, type Report, type Result } from './report.ts'
 export {
   type CaseReport,
@@ -20,6 +21,6 @@ export {
   type ReportJson,
   reportJson,
 } from './report-json.ts'
-export { type RunOptions, runConformance } from './runner.ts'
+export { type Begun, type RunOptions, runConformance } from './runner.ts'
 export type { Call, Subject, View } from './subject.ts'
 export { KIT_VERSION } from './version.ts'

@@ -22,16 +22,28 @@ export interface RunOptions {
   only?: readonly string[]
   /** Of every payload and random choice. @default a random one, which the report names */
   seed?: number
+  /** Is told of each case as it begins. Of `runConformance` alone. */
+  onBegin?: (begun: Begun) => void
   /** Is told of each case as it ends. Of `runConformance` alone. */
   onResult?: (result: Result) => void
   /** Ends the run: the case under way is given up and cleaned up after. Of `runConformance` alone. */
   signal?: AbortSignal
 }
 
+/** A case that is being run. */
+export interface Begun {
+  readonly id: string
+  readonly view: View
+  /** With its view, for people. */
+  readonly label: string
+  readonly title: string
+}
+
 const OPTIONS: RulesOf<RunOptions> = {
   profile: is.oneOf(PROFILES),
   only: is.names,
   seed: is.whole(Number.MIN_SAFE_INTEGER),
+  onBegin: is.callback,
   onResult: is.callback,
   signal: is.signal,
 }
@@ -57,6 +69,8 @@ export async function runConformance(harness: Harness, options: RunOptions = {})
   const run = planRun(harness, options)
   const results: Result[] = []
   for (const planned of run.planned) {
+    const about = { id: planned.case.id, view: planned.view }
+    options.onBegin?.({ ...about, label: label(about), title: planned.case.title })
     const result = await run.execute(planned)
     options.signal?.throwIfAborted()
     results.push(result)

@@ -70,21 +70,3 @@ export function spyOn(driver: StorageBackend, calls: Call[], replaced: Replaceme
     },
   })
 }
-
-/** `driver`, whose calls are in `pending` until they settle: what to name when nothing goes on. */
-export function noting(driver: StorageBackend, pending: Set<string>): StorageBackend {
-  return new Proxy(driver, {
-    get(target, name) {
-      const value = Reflect.get(target, name)
-      if (typeof value !== 'function' || name === 'constructor') return value
-      return (...args: unknown[]) => {
-        const result: unknown = Reflect.apply(value, target, args)
-        if (!(result instanceof Promise)) return result
-        // One key may be asked for several times at once.
-        const call = `${String(name)}(${typeof args[0] === 'string' ? JSON.stringify(args[0]) : ''})`
-        pending.add(call)
-        return result.finally(() => pending.delete(call))
-      }
-    },
-  })
-}

@@ -1,5 +1,13 @@
-import { MemoryBackend, MemoryPlace, StorageError } from '@stored/core/backend'
+import {
+  type GetOptions,
+  type GetResult,
+  MemoryBackend,
+  MemoryPlace,
+  type Stat,
+  StorageError,
+} from '@stored/core/backend'
 import { describe, expect, it } from 'vitest'
+import { nextTurn } from '../src/expect.ts'
 import { type Report, runConformance } from '../src/index.ts'
 import { harness } from './harness.ts'
 import { LimitedBackend } from './limited-backend.ts'
@@ -112,6 +120,28 @@ describe('a backend of five methods with every limit', () => {
         'wa.ready',
       ],
     ])
+  })
+})
+
+describe('a backend whose readers throw CONFLICT when they are overtaken', () => {
+  it('passes every case of readers and writers, as the contract allows it', async () => {
+    const place = new MemoryPlace()
+    class Overtaken extends MemoryBackend {
+      override async get(key: string, options: GetOptions): Promise<GetResult> {
+        const { stat, body } = await super.get(key, options)
+        return { stat, body: this.#unlessOvertaken(stat, body) }
+      }
+      async *#unlessOvertaken({ key, etag }: Stat, body: AsyncIterable<Uint8Array>) {
+        for await (const chunk of body) {
+          yield chunk
+          await nextTurn()
+          if (place.blobs.get(key)?.stat.etag !== etag) throw this.error('CONFLICT', 'get', key)
+        }
+      }
+    }
+    const open = async () => new Overtaken({ place })
+    const only = ['at', 'sd.delete-while-reading', 'cw']
+    expect(failures(await runConformance({ name: 'overtaken', open }, { only }))).toEqual([])
   })
 })
 

@@ -1,12 +1,38 @@
-import { MemoryBackend, MemoryPlace, type OpenContext } from '@stored/core/backend'
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { MemoryBackend, MemoryPlace, type OpenContext, type WatchEvent } from '@stored/core/backend'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { all, type Case, type CaseSpec, capability, defineCases, outOfProcess } from '../src/case.ts'
-import { check } from '../src/expect.ts'
-import { cases, conformance, formatReport, type Harness, runConformance } from '../src/index.ts'
+import { check, nextTurn } from '../src/expect.ts'
+import { cases, conformance, formatReport, type Harness, runConformance, showProgress } from '../src/index.ts'
 import { makeReport } from '../src/report.ts'
 import { planRun, type RunOptions } from '../src/runner.ts'
 
 const FACTS = { name: 'memory', profile: 'quick', complete: true, seed: 1, capabilities: null } as const
+/** After so long a test fails that would never end where timers cannot fire. */
+const GIVE_UP_MS = 3_000
+
+/** Answers within the turn in which it is asked, and never says that this was all. */
+class Endless extends MemoryBackend {
+  readonly #end = performance.now() + GIVE_UP_MS
+  override async stat(key: string) {
+    return performance.now() < this.#end ? { key, size: 1 } : null
+  }
+  override async *list({ prefix }: { prefix: string }) {
+    while (performance.now() < this.#end) yield { key: `${prefix}blob`, size: 1 }
+  }
+  override async get(key: string) {
+    return { stat: { key, size: 2 ** 40 }, body: this.#body() }
+  }
+  override async *watch(): AsyncGenerator<WatchEvent, void, void> {
+    while (performance.now() < this.#end) yield { type: 'overflow' }
+  }
+  async *#body() {
+    while (performance.now() < this.#end) yield new Uint8Array(1)
+  }
+}
+
 const harness: Harness = { name: 'memory', open: async () => new MemoryBackend() }
 
 describe('a case', () => {
@@ -53,6 +79,78 @@ describe('a case', () => {
     const [result] = await execute({ timeoutMs: 20, run }, {}, { ...harness, open: async () => new Silent() })
     expect(result?.status === 'failed' && result.broken).toContain(
       'which waits for stat("t/blob"), settles within 20 ms',
+    )
+  })
+
+  it.each<[string, CaseSpec['run']]>([
+    ['list', async (t) => void (await t.names())],
+    ['get', async (t) => void (await t.read(t.key('blob')))],
+    ['watch', async (t) => void (await Array.fromAsync(t.guard.watch({ prefix: t.scope })))],
+    [
+      'stat',
+      async (t) => {
+        while ((await t.store.stat(t.key('blob'))) !== null);
+      },
+    ],
+  ])('whose driver answers %s at once and without end is failed when its time is up', async (_, run) => {
+    const [result] = await execute({ timeoutMs: 50, run }, {}, { ...harness, open: async () => new Endless() })
+    expect(result?.status === 'failed' && result.broken).toContain('settles within 50 ms, but it did not')
+  })
+
+  it('that waits for another call of a driver which answers at once lets that call go on', async () => {
+    /** A put takes turns of the event loop, all else none. */
+    class Hasty extends MemoryBackend {
+      readonly #end = performance.now() + GIVE_UP_MS
+      override async put(...args: Parameters<MemoryBackend['put']>) {
+        await nextTurn()
+        return super.put(...args)
+      }
+      override async stat(...args: Parameters<MemoryBackend['stat']>) {
+        if (performance.now() > this.#end) throw new Error('nothing else went on meanwhile')
+        return super.stat(...args)
+      }
+      override async get(...args: Parameters<MemoryBackend['get']>) {
+        await this.stat(...args)
+        return super.get(...args)
+      }
+    }
+    const place = new MemoryPlace()
+    const hasty = { name: 'hasty', open: async () => new Hasty({ place }) }
+    const report = await runConformance(hasty, { only: ['at.poll', 'at.poll-stat'] })
+    expect(report.failed.map(({ error }) => error.message)).toEqual([])
+  })
+
+  it('whose cleaning up finds no end is ended too', async () => {
+    class Sticky extends MemoryBackend {
+      override delete = () => new Promise<never>(() => {})
+    }
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const run: CaseSpec['run'] = async (t) => void (await t.store.put(t.key('blob'), t.bytes(1)))
+    let isOver = false
+    const place = new MemoryPlace()
+    const results = execute({ run }, {}, { ...harness, open: async () => new Sticky({ place }) }).finally(() => {
+      isOver = true
+    })
+    while (!isOver) {
+      await vi.advanceTimersByTimeAsync(1_000)
+      await nextTurn()
+    }
+    expect((await results)[0]?.status).toBe('proved')
+  })
+
+  it('is not to blame for what the one before it left behind', async () => {
+    const left: string[] = ['of another case']
+    const on = { ...harness, debris: async () => [...left] }
+    const [clean] = await execute({ run: (t) => t.clean() }, {}, on)
+    expect(clean?.status).toBe('proved')
+    const litter: CaseSpec['run'] = async (t) => {
+      left.push('its own')
+      await t.clean()
+    }
+    const [litters] = await execute({ run: litter }, {}, on)
+    expect(litters?.status === 'failed' && litters.broken).toBe(
+      'what unfinished puts left behind is [], but was ["its own"]',
     )
   })
 
@@ -192,6 +290,24 @@ describe('runConformance', () => {
     expect(ids).toEqual(['rt.bytesguarded', 'rt.bytesraw', 'rt.modifiedguarded'])
   })
 
+  it('shows the case under way on a terminal, and elsewhere one that takes long', async () => {
+    const shown: string[] = []
+    const terminal = { isTTY: true, write: (text: string) => shown.push(text) }
+    await runConformance(harness, { only: ['rt.bytes'], ...showProgress(terminal) })
+    expect(shown).toEqual(['\r\u001b[Krt.bytes', '\r\u001b[K', '\r\u001b[Krt.bytes (raw)', '\r\u001b[K'])
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const lines: string[] = []
+    const { onBegin, onResult } = showProgress({ write: (text) => lines.push(text) })
+    onBegin({ id: 'rt.bytes', view: 'raw', label: 'rt.bytes (raw)', title: 'put and get' })
+    vi.advanceTimersByTime(10_000)
+    onResult(undefined as never)
+    onBegin({ id: 'rt.etag', view: 'raw', label: 'rt.etag (raw)', title: 'etags' })
+    onResult(undefined as never)
+    vi.advanceTimersByTime(60_000)
+    expect(lines).toEqual(['rt.bytes (raw): put and get … for 10 s\n'])
+  })
+
   it('that is aborted gives up the case under way, cleans up after it, and rejects with the reason', async () => {
     const [place, abort, reason] = [new MemoryPlace(), new AbortController(), new Error('never mind')]
     class Stuck extends MemoryBackend {
@@ -262,6 +378,18 @@ describe('conformance', () => {
     await tests.get('cp.signed-url')?.({ skip })
     expect(skip).toHaveBeenCalledExactlyOnceWith('capability signedUrl is not declared')
     await expect(tests.get('cp.copy')?.()).resolves.toBeUndefined()
+  })
+
+  it('ends its process where close left something that keeps it, and names that', async () => {
+    const file = fileURLToPath(new URL('./leaking.ts', import.meta.url))
+    const ended = promisify(execFile)(process.execPath, [file], { timeout: 60_000, killSignal: 'SIGKILL' })
+    const { code, stderr } = await ended.then(
+      () => expect.fail('it ended well'),
+      (error) => error,
+    )
+    expect(code).toBe(1)
+    expect(stderr).toContain('close leaves nothing that keeps the process, but there is left: TCPServerWrap')
+    expect(stderr).toMatch(/the process would not end, since a driver left open: .*TCPServerWrap/)
   })
 
   it('hands over tests without a named parameter, which jest and mocha would take for a callback', () => {

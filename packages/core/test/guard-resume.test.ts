@@ -23,6 +23,7 @@ async function holding(breaks: readonly number[], declared: Partial<Capabilities
       },
       put: (...args) => memory.put(...args),
       stat: (...args) => memory.stat(...args),
+      delete: (...args) => memory.delete(...args),
     },
     { ...memory.capabilities, ...declared },
   )
@@ -70,13 +71,27 @@ describe('a body that breaks off', () => {
     ])
   })
 
-  test('of a blob that was overwritten meanwhile throws PRECONDITION_FAILED: never a mix', async () => {
-    for (const ifMatch of [true, false]) {
-      const { onBreak, guard } = await holding([10], { ifMatch })
-      onBreak.run = () => guard.put('k', Buffer.from(BLOB.toUpperCase()))
-      const { body } = await guard.get('k')
-      await expect(text(body)).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
-    }
+  test('of a blob that was overwritten meanwhile throws CONFLICT, whatever took its place and however that is told', async () => {
+    for (const ifMatch of [true, false])
+      for (const other of [BLOB.toUpperCase(), 'short', '']) {
+        const { onBreak, guard } = await holding([10], { ifMatch })
+        onBreak.run = () => guard.put('k', Buffer.from(other))
+        const { body } = await guard.get('k')
+        await expect(text(body)).rejects.toMatchObject({ code: 'CONFLICT', retryable: true })
+      }
+  })
+
+  test('because the driver says that it was overtaken throws that, and asks no more', async () => {
+    const { asked, onBreak, guard } = await holding([10])
+    onBreak.run = () => Promise.reject(new StorageError('CONFLICT', { op: 'get' }))
+    await expect(text((await guard.get('k')).body)).rejects.toMatchObject({ code: 'CONFLICT' })
+    expect(asked).toHaveLength(1)
+  })
+
+  test('of a blob that was deleted meanwhile throws NOT_FOUND', async () => {
+    const { onBreak, guard } = await holding([10])
+    onBreak.run = () => guard.delete('k')
+    await expect(text((await guard.get('k')).body)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
   test('again and again without a byte in between throws what it broke off with', async () => {

@@ -1,6 +1,6 @@
 import { all, type Ctx, capability, defineCases, hook } from '../case.ts'
 import { type ChildTask, killAtReached } from '../child.ts'
-import { check, checkCode, equal, sameBytes, settle, started, within } from '../expect.ts'
+import { check, checkCode, equal, nextTurn, sameBytes, settle, started, within } from '../expect.ts'
 import { payload, writerOf } from '../payload.ts'
 import { chunksOf, collect, HeldSource, halved, streamOf } from '../source.ts'
 import type { Subject } from '../subject.ts'
@@ -239,9 +239,13 @@ async function duringOverwrites(t: Ctx, read: (store: Subject, key: string) => P
     do {
       const outcome = await settle(read(reader, key))
       if (outcome.status === 'rejected') tolerate(t, outcome.reason)
+      // A medium that answers at once would never let the other go on.
+      await nextTurn()
     } while (!done)
   })()
   await Promise.all([overwrites, reads])
+  // Those before may all have been overtaken.
+  await read(reader, key)
 }
 
 function tolerate(t: Ctx, error: unknown): void {

@@ -75,13 +75,15 @@ export const checksums = defineCases('ck', {
     why: 'Disks forget; wrong bytes that are handed on replace the good copies elsewhere.',
     needs: hook('outsider'),
     run: (t) =>
-      readsNothingWrong(t, (bytes) => bytes.with(bytes.length >> 1, (bytes[bytes.length >> 1] as number) ^ 1)),
+      readsNothingWrong(t, (bytes) => bytes.with(bytes.length >> 1, (bytes[bytes.length >> 1] as number) ^ 1), [
+        'CORRUPT',
+      ]),
   },
   cut: {
     title: 'get of a blob that was cut where it lies throws instead of its end',
     why: 'A file system that was full, or a crash, leaves files that are short and otherwise fine.',
     needs: hook('outsider'),
-    run: (t) => readsNothingWrong(t, (bytes) => bytes.subarray(0, -10), ['SIZE_MISMATCH', 'UNAVAILABLE']),
+    run: (t) => readsNothingWrong(t, (bytes) => bytes.subarray(0, -10), ['SIZE_MISMATCH', 'UNAVAILABLE', 'CORRUPT']),
   },
   native: {
     title: 'the declared checksums are the digests of the whole blob, for nothing, one part and three',

@@ -1,5 +1,5 @@
 import { absent, all, type Ctx, capability, defineCases, hook, type Needs } from '../case.ts'
-import { check, checkCode, equal, rejects, sameBytes } from '../expect.ts'
+import { check, checkCode, equal, rejects, sameBytes, settle } from '../expect.ts'
 import { writerOf } from '../payload.ts'
 import { collect } from '../source.ts'
 import type { Subject } from '../subject.ts'
@@ -230,7 +230,12 @@ async function onlyTheCurrent(t: Ctx, size: number): Promise<void> {
 async function raise(t: Ctx, store: Subject): Promise<boolean> {
   const key = t.key('counter')
   const { stat, body } = await store.get(key)
-  const value = writerOf(await collect(body))
+  const read = await settle(collect(body))
+  if (read.status === 'rejected') {
+    checkCode(read.reason, ['CONFLICT'], 'a reader that was overtaken')
+    return false
+  }
+  const value = writerOf(read.value)
   try {
     await store.put(key, t.bytes(64, value + 1), { ifMatch: stat.etag as string })
     return true

@@ -243,8 +243,8 @@ export abstract class StorageBackend {
   abstract put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat>
 
   /**
-   * Opens a blob for reading. A reader opened before an overwrite yields the former bytes to their end, or throws CONFLICT.
-   * A body that cannot be read to its end throws; it never just ends.
+   * Opens a blob for reading. A reader opened before an overwrite yields the former bytes to their end, or throws CONFLICT; one
+   * opened before a delete may throw NOT_FOUND as well. A body that cannot be read to its end throws; it never just ends.
    *
    * @throws {StorageError} NOT_FOUND, before anything is returned · PRECONDITION_FAILED with `ifMatch`.
    */

@@ -30,7 +30,7 @@ export const STORAGE_ERROR_CODES = [
   'SOURCE_FAILED',
   // The store's own: staging is at its limit.
   'STAGING_FULL',
-  // The store's own: a row of the index cannot be read.
+  // A row of the index cannot be read; of a driver: what its medium holds of a blob does not fit together.
   'CORRUPT',
   // The store's own: written by a newer version.
   'INCOMPATIBLE',

@@ -67,7 +67,7 @@ export interface GuardedListOptions extends CallOptions {
 /** A blob that was opened: read its body, or discard it. */
 export interface GuardedGetResult {
   readonly stat: Stat
-  /** Read once. Throws rather than ends early. */
+  /** Read once. Throws rather than ends early: CONFLICT where the blob was overwritten before it was read to its end. */
   readonly body: AsyncIterable<Uint8Array>
   /** Whether the body's last chunk is held back until a SHA-256 agrees: the one asked for, or the backend's own. */
   readonly verified: boolean

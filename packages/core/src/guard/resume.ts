@@ -1,9 +1,12 @@
 import type { Stat, StorageBackend } from '../backend/contract.ts'
-import { StorageError } from '../backend/error.ts'
+import { StorageError, type StorageErrorCode } from '../backend/error.ts'
 import type { Operation } from './operation.ts'
 import { type OpenedRange, slice } from './ranges.ts'
 import { type RetryPolicy, retried, waited } from './retry.ts'
 import { discardBody, pull } from './stream.ts'
+
+/** What opening the rest of a blob fails with when another has taken its place. */
+const OTHER_BLOB: ReadonlySet<StorageErrorCode> = new Set(['PRECONDITION_FAILED', 'RANGE_NOT_SATISFIABLE'])
 
 export interface ResumeContext {
   readonly operation: Operation
@@ -12,7 +15,11 @@ export interface ResumeContext {
   readonly reopen: ((done: number) => Promise<OpenedRange>) | null
 }
 
-/** The bytes of an opened range. When they break off for a reason that may pass, the rest is read anew. */
+/**
+ * The bytes of an opened range. When they break off for a reason that may pass, the rest is read anew.
+ *
+ * @throws {StorageError} CONFLICT: it was overwritten while it was read. What is left of it is nowhere any more.
+ */
 export async function* resumed(first: OpenedRange, context: ResumeContext): AsyncGenerator<Uint8Array, void, void> {
   const { operation, policy, reopen } = context
   let opened = first
@@ -28,8 +35,10 @@ export async function* resumed(first: OpenedRange, context: ResumeContext): Asyn
     } catch (error) {
       const failure = operation.failure(error)
       if (done > before) failures = 0
-      if (!reopen || !(await waited(policy, operation, failure, failures))) throw failure
-      opened = await retried(policy, operation, () => reopen(done))
+      if (failure.code === 'CONFLICT' || !reopen || !(await waited(policy, operation, failure, failures))) throw failure
+      opened = await retried(policy, operation, () => reopen(done)).catch((error) => {
+        throw overtaken(error, operation)
+      })
     }
   }
 }
@@ -43,7 +52,13 @@ export function isRecognizable({ capabilities }: StorageBackend, { etag }: Stat)
 export async function expectSame(opened: OpenedRange, { etag }: Stat, { at }: Operation): Promise<OpenedRange> {
   if (opened.stat.etag === etag) return opened
   await discardBody(opened.body)
-  throw new StorageError('PRECONDITION_FAILED', at, { detail: 'it was overwritten while it was read' })
+  throw new StorageError('PRECONDITION_FAILED', at)
+}
+
+/** Whatever told that it is another blob: of a condition the reader need know nothing. */
+function overtaken(error: StorageError, { at }: Operation): StorageError {
+  if (!OTHER_BLOB.has(error.code)) return error
+  return new StorageError('CONFLICT', at, { cause: error, detail: 'it was overwritten while it was read' })
 }
 
 function chunksOf({ body, skip, length }: OpenedRange, operation: Operation): AsyncGenerator<Uint8Array, void, void> {

@@ -5,7 +5,12 @@ import type { Failure, Held, Location } from '../ports.ts'
 import { hexOf } from './names.ts'
 
 /** Failures of a read that say something about the bytes. All others are about the way to them. */
-const SAYS_SOMETHING: ReadonlySet<StorageErrorCode> = new Set(['NOT_FOUND', 'CHECKSUM_MISMATCH', 'SIZE_MISMATCH'])
+const SAYS_SOMETHING: ReadonlySet<StorageErrorCode> = new Set([
+  'NOT_FOUND',
+  'CHECKSUM_MISMATCH',
+  'SIZE_MISMATCH',
+  'CORRUPT',
+])
 /** Reads of one copy, the one that failed included, before nothing is said about it. */
 const MAX_READS = 3
 

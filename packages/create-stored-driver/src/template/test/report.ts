@@ -2,7 +2,14 @@
 // `--profile full` takes many and large blobs. `--write` writes the capability table of the README as well.
 import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { formatReport, type Profile, reportJson, runConformance, withCapabilities } from '@stored/conformance'
+import {
+  formatReport,
+  type Profile,
+  reportJson,
+  runConformance,
+  showProgress,
+  withCapabilities,
+} from '@stored/conformance'
 import { harness } from './harness.ts'
 
 const README = new URL('../README.md', import.meta.url)
@@ -12,7 +19,9 @@ const { values, positionals: only } = parseArgs({
   allowPositionals: true,
 })
 const profile = values.profile as Profile
-const report = await runConformance(harness, only.length > 0 ? { profile, only } : { profile })
+const options = { profile, ...showProgress(), ...(only.length > 0 && { only }) }
+const report = await runConformance(harness, options)
 console.log(formatReport(report))
 if (values.write) await writeFile(README, withCapabilities(await readFile(README, 'utf8'), reportJson(report)))
-if (!report.passed) process.exitCode = 1
+// At once: what the driver left open would keep the process.
+if (!report.passed) process.exit(1)

@@ -1,0 +1,22 @@
+import { createHash } from 'node:crypto'
+import { guardBackend } from '@stored/core'
+import { MemoryBackend, StorageError } from '@stored/core/backend'
+import { expect, test } from 'vitest'
+import type { BlobId, Location } from '../src/ports.ts'
+import { diagnose } from '../src/stored/diagnose.ts'
+
+const { signal } = new AbortController()
+
+test('a copy is damaged that a driver which keeps digests of its own twice says is CORRUPT', async () => {
+  class Pieces extends MemoryBackend {
+    override async get(key: string): Promise<never> {
+      throw new StorageError('CORRUPT', { op: 'get', key }, { detail: 'its second piece is gone' })
+    }
+  }
+  const backend = guardBackend(new Pieces())
+  const { etag } = await backend.put('k', Buffer.from('bytes'))
+  const id = `sha256:${createHash('sha256').update('bytes').digest('hex')}` as BlobId
+  const location = { key: 'k', id, holds: { id, etag } } as Location
+  const error = await backend.get('k').catch((cause) => cause)
+  await expect(diagnose(backend, location, error, { signal })).resolves.toMatchObject({ state: 'corrupt' })
+})
