@@ -37,7 +37,8 @@ const PUT: RulesOf<GuardedPutOptions> = {
   onCheckpoint: is.callback,
   ifAbsent: is.boolean,
   ifMatch: ETAG,
-  contentType: { ...is.anyText, expected: 'a MIME type' },
+  // A copy brings that of what somebody else put there, which may be anything that a header can hold.
+  contentType: { expected: 'a MIME type', holds: (value) => typeof value === 'string' && /^[ -~]*$/.test(value) },
   metadata: is.object,
 }
 
@@ -52,8 +53,8 @@ const GET: RulesOf<GuardedGetOptions> = {
 
 const LIST: RulesOf<GuardedListOptions> = {
   ...CALL,
-  prefix: WELL_FORMED,
-  startAfter: WELL_FORMED,
+  prefix: is.keyPart,
+  startAfter: is.keyPart,
   limit: is.whole(0),
   delimiter: is.oneOf(['/']),
   sorted: is.boolean,
@@ -64,8 +65,9 @@ export function mayGoOn({ checkpoint, onCheckpoint }: GuardedPutOptions): boolea
   return checkpoint !== undefined || onCheckpoint !== undefined
 }
 
-export function checkPut(options: GuardedPutOptions, at: ErrorLocation): void {
-  checkOptions(options, PUT, at)
+/** @returns What was checked. */
+export function checkPut(given: GuardedPutOptions, at: ErrorLocation): GuardedPutOptions {
+  const options = checkOptions(given, PUT, at)
   if (options.ifAbsent && options.ifMatch !== undefined)
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'ifAbsent and ifMatch exclude each other' })
   if (options.file !== undefined && options.sha256 === undefined)
@@ -74,16 +76,20 @@ export function checkPut(options: GuardedPutOptions, at: ErrorLocation): void {
     throw new StorageError('INVALID_ARGUMENT', at, {
       detail: 'a checkpoint needs size and sha256: they name the bytes',
     })
+  return options
 }
 
-export function checkGet(options: GuardedGetOptions, at: ErrorLocation): void {
-  checkOptions(options, GET, at)
+/** @returns What was checked. */
+export function checkGet(given: GuardedGetOptions, at: ErrorLocation): GuardedGetOptions {
+  const options = checkOptions(given, GET, at)
   if (options.last !== undefined && (options.offset !== undefined || options.length !== undefined))
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'last excludes offset and length' })
+  return options
 }
 
-export function checkList(options: GuardedListOptions, at: ErrorLocation): void {
-  checkOptions(options, LIST, at)
+/** @returns What was checked. */
+export function checkList(options: GuardedListOptions, at: ErrorLocation): GuardedListOptions {
+  return checkOptions(options, LIST, at)
 }
 
 /** Metadata with lower-case names, as HTTP fields have them. @see RFC 9110 section 5.1. */

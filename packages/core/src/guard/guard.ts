@@ -123,11 +123,11 @@ class Guard implements GuardedBackend {
   async put(
     key: string,
     source: BlobSource,
-    options: GuardedPutOptions = {},
+    given: GuardedPutOptions = {},
   ): Promise<Stat & { readonly sha256: string }> {
     const at = this.#session.at('put', key)
     checkKey(key, at)
-    checkPut(options, at)
+    const options = checkPut(given, at)
     const operation = this.#session.begin(at, options.signal)
     let opened: Source | undefined
     try {
@@ -149,10 +149,10 @@ class Guard implements GuardedBackend {
     }
   }
 
-  async get(key: string, options: GuardedGetOptions = {}): Promise<GuardedGetResult> {
+  async get(key: string, given: GuardedGetOptions = {}): Promise<GuardedGetResult> {
     const at = this.#session.at('get', key)
     checkKey(key, at)
-    checkGet(options, at)
+    const options = checkGet(given, at)
     const operation = this.#session.begin(at, options.signal)
     try {
       await this.#session.ready(operation)
@@ -198,10 +198,10 @@ class Guard implements GuardedBackend {
     })
   }
 
-  list(options: GuardedListOptions = {}): AsyncIterableIterator<Stat, void, void> {
+  list(given: GuardedListOptions = {}): AsyncIterableIterator<Stat, void, void> {
     return new Stream(() => {
       const at = this.#session.at('list')
-      checkList(options, at)
+      const options = checkList(given, at)
       const operation = this.#session.begin(at, options.signal)
       return { operation, items: this.#list(operation, options) }
     })
