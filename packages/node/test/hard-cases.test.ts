@@ -57,7 +57,9 @@ test.each([{ prefix: 5 }, { after: 5 }, { limit: -1 }])(
   async (options) => {
     await using dir = await temp()
     await using store = await openAt(dir.path, { sync: false })
-    await expect(async () => Array.fromAsync(store.list(options as never))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    await expect(async () => Array.fromAsync(store.list(options as never))).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    })
   },
 )
 
