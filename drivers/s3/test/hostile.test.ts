@@ -68,7 +68,9 @@ describe('a success whose body has no end', () => {
     const server = await HostileServer.start()
     const backend = await server.backend()
     server.answer = (_request, response) => server.endlessly(response, 200, PAGE, ' ')
-    await expect(calls.list?.(backend)).rejects.toThrow(/in place of S3 \(HTTP 200, application\/xml, more than 8388608 bytes\)$/)
+    await expect(calls.list?.(backend)).rejects.toThrow(
+      /in place of S3 \(HTTP 200, application\/xml, more than 8388608 bytes\)$/,
+    )
   })
 })
 
