@@ -14,8 +14,13 @@ const MARK = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** Makes a directory of the driver where none is. @throws {StorageError} MISCONFIGURED: a link or something else has its name. */
 export async function makeOwn(connection: Connection, path: string, at: ErrorLocation): Promise<void> {
-  await makeDirectory(connection, path)
-  await checkOwn(connection, path, at)
+  const failure: unknown = await connection.mkdir(path).then(
+    () => undefined,
+    (error) => error,
+  )
+  await checkOwn(connection, path, at).catch((error) => {
+    throw failure !== undefined && saysAbsent(error) ? failure : error
+  })
 }
 
 /** @throws {StorageError} MISCONFIGURED: a link or something else has the place of a directory of the driver. */

@@ -2,8 +2,8 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { type GuardedBackend, guardBackend } from '@stored/core'
-import { type Capabilities, type LogEvent, StorageError, sameMark } from '@stored/core/backend'
+import { type GuardedBackend, guardBackend, sameMark } from '@stored/core'
+import { type Capabilities, type LogEvent, StorageError } from '@stored/core/backend'
 import type { StoreConfig } from '@stored/node'
 
 const PROBE_BYTES = 1024

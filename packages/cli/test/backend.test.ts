@@ -46,6 +46,7 @@ describe.concurrent('one medium under two names', () => {
     ['a link to it', 'root=./link'],
     ['a root inside it', 'root=./a/b/c'],
     ['the directory of the store', 'root=./.stored'],
+    ['a directory in that', 'root=./.stored/data'],
   ])('backend add refuses %s, and leaves the file as it was', async (_, root) => {
     await using at = await place()
     await symlink('a', path.join(at.path, 'link'))
@@ -55,7 +56,7 @@ describe.concurrent('one medium under two names', () => {
       const { code, stderr } = await at.stored('backend', 'add', 'twin', 'fs', root, ...args)
       expect(code).toBe(1)
       expect(stderr).toMatch(/MISCONFIGURED.*"twin"/)
-      if (root !== 'root=./.stored') expect(stderr).toContain('"a"')
+      if (!root.startsWith('root=./.stored')) expect(stderr).toContain('"a"')
     }
     expect(await readFile(file, 'utf8')).toBe(before)
   })
@@ -67,6 +68,21 @@ describe.concurrent('one medium under two names', () => {
     const { code, stdout } = await at.stored('doctor')
     expect(code).not.toBe(0)
     expect(stdout).toMatch(/^failed +store: .*"b" lies inside backend "a"/m)
+  })
+
+  it.each([
+    ['among the blobs of a backend', 'a/st'],
+    ['below its .stored', 'a/.stored/st'],
+    ['around it', '.'],
+  ])('doctor tells that a store would lie %s, before there is one', async (_, store) => {
+    await using at = await emptyPlace()
+    await at.file(
+      'stored.config.json',
+      JSON.stringify({ path: store, backends: { a: { driver: 'fs', root: 'a' } }, cache: false }),
+    )
+    const { code, stdout } = await at.stored('doctor')
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/^failed +store: .*"a" and the directory of the store/m)
   })
 
   it('doctor names both where only the mark shows it', async () => {

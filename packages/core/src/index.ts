@@ -1,3 +1,4 @@
+export { type Addressed, checkApart, checkOutside, type OwnPlace, sameMark } from './backend/one-medium.ts'
 export { type GuardOptions, guardBackend } from './guard/guard.ts'
 export type {
   CallOptions,

@@ -16,7 +16,7 @@ import {
   type StoreConfig,
   type UntypedConfig,
 } from './config.ts'
-import { resolveBackends } from './configuration/resolve-backends.ts'
+import { ownPlaces, resolveBackends } from './configuration/resolve-backends.ts'
 import { mimeTypeOf } from './mime-type.ts'
 
 /**
@@ -102,7 +102,8 @@ export async function assemble<Name extends string>(
     opened.unshift(syncer)
     const { defaultBackends, checksums: algorithms, prefix } = config
     const services = { ledger, index, queue, staging, cache, syncer, checksums, mimeTypeOf }
-    return new StoreD({ ...services, backends, defaultBackends, algorithms, prefix, whenFull })
+    const own = await ownPlaces(config)
+    return new StoreD({ ...services, backends, defaultBackends, algorithms, prefix, whenFull, own })
   } catch (error) {
     // Whatever fails now: the ledger must be closed, or it could not be opened again.
     for (const service of opened) await Promise.allSettled([service.close()])

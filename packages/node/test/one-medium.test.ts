@@ -191,12 +191,30 @@ describe('the directory of the store', () => {
     ['holds a root', 'store', 'store/data'],
     ['holds a root, by a link', 'store', 'link/data'],
     ['lies among the blobs of a root', 'a/store', 'a'],
+    ['lies among the blobs of a root, under a name much like .stored', 'a/.stored-x', 'a'],
+    ['lies below the .stored of a root', 'a/.stored/store', 'a'],
+    ['lies where a root keeps what is under way', 'a/.stored/tmp', 'a'],
   ])('that %s is refused, before anything is touched', async (_, at, root) => {
     await using dir = await temp()
     await symlink('store', path.join(dir.path, 'link'))
     const opening = openStore({ path: path.join(dir.path, at), backends: { one: fs(dir.path, root) } })
     await expect(opening).rejects.toEqual(naming('one'))
     expect(await readdir(dir.path)).toEqual(['link'])
+  })
+
+  test.each([
+    ['is a root', 'store', 'store'],
+    ['holds a root', 'store', 'store/data'],
+    ['holds a root, by a link', 'store', 'link/data'],
+    ['lies among the blobs of a root', 'a/store', 'a'],
+    ['lies below the .stored of a root', 'a/.stored/store', 'a'],
+  ])('that %s is refused by addBackend()', async (_, at, root) => {
+    await using dir = await temp()
+    await symlink('store', path.join(dir.path, 'link'))
+    await using store = await openStore({ path: path.join(dir.path, at), backends: { zero: new MemoryBackend() } })
+    const add = () => store.addBackend('one', { backend: new FsBackend({ root: path.join(dir.path, root) }) })
+    expect(add).toThrow(naming('one'))
+    expect((await store.listBackends()).map(({ name }) => name)).toEqual(['zero'])
   })
 
   test('may be the .stored of a root, where no key leads', async () => {
@@ -207,5 +225,24 @@ describe('the directory of the store', () => {
     await store.put(HELLO, { key: 'k' })
     await store.synced('k')
     expect(await filesBelow(path.join(dir.path, 'a'))).toEqual({ k: 'hello' })
+    await store.removeBackend('one', { force: true })
+    store.addBackend('again', { backend: new FsBackend({ root: path.join(dir.path, 'a') }) })
+  })
+})
+
+describe('the directory of the read cache', () => {
+  test.each([
+    ['is a root', 'cache', 'cache'],
+    ['holds a root', 'cache', 'cache/data'],
+    ['lies among the blobs of a root', 'a/cache', 'a'],
+    ['is the .stored of a root', 'a/.stored', 'a'],
+  ])('that %s is refused, by openStore() and by addBackend()', async (_, at, root) => {
+    await using dir = await temp()
+    const config = { path: path.join(dir.path, 'store'), cache: { location: path.join(dir.path, at) } }
+    await expect(openStore({ ...config, backends: { one: fs(dir.path, root) } })).rejects.toEqual(naming('one'))
+    expect(await readdir(dir.path)).toEqual([])
+    await using store = await openStore({ ...config, backends: { zero: new MemoryBackend() } })
+    const add = () => store.addBackend('one', { backend: new FsBackend({ root: path.join(dir.path, root) }) })
+    expect(add).toThrow(naming('one'))
   })
 })

@@ -57,6 +57,9 @@ async function look({ signal }: Context, loaded: LoadedConfig): Promise<Look> {
   let status: StoreStatus | undefined
   let tooFew: Check | undefined
   const opened = await attempt('store', loaded.config.path, async () => {
+    // Also where there is no store yet: what is wrong with its place is better known before.
+    const { resolveBackends } = await import('@stored/node/config')
+    await resolveBackends(loaded.config)
     await using store = await openConfigured(loaded, { sync: false })
     status = await store.status()
     tooFew = await tooFewCheck(store, loaded.config.defaultBackends, signal)

@@ -1,5 +1,6 @@
 import { type Address, overlapOf } from './address.ts'
 import { type ErrorLocation, StorageError } from './error.ts'
+import { RESERVED_PREFIX } from './keys.ts'
 
 /** A backend, and where it says that its medium is. */
 export interface Addressed {
@@ -17,6 +18,30 @@ export function checkApart({ name, address }: Addressed, others: Iterable<Addres
   for (const other of others) {
     const overlap = overlapOf(address, other.address)
     if (overlap !== null) throw oneMedium(name, other.name, HOW[overlap], at)
+  }
+}
+
+/** A directory of the store itself, on this machine. */
+export interface OwnPlace {
+  /** What it is, for people: `the directory of the store`. */
+  readonly what: string
+  readonly address: Address
+  /** Whether it may be the `.stored` of a root, where no key leads and no driver looks for what it does not know. */
+  readonly mayBeReserved?: boolean
+}
+
+/**
+ * Refuses a backend whose medium is a directory of the store, or lies in one, or holds one: its files would be listed as blobs, and
+ * be written over, or blobs be swept with them.
+ *
+ * @throws {StorageError} MISCONFIGURED, naming both.
+ */
+export function checkOutside({ name, address }: Addressed, own: readonly OwnPlace[], at: ErrorLocation): void {
+  for (const place of own) {
+    if (overlapOf(place.address, address) === null) continue
+    if (place.mayBeReserved && place.address.path === `${address?.path}${RESERVED_PREFIX}`) continue
+    const both = `backend ${JSON.stringify(name)} and ${place.what}, ${place.address.path}, lie one in the other`
+    throw new StorageError('MISCONFIGURED', at, { detail: `${both}; move one of them out` })
   }
 }
 

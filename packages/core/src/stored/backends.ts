@@ -1,6 +1,6 @@
 import type { LogEvent, StorageBackend } from '../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
-import { type Addressed, checkApart } from '../backend/one-medium.ts'
+import { type Addressed, checkApart, checkOutside, type OwnPlace } from '../backend/one-medium.ts'
 import { checkOptions, describeType, unknownName } from '../backend/options.ts'
 import { is, needed, type RulesOf } from '../backend/rules.ts'
 import { guardBackend } from '../guard/guard.ts'
@@ -27,18 +27,27 @@ export interface Configured extends SyncTarget {
   readonly layout: 'key' | 'id'
 }
 
+interface BackendsContext {
+  readonly prefix: string
+  readonly mediumOf: (name: string) => MediumMemory
+  /** Hears what drivers, and the guards before them, have to say. */
+  readonly log: (name: string, event: LogEvent) => void
+  readonly own: readonly OwnPlace[]
+}
+
 /** The configured backends, in the order of the configuration. */
 export class Backends {
   readonly #byName = new Map<string, Configured>()
   readonly #prefix: string
   readonly #mediumOf: (name: string) => MediumMemory
   readonly #log: (name: string, event: LogEvent) => void
+  readonly #own: readonly OwnPlace[]
 
-  /** @param log Hears what drivers, and the guards before them, have to say. */
-  constructor(prefix: string, mediumOf: (name: string) => MediumMemory, log: (name: string, event: LogEvent) => void) {
+  constructor({ prefix, mediumOf, log, own }: BackendsContext) {
     this.#prefix = prefix
     this.#mediumOf = mediumOf
     this.#log = log
+    this.#own = own
   }
 
   add(name: string, given: BackendOptions): Configured {
@@ -46,7 +55,9 @@ export class Backends {
     checkBackendName(name, at)
     const options = checkOptions(given, OPTIONS, at)
     if (this.#byName.has(name)) throw new StorageError('ALREADY_EXISTS', at)
-    checkApart({ name, address: options.backend.address }, this.#addressed(), at)
+    const addressed = { name, address: options.backend.address }
+    checkApart(addressed, this.#addressed(), at)
+    checkOutside(addressed, this.#own, at)
     const configured = configure(name, options, this.#mediumOf(name), (event) => this.#log(name, event))
     this.#byName.set(name, configured)
     return configured

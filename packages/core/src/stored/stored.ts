@@ -77,6 +77,7 @@ const OPTIONS: RulesOf<StoreDOptions<string>> = {
   algorithms: is.names,
   prefix: is.text,
   whenFull: is.oneOf(['wait', 'refuse']),
+  own: { expected: 'an array of places', holds: Array.isArray },
 }
 const REMOVE_OPTIONS = { force: is.boolean, dryRun: is.boolean }
 const NO_JOBS = { waiting: 0, running: 0, parked: 0, bytes: 0 }
@@ -124,6 +125,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       algorithms = [],
       prefix = 'blobs',
       whenFull = 'wait',
+      own = [],
     } = options
     if ([index, queue, staging].some((service) => service.ledger !== ledger))
       throw new StorageError(
@@ -133,11 +135,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       )
     checkKey(idKey(prefix, `sha256:${'0'.repeat(64)}`), { op: 'open' })
     const mediums = new MediumMemories({ ledger, index }, () => configured.all().map(({ name }) => name))
-    const configured: Backends = new Backends(
+    const configured: Backends = new Backends({
       prefix,
-      (name) => mediums.of(name),
-      (backend, event) => this.#events.emit({ type: 'log', backend, ...event, time: Date.now() }),
-    )
+      mediumOf: (name) => mediums.of(name),
+      log: (backend, event) => this.#events.emit({ type: 'log', backend, ...event, time: Date.now() }),
+      own,
+    })
     for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
     for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
     const turns = new Turns()
@@ -265,8 +268,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * @throws {StorageError} ALREADY_EXISTS · INVALID_ARGUMENT · MISCONFIGURED: it has the place of another backend, lies inside it, or
-   *   holds it. Where only its mark shows that, what is asked of the backend rejects so, and its jobs wait.
+   * @throws {StorageError} ALREADY_EXISTS · INVALID_ARGUMENT · MISCONFIGURED: it has the place of another backend or of the store itself,
+   *   lies inside it, or holds it. Where only its mark shows that, what is asked of the backend rejects so, and its jobs wait.
    */
   addBackend(name: string, options: BackendOptions): void {
     this.#enter('addBackend')

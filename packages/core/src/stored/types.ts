@@ -1,4 +1,5 @@
 import type { Capabilities, LogEvent, StorageBackend } from '../backend/contract.ts'
+import type { OwnPlace } from '../backend/one-medium.ts'
 import type {
   Algorithm,
   BackendState,
@@ -350,4 +351,6 @@ export interface StoreDOptions<Names extends string> {
   prefix?: string | undefined
   /** What a put does while staging is full: wait for room, in turn, or reject with STAGING_FULL. @default 'wait' */
   whenFull?: 'wait' | 'refuse' | undefined
+  /** The directories of the store itself, from which the mediums of all backends lie apart. @default none are known */
+  own?: readonly OwnPlace[] | undefined
 }

@@ -1,18 +1,15 @@
 import { realpath } from 'node:fs/promises'
 import path from 'node:path'
-import type { BackendOptions } from '@stored/core'
-import { type Address, type Addressed, checkApart, overlapOf, StorageError } from '@stored/core/backend'
-import type { BackendConfig, UntypedConfig } from '../config.ts'
+import type { Addressed, BackendOptions, OwnPlace } from '@stored/core'
+import type { Address } from '@stored/core/backend'
+import { type BackendConfig, cacheOptions, type UntypedConfig } from '../config.ts'
 import { resolveBackend } from './resolve-backend.ts'
-
-/** Where the driver `fs` keeps what is its own, below its root: no key leads there. */
-const RESERVED = `.stored${path.sep}`
 
 /**
  * The backends of a configuration that was checked, made and not opened.
  *
  * @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration; two backends are one place, or one of them lies inside
- *   the other; the store lies among the blobs of a backend, or they in it.
+ *   the other; the store, or its read cache, lies below the root of a backend, or holds it.
  */
 export async function resolveBackends<Name extends string>(
   config: UntypedConfig & { readonly backends: Readonly<Record<Name, BackendConfig>> },
@@ -20,29 +17,35 @@ export async function resolveBackends<Name extends string>(
   const backends = {} as Record<Name, BackendOptions>
   for (const name of Object.keys(config.backends) as Name[])
     backends[name] = await resolveBackend(name, config.backends[name] as BackendConfig)
-  await checkPlaces(backends, config.path)
+  await checkPlaces(backends, config)
   return backends
 }
 
-async function checkPlaces(backends: Readonly<Record<string, BackendOptions>>, directory: string): Promise<void> {
+/** The directories of a store, its own and that of its read cache where that lies elsewhere. */
+export async function ownPlaces({
+  path: directory,
+  cache,
+}: Pick<UntypedConfig, 'path' | 'cache'>): Promise<OwnPlace[]> {
   const store = await addressOf(directory)
+  const own: OwnPlace[] = [{ what: 'the directory of the store', address: store, mayBeReserved: true }]
+  const cached = cacheOptions(cache, path.resolve(directory))
+  if (cached === null) return own
+  const address = await addressOf(cached.location)
+  return address.path.startsWith(store.path) ? own : [...own, { what: 'the read cache', address }]
+}
+
+async function checkPlaces(backends: Readonly<Record<string, BackendOptions>>, config: UntypedConfig): Promise<void> {
+  // Not before: what completes a command line reads a configuration, and needs no store.
+  const { checkApart, checkOutside } = await import('@stored/core')
+  const own = await ownPlaces(config)
   const before: Addressed[] = []
   for (const [name, { backend }] of Object.entries(backends)) {
     const at = { op: 'open', backend: name }
     const addressed = { name, address: backend?.address }
     checkApart(addressed, before, at)
-    if (isAmong(store, addressed.address))
-      throw new StorageError('MISCONFIGURED', at, {
-        detail: `backend ${JSON.stringify(name)} and the directory of the store, ${directory}, lie one in the other; move one of them out`,
-      })
+    checkOutside(addressed, own, at)
     before.push(addressed)
   }
-}
-
-function isAmong(store: Address, backend: Address | undefined): boolean {
-  const overlap = overlapOf(store, backend)
-  if (overlap !== 'inside' || backend === undefined) return overlap !== null
-  return !store.path.startsWith(backend.path + RESERVED)
 }
 
 /** As the driver `fs` has it: with links followed as far as the directory is there. It is on a local disk. */
