@@ -1,4 +1,5 @@
 import { type StorageBackend, StorageError } from '@stored/core/backend'
+import type { Context } from './context.ts'
 
 const NAME = '@stored/conformance'
 const AT = { op: 'conformance' }
@@ -46,9 +47,10 @@ export interface Kit<Report extends { readonly passed: boolean } = { readonly pa
  *
  * @throws {StorageError} MISCONFIGURED: it is not installed · PERMISSION_DENIED: somebody else could have written it.
  */
-export async function loadKit(directory = process.cwd()): Promise<Kit> {
+export async function loadKit({ configFile }: Pick<Context, 'configFile'>): Promise<Kit> {
   const { findModule } = await import('@stored/node/config')
-  const found = await findModule(NAME, { directory, isNamed: false }, AT)
+  const isNamed = Boolean(configFile ?? process.env.STORED_CONFIG)
+  const found = await findModule(NAME, { directory: process.cwd(), isNamed }, AT)
   if (found !== null) return (await import(found)) as Kit
   throw new StorageError('MISCONFIGURED', AT, {
     detail: `the conformance kit is not installed: npm install --save-dev ${NAME}`,

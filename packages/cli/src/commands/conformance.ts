@@ -19,14 +19,14 @@ export async function run(context: Context): Promise<Outcome> {
   const target = input.first
   const options = optionsOf(context)
   if (MODULE.test(target)) {
-    const kit = await loadKit()
+    const kit = await loadKit(context)
     return dryRun
       ? plan(context, target)
       : withModule(kit, path.resolve(target), (harness) => prove(context, kit, harness, options))
   }
   const loaded = await loadConfiguration(context)
   const config = configuredBackend(loaded, target)
-  const kit = await loadKit()
+  const kit = await loadKit(context)
   const scratch = `stored-conformance-${randomUUID().slice(0, 8)}/`
   if (dryRun) return plan(context, `${target} below ${scratch}`)
   await confirm(context, target, scratch)
