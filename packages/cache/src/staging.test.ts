@@ -401,6 +401,6 @@ async function keepIn(other: DurableStaging, id: BlobId): Promise<void> {
 
 test('open() of a path below a file rejects', async () => {
   await expect(DurableStaging.open({ ledger, path: '/dev/null/staging' })).rejects.toMatchObject({
-    code: 'KEY_CONFLICT',
+    code: 'MISCONFIGURED',
   })
 })
