@@ -12,7 +12,11 @@ const DOCUMENTS = ['README.md', 'docs/**/*.md', '{packages,drivers}/*/README.md'
 const THEIRS = ['@hono/node-server', '@types/express', '@types/node', 'express', 'fastify', 'hono']
 
 /** Programs of their own follow these step by step: here only what stands alone in them is checked. */
-const FOLLOWED: ReadonlySet<string> = new Set(['docs/guides/first-hour.md', 'docs/guides/writing-a-driver.md'])
+const FOLLOWED: ReadonlySet<string> = new Set([
+  'docs/guides/first-hour.md',
+  'docs/guides/writing-a-driver.md',
+  'docs/guides/writing-a-driver-for-a-server.md',
+])
 
 /** What a reader of the documentation has installed. */
 function installAll(project: string): void {

@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path'
 import { missingLine, type Step } from './guide.ts'
 import { merge, remove } from './merge.ts'
 
-const COMMAND_TIMEOUT_MS = 120_000
+/** Profile full takes minutes. */
+const COMMAND_TIMEOUT_MS = 600_000
 
 /** What the guide says does not hold. */
 export class Broken extends Error {

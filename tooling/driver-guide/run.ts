@@ -1,5 +1,7 @@
-// Follows the guide for authors of drivers to the letter, outside the workspace, with the packages as they would be published:
+// Follows the guides for authors of drivers to the letter, outside the workspace, with the packages as they would be published:
 // generates a driver, writes and edits its files, runs the commands. Needs a build.
+// `driver-guide PATH…` follows some of them.
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +9,19 @@ import { install, packAll, publicPackages, root } from '../tarballs.ts'
 import { stepsOf } from './guide.ts'
 import { Broken, Reader } from './reader.ts'
 
-const GUIDE = 'docs/guides/writing-a-driver.md'
+interface Guide {
+  readonly path: string
+  /** The program of the server that its driver is for, and the package of Debian that has it. */
+  readonly server?: { readonly program: string; readonly debian: string }
+}
+
+const GUIDES: readonly Guide[] = [
+  { path: 'docs/guides/writing-a-driver.md' },
+  {
+    path: 'docs/guides/writing-a-driver-for-a-server.md',
+    server: { program: 'redis-server', debian: 'redis-server' },
+  },
+]
 const GENERATOR = 'create-stored-driver'
 const PACKAGES: readonly string[] = ['@stored/core', '@stored/conformance', GENERATOR]
 
@@ -33,26 +47,42 @@ function fastest(): string {
   return bavail * bsize < MEMORY_BYTES ? tmpdir() : MEMORY
 }
 
-function main(): number {
+/** @returns Whether it was followed to its end. */
+function follow({ path }: Guide): boolean {
   const temp = mkdtempSync(join(tmpdir(), 'stored-driver-guide-'))
   const scratch = mkdtempSync(join(fastest(), 'stored-driver-guide-'))
-  const steps = stepsOf(readFileSync(join(root, GUIDE), 'utf8'))
+  const steps = stepsOf(readFileSync(join(root, path), 'utf8'))
   try {
     const reader = prepare(temp, scratch)
     for (const step of steps) {
       const started = performance.now()
       const said = reader.follow(step)
-      console.log(`${GUIDE}:${step.line}  ${said}  ${((performance.now() - started) / 1000).toFixed(1)} s`)
+      console.log(`${path}:${step.line}  ${said}  ${((performance.now() - started) / 1000).toFixed(1)} s`)
     }
-    console.log(`the guide holds: ${steps.length} steps`)
-    return 0
+    console.log(`${path} holds: ${steps.length} steps`)
+    return true
   } catch (error) {
     if (!(error instanceof Broken)) throw error
-    console.error(`${GUIDE}:${error.line}: ${error.message}`)
-    return 1
+    console.error(`${path}:${error.line}: ${error.message}`)
+    return false
   } finally {
     for (const directory of [temp, scratch]) rmSync(directory, { recursive: true })
   }
+}
+
+/** Where its server is not installed a guide is skipped, but not in CI. */
+function isMissing({ path, server }: Guide): boolean {
+  if (server === undefined || spawnSync(server.program, ['--version']).status === 0) return false
+  if (process.env.REQUIRE_SERVICES === '1') throw new Error(`${path} needs ${server.program}: install ${server.debian}`)
+  console.log(`skipped: ${path}: ${server.program} is not installed (Debian: ${server.debian})`)
+  return true
+}
+
+function main(): number {
+  const named = process.argv.slice(2)
+  const guides = GUIDES.filter(({ path }) => named.length === 0 || named.includes(path))
+  const followed = guides.filter((guide) => !isMissing(guide)).map(follow)
+  return followed.every(Boolean) ? 0 : 1
 }
 
 process.exitCode = main()

@@ -79,7 +79,9 @@ export interface Ctx {
   holds(key: string, bytes: Uint8Array, from?: Subject): Promise<void>
   /** Expects `key` to be neither found, nor read, nor listed. */
   lacks(key: string, from?: Subject): Promise<void>
-  /** Expects that no unfinished put of this case left anything, where the harness can tell. */
+  /** What unfinished puts of this case left, where the harness can tell. */
+  debris(): Promise<readonly string[]>
+  /** Expects that they left nothing. */
   clean(): Promise<void>
   /** Notes that an undeclared capability was shown to be refused. */
   refused(capability: string): void

@@ -168,9 +168,12 @@ export class CaseContext implements Ctx {
       if (stat.key === key) throw new BrokenPromise(`list leaves out ${JSON.stringify(key)}, but it was listed`)
   }
 
+  async debris(): Promise<readonly string[]> {
+    return ((await this.harness.debris?.()) ?? []).filter((name) => !this.#debris.has(name))
+  }
+
   async clean(): Promise<void> {
-    const left = ((await this.harness.debris?.()) ?? []).filter((name) => !this.#debris.has(name))
-    equal(left, [], 'what unfinished puts left behind')
+    equal(await this.debris(), [], 'what unfinished puts left behind')
   }
 
   refused(capability: string): void {

@@ -154,6 +154,13 @@ describe('a case', () => {
     )
   })
 
+  it('of those that look for debris minds none that was there before it', async () => {
+    const on = { ...harness, debris: async () => ['of another case'] }
+    const { failed, proved } = await runConformance(on, { only: ['ab.mid', 'src.debris', 'sz.short-parts'] })
+    expect(failed).toEqual([])
+    expect(proved.length).toBeGreaterThan(2)
+  })
+
   it('that throws what no case expects is failed with it, and with its cause', async () => {
     const run = () => Promise.reject(new Error('no such blob', { cause: new Error('ENOENT') }))
     const [result] = await execute({ run })

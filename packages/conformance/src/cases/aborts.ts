@@ -71,8 +71,7 @@ export const aborts = defineCases('ab', {
       abort.abort(new Error('stop'))
       await rejects(within(put, DEBRIS_MS, 'put after the abort'), 'ABORTED', 'put')
       await t.lacks(t.key('blob'))
-      if (t.harness.debris)
-        await eventually(async () => (await t.harness.debris?.())?.length === 0, DEBRIS_MS, 'the debris is gone')
+      await eventually(async () => (await t.debris()).length === 0, DEBRIS_MS, 'the debris is gone')
     },
   },
   over: {
