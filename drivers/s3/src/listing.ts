@@ -52,6 +52,8 @@ export async function* listObjects(
         ...(LastModified && { modified: LastModified.getTime() }),
       }
     }
+    // Taken for the last, it would hide all keys behind it. A service that knows the first version of the call alone answers so.
+    if (IsTruncated && !NextContinuationToken) throw pages.refusal('a page that is not the last and leads to no other')
     page = { ContinuationToken: pages.follow(IsTruncated ? NextContinuationToken : undefined) }
   } while (page.ContinuationToken !== undefined)
 }

@@ -98,6 +98,10 @@ describe('a listing that has no end', () => {
     ['whose keys are always the same, under other tokens', (turn: number) => page(key('a') + key('b'), `${turn}`)],
     ['whose keys come round, under other tokens', (turn: number) => page(key(`a${turn % 3}`), `${turn}`)],
     ['whose token is a megabyte long', (turn: number) => page(key(`a${turn}`), 'x'.repeat(MIB))],
+    [
+      'that goes on, and says not where',
+      () => `<ListBucketResult><IsTruncated>true</IsTruncated>${key('a')}</ListBucketResult>`,
+    ],
     ['whose names are not encoded as it says', () => page(`<EncodingType>url</EncodingType>${key('%')}`, '1')],
   ])('%s is UNAVAILABLE', async (_, nextPage) => {
     const { failure, pages } = await listing(nextPage)

@@ -1,6 +1,7 @@
 import { lstat, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
 import { MAX_ENTRIES } from './read-cache-entries.ts'
 import { contentRoot, idOfContent, temporaryRoot } from './read-cache-paths.ts'
 
@@ -37,15 +38,25 @@ export async function survey(location: string, signal: AbortSignal): Promise<[Bl
   return found.sort((a, b) => a.used - b.used).map(({ id, size }) => [id, size])
 }
 
-/** Removes what a process that is gone was writing. */
+/**
+ * Removes what a process that is gone was writing.
+ *
+ * @throws {StorageError} MISCONFIGURED: a link has the place of the directory. The cache itself may be behind one, but makes none in it.
+ */
 export async function sweepTemporaries(location: string): Promise<void> {
   const directory = temporaryRoot(location)
+  if ((await lstat(directory).catch(unlessGone))?.isSymbolicLink()) throw behindLink(directory)
   const before = Date.now() - ABANDONED_MS
   for (const name of (await namesIn(directory)).filter((name) => TEMPORARY.test(name))) {
     const file = path.join(directory, name)
     const stat = await lstat(file).catch(unlessGone)
     if (stat?.isFile() && stat.mtimeMs < before) await rm(file, { force: true })
   }
+}
+
+function behindLink(directory: string): StorageError {
+  const detail = `${directory} is a link: what it leads to is not of the read cache, and nothing there is removed`
+  return new StorageError('MISCONFIGURED', { op: 'open' }, { detail })
 }
 
 async function filesIn(directory: string, first: string, second: string): Promise<Found[]> {

@@ -1,6 +1,18 @@
 import { createHash, randomUUID } from 'node:crypto'
 import fs, { readdirSync, readlinkSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
@@ -508,6 +520,17 @@ describe('what a process that died was writing', () => {
     await utimes(path.join(temporary(), old), before, before)
     await cache.stats()
     expect((await readdir(temporary())).sort()).toEqual(['letter.txt', old].sort())
+  })
+
+  test('is not looked for behind a link, which leads to what is not of the cache', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    await write(old, before)
+    const elsewhere = path.join(location, 'elsewhere')
+    await rename(temporary(), elsewhere)
+    await symlink(elsewhere, temporary())
+    await cache.stats()
+    expect(await readdir(elsewhere)).toEqual([old])
+    expect(warn).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: 'MISCONFIGURED' }), expect.anything())
   })
 })
 

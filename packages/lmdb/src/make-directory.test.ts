@@ -1,5 +1,5 @@
 import { readlinkSync } from 'node:fs'
-import { type FileHandle, mkdtemp, open, realpath, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdtemp, open, realpath, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -40,6 +40,14 @@ describe.runIf(process.platform === 'linux')('makeDirectory()', () => {
     const flushed = await recordFlushes()
     await makeDirectory(directory, { op: 'open' })
     expect(flushed).toEqual([])
+  })
+
+  test.each(['link', 'link/below'])('is MISCONFIGURED at %s, where the link leads nowhere', async (name) => {
+    await symlink(path.join(directory, 'unmounted', 'store'), path.join(directory, 'link'))
+    await expect(makeDirectory(path.join(directory, name), { op: 'open' })).rejects.toMatchObject({
+      code: 'MISCONFIGURED',
+      detail: expect.stringContaining('leads nowhere'),
+    })
   })
 })
 

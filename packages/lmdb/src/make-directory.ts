@@ -26,6 +26,8 @@ const UNUSABLE: Readonly<Record<string, string>> = {
   ENOTDIR: 'something that is no directory lies above',
   ENAMETOOLONG: 'a name is too long in',
   ELOOP: 'links lead round at',
+  // All that is missing is made: no name is in the way.
+  ENOENT: 'a link leads nowhere, or a disk is missing, on the way to',
 }
 
 /** A path where no directory can be is a mistake in the configuration. */
