@@ -399,7 +399,7 @@ describe('openStore({ cache })', () => {
     const location = path.join(dir.path, 'file', 'cache')
     await writeFile(path.dirname(location), '')
     vi.spyOn(DurableStaging.prototype, 'close').mockRejectedValueOnce(new Error('not this'))
-    await expect(openRemote(dir.path, { cache: { location } })).rejects.toMatchObject({ code: 'KEY_CONFLICT' })
+    await expect(openRemote(dir.path, { cache: { location } })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
     await using _ = await openRemote(dir.path)
   })
 })

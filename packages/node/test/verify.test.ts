@@ -363,7 +363,7 @@ describe('verify()', () => {
 
   test.each([
     [{ backend: 'c' }, /unknown backend "c"/],
-    [{ prefix: 1 }, /"prefix" is a string/],
+    [{ prefix: 1 }, /"prefix" is well-formed text/],
     [{ sample: 0 }, /"sample" is a number above 0/],
     [{ sample: 1.1 }, /"sample" is a number above 0/],
     [{ maxBytesPerSecond: 0.5 }, /"maxBytesPerSecond" is a whole number/],
