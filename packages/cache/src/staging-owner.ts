@@ -7,6 +7,8 @@ import { lifeOf, THIS_PROCESS } from '@stored/lmdb'
 const UNSEEN_MS = 60 * 60 * 1000
 /** `pid.namespace.start.token-uuid`; earlier versions wrote `pid.namespace-uuid`, or `pid-uuid`. */
 const NAME = /^(\d+)(?:\.(\d*))?(?:\.(\d*)\.([0-9a-f]+))?-/
+/** Ends each of these. A recovery reads also what others renamed or copied; what is removed has to be told from a `2024-01-05.jpg`. */
+const ENDING = /-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** A new name for a file of this process. */
 export function newName(): string {
@@ -24,7 +26,7 @@ export async function stagedFiles(directory: string): Promise<string[]> {
 }
 
 /**
- * Whether the process that wrote a file is gone. Which of this process' own are in use, the caller knows.
+ * Whether a file is one of these, and the process that wrote it is gone. Which of this process' own are in use, the caller knows.
  *
  * Of a process that cannot be seen, in another namespace or another thread of this one, that is a guess: whoever keeps a file makes
  * sure that it is still there.
@@ -32,7 +34,7 @@ export async function stagedFiles(directory: string): Promise<string[]> {
 export async function isAbandoned(path: string, name: string): Promise<boolean> {
   const [, digits, namespace = '', start, token] = NAME.exec(name) ?? []
   const pid = Number(digits)
-  if (digits === undefined || !Number.isSafeInteger(pid)) return false
+  if (digits === undefined || !Number.isSafeInteger(pid) || !ENDING.test(name)) return false
   if (token === THIS_PROCESS.token) return true
   const life = lifeOf({ pid, namespace, start: start ?? '' })
   if (life !== 'unknown') return life === 'dead'

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm, stat, truncate, unlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -54,7 +55,7 @@ describe('sweep()', () => {
   /** What a process names its files. */
   const nameOf = (pid: number, of: { namespace?: string; start?: string; token?: string } = {}) => {
     const { namespace, start, token } = { ...THIS_PROCESS, start: startOf(pid), token: 'ab', ...of }
-    return `${pid}.${namespace}.${start}.${token}-file`
+    return `${pid}.${namespace}.${start}.${token}-${randomUUID()}`
   }
   /** In clock ticks since boot. @see proc_pid_stat(5) */
   const startOf = (pid: number) => {
@@ -117,7 +118,7 @@ describe('sweep()', () => {
 
   test('removes what a process before us with our pid left behind', async () => {
     // As earlier versions named it: this one names none so.
-    await write(`${process.pid}.${THIS_PROCESS.namespace}-file`)
+    await write(`${process.pid}.${THIS_PROCESS.namespace}-${randomUUID()}`)
     await staging.sweep()
     expect(await files()).toEqual([])
   })
@@ -138,6 +139,13 @@ describe('sweep()', () => {
     expect(await staging.sweep()).toBe(0)
     await write(name, 1.1)
     expect(await staging.sweep()).toBe(1)
+  })
+
+  test('leaves what is not named as its own, such as where a link leads it among the files of somebody', async () => {
+    const foreign = ['2024-01-05.jpg', `${deadPid()}-notes.txt`, `${nameOf(deadPid())}.bak`]
+    for (const name of foreign) await write(name, 48)
+    expect(await staging.sweep()).toBe(0)
+    expect((await files()).sort()).toEqual(foreign.sort())
   })
 
   test('leaves what is kept', async () => {
