@@ -429,6 +429,23 @@ test('a leader that accepts and hangs up is asked again at growing intervals, no
   server.close()
 })
 
+test('a follower whose leader hangs up twice as it ends is attended until it leads', async () => {
+  const connections: Socket[] = []
+  const server = await lead((socket) => connections.push(socket))
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const follower = await join()
+  // The end of a process closes what it has open one by one: its socket may take a last connection.
+  for (const count of [1, 2]) {
+    await vi.waitFor(() => expect(connections).toHaveLength(count), PATIENCE)
+    connections.at(-1)?.destroy()
+  }
+  server.close()
+  while (!follower.leads) {
+    expect(follower.attended).toBe(true)
+    await vi.advanceTimersByTimeAsync(10)
+  }
+})
+
 test('who is replaced before it hears that it leads stands again', async () => {
   const replaced = new MemoryLedger()
   const transact = replaced.transact.bind(replaced)

@@ -72,6 +72,8 @@ export class Leadership {
   #dead: number | null = null
   /** The leader whose connection was lost last. */
   #lost: number | null = null
+  /** Whether a leader that hung up is asked again in a moment: it is alive, or this process stands. */
+  #isAskedAgain = false
   #closed: Promise<void> | undefined
 
   /** @throws {StorageError} CORRUPT, INCOMPATIBLE: the row that names the leader cannot be read. */
@@ -102,7 +104,7 @@ export class Leadership {
 
   /** Whether anybody syncs: this process, one it is connected to, or whichever of both it turns out to be in a moment. */
   get attended(): boolean {
-    return this.#hasPlace || (this.#mayLead && this.#seeking !== null)
+    return this.#hasPlace || (this.#mayLead && (this.#seeking !== null || this.#isAskedAgain))
   }
 
   get #hasPlace(): boolean {
@@ -156,6 +158,7 @@ export class Leadership {
     clearTimeout(this.#retry)
     clearTimeout(this.#look)
     this.#number = null
+    this.#isAskedAgain = false
     this.#link?.end()
     this.#link = null
     await this.#seeking
@@ -174,6 +177,7 @@ export class Leadership {
     clearTimeout(this.#retry)
     clearTimeout(this.#look)
     this.#retry = undefined
+    this.#isAskedAgain = false
     this.#seeking ??= this.#settle(silent)
       .catch((error) => this.#failed(error))
       .finally(() => {
@@ -226,7 +230,8 @@ export class Leadership {
     const before = this.#lost
     this.#lost = number
     // Lost twice and yet alive, it cannot keep our connection now. It would be asked again and again.
-    if (number === before) this.#seekLater()
+    this.#isAskedAgain = number === before
+    if (this.#isAskedAgain) this.#seekLater()
     else void this.#seek()
   }
 
