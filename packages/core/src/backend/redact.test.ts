@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { StorageError } from './error.ts'
+import { StorageError, toStorageError } from './error.ts'
 import { keepSecret } from './redact.ts'
 import { Credential } from './secret.ts'
 
@@ -49,6 +49,31 @@ describe('a StorageError', () => {
     expect((error.cause as Error).cause).toBeInstanceOf(TypeError)
     // Nobody else's error is changed.
     expect(deep.message).toContain(TOKEN)
+  })
+
+  it('leaves it out of the lists in its cause, such as the errors of an AggregateError', async () => {
+    await new Credential(TOKEN).use(async () => {})
+    const cause = new AggregateError([new TypeError(`no ${TOKEN}`), new Error('reset')], 'every address failed')
+    const error = new StorageError('UNAVAILABLE', AT, { cause })
+    expect(error.cause).toBeInstanceOf(AggregateError)
+    expect((error.cause as AggregateError).errors).toMatchObject([{ message: 'no ***' }, { message: 'reset' }])
+    expect(inspect(error, { depth: 12 })).not.toContain(TOKEN)
+  })
+
+  it('has anything as its cause, also what fails when it is looked at', async () => {
+    await new Credential(TOKEN).use(async () => {})
+    const fail = () => {
+      throw new Error('no')
+    }
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    for (const cause of [
+      proxy,
+      new Proxy(new Error('whole'), { get: fail, ownKeys: fail, getOwnPropertyDescriptor: fail }),
+      Object.defineProperty(new Error('no message'), 'message', { get: fail }),
+      Object.assign(new Error(TOKEN), { field: proxy }),
+    ])
+      expect(toStorageError(cause, AT)).toMatchObject({ code: 'INTERNAL', cause: expect.anything() })
   })
 
   it('keeps a cause that holds nothing secret as it is', async () => {

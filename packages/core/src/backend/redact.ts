@@ -67,8 +67,14 @@ export function redact(text: string): string {
 /** `cause` itself, where nothing that is shown of it is secret or too long; else a copy that holds less. */
 export function redactCause(cause: unknown): unknown {
   if (cause === undefined || cause === null) return cause
-  const isLong = typeof (cause as Error).message === 'string' && (cause as Error).message.length > MOST_LENGTH
-  return isLong || (everybody.size > 0 && isTold(cause)) ? copied(cause, DEPTH) : cause
+  try {
+    const { message } = cause as Error
+    const isLong = typeof message === 'string' && message.length > MOST_LENGTH
+    return isLong || (everybody.size > 0 && isTold(cause)) ? copied(cause, DEPTH) : cause
+  } catch {
+    // Anything can be thrown. No error of ours is lost for it.
+    return new Error('a cause that cannot be shown')
+  }
 }
 
 function struck(text: string): string {
@@ -100,11 +106,12 @@ function copied(value: unknown, depth: number): unknown {
   if (depth === 0) return undefined
   if (value instanceof Error)
     return Object.hasOwn(value, 'message') ? filled(value, depth) : new Error(redact(String(value)))
-  return Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype ? filled(value, depth) : undefined
+  if (Array.isArray(value)) return value.map((item) => copied(item, depth - 1))
+  return Object.getPrototypeOf(value) === Object.prototype ? filled(value, depth) : undefined
 }
 
 function filled(value: object, depth: number): object {
-  const copy = Array.isArray(value) ? [] : Object.create(Object.getPrototypeOf(value))
+  const copy: object = Object.create(Object.getPrototypeOf(value))
   // Message, stack and cause of an error are not enumerated, nor is what marks a StorageError.
   for (const name of Reflect.ownKeys(value)) {
     const { enumerable = false, value: field } = Object.getOwnPropertyDescriptor(value, name) ?? {}
