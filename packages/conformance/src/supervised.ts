@@ -49,8 +49,17 @@ function paced<T>(items: AsyncIterable<T>, over: AbortSignal): AsyncIterable<T> 
     [Symbol.asyncIterator]() {
       const iterator = items[Symbol.asyncIterator]()
       const leave = iterator.return?.bind(iterator)
+      // What iterates does not leave an iterator that rejects, and this one has not ended by itself.
+      const ended = async (reason: unknown) => {
+        try {
+          await leave?.()
+        } catch {
+          // The case has failed already, with a reason that says more.
+        }
+        throw reason
+      }
       return {
-        next: async () => iterator.next().finally(() => breathe(over)),
+        next: async () => iterator.next().finally(() => breathe(over).catch(ended)),
         ...(leave && { return: leave }),
       }
     },

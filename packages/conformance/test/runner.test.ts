@@ -8,6 +8,7 @@ import { check, nextTurn } from '../src/expect.ts'
 import { cases, conformance, formatReport, type Harness, runConformance, showProgress } from '../src/index.ts'
 import { makeReport } from '../src/report.ts'
 import { planRun, type RunOptions } from '../src/runner.ts'
+import { supervised } from '../src/supervised.ts'
 
 const FACTS = { name: 'memory', profile: 'quick', complete: true, seed: 1, capabilities: null } as const
 /** After so long a test fails that would never end where timers cannot fire. */
@@ -95,6 +96,34 @@ describe('a case', () => {
   ])('whose driver answers %s at once and without end is failed when its time is up', async (_, run) => {
     const [result] = await execute({ timeoutMs: 50, run }, {}, { ...harness, open: async () => new Endless() })
     expect(result?.status === 'failed' && result.broken).toContain('settles within 50 ms, but it did not')
+  })
+
+  it('whose time is up leaves what it lists, and what it reads, so that neither keeps a file or a connection', async () => {
+    const [place, left] = [new MemoryPlace(), new Set<string>()]
+    const over = new AbortController()
+    async function* endless<T>(name: string, item: T): AsyncGenerator<T, void, void> {
+      try {
+        for (;;) {
+          await nextTurn()
+          yield item
+        }
+      } finally {
+        left.add(name)
+      }
+    }
+    class Holding extends MemoryBackend {
+      override list = ({ prefix }: { prefix: string }) => endless('list', { key: `${prefix}blob`, size: 1 })
+      override get = async (key: string) => ({ stat: { key, size: 2 ** 40 }, body: endless('get', new Uint8Array(1)) })
+    }
+    const driver = supervised(new Holding({ place }), new Set(), over.signal)
+    const { body } = await driver.get('blob', over)
+    const read = async (items: AsyncIterable<unknown>) => {
+      for await (const _ of items) over.abort(new Error('the time is up'))
+    }
+    for (const items of [driver.list({ prefix: '', ...over }), body])
+      await expect(read(items)).rejects.toThrow('the time is up')
+    await nextTurn()
+    expect([...left].sort()).toEqual(['get', 'list'])
   })
 
   it('that waits for another call of a driver which answers at once lets that call go on', async () => {
