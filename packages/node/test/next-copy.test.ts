@@ -8,6 +8,7 @@ import { openAt, type TempDirectory, temp } from './temp.ts'
 
 const SMALL = Buffer.alloc(65_536, 'small ')
 const BIG = Buffer.alloc(300_000, 'big ')
+const GROWN_BYTES = 400 << 20
 
 let dir: TempDirectory
 beforeEach(async () => {
@@ -36,6 +37,25 @@ class Broken extends MemoryBackend {
     this.reads++
     const { stat, body } = await super.get(key, options)
     return { stat, body: cut(body) }
+  }
+}
+
+/** Memory, of which each blob is 400 MiB once it has grown. */
+class Grown extends MemoryBackend {
+  hasGrown = false
+  /** Of the bytes that it gave out and anything else, in bytes. */
+  mostHeld = 0
+
+  override async get(key: string, options: GetOptions): Promise<GetResult> {
+    const { stat, body } = await super.get(key, options)
+    return this.hasGrown ? { stat: { ...stat, size: GROWN_BYTES }, body: this.#grown() } : { stat, body }
+  }
+
+  async *#grown(): AsyncGenerator<Uint8Array> {
+    for (let done = 0; done < GROWN_BYTES; done += 1 << 20) {
+      yield new Uint8Array(1 << 20)
+      this.mostHeld = Math.max(this.mostHeld, process.memoryUsage().arrayBuffers)
+    }
   }
 }
 
@@ -74,6 +94,22 @@ describe('get() with stream and fallback', () => {
     const read = await streamed(store.get('k', { stream: true, fallback: true, ...(range && { range }) }))
     expect(read).toEqual(range ? bytes.subarray(1000, 66_536) : bytes)
   })
+
+  test.each([true, false])(
+    'does not keep the bytes of a copy that has become far larger, stream: %s',
+    async (stream) => {
+      const a = new Grown()
+      const backends = { a: { backend: a }, b: { driver: 'fs', root: path.join(dir.path, 'b') } }
+      const opened = await openStore({ path: path.join(dir.path, 'store'), backends } as never)
+      await using store = opened as unknown as Store
+      await store.put(SMALL, { key: 'k' })
+      await store.synced()
+      a.hasGrown = true
+      const read = stream ? streamed(store.get('k', { fallback: true, stream })) : store.get('k', { fallback: true })
+      expect(await read).toEqual(SMALL)
+      expect(a.mostHeld).toBeLessThan(GROWN_BYTES / 2)
+    },
+  )
 
   test('of an empty blob is empty', async () => {
     await using store = await openAt(dir.path)

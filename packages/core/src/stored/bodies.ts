@@ -2,10 +2,18 @@ import { Readable } from 'node:stream'
 import { type ErrorLocation, toStorageError } from '../backend/error.ts'
 import type { Opened } from '../ports.ts'
 
-/** The whole body, and frees the copy. */
-export async function readAll(opened: Opened): Promise<Buffer> {
+/**
+ * The whole body, and frees the copy.
+ *
+ * @param length Of what it should be. A copy that goes on is read to its end, which says that it is another one, but not kept.
+ */
+export async function readAll(opened: Opened, length: number): Promise<Buffer> {
   const chunks: Uint8Array[] = []
-  for await (const chunk of drain(opened)) chunks.push(chunk)
+  let size = 0
+  for await (const chunk of drain(opened)) {
+    size += chunk.length
+    if (size <= length) chunks.push(chunk)
+  }
   const [first] = chunks
   if (chunks.length === 1 && first) return Buffer.from(first.buffer, first.byteOffset, first.byteLength)
   return Buffer.concat(chunks)

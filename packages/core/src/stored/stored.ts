@@ -194,8 +194,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     const at = { op: 'get', key: idOrKey }
     return this.#call(at, [options, GET_OPTIONS], (checked, signal) =>
       readBlob<Readable | Buffer>(this.#services, idOrKey, checked, signal, async (opened, length) => {
-        if (checked.stream) return toReadable(length <= MAX_HELD ? held(await readAll(opened)) : opened, at, signal)
-        if (length <= MAX_BUFFER) return readAll(opened)
+        if (checked.stream)
+          return toReadable(length <= MAX_HELD ? held(await readAll(opened, length)) : opened, at, signal)
+        if (length <= MAX_BUFFER) return readAll(opened, length)
         await opened[Symbol.asyncDispose]()
         throw new StorageError('TOO_LARGE', at, {
           detail: `${length} bytes do not fit a Buffer; read them with stream: true`,
