@@ -24,8 +24,8 @@ import { mimeTypeOf } from './mime-type.ts'
  *
  * @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration, before anything is touched · PERMISSION_DENIED,
  *   NO_SPACE: the directory · INCOMPATIBLE: made by a newer version · CONFLICT: open already in this process, or in
- *   another PID namespace · UNSUPPORTED: a Node.js that StoreD does not run on · UNAVAILABLE: another program locks its files · CORRUPT: its index is damaged, was lost, or is that of
- *   another store; nothing was changed.
+ *   another PID namespace · UNSUPPORTED: a Node.js that StoreD does not run on · UNAVAILABLE: another program locks its files ·
+ *   CORRUPT: its index is damaged, was lost, or is that of another store; nothing was changed.
  */
 export async function openStore<const Backends extends Readonly<Record<string, BackendConfig>>>(
   config: StoreConfig<Backends>,

@@ -1,9 +1,9 @@
 import { type Ctx, defineCases, hook } from '../case.ts'
 import { checkCode, equal, settle } from '../expect.ts'
+import { inBatches } from './batches.ts'
 
 /** One more than S3 deletes in a request. */
 const MORE_THAN_A_PAGE = 1_001
-const PUTS_AT_ONCE = 16
 /** What has to be escaped on its way in XML, JSON, a URL or a query. */
 const AWKWARD = ['a&b', 'c<d>', `e"f'g`, 'h%20i', 'j+k', 'l?m#n', 'é/日本', "o'; --"]
 
@@ -60,7 +60,6 @@ export const deletingMany = defineCases('op', {
   },
 })
 
-async function putAll(t: Ctx, names: readonly string[]): Promise<void> {
-  for (let at = 0; at < names.length; at += PUTS_AT_ONCE)
-    await Promise.all(names.slice(at, at + PUTS_AT_ONCE).map((name) => t.store.put(t.key(name), t.bytes(1))))
+function putAll(t: Ctx, names: readonly string[]): Promise<void> {
+  return inBatches(t, names, (name) => t.store.put(t.key(name), t.bytes(1)))
 }

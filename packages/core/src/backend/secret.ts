@@ -20,7 +20,8 @@ export interface UseOptions {
 
 /**
  * Holds a credential for a driver: asks for it when it is first needed, keeps it until it has expired or was refused, and is
- * not printed by `util.inspect` or `JSON.stringify`; errors and log events leave out what it gave. Whoever calls while it is being asked for waits for the same answer.
+ * not printed by `util.inspect` or `JSON.stringify`. Errors and log events leave out what it gave. Calls made while it is being asked
+ * for wait for the same answer.
  */
 export class Credential<T> {
   readonly #ask: () => T | Promise<T>

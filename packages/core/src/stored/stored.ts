@@ -185,8 +185,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * Reads a blob by id or key. Whole blobs are verified against their id: a Buffer is never wrong, a stream ends with an error
    * instead of its last bytes. Up to 64 KiB are read before the stream is there, so that `get` rejects instead.
    *
-   * @throws {StorageError} NOT_FOUND, also when no copy is where `backend` or `backends` say · INVALID_ARGUMENT · RANGE_NOT_SATISFIABLE · CHECKSUM_MISMATCH · TOO_LARGE: above 2 GiB, use `stream: true`
-   *   · whatever the backend fails with.
+   * @throws {StorageError} NOT_FOUND, also when no copy is where `backend` or `backends` say · INVALID_ARGUMENT ·
+   *   RANGE_NOT_SATISFIABLE · CHECKSUM_MISMATCH · TOO_LARGE: above 2 GiB, use `stream: true` · whatever the backend fails with.
    */
   get(idOrKey: string, options: GetOptions<Names> & { stream: true }): Promise<Readable>
   get(idOrKey: string, options?: GetOptions<Names> & { stream?: false }): Promise<Buffer>

@@ -76,7 +76,11 @@ export interface PutOptions<Names extends string = string> {
 
 /** Options of `get`. */
 export interface GetOptions<Names extends string = string> {
-  /** Read the copy there and no other: of a key its own, or the one that all keys share. @default staged bytes, else the read cache, else the first synced copy in the order of the configuration */
+  /**
+   * Read the copy there and no other: of a key its own, or the one that all keys share.
+   *
+   * @default staged bytes, else the read cache, else the first synced copy in the order of the configuration
+   */
   backend?: Names
   /**
    * Read the copies there and no others: the first that there is, in this order, and the next one when it fails, unless `fallback`
