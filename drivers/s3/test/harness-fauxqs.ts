@@ -27,8 +27,12 @@ const WAIVED: Readonly<Record<string, Waiver>> = {
       { reason: 'it begins a page in another order than it sorts in, and so leaves out keys', issue: ORDER },
     ]),
   ),
-  'at.sweep': { reason: 'it answers ListMultipartUploads with a listing of objects', issue: NO_LISTS },
-  'op.sweep-young': { reason: 'it answers ListMultipartUploads with a listing of objects', issue: NO_LISTS },
+  ...Object.fromEntries(
+    ['at.sweep', 'op.sweep-blobs', 'op.sweep-young', 'op.sweep-other', 'op.sweep-running'].map((id) => [
+      id,
+      { reason: 'it answers ListMultipartUploads with a listing of objects', issue: NO_LISTS },
+    ]),
+  ),
   'rs.cut': { reason: 'it answers ListParts with the object', issue: NO_LISTS },
   'rs.resent': { reason: 'it answers ListParts with the object, or that there is none', issue: NO_LISTS },
   'rs.other-bytes': { reason: 'it answers ListParts with the object', issue: NO_LISTS },
