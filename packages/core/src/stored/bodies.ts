@@ -2,30 +2,35 @@ import { Readable } from 'node:stream'
 import { type ErrorLocation, toStorageError } from '../backend/error.ts'
 import type { Opened } from '../ports.ts'
 
-/**
- * The whole body, and frees the copy.
- *
- * @param length Of what it should be. A copy that goes on is read to its end, which says that it is another one, but not kept.
- */
-export async function readAll(opened: Opened, length: number): Promise<Buffer> {
+/** The whole body, and frees the copy. */
+export async function readAll(opened: Opened): Promise<Buffer> {
   const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of drain(opened)) {
-    size += chunk.length
-    if (size <= length) chunks.push(chunk)
-  }
+  for await (const chunk of drain(opened)) chunks.push(chunk)
   const [first] = chunks
   if (chunks.length === 1 && first) return Buffer.from(first.buffer, first.byteOffset, first.byteLength)
   return Buffer.concat(chunks)
 }
 
-/** Bytes that were read already, as a copy of them. */
-export function held(bytes: Buffer): Opened {
-  return {
-    size: bytes.length,
-    body: Readable.from(bytes.length > 0 ? [bytes] : []),
-    [Symbol.asyncDispose]: async () => {},
+/**
+ * The same body, of which up to `most` bytes were read: one that ends there was read to its end, whatever its copy says of its size.
+ *
+ * @throws What the body fails with until then.
+ */
+export async function readAhead(opened: Opened, most: number): Promise<Opened> {
+  const body = drain(opened)
+  const chunks: Uint8Array[] = []
+  for (let size = 0; size <= most; ) {
+    const { done, value } = await body.next()
+    if (done) return { size, body: from(chunks), [Symbol.asyncDispose]: async () => {} }
+    chunks.push(value)
+    size += value.length
   }
+  return { ...opened, body: from(chunks, body) }
+}
+
+async function* from(chunks: readonly Uint8Array[], rest?: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* chunks
+  if (rest) yield* rest
 }
 
 /**

@@ -312,12 +312,13 @@ function backendCopy(services: Services, location: Location, size: number, signa
   const failed = (error: unknown) => markDamaged(services, backend, location, error, signal)
   const read = async (range: Range | undefined) => {
     const options = { signal, ...(range ?? { sha256: hexOf(location.id) }) }
-    const { stat, body } = await backend.get(location.key, options).catch(failed)
-    const iterator = body[Symbol.asyncIterator]()
+    const { stat, body: given } = await backend.get(location.key, options).catch(failed)
+    const iterator = given[Symbol.asyncIterator]()
     const close = async () => void (await iterator.return?.())
     const isNews = !range && isMarked(location)
     const done = isNews ? () => noteWhole(services, location, stat) : undefined
-    return { stat, size: stat.size, body: watching(iterator, failed, done), [Symbol.asyncDispose]: close }
+    const body = watching(iterator, failed, { done, most: range?.length ?? size })
+    return { stat, size: stat.size, body, [Symbol.asyncDispose]: close }
   }
   return {
     name: location.backend,
@@ -353,14 +354,21 @@ function isConfirmed(holds: Held | undefined, size: number, stat: Stat): boolean
   return stat.size === size && (holds?.etag === undefined || holds.etag === stat.etag)
 }
 
-/** @param done Called when all of it was read. */
+/**
+ * @param o.done Called when all of it was read.
+ * @param o.most How many bytes it should have. What goes on is another blob: it is read to its end, which says so, and not passed on.
+ */
 async function* watching(
   iterator: AsyncIterator<Uint8Array>,
   failed: (error: unknown) => Promise<never>,
-  done?: () => Promise<unknown>,
+  { done, most = Number.POSITIVE_INFINITY }: { done?: (() => Promise<unknown>) | undefined; most?: number } = {},
 ): AsyncGenerator<Uint8Array> {
+  let left = most
   try {
-    yield* { [Symbol.asyncIterator]: () => iterator }
+    for await (const chunk of { [Symbol.asyncIterator]: () => iterator }) {
+      left -= chunk.length
+      if (left >= 0) yield chunk
+    }
   } catch (error) {
     await failed(error)
   }

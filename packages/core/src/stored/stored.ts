@@ -7,7 +7,7 @@ import type { DurableEvent, Job, JobFilter, Logged, Place } from '../ports.ts'
 import type { BlobSource } from '../source.ts'
 import { Backends } from './backends.ts'
 import { countBad } from './bad-copies.ts'
-import { held, readAll, toReadable } from './bodies.ts'
+import { readAhead, readAll, toReadable } from './bodies.ts'
 import { Changes } from './changes.ts'
 import { DELETE_OPTIONS, remove } from './delete.ts'
 import { doubtCopies } from './doubt.ts'
@@ -195,8 +195,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     return this.#call(at, [options, GET_OPTIONS], (checked, signal) =>
       readBlob<Readable | Buffer>(this.#services, idOrKey, checked, signal, async (opened, length) => {
         if (checked.stream)
-          return toReadable(length <= MAX_HELD ? held(await readAll(opened, length)) : opened, at, signal)
-        if (length <= MAX_BUFFER) return readAll(opened, length)
+          return toReadable(length <= MAX_HELD ? await readAhead(opened, MAX_HELD) : opened, at, signal)
+        if (length <= MAX_BUFFER) return readAll(opened)
         await opened[Symbol.asyncDispose]()
         throw new StorageError('TOO_LARGE', at, {
           detail: `${length} bytes do not fit a Buffer; read them with stream: true`,
