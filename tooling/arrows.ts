@@ -46,10 +46,11 @@ const PRINTABLE = '@stored/core/printable'
 const RUNTIME = '@stored/core/runtime'
 const CORE = ['@stored/core', BACKEND, PRINTABLE, RUNTIME]
 const SERVICES = [
-  '@stored/cache',
   '@stored/checksumd',
   '@stored/index',
   '@stored/lmdb',
+  '@stored/read-cache',
+  '@stored/staging',
   '@stored/syncd',
   '@stored/watchd',
 ]
@@ -62,7 +63,8 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   '@stored/lmdb': { source: CORE, tests: [] },
   '@stored/index': { source: [...CORE, '@stored/lmdb'], tests: [] },
   '@stored/syncd': { source: [...CORE, '@stored/lmdb'], tests: [] },
-  '@stored/cache': { source: [...CORE, '@stored/lmdb'], tests: [] },
+  '@stored/staging': { source: [...CORE, '@stored/lmdb'], tests: [] },
+  '@stored/read-cache': { source: [...CORE, '@stored/lmdb'], tests: [] },
   '@stored/conformance': { source: CORE, tests: [] },
   '@stored/node': {
     source: [...CORE, ...SERVICES],

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { STORAGE_ERROR_CODES, StorageError, type StorageErrorCode } from '../../packages/core/src/backend/error.ts'
-import { decide, verdictOn } from '../../packages/syncd/src/policy.ts'
+import { decide, verdictOn } from '../../packages/syncd/src/work/policy.ts'
 
 const directory = fileURLToPath(new URL('../../docs/errors/', import.meta.url))
 const INTRODUCTION = `# Error codes

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import { guardBackend } from '@stored/core'
 import { MemoryBackend, StorageError } from '@stored/core/backend'
 import { expect, test } from 'vitest'
-import type { BlobId, Location } from '../src/ports.ts'
-import { diagnose } from '../src/stored/diagnose.ts'
+import type { BlobId } from '../src/model/blob.ts'
+import type { Location } from '../src/model/copy.ts'
+import { diagnose } from '../src/stored/verify/diagnose.ts'
 
 const { signal } = new AbortController()
 

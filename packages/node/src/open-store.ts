@@ -1,11 +1,12 @@
 import path from 'node:path'
-import { claimStaging, DiskReadCache, DurableStaging, type DurableStagingOptions } from '@stored/cache'
 import { checksums } from '@stored/checksumd'
 import { type BackendOptions, StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { runtimeFault } from '@stored/core/runtime'
 import { BlobIndex } from '@stored/index'
 import { DiskReserve, LmdbLedger } from '@stored/lmdb'
+import { DiskReadCache } from '@stored/read-cache'
+import { claimStaging, DurableStaging, type DurableStagingOptions } from '@stored/staging'
 import { JobQueue, SyncD } from '@stored/syncd'
 import { parseByteSize } from './byte-size.ts'
 import {

@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { DurableStaging } from '@stored/cache'
 import { MemoryBackend, MemoryPlace, StorageError } from '@stored/core/backend'
 import { type CacheConfig, openStore } from '@stored/node'
+import { DurableStaging } from '@stored/staging'
 import { describe, expect, test, vi } from 'vitest'
 import { idOf, temp } from './temp.ts'
 

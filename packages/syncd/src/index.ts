@@ -1,2 +1,2 @@
-export { JobQueue } from './job-queue.ts'
+export { JobQueue } from './queue/job-queue.ts'
 export { SyncD, type SyncDOptions } from './syncd.ts'

@@ -6,8 +6,8 @@ import { guardBackend, type Index, type NewJob, type Staging, type SyncTarget, t
 import { MemoryBackend, StorageError } from '@stored/core/backend'
 import { encodeRow, MemoryLedger, write } from '@stored/lmdb'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { JobQueue } from './job-queue.ts'
-import { Leadership } from './leadership.ts'
+import { Leadership } from './coordination/leadership.ts'
+import { JobQueue } from './queue/job-queue.ts'
 import { SyncD } from './syncd.ts'
 
 /** A busy machine may take its time; what never happens fails all the same. */

@@ -3,12 +3,12 @@ import type { BackendState, Claimed, Index, Queue, Staging, SyncEvent, Syncer, S
 import { releaseVerified } from '@stored/core'
 import { checkOptions, is, needed, type RulesOf, StorageError, toStorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, type TreeLedger } from '@stored/lmdb'
-import { bootId } from './boot.ts'
-import { Lane, LEASE_MS, type Try } from './lane.ts'
-import { Leadership } from './leadership.ts'
-import { decide, mayGoOn, needsSomebody, verdictOn } from './policy.ts'
-import { isSuspect, poisonOf, retrialAfter, Suspects } from './suspects.ts'
-import { dropIfUnwanted, failureOf, oweAgain, parkJob, progress, runJob, type Services } from './transfer.ts'
+import { bootId } from './coordination/boot.ts'
+import { Leadership } from './coordination/leadership.ts'
+import { Lane, LEASE_MS, type Try } from './work/lane.ts'
+import { decide, mayGoOn, needsSomebody, verdictOn } from './work/policy.ts'
+import { isSuspect, poisonOf, retrialAfter, Suspects } from './work/suspects.ts'
+import { dropIfUnwanted, failureOf, oweAgain, parkJob, progress, runJob, type Services } from './work/transfer.ts'
 
 /** Debris of puts that crashed or were cut off. Younger files may be another process' put under way. */
 const DEBRIS_AGE_MS = 60 * 60 * 1000

@@ -169,7 +169,7 @@ test('an open store alone keeps no process running', async () => {
   await startLeader()
   const script = `
     import { LmdbLedger } from ${JSON.stringify(import.meta.resolve('@stored/lmdb'))}
-    import { Leadership } from ${JSON.stringify(new URL('../src/leadership.ts', import.meta.url).href)}
+    import { Leadership } from ${JSON.stringify(new URL('../src/coordination/leadership.ts', import.meta.url).href)}
     const directory = process.argv[1]
     const ledger = await LmdbLedger.open({ path: directory, reserve: 0 })
     const member = await Leadership.open({ ledger, directory, lead: true, onError: console.error })

@@ -1,7 +1,7 @@
 // Opens a store and says what becomes of it: node member.ts DIRECTORY lead|listen. Commands come by line, on stdin.
 import { createInterface } from 'node:readline'
 import { LmdbLedger } from '@stored/lmdb'
-import { Leadership } from '../src/leadership.ts'
+import { Leadership } from '../src/coordination/leadership.ts'
 
 const [directory, part] = process.argv.slice(2) as [string, string]
 

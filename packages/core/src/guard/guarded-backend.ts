@@ -1,7 +1,7 @@
 import type { Address } from '../backend/address.ts'
 import type { Capabilities, Stat, WatchEvent } from '../backend/contract.ts'
 import type { StorageError } from '../backend/error.ts'
-import type { BlobSource } from '../source.ts'
+import type { BlobSource } from '../source/source.ts'
 
 /** Options of every call. */
 export interface CallOptions {

@@ -1,6 +1,6 @@
 import type { Capabilities, PutOptions, Stat, StorageBackend } from '../backend/contract.ts'
 import { StorageError } from '../backend/error.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { normalizeMetadata } from './arguments.ts'
 import type { GuardedPutOptions } from './guarded-backend.ts'
 import type { Operation } from './operation.ts'

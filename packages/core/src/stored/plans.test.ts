@@ -1,10 +1,13 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { BlobFacts, BlobId, Known, Location, LocationFacts, LocationState, NewJob, Place, Rev } from '../ports.ts'
-import { areCovered } from './covers.ts'
-import { idKey } from './names.ts'
-import { planDelete } from './plan-delete.ts'
-import { isObjectOf, owes, type PutPlan, planPut } from './plan-put.ts'
+import type { BlobFacts, BlobId, Known } from '../model/blob.ts'
+import type { Location, LocationFacts, LocationState, Place } from '../model/copy.ts'
+import type { NewJob } from '../model/job.ts'
+import type { Rev } from '../model/revision.ts'
+import { areCovered } from './delete/coverage.ts'
+import { planDelete } from './delete/plan-delete.ts'
+import { idKey } from './lookup/names.ts'
+import { isObjectOf, owes, type PutPlan, planPut } from './put/plan-put.ts'
 
 /** Two backends of layout key, one of layout id, to begin with. */
 const BACKENDS = ['x', 'y', 'id']

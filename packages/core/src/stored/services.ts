@@ -1,5 +1,12 @@
-import type { Algorithm, Checksums, Index, Ledger, MimeTypeOf, Queue, ReadCache, Staging, Syncer } from '../ports.ts'
-import type { Backends } from './backends.ts'
+import type { Algorithm } from '../model/blob.ts'
+import type { Checksums, MimeTypeOf } from '../ports/checksums.ts'
+import type { Index } from '../ports/index.ts'
+import type { Ledger } from '../ports/ledger.ts'
+import type { Queue } from '../ports/queue.ts'
+import type { ReadCache } from '../ports/read-cache.ts'
+import type { Staging } from '../ports/staging.ts'
+import type { Syncer } from '../ports/syncer.ts'
+import type { Backends } from './backends/backends.ts'
 import type { Turns } from './turns.ts'
 
 /** What the operations of a store work with. */

@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { describeType } from '../backend/options.ts'
-import type { CacheEntry, CacheStats, EvictChoice } from '../ports.ts'
+import type { CacheEntry, CacheStats, EvictChoice } from '../ports/read-cache.ts'
 import type { Services } from './services.ts'
 import type { EvictResult } from './types.ts'
 

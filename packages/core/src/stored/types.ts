@@ -1,32 +1,17 @@
 import type { Capabilities, LogEvent, StorageBackend } from '../backend/contract.ts'
 import type { OwnPlace } from '../backend/one-medium.ts'
-import type {
-  Algorithm,
-  BackendState,
-  BadState,
-  BlobFacts,
-  BlobId,
-  CacheEntry,
-  CacheStats,
-  Checksums,
-  DeleteEvent,
-  DiskUsage,
-  Failure,
-  Index,
-  JobCounts,
-  Ledger,
-  LocationState,
-  Logged,
-  MimeTypeOf,
-  Place,
-  PutEvent,
-  Queue,
-  ReadCache,
-  Staging,
-  StagingUsage,
-  SyncEvent,
-  Syncer,
-} from '../ports.ts'
+import type { Algorithm, BlobFacts, BlobId } from '../model/blob.ts'
+import type { BadState, LocationState, Place } from '../model/copy.ts'
+import type { DeleteEvent, Logged, PutEvent, SyncEvent } from '../model/event.ts'
+import type { Failure } from '../model/failure.ts'
+import type { JobCounts } from '../model/job.ts'
+import type { Checksums, MimeTypeOf } from '../ports/checksums.ts'
+import type { Index } from '../ports/index.ts'
+import type { DiskUsage, Ledger } from '../ports/ledger.ts'
+import type { Queue } from '../ports/queue.ts'
+import type { CacheEntry, CacheStats, ReadCache } from '../ports/read-cache.ts'
+import type { Staging, StagingUsage } from '../ports/staging.ts'
+import type { BackendState, Syncer } from '../ports/syncer.ts'
 
 /** One copy of a blob, as a record shows it. */
 export interface RecordLocation extends Place {

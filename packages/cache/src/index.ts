@@ -1,5 +1,0 @@
-export { DiskReadCache, type DiskReadCacheOptions } from './read-cache.ts'
-export { RecoveredStaging } from './recovered-staging.ts'
-export { DurableStaging, type DurableStagingOptions } from './staging.ts'
-export { stagedFiles } from './staging-owner.ts'
-export { beginRecovery, type Claimed, claimStaging, endRecovery, type Standing, standingOf } from './store-identity.ts'

@@ -1,0 +1,34 @@
+import type { Location } from './copy.ts'
+import type { Rev } from './revision.ts'
+
+/** A blob's name: its SHA-256, in lower-case hex. */
+export type BlobId = `sha256:${string}`
+
+/** A checksum that StoreD computes; `sha256` names the blob. */
+export type Algorithm = 'sha256' | 'sha1' | 'md5' | 'xxh3'
+
+/** Digests in lower-case hex. */
+export type Digests = Readonly<Partial<Record<Algorithm, string>>> & { readonly sha256: string }
+
+/** What is true of a blob wherever it lies. */
+export interface BlobFacts {
+  readonly id: BlobId
+  readonly checksums: Digests
+  /** In bytes. */
+  readonly size: number
+  readonly mimeType: string
+  /** Milliseconds since the epoch. */
+  readonly created: number
+  readonly modified: number
+  readonly custom: Readonly<Record<string, unknown>>
+}
+
+/** A blob's facts and all its places. */
+export interface Known {
+  readonly facts: BlobFacts
+  readonly locations: readonly Location[]
+  /** Changes with the facts and with every location. */
+  readonly rev: Rev
+  /** Changes with the facts alone. */
+  readonly factsRev: Rev
+}

@@ -1,0 +1,53 @@
+import type { BlobId } from './blob.ts'
+import type { Failure } from './failure.ts'
+
+interface SyncProgress {
+  readonly checksum: BlobId
+  readonly backend: string
+  readonly key: string
+  /** Milliseconds since the epoch. */
+  readonly time: number
+}
+
+/** What syncing a copy came to. */
+export type SyncEvent =
+  | (SyncProgress & { readonly type: 'sync:start'; readonly attempts: number })
+  | (SyncProgress & {
+      readonly type: 'sync:retry'
+      readonly attempts: number
+      readonly error: Failure
+      readonly afterMs: number
+    })
+  | Logged<SyncOutcome>
+
+/** How a job ended: done, or parked with its error. */
+export type SyncOutcome =
+  | (SyncProgress & { readonly type: 'sync:complete'; readonly op: 'put' | 'delete' })
+  | (SyncProgress & { readonly type: 'sync:error'; readonly op: 'put' | 'delete'; readonly error: Failure })
+
+/** A key was bound to a blob. */
+export interface PutEvent {
+  readonly type: 'put'
+  readonly checksum: BlobId
+  readonly key: string
+  /** In bytes. */
+  readonly size: number
+  /** Whether the store did not know these bytes before. */
+  readonly isNew: boolean
+  /** Milliseconds since the epoch. */
+  readonly time: number
+}
+
+/** Keys were unbound, or copies given up. */
+export interface DeleteEvent {
+  readonly type: 'delete'
+  readonly checksum: BlobId
+  readonly keys: readonly string[]
+  readonly time: number
+}
+
+/** What is kept in the log, for consumers that were away. */
+export type DurableEvent = PutEvent | DeleteEvent | SyncOutcome
+
+/** An event with the number of its commit: later ones have higher numbers. */
+export type Logged<Event> = Event & { readonly seq: number }

@@ -1,0 +1,68 @@
+import type { ErrorLocation } from '../../backend/error.ts'
+import { checkOptions } from '../../backend/options.ts'
+import { is, type RulesOf } from '../../backend/rules.ts'
+import type { LocationFacts } from '../../model/copy.ts'
+import type { Job, JobFilter } from '../../model/job.ts'
+import { retryOnConflict } from '../../retry-on-conflict.ts'
+import { checkName, ID } from '../lookup/names.ts'
+import type { Services } from '../services.ts'
+
+const STATES: readonly Job['state'][] = ['waiting', 'running', 'parked']
+export const RETRY_FILTER: RulesOf<Omit<JobFilter, 'state'>> = {
+  backend: is.text,
+  key: is.text,
+  id: ID,
+  signal: is.signal,
+}
+const FILTER: RulesOf<JobFilter> = { ...RETRY_FILTER, state: is.oneOf(STATES) }
+
+/** @returns What was checked. @throws {StorageError} INVALID_ARGUMENT, INVALID_KEY. */
+export function checkJobsFilter(services: Services, given: JobFilter): JobFilter {
+  const at = { op: 'jobs' }
+  const filter = checkOptions(given, FILTER, at)
+  checkFilter(services, filter, at)
+  return filter
+}
+
+/** Jobs as they are now: those that run, those that were parked, those that wait. */
+export async function* jobs(
+  { queue }: Services,
+  filter: JobFilter,
+  signal: AbortSignal,
+): AsyncGenerator<Job, void, void> {
+  for await (const job of queue.jobs({ ...filter, signal })) yield job
+}
+
+/** Lets parked jobs wait again, and their places be owed again. @returns How many. */
+export async function retryParked(
+  services: Services,
+  filter: Omit<JobFilter, 'state'>,
+  signal: AbortSignal,
+): Promise<number> {
+  const at = { op: 'retry' }
+  checkFilter(services, filter, at)
+  let count = 0
+  for await (const job of services.queue.jobs({ ...filter, state: 'parked', signal })) {
+    await retryOnConflict(() => unpark(services, job))
+    count++
+  }
+  return count
+}
+
+async function unpark({ index, ledger, queue }: Services, job: Job): Promise<void> {
+  const now = await index.location(job)
+  await ledger.transact((tx) => {
+    index.expect(tx, { place: job }, now?.rev ?? null)
+    queue.unpark(tx, job)
+    if (now?.id === job.id) index.locate(tx, owedAgain(now))
+  })
+}
+
+function owedAgain({ error: _, ...facts }: LocationFacts): LocationFacts {
+  return facts.state === 'failed' || facts.state === 'conflict' ? { ...facts, state: 'pending' } : facts
+}
+
+function checkFilter({ backends }: Services, filter: JobFilter, at: ErrorLocation): void {
+  if (filter.backend !== undefined) backends.get(filter.backend, at)
+  if (filter.key !== undefined) checkName(filter.key, at)
+}

@@ -1,0 +1,74 @@
+import { Readable } from 'node:stream'
+import { type ErrorLocation, toStorageError } from '../../backend/error.ts'
+import type { Opened } from '../../ports/staging.ts'
+
+/** The whole body, and frees the copy. */
+export async function readAll(opened: Opened): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of drain(opened)) chunks.push(chunk)
+  const [first] = chunks
+  if (chunks.length === 1 && first) return Buffer.from(first.buffer, first.byteOffset, first.byteLength)
+  return Buffer.concat(chunks)
+}
+
+/**
+ * The same body, of which up to `most` bytes were read: one that ends there was read to its end, whatever its copy says of its size.
+ *
+ * @throws What the body fails with until then.
+ */
+export async function readAhead(opened: Opened, most: number): Promise<Opened> {
+  const body = drain(opened)
+  const chunks: Uint8Array[] = []
+  for (let size = 0; size <= most; ) {
+    const { done, value } = await body.next()
+    if (done) return { size, body: from(chunks), [Symbol.asyncDispose]: async () => {} }
+    chunks.push(value)
+    size += value.length
+  }
+  return { ...opened, body: from(chunks, body) }
+}
+
+async function* from(chunks: readonly Uint8Array[], rest?: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* chunks
+  if (rest) yield* rest
+}
+
+/**
+ * Frees the copy when the stream is read to its end, fails, or is destroyed, also before the first read; one that nobody reads,
+ * when `signal` is aborted.
+ */
+export function toReadable(opened: Opened, at: ErrorLocation, signal: AbortSignal): Readable {
+  const warn = (error: unknown) => process.emitWarning(error instanceof Error ? error : String(error))
+  const free = () => void opened[Symbol.asyncDispose]().then(undefined, warn)
+  const keep = () => signal.removeEventListener('abort', free)
+  // Not by destroying the stream: nobody may listen for its error.
+  signal.addEventListener('abort', free, { once: true })
+  const readable = Readable.from(located(drain(opened), at, signal, keep), { objectMode: false })
+  readable.once('close', () => {
+    keep()
+    free()
+  })
+  return readable
+}
+
+/** @param begin Called at the first read. */
+async function* located(
+  chunks: AsyncIterable<Uint8Array>,
+  at: ErrorLocation,
+  signal: AbortSignal,
+  begin: () => void,
+): AsyncGenerator<Uint8Array> {
+  try {
+    // What was freed must not be taken for an empty body.
+    signal.throwIfAborted()
+    begin()
+    yield* chunks
+  } catch (error) {
+    throw toStorageError(error, at, signal)
+  }
+}
+
+async function* drain(opened: Opened): AsyncGenerator<Uint8Array> {
+  await using _ = opened
+  yield* opened.body
+}

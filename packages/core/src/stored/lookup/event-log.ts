@@ -1,0 +1,32 @@
+import { checkOptions } from '../../backend/options.ts'
+import { is, type RulesOf } from '../../backend/rules.ts'
+import type { DurableEvent, Logged } from '../../model/event.ts'
+import type { Services } from '../services.ts'
+import type { EventsOptions } from '../types.ts'
+import { type Changes, waitFor } from './changes.ts'
+
+const AT = { op: 'events' }
+const OPTIONS: RulesOf<EventsOptions> = { since: is.whole(0), follow: is.boolean, signal: is.signal }
+
+/** @returns What was checked. @throws {StorageError} INVALID_ARGUMENT. */
+export function checkEventsOptions(options: EventsOptions): EventsOptions {
+  return checkOptions(options, OPTIONS, AT)
+}
+
+/** What the log holds behind `since`, and with `follow` whatever comes. */
+export async function* readEvents(
+  { ledger }: Services,
+  changes: Changes,
+  { since = 0, follow = false }: EventsOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Logged<DurableEvent>, void, void> {
+  for (let last = since; ; ) {
+    const changed = changes.next()
+    for await (const event of ledger.events({ since: last, signal })) {
+      yield event
+      last = event.seq
+    }
+    if (!follow) return
+    await waitFor(changed, signal, AT)
+  }
+}

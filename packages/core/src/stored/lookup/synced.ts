@@ -1,0 +1,100 @@
+import { type ErrorLocation, StorageError } from '../../backend/error.ts'
+import { is, type RulesOf } from '../../backend/rules.ts'
+import type { Location, Place } from '../../model/copy.ts'
+import type { Failure } from '../../model/failure.ts'
+import { knownOf } from '../get/get.ts'
+import type { Services } from '../services.ts'
+import type { SyncedOptions } from '../types.ts'
+import { type Changes, waitFor } from './changes.ts'
+import { copiesUnder } from './copies-under.ts'
+import { checkName } from './names.ts'
+
+export const SYNCED_OPTIONS: RulesOf<SyncedOptions> = { copies: is.whole(1), backends: is.names, signal: is.signal }
+
+/** Waits until nothing is owed any more, of one blob or of all. @throws {StorageError} The error of a job that was parked. */
+export async function synced(
+  services: Services,
+  changes: Changes,
+  idOrKey: string | undefined,
+  options: SyncedOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const at = { op: 'synced', key: idOrKey }
+  if (idOrKey !== undefined) checkName(idOrKey, at)
+  if (options.backends !== undefined) services.backends.select(options.backends, at)
+  if (options.copies !== undefined && idOrKey === undefined)
+    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'copies are counted for one blob: name it' })
+  const isSettled =
+    idOrKey === undefined ? () => allSettled(services, options, at) : () => blobSettled(services, idOrKey, options, at)
+  for (;;) {
+    const changed = changes.next()
+    if (await isSettled()) return
+    if (!services.syncer.attended)
+      throw new StorageError('UNSUPPORTED', at, { detail: 'no process that syncs the store is there' })
+    await waitFor(changed, signal, at)
+  }
+}
+
+async function allSettled({ queue, backends }: Services, options: SyncedOptions, at: ErrorLocation): Promise<boolean> {
+  const counts = await queue.counts()
+  const names = options.backends ?? backends.all().map(({ name }) => name)
+  if (names.some((name) => (counts[name]?.waiting ?? 0) + (counts[name]?.running ?? 0) > 0)) return false
+  for (const backend of names) {
+    if ((counts[backend]?.parked ?? 0) === 0) continue
+    for await (const job of queue.jobs({ backend, state: 'parked' })) throw unsettled(job, job.error, at)
+  }
+  return true
+}
+
+async function blobSettled(
+  services: Services,
+  idOrKey: string,
+  options: SyncedOptions,
+  at: ErrorLocation,
+): Promise<boolean> {
+  const known = await knownOf(services, idOrKey)
+  if (!known) throw new StorageError('NOT_FOUND', at)
+  const locations = countedOf(services, copiesUnder(idOrKey, known.locations), options)
+  if (locations.length === 0) throw uncounted(known.locations, options, at)
+  const done = locations.filter(({ state }) => state === 'synced').length
+  if (options.copies !== undefined && done >= options.copies) return true
+  if (locations.some(({ state }) => state === 'pending')) return false
+  const failed = locations.find(({ state }) => state === 'failed' || state === 'conflict')
+  if (failed) throw unsettled(failed, failed.error, at)
+  if (options.copies !== undefined && options.copies > locations.length)
+    throw new StorageError('INVALID_ARGUMENT', at, {
+      detail: `${options.copies} copies are more than the ${locations.length} there shall be`,
+    })
+  const bad = locations.find(({ state }) => state !== 'synced')
+  if (bad) throw unsettled(bad, bad.error, at)
+  return true
+}
+
+/** No copy counts: what is nowhere is not where it shall be. */
+function uncounted(
+  locations: readonly Location[],
+  { backends }: SyncedOptions,
+  at: ErrorLocation & { op: string },
+): StorageError {
+  if (backends)
+    return new StorageError('INVALID_ARGUMENT', at, { detail: `no copy shall be on ${backends.join(' or ')}` })
+  const names = [...new Set(locations.map(({ backend }) => backend))].join(', ')
+  const detail = names === '' ? 'there is no copy' : `its copies are on backends that are not configured: ${names}`
+  return new StorageError('UNAVAILABLE', at, { detail })
+}
+
+function countedOf({ backends }: Services, locations: readonly Location[], options: SyncedOptions): Location[] {
+  return locations.filter(({ backend, state }) => {
+    if (state === 'deleting') return false
+    return options.backends ? options.backends.includes(backend) : backends.has(backend)
+  })
+}
+
+/** Of a job that was parked, or a copy that was found damaged or gone. */
+function unsettled({ backend, key }: Place, error: Failure | undefined, at: ErrorLocation): StorageError {
+  return new StorageError(
+    error?.code ?? 'INTERNAL',
+    { ...at, backend, key },
+    { detail: error?.message ?? 'no reason was recorded' },
+  )
+}

@@ -1,0 +1,110 @@
+import type { Stat } from '../../backend/contract.ts'
+import { type ErrorLocation, StorageError } from '../../backend/error.ts'
+import type { GuardedBackend } from '../../guard/guarded-backend.ts'
+import type { Location, LocationFacts } from '../../model/copy.ts'
+import type { Index } from '../../ports/index.ts'
+import type { Ledger } from '../../ports/ledger.ts'
+import type { RecordLocation } from '../types.ts'
+import { type Damage, diagnose, heldBy, type Look, type Whole } from './diagnose.ts'
+
+type Services = { readonly ledger: Ledger; readonly index: Index }
+
+const BEGIN_AGAIN = Symbol('begin again')
+/** States of a copy that was found to be bad. It may be whole again, or have been read wrongly: it is tried where nothing else is. */
+const MARKED: ReadonlySet<RecordLocation['state']> = new Set(['missing', 'corrupt', 'unknown'])
+
+/** Whether a copy was found damaged, changed or gone. */
+export function isMarked({ state }: Pick<RecordLocation, 'state'>): boolean {
+  return MARKED.has(state)
+}
+
+/** For a read whose copy we ourselves released, overwrote or removed while it ran: it begins again. */
+export function overtaken(at: ErrorLocation, cause?: unknown): StorageError {
+  return beginningAgain(new StorageError('CONFLICT', at, { cause, detail: 'its copy was replaced while it was read' }))
+}
+
+/** For a read of a copy that turned out to be whole: it begins again. */
+function misread(cause: StorageError): StorageError {
+  const detail = 'its bytes were read wrong, and right when they were read again'
+  return beginningAgain(new StorageError(cause.code, cause.at, { cause, detail, retryable: true }))
+}
+
+function beginningAgain(error: StorageError): StorageError {
+  return Object.defineProperty(error, BEGIN_AGAIN, { value: true })
+}
+
+/** Whether the read that failed so may well succeed at once. */
+export function mayBeginAgain(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && BEGIN_AGAIN in error
+}
+
+/** Writes down what a failed read proved about a copy, and throws the failure. */
+export async function markDamaged(
+  services: Services,
+  backend: GuardedBackend,
+  location: Location,
+  error: unknown,
+  signal: AbortSignal,
+): Promise<never> {
+  const now = await services.index.location(location)
+  if (StorageError.is(error) && error.code !== 'ABORTED' && now?.rev !== location.rev) throw overtaken(error.at, error)
+  const found = await noteDamage(services, backend, location, error, { signal })
+  throw found?.state === 'synced' && StorageError.is(error) ? misread(error) : error
+}
+
+/**
+ * Looks again at a copy that could not be read, and writes down what is certain, if that is still the copy of its place.
+ *
+ * @returns What is certain, or `null`. Never rejects.
+ */
+export async function noteDamage(
+  services: Services,
+  backend: GuardedBackend,
+  location: Location,
+  error: unknown,
+  look: Look,
+): Promise<Damage | Whole | null> {
+  try {
+    const found = await diagnose(backend, location, error, look)
+    if (found && isNews(location, found)) await rewrite(services, location, found)
+    return found
+  } catch (failure) {
+    warn(failure)
+    return null
+  }
+}
+
+/** Writes down that a copy was read and is whole, if it is still the copy of its place. @returns What it is then. Never rejects. */
+export async function noteWhole(services: Services, location: Location, stat: Stat): Promise<LocationFacts> {
+  const { error: _, ...facts } = location
+  const changes = { state: 'synced', holds: heldBy(location, stat), verified: Date.now() } as const
+  await rewrite(services, location, changes).catch(warn)
+  return { ...facts, ...changes }
+}
+
+/** That it could not be written down must not hide what was found. */
+function warn(failure: unknown): void {
+  process.emitWarning(failure instanceof Error ? failure : String(failure), { code: 'STORED_DAMAGE' })
+}
+
+function isNews({ state, holds }: Location, found: Damage | Whole): boolean {
+  return found.state !== 'synced' || state !== 'synced' || holds?.etag !== found.holds.etag
+}
+
+/** Changes the row of a place, if it is still as it was before the place was read. @returns Whether it was. */
+export async function rewrite(
+  { index, ledger }: Services,
+  { rev, error: _, ...facts }: Location,
+  changes: Partial<LocationFacts>,
+): Promise<boolean> {
+  try {
+    await ledger.transact((tx) => {
+      index.expect(tx, { place: facts }, rev)
+      index.locate(tx, { ...facts, ...changes })
+    })
+    return true
+  } catch (error) {
+    if (StorageError.is(error) && error.code === 'CONFLICT') return false
+    throw error
+  }
+}

@@ -1,0 +1,196 @@
+import type { Stat } from '../../backend/contract.ts'
+import { StorageError, toStorageError } from '../../backend/error.ts'
+import { is, type RulesOf } from '../../backend/rules.ts'
+import type { GuardedBackend } from '../../guard/guarded-backend.ts'
+import type { BlobFacts } from '../../model/blob.ts'
+import type { Location, LocationFacts } from '../../model/copy.ts'
+import type { Opened, Staged } from '../../ports/staging.ts'
+import { retryOnConflict } from '../../retry-on-conflict.ts'
+import { knownOf, readBlob } from '../get/get.ts'
+import { copiesUnder } from '../lookup/copies-under.ts'
+import { checkName, hexOf } from '../lookup/names.ts'
+import { tellProgress } from '../put/progress.ts'
+import type { Services } from '../services.ts'
+import type { RepairedCopy, RepairOptions, RepairResult } from '../types.ts'
+import { diagnose } from './diagnose.ts'
+import { keepAside } from './keep-aside.ts'
+import { isMarked, noteWhole, rewrite } from './record-damage.ts'
+
+export const REPAIR_OPTIONS: RulesOf<RepairOptions> = { signal: is.signal, onProgress: is.callback }
+
+/** A copy that is to be replaced. */
+interface Replaced {
+  readonly location: Location
+  /** What lies there, to be overwritten if it is still that; `null`: nothing. */
+  readonly lies: Stat | null
+  /** Where it was kept, unless it is only what is left of our own. */
+  readonly kept?: string
+}
+
+/** What a look at a copy led to; `null`: it is to be replaced. */
+type Looked = { readonly location: Location; readonly done: RepairedCopy | null }
+
+/**
+ * Looks again at the copies of a name that were found damaged, changed or gone; reads good bytes, verified, into staging; keeps
+ * aside what somebody made of a copy; then owes the copies once more, in one commit.
+ *
+ * @throws {StorageError} NOT_FOUND · what the only copy, or all of them, failed with: nothing was changed.
+ */
+export async function repair(
+  services: Services,
+  idOrKey: string,
+  options: RepairOptions,
+  signal: AbortSignal,
+): Promise<RepairResult> {
+  const at = { op: 'repair', key: idOrKey }
+  checkName(idOrKey, at)
+  const known = await knownOf(services, idOrKey)
+  if (!known) throw new StorageError('NOT_FOUND', at)
+  const { facts } = known
+  const looked: Looked[] = []
+  for (const location of copiesUnder(idOrKey, known.locations))
+    if (isMarked(location) && services.backends.has(location.backend))
+      looked.push(await look(services, location, signal))
+  const bad = looked.filter(({ done }) => done === null)
+  if (bad.length === 0) return { id: facts.id, copies: looked.flatMap(({ done }) => done ?? []) }
+  await using staged = await receiveGood(services, facts, options, signal)
+  const copies: RepairedCopy[] = []
+  const replaced: Replaced[] = []
+  for (const { location, done } of looked) {
+    const prepared = done ?? (await prepare(services, location, signal))
+    if ('lies' in prepared) replaced.push(prepared)
+    else copies.push(prepared)
+  }
+  if (replaced.length > 0) {
+    const commit = () => retryOnConflict(() => owe(services, facts, replaced, staged))
+    copies.push(...(await services.turns.take(facts.id, commit)))
+  }
+  return { id: facts.id, copies }
+}
+
+async function look(services: Services, location: Location, signal: AbortSignal): Promise<Looked> {
+  const backend = backendOf(services, location)
+  try {
+    const { stat, body } = await backend.get(location.key, { sha256: hexOf(location.id), signal })
+    for await (const _ of body);
+    await noteWhole(services, location, stat)
+    return { location, done: outcome(location, 'whole') }
+  } catch (error) {
+    signal.throwIfAborted()
+    const found = await diagnose(backend, location, error, { signal })
+    signal.throwIfAborted()
+    if (found === null) return { location, done: failed(location, error) }
+    if (found.state !== 'synced') return { location, done: null }
+    await rewrite(services, location, found)
+    return { location, done: outcome(location, 'whole') }
+  }
+}
+
+/** Reads the first copy that is whole, wherever it is, into staging. */
+async function receiveGood(
+  services: Services,
+  { id, size }: BlobFacts,
+  { onProgress }: RepairOptions,
+  signal: AbortSignal,
+): Promise<Staged> {
+  const { staging, syncer } = services
+  // Where nobody syncs there is nothing to wait for.
+  const whenFull = syncer.attended ? services.whenFull : 'refuse'
+  return readBlob(services, id, { fallback: true }, signal, async (opened) => {
+    await using copy = opened
+    return await staging.receive(counted(copy, onProgress), { signal, size, whenFull })
+  })
+}
+
+async function* counted({ body, size }: Opened, onProgress: RepairOptions['onProgress']): AsyncGenerator<Uint8Array> {
+  let bytes = 0
+  for await (const chunk of body) {
+    yield chunk
+    bytes += chunk.byteLength
+    if (onProgress) tellProgress(() => onProgress({ bytes, total: size }), { op: 'repair' })
+  }
+}
+
+/** Keeps aside what is not ours to write over. */
+async function prepare(services: Services, location: Location, signal: AbortSignal): Promise<Replaced | RepairedCopy> {
+  const backend = backendOf(services, location)
+  try {
+    const lies = await backend.stat(location.key, { signal })
+    if (lies === null || isOurs(backend, location, lies)) return { location, lies }
+    if (lies.etag === undefined) throw untold(location)
+    return { location, lies, kept: await keepAside(backend, location.key, lies, new Date(), signal) }
+  } catch (error) {
+    signal.throwIfAborted()
+    return failed(location, error)
+  }
+}
+
+/** Whether it is certainly what we wrote, gone bad. */
+function isOurs({ capabilities }: GuardedBackend, { holds }: Location, { etag }: Stat): boolean {
+  return etag !== undefined && etag === holds?.etag && capabilities.etag !== 'weak'
+}
+
+function untold({ backend, key }: Location): StorageError {
+  const detail = 'nothing tells whether it changes again: move it away yourself, then repair'
+  return new StorageError('UNSUPPORTED', { op: 'repair', backend, key }, { detail })
+}
+
+/** Owes the copies again that are still known to be bad. */
+async function owe(
+  services: Services,
+  { id }: BlobFacts,
+  replaced: readonly Replaced[],
+  staged: Staged,
+): Promise<RepairedCopy[]> {
+  const { index, ledger, queue, staging } = services
+  const known = await index.known(id)
+  const nowOf = ({ location: { backend, key } }: Replaced) =>
+    known?.locations.find((one) => one.backend === backend && one.key === key)
+  const still = replaced.flatMap((one) => {
+    const now = nowOf(one)
+    return now && isMarked(now) ? [{ ...one, location: now }] : []
+  })
+  if (known && still.length > 0) {
+    const hasSynced = known.locations.some(({ state }) => state === 'synced')
+    await ledger.transact((tx) => {
+      index.expect(tx, { facts: id }, known.factsRev)
+      index.expectPlace(tx, { id, standing: 'synced' }, hasSynced)
+      for (const { location, lies } of still) {
+        const { backend, key, rev } = location
+        index.expect(tx, { place: location }, rev)
+        index.locate(tx, pendingOver(location, lies))
+        queue.enqueue(tx, { op: 'put', backend, key, id, size: known.facts.size })
+      }
+      // Written again, so that a commit that decides by its copies at the same moment fails, and decides again.
+      index.keep(tx, known.facts)
+      staging.keep(tx, id, staged)
+      if (hasSynced) staging.markReleasable(tx, id)
+    })
+  }
+  return replaced.map((one) => {
+    const isOwed = still.some(
+      ({ location }) => location.key === one.location.key && location.backend === one.location.backend,
+    )
+    const kept = one.kept === undefined ? {} : { kept: one.kept }
+    return { ...outcome(one.location, isOwed ? 'owed' : 'overtaken'), ...kept }
+  })
+}
+
+/** The write finds there what was seen, or stops: a first write nothing, any other the etag. */
+function pendingOver({ backend, key, id, shared }: Location, lies: Stat | null): LocationFacts {
+  const holds = lies?.etag === undefined ? {} : { holds: { id, etag: lies.etag } }
+  return { backend, key, id, state: 'pending', ...(shared && { shared }), ...holds }
+}
+
+function backendOf({ backends }: Services, { backend }: Location): GuardedBackend {
+  return backends.get(backend, { op: 'repair' }).backend
+}
+
+function outcome({ backend, key, state }: Location, outcome: RepairedCopy['outcome']): RepairedCopy {
+  return { backend, key, was: state, outcome }
+}
+
+function failed(location: Location, error: unknown): RepairedCopy {
+  const { code, message } = toStorageError(error, { op: 'repair', backend: location.backend, key: location.key })
+  return { ...outcome(location, 'failed'), error: { code, message } }
+}

@@ -1,0 +1,1 @@
+export { DiskReadCache, type DiskReadCacheOptions } from './read-cache.ts'

@@ -1,0 +1,344 @@
+import { createHash } from 'node:crypto'
+import fs from 'node:fs'
+import { open, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import type { BlobId, CachedBlob, CacheEntry, CacheStats, EvictChoice, ReadCache } from '@stored/core'
+import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
+import { ACCESS_MODE, type AccessMode, makeDirectory } from '@stored/lmdb'
+import { readBlocks } from './body.ts'
+import { Calls } from './calls.ts'
+import { Entries } from './entries.ts'
+import { Filler } from './filler.ts'
+import { areMarks, BLOCK } from './marks.ts'
+import { contentPath, contentRoot, indexRoot } from './paths.ts'
+import { isGone, saysNothingOfFile, survey, sweepTemporaries } from './survey.ts'
+
+/** A larger entry would push out too much at once: the part of `maxSize` that one may take. */
+const LARGEST_PART = 4
+/** How much later than its file says an entry may have been used, in milliseconds: noting every hit would write for every read. */
+const TOUCH_MS = 60 * 60 * 1000
+/** Entries that are chosen among in one turn of the event loop. */
+const CHOSEN_IN_A_TURN = 500
+
+/** How a read cache is opened. */
+export interface DiskReadCacheOptions {
+  /** Directory of the entries; made when missing. Processes may share one. */
+  location: string
+  /** Who may use the directory, where it is made now. For a group each of its users has a directory of their own there. @default 0o700 */
+  mode?: AccessMode
+  /** Of the bodies together, in bytes; of one, a quarter of it. */
+  maxSize: number
+  /** What goes first: what was not read for the longest time (`lru`), or what was there first (`fifo`). @default 'lru' */
+  evictionPolicy?: 'lru' | 'fifo'
+  /** Whether the disk has room for so many bytes more; what it has none for is not kept. @default always */
+  hasRoom?: (bytes: number) => boolean
+}
+
+const OPTIONS: RulesOf<DiskReadCacheOptions> = {
+  location: needed(is.text),
+  mode: ACCESS_MODE,
+  maxSize: needed(is.whole(1, undefined, 'of bytes')),
+  evictionPolicy: is.oneOf(['lru', 'fifo']),
+  hasRoom: is.callback,
+}
+
+interface Wanted {
+  readonly signal: AbortSignal
+  readonly offset?: number
+  readonly length?: number
+}
+
+/**
+ * Bodies that can be fetched again, in a directory that is a cacache. Nothing is flushed; whatever is lost or damaged is a miss.
+ *
+ * What is there is counted before anything is evicted, by a walk in the background after the first fill of a process, and kept in
+ * memory: at most 250,000 entries, about 35 MB, twice that while counting. In which order they were used is kept by the times of
+ * their files, to the hour. A process does not know what others fill after it counted: together they may exceed `maxSize` until
+ * one of them opens the cache anew. What is being written comes on top, in each process up to `maxSize` again.
+ */
+export class DiskReadCache implements ReadCache {
+  readonly #options: Required<DiskReadCacheOptions>
+  readonly #root: string
+  readonly #calls: Calls
+  readonly #entries: Entries
+  readonly #filler: Filler
+  readonly #closing = new AbortController()
+  readonly #warned = new Set<string>()
+  #counted: Promise<void> | undefined
+  #trimming: Promise<void> | undefined
+  #hits = 0
+  #misses = 0
+  #bytes = 0
+
+  /** @throws {StorageError} INVALID_ARGUMENT · PERMISSION_DENIED, NO_SPACE …: the directory. */
+  static async open(options: DiskReadCacheOptions): Promise<DiskReadCache> {
+    const checked = checkCacheOptions(options)
+    try {
+      const location = await makeLocation(checked)
+      return new DiskReadCache({ ...checked, location }, await Calls.for(location))
+    } catch (error) {
+      throw mapErrno(error, { op: 'open' })
+    }
+  }
+
+  private constructor(options: Required<DiskReadCacheOptions>, calls: Calls) {
+    const { location, maxSize } = options
+    this.#options = options
+    this.#root = contentRoot(location)
+    this.#calls = calls
+    this.#entries = new Entries(maxSize)
+    this.#filler = new Filler({
+      location,
+      maxSize,
+      onFilled: (id, size) => {
+        this.#entries.add(id, size)
+        void this.#keepWithin()
+      },
+      onFailed: (error) => this.#warn(error),
+    })
+  }
+
+  async open(id: BlobId, wanted: Wanted): Promise<CachedBlob | null> {
+    let opened: CachedBlob | null = null
+    try {
+      opened = await this.#open(id, wanted)
+    } catch (error) {
+      await this.#forget(id, error)
+    }
+    if (wanted.signal.aborted) {
+      await opened?.[Symbol.asyncDispose]()
+      throw wanted.signal.reason
+    }
+    if (opened) this.#hits++
+    else this.#misses++
+    return opened
+  }
+
+  fill(id: BlobId, body: AsyncIterable<Uint8Array>, size: number): AsyncIterable<Uint8Array> {
+    const isWanted = size > 0 && size <= this.#largest && !this.#entries.has(id) && !this.#filler.isFilling(id)
+    const isPossible = !this.#closing.signal.aborted && this.#options.hasRoom(size)
+    return isWanted && isPossible ? this.#filler.tee(id, body, size) : body
+  }
+
+  async drop(id: BlobId): Promise<void> {
+    await this.#filler.settled()
+    await this.#remove(id)
+  }
+
+  async stats(): Promise<CacheStats> {
+    await this.#settle()
+    const { count, size } = this.#entries
+    const { maxSize } = this.#options
+    return { entries: count, size, maxSize, hits: this.#hits, misses: this.#misses, bytes: this.#bytes }
+  }
+
+  async evict(which: EvictChoice): Promise<{ entries: number; bytes: number }> {
+    const evicted = { entries: 0, bytes: 0 }
+    for await (const { id, size } of this.#chosen(which)) {
+      await this.#remove(id)
+      evicted.entries++
+      evicted.bytes += size
+    }
+    return evicted
+  }
+
+  async evictable(which: EvictChoice): Promise<CacheEntry[]> {
+    return Array.fromAsync(this.#chosen(which))
+  }
+
+  async clear(): Promise<void> {
+    await this.#settle()
+    try {
+      // Others may be adding to what is being removed.
+      const options = { recursive: true, force: true, maxRetries: 5 }
+      for (const directory of [path.dirname(this.#root), indexRoot(this.#options.location)])
+        await rm(directory, options)
+      this.#entries.clear()
+    } catch (error) {
+      throw mapErrno(error, { op: 'clear' })
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#filler.settled()
+    // What this process filled counts: otherwise many short ones would fill the disk.
+    await this.#trimming
+    this.#closing.abort()
+    await this.#counted
+  }
+
+  get #largest(): number {
+    return this.#options.maxSize / LARGEST_PART
+  }
+
+  async #open(id: BlobId, { offset = 0, length, signal }: Wanted): Promise<CachedBlob | null> {
+    const file = contentPath(this.#root, id)
+    const { size, bytes } = await this.#read(file)
+    const end = Math.min(size, offset + (length ?? size))
+    const range = offset > 0 || end < size ? { offset, end } : undefined
+    if (!bytes) return this.#openLarge(id, file, size, range, signal)
+    if (range && sha256(bytes) !== id) throw damaged()
+    const part = range ? bytes.subarray(offset, end) : bytes
+    this.#bytes += part.length
+    this.#noteUse(id, size)
+    return { size, body: once(part), [Symbol.asyncDispose]: nothingToFree }
+  }
+
+  /** A file's size, and its bytes when they are one block. */
+  async #read(file: string): Promise<{ size: number; bytes: Buffer | undefined }> {
+    const fd = await this.#calls.open(file)
+    try {
+      const stat = await this.#calls.fstat(fd)
+      if (!stat.isFile()) throw damaged()
+      const { size } = stat
+      const now = Date.now()
+      if (this.#options.evictionPolicy === 'lru' && now - stat.mtimeMs > TOUCH_MS)
+        await this.#calls.touch(fd, new Date(now)).catch((error) => this.#warn(error))
+      if (size > BLOCK) return { size, bytes: undefined }
+      const bytes = Buffer.allocUnsafeSlow(size)
+      for (let filled = 0; filled < size; ) {
+        const count = await this.#calls.read(fd, bytes, filled)
+        if (count === 0) throw damaged()
+        filled += count
+      }
+      return { size, bytes }
+    } finally {
+      // Of a file opened for reading there is nothing to write back: this does not block.
+      fs.closeSync(fd)
+    }
+  }
+
+  async #openLarge(
+    id: BlobId,
+    file: string,
+    size: number,
+    range: { offset: number; end: number } | undefined,
+    signal: AbortSignal,
+  ): Promise<CachedBlob> {
+    const { default: cacache } = await import('cacache')
+    const marks = (await cacache.get.info(this.#options.location, id))?.metadata
+    if (!areMarks(marks, size)) throw damaged()
+    const handle = await open(file)
+    this.#noteUse(id, size)
+    const onDelivered = (bytes: number) => {
+      this.#bytes += bytes
+    }
+    return {
+      size,
+      body: readBlocks(handle, { range, marks, signal, onDelivered }),
+      prefixes: { every: BLOCK, digests: marks.prefixes },
+      [Symbol.asyncDispose]: () => handle.close(),
+    }
+  }
+
+  async *#chosen(which: EvictChoice): AsyncGenerator<CacheEntry, void, void> {
+    await this.#settle()
+    let looked = 0
+    for (const id of which === 'oldest' ? this.#oldest() : this.#entries.ids()) {
+      // A choice may wait for nothing, as one by keys does, and there may be a quarter of a million: others have their turns.
+      if (++looked % CHOSEN_IN_A_TURN === 0) await setImmediate()
+      const size = this.#entries.sizeOf(id)
+      if (which === 'oversized' && size <= this.#largest) continue
+      if (typeof which !== 'function' || (await which(id))) yield { id, size }
+    }
+  }
+
+  #noteUse(id: BlobId, size: number): void {
+    if (this.#options.evictionPolicy === 'lru') this.#entries.renew(id, size)
+  }
+
+  /** After a read that found nothing, or nothing to rely on. */
+  async #forget(id: BlobId, error: unknown): Promise<void> {
+    if (isGone(error)) return void this.#entries.remove(id)
+    if (!StorageError.is(error)) this.#warn(error)
+    if (!saysNothingOfFile(error)) await this.#remove(id)
+  }
+
+  async #remove(id: BlobId): Promise<void> {
+    this.#entries.remove(id)
+    try {
+      await rm(contentPath(this.#root, id), { recursive: true, force: true })
+      const { default: cacache } = await import('cacache')
+      await cacache.rm.entry(this.#options.location, id, { removeFully: true })
+    } catch (error) {
+      if (!isGone(error)) this.#warn(error)
+    }
+  }
+
+  #oldest(): BlobId[] {
+    const id = this.#entries.oldest()
+    return id === undefined ? [] : [id]
+  }
+
+  /** Waits until what came to its end before is there and accounted for. */
+  async #settle(): Promise<void> {
+    await this.#filler.settled()
+    await this.#keepWithin()
+  }
+
+  #keepWithin(): Promise<void> {
+    this.#trimming ??= this.#trim().finally(() => {
+      this.#trimming = undefined
+    })
+    return this.#trimming
+  }
+
+  async #trim(): Promise<void> {
+    this.#counted ??= this.#count()
+    await this.#counted
+    while (this.#entries.isOver && !this.#closing.signal.aborted)
+      for (const id of this.#oldest()) await this.#remove(id)
+  }
+
+  async #count(): Promise<void> {
+    try {
+      const { location } = this.#options
+      await sweepTemporaries(location).catch((error) => this.#warn(error))
+      this.#entries.addBefore(await survey(location, this.#closing.signal))
+    } catch (error) {
+      if (this.#closing.signal.aborted) return
+      this.#counted = undefined
+      this.#warn(error)
+    }
+  }
+
+  /** A cache that fails only costs time, so it is told once for each kind of failure. */
+  #warn(error: unknown): void {
+    const kind = (error as NodeJS.ErrnoException).code ?? String(error)
+    if (this.#warned.has(kind)) return
+    this.#warned.add(kind)
+    process.emitWarning(error instanceof Error ? error : String(error), { code: 'STORED_CACHE' })
+  }
+}
+
+function checkCacheOptions(options: DiskReadCacheOptions): Required<DiskReadCacheOptions> {
+  const at = { op: 'open' }
+  checkOptions(options, OPTIONS, at)
+  const { location, mode = 0o700, maxSize, evictionPolicy = 'lru', hasRoom = () => true } = options
+  return { location: path.resolve(location), mode, maxSize, evictionPolicy, hasRoom }
+}
+
+/** @returns Where the entries go. cacache makes files as the umask says, so that nobody else could add to them. */
+async function makeLocation({ location, mode }: Required<DiskReadCacheOptions>): Promise<string> {
+  const at = { op: 'open' }
+  await makeDirectory(location, at, mode)
+  if (mode === 0o700 || !process.getuid) return location
+  const own = path.join(location, `user-${process.getuid()}`)
+  await makeDirectory(own, at)
+  return own
+}
+
+function sha256(bytes: Uint8Array): BlobId {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+}
+
+function damaged(): StorageError {
+  return new StorageError('CORRUPT', { op: 'get' }, { detail: 'an entry of the read cache is damaged' })
+}
+
+async function nothingToFree(): Promise<void> {}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes
+}

@@ -1,0 +1,28 @@
+import type { BlobId, Claimed, Index, Location, NewJob } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
+import { MemoryLedger } from '@stored/lmdb'
+import { expect, test } from 'vitest'
+import { JobQueue } from '../queue/job-queue.ts'
+import { parkJob, type Services } from './transfer.ts'
+
+const [FORMER, LATTER]: BlobId[] = ['1', '2'].map((digit): BlobId => `sha256:${digit.repeat(64)}`)
+const PLACE = { backend: 'a', key: 'k' }
+
+function jobFor(id: BlobId): NewJob {
+  return { ...PLACE, op: 'put', id, size: 1 }
+}
+
+test('parkJob() of a job whose key was bound anew ends it, records nothing and lets the newer one run', async () => {
+  const ledger = new MemoryLedger()
+  const queue = new JobQueue(ledger)
+  await ledger.transact((tx) => queue.enqueue(tx, jobFor(FORMER as BlobId)))
+  const [job] = (await queue.claim('a', { max: 1, leaseMs: 60_000 })) as [Claimed]
+  await ledger.transact((tx) => queue.enqueue(tx, jobFor(LATTER as BlobId)))
+  const now = { ...PLACE, id: LATTER, state: 'pending' } as Location
+  const index = { location: async () => now, expect: () => {} } as unknown as Index
+  const services = { ledger, queue, index } as unknown as Services
+
+  expect(await parkJob(services, job, new StorageError('TOO_LARGE', { op: 'put', ...PLACE }))).toBeNull()
+  expect(await Array.fromAsync(ledger.events({ since: 0, signal: new AbortController().signal }))).toEqual([])
+  expect(await queue.claim('a', { max: 2, leaseMs: 60_000 })).toMatchObject([{ id: LATTER }])
+})
