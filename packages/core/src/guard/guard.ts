@@ -4,7 +4,8 @@ import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
 import { checkOption, checkOptions } from '../backend/options.ts'
 import { is, needed, type RulesOf } from '../backend/rules.ts'
-import { type BlobSource, openSource, type Source } from '../source/source.ts'
+import { openSource } from '../source/open-source.ts'
+import type { BlobSource, Source } from '../source/source.ts'
 import { CALL, checkGet, checkList, checkPut, DELETE, mayGoOn, SIGNED_URL, SWEEP, WATCH } from './arguments.ts'
 import type {
   CallOptions,

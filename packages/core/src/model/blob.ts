@@ -1,6 +1,3 @@
-import type { Location } from './copy.ts'
-import type { Rev } from './revision.ts'
-
 /** A blob's name: its SHA-256, in lower-case hex. */
 export type BlobId = `sha256:${string}`
 
@@ -21,14 +18,4 @@ export interface BlobFacts {
   readonly created: number
   readonly modified: number
   readonly custom: Readonly<Record<string, unknown>>
-}
-
-/** A blob's facts and all its places. */
-export interface Known {
-  readonly facts: BlobFacts
-  readonly locations: readonly Location[]
-  /** Changes with the facts and with every location. */
-  readonly rev: Rev
-  /** Changes with the facts alone. */
-  readonly factsRev: Rev
 }

@@ -1,9 +1,19 @@
 import type { Op } from '../backend/contract.ts'
-import type { BlobFacts, BlobId, Known } from '../model/blob.ts'
+import type { BlobFacts, BlobId } from '../model/blob.ts'
 import type { BadState, Location, LocationFacts, Place, SomePlace } from '../model/copy.ts'
 import type { Binding } from '../model/key.ts'
 import type { Rev } from '../model/revision.ts'
 import type { Ledger, Transaction } from './ledger.ts'
+
+/** A blob's facts and all its places. */
+export interface Known {
+  readonly facts: BlobFacts
+  readonly locations: readonly Location[]
+  /** Changes with the facts and with every location. */
+  readonly rev: Rev
+  /** Changes with the facts alone. */
+  readonly factsRev: Rev
+}
 
 /** What was read: a binding, a blob with all its places, its facts alone, or one place. */
 export type Read = { key: string } | { id: BlobId } | { facts: BlobId } | { place: Place }

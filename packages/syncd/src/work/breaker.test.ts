@@ -1,7 +1,8 @@
 import type { Failure } from '@stored/core'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { Breaker, type Permit, type Verdict } from './breaker.ts'
+import { Breaker, type Permit } from './breaker.ts'
+import type { Verdict } from './policy.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE

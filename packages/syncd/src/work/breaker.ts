@@ -1,5 +1,5 @@
 import type { Failure } from '@stored/core'
-import { MAX_DELAY_MS } from './policy.ts'
+import { MAX_DELAY_MS, type Verdict } from './policy.ts'
 
 /** Failures in a row that open it. */
 const IN_A_ROW = 5
@@ -8,17 +8,6 @@ const WINDOW = 20
 const SHARE = 0.5
 const FIRST_WAIT_MS = 1000
 const MAX_WAIT_MS = 5 * 60 * 1000
-
-/**
- * What a try says of its backend.
- *
- * - `answered`: it did what was asked, or refused for a reason of the job's own
- * - `failed`: an outage, a stall, too many requests
- * - `unclear`: nobody knows what it failed with; that may well be the job's own
- * - `unusable`: no job can succeed until somebody changes something
- * - `nothing`: the try ended for another reason
- */
-export type Verdict = 'answered' | 'failed' | 'unclear' | 'unusable' | 'nothing'
 
 /** Leave to try a job. */
 export interface Permit {

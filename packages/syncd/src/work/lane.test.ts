@@ -1,7 +1,8 @@
 import type { Claimed, Failure, Job, Queue, SyncTarget } from '@stored/core'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Breaker, type Verdict } from './breaker.ts'
+import { Breaker } from './breaker.ts'
 import { Lane, type Try } from './lane.ts'
+import type { Verdict } from './policy.ts'
 
 const ERROR: Failure = { code: 'UNAVAILABLE', message: 'no' }
 const HOUR = 60 * 60 * 1000

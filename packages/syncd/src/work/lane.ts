@@ -1,7 +1,7 @@
 import type { Claimed, Failure, Queue, SyncTarget } from '@stored/core'
-import { Breaker, type Permit, type Verdict } from './breaker.ts'
+import { Breaker, type Permit } from './breaker.ts'
 import { FailingPaths } from './failing-paths.ts'
-import { speaksOfOutage } from './policy.ts'
+import { speaksOfOutage, type Verdict } from './policy.ts'
 
 /** How long a claim is ours unless it is renewed, in milliseconds. */
 export const LEASE_MS = 60_000

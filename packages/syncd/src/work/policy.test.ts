@@ -1,7 +1,7 @@
 import { StorageError, type StorageErrorCode } from '@stored/core/backend'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Verdict } from './breaker.ts'
+
 import {
   backoff,
   decide,
@@ -10,6 +10,7 @@ import {
   mayGoOn,
   needsSomebody,
   speaksOfOutage,
+  type Verdict,
   verdictOn,
 } from './policy.ts'
 

@@ -1,5 +1,15 @@
 import type { StorageError, StorageErrorCode } from '@stored/core/backend'
-import type { Verdict } from './breaker.ts'
+
+/**
+ * What a try says of its backend.
+ *
+ * - `answered`: it did what was asked, or refused for a reason of the job's own
+ * - `failed`: an outage, a stall, too many requests
+ * - `unclear`: nobody knows what it failed with; that may well be the job's own
+ * - `unusable`: no job can succeed until somebody changes something
+ * - `nothing`: the try ended for another reason
+ */
+export type Verdict = 'answered' | 'failed' | 'unclear' | 'unusable' | 'nothing'
 
 /** Tries of one job before it is parked. */
 export const MAX_ATTEMPTS = 25

@@ -1,5 +1,5 @@
-import type { BlobId, Known } from '../../model/blob.ts'
-import type { Index } from '../../ports/index.ts'
+import type { BlobId } from '../../model/blob.ts'
+import type { Index, Known } from '../../ports/index.ts'
 import type { Ledger } from '../../ports/ledger.ts'
 import type { Staging } from '../../ports/staging.ts'
 import { retryOnConflict } from '../../retry-on-conflict.ts'

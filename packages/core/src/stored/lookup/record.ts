@@ -1,5 +1,5 @@
-import type { Known } from '../../model/blob.ts'
 import type { LocationFacts } from '../../model/copy.ts'
+import type { Known } from '../../ports/index.ts'
 import type { BlobRecord, RecordLocation } from '../types.ts'
 import { copiesUnder } from './copies-under.ts'
 

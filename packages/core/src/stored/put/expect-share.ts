@@ -1,6 +1,5 @@
-import type { Known } from '../../model/blob.ts'
 import type { Location } from '../../model/copy.ts'
-import type { Index } from '../../ports/index.ts'
+import type { Index, Known } from '../../ports/index.ts'
 import type { Transaction } from '../../ports/ledger.ts'
 
 /**

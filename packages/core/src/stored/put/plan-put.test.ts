@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import type { BlobFacts, BlobId, Known } from '../../model/blob.ts'
+import type { BlobFacts, BlobId } from '../../model/blob.ts'
 import type { Location, LocationFacts, LocationState } from '../../model/copy.ts'
 import type { Rev } from '../../model/revision.ts'
+import type { Known } from '../../ports/index.ts'
 import { type PutPlanInput, planPut, type Target } from './plan-put.ts'
 
 const A: BlobId = `sha256:${'a'.repeat(64)}`

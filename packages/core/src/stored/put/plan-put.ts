@@ -1,8 +1,9 @@
 import { type ErrorLocation, StorageError } from '../../backend/error.ts'
-import type { BlobFacts, BlobId, Known } from '../../model/blob.ts'
+import type { BlobFacts, BlobId } from '../../model/blob.ts'
 import type { Location, LocationFacts, Place } from '../../model/copy.ts'
 import type { NewJob } from '../../model/job.ts'
 import type { Binding } from '../../model/key.ts'
+import type { Known } from '../../ports/index.ts'
 
 export interface Target {
   readonly place: Place

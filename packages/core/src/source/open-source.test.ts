@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type BlobSource, openSource, type Source } from './source.ts'
+import { openSource } from './open-source.ts'
+import type { BlobSource, Source } from './source.ts'
 
 let directory: string
 beforeAll(async () => {
