@@ -29,6 +29,7 @@ describe('check() of a history that is linearizable', () => {
     ['a read during a put finds the new value', [put([0, 1], 'a'), put([2, 5], 'b'), read([3, 4], 'b')]],
     ['two puts at once, either last', [put([0, 5], 'a'), put([0, 5], 'b'), read([6, 7], 'a')]],
     ['of two that create at once one is refused', [create([0, 5], 'a', true), create([1, 4], 'b', false)]],
+    ['a put of what is there already', [put([0, 1], 'a'), put([2, 3], 'a'), read([4, 5], 'a')]],
     ['what never returned happened', [put([0, 1], 'a'), put([2, null], 'b'), read([3, 4], 'b')]],
     ['what never returned did not happen', [put([0, 1], 'a'), put([2, null], 'b'), read([3, 4], 'a')]],
     [

@@ -70,7 +70,8 @@ class Search {
     const idle = fitting.find(([, operation]) => isIdle(operation))
     if (idle) return this.succeeds(done | idle[0], value)
     return fitting.some(
-      ([bit, { becomes = null }]) => !this.#misses(done | bit, value) && this.succeeds(done | bit, becomes),
+      ([bit, { becomes = null }]) =>
+        (becomes === value || !this.#misses(done | bit, value)) && this.succeeds(done | bit, becomes),
     )
   }
 
