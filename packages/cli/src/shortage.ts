@@ -1,4 +1,4 @@
-import { isMarked, type ListEntry } from '@stored/core'
+import { isDoubtful, type ListEntry } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { stateOn } from './state-on.ts'
 
@@ -30,6 +30,6 @@ export function shortage({ locations }: Pick<ListEntry, 'locations'>, { choice, 
   const have = states.filter(([, state]) => state === 'synced').length
   const coming = states.filter(([, state]) => state === 'pending').length
   // Elsewhere lies something that is not ours, or a copy is on its way.
-  const free = states.filter(([, state]) => state === null || isMarked({ state })).map(([name]) => name)
+  const free = states.filter(([, state]) => state === null || isDoubtful({ state })).map(([name]) => name)
   return { have, coming, fix: free.slice(0, Math.max(0, want - have - coming)) }
 }

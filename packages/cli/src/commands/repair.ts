@@ -1,4 +1,4 @@
-import { isMarked, type StoreD } from '@stored/core'
+import { isDoubtful, type StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import type { Context } from '../context.ts'
 import { mend } from '../mend.ts'
@@ -24,14 +24,15 @@ export async function run(context: Context): Promise<Outcome> {
 }
 
 async function* damagedKeys(store: StoreD, signal: AbortSignal): AsyncGenerator<string> {
-  for await (const { key, locations } of store.list({ missing: true, signal })) if (locations.some(isMarked)) yield key
+  for await (const { key, locations } of store.list({ missing: true, signal }))
+    if (locations.some(isDoubtful)) yield key
 }
 
 async function plan(store: StoreD, { out, signal }: Context, name: string, tally: Tally): Promise<void> {
   try {
     const record = await store.stat(name)
     if (!record) throw new StorageError('NOT_FOUND', { op: 'repair', key: name })
-    const damaged = record.locations.filter(isMarked)
+    const damaged = record.locations.filter(isDoubtful)
     for (const { backend, key, state } of damaged)
       await out.tell(
         { type: 'plan', action: 'repair', name, backend, key, state },

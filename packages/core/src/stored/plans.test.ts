@@ -1,14 +1,14 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { BlobFacts, BlobId } from '../model/blob.ts'
-import type { Location, LocationFacts, LocationState, Place } from '../model/copy.ts'
+import { isObjectOf, type Location, type LocationFacts, type LocationState, owes, type Place } from '../model/copy.ts'
 import type { NewJob } from '../model/job.ts'
 import type { Rev } from '../model/revision.ts'
 import type { Known } from '../ports/index.ts'
 import { areCovered } from './delete/coverage.ts'
 import { planDelete } from './delete/plan-delete.ts'
 import { idKey } from './lookup/names.ts'
-import { isObjectOf, owes, type PutPlan, planPut } from './put/plan-put.ts'
+import { type PutPlan, planPut } from './put/plan-put.ts'
 
 /** Two backends of layout key, one of layout id, to begin with. */
 const BACKENDS = ['x', 'y', 'id']

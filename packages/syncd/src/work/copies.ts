@@ -1,4 +1,4 @@
-import { type BlobId, type Claimed, isMarked, type Location, noteDamage, type Opened } from '@stored/core'
+import { type BlobId, type Claimed, isDoubtful, type Location, noteDamage, type Opened } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { placeKey } from '../queue/keys.ts'
 import type { Services } from './transfer.ts'
@@ -62,7 +62,7 @@ async function* sourcesOf(
   const known = await services.index.known(id)
   const others = known?.locations.filter((other) => other.backend !== backend) ?? []
   // What was found bad may be whole again, and no wrong byte passes: better tried than given up.
-  for (const copy of [...others.filter(({ state }) => state === 'synced'), ...others.filter(isMarked)]) {
+  for (const copy of [...others.filter(({ state }) => state === 'synced'), ...others.filter(isDoubtful)]) {
     const name = placeKey(copy).toString()
     if (failed.has(name)) continue
     yield async () => {

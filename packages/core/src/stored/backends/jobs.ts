@@ -1,7 +1,7 @@
 import type { ErrorLocation } from '../../backend/error.ts'
 import { checkOptions } from '../../backend/options.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
-import type { LocationFacts } from '../../model/copy.ts'
+import { owedAgain } from '../../model/copy.ts'
 import type { Job, JobFilter } from '../../model/job.ts'
 import { retryOnConflict } from '../../retry-on-conflict.ts'
 import { checkName, ID } from '../lookup/names.ts'
@@ -56,10 +56,6 @@ async function unpark({ index, ledger, queue }: Services, job: Job): Promise<voi
     queue.unpark(tx, job)
     if (now?.id === job.id) index.locate(tx, owedAgain(now))
   })
-}
-
-function owedAgain({ error: _, ...facts }: LocationFacts): LocationFacts {
-  return facts.state === 'failed' || facts.state === 'conflict' ? { ...facts, state: 'pending' } : facts
 }
 
 function checkFilter({ backends }: Services, filter: JobFilter, at: ErrorLocation): void {

@@ -1,11 +1,10 @@
-import type { Location } from '../../model/copy.ts'
+import { doubted, type Location } from '../../model/copy.ts'
 import type { Index } from '../../ports/index.ts'
 import type { Ledger } from '../../ports/ledger.ts'
 import { retryOnConflict } from '../../retry-on-conflict.ts'
 
 /** Copies in one commit: puts wait for it. */
 const BATCH = 1024
-const REMOVED = { code: 'UNAVAILABLE', message: 'its backend was removed: verify tells what lies there' } as const
 
 type Services = { readonly ledger: Ledger; readonly index: Index }
 
@@ -35,9 +34,9 @@ async function doubtBatch(
   }
   if (batch.length === 0) return undefined
   await ledger.transact((tx) => {
-    for (const { rev, ...facts } of batch) {
-      index.expect(tx, { place: facts }, rev)
-      index.locate(tx, { ...facts, state: 'unknown', error: REMOVED })
+    for (const location of batch) {
+      index.expect(tx, { place: location }, location.rev)
+      index.locate(tx, doubted(location))
     }
   })
   return batch.at(-1)?.key

@@ -1,10 +1,10 @@
 import type { BlobId } from '../../model/blob.ts'
+import { owes } from '../../model/copy.ts'
 import type { Index, Known } from '../../ports/index.ts'
 import type { Ledger } from '../../ports/ledger.ts'
 import type { Staging } from '../../ports/staging.ts'
 import { retryOnConflict } from '../../retry-on-conflict.ts'
 import { areCovered } from '../delete/coverage.ts'
-import { owes } from '../put/plan-put.ts'
 
 /** Blobs in one commit: puts wait for it. */
 const BATCH = 64

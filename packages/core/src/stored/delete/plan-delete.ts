@@ -1,8 +1,9 @@
 import { type ErrorLocation, StorageError } from '../../backend/error.ts'
-import type { Location } from '../../model/copy.ts'
+import type {} from '../../model/blob.ts'
+import { isObjectOf, type Location, owes } from '../../model/copy.ts'
 import type { Known } from '../../ports/index.ts'
 import { isCopyOf } from '../lookup/copies-under.ts'
-import { type Begun, isObjectOf, owes, planRemoval, type Removal } from '../put/plan-put.ts'
+import { type Begun, planRemoval, type Removal } from '../put/plan-put.ts'
 import { areCovered } from './coverage.ts'
 
 export interface DeletePlanInput {

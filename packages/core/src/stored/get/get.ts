@@ -5,7 +5,7 @@ import { is, type RulesOf } from '../../backend/rules.ts'
 import type { GuardedBackend } from '../../guard/guarded-backend.ts'
 import { verified } from '../../guard/verify.ts'
 import type { BlobFacts, BlobId } from '../../model/blob.ts'
-import type { Held, Location } from '../../model/copy.ts'
+import { type Held, isDoubtful, type Location } from '../../model/copy.ts'
 import type { Known } from '../../ports/index.ts'
 import type { Opened } from '../../ports/staging.ts'
 import type { Configured } from '../backends/backends.ts'
@@ -13,7 +13,7 @@ import { copiesUnder } from '../lookup/copies-under.ts'
 import { checkName, hexOf } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { GetOptions } from '../types.ts'
-import { isMarked, markDamaged, mayBeginAgain, noteWhole, overtaken } from '../verify/record-damage.ts'
+import { markDamaged, mayBeginAgain, noteWhole, overtaken } from '../verify/record-damage.ts'
 import { cachedBefore, keptFrom, openCached } from './cached.ts'
 
 const BYTES = is.whole(0, undefined, 'of bytes')
@@ -247,7 +247,7 @@ function copiesAt(
 /** Copies found bad before are tried where nothing else is, or behind those that are synced: no wrong byte passes. */
 function bestFirst(locations: readonly Location[], mayFallBack: boolean): Location[] {
   const synced = locations.filter(({ state }) => state === 'synced')
-  return synced.length === 0 || mayFallBack ? [...synced, ...locations.filter(isMarked)] : synced
+  return synced.length === 0 || mayFallBack ? [...synced, ...locations.filter(isDoubtful)] : synced
 }
 
 async function copiesOf(services: Services, known: Known, options: GetOptions, signal: AbortSignal): Promise<Copy[]> {
@@ -271,7 +271,7 @@ function copiesOnBackends(
 ): Copy[] {
   const ordered = services.backends.all().flatMap(({ name }) => known.locations.filter((one) => one.backend === name))
   const mayFallBack = mayFallBackOn(options)
-  const tried = bestFirst(ordered, mayFallBack).filter((one) => isOnly || mayFallBack || !isMarked(one))
+  const tried = bestFirst(ordered, mayFallBack).filter((one) => isOnly || mayFallBack || !isDoubtful(one))
   return tried.map((location, i) => {
     const copy = backendCopy(services, location, known.facts.size, signal)
     const isThrough = i === 0 && !isLocal(services.backends.get(location.backend, { op: 'get' }))
@@ -318,7 +318,7 @@ function backendCopy(services: Services, location: Location, size: number, signa
     const { stat, body: given } = await backend.get(location.key, options).catch(failed)
     const iterator = given[Symbol.asyncIterator]()
     const close = async () => void (await iterator.return?.())
-    const isNews = !range && isMarked(location)
+    const isNews = !range && isDoubtful(location)
     const done = isNews ? () => noteWhole(services, location, stat) : undefined
     const body = watching(iterator, failed, { done, most: range?.length ?? size })
     return { stat, size: stat.size, body, [Symbol.asyncDispose]: close }
@@ -328,7 +328,7 @@ function backendCopy(services: Services, location: Location, size: number, signa
     async open(range) {
       if (!range) return read(undefined)
       // A range is not hashed: that it is of what was confirmed is all there is to go by.
-      const opened = isMarked(location) ? null : await read(range)
+      const opened = isDoubtful(location) ? null : await read(range)
       if (opened && isConfirmed(location.holds, size, opened.stat)) return opened
       await opened?.[Symbol.asyncDispose]()
       // Neither another etag nor a mark says that the bytes are others: it may have been restored, touched, or mounted anew.

@@ -1,6 +1,16 @@
 import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import type { BlobFacts, BlobId } from '../../model/blob.ts'
-import type { Location, LocationFacts, Place } from '../../model/copy.ts'
+import {
+  givenUp,
+  isObjectOf,
+  isSettled,
+  type Location,
+  type LocationFacts,
+  owed,
+  owes,
+  type Place,
+  sharedByAll,
+} from '../../model/copy.ts'
 import type { NewJob } from '../../model/job.ts'
 import type { Binding } from '../../model/key.ts'
 import type { Known } from '../../ports/index.ts'
@@ -72,10 +82,10 @@ export function planPut(input: PutPlanInput): PutPlan {
   checkConditions(input)
   checkPlaces(input)
   const { facts: given, known, targets, former } = input
-  const owed = targets
+  const owing = targets
     .filter(({ location }) => !isSettled(location, given.id))
-    .map((target) => pendingAt(target, given.id))
-  const locations = [...owed, ...newlyShared(targets, given.id)]
+    .map(({ location, ...target }) => owed(location, { ...target, id: given.id }))
+  const locations = [...owing, ...newlyShared(targets, given.id)]
   const removal = planRemoval(former ? lostPlaces(input, former) : [], (place) => former?.begun(place) ?? false)
   const result = [
     ...(known?.locations ?? []).filter((one) => !locations.some((other) => isSamePlace(one, other))),
@@ -87,7 +97,7 @@ export function planPut(input: PutPlanInput): PutPlan {
     isNew: known === null,
     locations: [...locations, ...removal.locations],
     jobs: [
-      ...owed.map(({ backend, key }): NewJob => ({ op: 'put', backend, key, id: given.id, size: given.size })),
+      ...owing.map(({ backend, key }): NewJob => ({ op: 'put', backend, key, id: given.id, size: given.size })),
       ...removal.jobs,
     ],
     gone: removal.gone,
@@ -108,39 +118,14 @@ export interface Removal {
 }
 
 export function planRemoval(dropped: readonly Location[], begun: Begun): Removal {
-  const rows = dropped.map((location) => deleting(location, begun(location)))
-  const isEmpty = ({ holds, tried }: LocationFacts) => !holds && !tried
-  const locations = rows.filter((row) => !isEmpty(row))
-  const gone = rows.filter(isEmpty).map(({ backend, key }) => ({ backend, key }))
+  const rows = dropped.map((location) => ({ location, row: givenUp(location, begun(location)) }))
+  const locations = rows.flatMap(({ row }) => row ?? [])
+  const gone = rows.flatMap(({ location: { backend, key }, row }) => (row ? [] : [{ backend, key }]))
   return { locations, jobs: locations.map(deleteJob), gone }
-}
-
-/** @param begun Whether a write of the blob to this place was begun: then it may lie there, confirmed or not. */
-function deleting({ backend, key, id, shared, holds, tried = [] }: LocationFacts, begun: boolean): LocationFacts {
-  const mayLie = begun && holds?.id !== id ? [...tried, id] : tried
-  return {
-    backend,
-    key,
-    id,
-    state: 'deleting',
-    ...(shared && { shared }),
-    ...(holds && { holds }),
-    ...(mayLie.length > 0 && { tried: mayLie }),
-  }
 }
 
 function deleteJob({ backend, key, id }: LocationFacts): NewJob {
   return { op: 'delete', backend, key, id, size: 0 }
-}
-
-/** Whether a place still needs the blob's bytes from us. */
-export function owes({ state }: Pick<LocationFacts, 'state'>): boolean {
-  return state === 'pending' || state === 'failed' || state === 'conflict'
-}
-
-/** Whether a place holds this key's own object. */
-export function isObjectOf({ key, shared, state }: LocationFacts, bound: string): boolean {
-  return key === bound && !shared && state !== 'deleting'
 }
 
 function checkConditions({ key, bound, ifAbsent, ifMatch }: PutPlanInput): void {
@@ -168,44 +153,12 @@ function checkPlaces({ key, facts, former, targets }: PutPlanInput): void {
   }
 }
 
-/** Already there, or on its way. */
-function isSettled(location: Location | null, id: BlobId): boolean {
-  return location?.id === id && (location.state === 'synced' || location.state === 'pending')
-}
-
 /** Copies that one key had for itself, in a layout that has one object for all keys of the blob: from now on it is theirs. */
 function newlyShared(targets: readonly Target[], id: BlobId): LocationFacts[] {
   return targets.flatMap(({ shared, location }) => {
     if (!shared || !location || location.shared || !isSettled(location, id)) return []
-    const { rev: _, ...facts } = location
-    return [{ ...facts, shared: true }]
+    return [sharedByAll(location)]
   })
-}
-
-function pendingAt(target: Target, id: BlobId): LocationFacts {
-  const { place, location, begun } = target
-  const { backend, key } = place
-  // An object that other keys count on stays theirs, whatever the layout is by now.
-  const shared = target.shared || (location?.id === id && location.state !== 'deleting' && location.shared)
-  const holds = location?.holds
-  const tried = location ? triedAt(location, begun) : []
-  return {
-    backend,
-    key,
-    id,
-    state: 'pending',
-    ...(shared && { shared }),
-    ...(holds && { holds }),
-    ...(tried.length > 0 && { tried }),
-  }
-}
-
-/** Blobs of ours that may lie there beside the one confirmed: their writes were begun, and nobody knows how they ended. */
-function triedAt(location: LocationFacts, begun: boolean): BlobId[] {
-  const tried = new Set(location.tried)
-  if (begun && location.state !== 'deleting') tried.add(location.id)
-  if (location.holds) tried.delete(location.holds.id)
-  return [...tried]
 }
 
 /** Copies of the former blob that go with the key, apart from those that the new blob overwrites. */

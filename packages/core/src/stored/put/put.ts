@@ -2,7 +2,7 @@ import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import { wrongSize } from '../../guard/verify.ts'
 import type { BlobFacts, BlobId } from '../../model/blob.ts'
-import type { Location } from '../../model/copy.ts'
+import { isObjectOf, leavesTry } from '../../model/copy.ts'
 import type { Logged, PutEvent } from '../../model/event.ts'
 import type { Binding } from '../../model/key.ts'
 import type { Hasher } from '../../ports/checksums.ts'
@@ -17,7 +17,7 @@ import type { Services } from '../services.ts'
 import type { PutOptions } from '../types.ts'
 import { expectShare } from './expect-share.ts'
 import { jsonCopy } from './json-copy.ts'
-import { isObjectOf, type PutPlan, type PutPlanInput, planPut, type Target } from './plan-put.ts'
+import { type PutPlan, type PutPlanInput, planPut, type Target } from './plan-put.ts'
 import { tellProgress } from './progress.ts'
 import { readTries } from './tries.ts'
 
@@ -233,7 +233,7 @@ function commitPut(
       if (known && plan.keeps) index.expectPlace(tx, { id: facts.id, standing: 'synced' }, plan.marks)
       for (const { place, location, begun } of places) {
         index.expect(tx, { place }, location?.rev ?? null)
-        if (isTaken(location, facts.id)) queue.expectBegun(tx, place, begun)
+        if (leavesTry(location, facts.id)) queue.expectBegun(tx, place, begun)
       }
       index.keep(tx, plan.facts)
       index.bind(tx, key, facts.id)
@@ -283,12 +283,8 @@ async function readTarget(
   const place = backends.placeOf(target, key, id)
   const location = await index.location(place)
   // What a job that is replaced may have left there matters; one of the same blob that still waits is not.
-  const begun = isTaken(location, id) && (await queue.begun(place))
+  const begun = leavesTry(location, id) && (await queue.begun(place))
   return { place, shared: target.layout === 'id', location, begun }
-}
-
-function isTaken(location: Location | null, id: BlobId): boolean {
-  return location !== null && (location.id !== id || location.state === 'failed' || location.state === 'conflict')
 }
 
 async function readFormer({ index, queue }: Services, key: string, bound: Binding | null, id: BlobId) {

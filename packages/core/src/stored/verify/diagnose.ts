@@ -1,8 +1,7 @@
 import type { Stat } from '../../backend/contract.ts'
 import { StorageError, type StorageErrorCode } from '../../backend/error.ts'
 import type { GuardedBackend } from '../../guard/guarded-backend.ts'
-import type { Held, Location } from '../../model/copy.ts'
-import type { Failure } from '../../model/failure.ts'
+import type { Damage, Held, Location, Whole } from '../../model/copy.ts'
 import { hexOf } from '../lookup/names.ts'
 
 /** Failures of a read that say something about the bytes. All others are about the way to them. */
@@ -14,19 +13,6 @@ const SAYS_SOMETHING: ReadonlySet<StorageErrorCode> = new Set([
 ])
 /** Reads of one copy, the one that failed included, before nothing is said about it. */
 const MAX_READS = 3
-
-/** A copy that is damaged or gone: two reads, each over a connection of its own, found the same. */
-export interface Damage {
-  readonly state: 'missing' | 'corrupt' | 'unknown'
-  readonly error: Failure
-}
-
-/** A copy that was read whole and is what it should be: the read that failed was the fault of the way there. */
-export interface Whole {
-  readonly state: 'synced'
-  readonly holds: Held
-  readonly verified: number
-}
 
 /** How a copy is looked at again. */
 export interface Look {

@@ -1,22 +1,14 @@
 import type { Stat } from '../../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import type { GuardedBackend } from '../../guard/guarded-backend.ts'
-import type { Location, LocationFacts } from '../../model/copy.ts'
+import { type Damage, found, type Location, type LocationFacts, type Whole } from '../../model/copy.ts'
 import type { Index } from '../../ports/index.ts'
 import type { Ledger } from '../../ports/ledger.ts'
-import type { RecordLocation } from '../types.ts'
-import { type Damage, diagnose, heldBy, type Look, type Whole } from './diagnose.ts'
+import { diagnose, heldBy, type Look } from './diagnose.ts'
 
 type Services = { readonly ledger: Ledger; readonly index: Index }
 
 const BEGIN_AGAIN = Symbol('begin again')
-/** States of a copy that was found to be bad. It may be whole again, or have been read wrongly: it is tried where nothing else is. */
-const MARKED: ReadonlySet<RecordLocation['state']> = new Set(['missing', 'corrupt', 'unknown'])
-
-/** Whether a copy was found damaged, changed or gone. */
-export function isMarked({ state }: Pick<RecordLocation, 'state'>): boolean {
-  return MARKED.has(state)
-}
 
 /** For a read whose copy we ourselves released, overwrote or removed while it ran: it begins again. */
 export function overtaken(at: ErrorLocation, cause?: unknown): StorageError {
@@ -48,8 +40,8 @@ export async function markDamaged(
 ): Promise<never> {
   const now = await services.index.location(location)
   if (StorageError.is(error) && error.code !== 'ABORTED' && now?.rev !== location.rev) throw overtaken(error.at, error)
-  const found = await noteDamage(services, backend, location, error, { signal })
-  throw found?.state === 'synced' && StorageError.is(error) ? misread(error) : error
+  const proof = await noteDamage(services, backend, location, error, { signal })
+  throw proof?.state === 'synced' && StorageError.is(error) ? misread(error) : error
 }
 
 /**
@@ -65,9 +57,9 @@ export async function noteDamage(
   look: Look,
 ): Promise<Damage | Whole | null> {
   try {
-    const found = await diagnose(backend, location, error, look)
-    if (found && isNews(location, found)) await rewrite(services, location, found)
-    return found
+    const proof = await diagnose(backend, location, error, look)
+    if (proof && isNews(location, proof)) await rewrite(services, location, proof)
+    return proof
   } catch (failure) {
     warn(failure)
     return null
@@ -76,10 +68,9 @@ export async function noteDamage(
 
 /** Writes down that a copy was read and is whole, if it is still the copy of its place. @returns What it is then. Never rejects. */
 export async function noteWhole(services: Services, location: Location, stat: Stat): Promise<LocationFacts> {
-  const { error: _, ...facts } = location
-  const changes = { state: 'synced', holds: heldBy(location, stat), verified: Date.now() } as const
-  await rewrite(services, location, changes).catch(warn)
-  return { ...facts, ...changes }
+  const proof = { state: 'synced', holds: heldBy(location, stat), verified: Date.now() } as const
+  await rewrite(services, location, proof).catch(warn)
+  return found(location, proof)
 }
 
 /** That it could not be written down must not hide what was found. */
@@ -87,20 +78,20 @@ function warn(failure: unknown): void {
   process.emitWarning(failure instanceof Error ? failure : String(failure), { code: 'STORED_DAMAGE' })
 }
 
-function isNews({ state, holds }: Location, found: Damage | Whole): boolean {
-  return found.state !== 'synced' || state !== 'synced' || holds?.etag !== found.holds.etag
+function isNews({ state, holds }: Location, proof: Damage | Whole): boolean {
+  return proof.state !== 'synced' || state !== 'synced' || holds?.etag !== proof.holds.etag
 }
 
 /** Changes the row of a place, if it is still as it was before the place was read. @returns Whether it was. */
 export async function rewrite(
   { index, ledger }: Services,
-  { rev, error: _, ...facts }: Location,
-  changes: Partial<LocationFacts>,
+  location: Location,
+  proof: Damage | Whole,
 ): Promise<boolean> {
   try {
     await ledger.transact((tx) => {
-      index.expect(tx, { place: facts }, rev)
-      index.locate(tx, { ...facts, ...changes })
+      index.expect(tx, { place: location }, location.rev)
+      index.locate(tx, found(location, proof))
     })
     return true
   } catch (error) {

@@ -3,7 +3,7 @@ import { StorageError, toStorageError } from '../../backend/error.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import type { GuardedBackend } from '../../guard/guarded-backend.ts'
 import type { BlobFacts } from '../../model/blob.ts'
-import type { Location, LocationFacts } from '../../model/copy.ts'
+import { isDoubtful, type Location, repaired } from '../../model/copy.ts'
 import type { Opened, Staged } from '../../ports/staging.ts'
 import { retryOnConflict } from '../../retry-on-conflict.ts'
 import { knownOf, readBlob } from '../get/get.ts'
@@ -14,7 +14,7 @@ import type { Services } from '../services.ts'
 import type { RepairedCopy, RepairOptions, RepairResult } from '../types.ts'
 import { diagnose } from './diagnose.ts'
 import { keepAside } from './keep-aside.ts'
-import { isMarked, noteWhole, rewrite } from './record-damage.ts'
+import { noteWhole, rewrite } from './record-damage.ts'
 
 export const REPAIR_OPTIONS: RulesOf<RepairOptions> = { signal: is.signal, onProgress: is.callback }
 
@@ -49,7 +49,7 @@ export async function repair(
   const { facts } = known
   const looked: Looked[] = []
   for (const location of copiesUnder(idOrKey, known.locations))
-    if (isMarked(location) && services.backends.has(location.backend))
+    if (isDoubtful(location) && services.backends.has(location.backend))
       looked.push(await look(services, location, signal))
   const bad = looked.filter(({ done }) => done === null)
   if (bad.length === 0) return { id: facts.id, copies: looked.flatMap(({ done }) => done ?? []) }
@@ -148,7 +148,7 @@ async function owe(
     known?.locations.find((one) => one.backend === backend && one.key === key)
   const still = replaced.flatMap((one) => {
     const now = nowOf(one)
-    return now && isMarked(now) ? [{ ...one, location: now }] : []
+    return now && isDoubtful(now) ? [{ ...one, location: now }] : []
   })
   if (known && still.length > 0) {
     const hasSynced = known.locations.some(({ state }) => state === 'synced')
@@ -158,7 +158,7 @@ async function owe(
       for (const { location, lies } of still) {
         const { backend, key, rev } = location
         index.expect(tx, { place: location }, rev)
-        index.locate(tx, pendingOver(location, lies))
+        index.locate(tx, repaired(location, lies?.etag))
         queue.enqueue(tx, { op: 'put', backend, key, id, size: known.facts.size })
       }
       // Written again, so that a commit that decides by its copies at the same moment fails, and decides again.
@@ -174,12 +174,6 @@ async function owe(
     const kept = one.kept === undefined ? {} : { kept: one.kept }
     return { ...outcome(one.location, isOwed ? 'owed' : 'overtaken'), ...kept }
   })
-}
-
-/** The write finds there what was seen, or stops: a first write nothing, any other the etag. */
-function pendingOver({ backend, key, id, shared }: Location, lies: Stat | null): LocationFacts {
-  const holds = lies?.etag === undefined ? {} : { holds: { id, etag: lies.etag } }
-  return { backend, key, id, state: 'pending', ...(shared && { shared }), ...holds }
 }
 
 function backendOf({ backends }: Services, { backend }: Location): GuardedBackend {

@@ -1,7 +1,7 @@
 import { StorageError, toStorageError } from '../../backend/error.ts'
 import { checkOptions } from '../../backend/options.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
-import type { Location, LocationFacts, LocationState, Place } from '../../model/copy.ts'
+import { type Damage, isRead, type Location, type Place, type Whole } from '../../model/copy.ts'
 import type { Failure } from '../../model/failure.ts'
 import type { Configured } from '../backends/backends.ts'
 import { hexOf } from '../lookup/names.ts'
@@ -29,8 +29,6 @@ const OPTIONS: RulesOf<VerifyOptions> = {
 const PATIENCE = 5
 /** How often a copy is read anew because it was written meanwhile. */
 const OVERTAKEN_TRIES = 3
-/** Claim to hold the blob, or once did. What is owed, refused or being removed does not. */
-const READ: ReadonlySet<LocationState> = new Set(['synced', 'corrupt', 'unknown', 'missing'])
 
 /** @returns What was checked. @throws {StorageError} INVALID_ARGUMENT. */
 export function checkVerifyOptions({ backends }: Services, given: VerifyOptions): VerifyOptions {
@@ -106,7 +104,7 @@ async function verifyCopy(run: Run, target: Configured, place: Place): Promise<V
   const { index } = run.services
   for (let left = OVERTAKEN_TRIES; ; left--) {
     const location = await index.location(place)
-    if (!location || !READ.has(location.state)) return null
+    if (!location || !isRead(location)) return null
     const known = await index.known(location.id)
     if (!known) return null
     const found = await readCopy(run, target, location)
@@ -115,7 +113,7 @@ async function verifyCopy(run: Run, target: Configured, place: Place): Promise<V
   }
 }
 
-type Found = { readonly changes: Partial<LocationFacts> & Pick<LocationFacts, 'state'> } | { readonly error: Failure }
+type Found = { readonly changes: Damage | Whole } | { readonly error: Failure }
 const OVERTAKEN: Found = { error: { code: 'CONFLICT', message: 'it was written or removed while it was read' } }
 
 /** What can be said of a copy: which changes its row needs, or why nothing. */
@@ -147,6 +145,6 @@ function itemOf({ day }: Run, { backend, key, id, state }: Location, size: numbe
   const cursor = encodeCursor({ backend, key, day })
   const item = { backend, key, checksum: id, size, cursor }
   if ('error' in found) return { ...item, state, checked: false, error: found.error }
-  const { state: now, error } = found.changes
-  return { ...item, state: now, checked: true, ...(error && { error }) }
+  const { changes } = found
+  return { ...item, state: changes.state, checked: true, ...('error' in changes && { error: changes.error }) }
 }
