@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { findViolations } from '../arrows.ts'
+import { findViolations } from './arrows.ts'
 
 type Tree = Record<string, string | object>
 
@@ -134,7 +134,7 @@ const unsound: [string, Tree, string[]][] = [
       'packages/new/package.json': exporting('@stored/new', { '@stored/core': '*' }),
       'packages/new/src/index.ts': `import '@stored/core'`,
     },
-    ['packages/new/src/index.ts:1: @stored/new has no arrows: add it to tooling/arrows.ts'],
+    ['packages/new/src/index.ts:1: @stored/new has no arrows: add it to tooling/checks/arrows.ts'],
   ],
   [
     'an import that is not declared',
@@ -150,6 +150,14 @@ const unsound: [string, Tree, string[]][] = [
     'a tool that imports what the repository does not declare',
     { 'tooling/check.ts': `import 'publint'` },
     ["tooling/check.ts:1: publint is not declared in monorepo's package.json"],
+  ],
+  [
+    'a proof that imports what it does not declare',
+    {
+      'tooling/proofs/kill/package.json': { name: '@stored/kill', private: true },
+      'tooling/proofs/kill/run.ts': `import '@stored/driver-fs'`,
+    },
+    ["tooling/proofs/kill/run.ts:1: @stored/driver-fs is not declared in @stored/kill's package.json"],
   ],
   [
     'a declared dependency that nothing imports',

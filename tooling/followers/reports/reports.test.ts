@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { committedReports, printReport, reportFile } from './files.ts'
 import { matrix, staleFiles } from './tables.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
+const root = fileURLToPath(new URL('../../..', import.meta.url))
 
 describe('what is committed', () => {
   it('is the tables that the reports give', () => {

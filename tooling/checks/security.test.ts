@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { root } from '../tarballs.ts'
+import { root } from '../followers/tarballs.ts'
 
 /** `file › title`, as the last column of the table of threats names what holds a line. */
 const HELD = /`([^`]+\.test\.ts)` › (.+?)(?= · `| \|$)/g

@@ -23,7 +23,7 @@ import {
 import { harnessFiles, printReport, reportFile } from './files.ts'
 import { staleFiles } from './tables.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
+const root = fileURLToPath(new URL('../../..', import.meta.url))
 /** The same for every run, so that reports differ only where drivers do. */
 const SEED = 1
 

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { checkExamples } from '../docs/check-examples.ts'
-import { examplesOf, inPlace } from '../docs/examples.ts'
+import { checkExamples } from './check-examples.ts'
+import { examplesOf, inPlace } from './examples.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
+const root = fileURLToPath(new URL('../../..', import.meta.url))
 const fence = '```'
 
 describe('examplesOf()', () => {

@@ -16,7 +16,7 @@ import {
   root,
   run,
   version,
-} from './tarballs.ts'
+} from '../followers/tarballs.ts'
 
 interface Consumer {
   readonly name: string

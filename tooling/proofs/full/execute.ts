@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url'
 import type { Verdict } from './log.ts'
 import type { Part } from './stages.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-/** What a task says that could not do all or part of what it was asked. @see tooling/reports/run.ts */
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
+/** What a task says that could not do all or part of what it was asked. @see tooling/followers/reports/run.ts */
 const SKIPPED = /^skipped: .*|^\S+: not run: .*/m
 
 /**

@@ -11,7 +11,7 @@ Every call of StoreD, and every driver, rejects with a \`StorageError\`. Branch 
 \`cause\` what it failed with, \`url\` which of these pages tells more. \`retryable\`: the same call may succeed later with nothing changed. \`ambiguous\`: a write
 may have landed although it was rejected.
 
-Made from the pages by \`vitest run tooling/test/errors.test.ts -u\`; the test compares it.
+Made from the pages by \`vitest run tooling/checks/errors.test.ts -u\`; the test compares it.
 `
 
 /** Title, sentence, and what is said of trying again. */

@@ -24,7 +24,7 @@ export interface Package {
   readonly manifest: Manifest
 }
 
-export const root = fileURLToPath(new URL('..', import.meta.url))
+export const root = fileURLToPath(new URL('../..', import.meta.url))
 const catalog = readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8')
 
 export function readManifest(directory: string): Manifest {

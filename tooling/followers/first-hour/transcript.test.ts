@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { differences, stepsOf, withOutputs } from '../first-hour/transcript.ts'
+import { differences, stepsOf, withOutputs } from './transcript.ts'
 
 const GUIDE = `# A guide
 

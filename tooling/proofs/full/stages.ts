@@ -16,7 +16,7 @@ interface Stage {
   readonly run: (seed: number, index: number) => Pick<Part, 'args'> & Partial<Pick<Part, 'env'>>
 }
 
-/** @see tooling/inject/protocol.ts */
+/** @see tooling/proofs/inject/protocol.ts */
 const CALLS = ['write', 'pwrite', 'writev', 'fsync', 'fdatasync', 'msync', 'rename', 'link', 'mkdir', 'open', 'unlink']
 const MODEL = 'packages/node/test/model'
 

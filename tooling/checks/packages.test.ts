@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { manifestFaults } from '../packages.ts'
+import { manifestFaults } from './packages.ts'
 
 const engines = { node: '>=22' }
 const sound = {

@@ -83,6 +83,9 @@ const DRIVER: Arrows = { source: [BACKEND], tests: ['@stored/conformance', '@sto
 const NAMED_BY_TOOLS = /\bdriver: '(fs|s3|sftp)'/g
 const NAMED_BY_TESTS = /\bdriver: '(fs)'/g
 
+/** Manifests of the workspace; those of tools lie in a room. */
+const MEMBERS = '{packages,drivers,apps,tooling,tooling/{followers,proofs}}/*/package.json'
+
 /** Third-party packages that only one of ours may import, by its name. An LMDB environment opened twice in a process breaks its locks. */
 const RESERVED: Readonly<Record<string, string>> = { lmdb: '@stored/lmdb' }
 /** Ours that import no third-party package. */
@@ -91,7 +94,7 @@ const BARE = ['@stored/core']
 /** Everything in the repository at `root` that breaks a rule. */
 export function findViolations(root: string): Violation[] {
   const monorepo = loadPackage(root, '{*.config.ts,tooling/**/*.{ts,mjs}}', root)
-  const members = globSync('{packages,drivers,apps,tooling}/*/package.json', { cwd: root })
+  const members = globSync(MEMBERS, { cwd: root })
     .sort()
     .map((file) => loadPackage(join(root, dirname(file)), '{src,test}/**/*.{ts,tsx,mjs}', root))
   const shared = Object.keys(monorepo.manifest.devDependencies ?? {})
@@ -128,7 +131,7 @@ function readImports(path: string, root: string): Import[] {
   const file = toPosix(relative(root, path))
   const inTest = /\.test\.tsx?$|\/test\//.test(file)
   const imported = ts.preProcessFile(text, true, true).importedFiles
-  const named = isTooling(file) ? NAMED_BY_TOOLS : inTest ? NAMED_BY_TESTS : null
+  const named = isTool(path, root) ? NAMED_BY_TOOLS : inTest ? NAMED_BY_TESTS : null
   const drivers = named === null ? [] : [...text.matchAll(named)]
   const byName = drivers.map(({ index, 1: name }) => ({ fileName: `@stored/driver-${name}`, pos: index }))
   return [...imported, ...byName].map(({ fileName, pos }) => ({
@@ -140,8 +143,8 @@ function readImports(path: string, root: string): Import[] {
 }
 
 /** A tool with a package of its own: its stores are configured by name. */
-function isTooling(file: string): boolean {
-  return /^tooling\/[^/]+\//.test(file)
+function isTool(path: string, root: string): boolean {
+  return isWithin(join(root, 'tooling'), path) && owner(path) !== root
 }
 
 function toPosix(path: string): string {
@@ -191,7 +194,7 @@ function arrowComplaints({ directory, manifest }: Package, { inTest, specifier }
   if (name === manifest.name) return inTest ? [] : ['a package imports its own files by path']
   if (manifest.private) return []
   const arrows = ARROWS[manifest.name] ?? (dirname(directory).endsWith(`${sep}drivers`) ? DRIVER : undefined)
-  if (arrows === undefined) return [`${manifest.name} has no arrows: add it to tooling/arrows.ts`]
+  if (arrows === undefined) return [`${manifest.name} has no arrows: add it to tooling/checks/arrows.ts`]
   if (arrows.source.includes(specifier) || (inTest && arrows.tests.includes(specifier))) return []
   return [`${inTest ? 'tests of ' : ''}${manifest.name} may not import ${specifier}`]
 }
@@ -238,7 +241,7 @@ function typedBy(name: string): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const violations = findViolations(fileURLToPath(new URL('..', import.meta.url)).replace(/[/\\]$/, ''))
+  const violations = findViolations(fileURLToPath(new URL('../..', import.meta.url)).replace(/[/\\]$/, ''))
   for (const { file, line, message } of violations) console.error(`${file}:${line}: ${message}`)
   console.log(violations.length === 0 ? 'all arrows hold' : `${violations.length} violations`)
   process.exitCode = violations.length === 0 ? 0 : 1

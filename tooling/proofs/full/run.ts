@@ -10,7 +10,7 @@ import { execute } from './execute.ts'
 import { Log } from './log.ts'
 import { commandOf, NAMES, partsOf } from './stages.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -7,7 +7,7 @@ import { type Example, type Failure, inPlace } from './examples.ts'
 import { runProgram } from './run-program.ts'
 import { typeErrors, type Written } from './type-errors.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
+const root = fileURLToPath(new URL('../../..', import.meta.url))
 const SESSION = fileURLToPath(new URL('session.sh', import.meta.url))
 
 type Check = () => Promise<Failure[]>
