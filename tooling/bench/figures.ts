@@ -38,6 +38,11 @@ export function memoryMib({ memory }: Sample): number | null {
   return memory === null ? null : memory / MIB
 }
 
+/** What the side measured itself. */
+export function told(name: string): (sample: Sample) => number {
+  return ({ figures }) => figures[name] ?? Number.NaN
+}
+
 /** Flushes, and O_DSYNC writes, for each thing counted. */
 export function flushesPer({ flushes, count }: Sample): number | null {
   return flushes && (flushes.flushes + flushes.dsyncWrites) / count

@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { mkdirSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Params } from './bench.ts'
+import type { Figures, Params } from './bench.ts'
 import { type FlushCount, FlushCounter, type FlushDelay } from './flushes.ts'
 import { bytesRead, MemoryWatch } from './procfs.ts'
 import type { Command, Report } from './subject.ts'
@@ -25,14 +25,16 @@ export interface Contestant {
   /** End the process with SIGKILL as soon as it is measured. */
   readonly kill?: boolean
   /** Prepares the directory, each time. */
-  readonly before?: (directory: string) => Promise<void>
+  readonly before?: (directory: string) => Promise<unknown>
   /** Looks at what the process left behind; throws when that is wrong. */
-  readonly check?: (directory: string) => Promise<void>
+  readonly check?: (directory: string) => Promise<unknown>
 }
 
 export interface Sample {
   readonly count: number
   readonly seconds: number
+  /** What the side measured itself. */
+  readonly figures: Figures
   /** `null` without a C compiler. */
   readonly flushes: FlushCount | null
   /** Highest memory of its own while measured, above that at the start, in bytes; `null` without procfs. */
@@ -88,10 +90,10 @@ export class Lab {
     return directory
   }
 
-  /** Runs a side that prepares something for others. */
-  async prepare(side: string, directory: string, params: Params = {}): Promise<void> {
+  /** Runs a side once, which prepares something for others. @returns What it measured, if anything. */
+  async prepare(side: string, directory: string, params: Params = {}): Promise<Sample | null> {
     this.#options.onProgress(`preparing: ${side}`)
-    await this.#run({ name: side, side, params }, directory)
+    return this.#run({ name: side, side, params }, directory)
   }
 
   /** Rounds of all contestants, each beginning with another one. @returns Their samples, in the order given. */
@@ -181,13 +183,14 @@ class Measuring {
     this.#bytesRead = bytesRead(this.#pid)
   }
 
-  end({ count, seconds }: Extract<Report, { type: 'done' }>): Sample {
+  end({ count, seconds, figures }: Extract<Report, { type: 'done' }>): Sample {
     const peak = this.#memory.end()
     const read = bytesRead(this.#pid)
     const now = this.#counter?.read()
     return {
       count,
       seconds,
+      figures,
       memory: peak === null || this.#memory.start === null ? null : peak - this.#memory.start,
       bytesRead: read === null || this.#bytesRead === null ? null : read - this.#bytesRead,
       flushes:

@@ -17,3 +17,5 @@ export function openBenchStore(directory: string, sync: boolean) {
     sync,
   })
 }
+
+export type BenchStore = Awaited<ReturnType<typeof openBenchStore>>

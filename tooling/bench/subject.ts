@@ -1,11 +1,11 @@
 // What a child process of the lab runs: node subject.ts BENCH SIDE DIRECTORY PARAMS
-import type { Bench, Params, Subject } from './bench.ts'
+import type { Bench, Figures, Params, Subject } from './bench.ts'
 import { benches } from './benches.ts'
 
 /** What a child tells the lab. */
 export type Report =
   | { readonly type: 'ready' }
-  | { readonly type: 'done'; readonly count: number; readonly seconds: number }
+  | { readonly type: 'done'; readonly count: number; readonly seconds: number; readonly figures: Figures }
 /** What the lab answers. */
 export type Command = 'go' | 'end'
 
@@ -21,8 +21,8 @@ function makeSubject(): Subject {
       await hear('go')
       began = performance.now()
     },
-    stop: async (count) => {
-      tell({ type: 'done', count, seconds: (performance.now() - began) / 1000 })
+    stop: async (count, figures = {}) => {
+      tell({ type: 'done', count, seconds: (performance.now() - began) / 1000, figures })
       await hear('end')
     },
   }

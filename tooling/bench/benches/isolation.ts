@@ -1,16 +1,14 @@
-import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FsBackend } from '@stored/driver-fs'
 import { openStore } from '@stored/node'
 import type { Bench } from '../bench.ts'
 import { makeBlobs } from '../data.ts'
-import { median } from '../figures.ts'
+import { compare, percentile99, told } from '../figures.ts'
 import { DISK, rootOf } from '../stores.ts'
 
 const BYTES = 4096
 const PER_SECOND = 200
 const IDLE_TIMEOUT_MS = 2000
-const LAG_FILE = 'p99.json'
 
 /** Accepts every write and never answers. */
 class HangingBackend extends FsBackend {
@@ -58,26 +56,22 @@ that accepts every write and never answers, with calls given up after ${IDLE_TIM
         await store.put(blob, { key })
       })
       await all.promise
-      writeFileSync(join(directory, LAG_FILE), JSON.stringify(percentile99(lags)))
-      await stop(blobs.length)
+      await stop(blobs.length, { p99: percentile99(lags) })
     },
   },
 
   async run(lab) {
     const count = lab.scaled(2000, PER_SECOND)
-    const lags = { beside: [] as number[], alone: [] as number[] }
-    const contestant = (name: keyof typeof lags) => ({
-      name,
-      side: 'stored',
-      params: { count, beside: name === 'beside' ? 1 : 0 },
-      check: async (directory: string) => {
-        lags[name].push(JSON.parse(readFileSync(join(directory, LAG_FILE), 'utf8')) as number)
-      },
-    })
-    await lab.compete([contestant('beside'), contestant('alone')])
-    const [ours, rival] = [median(lags.beside), median(lags.alone)]
-    const what = { bench: 'isolation', unit: 'p99 ms', rivalName: 'without the backend that hangs' }
-    return [{ ...what, ours, rival, ratio: rival / ours, reach: { ratio: 0.91 } }]
+    const contestant = (name: 'beside' | 'alone') => {
+      return { name, side: 'stored', params: { count, beside: name === 'beside' ? 1 : 0 } }
+    }
+    const [beside = [], alone = []] = await lab.compete([contestant('beside'), contestant('alone')])
+    const what = { bench: 'isolation', unit: 'p99 ms', better: 'less', figure: told('p99') } as const
+    return [
+      compare({ ...what, reach: { ratio: 0.91 } }, beside, [
+        { name: 'without the backend that hangs', samples: alone },
+      ]),
+    ]
   },
 }
 
@@ -91,8 +85,4 @@ async function atPace<T>(items: readonly T[], work: (item: T, i: number) => Prom
     working.push(work(item, i))
   }
   await Promise.all(working)
-}
-
-function percentile99(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN
 }

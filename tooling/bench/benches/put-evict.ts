@@ -1,8 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Bench, Params } from '../bench.ts'
 import { idOf, inFlight, makeBlobs } from '../data.ts'
-import { median, percentile99 } from '../figures.ts'
+import { compare, percentile99, told } from '../figures.ts'
 import { openCachingStore } from '../remote.ts'
 
 const SIZE = 4096
@@ -12,7 +10,6 @@ const WARM_UP = 500
 const PUTS = 4
 /** What a full cache holds of all that is read. */
 const SHARE = 0.1
-const RESULT_FILE = 'p99.json'
 
 export const putEvict: Bench = {
   name: 'put-evict',
@@ -50,28 +47,22 @@ the same store with room for everything. Each round makes sure that it was so.`,
       const { entries, misses } = await store.cache.stats()
       if (misses < reads) throw new Error(`${misses} of ${reads} reads were not from the cache`)
       if (entries <= reads * SHARE !== isEvicting) throw new Error(`${entries} entries are left of ${reads}`)
-      writeFileSync(join(directory, RESULT_FILE), JSON.stringify({ p99: percentile99(times) }))
-      await stop(count)
+      await stop(count, { p99: percentile99(times) })
     },
   },
 
   async run(lab) {
     const count = lab.scaled(20_000, 2000)
     const reads = Math.floor(count / PUTS)
-    const p99 = { evicting: [] as number[], quiet: [] as number[] }
-    const contestant = (name: keyof typeof p99) => ({
+    const contestant = (name: 'evicting' | 'quiet') => ({
       name,
       side: 'stored',
       params: { count, reads, isEvicting: name === 'evicting' ? 1 : 0 },
       before: (directory: string) => lab.prepare('fillPool', directory, { reads }),
-      check: async (directory: string) => {
-        p99[name].push((JSON.parse(readFileSync(join(directory, RESULT_FILE), 'utf8')) as { p99: number }).p99)
-      },
     })
-    await lab.compete([contestant('evicting'), contestant('quiet')])
-    const [ours, rival] = [median(p99.evicting), median(p99.quiet)]
-    const what = { bench: 'put-evict', unit: 'p99 ms', rivalName: 'without evictions' }
-    return [{ ...what, ours, rival, ratio: rival / ours, reach: { ratio: 0.83 } }]
+    const [evicting = [], quiet = []] = await lab.compete([contestant('evicting'), contestant('quiet')])
+    const what = { bench: 'put-evict', unit: 'p99 ms', better: 'less', figure: told('p99') } as const
+    return [compare({ ...what, reach: { ratio: 0.83 } }, evicting, [{ name: 'without evictions', samples: quiet }])]
   },
 }
 

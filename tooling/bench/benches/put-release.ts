@@ -1,9 +1,8 @@
-import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openStore } from '@stored/node'
 import type { Bench } from '../bench.ts'
 import { inFlight, makeBlobs } from '../data.ts'
-import { median, percentile99 } from '../figures.ts'
+import { compare, percentile99, told } from '../figures.ts'
 import { DISK, rootOf } from '../stores.ts'
 
 const SIZE = 4096
@@ -15,7 +14,6 @@ const AWAY = 'away'
 const TAKEN = 0.76
 /** Blobs that take it. */
 const FILLERS = 64
-const RESULT_FILE = 'p99.json'
 
 export const putRelease: Bench = {
   name: 'put-release',
@@ -51,8 +49,7 @@ the same store with four times the limit, which releases nothing. Each round mak
       const { staging } = await store.status()
       const released = WARM_UP + count + FILLERS - staging.count
       if (released > 0 !== isReleasing) throw new Error(`${released} blobs were released`)
-      writeFileSync(join(directory, RESULT_FILE), JSON.stringify({ p99: percentile99(times), released }))
-      await stop(count)
+      await stop(count, { p99: percentile99(times) })
     },
   },
 
@@ -60,18 +57,11 @@ the same store with four times the limit, which releases nothing. Each round mak
     const count = lab.scaled(20_000, 2000)
     // Room for all of them: no put may wait.
     const limit = Math.ceil(((WARM_UP + count) * SIZE) / (1 - TAKEN) / 0.9)
-    const p99 = { releasing: [] as number[], quiet: [] as number[] }
-    const contestant = (name: keyof typeof p99) => ({
-      name,
-      side: 'stored',
-      params: { count, limit, isReleasing: name === 'releasing' ? 1 : 0 },
-      check: async (directory: string) => {
-        p99[name].push((JSON.parse(readFileSync(join(directory, RESULT_FILE), 'utf8')) as { p99: number }).p99)
-      },
-    })
-    await lab.compete([contestant('releasing'), contestant('quiet')])
-    const [ours, rival] = [median(p99.releasing), median(p99.quiet)]
-    const what = { bench: 'put-release', unit: 'p99 ms', rivalName: 'without releases' }
-    return [{ ...what, ours, rival, ratio: rival / ours, reach: { ratio: 0.83 } }]
+    const contestant = (name: 'releasing' | 'quiet') => {
+      return { name, side: 'stored', params: { count, limit, isReleasing: name === 'releasing' ? 1 : 0 } }
+    }
+    const [releasing = [], quiet = []] = await lab.compete([contestant('releasing'), contestant('quiet')])
+    const what = { bench: 'put-release', unit: 'p99 ms', better: 'less', figure: told('p99') } as const
+    return [compare({ ...what, reach: { ratio: 0.83 } }, releasing, [{ name: 'without releases', samples: quiet }])]
   },
 }

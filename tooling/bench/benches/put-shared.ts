@@ -1,14 +1,11 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import type { Bench, Params } from '../bench.ts'
+import type { Bench } from '../bench.ts'
 import { idOf, inFlight, makeBlobs } from '../data.ts'
-import { compare, rate } from '../figures.ts'
+import { compare, percentile99, rate, told } from '../figures.ts'
+import { startNeighbour } from '../neighbour.ts'
 import { openBenchStore } from '../stores.ts'
 
-const SUBJECT = fileURLToPath(new URL('../subject.ts', import.meta.url))
 const SIZE = 4096
 const IN_FLIGHT = 64
 const WARM_UP = 500
@@ -31,6 +28,7 @@ export const putShared: Bench = {
   name: 'put-shared',
   about: `20,000 distinct random blobs of 4 KiB from memory, ${IN_FLIGHT} in flight, ${WARM_UP} before the clock starts, while a second process reads
 ${READS} blobs a second of the same store, and a third lists all ${THERE} and more of it every second. The rival is the same without them.
+"p99" is the time that 99 of 100 puts stay below.
 "Busy" neighbours read and list without a pause; three processes then share the processors, so the rival has neighbours that
 do the same in a store of their own: they take as much of the machine, and share nothing else.`,
 
@@ -42,14 +40,17 @@ do the same in a store of their own: they take as much of the machine, and share
       const place = params.where === 'elsewhere' ? join(directory, 'apart') : directory
       if (place !== directory) await (await fill(place)).close()
       const sides = params.where === 'nowhere' ? [] : ['reader', 'lister']
-      const neighbours = await Promise.all(sides.map((side) => begin(side, place, params)))
+      const neighbours = await Promise.all(sides.map((side) => startNeighbour('put-shared', side, place, params)))
       await inFlight(IN_FLIGHT, blobs.slice(0, WARM_UP), (blob) => store.put(blob))
+      const times: number[] = []
       await start()
-      await inFlight(IN_FLIGHT, blobs.slice(WARM_UP), (blob) => store.put(blob))
-      await stop(count)
-      for (const { exitCode } of neighbours)
-        if (exitCode !== null) throw new Error(`a neighbour ended with ${exitCode}`)
-      for (const neighbour of neighbours) neighbour.kill('SIGKILL')
+      await inFlight(IN_FLIGHT, blobs.slice(WARM_UP), async (blob) => {
+        const began = performance.now()
+        await store.put(blob)
+        times.push(performance.now() - began)
+      })
+      await stop(count, { p99: percentile99(times) })
+      for (const neighbour of neighbours) neighbour.end()
     },
 
     async reader({ directory, params, start }) {
@@ -84,9 +85,16 @@ do the same in a store of their own: they take as much of the machine, and share
       (['paced', 'none', 'busy', 'apart'] as const).map(contestant),
     )
     const what = { bench: 'put-shared', unit: 'puts/s', better: 'more', figure: rate } as const
+    const p99 = { ...what, unit: 'p99 ms', better: 'less', figure: told('p99') } as const
+    const [without, elsewhere] = [
+      [{ name: 'without neighbours', samples: none }],
+      [{ name: 'busy ones, in another store', samples: apart }],
+    ]
     return [
-      compare({ ...what, reach: { ratio: 0.8 } }, paced, [{ name: 'without neighbours', samples: none }]),
-      compare(what, busy, [{ name: 'busy ones, in another store', samples: apart }]),
+      compare({ ...what, reach: { ratio: 0.8 } }, paced, without),
+      compare(p99, paced, without),
+      compare(what, busy, elsewhere),
+      compare(p99, busy, elsewhere),
     ]
   },
 }
@@ -99,12 +107,4 @@ async function fill(directory: string) {
   const store = await openBenchStore(directory, false)
   await inFlight(IN_FLIGHT, there(), (blob) => store.put(blob))
   return store
-}
-
-/** Starts a neighbour, which works until it is killed. */
-async function begin(side: string, directory: string, params: Params): Promise<ChildProcess> {
-  const child = fork(SUBJECT, ['put-shared', side, directory, JSON.stringify(params)])
-  await once(child, 'message')
-  child.send('go')
-  return child
 }

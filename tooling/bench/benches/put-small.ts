@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { put as cacachePut } from 'cacache'
 import type { Bench, Comparison } from '../bench.ts'
 import { close, fdatasync, fsync, open, rename, write } from '../callbacks.ts'
+import { ABOUT as ABOUT_COUNTS, compareCounts, countPuts } from '../counted-puts.ts'
 import { idOf, inFlight, makeBlobs } from '../data.ts'
 import { compare, flushesPer, type Rival, rate } from '../figures.ts'
 import type { FlushDelay } from '../flushes.ts'
@@ -30,7 +31,8 @@ File per blob: SHA-256, write to a temporary name, fdatasync, rename to the dige
 that directory; no metadata; the best of UV_THREADPOOL_SIZE ${THREADS.join(', ')}, while StoreD runs with the default.
 cacache: the same blobs by the same digest, and the best of the same pools; it is not durable.
 Flushes are calls of fsync and fdatasync and writes through O_DSYNC descriptors: a commit of LMDB takes one of each. "fsync
-+5 ms" delays the calls; "flush +5 ms" delays the O_DSYNC writes as well, of which the rivals make none.`,
++5 ms" delays the calls; "flush +5 ms" delays the O_DSYNC writes as well, of which the rivals make none.
+${ABOUT_COUNTS}`,
 
   sides: {
     async stored({ directory, params, start, stop }) {
@@ -41,6 +43,8 @@ Flushes are calls of fsync and fdatasync and writes through O_DSYNC descriptors:
       await inFlight(IN_FLIGHT, blobs, (blob) => store.put(blob))
       await stop(blobs.length)
     },
+
+    count: countPuts,
 
     async verify({ directory, params }) {
       const { blobs } = blobsOf(params)
@@ -82,7 +86,7 @@ Flushes are calls of fsync and fdatasync and writes through O_DSYNC descriptors:
   },
 
   async run(lab) {
-    const plain = await comparePlain(lab)
+    const plain = [...(await compareCounts(lab)), ...(await comparePlain(lab))]
     if (lab.noFlushes !== null) return plain
     const reach = { ratio: 3, stretch: 4.5 }
     return [
@@ -122,7 +126,7 @@ async function compareDelayed(
   delay: FlushDelay,
   reach?: Comparison['reach'],
 ): Promise<Comparison> {
-  const count = lab.scaled(5000, IN_FLIGHT)
+  const count = lab.scaled(2500, IN_FLIGHT)
   const files = withPools('files', 'file per blob', { count, delay })
   const [ours = [], ...rivals] = await lab.compete([storedSide(lab, { count, delay }), ...files])
   const named = files.map(({ name }, i): Rival => ({ name, samples: rivals[i] ?? [] }))
