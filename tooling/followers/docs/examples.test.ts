@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { checkExamples } from './check-examples.ts'
-import { examplesOf, inPlace } from './examples.ts'
+import { examplesOf, inPlace, programOf } from './examples.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const fence = '```'
@@ -50,6 +50,33 @@ ${fence}
     const { examples, failures } = examplesOf('a.md', `\n${fence}${label}\nx\n${fence}\n`)
     expect(examples).toEqual([])
     expect(failures).toMatchObject([{ file: 'a.md', line: 2 }])
+  })
+})
+
+describe('programOf()', () => {
+  it('joins the examples of a module, each at its lines', () => {
+    const source = `/**
+ * One.
+ * ${fence}ts
+ * const a = {
+ *   b: 1,
+ * }
+ * ${fence}
+ */
+export class Shown {
+  /**
+   * ${fence}ts
+   * a.b
+   * ${fence}
+   */
+  *list() {}
+}
+`
+    const code = '\n\n\nconst a = {\n  b: 1,\n}\n\n\n\n\n\na.b\n'
+    expect(programOf('a.ts', source)).toEqual({
+      examples: [{ file: 'a.ts', line: 1, language: 'ts', code, run: true }],
+      failures: [],
+    })
   })
 })
 

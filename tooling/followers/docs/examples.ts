@@ -45,6 +45,13 @@ export function examplesOf(file: string, markdown: string): { examples: Example[
   return { examples, failures }
 }
 
+/** The examples in the documentation comments of a module: one program, since each goes on from those before it. */
+export function programOf(file: string, source: string): ReturnType<typeof examplesOf> {
+  const comments = source.replaceAll(/^(?! *\*).*$/gm, '').replaceAll(/^( *)\*(?!\/)/gm, '$1 ')
+  const { examples, failures } = examplesOf(file, comments)
+  return { examples: [{ file, line: 1, language: 'ts', code: inPlace(examples), run: true }], failures }
+}
+
 function isChecked(label: string): label is Language {
   return CHECKED.has(label)
 }

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { install, packAll, publicPackages, root, version } from '../tarballs.ts'
 import { checkExamples } from './check-examples.ts'
-import { examplesOf, type Failure } from './examples.ts'
+import { examplesOf, type Failure, programOf } from './examples.ts'
 
-const DOCUMENTS = ['README.md', 'docs/**/*.md', '{packages,drivers}/*/README.md']
+const CONTRACT = 'packages/core/src/backend/contract.ts'
+const DOCUMENTS = ['README.md', 'docs/**/*.md', '{packages,drivers}/*/README.md', CONTRACT]
 /** What the guides put StoreD into, in the versions of the catalog. */
 const THEIRS = ['@hono/node-server', '@types/express', '@types/node', 'express', 'fastify', 'hono']
 
@@ -28,7 +29,9 @@ function installAll(project: string): void {
 }
 
 function blocksOf(file: string): ReturnType<typeof examplesOf> {
-  const { examples, failures } = examplesOf(file, readFileSync(join(root, file), 'utf8'))
+  const text = readFileSync(join(root, file), 'utf8')
+  if (file.endsWith('.ts')) return programOf(file, text)
+  const { examples, failures } = examplesOf(file, text)
   if (!FOLLOWED.has(file)) return { examples, failures }
   return { examples: examples.filter(({ name }) => name === undefined), failures: [] }
 }

@@ -77,9 +77,11 @@ test('put({ file }) reads the file, reports what it sent and leaves the body alo
 test('signedUrl() for GET can be fetched; for PUT there is none', async () => {
   const backend = new MemoryBackend()
   await put(backend, 'k', 'bytes', { contentType: 'text/plain' })
-  const response = await fetch(await backend.signedUrl('k', { signal, method: 'GET' }))
+  const response = await fetch(await backend.signedUrl('k', { signal, method: 'GET', expiresMs: 1 }))
   expect([response.headers.get('content-type'), await response.text()]).toEqual(['text/plain', 'bytes'])
-  await expect(backend.signedUrl('k', { signal, method: 'PUT' })).rejects.toMatchObject({ code: 'UNSUPPORTED' })
+  await expect(backend.signedUrl('k', { signal, method: 'PUT', expiresMs: 1 })).rejects.toMatchObject({
+    code: 'UNSUPPORTED',
+  })
 })
 
 test('watch() that falls behind is told to scan', async () => {

@@ -161,7 +161,7 @@ export class MemoryBackend extends StorageBackend {
   }
 
   /** A `data:` URL of the blob as it is now; it does not expire, and there is none for PUT. @see RFC 2397 */
-  override async signedUrl(key: string, options: Op & { method: 'GET' | 'PUT' }): Promise<string> {
+  override async signedUrl(key: string, options: Op & { method: 'GET' | 'PUT'; expiresMs: number }): Promise<string> {
     this.begin('signedUrl', key, options)
     if (options.method === 'PUT') throw this.error('UNSUPPORTED', 'signedUrl', key)
     const blob = this.place.blobs.get(key)
