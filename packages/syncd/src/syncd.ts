@@ -7,8 +7,10 @@ import { bootId } from './coordination/boot.ts'
 import { Leadership } from './coordination/leadership.ts'
 import { Lane, LEASE_MS, type Try } from './work/lane.ts'
 import { decide, mayGoOn, needsSomebody, verdictOn } from './work/policy.ts'
+import { runJob } from './work/run-job.ts'
+import type { Services } from './work/services.ts'
+import { dropIfUnwanted, failureOf, oweAgain, parkJob, progress } from './work/settle.ts'
 import { isSuspect, poisonOf, retrialAfter, Suspects } from './work/suspects.ts'
-import { dropIfUnwanted, failureOf, oweAgain, parkJob, progress, runJob, type Services } from './work/transfer.ts'
 
 /** Debris of puts that crashed or were cut off. Younger files may be another process' put under way. */
 const DEBRIS_AGE_MS = 60 * 60 * 1000

@@ -3,7 +3,7 @@ import { type BlobId, type Claimed, guardBackend } from '@stored/core'
 import { MemoryBackend } from '@stored/core/backend'
 import { describe, expect, test } from 'vitest'
 import { openCopy } from './copies.ts'
-import type { Services } from './transfer.ts'
+import type { Services } from './services.ts'
 
 const BYTES = Buffer.from('hello')
 const ID: BlobId = `sha256:${createHash('sha256').update(BYTES).digest('hex')}`

@@ -1,7 +1,7 @@
 import { type BlobId, type Claimed, isDoubtful, type Location, noteDamage, type Opened } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { placeKey } from '../queue/keys.ts'
-import type { Services } from './transfer.ts'
+import type { Services } from './services.ts'
 
 /** The bytes of a job, and which of those that have them delivers them. */
 export interface Source extends Opened {

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { BlobId, Claimed, GuardedBackend, Location, Opened, SyncTarget } from '@stored/core'
+import type { BlobId, Claimed, GuardedBackend, Location, SyncTarget } from '@stored/core'
 import { type Stat, StorageError } from '@stored/core/backend'
-import type { Resumption } from './resumption.ts'
 
 /** Reads of bytes of the right size before they count as somebody else's, if all find the same. */
 const MAX_READS = 3
@@ -14,42 +13,48 @@ interface Identified {
   readonly isNative: boolean
 }
 
-interface Conditions {
+/** A put job, and the copy that it is for. */
+export interface Task {
+  readonly job: Claimed
+  readonly location: Location
+  readonly signal: AbortSignal
+}
+
+/** Under which a put may write. */
+export interface Conditions {
   readonly ifAbsent?: true
   readonly ifMatch?: string
 }
 
 /**
- * Brings the bytes of a job to its place, and never over what is not ours.
+ * How a put comes to its place, and never over what is not ours: under which conditions, or not at all, since what lies there is the
+ * blob already (`stat`).
  *
- * @param open The bytes, anew for each try.
- * @param resumption Of the job; each put is told what the one before kept.
- * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: something lies there that StoreD did not write.
+ * @param taken What the last put failed with: something lies there.
+ * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: StoreD did not write what lies there.
  */
-export async function writeCopy(
-  open: () => Promise<Opened>,
-  { backend, overwrite }: SyncTarget,
-  job: Claimed,
-  location: Location,
-  { resumption, signal }: { resumption: Resumption; signal: AbortSignal },
-): Promise<Stat> {
-  const write = async (conditions: Conditions) => {
-    await using copy = await open()
-    // Through the guard, which hashes on the way: a staged file that went bad must not count as synced.
-    const told = { size: job.size, sha256: hexOf(job.id), ...resumption.optionsFor(backend), ...conditions, signal }
-    return await backend.put(job.key, copy.body, told)
-  }
+export async function wayTo(
+  target: SyncTarget,
+  task: Task,
+  taken?: StorageError,
+): Promise<{ readonly stat: Stat } | { readonly conditions: Conditions }> {
+  if (taken) return overrule(taken, target.backend, task)
+  if (target.overwrite) return { conditions: {} }
   try {
-    return await write(overwrite ? {} : await conditionsFor(backend, location, signal))
+    return { conditions: await conditionsFor(target.backend, task.location, task.signal) }
   } catch (error) {
-    if (!StorageError.is(error) || !isTaken(error)) throw error
-    const found = await identify(backend, job, signal)
-    if (!found) return write(backend.capabilities.ifAbsent ? { ifAbsent: true } : {})
-    // Written by a try of ours that crashed before its commit, or copied there by someone: it is the copy that was owed.
-    if (found.id === job.id) return found.stat
-    if (!isOurs(found.id, location)) throw error
-    return write(unchanged(backend, found.stat))
+    if (!isTaken(error)) throw error
+    return overrule(error, target.backend, task)
   }
+}
+
+async function overrule(error: StorageError, backend: GuardedBackend, { job, location, signal }: Task) {
+  const found = await identify(backend, job, signal)
+  if (!found) return { conditions: backend.capabilities.ifAbsent ? ({ ifAbsent: true } as const) : {} }
+  // Written by a try of ours that crashed before its commit, or copied there by someone: it is the copy that was owed.
+  if (found.id === job.id) return { stat: found.stat }
+  if (!isOurs(found.id, location)) throw error
+  return { conditions: unchanged(backend, found.stat) }
 }
 
 /**
@@ -79,8 +84,8 @@ export async function removeCopy(
 }
 
 /** Whether an error says that something else lies at the place. */
-export function isTaken({ code }: StorageError): boolean {
-  return code === 'ALREADY_EXISTS' || code === 'PRECONDITION_FAILED'
+export function isTaken(error: unknown): error is StorageError {
+  return StorageError.is(error) && (error.code === 'ALREADY_EXISTS' || error.code === 'PRECONDITION_FAILED')
 }
 
 /** A first write must find nothing; a later one what the last one left. */
@@ -158,8 +163,4 @@ async function look(backend: GuardedBackend, key: string, signal: AbortSignal): 
 
 function changed(backend: GuardedBackend, op: string, key: string): StorageError {
   return new StorageError('PRECONDITION_FAILED', { backend: backend.name, op, key }, { detail: 'somebody changed it' })
-}
-
-function hexOf(id: BlobId): string {
-  return id.slice('sha256:'.length)
 }

@@ -11,7 +11,8 @@ import {
 import { MemoryLedger } from '@stored/lmdb'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { JobQueue } from '../queue/job-queue.ts'
-import { runJob, type Services } from './transfer.ts'
+import { runJob } from './run-job.ts'
+import type { Services } from './services.ts'
 
 const CHUNKS = ['one ', 'two ', 'three '].map((text) => Buffer.from(text))
 const BYTES = Buffer.concat(CHUNKS)

@@ -3,7 +3,8 @@ import { StorageError } from '@stored/core/backend'
 import { MemoryLedger } from '@stored/lmdb'
 import { expect, test } from 'vitest'
 import { JobQueue } from '../queue/job-queue.ts'
-import { parkJob, type Services } from './transfer.ts'
+import type { Services } from './services.ts'
+import { parkJob } from './settle.ts'
 
 const [FORMER, LATTER]: BlobId[] = ['1', '2'].map((digit): BlobId => `sha256:${digit.repeat(64)}`)
 const PLACE = { backend: 'a', key: 'k' }
