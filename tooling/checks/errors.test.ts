@@ -7,11 +7,11 @@ import { decide, verdictOn } from '../../packages/syncd/src/work/policy.ts'
 const directory = fileURLToPath(new URL('../../docs/errors/', import.meta.url))
 const INTRODUCTION = `# Error codes
 
-Every call of StoreD, and every driver, rejects with a \`StorageError\`. Branch on its \`code\`; \`message\` is for people and may change. \`at\` says where it failed,
-\`cause\` what it failed with, \`url\` which of these pages tells more. \`retryable\`: the same call may succeed later with nothing changed. \`ambiguous\`: a write
-may have landed although it was rejected.
+Every call of StoreD, and every driver, rejects with a \`StorageError\`. Branch on its \`code\`; \`message\` is for people and may change. \`at\` says where the call
+failed, \`cause\` holds the original error, and \`url\` is the page about the code. \`retryable\` means that the same call may succeed later with nothing changed.
+\`ambiguous\` means that a write may have landed although it was rejected.
 
-Made from the pages by \`vitest run tooling/checks/errors.test.ts -u\`; the test compares it.
+Generated from the pages by \`vitest run tooling/checks/errors.test.ts -u\`; the test compares it.
 `
 
 /** Title, sentence, and what is said of trying again. */
