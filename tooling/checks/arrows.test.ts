@@ -15,22 +15,29 @@ const exporting = (name: string, dependencies: object = {}, devDependencies: obj
 })
 /** A small repository in which every arrow holds. */
 const sound: Tree = {
-  'package.json': { name: 'monorepo', private: true, devDependencies: { vitest: '*', typescript: '*' } },
+  'package.json': {
+    name: 'monorepo',
+    private: true,
+    devDependencies: { vitest: '*', typescript: '*', '@stored/testing': '*' },
+  },
   'tooling/check.ts': `import ts from 'typescript'`,
   'packages/core/package.json': core,
   'packages/core/src/backend.ts': `export * from './backend/error.ts'`,
   'packages/core/src/backend/error.ts': `import { inspect } from 'node:util'`,
   'packages/core/src/index.ts': `import { StorageError } from './backend/error.ts'`,
   'packages/core/src/index.test.ts': `import { test } from 'vitest'\nimport { x } from '@stored/core'`,
+  'packages/testing/package.json': { ...exporting('@stored/testing', { '@stored/lmdb': '*' }), private: true },
+  'packages/testing/src/index.ts': `import { open } from '@stored/lmdb'`,
   'packages/lmdb/package.json': exporting('@stored/lmdb', { '@stored/core': '*', lmdb: '*' }),
   'packages/lmdb/src/index.ts': `import { open } from 'lmdb'\nimport type { Ledger } from '@stored/core'`,
+  'packages/lmdb/src/index.test.ts': `import { open } from '@stored/testing'`,
   'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*' }),
   'packages/index/src/index.ts': `export * from '@stored/lmdb'`,
   'packages/conformance/package.json': exporting('@stored/conformance', { '@stored/core': '*' }),
   'packages/conformance/src/index.ts': `import { StorageError } from '@stored/core/backend'`,
   'drivers/fs/package.json': exporting('@stored/driver-fs', { '@stored/core': '*' }, { '@stored/conformance': '*' }),
   'drivers/fs/src/index.ts': `import { StorageError } from '@stored/core/backend'`,
-  'drivers/fs/test/conformance.test.ts': `import { cases } from '@stored/conformance'`,
+  'drivers/fs/test/conformance.test.ts': `import { cases } from '@stored/conformance'\nimport '@stored/testing'`,
 }
 
 const roots: string[] = []
@@ -85,6 +92,14 @@ const unsound: [string, Tree, string[]][] = [
     [
       'drivers/fs/src/index.ts:2: @stored/driver-fs may not import @stored/conformance',
       "drivers/fs/src/index.ts:2: @stored/conformance is not declared in @stored/driver-fs's package.json",
+    ],
+  ],
+  [
+    'a source that imports what is for tests',
+    { 'packages/index/src/more.ts': `import '@stored/testing'` },
+    [
+      'packages/index/src/more.ts:1: @stored/index may not import @stored/testing',
+      "packages/index/src/more.ts:1: @stored/testing is not declared in @stored/index's package.json",
     ],
   ],
   [

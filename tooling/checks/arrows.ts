@@ -79,6 +79,9 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
 }
 const DRIVER: Arrows = { source: [BACKEND], tests: ['@stored/conformance', '@stored/services'] }
 
+/** What any test may import; its package may import anything, so sources never do. */
+const TESTING = '@stored/testing'
+
 /** A configuration names its drivers. Tests outside their packages name any but `fs` to be refused. */
 const NAMED_BY_TOOLS = /\bdriver: '(fs|s3|sftp)'/g
 const NAMED_BY_TESTS = /\bdriver: '(fs)'/g
@@ -192,7 +195,7 @@ function thirdPartyComplaints({ manifest }: Package, { inTest }: Import, name: s
 
 function arrowComplaints({ directory, manifest }: Package, { inTest, specifier }: Import, name: string): string[] {
   if (name === manifest.name) return inTest ? [] : ['a package imports its own files by path']
-  if (manifest.private) return []
+  if (manifest.private || (inTest && name === TESTING)) return []
   const arrows = ARROWS[manifest.name] ?? (dirname(directory).endsWith(`${sep}drivers`) ? DRIVER : undefined)
   if (arrows === undefined) return [`${manifest.name} has no arrows: add it to tooling/checks/arrows.ts`]
   if (arrows.source.includes(specifier) || (inTest && arrows.tests.includes(specifier))) return []
