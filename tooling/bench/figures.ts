@@ -34,6 +34,11 @@ export function seconds(sample: Sample): number {
   return sample.seconds
 }
 
+/** Of processor time, for each thing counted. */
+export function microsecondsPer({ processor, count }: Sample): number {
+  return (processor * 1e6) / count
+}
+
 export function memoryMib({ memory }: Sample): number | null {
   return memory === null ? null : memory / MIB
 }

@@ -33,6 +33,8 @@ export interface Contestant {
 export interface Sample {
   readonly count: number
   readonly seconds: number
+  /** Seconds that all threads of the process worked: on a busy machine steadier than how long it took. */
+  readonly processor: number
   /** What the side measured itself. */
   readonly figures: Figures
   /** `null` without a C compiler. */
@@ -183,13 +185,14 @@ class Measuring {
     this.#bytesRead = bytesRead(this.#pid)
   }
 
-  end({ count, seconds, figures }: Extract<Report, { type: 'done' }>): Sample {
+  end({ count, seconds, processor, figures }: Extract<Report, { type: 'done' }>): Sample {
     const peak = this.#memory.end()
     const read = bytesRead(this.#pid)
     const now = this.#counter?.read()
     return {
       count,
       seconds,
+      processor,
       figures,
       memory: peak === null || this.#memory.start === null ? null : peak - this.#memory.start,
       bytesRead: read === null || this.#bytesRead === null ? null : read - this.#bytesRead,

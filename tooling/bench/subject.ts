@@ -5,7 +5,14 @@ import { benches } from './benches.ts'
 /** What a child tells the lab. */
 export type Report =
   | { readonly type: 'ready' }
-  | { readonly type: 'done'; readonly count: number; readonly seconds: number; readonly figures: Figures }
+  | {
+      readonly type: 'done'
+      readonly count: number
+      readonly seconds: number
+      /** Seconds of all threads. */
+      readonly processor: number
+      readonly figures: Figures
+    }
 /** What the lab answers. */
 export type Command = 'go' | 'end'
 
@@ -13,16 +20,20 @@ const [name, side, directory, params] = process.argv.slice(2) as [string, string
 
 function makeSubject(): Subject {
   let began = 0
+  let used: NodeJS.CpuUsage | undefined
   return {
     directory,
     params: JSON.parse(params) as Params,
     start: async () => {
       tell({ type: 'ready' })
       await hear('go')
+      used = process.cpuUsage()
       began = performance.now()
     },
     stop: async (count, figures = {}) => {
-      tell({ type: 'done', count, seconds: (performance.now() - began) / 1000, figures })
+      const seconds = (performance.now() - began) / 1000
+      const { user, system } = process.cpuUsage(used)
+      tell({ type: 'done', count, seconds, processor: (user + system) / 1e6, figures })
       await hear('end')
     },
   }

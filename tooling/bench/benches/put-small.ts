@@ -6,7 +6,7 @@ import type { Bench, Comparison } from '../bench.ts'
 import { close, fdatasync, fsync, open, rename, write } from '../callbacks.ts'
 import { ABOUT as ABOUT_COUNTS, compareCounts, countPuts } from '../counted-puts.ts'
 import { idOf, inFlight, makeBlobs } from '../data.ts'
-import { compare, flushesPer, type Rival, rate } from '../figures.ts'
+import { compare, flushesPer, microsecondsPer, type Rival, rate } from '../figures.ts'
 import type { FlushDelay } from '../flushes.ts'
 import type { Contestant, Lab } from '../lab.ts'
 import { openBenchStore } from '../stores.ts'
@@ -108,6 +108,7 @@ async function comparePlain(lab: Lab): Promise<Comparison[]> {
   return [
     compare({ ...what, reach: { ratio: 1.2, stretch: 1.5 } }, ours, durable),
     compare({ ...what, reach: { ratio: 1.2 } }, ours, named.slice(files.length)),
+    compare({ ...what, unit: 'processor µs/put', better: 'less', figure: microsecondsPer }, ours, durable),
     ...(lab.noFlushes === null
       ? [
           compare(
