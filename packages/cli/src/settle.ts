@@ -3,7 +3,6 @@ import type { BackendInfo, Job, StoreD } from '@stored/core'
 import type { Context } from './context.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts'
 import { noted } from './noted.ts'
-import { failuresOn, Outlook } from './outlook.ts'
 import { count } from './output/format.ts'
 import { worse } from './tally.ts'
 
@@ -11,6 +10,8 @@ import { worse } from './tally.ts'
 const BATCH_MS = 20
 /** A breaker that opens, or a lease that is lost, is no event. */
 const LOOK_MS = 1000
+/** Jobs of a backend that are looked at. */
+const LOOK = 1000
 /** Looking at jobs takes at most this part of the time. */
 const LOOKING_SHARE = 0.1
 const TYPES = ['sync:start', 'sync:retry', 'sync:complete', 'sync:error'] as const
@@ -42,8 +43,19 @@ export async function settle(store: StoreD, context: Context, owed: Owed): Promi
 /** Has what failed before tried at once, by whichever process syncs, rather than when its turn comes. */
 export async function tryAgain(store: StoreD, { backend }: Owed): Promise<void> {
   for (const info of await store.listBackends())
-    if (isMeant(info, { backend }) && info.state !== 'paused' && (await failuresOn(store, info)).jobs > 0)
+    if (isMeant(info, { backend }) && info.state !== 'paused' && (await hasFailed(store, info)))
       await store.resume(info.name)
+}
+
+/** Whether a try of a job that waits has failed. Those queued first are tried first: a queue of millions tells no more. */
+async function hasFailed(store: StoreD, { name, jobs }: BackendInfo): Promise<boolean> {
+  if (jobs.waiting === 0) return false
+  let left = LOOK
+  for await (const { error } of store.jobs({ backend: name, state: 'waiting' })) {
+    if (error) return true
+    if (--left === 0) break
+  }
+  return false
 }
 
 interface Meant extends Owed {
@@ -54,22 +66,21 @@ interface Meant extends Owed {
 async function waitForJobs(store: StoreD, { out, signal }: Context, owed: Meant): Promise<readonly BackendInfo[]> {
   let most = 0
   const isOwed = looker(store, owed, signal)
-  const outlook = new Outlook(store)
-  let mayTryAgain = true
+  /** What another process found out before this one asked it to try again is history. */
+  let since: number | undefined
   for (;;) {
     using change = new Change(store)
-    const { syncing, backends: found } = await store.status()
+    const { syncing, backends } = await store.status()
     const began = performance.now()
-    const backends = await Promise.all(found.map((backend) => outlook.on(backend)))
     if (syncing === 'nowhere') {
       out.note('nobody syncs the store: its jobs are left')
       return backends
     }
-    const able = backends.filter((backend) => isMeant(backend, owed) && !isLeftAlone(backend))
+    const mayAsk = since === undefined && syncing === 'elsewhere'
+    since ??= mayAsk ? Date.now() : 0
+    const able = backends.filter((backend) => isMeant(backend, owed) && !isLeftAlone(backend, since))
     if (!(await isOwed(able))) return backends
-    // Its breaker is not ours to see: only what a new try comes to tells how a backend does.
-    if (syncing === 'elsewhere' && mayTryAgain) await tryAgain(store, owed)
-    mayTryAgain = false
+    if (mayAsk) await tryAgain(store, owed)
     const took = performance.now() - began
     const bytes = able.reduce((sum, { jobs }) => sum + jobs.bytes, 0)
     const jobs = able.reduce((sum, { jobs: { waiting, running } }) => sum + waiting + running, 0)
@@ -84,12 +95,9 @@ function isMeant({ name }: BackendInfo, { backend }: Owed): boolean {
   return backend === undefined || name === backend
 }
 
-function isLeftAlone({ state }: BackendInfo): boolean {
-  return state === 'paused' || isFailing(state)
-}
-
-function isFailing(state: BackendInfo['state']): boolean {
-  return state === 'failing' || state === 'unusable'
+/** @param since What was found out before, in milliseconds since the epoch, does not count. */
+function isLeftAlone({ state, asOf = 0 }: BackendInfo, since = 0): boolean {
+  return state === 'paused' || ((state === 'failing' || state === 'unusable') && asOf >= since)
 }
 
 /** Whether something is owed still. What was found settled once is not looked at again. */

@@ -169,12 +169,20 @@ describe('beside a process that syncs', () => {
     ]
     const put = await at.json('put', '-r', 'y')
     expect(put).toMatchObject({ code: 5, records: expect.arrayContaining([expect.objectContaining(failing[0] ?? {})]) })
+    const { records } = await at.json('status')
+    expect(records).toContainEqual(expect.objectContaining({ type: 'status', syncing: 'elsewhere' }))
+    const error = expect.objectContaining({ code: 'UNAVAILABLE' })
+    const told = { name: 'b', state: 'failing', error, asOf: expect.any(Number), retryAt: expect.any(Number) }
+    expect(records).toContainEqual(expect.objectContaining(told))
+    expect(records).toContainEqual(expect.objectContaining({ name: 'a', state: 'ok' }))
     // What it waits for failed before it began.
     expect(await at.json('sync', '--until-idle')).toMatchObject({ code: 5, records: [...failing, { exit: 5 }] })
     await rename(path.join(at.path, 'away'), path.join(at.path, 'b'))
     expect(await at.stored('sync', '--until-idle')).toMatchObject({ code: 0 })
     expect((await at.json('ls', '--unsynced')).records).toMatchObject([{ entries: 0 }])
+    expect((await at.json('backend', 'show', 'b')).records[0]).toMatchObject({ state: 'ok' })
     expect(await interrupt(daemon, 'SIGINT')).toBe(130)
+    expect((await at.json('backend', 'show', 'b')).records[0]).toMatchObject({ state: 'unknown' })
   })
 
   it('put waits for its copies, and makes them itself when that process ends before', async () => {

@@ -5,6 +5,7 @@ import { checkOptions, is, needed, type RulesOf, StorageError, toStorageError } 
 import { ACCESS_MODE, type AccessMode, type TreeLedger } from '@stored/lmdb'
 import { bootId } from './coordination/boot.ts'
 import { Leadership } from './coordination/leadership.ts'
+import { type Health, HealthRecorder, readHealth } from './work/health.ts'
 import { Lane, LEASE_MS, type Try } from './work/lane.ts'
 import { decide, mayGoOn, needsSomebody, verdictOn } from './work/policy.ts'
 import { runJob } from './work/run-job.ts'
@@ -51,6 +52,7 @@ const OPTIONS: RulesOf<SyncDOptions> = {
 
 /** Empties the queue into the backends. Of the processes that have a store open, one syncs; when it ends, another takes over. */
 export class SyncD implements Syncer {
+  readonly #ledger: TreeLedger
   readonly #services: Services
   readonly #boot: string | undefined
   readonly #leadership: Leadership
@@ -65,6 +67,8 @@ export class SyncD implements Syncer {
   readonly #sweeping = new Set<Promise<void>>()
   /** Whether this process leads, and nothing is left that another one claimed. */
   #recovered = false
+  /** While this process leads. */
+  #health: HealthRecorder | null = null
   /** Starting and stopping lanes, one after the other. */
   #turn: Promise<void> = Promise.resolve()
   #releasing: Promise<unknown> | null = null
@@ -92,6 +96,7 @@ export class SyncD implements Syncer {
     boot: string | undefined,
   ) {
     this.#boot = boot
+    this.#ledger = services.ledger
     this.#services = { ...services, target: (name) => this.#targets.get(name) }
     this.#leadership = leadership
     this.#unsubscribe = [
@@ -134,15 +139,22 @@ export class SyncD implements Syncer {
 
   async state(backend: string): Promise<BackendState> {
     if (await this.#services.queue.isPaused(backend)) return { state: 'paused' }
+    if (this.#lanes.has(backend)) return (await this.#healthOf(backend)) ?? { state: 'ok' }
+    const { health, isHistory } = readHealth(this.#ledger, backend)
+    if (this.attended) return health && !isHistory ? health : { state: 'ok' }
+    return { state: 'unknown', ...(health && { error: health.error, asOf: health.asOf }) }
+  }
+
+  async #healthOf(backend: string): Promise<Health | null> {
     const breaker = this.#lanes.get(backend)?.breaker
-    if (!breaker) return { state: 'unknown' }
-    const { cause: error, waitMs } = breaker
-    if (!error) return { state: 'ok' }
+    if (!breaker?.cause) return null
+    const { cause: error, ageMs, waitMs } = breaker
     const state = needsSomebody(error.code) ? 'unusable' : 'failing'
+    const health = { state, error, asOf: Math.round(Date.now() - ageMs) } as const
     // The probe is a job: it waits for its own time as well.
     const due = await this.#services.queue.nextDue(backend)
-    if (due === null || !Number.isFinite(waitMs)) return { state, error }
-    return { state, error, retryAt: Math.max(due, Date.now() + Math.ceil(waitMs)) }
+    if (due === null || !Number.isFinite(waitMs)) return health
+    return { ...health, retryAt: Math.max(due, Date.now() + Math.ceil(waitMs)) }
   }
 
   onEvent(listener: (event: SyncEvent) => void): () => void {
@@ -194,6 +206,12 @@ export class SyncD implements Syncer {
       const boot = this.#boot !== undefined && { boot: this.#boot }
       await queue.recover(undefined, { guard: (tx) => this.#leadership.guard(tx), ...boot })
       this.#recovered = true
+      this.#health = new HealthRecorder({
+        ledger: this.#ledger,
+        guard: (tx) => this.#leadership.guard(tx),
+        look: (backend) => this.#healthOf(backend),
+        onError: warn,
+      })
     } catch (error) {
       if (!StorageError.is(error) || error.code !== 'CONFLICT') throw error
       await this.#leadership.stepDown()
@@ -202,9 +220,11 @@ export class SyncD implements Syncer {
 
   async #stopLanes(graceMs: number): Promise<void> {
     this.#recovered = false
-    const lanes = [...this.#lanes.values()]
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.stop(graceMs)))
+    // Before the lanes go: it asks them one last time.
+    await this.#health?.stop()
+    this.#health = null
     this.#lanes.clear()
-    await Promise.all(lanes.map((lane) => lane.stop(graceMs)))
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -224,6 +244,7 @@ export class SyncD implements Syncer {
       target,
       claim: (max, o) => this.#claim(name, { max, ...o }),
       run: (job, attempt) => this.#run(target, job, attempt),
+      onVerdict: (isWell) => this.#health?.note(name, isWell),
       onError: warn,
     })
     this.#lanes.set(name, lane)

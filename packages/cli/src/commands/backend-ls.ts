@@ -1,8 +1,8 @@
+import { stateWord } from '../backend-table.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
 import { openSession } from '../session.ts'
-import { standingOf } from '../standing.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { out } = context
@@ -11,7 +11,7 @@ export async function run(context: Context): Promise<Outcome> {
   const table = out.table([{ title: 'backend' }, { title: 'driver' }, { title: 'layout' }, { title: 'state' }])
   for (const backend of backends) {
     await out.record({ type: 'backend', ...backend })
-    await table.row(backend.name, backend.driver, backend.layout, (await standingOf(store, backend)).state)
+    await table.row(backend.name, backend.driver, backend.layout, stateWord(backend))
   }
   await table.end()
   return { exit: EXIT.ok, summary: { backends: backends.length } }

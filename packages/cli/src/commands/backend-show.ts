@@ -1,17 +1,17 @@
+import { stateWord } from '../backend-table.ts'
 import type { Context } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Outcome } from '../outcome.ts'
 import { bytes } from '../output/format.ts'
 import { openSession } from '../session.ts'
-import { standingOf } from '../standing.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out } = context
   await using store = await openSession(context, { sync: false })
   const info = await store.getBackend(input.first)
   await out.record({ type: 'backend', ...info })
-  const { name, driver, layout, jobs, capabilities } = info
-  const { state, error } = await standingOf(store, info)
+  const { name, driver, layout, jobs, capabilities, error } = info
+  const state = stateWord(info)
   const fields = out.table([{ title: 'backend' }, { title: name }])
   await fields.row('driver', driver)
   await fields.row('layout', layout)

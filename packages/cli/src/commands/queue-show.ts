@@ -8,7 +8,7 @@ export async function run(context: Context): Promise<Outcome> {
   const [name] = context.input.args
   await using store = await openSession(context, { sync: false })
   const backends = name === undefined ? await store.listBackends() : [await store.getBackend(name)]
-  await backendTable(store, context.out, backends)
+  await backendTable(context.out, backends)
   const sum = (of: 'waiting' | 'running' | 'parked') => backends.reduce((total, { jobs }) => total + jobs[of], 0)
   return { exit: EXIT.ok, summary: { waiting: sum('waiting'), running: sum('running'), parked: sum('parked') } }
 }

@@ -27,7 +27,7 @@ export async function run(context: Context): Promise<Outcome> {
   if (degraded) await out.line(paint('31', `degraded: ${degraded.message}`))
   const short = shortOfSpace(disk)
   if (short !== null) await out.line(paint('31', `disk:    ${short}`))
-  await backendTable(store, out, backends)
+  await backendTable(out, backends)
   const bad = badCopies(backends)
   for (const { backend, message, isDamage } of bad)
     await out.line(paint(isDamage ? '31' : '33', `${backend}: ${message}`))

@@ -14,18 +14,20 @@ export interface SyncTarget {
 }
 
 /**
- * How a backend fares, as the syncing process sees it.
+ * How a backend fares, as the process that syncs found out. Every process is told the same.
  *
  * - `ok`: jobs run
  * - `paused`: by `pause`, until `resume`
  * - `failing`: it failed too often; one job at a time probes it
  * - `unusable`: credentials, configuration, quota or root: probed likewise, and by `resume`
- * - `unknown`: another process syncs, or none
+ * - `unknown`: no process syncs; `error` and `asOf` say what was found out last
  */
 export interface BackendState {
   readonly state: 'ok' | 'paused' | 'failing' | 'unusable' | 'unknown'
   /** What it last failed with. */
   readonly error?: Failure
+  /** When it last failed, in milliseconds since the epoch. */
+  readonly asOf?: number
   /** When it is tried again, in milliseconds since the epoch. */
   readonly retryAt?: number
 }

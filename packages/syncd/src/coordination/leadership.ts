@@ -1,6 +1,16 @@
 import type { Transaction } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { type AccessMode, decodeRow, encodeRow, guard, type Row, rowSeq, type TreeLedger, write } from '@stored/lmdb'
+import {
+  type AccessMode,
+  decodeRow,
+  encodeRow,
+  guard,
+  type Reader,
+  type Row,
+  rowSeq,
+  type TreeLedger,
+  write,
+} from '@stored/lmdb'
 import type { Doorbell } from './doorbell.ts'
 import { Link } from './link.ts'
 import { type Address, type Candidate, Sockets } from './sockets.ts'
@@ -13,6 +23,11 @@ const LOOK_MS = 1000
 
 /** Names the leader; its number is the fencing number. Without an address: of a store that has one process only. */
 type LeaderRow = Row<Partial<Address>>
+
+/** The number of the leader that was named last, dead or alive. */
+export function leaderOf(reader: Reader): number | undefined {
+  return reader.get('meta', KEY, rowSeq)
+}
 
 export interface LeadershipOptions {
   ledger: TreeLedger

@@ -51,6 +51,7 @@ export class Breaker {
   /** Verdicts on tries begun before it last opened or closed are old news. */
   #epoch = 0
   #cause: Failure | null = null
+  #failedAt = 0
 
   constructor({ random = Math.random, now = () => performance.now() }: BreakerOptions = {}) {
     this.#random = random
@@ -60,6 +61,11 @@ export class Breaker {
   /** Why it is open; `null` when it is not, or not for anything seen here. */
   get cause(): Failure | null {
     return this.#openUntil === null ? null : this.#cause
+  }
+
+  /** Milliseconds since it last failed. */
+  get ageMs(): number {
+    return this.#now() - this.#failedAt
   }
 
   get isOpen(): boolean {
@@ -112,6 +118,7 @@ export class Breaker {
     const isTold = verdict === 'unusable' || retryAfterMs > 0
     if (!isProbe && !isTold && !this.#failsTooOften()) return
     if (verdict !== 'unclear' || this.#cause === null) this.#cause = error as Failure
+    this.#failedAt = this.#now()
     this.#open(permit, isTold, retryAfterMs)
   }
 

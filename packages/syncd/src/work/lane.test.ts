@@ -161,6 +161,7 @@ function start(concurrency: number, bytesInFlight = Number.MAX_SAFE_INTEGER): La
     target: { backend: { name: 'x' }, concurrency, bytesInFlight } as SyncTarget,
     claim: queue.claim,
     run: runner.run,
+    onVerdict: () => {},
     onError: (error: unknown) => void errors.push(error),
   }
   const lane = new Lane(options, new Breaker({ random: () => 0 }))

@@ -36,6 +36,8 @@ export interface LaneOptions {
   claim(max: number, o: { leaseMs: number; key?: string }): Promise<Claimed[]>
   /** Does a job and settles it, whatever happens; never rejects. A job that is given back, or aborted, comes with its signal aborted. */
   run(job: Claimed, attempt: Try): Promise<void>
+  /** A job has shown how the backend fares. */
+  onVerdict(isWell: boolean): void
   /** The queue itself failed. */
   onError(error: unknown): void
 }
@@ -213,6 +215,7 @@ export class Lane {
     const moved: Try['moved'] = (verdict, error, retryAfterMs) => {
       if (leave()) {
         if (permit) this.breaker.report(permit, verdict, error, retryAfterMs)
+        this.#options.onVerdict(this.breaker.cause === null)
         this.#remember(job.key, verdict)
         // What is not begun does not wait for the backend under a lease.
         if (this.breaker.room === 0) this.#giveBack(HELD)

@@ -1,0 +1,112 @@
+import { StorageError } from '@stored/core/backend'
+import { encodeRow, MemoryLedger, write } from '@stored/lmdb'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type Health, HealthRecorder, readHealth } from './health.ts'
+
+const FAILING: Health = { state: 'failing', error: { code: 'UNAVAILABLE', message: 'away' }, asOf: 1 }
+
+let ledger: MemoryLedger
+let now: Health | null
+let looks: number
+let errors: unknown[]
+let guard: () => void
+let recorder: HealthRecorder
+
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  ledger = new MemoryLedger()
+  now = null
+  looks = 0
+  errors = []
+  guard = () => {}
+  recorder = made()
+  await lead('first')
+})
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+function made(): HealthRecorder {
+  return new HealthRecorder({
+    ledger,
+    guard: () => guard(),
+    look: async () => {
+      looks++
+      return now
+    },
+    onError: (error) => void errors.push(error),
+  })
+}
+
+/** Names another leader. */
+async function lead(socket: string): Promise<void> {
+  await ledger.transact((tx) =>
+    write(tx, (writer) => writer.put('meta', Buffer.from('syncer'), encodeRow({ socket }, writer.seq))),
+  )
+}
+
+describe('HealthRecorder', () => {
+  test('writes down how a backend fails, and that it is well again', async () => {
+    now = FAILING
+    recorder.note('a', false)
+    await vi.advanceTimersByTimeAsync(0)
+    expect(readHealth(ledger, 'a')).toEqual({ health: FAILING, isHistory: false })
+    expect(readHealth(ledger, 'b')).toEqual({ health: null, isHistory: false })
+    now = null
+    recorder.note('a', true)
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(readHealth(ledger, 'a').health).toBeNull()
+    expect(errors).toEqual([])
+  })
+
+  test('writes one row a second, the last one also when it stops', async () => {
+    now = FAILING
+    for (let i = 0; i < 5; i++) recorder.note('a', false)
+    await vi.advanceTimersByTimeAsync(999)
+    expect(looks).toBe(1)
+    await vi.advanceTimersByTimeAsync(1)
+    expect(looks).toBe(2)
+    now = { ...FAILING, asOf: 2 }
+    recorder.note('a', false)
+    await recorder.stop()
+    expect([looks, readHealth(ledger, 'a').health]).toEqual([3, now])
+  })
+
+  test('looks once at a backend that is well, and sets no timer for it later', async () => {
+    for (let i = 0; i < 3; i++) {
+      recorder.note('a', true)
+      await vi.advanceTimersByTimeAsync(5000)
+    }
+    expect([looks, vi.getTimerCount()]).toEqual([1, 0])
+  })
+
+  test('removes what a former leader wrote, which is history until then', async () => {
+    now = FAILING
+    recorder.note('a', false)
+    await recorder.stop()
+    await lead('second')
+    expect(readHealth(ledger, 'a')).toEqual({ health: FAILING, isHistory: true })
+    now = null
+    recorder = made()
+    recorder.note('a', true)
+    await recorder.stop()
+    expect(readHealth(ledger, 'a').health).toBeNull()
+  })
+
+  test('says nothing of a commit that is refused since somebody else leads; tells of any other', async () => {
+    guard = () => {
+      throw new StorageError('CONFLICT', { op: 'commit' })
+    }
+    recorder.note('a', true)
+    await recorder.stop()
+    expect(errors).toEqual([])
+    guard = () => {
+      throw new StorageError('UNAVAILABLE', { op: 'commit' })
+    }
+    recorder = made()
+    recorder.note('a', true)
+    await recorder.stop()
+    expect(errors).toMatchObject([{ code: 'UNAVAILABLE' }])
+  })
+})
