@@ -1,5 +1,5 @@
 import type { Content } from '@stored/kill/content'
-import { check, type Operation } from './linearizability.ts'
+import { check, type Operation } from '@stored/testing/linearizability'
 import type { Answer, Call, Message } from './protocol.ts'
 
 /** What all processes did to each key. */

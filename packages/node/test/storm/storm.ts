@@ -1,0 +1,191 @@
+import type { StoreD } from '@stored/core'
+import type { TreeLedger } from '@stored/lmdb'
+import { dumpOf, filesIn } from '@stored/testing/rows/dump'
+import { checkLog } from '@stored/testing/rows/replay'
+import { checkRows } from '@stored/testing/rows/row-check'
+import { type Dump, keyOf, type StoreRows } from '@stored/testing/rows/rows'
+import { idOf } from '../temp.ts'
+import { type Call, callOf, KEYS, type Kind, make, type Name, WEIGHTS } from './calls.ts'
+import { History } from './history.ts'
+import { Random } from './random.ts'
+import { StormWorld, type WorldOptions } from './storm-world.ts'
+
+export interface StormOptions extends Omit<WorldOptions, 'ledger'> {
+  readonly ledger: TreeLedger
+  /** At the same moment, one call after the other each. */
+  readonly callers: number
+  readonly callsEach: number
+  /** How many commits are made between two comparisons of all rows. */
+  readonly checkEvery: number
+  /** In bytes. */
+  readonly sizes: readonly number[]
+  readonly weights?: Partial<Record<Kind, number>>
+  /** Lets time pass until `work` is settled. */
+  readonly until: <T>(work: Promise<T>) => Promise<T>
+}
+
+export interface Stormed {
+  readonly calls: number
+  readonly commits: number
+  readonly checks: number
+  readonly undecided: number
+}
+
+/** Rounds in which what failed is tried again once nothing fails any more. */
+const ROUNDS = 8
+
+/**
+ * Makes many calls on few keys and few blobs at the same moment. After each commit every row is compared with every other; at the end also
+ * the log with the rows, the answers with each other, and what lies on the backends with all of it.
+ *
+ * @throws {Error} What is wrong.
+ */
+export async function storm(o: StormOptions): Promise<Stormed> {
+  const random = new Random(o.seed)
+  const blobs = o.sizes.map((size, i) => Buffer.alloc(size, `${o.seed}/${i} `))
+  const weights = { ...WEIGHTS, ...o.weights }
+  const plan = Array.from({ length: o.callers }, () =>
+    Array.from({ length: o.callsEach }, () => callOf(random, blobs.length, weights)),
+  )
+  const watch = new Watch(o.ledger, o.checkEvery, random)
+  // Opening looks at the disk, for which no clock waits.
+  const world = await StormWorld.open({ ...o, ledger: watch.ledger })
+  watch.isOn = true
+  const history = new History()
+  const wrong: string[] = []
+  const call = async (calls: readonly Call[], i: number) => {
+    const store = world.stores[i % world.stores.length] as StoreD<Name>
+    const caller = { store, blobs, history, add: () => world.add(store) }
+    for (const one of calls) {
+      if (one.afterMs > 0) await pause(one.afterMs)
+      const error = await make(caller, one)
+      if (error) wrong.push(`${one.kind} ${one.key} in store ${i % world.stores.length}: ${error.message}`)
+    }
+  }
+  try {
+    await o.until(Promise.all(plan.map(call)))
+    await o.until(calm(world))
+    const rows = watch.check()
+    wrong.push(...watch.violations, ...checkLog(rows), ...history.check())
+    wrong.push(...(await o.until(compare(world, rows, blobs))))
+  } finally {
+    await o.until(world.close())
+  }
+  // What was let go is gone by now.
+  wrong.push(...checkRows(watch.dump, await filesIn(world.staged, true)).violations)
+  if (wrong.length > 0) throw new Error(`seed ${o.seed}: ${wrong.length} wrong\n${wrong.slice(0, 8).join('\n')}`)
+  return { calls: o.callers * o.callsEach, commits: watch.commits, checks: watch.checks, undecided: history.undecided }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** The ledger of a storm: others come in before each commit and behind it, and after it the rows are compared. */
+class Watch {
+  readonly ledger: TreeLedger
+  readonly violations: string[] = []
+  commits = 0
+  checks = 0
+  /** Whether others come in. */
+  isOn = false
+  /** The last that was compared. */
+  dump!: Dump
+  readonly #ledger: TreeLedger
+  readonly #random: Random
+  readonly #every: number
+
+  constructor(ledger: TreeLedger, every: number, random: Random) {
+    this.#ledger = ledger
+    this.#every = every
+    this.#random = new Random(random.below(2 ** 31))
+    this.ledger = new Proxy(ledger, {
+      get: (_, name) => {
+        if (name === 'transact') return this.#transact
+        const value: unknown = Reflect.get(ledger, name)
+        return typeof value === 'function' ? value.bind(ledger) : value
+      },
+    })
+  }
+
+  readonly #transact: TreeLedger['transact'] = async (plan) => {
+    await this.#letIn()
+    const result = await this.#ledger.transact(plan)
+    this.commits++
+    if (this.commits % this.#every === 0) this.check()
+    await this.#letIn()
+    return result
+  }
+
+  /** Notes the first that is wrong: what follows from it tells nothing more. */
+  check(): StoreRows {
+    this.dump = dumpOf(this.#ledger)
+    const { rows, violations } = checkRows(this.dump)
+    this.checks++
+    if (this.violations.length === 0)
+      this.violations.push(...violations.map((what) => `after ${this.commits} commits: ${what}`))
+    return rows
+  }
+
+  async #letIn(): Promise<void> {
+    const turns = this.isOn ? this.#random.below(4) : 0
+    if (turns > 0) await pause(turns - 1)
+  }
+}
+
+/** Has nothing fail any more, until every copy is where it shall be. */
+async function calm(world: StormWorld): Promise<void> {
+  const [store] = world.stores as [StoreD<Name>]
+  world.heal()
+  for (const one of world.stores) world.add(one)
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const { name } of await store.listBackends()) await store.resume(name as Name)
+    await store.retry()
+    await Promise.allSettled([store.synced()])
+    for (const id of new Set((await Array.fromAsync(store.list({ missing: true }))).map((entry) => entry.id)))
+      await store.repair(id)
+    await Promise.allSettled([store.synced()])
+    const { backends } = await store.status()
+    if (backends.every(({ jobs, bad }) => jobs.waiting + jobs.running + jobs.parked === 0 && isNone(bad))) return
+  }
+}
+
+function isNone(bad: Readonly<Record<string, number>>): boolean {
+  return Object.values(bad).every((count) => count === 0)
+}
+
+/** What is wrong with what is read, and with what lies on the backends, by the rows. */
+async function compare(world: StormWorld, rows: StoreRows, blobs: readonly Buffer[]): Promise<string[]> {
+  const wrong: string[] = []
+  const bytesOf = new Map<string, Buffer>(blobs.map((bytes) => [idOf(bytes), bytes]))
+  for (const [i, store] of world.stores.entries()) {
+    const listed = await Array.fromAsync(store.list({ missing: true }))
+    for (const key of KEYS) {
+      const found = listed.find((entry) => entry.key === key)
+      if (found?.id !== rows.bindings.get(key)) wrong.push(`store ${i} lists ${key} as ${found?.id}`)
+      if (!found) continue
+      const bytes = await store.get(key).catch((error: Error) => error)
+      if (bytes instanceof Error) wrong.push(`store ${i} cannot read ${key}: ${bytes.message}`)
+      else if (idOf(bytes) !== found.id) wrong.push(`store ${i} reads other bytes for ${key}`)
+    }
+  }
+  for (const [name, { blobs: objects }] of Object.entries(world.places)) {
+    const expected = new Map(
+      [...rows.locations]
+        .filter(([place, { state }]) => place.startsWith(`${name}\0`) && state !== 'deleting')
+        .map(([place, location]) => [keyOf(place), location]),
+    )
+    for (const [key, { id, state }] of expected) {
+      if (state !== 'synced') wrong.push(`${name}/${key} is ${state} in the end`)
+      const there = objects.get(key)
+      if (!there || !bytesOf.get(id)?.equals(there.bytes)) wrong.push(`${name}/${key} does not hold ${id}`)
+    }
+    // Of `c` copies are forgotten, whose objects stay.
+    for (const key of name === 'c' ? [] : objects.keys())
+      if (!expected.has(key)) wrong.push(`${name}/${key} is nobody’s`)
+  }
+  const { staging } = await (world.stores[0] as StoreD<Name>).status()
+  if (staging.bytes + staging.count > 0)
+    wrong.push(`${staging.bytes} bytes of ${staging.count} blobs are staged in the end`)
+  return wrong
+}

@@ -1,0 +1,103 @@
+import type { Rule } from './row-check.ts'
+import { keyOf, type LocationRow, type StoreRows } from './rows.ts'
+
+const OWING: ReadonlySet<string> = new Set(['pending', 'failed', 'conflict'])
+const BAD: ReadonlySet<string> = new Set(['failed', 'conflict', 'missing', 'corrupt', 'unknown'])
+
+/** Whether a place still needs the blob's bytes from the store. */
+export function owes({ state }: Pick<LocationRow, 'state'>): boolean {
+  return OWING.has(state)
+}
+
+function tagOf(location: LocationRow): string {
+  if (location.state === 'synced') return 'N'
+  return owes(location) ? 'L' : 'M'
+}
+
+export const indexRules: readonly Rule[] = [
+  {
+    name: 'a binding and the key row of its blob',
+    why: 'a blob is deleted with the last key that it finds by these rows',
+    *check({ bindings, keysOf }) {
+      const found = new Set(keysOf.map(({ id, key }) => `${id} ${key}`))
+      for (const [key, id] of bindings) if (!found.has(`${id} ${key}`)) yield `${key} has none`
+      for (const { id, key } of keysOf)
+        if (bindings.get(key) !== id) yield `${id} has ${key}, which is bound to ${bindings.get(key)}`
+    },
+  },
+  {
+    name: 'a binding and the facts of its blob',
+    why: 'a key whose blob has no facts cannot be read; facts that no key names are never removed',
+    *check({ bindings, facts }) {
+      for (const [key, id] of bindings) if (!facts.has(id)) yield `${key} is bound to ${id}, which has none`
+      const bound = new Set(bindings.values())
+      for (const id of facts.keys()) if (!bound.has(id)) yield `no key is bound to ${id}`
+    },
+  },
+  {
+    name: 'facts are those of their id',
+    why: 'what a backend returns is verified by them',
+    *check({ facts }) {
+      for (const [id, { checksums }] of facts)
+        if (`sha256:${checksums.sha256}` !== id) yield `${id} has the digest ${checksums.sha256}`
+    },
+  },
+  {
+    name: 'a place and its row beside the blob',
+    why: 'by these rows it is decided what is owed, what is synced, and what goes with a blob',
+    *check({ locations, placesOf }) {
+      const found = new Map<string, string[]>()
+      for (const { id, tag, place } of placesOf) found.set(place, [...(found.get(place) ?? []), `${tag} of ${id}`])
+      for (const [place, location] of locations) {
+        const expected = `${tagOf(location)} of ${location.id}`
+        const there = found.get(place) ?? []
+        if (there.length !== 1 || there[0] !== expected) yield `${place} is ${expected}, and has ${there.join(', ')}`
+      }
+      for (const [place, there] of found)
+        if (!locations.has(place)) yield `${place} is none, and has ${there.join(', ')}`
+    },
+  },
+  {
+    name: 'a live place is one of a blob with facts',
+    why: 'a copy that no record shows can neither be read nor removed',
+    *check({ locations, facts }) {
+      for (const [place, { id, state }] of locations)
+        if (state !== 'deleting' && !facts.has(id)) yield `${place} is ${state} for ${id}`
+    },
+  },
+  {
+    name: 'a synced place says what it holds',
+    why: 'it is what readers and overwrites rely on',
+    *check({ locations }) {
+      for (const [place, { id, state, holds }] of locations)
+        if (state === 'synced' && holds?.id !== id) yield `${place} of ${id} holds ${holds?.id}`
+    },
+  },
+  {
+    name: 'a copy of one key is bound',
+    why: 'the object of a key goes with it: one that stays is served to nobody and removed by nobody',
+    *check(rows) {
+      for (const [place, { id, state, shared }] of rows.locations)
+        if (state !== 'deleting' && !shared && !isNamed(rows, place, id)) yield `${place} of ${id} is ${state}`
+    },
+  },
+  {
+    name: 'a bad copy and its mark',
+    why: 'status() counts copies that need somebody by these marks',
+    *check({ locations, bad, isBadComplete }) {
+      const marked = new Set(bad.map(({ place, state }) => `${state} ${place}`))
+      if (isBadComplete)
+        for (const [place, { state }] of locations)
+          if (BAD.has(state) && !marked.has(`${state} ${place}`)) yield `${place} is ${state} and has none`
+      for (const { place, state } of bad)
+        if (locations.get(place)?.state !== state)
+          yield `${place} is marked ${state} and is ${locations.get(place)?.state}`
+    },
+  },
+]
+
+/** Whether its key is bound to the blob, or names an object of all its keys, as a former layout left it. */
+function isNamed({ bindings }: StoreRows, place: string, id: string): boolean {
+  const key = keyOf(place)
+  return bindings.get(key) === id || key.endsWith(id.slice('sha256:'.length))
+}

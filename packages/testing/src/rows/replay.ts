@@ -1,0 +1,54 @@
+import { keyOf, type PlaceName, placeName, type StoreRows, type SyncValue } from './rows.ts'
+
+/** What follows from the events alone. */
+export interface Replayed {
+  readonly bound: ReadonlyMap<string, string>
+  /** The last that was said of each place. */
+  readonly told: ReadonlyMap<PlaceName, SyncValue & { readonly type: string }>
+  readonly violations: readonly string[]
+}
+
+/**
+ * What is bound, by the log alone, and what in the log cannot be. Only of a log that was kept whole.
+ */
+export function replay({ events }: Pick<StoreRows, 'events'>): Replayed {
+  const bound = new Map<string, string>()
+  const told = new Map<PlaceName, SyncValue & { readonly type: string }>()
+  const violations: string[] = []
+  const isKnown = (id: string) => [...bound.values()].includes(id)
+  for (const { position, value } of events)
+    if (value.type === 'put') {
+      if (value.isNew === isKnown(value.checksum)) violations.push(`put at ${position}: isNew is ${value.isNew}`)
+      bound.set(value.key, value.checksum)
+    } else if (value.type === 'delete') {
+      for (const key of value.keys) {
+        if (bound.get(key) !== value.checksum)
+          violations.push(`delete at ${position}: ${key} was bound to ${bound.get(key)}, not to ${value.checksum}`)
+        bound.delete(key)
+      }
+    } else {
+      if (value.op === 'put' && !isKnown(value.checksum))
+        violations.push(`${value.type} at ${position}: a copy of ${value.checksum}, which no key is bound to`)
+      told.set(placeName(value.backend, value.key), value)
+    }
+  return { bound, told, violations }
+}
+
+/** Compares the log with the rows: what it says is what there is. */
+export function checkLog(rows: StoreRows): string[] {
+  const { bound, told, violations } = replay(rows)
+  const differing = [...new Set([...bound.keys(), ...rows.bindings.keys()])].filter(
+    (key) => bound.get(key) !== rows.bindings.get(key),
+  )
+  return [
+    ...violations,
+    ...differing.map((key) => `${key} is bound to ${rows.bindings.get(key)}, and by the log to ${bound.get(key)}`),
+    ...[...rows.locations].flatMap(([place, { id, state }]) => {
+      const last = told.get(place)
+      const isTold =
+        (state !== 'synced' || (last?.type === 'sync:complete' && last.op === 'put' && last.checksum === id)) &&
+        ((state !== 'failed' && state !== 'conflict') || (last?.type === 'sync:error' && last.checksum === id))
+      return isTold ? [] : [`${keyOf(place)} of ${id} is ${state}, and the log says ${JSON.stringify(last)} of it`]
+    }),
+  ]
+}

@@ -1,0 +1,33 @@
+import { eventRules } from './event-rules.ts'
+import { indexRules } from './index-rules.ts'
+import { queueRules } from './queue-rules.ts'
+import { type Dump, StoreRows } from './rows.ts'
+import { type StagedFiles, stagingRules } from './staging-rules.ts'
+
+/** What must be so of the rows of every store at every moment. */
+export interface Rule {
+  readonly name: string
+  /** What goes wrong where it is not so. */
+  readonly why: string
+  /** @returns What is not so. */
+  check(rows: StoreRows): Iterable<string>
+}
+
+export interface Checked {
+  readonly rows: StoreRows
+  /** What is wrong, with the rule and why it is one. */
+  readonly violations: readonly string[]
+}
+
+/**
+ * Compares every row of a store with every other. Holds at any moment, also between the steps of calls and jobs: what changes together
+ * is written in one commit.
+ *
+ * @param files What lies in the staging directory. Absent: it is not compared.
+ */
+export function checkRows(dump: Dump, files?: StagedFiles): Checked {
+  const rows = new StoreRows(dump)
+  const rules = [...indexRules, ...queueRules, ...stagingRules(files), ...eventRules]
+  const broken = rules.flatMap((rule) => [...rule.check(rows)].map((what) => `${rule.name}: ${what} (${rule.why})`))
+  return { rows, violations: [...rows.faults, ...broken].map((text) => text.replaceAll('\0', ' ')) }
+}

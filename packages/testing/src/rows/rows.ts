@@ -1,0 +1,206 @@
+import { decode, decodeNumbers } from './encoding.ts'
+
+/** The trees of a store, in which its rows lie. */
+export const TREES = ['meta', 'blobs', 'keys', 'bytes', 'due', 'running', 'parked', 'owed', 'counts', 'events'] as const
+export type Tree = (typeof TREES)[number]
+export type RawRow = readonly [key: Buffer, value: Buffer]
+/** All rows of a store as of one moment. */
+export type Dump = Readonly<Record<Tree, readonly RawRow[]>>
+
+/** One copy's place: backend NUL key. */
+export type PlaceName = string
+
+export interface LocationRow {
+  readonly id: string
+  readonly state: string
+  readonly shared?: boolean
+  readonly holds?: { readonly id: string; readonly etag?: string }
+  readonly tried?: readonly string[]
+}
+
+export interface JobRow {
+  readonly op: 'put' | 'delete'
+  readonly id: string
+  readonly size: number
+  readonly attempts: number
+  readonly seq: number
+  readonly created: number
+  readonly due: number
+  readonly lease?: string
+  readonly until?: number
+  readonly marked?: boolean
+  readonly since?: number
+  readonly renewed?: number
+  readonly rest?: number
+  readonly error?: unknown
+}
+
+export type StagedRow = { readonly size: number } & ({ readonly commit: number } | { readonly file: string })
+
+export interface EventRow {
+  /** By its key. */
+  readonly position: number
+  /** By its row. */
+  readonly number: number
+  readonly value: EventValue
+}
+
+export type EventValue =
+  | { readonly type: 'put'; readonly checksum: string; readonly key: string; readonly isNew: boolean }
+  | { readonly type: 'delete'; readonly checksum: string; readonly keys: readonly string[] }
+  | ({ readonly type: 'sync:complete' | 'sync:error' } & SyncValue)
+
+export interface SyncValue {
+  readonly checksum: string
+  readonly backend: string
+  readonly key: string
+  readonly op: 'put' | 'delete'
+}
+
+/** A place as the rows of its blob name it. */
+export interface PlaceOfBlob {
+  readonly id: string
+  readonly tag: string
+  readonly place: PlaceName
+}
+
+/** The rows of a store, by what they say. */
+export class StoreRows {
+  /** Rows that cannot be read, or that nobody knows. */
+  readonly faults: string[] = []
+  /** The last number that was given to a commit, where it is kept. */
+  last: number | undefined
+  readonly bindings = new Map<string, string>()
+  readonly locations = new Map<PlaceName, LocationRow>()
+  readonly facts = new Map<string, { readonly size: number; readonly checksums: { readonly sha256: string } }>()
+  readonly keysOf: { readonly id: string; readonly key: string }[] = []
+  readonly placesOf: PlaceOfBlob[] = []
+  readonly waiting = new Map<PlaceName, JobRow>()
+  readonly running = new Map<PlaceName, JobRow>()
+  readonly parked = new Map<PlaceName, JobRow>()
+  readonly due: { readonly place: PlaceName; readonly due: number; readonly seq: number }[] = []
+  readonly owed: { readonly place: PlaceName; readonly seq: number; readonly created: number }[] = []
+  readonly counts = new Map<string, readonly number[]>()
+  readonly staged = new Map<string, StagedRow>()
+  /** By id: the number in the row that marks it. */
+  readonly marks = new Map<string, number>()
+  readonly bytes: { readonly commit: number; readonly id: string; readonly value: Buffer }[] = []
+  readonly files = new Set<string>()
+  readonly markRows: { readonly commit: number; readonly id: string }[] = []
+  readonly bad: { readonly place: PlaceName; readonly state: string }[] = []
+  /** Whether each bad copy has a mark; a store of an older version has not, until it is opened. */
+  isBadComplete = false
+  stagedTotal: readonly number[] = [0, 0]
+  readonly events: EventRow[] = []
+  eventCount = 0
+  droppedEvent: number | undefined
+
+  constructor(dump: Dump) {
+    for (const tree of TREES)
+      for (const [key, value] of dump[tree])
+        try {
+          if (!this.#read[tree](key, value)) throw new Error('a row that nobody knows')
+        } catch (error) {
+          this.faults.push(`${tree} ${JSON.stringify(key.toString('latin1'))}: ${(error as Error).message}`)
+        }
+  }
+
+  readonly #read: Readonly<Record<Tree, (key: Buffer, value: Buffer) => boolean>> = {
+    meta: (key, value) => this.#readMeta(key.toString(), value),
+    blobs: (key, value) => this.#readBlob(key, value),
+    keys: (key, value) => this.#readKey(key, value),
+    bytes: (key, value) => this.#readBytes(key, value),
+    due: (key) => {
+      const head = key.indexOf(0) + 1
+      const place = placeName(key.toString('utf8', 0, head - 1), key.toString('utf8', head + 12))
+      this.due.push({ place, due: key.readIntBE(head, 6), seq: key.readUIntBE(head + 6, 6) })
+      return head > 1
+    },
+    owed: (key, value) => {
+      const head = key.indexOf(0) + 1
+      const place = placeName(key.toString('utf8', 0, head - 1), key.toString('utf8', head + 6))
+      this.owed.push({ place, seq: key.readUIntBE(head, 6), created: decodeNumbers(value)[0] as number })
+      return head > 1
+    },
+    running: (key, value) => this.running.set(key.toString(), decode(value).value as JobRow).size > 0,
+    parked: (key, value) => this.parked.set(key.toString(), decode(value).value as JobRow).size > 0,
+    counts: (key, value) => this.counts.set(key.toString(), decodeNumbers(value)).size > 0,
+    events: (key, value) => this.#readEvent(key, value),
+  }
+
+  #readMeta(key: string, value: Buffer): boolean {
+    const [kind, backend, state, place] = key.split('\0')
+    if (kind === 'seq' || kind === 'format') {
+      if (kind === 'seq') this.last = value.readUIntBE(0, 6)
+    } else if (kind === 'staged') this.stagedTotal = decodeNumbers(value)
+    else if (kind === 'bad') this.bad.push({ place: placeName(`${backend}`, `${place}`), state: `${state}` })
+    else if (kind === 'bad-copies') this.isBadComplete = true
+    else if (KNOWN_META.has(`${kind}`)) decode(value)
+    else return false
+    return true
+  }
+
+  /** id (32 bytes) NUL tag suffix */
+  #readBlob(key: Buffer, value: Buffer): boolean {
+    const id = `sha256:${key.toString('hex', 0, 32)}`
+    const tag = String.fromCharCode(key[33] as number)
+    const suffix = key.toString('utf8', 34)
+    if (tag === 'F') this.facts.set(id, decode(value).value as never)
+    else if (tag === 'K') this.keysOf.push({ id, key: suffix })
+    else if (tag === 'S') this.staged.set(id, decode(value).value as StagedRow)
+    else if (tag === 'R') this.marks.set(id, decode(value).number)
+    else if ('LMN'.includes(tag)) this.placesOf.push({ id, tag, place: suffix })
+    else return false
+    return key[32] === 0
+  }
+
+  /** key NUL tag suffix */
+  #readKey(row: Buffer, value: Buffer): boolean {
+    const end = row.indexOf(0)
+    const key = row.toString('utf8', 0, end)
+    const place = placeName(row.toString('utf8', end + 2), key)
+    const read = decode(value).value
+    const tag = String.fromCharCode(row[end + 1] as number)
+    if (tag === 'B') this.bindings.set(key, (read as { id: string }).id)
+    else if (tag === 'L') this.locations.set(place, read as LocationRow)
+    else if (tag === 'W') this.waiting.set(place, read as JobRow)
+    else return false
+    return true
+  }
+
+  /** commit (6 bytes) id (32) · F file · R commit (6) id (32) */
+  #readBytes(key: Buffer, value: Buffer): boolean {
+    if (key[0] === 0x46) this.files.add(key.toString('utf8', 1))
+    else if (key[0] === 0x52 && key.length === 39)
+      this.markRows.push({ commit: key.readUIntBE(1, 6), id: `sha256:${key.toString('hex', 7)}` })
+    else if (key.length === 38)
+      this.bytes.push({ commit: key.readUIntBE(0, 6), id: `sha256:${key.toString('hex', 6)}`, value })
+    else return false
+    return true
+  }
+
+  /** number (6 bytes) · 0xff 0: how many · 0xff 1: the last that was dropped */
+  #readEvent(key: Buffer, value: Buffer): boolean {
+    if (key.length === 6) {
+      const { value: event, number } = decode(value)
+      this.events.push({ position: key.readUIntBE(0, 6), number, value: event as EventValue })
+    } else if (key[1] === 0) this.eventCount = decodeNumbers(value)[0] as number
+    else if (key[1] === 1) this.droppedEvent = value.readUIntBE(0, 6)
+    else return false
+    return true
+  }
+}
+
+const KNOWN_META: ReadonlySet<string> = new Set(['store', 'syncer', 'boot', 'medium', 'pause'])
+
+export function placeName(backend: string, key: string): PlaceName {
+  return `${backend}\0${key}`
+}
+
+export function backendOf(place: PlaceName): string {
+  return place.slice(0, place.indexOf('\0'))
+}
+
+export function keyOf(place: PlaceName): string {
+  return place.slice(place.indexOf('\0') + 1)
+}
