@@ -123,7 +123,7 @@ describe('capabilityTable', () => {
     expect(table.split('\n')).toEqual(
       expect.arrayContaining([
         '| `range` | yes | A part of a blob is read without the rest |',
-        '| `ifMatch` | no | Refused with UNSUPPORTED; a store compares first, and writes then |',
+        '| `ifMatch` | no | Refused with UNSUPPORTED; a store compares first, then writes |',
         '| `checksums` | sha256, sha1, md5 | Digests of whole blobs that the backend keeps |',
       ]),
     )
