@@ -1,0 +1,178 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { MemoryBackend, type MemoryBlob, MemoryPlace } from '@stored/core/backend'
+import { LmdbLedger } from '@stored/lmdb'
+import { openStore } from '@stored/node'
+import { dumpOf, filesIn } from '@stored/testing/rows/dump'
+import { checkLog } from '@stored/testing/rows/replay'
+import { checkRows } from '@stored/testing/rows/row-check'
+import type { Dump } from '@stored/testing/rows/rows'
+import { describe, expect, test } from 'vitest'
+import { collect, idOf, temp } from '../temp.ts'
+import type { Fixture } from './fixture.ts'
+
+const NAMES = ['a', 'b', 'c'] as const
+type Name = (typeof NAMES)[number]
+
+/** Of the whole life of the store that was left: what its keys are bound to. */
+const BOUND: Readonly<Record<string, Buffer>> = {
+  'docs/a.txt': Buffer.from('alpha'),
+  'docs/ä ö.txt': Buffer.from('alpha'),
+  big: Buffer.alloc(100_000, 'a big blob '),
+  empty: Buffer.alloc(0),
+  missing: Buffer.from('what missing held at first'),
+  damaged: Buffer.from('what damaged held at first'),
+  changed: Buffer.from('what changed held at first'),
+  rebound: Buffer.from('what it holds by now'),
+  refused: Buffer.from('c has no room for refused'),
+  taken: Buffer.from('c has no room for taken'),
+  owed: Buffer.from('owed to b'),
+  'owed too': Buffer.from('owed to b'),
+  'owed big': Buffer.alloc(80_000, 'big, and owed to b '),
+  unreachable: Buffer.from('c cannot be reached for it'),
+  running: Buffer.from('on its way when the process died'),
+}
+
+/** That version kept what all keys of a blob share when the last of them was bound to another one, and the facts with it. */
+const KEPT = expect.stringContaining(`no key is bound to ${idOf('what rebound held at first')}`)
+
+const { files, objects, list, jobs, events } = JSON.parse(
+  gunzipSync(await readFile(path.join(import.meta.dirname, 'store.json.gz'))).toString(),
+) as Fixture
+
+/** A store as a process of the first version of format 2 left it, and its backends. */
+async function left(directory: string) {
+  const at = path.join(directory, 'store')
+  await mkdir(path.join(at, 'staging'), { recursive: true })
+  for (const [name, bytes] of Object.entries(files)) await writeFile(path.join(at, name), Buffer.from(bytes, 'base64'))
+  const places = { a: placeOf('a'), b: placeOf('b'), c: placeOf('c') }
+  const open = (sync: boolean) =>
+    openStore({
+      ...{ path: at, sync },
+      backends: {
+        a: { backend: new MemoryBackend({ place: places.a }) },
+        b: { backend: new MemoryBackend({ place: places.b }), layout: 'id' },
+        c: { backend: new MemoryBackend({ place: places.c }) },
+      },
+    })
+  return { at, places, open }
+}
+
+/** What a key shows of its copies: that version showed those of the blob's other keys, too. */
+function ownOf(entry: Fixture['list'][number]): Fixture['list'][number] {
+  return { ...entry, locations: entry.locations.filter(({ key, shared }) => shared || key === entry.key) }
+}
+
+function placeOf(name: Name): MemoryPlace {
+  const place = new MemoryPlace()
+  for (const { stat, bytes } of objects[name]) {
+    place.blobs.set(stat.key, { stat, bytes: Buffer.from(bytes, 'base64') } satisfies MemoryBlob)
+    // No new etag is one of those that were given.
+    place.nextEtag()
+  }
+  for (const _ of events) place.nextEtag()
+  return place
+}
+
+async function rowsOf(at: string): Promise<Dump> {
+  const ledger = await LmdbLedger.open({ path: at, reserve: 0 })
+  const dump = dumpOf(ledger)
+  await ledger.close()
+  return dump
+}
+
+describe('a store that the first version of format 2 left, its process killed at work', () => {
+  test('has rows that fit each other, of every kind', async () => {
+    await using dir = await temp()
+    const { at } = await left(dir.path)
+    const dump = await rowsOf(at)
+    const { rows, violations } = checkRows(dump, await filesIn(path.join(at, 'staging'), true))
+    expect([...violations, ...checkLog(rows)]).toEqual([KEPT])
+    expect(Object.entries(dump).filter(([, found]) => found.length === 0)).toEqual([])
+    const states = new Set([...rows.locations.values()].map(({ state }) => state))
+    expect([...states].sort()).toEqual([
+      'conflict',
+      'corrupt',
+      'deleting',
+      'failed',
+      'missing',
+      'pending',
+      'synced',
+      'unknown',
+    ])
+    const kept = [...rows.staged.values()]
+    expect([kept.some((row) => 'file' in row), kept.some((row) => 'commit' in row), rows.marks.size > 0]).toEqual([
+      true,
+      true,
+      true,
+    ])
+  })
+
+  test('opens without an upgrade, and says of everything what it said', async () => {
+    await using dir = await temp()
+    const { open } = await left(dir.path)
+    await using store = await open(false)
+    expect(await collect(store.list({ missing: true }))).toMatchObject(list.map(ownOf))
+    expect(await collect(store.jobs())).toMatchObject(jobs)
+    expect(await collect(store.events())).toMatchObject(events)
+    expect((await store.getBackend('b')).state).toBe('paused')
+  })
+
+  test('delivers all that it holds', async () => {
+    await using dir = await temp()
+    const { open } = await left(dir.path)
+    await using store = await open(false)
+    expect((await collect(store.list())).map(({ key }) => key).sort()).toEqual(Object.keys(BOUND).sort())
+    for (const [key, bytes] of Object.entries(BOUND)) {
+      expect((await store.get(key)).equals(bytes), key).toBe(true)
+      expect((await store.stat(key))?.id).toBe(idOf(bytes))
+    }
+    expect(await store.stat('gone')).toBeNull()
+  })
+
+  test('goes on with what it owed, is mended, and has every copy in the end', async () => {
+    await using dir = await temp()
+    const { at, places, open } = await left(dir.path)
+    places.c.blobs.delete('taken')
+    {
+      await using store = await open(true)
+      for (const name of NAMES) await store.resume(name)
+      expect(await store.retry()).toBe(2)
+      for (const key of ['missing', 'damaged', 'changed'])
+        expect((await store.repair(key)).copies.map(({ outcome, error }) => error ?? outcome)).toEqual(['owed'])
+      await store.synced()
+      for (const [key, bytes] of Object.entries(BOUND)) expect((await store.get(key)).equals(bytes), key).toBe(true)
+      const { staging, backends } = await store.status()
+      expect(staging).toMatchObject({ bytes: 0, count: 0 })
+      expect(backends.map(({ bad, jobs }) => ({ bad, ...jobs }))).toEqual(
+        NAMES.map(() => ({ bad: {}, waiting: 0, running: 0, parked: 0, bytes: 0 })),
+      )
+    }
+    const { rows, violations } = checkRows(await rowsOf(at), await filesIn(path.join(at, 'staging'), true))
+    expect([...violations, ...checkLog(rows)]).toEqual([KEPT])
+    expect([...rows.locations.values()].filter(({ state }) => state !== 'synced')).toEqual([])
+    for (const [key, bytes] of Object.entries(BOUND))
+      for (const { backend, key: at } of list.find((entry) => entry.key === key)?.locations ?? [])
+        expect(bytes.equals(places[backend].blobs.get(at)?.bytes as Buffer), `${backend}/${at}`).toBe(true)
+    expect([...places.b.blobs.keys()].length).toBe(
+      new Set([...rows.locations.keys()].filter((place) => place.startsWith('b\0'))).size,
+    )
+  })
+
+  test('takes new work beside the old', async () => {
+    await using dir = await temp()
+    const { open, places } = await left(dir.path)
+    places.c.blobs.delete('taken')
+    await using store = await open(true)
+    await store.put(Buffer.from('new'), { key: 'running' })
+    await store.delete('owed big')
+    await store.put(BOUND.big as Buffer, { key: 'missing' })
+    for (const name of NAMES) await store.resume(name)
+    await store.retry()
+    await store.synced()
+    expect(await store.get('running', { backend: 'c' })).toEqual(Buffer.from('new'))
+    expect(await store.get('missing', { backend: 'a' })).toEqual(BOUND.big)
+    expect(places.a.blobs.has('owed big')).toBe(false)
+  })
+})
