@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { BackendState, Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
-import { releaseVerified } from '@stored/core'
+import { releaseVerified, type Trace, traced } from '@stored/core'
 import { checkOptions, is, needed, type RulesOf, StorageError, toStorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, type TreeLedger } from '@stored/lmdb'
 import { bootId } from './coordination/boot.ts'
@@ -309,7 +309,9 @@ export class SyncD implements Syncer {
     try {
       if (job.retrial) await oweAgain(this.#services, job)
       if (isSuspect(job)) await this.#services.queue.mark(job, LEASE_MS)
-      const event = await runJob(this.#services, target, job, { signal, moved: () => attempt.moved('answered') })
+      const trace: Trace = { key, backend, op, bytes: job.size }
+      const moved = () => attempt.moved('answered')
+      const event = await traced('sync', trace, () => runJob(this.#services, target, job, { signal, moved }))
       if (event) this.#emit(event)
       this.#makeRoom()
     } catch (cause) {

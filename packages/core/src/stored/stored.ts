@@ -6,7 +6,9 @@ import { is, needed, type RulesOf } from '../backend/rules.ts'
 import type { Place } from '../model/copy.ts'
 import type { DurableEvent, Logged } from '../model/event.ts'
 import type { Job, JobFilter } from '../model/job.ts'
+import type { Opened } from '../ports/staging.ts'
 import type { BlobSource } from '../source/source.ts'
+import { type Trace, traced, tracedStream } from '../trace.ts'
 import { Backends } from './backends/backends.ts'
 import { countBad } from './backends/count-bad.ts'
 import { checkJobsFilter, jobs, RETRY_FILTER, retryParked } from './backends/jobs.ts'
@@ -16,7 +18,7 @@ import { releaseVerified } from './backends/release.ts'
 import { checkRemovable } from './backends/removable.ts'
 import { DELETE_OPTIONS, remove } from './delete/delete.ts'
 import { FORGET_OPTIONS, forget } from './delete/forget.ts'
-import { readAhead, readAll, toReadable } from './get/bodies.ts'
+import { readAhead, readBuffer, toReadable } from './get/bodies.ts'
 import { GET_OPTIONS, knownOf, readBlob } from './get/get.ts'
 import { Iteration } from './iteration.ts'
 import { Changes } from './lookup/changes.ts'
@@ -60,8 +62,6 @@ import { checkVerifyOptions, verify } from './verify/verify.ts'
 
 /** A stream of up to so many bytes is read before any of them is given out: what is wrong with it is known in time. */
 const MAX_HELD = 64 * 1024
-/** What fits a Buffer everywhere. */
-const MAX_BUFFER = 2 ** 31
 /** What calls under way get to end by themselves when the store closes. */
 const CLOSE_GRACE_MS = 5000
 const SERVICE = needed(is.object)
@@ -176,7 +176,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    */
   put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
     return this.#call({ op: 'put' }, [options, PUT_OPTIONS], async (checked, signal) => {
-      const { key, plan, event } = await put(this.#services, source, checked, signal)
+      const trace: Trace = { key: checked.key }
+      const { key, plan, event } = await traced('put', trace, async () => {
+        const outcome = await put(this.#services, source, checked, signal)
+        trace.bytes = outcome.plan.facts.size
+        return outcome
+      })
       const { facts, isNew, result } = plan
       this.#committed(event)
       return { ...recordOf(key, { facts, locations: result }, this.#isConfigured), key, isNew }
@@ -194,17 +199,23 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   get(idOrKey: string, options?: GetOptions<Names> & { stream?: false }): Promise<Buffer>
   get(idOrKey: string, options: GetOptions<Names> & { stream?: boolean } = {}): Promise<Readable | Buffer> {
     const at = { op: 'get', key: idOrKey }
-    return this.#call(at, [options, GET_OPTIONS], (checked, signal) =>
-      readBlob<Readable | Buffer>(this.#services, idOrKey, checked, signal, async (opened, length) => {
-        if (checked.stream)
-          return toReadable(length <= MAX_HELD ? await readAhead(opened, MAX_HELD) : opened, at, signal)
-        if (length <= MAX_BUFFER) return readAll(opened)
-        await opened[Symbol.asyncDispose]()
-        throw new StorageError('TOO_LARGE', at, {
-          detail: `${length} bytes do not fit a Buffer; read them with stream: true`,
+    const trace: Trace = { key: idOrKey }
+    return this.#call(at, [options, GET_OPTIONS], (checked, signal) => {
+      const read = <T>(consume: (opened: Opened, length: number) => Promise<T>) =>
+        readBlob(this.#services, idOrKey, checked, signal, consume)
+      if (!checked.stream)
+        return traced<Readable | Buffer>('get', trace, async () => {
+          const bytes = await read((opened, length) => readBuffer(opened, length, at))
+          trace.bytes = bytes.length
+          return bytes
         })
-      }),
-    )
+      return tracedStream(trace, (count) =>
+        read(async (opened, length) => {
+          const begun = length <= MAX_HELD ? await readAhead(opened, MAX_HELD) : opened
+          return toReadable({ ...begun, body: count(begun.body) }, at, signal)
+        }),
+      )
+    })
   }
 
   /**

@@ -1,9 +1,24 @@
 import { Readable } from 'node:stream'
-import { type ErrorLocation, toStorageError } from '../../backend/error.ts'
+import { type ErrorLocation, StorageError, toStorageError } from '../../backend/error.ts'
 import type { Opened } from '../../ports/staging.ts'
 
-/** The whole body, and frees the copy. */
-export async function readAll(opened: Opened): Promise<Buffer> {
+/** What fits a Buffer everywhere. */
+const MAX_BUFFER = 2 ** 31
+
+/**
+ * The whole body, and frees the copy.
+ *
+ * @param length Of the body, in bytes.
+ * @throws {StorageError} TOO_LARGE.
+ */
+export async function readBuffer(opened: Opened, length: number, at: ErrorLocation): Promise<Buffer> {
+  if (length <= MAX_BUFFER) return readAll(opened)
+  await opened[Symbol.asyncDispose]()
+  const detail = `${length} bytes do not fit a Buffer; read them with stream: true`
+  throw new StorageError('TOO_LARGE', at, { detail })
+}
+
+async function readAll(opened: Opened): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   for await (const chunk of drain(opened)) chunks.push(chunk)
   const [first] = chunks
