@@ -7,7 +7,7 @@ export type Algorithm = 'sha256' | 'sha1' | 'md5' | 'xxh3'
 /** Digests in lower-case hex. */
 export type Digests = Readonly<Partial<Record<Algorithm, string>>> & { readonly sha256: string }
 
-/** What is true of a blob wherever it lies. */
+/** Facts about a blob that hold wherever it is stored. */
 export interface BlobFacts {
   readonly id: BlobId
   readonly checksums: Digests

@@ -3,20 +3,20 @@ import type { BlobId } from './blob.ts'
 import type { Failure } from './failure.ts'
 import type { Rev } from './revision.ts'
 
-/** One copy, by where it lies. */
+/** The place of one copy. */
 export interface Place {
   readonly backend: string
   readonly key: string
 }
 
 /**
- * What is known of a copy.
+ * The state of a copy.
  *
  * - `pending`: owed, or being written
  * - `synced`: the backend confirmed it
  * - `failed`: its job was parked
- * - `conflict`: something StoreD did not write lies there
- * - `missing`, `corrupt`, `unknown`: found gone, found with wrong bytes, found changed by someone else
+ * - `conflict`: something that StoreD did not write is in its place
+ * - `missing`, `corrupt`, `unknown`: found to be gone, to have wrong bytes, to be changed by someone else
  * - `deleting`: to be removed; readers no longer see it
  */
 export type LocationState =
@@ -29,7 +29,7 @@ export type LocationState =
   | 'unknown'
   | 'deleting'
 
-/** A copy that stands so is not what it shall be, and stays so until somebody sees to it. */
+/** A copy in one of these states is not what it should be, and stays so until somebody acts. */
 export type BadState = Extract<LocationState, 'failed' | 'conflict' | 'missing' | 'corrupt' | 'unknown'>
 
 /** What a backend last confirmed to hold at a place, written there by StoreD. */

@@ -9,7 +9,7 @@ interface SyncProgress {
   readonly time: number
 }
 
-/** What syncing a copy came to. */
+/** Progress or outcome of syncing a copy. */
 export type SyncEvent =
   | (SyncProgress & { readonly type: 'sync:start'; readonly attempts: number })
   | (SyncProgress & {
@@ -32,7 +32,7 @@ export interface PutEvent {
   readonly key: string
   /** In bytes. */
   readonly size: number
-  /** Whether the store did not know these bytes before. */
+  /** Whether these bytes were new to the store. */
   readonly isNew: boolean
   /** Milliseconds since the epoch. */
   readonly time: number
@@ -46,7 +46,7 @@ export interface DeleteEvent {
   readonly time: number
 }
 
-/** What is kept in the log, for consumers that were away. */
+/** An event in the log, for consumers that were away. */
 export type DurableEvent = PutEvent | DeleteEvent | SyncOutcome
 
 /** An event with the number of its commit: later ones have higher numbers. */

@@ -1,6 +1,6 @@
 import type { StorageErrorCode } from '../backend/error.ts'
 
-/** What is remembered of a StorageError. */
+/** The part of a StorageError that is stored. */
 export interface Failure {
   readonly code: StorageErrorCode
   readonly message: string

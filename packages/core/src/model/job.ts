@@ -2,6 +2,7 @@ import type { BlobId } from './blob.ts'
 import type { Place } from './copy.ts'
 import type { Failure } from './failure.ts'
 
+/** A job to be queued: one piece of work for one backend. */
 export interface NewJob extends Place {
   readonly op: 'put' | 'delete'
   readonly id: BlobId
@@ -9,42 +10,43 @@ export interface NewJob extends Place {
   readonly size: number
 }
 
+/** A job in the queue. */
 export interface Job extends NewJob {
   readonly state: 'waiting' | 'running' | 'parked'
-  /** Tries begun, counted before each. */
+  /** Number of attempts. Each is counted before it starts. */
   readonly attempts: number
-  /** Tries that may have killed their process, see `recover`. */
+  /** Attempts that may have killed their process; see `recover`. */
   readonly crashes?: number
-  /** A try was begun and did not complete: it may have landed. */
+  /** An attempt was started and did not complete: it may have landed. */
   readonly begun?: true
-  /** Of the commit that queued it. */
+  /** The number of the commit that queued it. */
   readonly seq: number
   /** Milliseconds since the epoch. */
   readonly created: number
   /** When it may be tried next, in milliseconds since the epoch. */
   readonly due: number
-  /** Of the last try. */
+  /** The error of the last attempt. */
   readonly error?: Failure
 }
 
-/** A job that is ours until its lease ends. */
+/** A job that this process owns until its lease ends. */
 export interface Claimed extends Job {
   readonly lease: string
-  /** It ran beside others when its process died: let none of those with `crashes` run beside it. */
+  /** It ran beside others when its process died: run no other job with `crashes` beside it. */
   readonly alone?: true
-  /** It was parked, and is tried again all the same. */
+  /** It was parked, and is tried again anyway. */
   readonly retrial?: true
-  /** Text of the driver's that lets this try go on where the last one ended: not for events, nor for people. */
+  /** Text from the driver that lets this attempt resume where the last one ended. Not for events or for people. */
   readonly checkpoint?: string
 }
 
-/** Which jobs are meant. */
+/** Which jobs to select. */
 export interface JobFilter {
   readonly backend?: string
   readonly key?: string
   readonly id?: BlobId
   readonly state?: Job['state']
-  /** Ends looking for them. */
+  /** Ends the search. */
   readonly signal?: AbortSignal
 }
 
@@ -53,8 +55,8 @@ export interface JobCounts {
   readonly waiting: number
   readonly running: number
   readonly parked: number
-  /** Still to be moved. */
+  /** Bytes still to be moved. */
   readonly bytes: number
-  /** When the oldest job that waits or runs was queued, in milliseconds since the epoch. */
+  /** When the oldest waiting or running job was queued, in milliseconds since the epoch. */
   readonly oldest?: number
 }

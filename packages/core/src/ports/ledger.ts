@@ -42,8 +42,8 @@ export interface Ledger {
 /** The disk that a ledger lies on, in bytes. */
 export interface DiskUsage {
   readonly free: number
-  /** What puts leave free, for what frees space. */
+  /** Space that puts leave free, for operations that free space. */
   readonly reserve: number
-  /** What the ballast lacks, room for which puts leave as well: without it a full disk keeps the store from being opened. */
+  /** Bytes missing from the ballast. Puts leave this space free too: without a ballast, a store on a full disk cannot be opened. */
   readonly missingBallast: number
 }

@@ -2,25 +2,25 @@ import type { Op } from '../backend/contract.ts'
 import type { BlobId } from '../model/blob.ts'
 import type { Opened } from './staging.ts'
 
-/** What a read cache holds, and what it was good for since it was opened. */
+/** What a read cache holds, and how it has served since it was opened. */
 export interface CacheStats {
   readonly entries: number
-  /** Of their bodies together, in bytes. */
+  /** Bytes of all bodies together. */
   readonly size: number
   readonly maxSize: number
   readonly hits: number
   readonly misses: number
-  /** Delivered from the cache. */
+  /** Bytes delivered from the cache. */
   readonly bytes: number
 }
 
-/** What lies in a read cache; it may be damaged. */
+/** A body in a read cache. It may be damaged. */
 export interface CachedBlob extends Opened {
-  /** SHA-256, in hex, of the first `every` bytes, of twice as many and so on: damage is found before it is delivered. */
+  /** SHA-256 in hex of the first `every` bytes, of twice as many, and so on, so that damage is found before it is delivered. */
   readonly prefixes?: { readonly every: number; readonly digests: readonly string[] }
 }
 
-/** `oldest`: the one that would go first. `oversized`: those that would not enter any more. */
+/** `oldest`: the entry that would go first. `oversized`: entries that would no longer enter. */
 export type EvictChoice = 'oldest' | 'oversized' | ((id: BlobId) => boolean | Promise<boolean>)
 
 /** A body in the read cache. */
@@ -31,18 +31,18 @@ export interface CacheEntry {
 }
 
 /**
- * Bytes that can be fetched again. It may forget anything at any time, and no failure of it is one of the read it serves: what it
- * cannot do is a miss, or not kept.
+ * Bytes that can be fetched again. The cache may forget anything at any time. A cache failure never fails a read: it counts as a
+ * miss, or the body is not cached.
  */
 export interface ReadCache {
   /**
-   * @returns `null` when it is not there. The body of a whole blob is for the caller to verify; that of a range throws before it
+   * @returns `null` if it is not there. The caller must verify the body of a whole blob; the body of a range throws before it
    *   delivers damaged bytes.
    */
   open(id: BlobId, o: Op & { offset?: number; length?: number }): Promise<CachedBlob | null>
   /**
-   * The chunks of `body`, which is kept when it comes to its end; it must be verified by then.
-   * Writing never makes the reader wait: what cannot keep up is given up.
+   * Yields the chunks of `body`, and keeps the body if it comes to its end, by when it must be verified. Writing never makes the
+   * reader wait: a fill that cannot keep up is given up.
    */
   fill(id: BlobId, body: AsyncIterable<Uint8Array>, size: number): AsyncIterable<Uint8Array>
   drop(id: BlobId): Promise<void>

@@ -2,44 +2,44 @@ import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import type { SyncEvent } from '../model/event.ts'
 import type { Failure } from '../model/failure.ts'
 
-/** A backend that jobs are done for. */
+/** A backend that jobs run for. */
 export interface SyncTarget {
   readonly backend: GuardedBackend
-  /** Jobs at a time. */
+  /** Concurrent jobs. */
   readonly concurrency: number
-  /** Of the jobs under way at a time, together; a larger one goes alone. */
+  /** Bytes of all running jobs together. A larger job runs alone. */
   readonly bytesInFlight: number
-  /** Write over what StoreD did not put there. */
+  /** Overwrite what StoreD did not put there. */
   readonly overwrite: boolean
 }
 
 /**
- * How a backend fares, as the process that syncs found out. Every process is told the same.
+ * The state of a backend, as the process that syncs found it. Every process reports the same.
  *
  * - `ok`: jobs run
  * - `paused`: by `pause`, until `resume`
  * - `failing`: it failed too often; one job at a time probes it
- * - `unusable`: credentials, configuration, quota or root: probed likewise, and by `resume`
- * - `unknown`: no process syncs; `error` and `asOf` say what was found out last
+ * - `unusable`: its credentials, configuration, quota or root are wrong; it is probed in the same way, and by `resume`
+ * - `unknown`: no process syncs; `error` and `asOf` are the last that is known
  */
 export interface BackendState {
   readonly state: 'ok' | 'paused' | 'failing' | 'unusable' | 'unknown'
-  /** What it last failed with. */
+  /** Its last error. */
   readonly error?: Failure
   /** When it last failed, in milliseconds since the epoch. */
   readonly asOf?: number
-  /** When it is tried again, in milliseconds since the epoch. */
+  /** When it will be tried again, in milliseconds since the epoch. */
   readonly retryAt?: number
 }
 
-/** Empties the queue. In one process of a store at a time. */
+/** Empties the queue, in one process of a store at a time. */
 export interface Syncer {
   /** Whether this process is the one that syncs. */
   readonly active: boolean
-  /** Whether some process syncs: this one, or one it hears of. */
+  /** Whether some process syncs: this one, or another that it knows of. */
   readonly attended: boolean
   add(target: SyncTarget): void
-  /** Ends its jobs; they go on when it is added again. */
+  /** Ends the jobs of a backend. They continue when it is added again. */
   remove(backend: string): Promise<void>
   state(backend: string): Promise<BackendState>
   onEvent(listener: (event: SyncEvent) => void): () => void

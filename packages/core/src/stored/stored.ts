@@ -60,9 +60,9 @@ import type {
 import { REPAIR_OPTIONS, repair } from './verify/repair.ts'
 import { checkVerifyOptions, verify } from './verify/verify.ts'
 
-/** A stream of up to so many bytes is read before any of them is given out: what is wrong with it is known in time. */
+/** A stream of up to this many bytes is read before any of them is delivered, so that an error comes in time. */
 const MAX_HELD = 64 * 1024
-/** What calls under way get to end by themselves when the store closes. */
+/** How long calls in progress may run on when the store closes. */
 const CLOSE_GRACE_MS = 5000
 const SERVICE = needed(is.object)
 const OPTIONS: RulesOf<StoreDOptions<string>> = {
@@ -85,9 +85,9 @@ const REMOVE_OPTIONS = { force: is.boolean, dryRun: is.boolean }
 const NO_JOBS = { waiting: 0, running: 0, parked: 0, bytes: 0 }
 
 /**
- * One store: blobs by id or key, staged durably, brought to their backends in the background.
+ * One store: blobs by id or key, staged durably, copied to their backends in the background.
  *
- * Every method rejects with a {@link StorageError}. `put` never waits for a backend, and no failure of one fails it.
+ * Every method rejects with a {@link StorageError}. `put` never waits for a backend, and never fails because of one.
  */
 export class StoreD<Names extends string = string> implements AsyncDisposable {
   readonly #services: Services
@@ -99,7 +99,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   #closed: Promise<void> | undefined
   #makesRoom: 'no' | 'once' | 'again' = 'no'
 
-  /** The read cache: what it holds, and ways to empty it. Nothing that is needed is lost with it. */
+  /** The read cache: what it holds, and ways to empty it. It holds nothing that cannot be read again. */
   readonly cache: StoreCache = {
     stats: () => this.#run({ op: 'cache.stats' }, () => cacheStats(this.#services)),
     evict: (which) => {
@@ -113,7 +113,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     clear: () => this.#run({ op: 'cache.clear' }, async () => this.#services.cache?.clear()),
   }
 
-  /** @throws {StorageError} MISCONFIGURED when the services are made on different ledgers · INVALID_ARGUMENT. */
+  /** @throws {StorageError} MISCONFIGURED if the services use different ledgers · INVALID_ARGUMENT. */
   constructor(options: StoreDOptions<Names>) {
     checkOptions(options, OPTIONS, { op: 'open' })
     const {
@@ -164,15 +164,15 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Stores bytes: reads the source once, stages and records them in one commit, and resolves when that is durable. The copies
-   * follow in the background.
+   * Stores bytes. It reads the source once, stages and records the bytes in one commit, and resolves when that is durable. The
+   * copies follow in the background.
    *
    * @param source A Buffer or typed array, a path or `file:` URL, a Readable or web stream, a Blob, an (async) iterable of bytes.
    * @throws {StorageError} INVALID_KEY, also for a key below `<prefix>/sha256/` that is not this blob's own · KEY_CONFLICT: the
-   *   copy of another blob lies where one of this blob shall be · INVALID_ARGUMENT · NOT_FOUND: no such file · SOURCE_CHANGED ·
-   *   SOURCE_FAILED: a stream or an iterable broke off, `cause` is what it threw ·
-   *   SIZE_MISMATCH, CHECKSUM_MISMATCH: not what was expected · ALREADY_EXISTS, PRECONDITION_FAILED: the condition · NO_SPACE ·
-   *   STAGING_FULL: it is not to wait, or is larger than all of staging.
+   *   copy of another blob is where a copy of this one should go · INVALID_ARGUMENT · NOT_FOUND: no such file · SOURCE_CHANGED ·
+   *   SOURCE_FAILED: a stream or an iterable broke off; `cause` is what it threw ·
+   *   SIZE_MISMATCH, CHECKSUM_MISMATCH: not what `expect` says · ALREADY_EXISTS, PRECONDITION_FAILED: a condition failed · NO_SPACE ·
+   *   STAGING_FULL: it must not wait, or the blob is larger than all of staging.
    */
   put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
     return this.#call({ op: 'put' }, [options, PUT_OPTIONS], async (checked, signal) => {
@@ -189,11 +189,11 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Reads a blob by id or key. Whole blobs are verified against their id: a Buffer is never wrong, a stream ends with an error
-   * instead of its last bytes. Up to 64 KiB are read before the stream is there, so that `get` rejects instead.
+   * Reads a blob by id or key. Whole blobs are verified against their id: a Buffer is never wrong, and a stream ends with an error
+   * instead of its last bytes. Up to 64 KiB are read before `get` resolves, so a small blob with wrong bytes rejects.
    *
-   * @throws {StorageError} NOT_FOUND, also when no copy is where `backend` or `backends` say · INVALID_ARGUMENT ·
-   *   RANGE_NOT_SATISFIABLE · CHECKSUM_MISMATCH · TOO_LARGE: above 2 GiB, use `stream: true` · whatever the backend fails with.
+   * @throws {StorageError} NOT_FOUND, also if there is no copy on `backend` or `backends` · INVALID_ARGUMENT ·
+   *   RANGE_NOT_SATISFIABLE · CHECKSUM_MISMATCH · TOO_LARGE: above 2 GiB, use `stream: true` · any error of the backend.
    */
   get(idOrKey: string, options: GetOptions<Names> & { stream: true }): Promise<Readable>
   get(idOrKey: string, options?: GetOptions<Names> & { stream?: false }): Promise<Buffer>
@@ -219,8 +219,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * @returns The record, or `null` when nothing is known under this id or key. A key shows its own copies and those that all keys
-   *   of the blob share; the id shows all copies.
+   * @returns The record, or `null` if this id or key is unknown. A key shows its own copies and those that all keys of the blob
+   *   share; the id shows all copies.
    */
   stat(idOrKey: string): Promise<BlobRecord | null> {
     return this.#run({ op: 'stat', key: idOrKey }, async () => {
@@ -231,8 +231,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Whether the store has a blob under this id or key, as `list` tells it: `false` also when every copy was found missing, though
-   * `stat` still knows the record. A copy that is owed, damaged or out of reach counts as there.
+   * Whether the store has a blob under this id or key, as `list` shows it. `false` also if every copy was found missing, although
+   * `stat` still returns the record. A copy that is owed, damaged or unreachable counts.
    */
   has(idOrKey: string): Promise<boolean> {
     return this.#run({ op: 'has', key: idOrKey }, async () => {
@@ -250,10 +250,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Unbinds a key, or all keys of an id, and removes the objects that belong to them, in the background. Gone for readers at
-   * once. With `backends` only copies are dropped, and never the last one.
+   * Unbinds a key, or all keys of an id, and removes their objects in the background. Readers no longer see them from now on. With
+   * `backends` it only drops copies, and never the last one.
    *
-   * @returns Both lists empty when nothing is known under this id or key.
+   * @returns Two empty lists if this id or key is unknown.
    * @throws {StorageError} PRECONDITION_FAILED: no synced or staged copy would remain.
    */
   delete(idOrKey: string, options: DeleteOptions<Names> = {}): Promise<DeleteResult> {
@@ -265,11 +265,11 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Waits until all copies of a key, or of a blob by its id, are where they shall be; without a name until nothing is owed. A copy
-   * on a backend that was removed does not count.
+   * Waits until all copies of a key, or of a blob by its id, are made; without a name, until nothing is owed. A copy on a backend
+   * that was removed does not count.
    *
-   * @throws {StorageError} The error of a job that was parked, once the others settled; for a name also that of a copy found damaged
-   *   or gone, with `at.backend` · NOT_FOUND without `at.backend`: the name is unknown · UNAVAILABLE: all its copies are on backends
+   * @throws {StorageError} The error of a parked job, once the others have settled; for a name also the error of a copy found damaged
+   *   or missing, with `at.backend` · NOT_FOUND without `at.backend`: the name is unknown · UNAVAILABLE: all its copies are on backends
    *   that are not configured · INVALID_ARGUMENT · UNSUPPORTED: something is owed, but no process syncs the store.
    */
   synced(idOrKey?: string, options: SyncedOptions<Names> = {}): Promise<void> {
@@ -282,8 +282,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * @throws {StorageError} ALREADY_EXISTS · INVALID_ARGUMENT · MISCONFIGURED: it has the place of another backend or of the store itself,
-   *   lies inside it, or holds it. Where only its mark shows that, what is asked of the backend rejects so, and its jobs wait.
+   * Adds a backend to an open store.
+   *
+   * @throws {StorageError} ALREADY_EXISTS · INVALID_ARGUMENT · MISCONFIGURED: its place equals, lies inside or contains that of another
+   *   backend or of the store itself. If only the mark on the medium shows this, calls to the backend reject instead, and its jobs wait.
    */
   addBackend(name: string, options: BackendOptions): void {
     this.#enter('addBackend')
@@ -291,11 +293,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Forgets a backend. Nothing on it is deleted; copies there show as `detached`, and as `unknown` once a backend of this name
-   * is there again, which may be another place: `verify` tells. So wait jobs of puts that were under way, their bytes staged.
+   * Forgets a backend. Nothing on it is deleted. Its copies show as `detached`. If a backend of this name is added again, which may be
+   * another place, they show as `unknown` until `verify` has read them. Jobs of puts still in flight wait as well; their bytes stay
+   * staged.
    *
-   * @throws {StorageError} PRECONDITION_FAILED when jobs wait for it, or it holds the only copy of a blob; `force` overrides.
-   *   With `dryRun` it looks for that and changes nothing.
+   * @throws {StorageError} PRECONDITION_FAILED if jobs are waiting for it, or if it holds the only copy of a blob; `force` overrides.
+   *   With `dryRun` it only checks, and changes nothing.
    */
   removeBackend(name: Names, options: { force?: boolean; dryRun?: boolean } = {}): Promise<void> {
     const at = { op: 'removeBackend', backend: name }
@@ -335,8 +338,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * How the store fares: who syncs it, how its backends do, what they are owed, and how many copies there are known to be damaged,
-   * gone or refused. Asks no backend and scans nothing.
+   * The state of the store: which process syncs, the state of each backend, what it is owed, and how many of its copies are known to
+   * be damaged, missing or refused. Asks no backend and scans nothing.
    */
   status(): Promise<StoreStatus> {
     return this.#run({ op: 'status' }, async () => {
@@ -356,20 +359,20 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     })
   }
 
-  /** Begins no job for a backend, in no process, until `resume`. Outlives the process. Jobs under way end by themselves. */
+  /** Starts no job for a backend, in any process, until `resume`. Outlives the process. Running jobs finish. */
   pause(name: Names): Promise<void> {
     const at = { op: 'pause', backend: name }
     return this.#run(at, async () => this.#services.queue.pause(this.#services.backends.get(name, at).name))
   }
 
-  /** Ends a pause; and has a backend that fails tried at once, whichever process syncs: its credentials may have been changed. */
+  /** Ends a pause, and makes the process that syncs try a failing backend at once: its credentials may have changed. */
   resume(name: Names): Promise<void> {
     const at = { op: 'resume', backend: name }
     return this.#run(at, async () => this.#services.queue.resume(this.#services.backends.get(name, at).name))
   }
 
   /**
-   * Jobs as they are now: those that run, those that are parked, then those that wait, of each backend in the order they were queued.
+   * Lists jobs: for each backend running, parked, then waiting ones, in the order they were queued.
    *
    * @throws {StorageError} INVALID_ARGUMENT, INVALID_KEY, at once · ABORTED · CLOSED.
    */
@@ -380,9 +383,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Lets parked jobs wait again, with all their attempts. To give a copy up instead, delete it: `delete(id, { backends })`.
+   * Puts parked jobs back in the queue, with all their attempts. To give up a copy instead, delete it: `delete(id, { backends })`.
    *
-   * @returns How many.
+   * @returns The number of jobs.
    */
   retry(filter: Omit<JobFilter, 'state'> & { backend?: Names } = {}): Promise<number> {
     return this.#call({ op: 'retry' }, [filter, RETRY_FILTER], (checked, signal) =>
@@ -391,10 +394,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Hears what happens in this process: for what others do, too, and for what happened before, there is `events`. `log` is what drivers
-   * have to say to operators.
+   * Calls `listener` for what happens in this process. For other processes, and for the past, use `events`. `log` events are messages
+   * of drivers to operators.
    *
-   * @returns A function that ends it. A listener that throws becomes a process warning.
+   * @returns A function that removes the listener. A listener that throws causes a process warning.
    * @throws {StorageError} INVALID_ARGUMENT: no such event.
    */
   on<Type extends StoreEvent['type']>(type: Type, listener: (event: StoreEventOf<Type>) => void): () => void {
@@ -402,13 +405,13 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * The log of what happened in the store, in the order of its commits: `put`, `delete`, `sync:complete`, `sync:error`, of every
-   * process that has it open. The last 100,000 are kept. Whoever notes the `seq` of what it has dealt with misses nothing, also
-   * while it is not running.
+   * Reads the event log of the store, in the order of its commits: `put`, `delete`, `sync:complete`, `sync:error`, from every
+   * process that has it open. The last 100,000 events are kept. A consumer that saves the `seq` of the last event it handled misses
+   * nothing, even while it is not running.
    *
-   * @throws {StorageError} INVALID_ARGUMENT, at once · NOT_FOUND: events after `since` were dropped, or the store has not come
-   *   to `since`: it was restored from a copy, or another one gave the number · CORRUPT: one is damaged; behind it one can go
-   *   on · ABORTED · CLOSED: with `follow`, when the store closes.
+   * @throws {StorageError} INVALID_ARGUMENT, at once · NOT_FOUND: events after `since` were dropped, or the store has not reached
+   *   `since`, because it was restored from a backup or the number belongs to another store · CORRUPT: an event is damaged; you can
+   *   continue after it · ABORTED · CLOSED: with `follow`, when the store closes.
    */
   events(options: EventsOptions = {}): AsyncIterableIterator<Logged<DurableEvent>, void, void> {
     this.#enter('events')
@@ -419,14 +422,14 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Reads copies, whole, one at a time, and writes down what they are found to be: `synced`, `corrupt` (wrong bytes), `unknown`
-   * (somebody changed it), `missing` (certainly gone). Copies found bad before are read too, and are `synced` again when they
-   * are whole. Nothing is repaired. Where nothing can be told, nothing is marked: the result says `checked: false`, and after
-   * five of them in a row the rest of that backend is left out, with a result whose `key` is `null`.
+   * Reads copies whole, one at a time, and records their state: `synced`, `corrupt` (wrong bytes), `unknown` (somebody changed it),
+   * `missing` (certainly gone). It also reads copies found bad before, which are `synced` again if they are whole. It repairs nothing.
+   * A copy that cannot be judged is not marked: its result says `checked: false`. After five of these in a row the rest of the
+   * backend is skipped, with a result whose `key` is `null`.
    *
-   * Every result has a cursor: `after` goes on behind it, also days later. Needs no right to sync.
+   * Every result has a cursor: pass it as `after` to continue behind it, even days later. Works in a process that does not sync.
    *
-   * @throws {StorageError} INVALID_ARGUMENT, at once · ABORTED · CLOSED. Never what a backend fails with.
+   * @throws {StorageError} INVALID_ARGUMENT, at once · ABORTED · CLOSED. Never the error of a backend.
    */
   verify(options: VerifyOptions<Names> = {}): AsyncIterableIterator<VerifyResult, void, void> {
     this.#enter('verify')
@@ -435,12 +438,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Mends the copies of a blob that were found damaged, missing or changed: each is read again; then good bytes are read and
-   * verified, from staging, the read cache or any other copy, and the bad copies are owed once more, in one commit. `synced`
-   * waits for them. What somebody changed is first kept under `<key>.stored-kept-<time>` on the same backend, as the result
-   * says. By a key its own copies and those that all keys share, by an id all.
+   * Repairs the copies of a blob that were found damaged, missing or changed. It reads each of them again; then it reads and verifies
+   * good bytes, from staging, the read cache or any other copy, and queues the bad copies again, in one commit. `synced` waits for
+   * them. A copy that somebody changed is first kept as `<key>.stored-kept-<time>` on the same backend; the result names it. A key
+   * stands for its own copies and those that all keys share, an id for all copies.
    *
-   * @throws {StorageError} NOT_FOUND: the name is unknown · what all copies failed with, when none is good: nothing is changed ·
+   * @throws {StorageError} NOT_FOUND: the name is unknown · the errors of all copies if none is good: nothing is changed ·
    *   STAGING_FULL · ABORTED.
    */
   repair(idOrKey: string, options: RepairOptions = {}): Promise<RepairResult> {
@@ -452,12 +455,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /**
-   * Gives a copy up, or the removal of one, and leaves what lies there: its place is forgotten together with its job. The backend
+   * Gives up a copy, or the removal of one, and leaves the object there. The record of the copy and its job are removed. The backend
    * is not asked, and need not be configured.
    *
    * @param place The copy, by its key on the backend.
-   * @throws {StorageError} NOT_FOUND: nothing is known of the place · PRECONDITION_FAILED: no synced or staged copy would remain ·
-   *   UNAVAILABLE: a job is at work there.
+   * @throws {StorageError} NOT_FOUND: the place is unknown · PRECONDITION_FAILED: no synced or staged copy would remain ·
+   *   UNAVAILABLE: a job is running there.
    */
   forget(place: Place, options: ForgetOptions = {}): Promise<ForgottenCopy> {
     return this.#call({ op: 'forget' }, [options, FORGET_OPTIONS], async (checked) => {
@@ -467,7 +470,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     })
   }
 
-  /** Claims no more jobs, gives them and calls under way 5 s, and closes everything. What is owed goes on with the next start. */
+  /** Closes the store: takes no more jobs, gives running jobs and calls 5 s, and closes everything. The next start continues the queue. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -497,14 +500,14 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     if (failed?.status === 'rejected') throw toStorageError(failed.reason, { op: 'close' })
   }
 
-  /** Tells whoever waits, here and in other processes. */
+  /** Notifies those that wait, here and in other processes. */
   readonly #committed = (event?: StoreEvent): void => {
     this.#changes.notify()
     this.#services.syncer.ring()
     if (event) this.#events.emit(event)
   }
 
-  /** For whoever waits here to put: the process that syncs does not know of them. */
+  /** For puts that wait here: the process that syncs does not know about them. */
   #makeRoom(): void {
     if (this.#closed) return
     // Who comes while room is made may have been overlooked.
@@ -524,7 +527,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   readonly #isConfigured = (backend: string): boolean => this.#services.backends.has(backend)
 
-  /** Every call begins here. What was acknowledged before it, by whatever process, it sees. */
+  /** Every call starts here. It sees everything that any process acknowledged before. */
   #enter(op: string): void {
     if (this.#closed) throw new StorageError('CLOSED', { op })
     this.#services.ledger.refresh()
@@ -581,7 +584,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 }
 
-/** A full disk is met as something is committed; the caller is told of the call. */
+/** A commit meets the full disk; the error names the call. */
 function namingCall(error: StorageError, at: ErrorLocation): StorageError {
   const { code, detail } = error
   if (code !== 'NO_SPACE' || error.at.op !== 'commit') return error
