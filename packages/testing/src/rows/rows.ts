@@ -191,7 +191,7 @@ export class StoreRows {
   }
 }
 
-const KNOWN_META: ReadonlySet<string> = new Set(['store', 'syncer', 'boot', 'medium', 'pause'])
+const KNOWN_META: ReadonlySet<string> = new Set(['store', 'syncer', 'boot', 'medium', 'pause', 'health'])
 
 export function placeName(backend: string, key: string): PlaceName {
   return `${backend}\0${key}`
