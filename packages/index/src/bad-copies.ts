@@ -6,7 +6,7 @@ import {
   retryOnConflict,
   type Transaction,
 } from '@stored/core'
-import { after, encodeRow, rowSeq, type TreeLedger, type Writer, write } from '@stored/lmdb'
+import { after, encodeRow, rowTicket, type TreeLedger, type Writer, write } from '@stored/lmdb'
 
 /** Rows that are looked at, or marked, in one go. */
 const BATCH = 500
@@ -41,7 +41,7 @@ export class BadCopies {
   }
 
   get isComplete(): boolean {
-    return this.#ledger.get('meta', COMPLETE, rowSeq) !== undefined
+    return this.#ledger.get('meta', COMPLETE, rowTicket) !== undefined
   }
 
   /**
@@ -79,7 +79,7 @@ export class BadCopies {
     for await (const place of places) if (batch.push(place) === BATCH) await flush()
     await flush()
     await this.#ledger.transact((tx) =>
-      write(tx, (writer) => writer.put('meta', COMPLETE, encodeRow(null, writer.seq))),
+      write(tx, (writer) => writer.put('meta', COMPLETE, encodeRow(null, writer.ticket))),
     )
   }
 }

@@ -76,7 +76,7 @@ export class BlobIndex implements Index {
   }
 
   async has(id: BlobId): Promise<boolean> {
-    return this.#facts.seq(this.#facts.key(blobPartition(id))) !== undefined
+    return this.#facts.ticket(this.#facts.key(blobPartition(id))) !== undefined
   }
 
   async known(id: BlobId): Promise<Known | null> {
@@ -85,7 +85,7 @@ export class BlobIndex implements Index {
     if (!row) return null
     const locations = [...this.#locationsOf(partition)]
     const rev = joinRevs(
-      row.seq,
+      row.ticket,
       locations.map((location) => location.rev),
     )
     return { facts: { id, ...row.value }, locations, rev, factsRev: revOf(row) }
@@ -210,7 +210,7 @@ export class BlobIndex implements Index {
   setMedium(tx: Transaction, backend: string, medium: string | null): void {
     write(tx, (writer) => {
       if (medium === null) writer.remove('meta', mediumKey(backend))
-      else writer.put('meta', mediumKey(backend), encodeRow(medium, writer.seq))
+      else writer.put('meta', mediumKey(backend), encodeRow(medium, writer.ticket))
     })
   }
 
@@ -254,17 +254,17 @@ export class BlobIndex implements Index {
   }
 
   #rev(what: Read, reader: Reader): Rev | null {
-    if ('key' in what) return seqRev(this.#bindings.seq(this.#bindings.key(Buffer.from(what.key)), reader))
-    if ('place' in what) return seqRev(this.#locations.seq(this.#locationKey(what.place), reader))
+    if ('key' in what) return ticketRev(this.#bindings.ticket(this.#bindings.key(Buffer.from(what.key)), reader))
+    if ('place' in what) return ticketRev(this.#locations.ticket(this.#locationKey(what.place), reader))
     const partition = blobPartition('id' in what ? what.id : what.facts)
-    const seq = this.#facts.seq(this.#facts.key(partition), reader)
-    if (seq === undefined || 'facts' in what) return seqRev(seq)
+    const ticket = this.#facts.ticket(this.#facts.key(partition), reader)
+    if (ticket === undefined || 'facts' in what) return ticketRev(ticket)
     const revs: Rev[] = []
     for (const place of this.#places(partition, reader)) {
-      const rev = seqRev(this.#locations.seq(this.#locationKey(place), reader))
+      const rev = ticketRev(this.#locations.ticket(this.#locationKey(place), reader))
       if (rev !== null) revs.push(rev)
     }
-    return joinRevs(seq, revs)
+    return joinRevs(ticket, revs)
   }
 
   /** Rows of one table of the tree `keys`, whose partitions end at the first NUL. */
@@ -294,13 +294,13 @@ function later(a: Buffer, b: Buffer): Buffer {
 }
 
 function revOf(row: Row<unknown>): Rev {
-  return String(row.seq) as Rev
+  return String(row.ticket) as Rev
 }
 
-function seqRev(seq: number | undefined): Rev | null {
-  return seq === undefined ? null : (String(seq) as Rev)
+function ticketRev(ticket: bigint | undefined): Rev | null {
+  return ticket === undefined ? null : (String(ticket) as Rev)
 }
 
-function joinRevs(facts: number, locations: readonly Rev[]): Rev {
+function joinRevs(facts: bigint, locations: readonly Rev[]): Rev {
   return [facts, ...locations].join('.') as Rev
 }

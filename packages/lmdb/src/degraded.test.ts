@@ -24,6 +24,10 @@ interface Report {
   /** Of two commits at once, and of one after them: `null` when it was acknowledged. */
   readonly commits: ({ code: string; ambiguous: boolean; retryable: boolean; message: string } | null)[]
   /** What was there before, and what the commits were to write. */
+  /** Of a plan of the failed group that threw. */
+  readonly thrown: unknown
+  /** Of a plan in line behind that group. */
+  readonly late: unknown
   readonly rows: (string | null)[]
   readonly range: number
   readonly requireSpace: string | null
@@ -34,12 +38,12 @@ interface Report {
 
 const CHILD = `
   import { writeSync } from 'node:fs'
-  import { write } from ${JSON.stringify(new URL('ledger.ts', import.meta.url).href)}
+  import { writerOf } from ${JSON.stringify(new URL('ledger.ts', import.meta.url).href)}
   import { LmdbLedger } from ${JSON.stringify(new URL('lmdb-ledger.ts', import.meta.url).href)}
   const unhandled = []
   process.on('unhandledRejection', (error) => unhandled.push(String(error)))
   const ledger = await LmdbLedger.open({ path: process.argv[1], reserve: 0 })
-  const put = (key) => ledger.transact((tx) => write(tx, (writer) => writer.put('keys', Buffer.from(key), Buffer.from(key))))
+  const put = (key) => ledger.transact((tx) => writerOf(tx).put('keys', Buffer.from(key), Buffer.from(key)))
   await put('before')
   const heard = []
   ledger.onDegraded((failure) => heard.push(failure))
@@ -47,10 +51,17 @@ const CHILD = `
   writeSync(1, 'ready\\n')
   await new Promise((resolve) => process.stdin.once('data', resolve))
   process.stdin.destroy()
-  const settled = [...(await Promise.allSettled([put('a'), put('b')])), ...(await Promise.allSettled([put('c')]))]
-  const commits = settled.map(({ reason }) =>
+  const throwing = () => ledger.transact(() => {
+    // Cuts the group off.
+    for (const end = performance.now() + 6; performance.now() < end; );
+    throw new Error('by what was never written')
+  })
+  const group = [put('a'), put('b'), throwing(), put('late')]
+  const settled = [...(await Promise.allSettled(group)), ...(await Promise.allSettled([put('c')]))]
+  const [first, second, thrown, late, next] = settled.map(({ reason }) =>
     reason ? { code: reason.code, ambiguous: reason.ambiguous, retryable: reason.retryable, message: reason.message } : null,
   )
+  const commits = [first, second, next]
   const rows = ['before', 'a', 'b', 'c'].map((key) => ledger.get('keys', Buffer.from(key), String) ?? null)
   const range = ledger.range('keys', { from: Buffer.from('before'), to: Buffer.from('c') }).length
   let requireSpace = null
@@ -61,7 +72,7 @@ const CHILD = `
   }
   const { degraded } = ledger
   await ledger.close()
-  writeSync(1, JSON.stringify({ commits, rows, range, requireSpace, degraded, heard, unhandled }))
+  writeSync(1, JSON.stringify({ commits, thrown, late, rows, range, requireSpace, degraded, heard, unhandled }))
 `
 
 /** Two commits at once and one after them, while a call of the system fails once. Its trace is left beside the store. */
@@ -130,6 +141,8 @@ describe.skipIf(strace !== null)(`a commit that fails${strace ? ` (${strace})` :
     const report = await commitWhile('pwrite64', 'EIO')
     const rejection = expect.objectContaining({ code: 'UNAVAILABLE', ambiguous: false, retryable: true })
     expect(report.commits).toEqual([rejection, rejection, null])
+    expect(report.thrown).toEqual(rejection)
+    expect(report.late).toBeNull()
     expect(report.rows).toEqual(['before', null, null, 'c'])
     expect(report).toMatchObject({ degraded: null, heard: [], requireSpace: null, unhandled: [] })
     expect(await rowsAfterwards()).toEqual(report.rows)
@@ -145,6 +158,8 @@ describe.skipIf(strace !== null)(`a commit that fails${strace ? ` (${strace})` :
     const report = await commitWhile('fdatasync', 'EIO')
     const rejection = expect.objectContaining({ code: 'UNAVAILABLE', ambiguous: false })
     expect(report.commits).toEqual([rejection, rejection, REFUSED])
+    expect(report.thrown).toEqual(rejection)
+    expect(report.late).toEqual(REFUSED)
     expect(report.rows).toEqual(['before', null, null, null])
     expect(report).toMatchObject({ degraded: { code: 'UNAVAILABLE' }, requireSpace: 'UNAVAILABLE', unhandled: [] })
     expect(report.heard).toEqual([report.degraded])
@@ -155,6 +170,8 @@ describe.skipIf(strace !== null)(`a commit that fails${strace ? ` (${strace})` :
     const report = await commitWhile('pwrite64', 'EIO', await findPublishing())
     const rejection = expect.objectContaining({ code: 'UNAVAILABLE', ambiguous: true })
     expect(report.commits).toEqual([rejection, rejection, REFUSED])
+    expect(report.thrown).toEqual(rejection)
+    expect(report.late).toEqual(REFUSED)
     expect(report.rows[0]).toBe('before')
     expect(report.rows[1]).toBe(report.rows[2] === null ? null : 'a')
     expect(report.range).toBe(1)

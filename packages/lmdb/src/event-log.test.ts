@@ -4,7 +4,7 @@ import path from 'node:path'
 import type { DurableEvent, PutEvent } from '@stored/core'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { guard, type TreeLedger, write } from './ledger.ts'
+import { type TreeLedger, writerOf } from './ledger.ts'
 import { LmdbLedger } from './lmdb-ledger.ts'
 import { MemoryLedger } from './memory-ledger.ts'
 
@@ -43,35 +43,55 @@ async function recordMany(ledger: TreeLedger, count: number): Promise<number[]> 
 }
 
 const keyOf = (event: DurableEvent) => ('key' in event ? event.key : event.type)
-const read = (ledger: TreeLedger, since = 0) => Array.fromAsync(ledger.events({ since, signal }))
+const read = (ledger: TreeLedger, since: number | string = 0) => Array.fromAsync(ledger.events({ since, signal }))
 const seqs = async (ledger: TreeLedger, since = 0) => (await read(ledger, since)).map(({ seq }) => seq)
 
 describe.each(implementations)('$name', ({ open }) => {
   describe('record()', () => {
     test('writes the event with the number of its commit', async () => {
       await using ledger = disposed(await open())
-      const { seq } = await record(ledger, 'k')
-      expect(await read(ledger)).toEqual([{ ...eventOf('k'), seq }])
+      const { seq, position } = await record(ledger, 'k')
+      expect(await read(ledger)).toEqual([{ ...eventOf('k'), seq, position }])
     })
 
-    test('twice in a transaction rejects INTERNAL, and nothing is written', async () => {
+    test('any number of times in a transaction numbers them in that order; it resolves with the position of the last', async () => {
       await using ledger = disposed(await open())
-      const twice = ledger.transact((tx) => {
-        ledger.record(tx, eventOf('a'))
-        ledger.record(tx, eventOf('b'))
+      const before = await record(ledger, 'before')
+      const keys = Array.from({ length: 300 }, (_, i) => `k${i}`)
+      const { position } = await ledger.transact((tx) => {
+        for (const key of keys) ledger.record(tx, eventOf(key))
       })
-      await expect(twice).rejects.toMatchObject({ code: 'INTERNAL' })
-      expect(await read(ledger)).toEqual([])
+      const after = await record(ledger, 'after')
+      const events = await read(ledger, before.seq)
+      expect(events.map(keyOf)).toEqual([...keys, 'after'])
+      const positions = events.map((event) => Number(event.position))
+      expect(positions).toEqual([...new Set(positions)].sort((a, b) => a - b))
+      expect(events.at(-2)?.position).toBe(position)
+      expect(events.at(-1)?.position).toBe(after.position)
     })
 
-    test('in a transaction whose guard fails writes nothing', async () => {
+    test('in a plan that throws writes nothing', async () => {
       await using ledger = disposed(await open())
+      const error = new Error('no')
       const failing = ledger.transact((tx) => {
-        guard(tx, () => false)
         ledger.record(tx, eventOf('k'))
+        throw error
       })
-      await expect(failing).rejects.toMatchObject({ code: 'CONFLICT' })
+      await expect(failing).rejects.toBe(error)
       expect(await read(ledger)).toEqual([])
+    })
+
+    test('of what is no JSON rejects, and fails no other of the same turn', async () => {
+      await using ledger = disposed(await open())
+      const circular: Record<string, unknown> = { ...eventOf('k') }
+      circular.self = circular
+      const outcomes = await Promise.allSettled([
+        record(ledger, 'a'),
+        ledger.transact((tx) => ledger.record(tx, circular as never)),
+        record(ledger, 'b'),
+      ])
+      expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+      expect((await read(ledger)).map(keyOf)).toEqual(['a', 'b'])
     })
   })
 
@@ -90,6 +110,15 @@ describe.each(implementations)('$name', ({ open }) => {
       expect(await read(ledger, seq)).toEqual([])
       for (const ahead of [seq + 1, Number.MAX_SAFE_INTEGER])
         await expect(read(ledger, ahead)).rejects.toMatchObject({ code: 'NOT_FOUND', at: { op: 'events' } })
+    })
+
+    test('takes a position for since; what is none rejects INVALID_ARGUMENT', async () => {
+      await using ledger = disposed(await open())
+      const { position } = await record(ledger, 'a')
+      await record(ledger, 'b')
+      expect((await read(ledger, position)).map(keyOf)).toEqual(['b'])
+      for (const none of ['', 'x', '-1', '1.5', '1e3', '9'.repeat(30)])
+        await expect(read(ledger, none)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     })
 
     test('passes over commits that recorded nothing', async () => {
@@ -114,7 +143,7 @@ describe.each(implementations)('$name', ({ open }) => {
       const recorded = await recordMany(ledger, 3)
       const [key, row] = ledger.range('events', { from: Buffer.alloc(0), to: Buffer.of(0xff) })[1] as [Buffer, Buffer]
       row[20] = (row[20] as number) ^ 1
-      await ledger.transact((tx) => write(tx, (writer) => writer.put('events', key, row)))
+      await ledger.transact((tx) => writerOf(tx).put('events', key, row))
       const seen: number[] = []
       const reading = (async () => {
         for await (const { seq } of ledger.events({ since: 0, signal })) seen.push(seq)
@@ -137,6 +166,16 @@ describe.each(implementations)('$name', ({ open }) => {
         expect(kept.length).toBeGreaterThanOrEqual(Math.min(100, recorded.length))
         expect(kept.length).toBeLessThan(100 + 256)
       }
+    })
+
+    test('holds few more also when each transaction records 1,000', async () => {
+      await using ledger = disposed(await open(100))
+      for (let i = 0; i < 5; i++)
+        await ledger.transact((tx) => {
+          for (let n = 0; n < 1000; n++) ledger.record(tx, eventOf(`k${i}.${n}`))
+        })
+      await recordMany(ledger, 128)
+      expect((await seqs(ledger)).length).toBeLessThan(100 + 256)
     })
 
     test('throws NOT_FOUND, naming the oldest, for a since whose successors were dropped', async () => {
@@ -164,9 +203,7 @@ describe.each(implementations)('$name', ({ open }) => {
       const failing = Array.from({ length: 300 }, () =>
         ledger.transact((tx) => {
           ledger.record(tx, eventOf('k'))
-          write(tx, () => {
-            throw new Error('no')
-          })
+          throw new Error('no')
         }),
       )
       const [{ seq }] = await Promise.all([record(ledger, 'k'), Promise.allSettled(failing)])

@@ -1,14 +1,16 @@
-import type { DurableEvent, Logged, Transaction } from '@stored/core'
+import type { DurableEvent, Logged, Position } from '@stored/core'
 import { checkOption, is, StorageError } from '@stored/core/backend'
-import { decodeNumbers } from './commit.ts'
-import { type Reader, steps, type Writer, write } from './ledger.ts'
-import { decodeRow, encodeRow } from './row.ts'
+import type { Added } from './draft.ts'
+import type { Sink } from './group.ts'
+import type { Reader } from './ledger.ts'
+import { decodeNumbers, encodeNumbers } from './numbers.ts'
+import { decodeRow, sealRow } from './row.ts'
 import { pages } from './table.ts'
 
 const DEFAULT_KEEP = 100_000
 /** Events of one process between two looks at how many there are. */
 const TRIM_EVERY = 128
-/** Rows that one commit drops at most: more than come between two looks, few enough to slow nobody down. */
+/** Rows that one commit drops at most, beside as many as it and those since the last look wrote: few enough to slow nobody down. */
 const TRIM_MOST = 256
 
 const ALL = { from: Buffer.alloc(0), to: Buffer.of(0xff) }
@@ -41,20 +43,16 @@ export class EventLog {
     this.#keep = keepEvents
   }
 
-  record(tx: Transaction, event: DurableEvent): void {
-    const collected = steps(tx)
-    // A second one would take the first one's row.
-    if (collected.hasEvent)
-      throw new StorageError('INTERNAL', { op: 'commit' }, { detail: 'a second event in one transaction' })
-    collected.hasEvent = true
-    write(tx, (writer) => {
-      writer.put('events', keyOf(writer.seq), encodeRow(event, writer.seq))
-      writer.add('events', COUNT_KEY, [1])
-      if (--this.#untilTrim <= 0) this.#trim(writer)
-    })
+  /** @param json The event. @returns What counts it. */
+  append(sink: Sink, seq: number, json: string): Added {
+    sink.put('events', keyOf(seq), sealRow(json, seq))
+    this.#untilTrim--
+    return { tree: 'events', key: COUNT_KEY, deltas: [1] }
   }
 
-  async *events({ since, signal }: { since: number; signal: AbortSignal }): AsyncGenerator<Logged<DurableEvent>> {
+  async *events(o: { since: number | Position; signal: AbortSignal }): AsyncGenerator<Logged<DurableEvent>> {
+    const { signal } = o
+    const since = numberOf(o.since)
     this.#checkReached(since)
     let last = since
     for await (const page of pages(this.#reader, 'events', { ...ALL, from: keyOf(since + 1), signal })) {
@@ -63,7 +61,7 @@ export class EventLog {
       for (const [key, row] of page) {
         signal.throwIfAborted()
         last = seqOf(key)
-        yield { ...decode(row, last), seq: last }
+        yield { ...decode(row, last), seq: last, position: String(last) }
       }
     }
   }
@@ -96,17 +94,38 @@ export class EventLog {
     )
   }
 
-  #trim(writer: Writer): void {
+  /** At the end of a group, when all its events are counted. */
+  trim(sink: Sink): void {
+    if (this.#untilTrim > 0) return
+    const most = TRIM_MOST - this.#untilTrim
+    const [count = 0] = sink.get('events', COUNT_KEY, decodeNumbers) ?? []
+    const excess = Math.min(count - this.#keep, most)
     this.#untilTrim = TRIM_EVERY
-    const [count = 0] = writer.get('events', COUNT_KEY, decodeNumbers) ?? []
-    const excess = Math.min(count - this.#keep, TRIM_MOST)
-    if (excess <= 0) return
-    const oldest = writer.range('events', { ...ALL, limit: excess })
-    for (const [key] of oldest) writer.remove('events', key)
-    writer.add('events', COUNT_KEY, [-oldest.length])
+    if (excess <= 0 || !hasRoom(sink, excess)) return
+    const oldest = sink.range('events', { ...ALL, limit: excess })
+    for (const [key] of oldest) sink.remove('events', key)
+    sink.put('events', COUNT_KEY, encodeNumbers([count - oldest.length]))
     const newest = oldest.at(-1)
-    if (newest) writer.put('events', DROPPED_KEY, newest[0])
+    if (newest) sink.put('events', DROPPED_KEY, newest[0])
   }
+}
+
+/** Without room on the disk the log stays longer until there is some: dropping events must fail nobody's commit. */
+function hasRoom(sink: Sink, rows: number): boolean {
+  try {
+    sink.expect?.(rows + 2, 0)
+    return true
+  } catch (error) {
+    if (StorageError.is(error) && error.code === 'NO_SPACE') return false
+    throw error
+  }
+}
+
+/** @throws {StorageError} INVALID_ARGUMENT: it was never a position of this kind of ledger. */
+function numberOf(since: number | Position): number {
+  const number = typeof since === 'string' && /^\d{1,15}$/.test(since) ? Number(since) : since
+  if (typeof number === 'number') return number
+  throw new StorageError('INVALID_ARGUMENT', { op: 'events' }, { detail: `no position of this store: ${since}` })
 }
 
 function keyOf(seq: number): Buffer {
@@ -124,8 +143,8 @@ function decode(row: Buffer, seq: number): DurableEvent {
   const at = { op: 'events' }
   const detail = `event ${seq}; since: ${seq} resumes behind it`
   try {
-    const { value, seq: written } = decodeRow<DurableEvent>(row)
-    if (written === seq) return value
+    const { value, ticket } = decodeRow<DurableEvent>(row)
+    if (ticket === BigInt(seq)) return value
   } catch (cause) {
     throw new StorageError(StorageError.is(cause) ? cause.code : 'CORRUPT', at, { cause, detail })
   }

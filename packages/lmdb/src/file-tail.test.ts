@@ -4,7 +4,7 @@ import path from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { FileTail } from './file-tail.ts'
-import { write } from './ledger.ts'
+import { writerOf } from './ledger.ts'
 import { LmdbLedger } from './lmdb-ledger.ts'
 
 let directory: string
@@ -53,12 +53,11 @@ describe('a commit', () => {
           await Promise.all(
             group.map((rows) =>
               ledger.transact((tx) => {
-                for (const { tree, key, bytes } of rows)
-                  write(tx, (writer) => {
-                    const name = Buffer.from(`row ${key * 7919}`)
-                    if (bytes === null) writer.remove(tree, name)
-                    else writer.put(tree, name, Buffer.alloc(bytes, key))
-                  })
+                for (const { tree, key, bytes } of rows) {
+                  const name = Buffer.from(`row ${key * 7919}`)
+                  if (bytes === null) writerOf(tx).remove(tree, name)
+                  else writerOf(tx).put(tree, name, Buffer.alloc(bytes, key))
+                }
               }),
             ),
           )

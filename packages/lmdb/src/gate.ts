@@ -73,6 +73,11 @@ export class Gate {
     while (!(await this.#try(transact, write))) await this.#wait('commit')
   }
 
+  /** Whether another process commits, or waits for its turn to. */
+  get isAwaited(): boolean {
+    return this.#committing.pids.length > 0
+  }
+
   async close(): Promise<void> {
     await this.#opening.close()
     await this.#committing.close()

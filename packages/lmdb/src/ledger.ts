@@ -1,4 +1,4 @@
-import type { Ledger, Transaction } from '@stored/core'
+import type { DurableEvent, Ledger, Transaction, View } from '@stored/core'
 
 /** The trees of a ledger. Rows that change together share one, so that a commit writes few pages. */
 export const TREES = ['meta', 'blobs', 'keys', 'bytes', 'due', 'running', 'parked', 'owed', 'counts', 'events'] as const
@@ -15,7 +15,7 @@ export interface Range {
   limit?: number
 }
 
-/** Keys are compared byte by byte. */
+/** Rows as they are at one moment. Keys are compared byte by byte. */
 export interface Reader {
   /** Calls `decode` with the value while it is valid: a decoder that keeps bytes copies them. */
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined
@@ -23,22 +23,25 @@ export interface Reader {
   range(tree: Tree, range: Range): [key: Buffer, value: Buffer][]
 }
 
-/** What a step of a commit is given. It reads what was there before this commit, not what its own transaction writes. */
+/** What a plan reads and writes by: the newest state, under what the plan wrote itself. */
 export interface Writer extends Reader {
-  /** Of this commit. */
-  readonly seq: number
+  /** @see Transaction.ticket */
+  readonly ticket: bigint
+  /** @see Transaction.now */
+  readonly now: number
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void
   remove(tree: Tree, key: Uint8Array): void
-  /** Adds to a row of numbers, however often in one transaction. Read, it holds what earlier transactions added. */
+  /**
+   * Adds to a row of numbers, any number of times in one plan, and after its other writes. Plans that add to one row never conflict; the plan
+   * itself does not see what it added.
+   */
   add(tree: Tree, key: Uint8Array, deltas: readonly number[]): void
-}
-
-/** What one `transact` collects. */
-export class Steps {
-  readonly guards: ((reader: Reader) => boolean)[] = []
-  readonly writes: ((writer: Writer) => void)[] = []
-  readonly afterwards: (() => void)[] = []
-  hasEvent = false
+  /** Rows that may be of any moment, without the plan's own writes. Not a guard: read each row that you use again, with `get`. */
+  hint(tree: Tree, range: Range): [key: Buffer, value: Buffer][]
+  /** Writes an event into the log, behind those recorded before it. */
+  record(event: DurableEvent): void
+  /** @see Transaction.afterwards */
+  afterwards(action: () => void): void
 }
 
 /** A ledger of ordered trees: what index, queue and staging are tables of. */
@@ -49,25 +52,12 @@ export interface TreeLedger extends Ledger, Reader {
   requireSpace(bytes: number): void
 }
 
-/** Adds a check that is made inside the commit, before any write of this transaction. */
-export function guard(tx: Transaction, check: (reader: Reader) => boolean): void {
-  steps(tx).guards.push(check)
+/** What a view is read by. */
+export function readerOf(view: View): Reader {
+  return view as unknown as Reader
 }
 
-/** Adds a write. Throws it, the whole transaction is rejected with that error and writes nothing. */
-export function write(tx: Transaction, step: (writer: Writer) => void): void {
-  steps(tx).writes.push(step)
-}
-
-/** Adds what happens once the commit is durable, such as unlinking a file that no row names any more. */
-export function afterwards(tx: Transaction, action: () => void): void {
-  steps(tx).afterwards.push(action)
-}
-
-export function newTransaction(): Transaction & Steps {
-  return new Steps() as unknown as Transaction & Steps
-}
-
-export function steps(tx: Transaction): Steps {
-  return tx as unknown as Steps
+/** What a transaction is read and written by. */
+export function writerOf(tx: Transaction): Writer {
+  return tx as unknown as Writer
 }

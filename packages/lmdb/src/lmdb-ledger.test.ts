@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type Database, open as openEnvironment } from 'lmdb'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { write } from './ledger.ts'
+import { readerOf, writerOf } from './ledger.ts'
 import { LmdbLedger } from './lmdb-ledger.ts'
 import { Table } from './table.ts'
 
@@ -30,7 +30,7 @@ async function open(options: { reserve?: number; at?: string } = {}): Promise<Lm
 
 const row = Buffer.from('row')
 const putRow = (ledger: LmdbLedger, value: string) =>
-  ledger.transact((tx) => write(tx, (writer) => writer.put('keys', row, Buffer.from(value))))
+  ledger.transact((tx) => writerOf(tx).put('keys', row, Buffer.from(value)))
 
 /** Opens the file behind the ledger's back. */
 async function tamper(tree: string, change: (db: Database<Buffer, Buffer>) => Promise<unknown>): Promise<void> {
@@ -89,7 +89,7 @@ describe('LmdbLedger.open()', () => {
     const former = await open()
     const { seq } = await putRow(former, '1')
     await former.close()
-    expect(await putRow(await open(), '2')).toEqual({ seq: seq + 1 })
+    expect(await putRow(await open(), '2')).toMatchObject({ seq: seq + 1, position: String(seq + 1) })
   })
 
   test.skipIf(process.getuid?.() === 0)('of a directory it must not write to rejects PERMISSION_DENIED', async () => {
@@ -134,6 +134,74 @@ describe('LmdbLedger', () => {
     expect(new Set(results.map(({ seq }) => seq)).size).toBe(64)
   })
 
+  test('1,000 transact() at once take several commits, in their order', async () => {
+    const ledger = await open()
+    await putRow(ledger, 'first')
+    const before = await commits()
+    const results = await Promise.all(Array.from({ length: 1000 }, (_, i) => putRow(ledger, String(i))))
+    expect((await commits()) - before).toBeGreaterThanOrEqual(4)
+    const seqs = results.map(({ seq }) => seq)
+    expect(seqs).toEqual([...new Set(seqs)].sort((a, b) => a - b))
+    expect(ledger.get('keys', row, String)).toBe('999')
+  })
+
+  test('a plan that takes long is the last of its commit', async () => {
+    const ledger = await open()
+    await putRow(ledger, 'first')
+    const before = await commits()
+    const slow = () =>
+      ledger.transact((tx) => {
+        const end = performance.now() + 6
+        while (performance.now() < end);
+        writerOf(tx).put('keys', row, Buffer.from('slow'))
+      })
+    await Promise.all([slow(), slow(), putRow(ledger, 'last')])
+    expect((await commits()) - before).toBe(3)
+  })
+
+  test('a plan that throws is told so once the commit that it read from is durable', async () => {
+    const ledger = await open()
+    const told: string[] = []
+    await Promise.allSettled([
+      putRow(ledger, 'durable').then(() => told.push('durable')),
+      ledger
+        .transact((tx) => {
+          throw new Error(readerOf(tx).get('keys', row, String))
+        })
+        .catch((error: Error) => {
+          told.push(`refused: ${error.message}`)
+        }),
+    ])
+    expect(told).toEqual(['durable', 'refused: durable'])
+  })
+
+  test('look() sees what another process has committed by then', async () => {
+    const ledger = await open()
+    await putRow(ledger, 'ours')
+    expect(await ledger.look((view) => readerOf(view).get('keys', row, String))).toBe('ours')
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', CHILD, directory], {
+      encoding: 'utf8',
+    })
+    expect(stdout).toContain('ack 19')
+    expect(await ledger.look((view) => readerOf(view).get('keys', row, String))).toBe('19')
+  })
+
+  test('tickets are unique beside those of another process', async () => {
+    const ledger = await open()
+    const own: bigint[] = []
+    // Those that write nothing leave no trace that another process could go by.
+    for (let i = 0; i < 5; i++) own.push((await ledger.transact((tx) => tx.ticket)).value)
+    spawnSync(process.execPath, ['--input-type=module', '-e', CHILD, directory])
+    const theirs = new Table(ledger, 'meta', 'X')
+    const { value } = await ledger.transact((tx) => {
+      theirs.put(tx, row, null)
+      return tx.ticket
+    })
+    expect(value).toBeGreaterThan(20n)
+    expect(own).not.toContain(value)
+    expect(theirs.ticket(row)).toBe(value)
+  })
+
   test('a damaged row is CORRUPT to its readers, and to a commit that reads it', async () => {
     const former = await open()
     const table = new Table<{ size: number }>(former, 'keys', 'X')
@@ -150,8 +218,8 @@ describe('LmdbLedger', () => {
     const damaged = new Table<{ size: number }>(ledger, 'keys', 'X')
     expect(() => damaged.get(key)).toThrow(expect.objectContaining({ code: 'CORRUPT' }))
     const failing = ledger.transact((tx) => {
-      write(tx, (writer) => writer.put('keys', row, row))
-      write(tx, (writer) => void damaged.get(key, writer))
+      writerOf(tx).put('keys', row, row)
+      damaged.get(key, readerOf(tx))
     })
     await expect(failing).rejects.toMatchObject({ code: 'CORRUPT' })
     expect(ledger.get('keys', row, String)).toBeUndefined()
@@ -161,7 +229,7 @@ describe('LmdbLedger', () => {
     const ledger = await open()
     const putting = putRow(ledger, 'in time')
     await ledger.close()
-    await expect(putting).resolves.toEqual({ seq: expect.any(Number) })
+    await expect(putting).resolves.toMatchObject({ seq: expect.any(Number) })
     expect(() => ledger.get('keys', row, String)).toThrow(expect.objectContaining({ code: 'CLOSED' }))
     expect(() => ledger.range('keys', { from: row, to: row })).toThrow(expect.objectContaining({ code: 'CLOSED' }))
     expect((await open()).get('keys', row, String)).toBe('in time')
@@ -171,11 +239,11 @@ describe('LmdbLedger', () => {
 /** A process that commits, says so, and is killed by the signal it sends itself, before anything can be tidied up. */
 const CHILD = `
   import { writeSync } from 'node:fs'
-  import { write } from ${JSON.stringify(new URL('ledger.ts', import.meta.url).href)}
+  import { writerOf } from ${JSON.stringify(new URL('ledger.ts', import.meta.url).href)}
   import { LmdbLedger } from ${JSON.stringify(new URL('lmdb-ledger.ts', import.meta.url).href)}
   const ledger = await LmdbLedger.open({ path: process.argv[1], reserve: 0 })
   for (let i = 0; i < 20; i++) {
-    await ledger.transact((tx) => write(tx, (writer) => writer.put('keys', Buffer.from('row'), Buffer.from(String(i)))))
+    await ledger.transact((tx) => writerOf(tx).put('keys', Buffer.from('row'), Buffer.from(String(i))))
     writeSync(1, 'ack ' + i + '\\n')
   }
   process.kill(process.pid, 'SIGKILL')

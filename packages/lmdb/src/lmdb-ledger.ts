@@ -1,17 +1,19 @@
 import { access, constants, realpath, statfs } from 'node:fs/promises'
 import path from 'node:path'
-import type { DiskUsage, DurableEvent, Failure, Logged, Transaction } from '@stored/core'
+import { setTimeout } from 'node:timers/promises'
+import type { Committed, DiskUsage, DurableEvent, Failure, Logged, Position, Transaction, View } from '@stored/core'
 import { checkOptions, is, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, fileMode } from './access-mode.ts'
 import { Ballast } from './ballast.ts'
-import { applyGroup, attempt, type Caller, type Sink } from './commit.ts'
+import { requireResult } from './draft.ts'
 import { Environment, INDEX_FILE, isDamage, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
 import { mapFileError } from './file-owner.ts'
 import { FileTail } from './file-tail.ts'
 import { FilesInPlace } from './files-in-place.ts'
 import { GATE_FILES, Gate } from './gate.ts'
-import { newTransaction, type Range, type Tree, type TreeLedger } from './ledger.ts'
+import { attempt, type Caller, Group, type Sink } from './group.ts'
+import { type Range, type Tree, type TreeLedger, writerOf } from './ledger.ts'
 import { requireLocalFileSystem } from './local-file-system.ts'
 import { awaitLocks } from './lock-file.ts'
 import { makeDirectory, syncDirectory } from './make-directory.ts'
@@ -28,6 +30,12 @@ const PAGE = 4096
 const PAGES_PER_ROW = 2
 /** What a commit may need besides: the upper pages of each tree, and the list of free pages. */
 const PAGES_PER_COMMIT = 32
+
+/** Where a group is cut: plans that wait longer hold up other processes. */
+const MAX_PLANS = 256
+const MAX_GROUP_MS = 5
+/** Long enough for a process that waits for the lock to be woken, and to take it. */
+const YIELD_MS = 1
 
 /** How an environment is opened. */
 export interface LmdbLedgerOptions extends EventLogOptions {
@@ -82,7 +90,9 @@ export class LmdbLedger implements TreeLedger {
   readonly #log: EventLog
   readonly #listeners = new Set<(failure: Failure) => void>()
   #environment: Environment
-  #group: Caller[] = []
+  #waiting: Caller[] = []
+  /** The last one given out by this process. */
+  #ticket = 0
   #committing: Promise<void> | null = null
   /** Where the pages of the present commit may end, in bytes. */
   #expectedEnd = 0
@@ -171,23 +181,26 @@ export class LmdbLedger implements TreeLedger {
     }
   }
 
-  async transact(write: (tx: Transaction) => void): Promise<{ seq: number }> {
+  async look<T>(read: (view: View) => T): Promise<T> {
+    this.refresh()
+    return requireResult(read(this as unknown as View))
+  }
+
+  async transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>> {
     if (this.#closing) throw new StorageError('CLOSED', { op: 'commit' })
     this.#requireHealth()
-    const steps = newTransaction()
-    write(steps)
     return new Promise((resolve, reject) => {
-      // Whoever comes in the same turn of the event loop, or while a commit is under way, shares one transaction and one flush.
-      this.#group.push({ steps, resolve, reject })
-      if (this.#group.length === 1) setImmediate(() => this.#commit())
+      // What comes in the same turn of the event loop, or while a commit is under way, shares one transaction and one flush.
+      this.#waiting.push({ plan, now: Date.now(), resolve, reject })
+      if (this.#waiting.length === 1) setImmediate(() => this.#commit())
     })
   }
 
   record(tx: Transaction, event: DurableEvent): void {
-    this.#log.record(tx, event)
+    writerOf(tx).record(event)
   }
 
-  events(o: { since: number; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>> {
+  events(o: { since: number | Position; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>> {
     return this.#log.events(o)
   }
 
@@ -235,7 +248,7 @@ export class LmdbLedger implements TreeLedger {
   }
 
   async #close(): Promise<void> {
-    while (this.#group.length > 0 || this.#committing) {
+    while (this.#waiting.length > 0 || this.#committing) {
       this.#commit()
       await this.#committing
     }
@@ -256,35 +269,54 @@ export class LmdbLedger implements TreeLedger {
 
   /** One at a time: when one fails, the next must not have begun. */
   #commit(): void {
-    if (this.#committing || this.#group.length === 0) return
-    const group = this.#group
-    this.#group = []
-    this.#committing = this.#apply(group).then((tell) => {
+    if (this.#committing || this.#waiting.length === 0) return
+    this.#committing = this.#commitGroup().then((tell) => {
       this.#committing = null
       for (const one of tell) one()
-      // In a turn of its own: who was just told may have more to write.
-      if (this.#group.length > 0) setImmediate(() => this.#commit())
+      if (this.#waiting.length > 0) this.#goOn()
     })
   }
 
+  /** In a turn of its own: callers that were told just now may have more to write. */
+  #goOn(): void {
+    const next = () => this.#commit()
+    // LMDB's lock favours the thread that let go of it last: without a pause another process might never get it.
+    if (this.#gate.isAwaited) setTimeout(YIELD_MS, undefined, { ref: true }).then(next)
+    else setImmediate(next)
+  }
+
   /** @returns What tells each caller. */
-  async #apply(group: readonly Caller[]): Promise<(() => void)[]> {
-    let tell: (() => void)[] = []
-    let seq = 0
+  async #commitGroup(): Promise<(() => void)[]> {
+    const inLine = this.#waiting.length
+    let group: Group | undefined
     try {
       this.#requireFiles(this.#files.commitFailure)
       this.#requireHealth()
       await this.#environment.commit(() => {
         this.#expectedEnd = this.#environment.end + PAGES_PER_COMMIT * PAGE
-        const before = this.seq
-        ;({ tell, seq } = applyGroup(group, this.#sink, before))
-        if (seq !== before) this.#tree('meta').putSync(SEQ_KEY, encodeNumber(seq))
+        group = new Group(this.#sink, this.#log, { seq: this.seq, ticket: this.#ticket })
+        this.#runWaiting(group)
       })
-      return tell
+      return group?.tell ?? []
     } catch (error) {
-      const failure = StorageError.is(error) ? error : await this.#failure(error, seq)
-      return group.map((caller) => () => caller.reject(failure))
+      const failure = StorageError.is(error) ? error : await this.#failure(error, group?.numbers.seq ?? 0)
+      // Those that came into no group waited for this commit, and are told as well. Plans that came later stay in line.
+      const failed = group?.callers ?? this.#waiting.splice(0, inLine)
+      return failed.map((caller) => () => caller.reject(failure))
     }
+  }
+
+  /** Plans that are cut off stay in line for the next group. */
+  #runWaiting(group: Group): void {
+    const { seq } = group.numbers
+    const end = performance.now() + MAX_GROUP_MS
+    for (let caller = this.#waiting.shift(); caller; caller = this.#waiting.shift()) {
+      group.add(caller)
+      if (group.callers.length === MAX_PLANS || performance.now() > end) break
+    }
+    group.end()
+    this.#ticket = group.numbers.ticket
+    if (group.numbers.seq !== seq) this.#tree('meta').putSync(SEQ_KEY, encodeNumber(group.numbers.seq))
   }
 
   #expect(rows: number, bytes: number): void {

@@ -1,36 +1,61 @@
-import type { DurableEvent, Logged, Transaction } from '@stored/core'
+import type { Committed, DurableEvent, Logged, Position, Transaction, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { applyGroup, type Sink } from './commit.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
-import { newTransaction, type Range, TREES, type Tree, type TreeLedger } from './ledger.ts'
+import { Group, type Numbers, type Run, type Sink } from './group.ts'
+import { nameOf } from './key-name.ts'
+import { type Range, TREES, type Tree, type TreeLedger, writerOf } from './ledger.ts'
+import { Rehearsal } from './purity.ts'
+import { SortedTree } from './sorted-tree.ts'
 
-/** A ledger that lives and dies with the process: for tests, and for stores that need not last. */
+/** How a ledger in memory is opened. */
+export interface MemoryLedgerOptions extends EventLogOptions {
+  /** Gives out tickets that do not rise: what takes them for an order is found out. @default whether STORED_TICKETS is `scrambled` */
+  scrambleTickets?: boolean
+  /** Hears of a TypeError that a plan or a look threw over rows that were guessed, which is discarded. */
+  onGuessError?: (error: TypeError) => void
+}
+
+/**
+ * A ledger that lives and dies with the process: for tests, and for stores that need not last. It runs each plan and each look several
+ * times, also over rows that are not there, and rejects those that are no pure function of what they read.
+ */
 export class MemoryLedger implements TreeLedger, Sink {
   readonly #trees = new Map<Tree, SortedTree>(TREES.map((tree) => [tree, new SortedTree()]))
   readonly #log: EventLog
-  #seq = 0
+  readonly #rehearsal: Rehearsal
+  readonly #run: Run
+  #numbers: Numbers = { seq: 0, ticket: 0 }
   #closed = false
 
-  constructor(options: EventLogOptions = {}) {
-    this.#log = new EventLog(this, () => this.#seq, options)
+  constructor(options: MemoryLedgerOptions = {}) {
+    const { scrambleTickets = process.env.STORED_TICKETS === 'scrambled', onGuessError, ...log } = options
+    this.#log = new EventLog(this, () => this.seq, log)
+    this.#rehearsal = new Rehearsal(onGuessError)
+    this.#run = (plan, base, { ticket, now }) =>
+      this.#rehearsal.plan(plan, base, { ticket: scrambleTickets ? scrambled(ticket) : ticket, now })
   }
 
-  async transact(write: (tx: Transaction) => void): Promise<{ seq: number }> {
+  async look<T>(read: (view: View) => T): Promise<T> {
+    if (this.#closed) throw new StorageError('CLOSED', { op: 'read' })
+    return this.#rehearsal.look(read, this)
+  }
+
+  async transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>> {
     if (this.#closed) throw new StorageError('CLOSED', { op: 'commit' })
-    const steps = newTransaction()
-    write(steps)
     return new Promise((resolve, reject) => {
-      const { tell, seq } = applyGroup([{ steps, resolve, reject }], this, this.#seq)
-      this.#seq = seq
-      for (const one of tell) one()
+      const group = new Group(this, this.#log, this.#numbers, this.#run)
+      group.add({ plan, now: Date.now(), resolve, reject })
+      group.end()
+      this.#numbers = group.numbers
+      for (const one of group.tell) one()
     })
   }
 
   record(tx: Transaction, event: DurableEvent): void {
-    this.#log.record(tx, event)
+    writerOf(tx).record(event)
   }
 
-  events(o: { since: number; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>> {
+  events(o: { since: number | Position; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>> {
     return this.#log.events(o)
   }
 
@@ -38,24 +63,24 @@ export class MemoryLedger implements TreeLedger, Sink {
   refresh(): void {}
 
   get seq(): number {
-    return this.#seq
+    return this.#numbers.seq
   }
 
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
-    const value = this.#tree(tree).get(name(key))
+    const value = this.#tree(tree).get(nameOf(key))
     return value === undefined ? undefined : decode(value)
   }
 
   range(tree: Tree, { from, to, limit = 500 }: Range): [Buffer, Buffer][] {
-    return this.#tree(tree).range(name(from), name(to), limit)
+    return this.#tree(tree).range(nameOf(from), nameOf(to), limit)
   }
 
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void {
-    this.#tree(tree).set(name(key), Buffer.from(value))
+    this.#tree(tree).set(nameOf(key), Buffer.from(value))
   }
 
   remove(tree: Tree, key: Uint8Array): void {
-    this.#tree(tree).delete(name(key))
+    this.#tree(tree).delete(nameOf(key))
   }
 
   /** Nothing here can fail half-way. */
@@ -81,45 +106,11 @@ export class MemoryLedger implements TreeLedger, Sink {
   }
 }
 
-/** Strings of one byte a character compare as their bytes do. */
-function name(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
-}
+const SCRAMBLED_BITS = 24
 
-class SortedTree {
-  readonly #names: string[] = []
-  readonly #values = new Map<string, Buffer>()
-
-  get(key: string): Buffer | undefined {
-    return this.#values.get(key)
-  }
-
-  set(key: string, value: Buffer): void {
-    if (!this.#values.has(key)) this.#names.splice(this.#position(key), 0, key)
-    this.#values.set(key, value)
-  }
-
-  delete(key: string): void {
-    if (this.#values.delete(key)) this.#names.splice(this.#position(key), 1)
-  }
-
-  range(from: string, to: string, limit: number): [Buffer, Buffer][] {
-    const start = this.#position(from)
-    const end = Math.min(this.#position(to), start + limit)
-    return this.#names
-      .slice(start, end)
-      .map((key) => [Buffer.from(key, 'latin1'), Buffer.from(this.#values.get(key) as Buffer)])
-  }
-
-  /** Of the first name that is not less than `key`. */
-  #position(key: string): number {
-    let low = 0
-    let high = this.#names.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#names[middle] as string) < key) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
+/** The lowest bits in reverse: unique still, and in no order. */
+function scrambled(ticket: bigint): bigint {
+  const low = ticket & ((1n << BigInt(SCRAMBLED_BITS)) - 1n)
+  const reversed = low.toString(2).padStart(SCRAMBLED_BITS, '0').split('').reverse().join('')
+  return ticket - low + BigInt(`0b${reversed}`)
 }

@@ -23,11 +23,14 @@ const suffixes = async (of: Table<number>, partition: string) =>
   (await Array.fromAsync(of.suffixes(Buffer.from(partition)))).map(String)
 
 describe('Table', () => {
-  test('get() returns value and commit of a row; seq() the commit alone', async () => {
+  test('get() returns value and ticket of a row; ticket() the ticket alone', async () => {
     const key = table.key(Buffer.from('p'))
-    const { seq } = await ledger.transact((tx) => table.put(tx, key, 42))
-    expect(table.get(key)).toEqual({ value: 42, seq })
-    expect(table.seq(key)).toBe(seq)
+    const { value: ticket } = await ledger.transact((tx) => {
+      table.put(tx, key, 42)
+      return tx.ticket
+    })
+    expect(table.get(key)).toEqual({ value: 42, ticket })
+    expect(table.ticket(key)).toBe(ticket)
   })
 
   test('get() of a removed row is undefined', async () => {
@@ -35,7 +38,7 @@ describe('Table', () => {
     await ledger.transact((tx) => table.put(tx, key, 42))
     await ledger.transact((tx) => table.remove(tx, key))
     expect(table.get(key)).toBeUndefined()
-    expect(table.seq(key)).toBeUndefined()
+    expect(table.ticket(key)).toBeUndefined()
   })
 
   test('suffixes() of a partition are those of this table, not of its sibling, and of no longer partition', async () => {

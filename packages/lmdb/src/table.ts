@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Transaction } from '@stored/core'
-import { type Reader, type Tree, type TreeLedger, type Writer, write } from './ledger.ts'
-import { decodeRow, encodeRow, type Row, rowSeq } from './row.ts'
+import { type Reader, type Tree, type TreeLedger, type Writer, writerOf } from './ledger.ts'
+import { decodeRow, encodeRow, type Row, rowTicket } from './row.ts'
 
 /**
  * Rows of one kind in a tree they share with others. A row's key is `partition NUL tag suffix`: all rows of a partition (a
@@ -39,20 +39,21 @@ export class Table<T> {
     return reader.get(this.tree, key, this.decode)
   }
 
-  seq(key: Uint8Array, reader: Reader = this.#ledger): number | undefined {
-    return reader.get(this.tree, key, rowSeq)
+  /** Of the transaction that wrote the row. */
+  ticket(key: Uint8Array, reader: Reader = this.#ledger): bigint | undefined {
+    return reader.get(this.tree, key, rowTicket)
   }
 
   put(tx: Transaction, key: Uint8Array, value: T): void {
-    write(tx, (writer) => this.putNow(writer, key, value))
+    this.putNow(writerOf(tx), key, value)
   }
 
   putNow(writer: Writer, key: Uint8Array, value: T): void {
-    writer.put(this.tree, key, encodeRow(value, writer.seq))
+    writer.put(this.tree, key, encodeRow(value, writer.ticket))
   }
 
   remove(tx: Transaction, key: Uint8Array): void {
-    write(tx, (writer) => writer.remove(this.tree, key))
+    writerOf(tx).remove(this.tree, key)
   }
 
   /** The suffixes of all rows of a partition, in order. @see pages */

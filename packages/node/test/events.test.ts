@@ -55,12 +55,12 @@ describe('events()', () => {
     await store.put(Buffer.from('one'), { key: 'a' })
     await store.put(Buffer.from('one'), { key: 'b' })
     await store.delete(idOf('one'))
-    const [time, seq] = [expect.any(Number), expect.any(Number)]
+    const [time, seq, position] = [expect.any(Number), expect.any(Number), expect.stringMatching(/^\d+$/)]
     const checksum = idOf('one')
     expect(await collect(store.events())).toEqual([
-      { type: 'put', checksum, key: 'a', size: 3, isNew: true, time, seq },
-      { type: 'put', checksum, key: 'b', size: 3, isNew: false, time, seq },
-      { type: 'delete', checksum, keys: ['a', 'b'], time, seq },
+      { type: 'put', checksum, key: 'a', size: 3, isNew: true, time, seq, position },
+      { type: 'put', checksum, key: 'b', size: 3, isNew: false, time, seq, position },
+      { type: 'delete', checksum, keys: ['a', 'b'], time, seq, position },
     ])
   })
 

@@ -1,5 +1,5 @@
 import { checksums } from '@stored/checksumd'
-import { StoreD, type Transaction } from '@stored/core'
+import { type Committed, StoreD, type Transaction } from '@stored/core'
 import { MemoryBackend } from '@stored/core/backend'
 import { BlobIndex } from '@stored/index'
 import { MemoryLedger } from '@stored/lmdb'
@@ -14,7 +14,7 @@ class HeldLedger extends MemoryLedger {
   readonly gate = Promise.withResolvers<void>()
   holds = false
 
-  override async transact(write: (tx: Transaction) => void): Promise<{ seq: number }> {
+  override async transact<T>(write: (tx: Transaction) => T): Promise<Committed<T>> {
     if (this.holds) {
       this.holds = false
       this.begun.resolve()

@@ -178,6 +178,9 @@ export class DurableStaging implements Staging {
     const rowKey = this.#rowKey(id)
     let replaced: string | undefined
     write(tx, (writer) => {
+      // Of an earlier run nothing holds.
+      received.kept = false
+      replaced = undefined
       const former = this.#rows.get(rowKey, writer)?.value
       if (former && this.#isSame(former, received, id, writer)) return
       if (former) replaced = removeBytes(writer, id, former)
@@ -185,9 +188,13 @@ export class DurableStaging implements Staging {
       if (file !== undefined && !existsSync(path.join(this.directory, file))) throw swept(id)
       received.kept = true
       addKept(writer, size - (former?.size ?? 0), former ? 0 : 1)
-      if (bytes) writer.put('bytes', bytesKey(writer.seq, id), bytes)
+      if (bytes) writer.put('bytes', bytesKey(Number(writer.ticket), id), bytes)
       else writer.put('bytes', fileKey(file as string), NOTHING)
-      this.#rows.putNow(writer, rowKey, bytes ? { size, commit: writer.seq } : { size, file: file as string })
+      this.#rows.putNow(
+        writer,
+        rowKey,
+        bytes ? { size, commit: Number(writer.ticket) } : { size, file: file as string },
+      )
     })
     // Not before: until the commit is durable its bytes are counted as being received.
     afterwards(tx, () => {
@@ -202,6 +209,7 @@ export class DurableStaging implements Staging {
     const rowKey = this.#rowKey(id)
     let file: string | undefined
     write(tx, (writer) => {
+      file = undefined
       this.#unmark(writer, id)
       const row = this.#rows.get(rowKey, writer)?.value
       if (!row) return
@@ -236,9 +244,9 @@ export class DurableStaging implements Staging {
     const key = this.#markKey(id)
     write(tx, (writer) => {
       // Its age is that of its first mark.
-      if (this.#marks.seq(key, writer) !== undefined) return
+      if (this.#marks.ticket(key, writer) !== undefined) return
       this.#marks.putNow(writer, key, null)
-      writer.put('bytes', markKey(writer.seq, id), NOTHING)
+      writer.put('bytes', markKey(Number(writer.ticket), id), NOTHING)
     })
   }
 
@@ -252,7 +260,7 @@ export class DurableStaging implements Staging {
   }
 
   async has(id: BlobId): Promise<boolean> {
-    return this.#rows.seq(this.#rowKey(id)) !== undefined
+    return this.#rows.ticket(this.#rowKey(id)) !== undefined
   }
 
   async open(id: BlobId, o: { signal: AbortSignal; offset?: number; length?: number }): Promise<OpenedStaged | null> {
@@ -260,7 +268,7 @@ export class DurableStaging implements Staging {
       const found = this.#rows.get(this.#rowKey(id))
       if (!found) return null
       const row = found.value
-      const rev = String(found.seq) as Rev
+      const rev = String(found.ticket) as Rev
       const offset = Math.min(o.offset ?? 0, row.size)
       const end = Math.min(offset + (o.length ?? row.size), row.size)
       if ('commit' in row) {
@@ -274,7 +282,7 @@ export class DurableStaging implements Staging {
         if (opened) return { size: row.size, rev, ...opened }
       }
       // Released between the two reads: look again. A row that is still the same lost its bytes.
-      if (this.#rows.seq(this.#rowKey(id)) === found.seq) throw lost(id)
+      if (this.#rows.ticket(this.#rowKey(id)) === found.ticket) throw lost(id)
     }
   }
 
@@ -395,10 +403,10 @@ export class DurableStaging implements Staging {
 
   #unmark(writer: Writer, id: BlobId): void {
     const key = this.#markKey(id)
-    const commit = this.#marks.seq(key, writer)
+    const commit = this.#marks.ticket(key, writer)
     if (commit === undefined) return
     writer.remove('blobs', key)
-    writer.remove('bytes', markKey(commit, id))
+    writer.remove('bytes', markKey(Number(commit), id))
   }
 
   #rowKey(id: BlobId): Buffer {

@@ -62,7 +62,7 @@ describe('claimStaging()', () => {
     await stage()
     const marking = { uuid: randomUUID(), phase: 'marking' }
     await index.transact((tx) =>
-      write(tx, (writer) => writer.put('meta', Buffer.from('store'), encodeRow(marking, writer.seq))),
+      write(tx, (writer) => writer.put('meta', Buffer.from('store'), encodeRow(marking, writer.ticket))),
     )
     await claim(index)
     expect(await standing(index)).toBe('own')

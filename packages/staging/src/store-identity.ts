@@ -10,7 +10,7 @@ import {
   fileMode,
   guard,
   makeDirectory,
-  rowSeq,
+  rowTicket,
   setMode,
   syncDirectory,
   type TreeLedger,
@@ -121,10 +121,10 @@ function isKept(ledger: TreeLedger, file: string): boolean {
 }
 
 async function identify(ledger: TreeLedger, identity: Identity): Promise<void> {
-  const before = ledger.get('meta', KEY, rowSeq)
+  const before = ledger.get('meta', KEY, rowTicket)
   await ledger.transact((tx) => {
-    guard(tx, (reader) => reader.get('meta', KEY, rowSeq) === before)
-    write(tx, (writer) => writer.put('meta', KEY, encodeRow(identity, writer.seq)))
+    guard(tx, (reader) => reader.get('meta', KEY, rowTicket) === before)
+    write(tx, (writer) => writer.put('meta', KEY, encodeRow(identity, writer.ticket)))
   })
 }
 

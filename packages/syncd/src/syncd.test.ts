@@ -2,7 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { guardBackend, type Index, type NewJob, type Staging, type SyncTarget, type Transaction } from '@stored/core'
+import {
+  type Committed,
+  guardBackend,
+  type Index,
+  type NewJob,
+  type Staging,
+  type SyncTarget,
+  type Transaction,
+} from '@stored/core'
 import { MemoryBackend, StorageError } from '@stored/core/backend'
 import { encodeRow, MemoryLedger, write } from '@stored/lmdb'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -17,7 +25,7 @@ const PATIENCE = { timeout: 60_000 }
 class EventfulLedger extends MemoryLedger {
   readonly before: (() => Promise<void>)[] = []
 
-  override async transact(write: (tx: Transaction) => void): Promise<{ seq: number }> {
+  override async transact<T>(write: (tx: Transaction) => T): Promise<Committed<T>> {
     await this.before.shift()?.()
     return super.transact(write)
   }
@@ -134,7 +142,7 @@ async function replace(): Promise<void> {
   const successor = createServer()
   await new Promise<void>((resolve) => successor.listen(path.join(directory, socket), resolve))
   opened.push({ close: async () => void successor.close() })
-  const row = encodeRow({ socket }, 1_000_000)
+  const row = encodeRow({ socket }, 1_000_000n)
   await ledger.transact((tx) => write(tx, (writer) => writer.put('meta', Buffer.from('syncer'), row)))
 }
 

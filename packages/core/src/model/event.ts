@@ -49,5 +49,12 @@ export interface DeleteEvent {
 /** An event in the log, for consumers that were away. */
 export type DurableEvent = PutEvent | DeleteEvent | SyncOutcome
 
-/** An event with the number of its commit: later ones have higher numbers. */
-export type Logged<Event> = Event & { readonly seq: number }
+/** The place of a commit, or of an event, in the order of all commits. Opaque: it is compared by asking the ledger, never by arithmetic. */
+export type Position = string
+
+/** An event with its place in the log. */
+export type Logged<Event> = Event & {
+  readonly position: Position
+  /** The position as a number. @deprecated Use `position`: other ledgers have no number. */
+  readonly seq: number
+}

@@ -1,35 +1,60 @@
 import type { Op } from '../backend/contract.ts'
-import type { DurableEvent, Logged } from '../model/event.ts'
+import type { DurableEvent, Logged, Position } from '../model/event.ts'
 import type { Failure } from '../model/failure.ts'
 
-declare const transaction: unique symbol
+declare const view: unique symbol
 
-/** A list of guards and writes. Nothing is read from it, so it fits one LMDB transaction, one SQL round trip, or an array. */
-export interface Transaction {
-  readonly [transaction]: true
+/** Rows as they are at one moment. Index, queue and staging are read by it. */
+export interface View {
+  readonly [view]: true
+}
+
+/** A view that also collects writes, and sees them. */
+export interface Transaction extends View {
+  /** Unique in the store among transactions that write, and the same in every run of one plan. It says nothing of their order. */
+  readonly ticket: bigint
+  /** When the plan was handed in, in milliseconds since the epoch: the same in every run. */
+  readonly now: number
+  /** Runs `action` once, when the commit is durable. */
+  afterwards(action: () => void): void
+}
+
+/** What a commit came to. */
+export interface Committed<T> {
+  /** What the plan returned. */
+  readonly value: T
+  /** Of the last event that it recorded, else of the commit. */
+  readonly position: Position
+  /** The position as a number. @deprecated Use `position`: other ledgers have no number. */
+  readonly seq: number
 }
 
 /** The one commit. Index, queue and staging are made on a ledger, and a store refuses those of different ledgers. */
 export interface Ledger {
+  /** Runs `read` over one view, which is never older than the call. It is a pure function of what it reads, and may run several times. */
+  look<T>(read: (view: View) => T): Promise<T>
   /**
-   * Calls `write` once, synchronously, to collect guards and writes; then checks all guards and applies all writes, or none.
-   * Resolves when durable.
+   * Runs `plan` over the newest state and writes all that it collected, or nothing. What the plan read is still so when its writes take
+   * effect, in all processes. Resolves when durable.
    *
-   * @returns The place of this commit in the order of all commits.
-   * @throws {StorageError} CONFLICT: a guard failed and nothing was written; read again and build anew · NO_SPACE, UNAVAILABLE:
-   *   nothing was written, unless `ambiguous`: the outcome is unknown; read before claiming either. Not `retryable` once degraded.
+   * A plan is a pure, synchronous function of what it reads: no clock, no randomness, no I/O, nothing kept between two runs. It may run
+   * any number of times, also over rows of different moments; only its last run counts. If it throws, it is rejected alone with that
+   * error, and leaves nothing.
+   *
+   * @throws {StorageError} INVALID_ARGUMENT: the plan returned a promise · NO_SPACE, UNAVAILABLE: nothing was written, unless `ambiguous`:
+   *   the outcome is unknown; read before claiming either. Not `retryable` once degraded.
    */
-  transact(write: (tx: Transaction) => void): Promise<{ readonly seq: number }>
+  transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>>
   /** What is read from here on includes all that any process has committed by now. */
   refresh(): void
-  /** Writes an event into the log, with the number of this commit; at most one in a transaction. */
+  /** Writes an event into the log, behind those that were recorded before it. Its position is known once it is committed. */
   record(tx: Transaction, event: DurableEvent): void
   /**
-   * Events after the commit `since`, in the order of commits, up to what is there now. The last 100,000 are kept.
+   * Events behind the position `since`, in the order of commits, up to what is there now. The last 100,000 are kept.
    *
    * @throws {StorageError} NOT_FOUND: events after `since` were dropped already, or no commit has come to it.
    */
-  events(o: Op & { since: number }): AsyncIterable<Logged<DurableEvent>>
+  events(o: Op & { since: Position | number }): AsyncIterable<Logged<DurableEvent>>
   /** Why nothing is committed any more, though reads go on; `null` while all is well. It ends with opening the ledger anew. */
   readonly degraded: Failure | null
   /** Calls `listener` once, when it becomes degraded. @returns A function that ends it. */

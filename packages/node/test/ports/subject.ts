@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto'
-import type { BlobFacts, BlobId, Index, Ledger, LocationFacts, Queue, Staging, Transaction } from '@stored/core'
+import type {
+  BlobFacts,
+  BlobId,
+  Committed,
+  Index,
+  Ledger,
+  LocationFacts,
+  Queue,
+  Staging,
+  Transaction,
+} from '@stored/core'
 
 /** An implementation of the ports, fresh and empty. */
 export interface Subject {
@@ -65,6 +75,6 @@ export async function* chunksOf(...chunks: (string | Uint8Array)[]): AsyncGenera
 }
 
 /** Writes with `write`, in a commit of its own. */
-export function commit({ ledger }: Subject, write: (tx: Transaction) => void): Promise<{ readonly seq: number }> {
+export function commit<T>({ ledger }: Subject, write: (tx: Transaction) => T): Promise<Committed<T>> {
   return ledger.transact(write)
 }

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { Transaction } from '@stored/core'
+import type { Committed, Transaction } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { encodeRow, MemoryLedger, type TreeLedger, write } from '@stored/lmdb'
 import fc from 'fast-check'
@@ -46,7 +46,7 @@ function name(leader: unknown): Promise<{ readonly seq: number }> {
 }
 
 function nameIn(tx: Transaction, leader: unknown): void {
-  write(tx, (writer) => writer.put('meta', KEY, encodeRow(leader, writer.seq)))
+  write(tx, (writer) => writer.put('meta', KEY, encodeRow(leader, writer.ticket)))
 }
 
 function commitAs(member: Leadership): Promise<unknown> {
@@ -294,7 +294,7 @@ describe('close()', () => {
     const standing = Promise.withResolvers<void>()
     const gate = Promise.withResolvers<void>()
     const slow = Object.assign(Object.create(ledger) as TreeLedger, {
-      async transact(write: (tx: Transaction) => void) {
+      async transact<T>(write: (tx: Transaction) => T) {
         standing.resolve()
         await gate.promise
         return ledger.transact(write)
@@ -465,7 +465,7 @@ describe('a commit that fails', () => {
     failures = 0
     commits = false
 
-    override async transact(write: (tx: Transaction) => void): Promise<{ seq: number }> {
+    override async transact<T>(write: (tx: Transaction) => T): Promise<Committed<T>> {
       if (this.failures-- <= 0) return super.transact(write)
       if (this.commits) await super.transact(write)
       throw new StorageError('UNAVAILABLE', { op: 'commit' }, { ambiguous: true })

@@ -7,7 +7,7 @@ import {
   guard,
   type Reader,
   type Row,
-  rowSeq,
+  rowTicket,
   type TreeLedger,
   write,
 } from '@stored/lmdb'
@@ -26,7 +26,7 @@ type LeaderRow = Row<Partial<Address>>
 
 /** The number of the leader that was named last, dead or alive. */
 export function leaderOf(reader: Reader): number | undefined {
-  return reader.get('meta', KEY, rowSeq)
+  return reader.get('meta', KEY, (row) => Number(rowTicket(row)))
 }
 
 export interface LeadershipOptions {
@@ -72,7 +72,7 @@ export class Leadership {
   readonly #ringListeners = new Set<() => void>()
   readonly #changeListeners = new Set<(leads: boolean) => void>()
   /** Ours while we lead. */
-  #number: number | null = null
+  #number: bigint | null = null
   #doorbell: Doorbell | null = null
   /** To the leader, while we follow. */
   #link: Link | null = null
@@ -84,9 +84,9 @@ export class Leadership {
   /** Rings so far that reached nobody. */
   #undelivered = 0
   /** The leader found dead last: its socket is not asked again. */
-  #dead: number | null = null
+  #dead: bigint | null = null
   /** The leader whose connection was lost last. */
-  #lost: number | null = null
+  #lost: bigint | null = null
   /** Whether a leader that hung up is asked again in a moment: it is alive, or this process stands. */
   #isAskedAgain = false
   #closed: Promise<void> | undefined
@@ -129,7 +129,7 @@ export class Leadership {
   /** For a commit that only the leader may make: CONFLICT when this process does not lead, or no longer. */
   guard(tx: Transaction): void {
     const number = this.#number
-    guard(tx, (reader) => number !== null && reader.get('meta', KEY, rowSeq) === number)
+    guard(tx, (reader) => number !== null && reader.get('meta', KEY, rowTicket) === number)
   }
 
   /** Tells the other processes that something was committed. Cheap, and never throws. */
@@ -188,7 +188,7 @@ export class Leadership {
   }
 
   /** Finds its place, unless that is under way. @param silent The number of a leader that does not answer. */
-  #seek(silent?: number): Promise<void> {
+  #seek(silent?: bigint): Promise<void> {
     clearTimeout(this.#retry)
     clearTimeout(this.#look)
     this.#retry = undefined
@@ -201,11 +201,11 @@ export class Leadership {
     return this.#seeking
   }
 
-  async #settle(silent?: number): Promise<void> {
+  async #settle(silent?: bigint): Promise<void> {
     while (!this.#closed && !this.#hasPlace) {
       const undelivered = this.#undelivered
       const row = this.#read()
-      if (row && row.seq !== silent && (await this.#follow(row))) return
+      if (row && row.ticket !== silent && (await this.#follow(row))) return
       if (this.#closed) return
       if (this.#mayLead) await this.#stand(row)
       // Who rang meanwhile may have done so after somebody else became leader.
@@ -214,7 +214,7 @@ export class Leadership {
   }
 
   /** @returns `false`: the leader is dead. */
-  async #follow({ seq: number, value }: LeaderRow): Promise<boolean> {
+  async #follow({ ticket: number, value }: LeaderRow): Promise<boolean> {
     if (!isAddress(value) || number === this.#dead) return false
     const socket = await this.#sockets?.connect(value)
     if (!socket) {
@@ -239,7 +239,7 @@ export class Leadership {
     this.#undelivered = 0
   }
 
-  #leave(number: number): void {
+  #leave(number: bigint): void {
     this.#link = null
     this.#undelivered++
     const before = this.#lost
@@ -250,7 +250,7 @@ export class Leadership {
     else void this.#seek()
   }
 
-  #giveUp(number: number): void {
+  #giveUp(number: bigint): void {
     this.#link?.end()
     this.#link = null
     this.#undelivered++
@@ -272,24 +272,25 @@ export class Leadership {
   }
 
   /** @returns The number, or `null`: the row is no longer what it was. */
-  async #commit(row: LeaderRow | undefined, address: Partial<Address>): Promise<number | null> {
+  async #commit(row: LeaderRow | undefined, address: Partial<Address>): Promise<bigint | null> {
     try {
-      const { seq } = await this.#ledger.transact((tx) => {
-        guard(tx, (reader) => reader.get('meta', KEY, rowSeq) === row?.seq)
-        write(tx, (writer) => writer.put('meta', KEY, encodeRow(address, writer.seq)))
+      const { value: number } = await this.#ledger.transact((tx) => {
+        guard(tx, (reader) => reader.get('meta', KEY, rowTicket) === row?.ticket)
+        write(tx, (writer) => writer.put('meta', KEY, encodeRow(address, writer.ticket)))
+        return tx.ticket
       })
       // Who replaced us before we heard of it found no leader to tell.
-      return this.#read()?.seq === seq ? seq : null
+      return this.#read()?.ticket === number ? number : null
     } catch (error) {
       if (StorageError.is(error) && error.code === 'CONFLICT') return null
       // Its outcome may be unknown; a name used once tells.
       const now = this.#read()
-      if (address.socket !== undefined && now?.value.socket === address.socket) return now.seq
+      if (address.socket !== undefined && now?.value.socket === address.socket) return now.ticket
       throw error
     }
   }
 
-  #takeOffice(number: number, candidate?: Candidate, former?: Partial<Address>): void {
+  #takeOffice(number: bigint, candidate?: Candidate, former?: Partial<Address>): void {
     this.#number = number
     this.#doorbell = candidate?.doorbell ?? null
     this.#undelivered = 0
@@ -328,13 +329,13 @@ export class Leadership {
   }
 
   /** One that is silent is left alone for long, unless there is something to ring for: it keeps each connection that is made. */
-  #lookLater(silent: number | undefined): void {
+  #lookLater(silent: bigint | undefined): void {
     this.#look = setTimeout(() => void this.#seek(), silent === undefined ? LOOK_MS : MAX_WAIT_MS).unref()
   }
 
   #isNamed(): boolean {
     this.#ledger.refresh()
-    return this.#ledger.get('meta', KEY, rowSeq) === this.#number
+    return this.#ledger.get('meta', KEY, rowTicket) === this.#number
   }
 
   #read(): LeaderRow | undefined {

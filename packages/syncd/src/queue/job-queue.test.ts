@@ -11,7 +11,7 @@ test.for([
   const id = `sha256:${'0'.repeat(64)}` as const
   await ledger.transact((tx) => {
     queue.enqueue(tx, { op: 'put', backend: 'x', key: 'k', id, size: 1 })
-    write(tx, (writer) => writer.put('keys', Buffer.from('k\0B'), encodeRow({ id }, writer.seq)))
+    write(tx, (writer) => writer.put('keys', Buffer.from('k\0B'), encodeRow({ id }, writer.ticket)))
   })
   const range = vi.spyOn(ledger, 'range')
   expect(await Array.fromAsync(queue.jobs(filter))).toMatchObject([{ key: 'k', backend: 'x' }])

@@ -53,10 +53,10 @@ export class JobQueue implements Queue {
   enqueue(tx: Transaction, { op, id, size, backend, key }: NewJob): void {
     const place = { backend, key }
     write(tx, (writer) => {
-      const now = Date.now()
+      const { now } = writer
       this.#dropWaiting(writer, place)
       this.#dropParked(writer, place)
-      const row = { op, id, size, attempts: 0, seq: writer.seq, created: now, due: now }
+      const row = { op, id, size, attempts: 0, seq: Number(writer.ticket), created: now, due: now }
       this.#wait(writer, place, row, !this.#rows.has('running', place, writer))
     })
     afterwards(tx, () => this.#wake(backend))
@@ -103,7 +103,7 @@ export class JobQueue implements Queue {
   ): void {
     this.#end(tx, job, (writer, { crashes: _, alone: __, retrial: ___, checkpoint, ...row }) => {
       const attempts = row.attempts - (o.free ? 1 : 0)
-      const due = Date.now() + Math.round(Math.min(o.afterMs, MAX_DELAY_MS))
+      const due = writer.now + Math.round(Math.min(o.afterMs, MAX_DELAY_MS))
       const kept = !o.anew && checkpoint !== undefined && { checkpoint }
       const noted = o.error && { error: failureOf(o.error) }
       this.#wait(writer, job, { ...row, ...kept, ...noted, attempts, begun: true, due }, true)
@@ -130,7 +130,7 @@ export class JobQueue implements Queue {
       const row = this.#dropParked(writer, place)
       if (!row) return
       const { error: _, crashes: __, alone: ___, rest: ____, ...kept } = row
-      this.#wait(writer, place, { ...kept, attempts: 0, due: Date.now() }, true)
+      this.#wait(writer, place, { ...kept, attempts: 0, due: writer.now }, true)
     })
     afterwards(tx, () => this.#wake(place.backend))
   }
@@ -139,30 +139,31 @@ export class JobQueue implements Queue {
     backend: string,
     o: { max: number; leaseMs: number; key?: string; guard?: (tx: Transaction) => void },
   ): Promise<Claimed[]> {
-    const take = (reader: Reader, limit: number) =>
-      o.key === undefined ? this.#due(reader, backend, limit) : this.#dueOf(reader, { backend, key: o.key })
-    if (this.#isPaused(this.ledger, backend) || take(this.ledger, 1).length === 0) return []
-    const claimed: Claimed[] = []
-    await this.ledger.transact((tx) => {
+    const take = (reader: Reader, limit: number, now: number) =>
+      o.key === undefined ? this.#due(reader, backend, limit, now) : this.#dueOf(reader, { backend, key: o.key }, now)
+    if (this.#isPaused(this.ledger, backend) || take(this.ledger, 1, Date.now()).length === 0) return []
+    const { value } = await this.ledger.transact((tx) => {
+      const claimed: Claimed[] = []
       o.guard?.(tx)
       write(tx, (writer) => {
         if (this.#isPaused(writer, backend)) return
-        const until = Date.now() + o.leaseMs
-        for (const [i, rowKey] of take(writer, o.max).entries()) {
+        const until = writer.now + o.leaseMs
+        for (const [i, rowKey] of take(writer, o.max, writer.now).entries()) {
           const place = { backend, key: parseDueKey(rowKey, backend).key }
           // Whatever it leads to: it must not be found again.
           writer.remove('due', rowKey)
           const row = this.#takeWaiting(writer, place) ?? this.#takeParked(writer, place)
           if (!row) continue
-          const since = Date.now()
-          const running = { ...row, attempts: row.attempts + 1, lease: `${writer.seq}.${i}`, until, since }
+          const since = writer.now
+          const running = { ...row, attempts: row.attempts + 1, lease: `${writer.ticket}.${i}`, until, since }
           this.#rows.put(writer, 'running', place, running)
           this.#count(writer, backend, { running: 1, bytes: row.size })
           claimed.push(claimedOf(place, running))
         }
       })
+      return claimed
     })
-    return claimed
+    return value
   }
 
   async choose(
@@ -183,13 +184,13 @@ export class JobQueue implements Queue {
   }
 
   async mark(job: Claimed, leaseMs: number): Promise<void> {
-    await this.#rewrite(job, ({ renewed: _, ...row }) => {
-      return { ...row, until: Date.now() + leaseMs, since: Date.now(), marked: true }
+    await this.#rewrite(job, ({ renewed: _, ...row }, now) => {
+      return { ...row, until: now + leaseMs, since: now, marked: true }
     })
   }
 
   async renew(job: Claimed, leaseMs: number): Promise<void> {
-    await this.#rewrite(job, (row) => ({ ...row, until: Date.now() + leaseMs, renewed: Date.now() }))
+    await this.#rewrite(job, (row, now) => ({ ...row, until: now + leaseMs, renewed: now }))
   }
 
   async recover(
@@ -209,7 +210,7 @@ export class JobQueue implements Queue {
     if (boot !== undefined && boot !== known && now === Number.POSITIVE_INFINITY)
       await this.ledger.transact((tx) => {
         guard?.(tx)
-        write(tx, (writer) => writer.put('meta', BOOT_KEY, encodeRow(boot, writer.seq)))
+        write(tx, (writer) => writer.put('meta', BOOT_KEY, encodeRow(boot, writer.ticket)))
       })
     return count
   }
@@ -239,7 +240,7 @@ export class JobQueue implements Queue {
 
   async resumed(backend: string): Promise<number> {
     const row = this.#pauseOf(this.ledger, backend)
-    return row && !row.value ? row.seq : 0
+    return row && !row.value ? Number(row.ticket) : 0
   }
 
   async isPaused(backend: string): Promise<boolean> {
@@ -296,12 +297,12 @@ export class JobQueue implements Queue {
     afterwards(tx, () => this.#wake(job.backend))
   }
 
-  async #rewrite(job: Claimed, change: (row: JobRow) => JobRow): Promise<void> {
+  async #rewrite(job: Claimed, change: (row: JobRow, now: number) => JobRow): Promise<void> {
     await this.ledger.transact((tx) => {
       guard(tx, (reader) => this.#holdsLease(reader, job))
       write(tx, (writer) => {
         const row = this.#rows.get('running', job, writer) as JobRow
-        this.#rows.put(writer, 'running', job, change(row))
+        this.#rows.put(writer, 'running', job, change(row, tx.now))
       })
     })
   }
@@ -331,7 +332,7 @@ export class JobQueue implements Queue {
 
   async #setPaused(backend: string, paused: boolean): Promise<void> {
     await this.ledger.transact((tx) => {
-      write(tx, (writer) => writer.put('meta', pauseKey(backend), encodeRow(paused, writer.seq)))
+      write(tx, (writer) => writer.put('meta', pauseKey(backend), encodeRow(paused, writer.ticket)))
       afterwards(tx, () => this.#wake(backend))
     })
   }
@@ -370,7 +371,7 @@ export class JobQueue implements Queue {
   /** Has it met by `claim` as soon as that may be, which is at most in an hour. */
   #parkUntil(writer: Writer, place: Place, row: JobRow, afterMs: number): void {
     const ms = Math.min(afterMs, MAX_DELAY_MS)
-    const parked = { ...row, due: Date.now() + ms, rest: afterMs - ms }
+    const parked = { ...row, due: writer.now + ms, rest: afterMs - ms }
     this.#rows.put(writer, 'parked', place, parked)
     writer.put('due', dueKey(place, parked.due, parked.seq), NOTHING)
   }
@@ -400,17 +401,17 @@ export class JobQueue implements Queue {
   }
 
   /** Rows of `due` whose time has come, the longest due first; after them those dated by a clock that was set back since. */
-  #due(reader: Reader, backend: string, limit: number): Buffer[] {
-    const range = { from: backendPrefix(backend), to: dueLimit(backend, Date.now()), limit }
+  #due(reader: Reader, backend: string, limit: number, now: number): Buffer[] {
+    const range = { from: backendPrefix(backend), to: dueLimit(backend, now), limit }
     const due = reader.range('due', range).map(([key]) => key)
     if (due.length === limit) return due
-    return [...due, ...this.#dueAfter(reader, backend, Date.now() + MAX_DELAY_MS, limit - due.length)]
+    return [...due, ...this.#dueAfter(reader, backend, now + MAX_DELAY_MS, limit - due.length)]
   }
 
   /** The row of `due` of one job, if its time has come. */
-  #dueOf(reader: Reader, place: Place): Buffer[] {
+  #dueOf(reader: Reader, place: Place, now: number): Buffer[] {
     const row = this.#rows.get('waiting', place, reader)
-    if (!row || (row.due > Date.now() && row.due <= Date.now() + MAX_DELAY_MS)) return []
+    if (!row || (row.due > now && row.due <= now + MAX_DELAY_MS)) return []
     const rowKey = dueKey(place, row.due, row.seq)
     return reader.get('due', rowKey, () => true) ? [rowKey] : []
   }

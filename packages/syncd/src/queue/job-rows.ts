@@ -7,7 +7,7 @@ import {
   encodeRow,
   pages,
   type Reader,
-  rowSeq,
+  rowTicket,
   scan,
   Table,
   type Tree,
@@ -65,11 +65,11 @@ export class JobRows {
 
   /** Also of a row that cannot be read. */
   has(state: State, place: Place, reader: Reader = this.#ledger): boolean {
-    return reader.get(...this.#at(state, place), rowSeq) !== undefined
+    return reader.get(...this.#at(state, place), rowTicket) !== undefined
   }
 
   put(writer: Writer, state: State, place: Place, row: JobRow): void {
-    writer.put(...this.#at(state, place), encodeRow(row, writer.seq))
+    writer.put(...this.#at(state, place), encodeRow(row, writer.ticket))
   }
 
   remove(writer: Writer, state: State, place: Place): void {

@@ -42,7 +42,7 @@ function made(): HealthRecorder {
 /** Names another leader. */
 async function lead(socket: string): Promise<void> {
   await ledger.transact((tx) =>
-    write(tx, (writer) => writer.put('meta', Buffer.from('syncer'), encodeRow({ socket }, writer.seq))),
+    write(tx, (writer) => writer.put('meta', Buffer.from('syncer'), encodeRow({ socket }, writer.ticket))),
   )
 }
 

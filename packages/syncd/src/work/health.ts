@@ -93,7 +93,7 @@ export class HealthRecorder {
     await ledger.transact((tx) => {
       guard(tx)
       write(tx, (writer) => {
-        if (health) writer.put('meta', rowKey(backend), encodeRow({ health, leader: leaderOf(writer) }, writer.seq))
+        if (health) writer.put('meta', rowKey(backend), encodeRow({ health, leader: leaderOf(writer) }, writer.ticket))
         else if (readHealth(writer, backend).health) writer.remove('meta', rowKey(backend))
       })
     })

@@ -17,7 +17,7 @@ export async function settle(
     const [now, isOwed] = await Promise.all([index.location(job), index.hasPlace(others)])
     const isDone = isWanted(now, job)
     const event: SyncOutcome = { type: 'sync:complete', ...progress(job), op: job.op }
-    const { seq } = await ledger.transact((tx) => {
+    const { seq, position } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
       index.expectPlace(tx, others, isOwed)
       queue.complete(tx, job)
@@ -28,7 +28,7 @@ export async function settle(
       else if (job.op === 'put' && isDone) staging.markReleasable(tx, job.id)
       if (isDone) ledger.record(tx, event)
     })
-    return isDone ? { ...event, seq } : null
+    return isDone ? { ...event, seq, position } : null
   })
 }
 
@@ -66,14 +66,14 @@ export async function parkJob(
     const now = await index.location(job)
     const copy = isWanted(now, job) && !(await queue.isOvertaken(job)) ? now : null
     const event: SyncOutcome = { type: 'sync:error', ...progress(job), op: job.op, error: failureOf(error) }
-    const { seq } = await ledger.transact((tx) => {
+    const { seq, position } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
       if (!copy) return queue.complete(tx, job)
       queue.park(tx, job, error, o)
       index.locate(tx, parked(copy, error))
       ledger.record(tx, event)
     })
-    return copy && { ...event, seq }
+    return copy && { ...event, seq, position }
   })
 }
 

@@ -57,7 +57,7 @@ async function removeOnce(services: Services, idOrKey: string, options: DeleteOp
   const event: DeleteEvent | null = keys.length > 0 ? { type: 'delete', checksum: id, keys, time: Date.now() } : null
   const pending = [...new Set(plan.jobs.map(({ backend }) => backend))]
   if (options.dryRun) return { deleted: keys, pending }
-  const { seq } = await ledger.transact((tx) => {
+  const { seq, position } = await ledger.transact((tx) => {
     if (own) expectShare(tx, index, known, own, !plan.release)
     else index.expect(tx, { id }, known.rev)
     for (const binding of bindings) index.expect(tx, { key: binding.key }, binding.rev)
@@ -74,7 +74,7 @@ async function removeOnce(services: Services, idOrKey: string, options: DeleteOp
   })
   // Bytes that were deleted are kept nowhere.
   if (plan.forget) await cache?.drop(id)
-  return { deleted: keys, pending, seq, ...(event && { event: { ...event, seq } }) }
+  return { deleted: keys, pending, seq, ...(event && { event: { ...event, seq, position } }) }
 }
 
 /** Whether one of these was bound to another blob meanwhile: its former one may be forgotten by now. */

@@ -230,7 +230,7 @@ function commitPut(
     const input = { key, facts, explicitMimeType, bound, known, former, targets: places, ifAbsent, ifMatch }
     const plan = await planOf(index, input)
     const event = putEvent(key, plan)
-    const { seq } = await ledger.transact((tx) => {
+    const { seq, position } = await ledger.transact((tx) => {
       index.expect(tx, { key }, bound?.rev ?? null)
       index.expect(tx, { facts: facts.id }, known?.factsRev ?? null)
       // Its other places may settle meanwhile, as long as the bytes stay owed, or not, and a copy is there, or none.
@@ -260,7 +260,7 @@ function commitPut(
     })
     // Bytes that were deleted are kept nowhere.
     if (former && plan.former?.forget) await services.cache?.drop(former.known.facts.id)
-    return { key, plan, event: { ...event, seq } }
+    return { key, plan, event: { ...event, seq, position } }
   })
 }
 

@@ -1,0 +1,191 @@
+import type { DurableEvent, Transaction } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
+import { nameOf, positionOf } from './key-name.ts'
+import type { Range, Reader, Tree, Writer } from './ledger.ts'
+
+/** Of lmdb-js. A longer key that is met only when the write is applied would leave half a transaction behind. */
+const MAX_KEY_BYTES = 1978
+const AT = { op: 'commit' }
+
+/** A row that a plan wrote. */
+export interface Write {
+  readonly tree: Tree
+  readonly key: Uint8Array
+  /** `null`: it is removed. */
+  value: Buffer | null
+}
+
+/** What a plan added to a row of numbers. */
+export interface Added {
+  readonly tree: Tree
+  readonly key: Uint8Array
+  readonly deltas: readonly number[]
+}
+
+/** A plan as it was handed in. */
+export interface Plan {
+  readonly plan: (tx: Transaction) => unknown
+  readonly now: number
+}
+
+/** One run of a plan: what it reads are the rows of a base, under its own writes; what it writes is collected. */
+export class Draft implements Writer {
+  readonly base: Reader
+  readonly ticket: bigint
+  readonly now: number
+  readonly #own = new Map<Tree, OwnRows>()
+  #hasEnded = false
+  /** What the plan returned. */
+  value: unknown
+  /** In the order of their first write; each row once. */
+  readonly writes: Write[] = []
+  readonly added: Added[] = []
+  /** As JSON: what cannot be encoded fails its plan, not the group. */
+  readonly events: string[] = []
+  readonly actions: (() => void)[] = []
+
+  constructor(base: Reader, { ticket, now }: { readonly ticket: bigint; readonly now: number }) {
+    this.base = base
+    this.ticket = ticket
+    this.now = now
+  }
+
+  /** @throws What the plan throws. @throws {StorageError} INVALID_ARGUMENT: it returned a promise. */
+  run(plan: (tx: Transaction) => unknown): this {
+    try {
+      this.value = requireResult(plan(this as unknown as Transaction))
+    } finally {
+      this.#hasEnded = true
+    }
+    return this
+  }
+
+  get isEmpty(): boolean {
+    return this.writes.length === 0 && this.added.length === 0 && this.events.length === 0
+  }
+
+  get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
+    const own = this.#own.get(tree)?.get(key)
+    if (!own) return this.base.get(tree, key, decode)
+    return own.value === null ? undefined : decode(own.value)
+  }
+
+  range(tree: Tree, range: Range): [Buffer, Buffer][] {
+    const own = this.#own.get(tree)?.between(range.from, range.to) ?? []
+    if (own.length === 0) return this.base.range(tree, range)
+    const { from, to, limit = 500 } = range
+    // Each own row takes the place of at most one of the base: the page is full all the same.
+    const base = this.base.range(tree, { from, to, limit: limit + own.length })
+    return merge(base, own).slice(0, limit)
+  }
+
+  hint(tree: Tree, range: Range): [Buffer, Buffer][] {
+    return this.base.range(tree, range)
+  }
+
+  put(tree: Tree, key: Uint8Array, value: Uint8Array): void {
+    this.#write(tree, key, Buffer.from(value.buffer, value.byteOffset, value.byteLength))
+  }
+
+  remove(tree: Tree, key: Uint8Array): void {
+    this.#write(tree, key, null)
+  }
+
+  add(tree: Tree, key: Uint8Array, deltas: readonly number[]): void {
+    this.#requireOpen()
+    requireLength(key)
+    this.added.push({ tree, key, deltas })
+  }
+
+  record(event: DurableEvent): void {
+    this.#requireOpen()
+    this.events.push(JSON.stringify(event))
+  }
+
+  afterwards(action: () => void): void {
+    this.#requireOpen()
+    this.actions.push(action)
+  }
+
+  #write(tree: Tree, key: Uint8Array, value: Buffer | null): void {
+    this.#requireOpen()
+    requireLength(key)
+    const rows = this.#own.get(tree) ?? new OwnRows()
+    this.#own.set(tree, rows)
+    const former = rows.get(key)
+    if (former) former.value = value
+    else this.writes.push(rows.add({ tree, key, value }))
+  }
+
+  /** Else what a plan writes once it has returned would be lost without a word. */
+  #requireOpen(): void {
+    if (this.#hasEnded) throw new StorageError('INVALID_ARGUMENT', AT, { detail: 'the plan has returned already' })
+  }
+}
+
+/** The rows that a transaction began with. */
+export function baseOf(tx: Transaction): Reader {
+  return (tx as unknown as Draft).base
+}
+
+/** @throws {StorageError} INVALID_ARGUMENT for a promise: by the time it settles, the rows are others. */
+export function requireResult<T>(value: T): T {
+  if (typeof (value as { then?: unknown } | null | undefined)?.then !== 'function') return value
+  // Nobody else hears of its rejection.
+  Promise.resolve(value).catch(() => {})
+  throw new StorageError('INVALID_ARGUMENT', AT, { detail: 'a plan is synchronous: it returns no promise' })
+}
+
+function requireLength(key: Uint8Array): void {
+  if (key.length <= MAX_KEY_BYTES) return
+  const detail = `a row's key takes ${key.length} bytes of ${MAX_KEY_BYTES}`
+  throw new StorageError('INVALID_KEY', AT, { detail })
+}
+
+/** Rows of the base, in order, under own ones, in order. Own rows are copied, as those of the base are. */
+function merge(base: readonly [Buffer, Buffer][], own: readonly NamedWrite[]): [Buffer, Buffer][] {
+  const rows: [Buffer, Buffer][] = []
+  let next = 0
+  const takeBefore = (name: string | null) => {
+    for (let one = own[next]; one && (name === null || one.name < name); one = own[++next]) take(one)
+  }
+  const take = ({ write: { key, value } }: NamedWrite) => {
+    if (value !== null) rows.push([Buffer.from(key), Buffer.from(value)])
+  }
+  for (const row of base) {
+    const name = nameOf(row[0])
+    takeBefore(name)
+    if (own[next]?.name === name) take(own[next++] as NamedWrite)
+    else rows.push(row)
+  }
+  takeBefore(null)
+  return rows
+}
+
+interface NamedWrite {
+  readonly name: string
+  readonly write: Write
+}
+
+/** A plan's own writes to one tree. Sorted once a range asks for them, and kept so. */
+class OwnRows {
+  readonly #writes = new Map<string, Write>()
+  #sorted: string[] | undefined
+
+  get(key: Uint8Array): Write | undefined {
+    return this.#writes.get(nameOf(key))
+  }
+
+  add(write: Write): Write {
+    const name = nameOf(write.key)
+    this.#sorted?.splice(positionOf(this.#sorted, name), 0, name)
+    this.#writes.set(name, write)
+    return write
+  }
+
+  between(from: Uint8Array, to: Uint8Array): NamedWrite[] {
+    this.#sorted ??= [...this.#writes.keys()].sort()
+    const names = this.#sorted.slice(positionOf(this.#sorted, nameOf(from)), positionOf(this.#sorted, nameOf(to)))
+    return names.map((name) => ({ name, write: this.#writes.get(name) as Write }))
+  }
+}

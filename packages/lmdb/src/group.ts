@@ -1,0 +1,160 @@
+import type { Committed } from '@stored/core'
+import { type Added, Draft, type Plan } from './draft.ts'
+import type { EventLog } from './event-log.ts'
+import { nameOf } from './key-name.ts'
+import type { Reader, Tree } from './ledger.ts'
+import { addNumbers, decodeNumbers, encodeNumbers } from './numbers.ts'
+
+/** What an implementation does with the writes of a group, in order. */
+export interface Sink extends Reader {
+  put(tree: Tree, key: Uint8Array, value: Uint8Array): void
+  remove(tree: Tree, key: Uint8Array): void
+  /**
+   * Is told of the writes of a plan before the first of them. If it throws, they are not made, and their caller alone fails.
+   *
+   * @param bytes Of all values.
+   */
+  expect?(rows: number, bytes: number): void
+}
+
+/** One caller of `transact`, waiting for its commit. */
+export interface Caller extends Plan {
+  resolve(result: Committed<never>): void
+  reject(error: unknown): void
+}
+
+/** Runs a plan over the rows of `base`. */
+export type Run = (plan: Plan['plan'], base: Reader, own: { readonly ticket: bigint; readonly now: number }) => Draft
+
+const runOnce: Run = (plan, base, own) => new Draft(base, own).run(plan)
+
+/** The last number of a commit, and the last ticket that was given out. A ticket is never below the number of its own commit. */
+export interface Numbers {
+  readonly seq: number
+  readonly ticket: number
+}
+
+/**
+ * The plans of one commit. They run one after the other, each over what those before it wrote; what a plan collects is applied once
+ * it has returned. One that throws fails alone and leaves nothing.
+ */
+export class Group {
+  readonly #sink: Sink
+  readonly #sums: Sums
+  readonly #log: EventLog
+  readonly #run: Run
+  readonly callers: Caller[] = []
+  /** What each caller is told once the commit is durable. */
+  readonly tell: (() => void)[] = []
+  #seq: number
+  #ticket: number
+
+  constructor(sink: Sink, log: EventLog, { seq, ticket }: Numbers, run: Run = runOnce) {
+    this.#sink = sink
+    this.#sums = new Sums(sink)
+    this.#log = log
+    this.#run = run
+    this.#seq = seq
+    this.#ticket = Math.max(seq, ticket)
+  }
+
+  get numbers(): Numbers {
+    return { seq: this.#seq, ticket: this.#ticket }
+  }
+
+  /** What throws here fails the group: half a plan's writes are there, and nothing takes them back. */
+  add(caller: Caller): void {
+    this.callers.push(caller)
+    const draft = this.#draft(caller)
+    if (!draft) return
+    if (!draft.isEmpty) this.#apply(draft)
+    const seq = this.#seq
+    this.tell.push(() => {
+      caller.resolve({ value: draft.value as never, position: String(seq), seq })
+      for (const action of draft.actions) attempt(action)
+    })
+  }
+
+  end(): void {
+    this.#sums.write()
+    this.#log.trim(this.#sink)
+  }
+
+  #draft(caller: Caller): Draft | null {
+    try {
+      const draft = this.#run(caller.plan, this.#sums, { ticket: BigInt(++this.#ticket), now: caller.now })
+      this.#sink.expect?.(...sizeOf(draft))
+      return draft
+    } catch (error) {
+      // Told with the others: it may have read what the group never comes to write.
+      this.tell.push(() => caller.reject(error))
+      return null
+    }
+  }
+
+  #apply(draft: Draft): void {
+    for (const { tree, key, value } of draft.writes) {
+      if (value === null) this.#sink.remove(tree, key)
+      else this.#sink.put(tree, key, value)
+    }
+    for (const added of draft.added) this.#sums.add(added)
+    this.#seq = this.#ticket
+    for (const [i, event] of draft.events.entries()) {
+      if (i > 0) this.#seq = ++this.#ticket
+      this.#sums.add(this.#log.append(this.#sink, this.#seq, event))
+    }
+  }
+}
+
+function sizeOf({ writes, added, events }: Draft): [rows: number, bytes: number] {
+  let bytes = 0
+  for (const { value } of writes) bytes += value?.length ?? 0
+  for (const event of events) bytes += event.length
+  return [writes.length + added.length + events.length, bytes]
+}
+
+/** What throws after a commit cannot fail it, and must not keep others from hearing of theirs. */
+export function attempt(action: () => void): void {
+  try {
+    action()
+  } catch (error) {
+    process.emitWarning(error instanceof Error ? error : String(error), { code: 'STORED_COMMIT' })
+  }
+}
+
+/** What is added to rows of numbers, from all plans of a group: each row is read and written once, not once a plan. */
+class Sums implements Reader {
+  readonly #sink: Sink
+  readonly #byTree = new Map<Tree, Map<string, Added>>()
+
+  constructor(sink: Sink) {
+    this.#sink = sink
+  }
+
+  get: Reader['get'] = (tree, key, decode) => {
+    if (this.#byTree.get(tree)?.has(nameOf(key))) this.write()
+    return this.#sink.get(tree, key, decode)
+  }
+
+  range: Reader['range'] = (tree, range) => {
+    if (this.#byTree.has(tree)) this.write()
+    return this.#sink.range(tree, range)
+  }
+
+  add(added: Added): void {
+    const { tree, key, deltas } = added
+    const sums = this.#byTree.get(tree) ?? new Map<string, Added>()
+    this.#byTree.set(tree, sums)
+    const name = nameOf(key)
+    const former = sums.get(name)
+    sums.set(name, former ? { tree, key, deltas: addNumbers(former.deltas, deltas) } : added)
+  }
+
+  /** Before a plan reads them, and at the end of the group. */
+  write(): void {
+    for (const sums of this.#byTree.values())
+      for (const { tree, key, deltas } of sums.values())
+        this.#sink.put(tree, key, encodeNumbers(addNumbers(this.#sink.get(tree, key, decodeNumbers) ?? [], deltas)))
+    this.#byTree.clear()
+  }
+}
