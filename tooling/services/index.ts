@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 export { type Fauxqs, startFauxqs } from './fauxqs.ts'
-export { EXFAT, FAT, type Medium, mount, NTFS } from './media.ts'
+export { BTRFS, EXFAT, EXT4, FAT, type Medium, type Mounted, mount, NTFS, XFS } from './media.ts'
 
 /** Servers to test against; each has a script beside this file, which says what its settings and variables are. */
 export type ServiceName = 'sshd' | 'ceph-rgw'

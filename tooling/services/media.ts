@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
-const IMAGE_BYTES = 64 * 1024 * 1024
+const IMAGE_BYTES = 512 * 1024 * 1024
 
 /** A file system of another kind: how an image of it is made, and the ways to mount one, the kernel's own first. */
 export interface Medium {
@@ -27,6 +27,15 @@ export const EXFAT: Medium = {
   make: ['mkfs.exfat'],
   mounts: [['mount', '-t', 'exfat']],
 }
+/** With reflinks: a file can share the blocks of another. */
+export const XFS: Medium = {
+  name: 'XFS',
+  make: ['mkfs.xfs', '-q', '-m', 'reflink=1'],
+  mounts: [['mount', '-t', 'xfs']],
+}
+/** With reflinks, too. */
+export const BTRFS: Medium = { name: 'Btrfs', make: ['mkfs.btrfs', '-q'], mounts: [['mount', '-t', 'btrfs']] }
+export const EXT4: Medium = { name: 'ext4', make: ['mkfs.ext4', '-q'], mounts: [['mount', '-t', 'ext4']] }
 export const FAT: Medium = { name: 'FAT', make: ['mkfs.vfat', '-F', '32'], mounts: [['mount', '-t', 'vfat']] }
 
 export interface Mounted extends AsyncDisposable {

@@ -28,7 +28,7 @@ import { type FsBackendOptions, parseOptions } from './options.ts'
 import { checkHere } from './own.ts'
 import { MAX_SEGMENT_BYTES, toPath } from './paths.ts'
 import { Root } from './root.ts'
-import { interruptible, readSource } from './source.ts'
+import { interruptible } from './source.ts'
 import { toStat } from './stat.ts'
 import { sweepTemps, Temp } from './temp.ts'
 import { walk } from './walk.ts'
@@ -48,7 +48,7 @@ export class FsBackend extends StorageBackend {
   readonly #fsync: boolean
   readonly #closing = new AbortController()
   readonly #running = new Set<Promise<unknown>>()
-  #capabilities = capabilitiesOf({ hardLinks: true, caseSensitive: true, normalizes: false })
+  #capabilities = capabilitiesOf({ hardLinks: true, reflinks: false, caseSensitive: true, normalizes: false })
   #opening: Promise<void> | undefined
   #opened: Opened | undefined
 
@@ -85,7 +85,8 @@ export class FsBackend extends StorageBackend {
       using tmp = await root.openTmp(at)
       await using temp = await Temp.create(tmp, root, options.file)
       if (!tmp.procfs) await checkHere(tmp, at)
-      await this.#receive(temp, body, options, at)
+      const source = interruptible(body, [options.signal, this.#closing.signal], at)
+      await (temp.isClone ? readToEnd(source) : temp.write(source, options.onSent))
       // Before it gets its name: a name must never lead to bytes that a power cut can take.
       if (this.#fsync) await temp.flush()
       options.signal.throwIfAborted()
@@ -164,17 +165,6 @@ export class FsBackend extends StorageBackend {
     }
   }
 
-  async #receive(
-    temp: Temp,
-    body: AsyncIterable<Uint8Array>,
-    { file, signal, onSent }: PutOptions,
-    at: ErrorLocation,
-  ): Promise<void> {
-    if (temp.isClone) return onSent?.(Number(temp.stat().size))
-    const source = interruptible(file === undefined ? body : readSource(file), [signal, this.#closing.signal], at)
-    await temp.write(source, file === undefined ? undefined : onSent)
-  }
-
   #pathOf(root: Root, key: string, at: ErrorLocation): string {
     return toPath(root.path, key, root.medium.caseSensitive, at)
   }
@@ -204,6 +194,11 @@ export class FsBackend extends StorageBackend {
       if (running !== undefined) this.#running.delete(running)
     }
   }
+}
+
+/** A clone has the bytes already. They are verified as the body is read: what is wrong with them it throws. */
+async function readToEnd(body: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of body);
 }
 
 /** Where a blob is to lie, and the directories that are open for it. */
@@ -296,7 +291,7 @@ async function ifThere<T>(root: Root, at: ErrorLocation, found: Promise<T>): Pro
   }
 }
 
-function capabilitiesOf(medium: Pick<Medium, 'hardLinks' | 'caseSensitive' | 'normalizes'>): Capabilities {
+function capabilitiesOf(medium: Omit<Medium, 'procfs'>): Capabilities {
   return Object.freeze<Capabilities>({
     contract: 1,
     range: true,
@@ -304,7 +299,7 @@ function capabilitiesOf(medium: Pick<Medium, 'hardLinks' | 'caseSensitive' | 'no
     ifMatch: false,
     order: true,
     startAfter: true,
-    usesFile: true,
+    usesFile: medium.reflinks,
     sweep: true,
     local: true,
     etag: 'strong',

@@ -1,8 +1,4 @@
 import { type ErrorLocation, toStorageError } from '@stored/core/backend'
-import { io } from './io.ts'
-
-/** In bytes: half of it costs a fifth of the speed of a read, measured. */
-const CHUNK_BYTES = 1024 * 1024
 
 /**
  * Yields what `source` does until one of `signals` aborts, also when `source` never answers, and releases it then.
@@ -41,21 +37,5 @@ export async function* interruptible(
     for (const signal of signals) signal.removeEventListener('abort', interrupt)
     // Not waited for: a generator that hangs in next() answers only after it. What it throws then changes nothing.
     if (!ended) Promise.resolve(iterator.return?.()).catch(() => {})
-  }
-}
-
-/** The bytes of a file that others wrote. */
-export async function* readSource(file: string): AsyncGenerator<Uint8Array, void, void> {
-  const fd = await io.open(file, 'r')
-  try {
-    for (let position = 0; ; ) {
-      const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
-      const count = await io.read(fd, buffer, 0, position)
-      if (count === 0) return
-      yield buffer.subarray(0, count)
-      position += count
-    }
-  } finally {
-    await io.close(fd)
   }
 }

@@ -137,7 +137,7 @@ async function clone(source: string, path: string): Promise<number | null> {
     await io.copyFile(source, path, COPYFILE_EXCL | COPYFILE_FICLONE_FORCE)
     return await openClone(path)
   } catch {
-    // Why does not matter: the bytes are then copied, and what is wrong with the source or the medium comes up there.
+    // Why does not matter: the body is then written, and what is wrong with it or the medium comes up there.
     await unlinkIfThere(path).catch(() => {})
     return null
   }

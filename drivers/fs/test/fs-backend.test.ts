@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { link, mkdir, readdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { StorageError } from '@stored/core/backend'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { driver } from '../src/index.ts'
 import { io } from '../src/io.ts'
@@ -78,55 +79,75 @@ describe('put()', () => {
     expect(await temps(opened)).toEqual([])
   })
 
-  it('of a file stores its bytes, reports them and does not touch the body', async () => {
-    const { backend, root, place } = await openBackend()
-    const bytes = Buffer.alloc(3 * 1024 * 1024 + 1, 'abc')
-    await writeFile(join(place, 'source'), bytes, { mode: 0o600 })
-    const totals: number[] = []
-    const body: AsyncIterable<Uint8Array> = {
-      [Symbol.asyncIterator]() {
-        throw new Error('touched')
-      },
+  describe('of a file', () => {
+    /** As on a medium with reflinks; `failing` as one that says no after all. */
+    function reflinks({ failing }: { failing?: string } = {}) {
+      const { copyFile } = io
+      const clone = vi.spyOn(io, 'copyFile').mockImplementation((from, to) => copyFile(from, to))
+      return () => {
+        clone.mockClear()
+        if (failing) clone.mockRejectedValue(Object.assign(new Error(failing), { code: failing }))
+        return clone
+      }
     }
-    const options = { signal, file: join(place, 'source'), onSent: (total: number) => void totals.push(total) }
-    await expect(backend.put('key', body, options)).resolves.toMatchObject({ size: bytes.length })
-    expect((await readFile(join(root, 'key'))).equals(bytes)).toBe(true)
-    expect(totals.at(-1)).toBe(bytes.length)
-    expect((await stat(join(root, 'key'))).mode & 0o777).toBe(0o666 & ~process.umask())
-  })
 
-  it('of a file shares its blocks where the medium can, and takes over neither its mode nor its place', async () => {
-    const { copyFile } = io
-    const clone = vi.spyOn(io, 'copyFile').mockImplementation((from, to) => copyFile(from, to))
-    const { backend, root, place } = await openBackend()
-    const source = join(place, 'source')
-    await writeFile(source, 'bytes', { mode: 0o400 })
-    clone.mockClear()
-    const onSent = vi.fn()
-    await backend.put('key', bodyOf('not these'), { signal, file: source, onSent })
-    expect(clone).toHaveBeenCalledOnce()
-    expect(onSent).toHaveBeenCalledExactlyOnceWith(5)
-    expect(await readFile(join(root, 'key'), 'utf8')).toBe('bytes')
-    expect((await stat(join(root, 'key'))).mode & 0o777).toBe(0o666 & ~process.umask())
-    expect(await readFile(source, 'utf8')).toBe('bytes')
-  })
+    it('shares its blocks, reads the body to its end, and takes over neither mode nor place', async () => {
+      const armed = reflinks()
+      const { backend, root, place } = await openBackend()
+      const file = join(place, 'source')
+      await writeFile(file, 'bytes', { mode: 0o400 })
+      const clone = armed()
+      const write = vi.spyOn(io, 'write')
+      let read = 0
+      async function* body() {
+        for (const chunk of ['by', 'tes']) {
+          read += chunk.length
+          yield Buffer.from(chunk)
+        }
+      }
+      await expect(backend.put('key', body(), { signal, file })).resolves.toMatchObject({ size: 5 })
+      expect([clone.mock.calls.length, write.mock.calls.length, read]).toEqual([1, 0, 5])
+      expect(await readFile(join(root, 'key'), 'utf8')).toBe('bytes')
+      expect((await stat(join(root, 'key'))).mode & 0o777).toBe(0o666 & ~process.umask())
+      expect(await readFile(file, 'utf8')).toBe('bytes')
+    })
 
-  it('of a file copies its bytes where they cannot be shared after all', async () => {
-    const { copyFile } = io
-    const clone = vi.spyOn(io, 'copyFile').mockImplementation((from, to) => copyFile(from, to))
-    const { backend, place } = await openBackend()
-    await writeFile(join(place, 'source'), 'bytes')
-    clone.mockRejectedValue(Object.assign(new Error('EXDEV'), { code: 'EXDEV' }))
-    await backend.put('key', bodyOf(), { signal, file: join(place, 'source') })
-    expect(await readBlob(backend, 'key')).toBe('bytes')
-  })
+    it('whose body throws at its end stores nothing, though the blocks were shared', async () => {
+      const armed = reflinks()
+      const opened = await openBackend()
+      const file = join(opened.place, 'source')
+      await writeFile(file, 'bytes')
+      const clone = armed()
+      async function* body() {
+        yield Buffer.from('byte')
+        throw new StorageError('CHECKSUM_MISMATCH', { op: 'put' })
+      }
+      await expect(opened.backend.put('key', body(), { signal, file })).rejects.toMatchObject({
+        code: 'CHECKSUM_MISMATCH',
+      })
+      expect(clone).toHaveBeenCalledOnce()
+      expect([await temps(opened), await keysOf(opened.backend)]).toEqual([[], []])
+    })
 
-  it('of a file that is not there rejects with INTERNAL and the reason, and stores nothing', async () => {
-    const opened = await openBackend()
-    const put = opened.backend.put('key', bodyOf('x'), { signal, file: join(opened.place, 'none') })
-    await expect(put).rejects.toMatchObject({ code: 'INTERNAL', cause: { code: 'ENOENT' } })
-    expect(await temps(opened)).toEqual([])
-    expect(await keysOf(opened.backend)).toEqual([])
+    it.each(['EXDEV', 'ENOENT'])('that cannot be shared writes the body: %s', async (code) => {
+      const armed = reflinks({ failing: code })
+      const { backend, place } = await openBackend()
+      const clone = armed()
+      await backend.put('key', bodyOf('bytes'), { signal, file: join(place, 'none') })
+      expect(clone).toHaveBeenCalledOnce()
+      expect(await readBlob(backend, 'key')).toBe('bytes')
+    })
+
+    it('on a medium without reflinks writes the body, and does not try', async () => {
+      const clone = vi.spyOn(io, 'copyFile').mockRejectedValue(Object.assign(new Error(), { code: 'EOPNOTSUPP' }))
+      const { backend, place } = await openBackend()
+      const file = join(place, 'source')
+      await writeFile(file, 'not these')
+      clone.mockClear()
+      await backend.put('key', bodyOf('bytes'), { signal, file })
+      expect(clone).not.toHaveBeenCalled()
+      expect(await readBlob(backend, 'key')).toBe('bytes')
+    })
   })
 
   it('makes its temporary directory again when someone removed it', async () => {

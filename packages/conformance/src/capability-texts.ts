@@ -40,7 +40,10 @@ export const CAPABILITY_TEXTS: Readonly<Record<string, CapabilityText>> = Object
   },
   contentType: { means: 'Kept beside the blob', otherwise: KEPT_IN_INDEX },
   metadata: { means: 'Kept beside the blob', otherwise: KEPT_IN_INDEX },
-  usesFile: { means: 'The driver reads a local file itself', otherwise: 'A local file is read and sent' },
+  usesFile: {
+    means: 'A staged file is read and verified, and its blocks are shared',
+    otherwise: 'A staged file is read, verified and written',
+  },
   resume: {
     means: 'An interrupted put resumes',
     otherwise: 'An interrupted put starts over',

@@ -133,9 +133,7 @@ export class FaultyBackend extends StorageBackend {
     const slow = this.#slow === undefined ? body : slowed(body, this.#slow, options.signal)
     if (fault === 'partial') return this.#putPart(key, slow, options)
     if (fault === 'duplicate') return this.#putTwice(key, slow, options)
-    // A driver that reads the file itself would not be slow.
-    const { file: _, ...withoutFile } = options
-    const stat = await this.#inner.put(key, slow, this.#slow === undefined ? options : withoutFile)
+    const stat = await this.#inner.put(key, slow, options)
     if (fault === 'applied') throw this.#unavailable('put', key, LANDED)
     return stat
   }

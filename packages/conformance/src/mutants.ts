@@ -18,6 +18,7 @@ import {
   type WatchEvent,
 } from '@stored/core/backend'
 import type { Profile } from './case.ts'
+import { fileMutants } from './file-mutants.ts'
 import type { Harness } from './harness.ts'
 import { resumeMutants } from './resume-mutants.ts'
 import { once } from './subject.ts'
@@ -527,6 +528,7 @@ export const mutants: readonly Mutant[] = Object.freeze([
   renames('normalizes', 'keys are normalized', (key) => key.normalize('NFC'), ['key.nfc-nfd']),
   renames('backslash-is-slash', 'a backslash is a slash', (key) => key.replaceAll('\\', '/'), ['key.backslash']),
   ...resumeMutants,
+  ...fileMutants,
 ])
 
 function of(

@@ -41,6 +41,7 @@ const NO_SERVER = {
 }
 const IN_MEMORY = skipsOf('inProcess: the blobs lie in the memory of this process', ['bp.get', 'bp.put-1g', 'bp.loop'])
 const NO_FILES = {
+  'src.file': 'capability usesFile is not declared',
   'tr.sibling-root': 'the harness has no outsider.symlink',
   'tr.symlink-read': 'the harness has no outsider.symlink',
   'tr.symlink-write': 'the harness has no outsider.symlink',

@@ -135,7 +135,6 @@ describe('put() refuses, before the driver is called or the source read,', () =>
     ['a fractional size', 'k', { size: 1.5 }, 'INVALID_ARGUMENT'],
     ['a digest that is none', 'k', { sha256: 'ABC' }, 'INVALID_ARGUMENT'],
     ['both conditions', 'k', { ifAbsent: true, ifMatch: 'e' }, 'INVALID_ARGUMENT'],
-    ['a file without a digest', 'k', { file: '/tmp/x' }, 'INVALID_ARGUMENT'],
     ['metadata whose names differ in case alone', 'k', { metadata: { A: '1', a: '2' } }, 'INVALID_ARGUMENT'],
     ['metadata that is not text', 'k', { metadata: { a: 1 } }, 'INVALID_ARGUMENT'],
   ]
@@ -198,20 +197,46 @@ test('the driver sees only what it declared, metadata with lower-case names', as
   expect(able.calls[0]?.args[2]).toMatchObject({ contentType: 'text/plain', metadata: { author: 'x' } })
 })
 
-test('put({ file }) of a driver that reads it leaves the source alone and trusts the digest', async () => {
-  const { backend } = spyBackend({
-    async put(key, _, { onSent }) {
-      onSent?.(2)
-      return { key, size: 3 }
-    },
-  })
-  const sent: number[] = []
-  const source = {
-    [Symbol.asyncIterator]: () => ({ next: () => expect.fail('it was read') }),
+describe('put({ file }) of a driver that clones it', () => {
+  const USES_FILE = { contract: 1, usesFile: true } as const
+  const options = { file: '/staged', size: 3, sha256: sha256('abc') }
+
+  /** Publishes what it took of the file once `body` has ended, as the contract has it. */
+  function cloning() {
+    const published: string[] = []
+    const { backend } = spyBackend(
+      {
+        async put(key, body, { file }) {
+          for await (const _ of body);
+          published.push(String(file))
+          return { key, size: 3 }
+        },
+      },
+      USES_FILE,
+    )
+    return { guard: guardBackend(backend), published }
   }
-  const options = { file: '/staged', size: 3, sha256: sha256('abc'), onSent: (total: number) => void sent.push(total) }
-  expect(await guardBackend(backend).put('k', source, options)).toEqual({ key: 'k', size: 3, sha256: sha256('abc') })
-  expect(sent).toEqual([2, 3])
+
+  test('reads and hashes the source all the same', async () => {
+    const { guard, published } = cloning()
+    const sent: number[] = []
+    const onSent = (total: number) => void sent.push(total)
+    const stat = await guard.put('k', chunks('a', 'bc'), { ...options, onSent })
+    expect(stat).toEqual({ key: 'k', size: 3, sha256: sha256('abc') })
+    expect([published, sent]).toEqual([['/staged'], [1, 3]])
+  })
+
+  test('stores nothing when a bit of the source was flipped', async () => {
+    const { guard, published } = cloning()
+    await expect(guard.put('k', chunks('a', 'bb'), options)).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' })
+    expect(published).toEqual([])
+  })
+
+  test('rejects with INTERNAL, ambiguous, when it published without reading the body', async () => {
+    const { backend } = spyBackend({ put: async (key) => ({ key, size: 3 }) }, USES_FILE)
+    const put = guardBackend(backend).put('k', chunks('abc'), options)
+    await expect(put).rejects.toMatchObject({ code: 'INTERNAL', ambiguous: true })
+  })
 })
 
 test('onSent never falls, and ends with the size', async () => {

@@ -1,9 +1,10 @@
 import { readlinkSync } from 'node:fs'
-import { type FileHandle, mkdtemp, open, readdir, realpath, rm } from 'node:fs/promises'
+import { type FileHandle, mkdtemp, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { MemoryLedger } from '@stored/lmdb'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { readNamedFile } from './staged-file.ts'
 import { DurableStaging } from './staging.ts'
 
 let directory: string
@@ -70,3 +71,41 @@ test.runIf(process.platform === 'linux')(
     await staging.close()
   },
 )
+
+describe('a staged file that is read by its name', () => {
+  const signal = new AbortController().signal
+  const CHUNK = 1024 * 1024
+
+  /** Reads a file of two chunks, and does `meanwhile` to it before the second. */
+  async function read(meanwhile: (file: string) => Promise<unknown>): Promise<number> {
+    const file = path.join(directory, 'staged')
+    await writeFile(file, Buffer.alloc(2 * CHUNK, 1))
+    const opened = await readNamedFile(file, { offset: 0, end: 2 * CHUNK, signal })
+    if (!opened) throw new Error('it is there')
+    await using _ = opened
+    expect(opened.file).toBe(file)
+    let size = 0
+    for await (const chunk of opened.body) {
+      if (size === 0) await meanwhile(file)
+      size += chunk.length
+    }
+    return size
+  }
+
+  test('and left alone, or removed, yields all its bytes', async () => {
+    expect(await read(async () => {})).toBe(2 * CHUNK)
+    expect(await read((file) => rm(file))).toBe(2 * CHUNK)
+  })
+
+  test.each<[string, (file: string) => Promise<unknown>]>([
+    [
+      'replaced by another',
+      (file) => writeFile(`${file}2`, Buffer.alloc(2 * CHUNK, 1)).then(() => rename(`${file}2`, file)),
+    ],
+    ['away in between', (file) => rename(file, `${file}2`).then(() => rename(`${file}2`, file))],
+    ['written to', (file) => writeFile(file, 'x', { flag: 'r+' })],
+    ['written to, then removed', (file) => writeFile(file, 'x', { flag: 'r+' }).then(() => rm(file))],
+  ])('and %s ends with SOURCE_CHANGED', async (_, meanwhile) => {
+    await expect(read(meanwhile)).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
+  })
+})

@@ -1,4 +1,5 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import { fstatSync } from 'node:fs'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { mapErrno, StorageError } from '@stored/core/backend'
 import { setMode } from '@stored/lmdb'
 
@@ -61,25 +62,53 @@ export interface FileBody extends AsyncDisposable {
   readonly body: AsyncIterable<Uint8Array>
 }
 
+interface FileRange {
+  readonly offset: number
+  readonly end: number
+  readonly signal: AbortSignal
+}
+
 /** Opens a file for one reading of a range; `null` when it is not there. The next chunk is read while one is used. */
-export async function readFileBody(
-  file: string,
-  o: { offset: number; end: number; signal: AbortSignal },
-): Promise<FileBody | null> {
-  let handle: FileHandle
+export async function readFileBody(file: string, o: FileRange): Promise<FileBody | null> {
+  const handle = await openIfThere(file)
+  return handle && { body: chunks(handle, o), [Symbol.asyncDispose]: () => handle.close() }
+}
+
+/**
+ * The same, with the name of the file for somebody who takes the bytes by that name while they are read. The body ends with
+ * SOURCE_CHANGED when the file was written to since it was opened, or another took its place. One that was removed is read to its end:
+ * by its name nothing wrong could be had.
+ */
+export async function readNamedFile(file: string, o: FileRange): Promise<(FileBody & { file: string }) | null> {
+  const handle = await openIfThere(file)
+  if (!handle) return null
+  return { file, body: unchanged(file, handle, o), [Symbol.asyncDispose]: () => handle.close() }
+}
+
+async function* unchanged(file: string, handle: FileHandle, o: FileRange): AsyncGenerator<Uint8Array> {
+  const was = fstatSync(handle.fd, { bigint: true })
+  yield* chunks(handle, o)
+  const named = await stat(file, { bigint: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw mapErrno(error, { op: 'get' })
+  })
+  // Its ctime tells also that a file was away in between; its removal changes that.
+  const parts = named ? (['dev', 'ino', 'size', 'mtimeNs', 'ctimeNs'] as const) : (['size', 'mtimeNs'] as const)
+  const now = named ?? fstatSync(handle.fd, { bigint: true })
+  if (parts.some((part) => now[part] !== was[part]))
+    throw new StorageError('SOURCE_CHANGED', { op: 'get' }, { detail: 'a staged file changed while it was read' })
+}
+
+async function openIfThere(file: string): Promise<FileHandle | null> {
   try {
-    handle = await open(file, 'r')
+    return await open(file, 'r')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw mapErrno(error, { op: 'get' })
   }
-  return { body: chunks(handle, o), [Symbol.asyncDispose]: () => handle.close() }
 }
 
-async function* chunks(
-  handle: FileHandle,
-  { offset, end, signal }: { offset: number; end: number; signal: AbortSignal },
-): AsyncGenerator<Uint8Array> {
+async function* chunks(handle: FileHandle, { offset, end, signal }: FileRange): AsyncGenerator<Uint8Array> {
   const read = (position: number) => {
     const chunk = position < end ? readChunk(handle, position, Math.min(CHUNK, end - position)) : null
     chunk?.catch(() => {}) // Awaited with the next turn; until then a failure is not unhandled.

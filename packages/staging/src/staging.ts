@@ -19,7 +19,7 @@ import {
 import { isAbandoned, newName } from './owner.ts'
 import { Room, type Share } from './room.ts'
 import { SharedSync } from './shared-sync.ts'
-import { readFileBody, writeFileBody } from './staged-file.ts'
+import { readFileBody, readNamedFile, writeFileBody } from './staged-file.ts'
 
 /** Up to this size bytes are part of the commit; above it they are a file. At 256 KiB both cost the same (measured). */
 const INLINE_MAX = 64 * 1024
@@ -263,7 +263,10 @@ export class DurableStaging implements Staging {
     return this.#rows.ticket(this.#rowKey(id)) !== undefined
   }
 
-  async open(id: BlobId, o: { signal: AbortSignal; offset?: number; length?: number }): Promise<OpenedStaged | null> {
+  async open(
+    id: BlobId,
+    o: { signal: AbortSignal; offset?: number; length?: number; toClone?: boolean },
+  ): Promise<OpenedStaged | null> {
     while (true) {
       const found = this.#rows.get(this.#rowKey(id))
       if (!found) return null
@@ -278,7 +281,8 @@ export class DurableStaging implements Staging {
         if (bytes) return { size: row.size, rev, body: once(bytes), [Symbol.asyncDispose]: async () => {} }
       } else {
         const file = path.join(this.directory, row.file)
-        const opened = await readFileBody(file, { offset, end, signal: o.signal })
+        const read = { offset, end, signal: o.signal }
+        const opened = await (o.toClone ? readNamedFile(file, read) : readFileBody(file, read))
         if (opened) return { size: row.size, rev, ...opened }
       }
       // Released between the two reads: look again. A row that is still the same lost its bytes.

@@ -33,7 +33,13 @@ export interface PutOptions extends Op {
   readonly size?: number
   /** Hex. Known before the first byte if the blob was staged. */
   readonly sha256?: string
-  /** A local file with the same bytes. A driver that reads it must not touch `body` and must call `onSent`. */
+  /**
+   * The local file that `body` is read from. Given only with `capabilities.usesFile`. A driver may clone the file instead of writing
+   * the chunks of `body`. If that fails, because the file is on another medium or gone, it writes the chunks.
+   *
+   * Read `body` to its end in either case, and publish the blob only then: `body` throws if the bytes are wrong, if the file changed,
+   * or if another file took its place.
+   */
   readonly file?: string
   /** Takes the total number of bytes sent so far, which never falls. */
   readonly onSent?: (totalBytes: number) => void
@@ -145,7 +151,7 @@ export interface Capabilities {
   readonly checksums?: readonly NativeChecksum[]
   readonly contentType?: boolean
   readonly metadata?: boolean
-  /** `put` reads `file` itself if it is given. */
+  /** `put` takes `file` and clones it where it can: the bytes are read, but not written a second time. */
   readonly usesFile?: boolean
   /** `put` resumes from a `checkpoint`: it sends again at most the last `limits.partSize` bytes of those that arrived. */
   readonly resume?: boolean

@@ -1,5 +1,4 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import type { Address } from './address.ts'
 import {
   type DeleteOptions,
@@ -78,7 +77,6 @@ export class MemoryBackend extends StorageBackend {
     checksums: Object.freeze(['sha256', 'sha1', 'md5'] as const),
     contentType: true,
     metadata: true,
-    usesFile: true,
     resume: true,
     copy: true,
     deleteMany: true,
@@ -102,9 +100,8 @@ export class MemoryBackend extends StorageBackend {
 
   async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
     this.begin('put', key, options)
-    const source = options.file === undefined ? body : createReadStream(options.file)
     const checkpoint = this.goesOnFrom(key, options) ?? randomUUID()
-    const bytes = await this.collect(key, this.keeping(key, source, options, checkpoint), options)
+    const bytes = await this.collect(key, this.keeping(key, body, options, checkpoint), options)
     this.place.arrived.delete(checkpoint)
     // From here to the end nothing waits, so the conditions and the change are one step.
     if (options.ifAbsent && this.place.blobs.has(key)) throw this.error('ALREADY_EXISTS', 'put', key)

@@ -70,8 +70,6 @@ export function checkPut(given: GuardedPutOptions, at: ErrorLocation): GuardedPu
   const options = checkOptions(given, PUT, at)
   if (options.ifAbsent && options.ifMatch !== undefined)
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'ifAbsent and ifMatch exclude each other' })
-  if (options.file !== undefined && options.sha256 === undefined)
-    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'file needs sha256: nobody else reads it' })
   if (mayGoOn(options) && (options.size === undefined || options.sha256 === undefined))
     throw new StorageError('INVALID_ARGUMENT', at, {
       detail: 'a checkpoint needs size and sha256: they name the bytes',

@@ -15,7 +15,10 @@ export interface GuardedPutOptions extends CallOptions {
   readonly size?: number | undefined
   /** Hex. A source with another digest rejects with CHECKSUM_MISMATCH and nothing is stored. */
   readonly sha256?: string | undefined
-  /** The same bytes as a local file, for a driver that reads it itself. Only together with `sha256`, which nobody checks then. */
+  /**
+   * The local file that the source reads, for a driver that can clone it. The source is read and verified all the same. It has to
+   * throw when another file took its place meanwhile, as a large file that `openSource` opened does: what is cloned has that name.
+   */
   readonly file?: string | undefined
   /** Total bytes sent so far, never falling. */
   readonly onSent?: ((totalBytes: number) => void) | undefined

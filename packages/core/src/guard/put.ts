@@ -34,7 +34,7 @@ export async function put(
   } catch (error) {
     throw body.failed ? body.error : error
   }
-  const result = confirm(stat, meter, expected, passed.file !== undefined, operation)
+  const result = confirm(stat, meter, operation)
   sent.report(stat.size)
   return result
 }
@@ -107,19 +107,10 @@ function keeper(
 }
 
 /** Compares what the driver says it stored with what went through. By then it is stored, hence `ambiguous`. */
-function confirm(
-  stat: Stat,
-  meter: Meter,
-  { size, sha256 }: Expected,
-  mayUseFile: boolean,
-  { at }: Operation,
-): Stat & { sha256: string } {
-  const usedFile = mayUseFile && meter.size === 0
-  const digests = usedFile ? { sha256 } : meter.digests
+function confirm(stat: Stat, { size, digests }: Meter, { at }: Operation): Stat & { sha256: string } {
   if (digests?.sha256 === undefined)
     throw new StorageError('INTERNAL', at, { detail: 'the driver did not read the body to its end', ambiguous: true })
-  const stored = usedFile ? size : meter.size
-  if (stored !== undefined && stat.size !== stored) throw wrongSize(stored, stat.size, at, true)
+  if (stat.size !== size) throw wrongSize(size, stat.size, at, true)
   for (const [name, digest] of Object.entries(digests)) checkDigest(digest, stat.checksums?.[name as Digest], at, true)
   return { ...stat, sha256: digests.sha256 }
 }

@@ -13,6 +13,8 @@ export interface Opened extends AsyncDisposable {
   /** Of the whole blob, in bytes. */
   readonly size: number
   readonly body: AsyncIterable<Uint8Array>
+  /** The file that `body` reads whole: a backend on its medium may clone it. `body` throws when another took its place. */
+  readonly file?: string
 }
 
 /** Staged bytes that were opened. */
@@ -66,7 +68,8 @@ export interface Staging {
   /** Lets in who fits by now: another process may have released something. */
   recheck(): void
   has(id: BlobId): Promise<boolean>
-  open(id: BlobId, o: Op & { offset?: number; length?: number }): Promise<OpenedStaged | null>
+  /** @param o.toClone Names the `file`, where there is one, and watches over that name while the body is read. */
+  open(id: BlobId, o: Op & { offset?: number; length?: number; toClone?: boolean }): Promise<OpenedStaged | null>
   /** Rejects who waits for room, with CLOSED. What is kept can be read and released until the ledger is closed. */
   close(): Promise<void>
 }

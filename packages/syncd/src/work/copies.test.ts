@@ -38,7 +38,7 @@ describe('openCopy()', () => {
         return { rev, size: 0, body: [], [Symbol.asyncDispose]: async () => void open-- }
       },
     }
-    const services = { index: { known: async () => null }, staging } as unknown as Services
+    const services = { index: { known: async () => null }, staging, target: () => undefined } as unknown as Services
     const job = { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed
     const first = await openCopy(services, job, NEVER)
     await first[Symbol.asyncDispose]()

@@ -55,7 +55,8 @@ async function* sourcesOf(
   failed: ReadonlyMap<string, unknown>,
 ) {
   yield async () => {
-    const staged = await services.staging.open(id, { signal })
+    const toClone = services.target(backend)?.backend.capabilities.usesFile === true
+    const staged = await services.staging.open(id, { signal, toClone })
     // Kept once more, they are other bytes, and may be whole where these were not.
     return staged && named(`staged ${staged.rev}`, staged)
   }
@@ -73,8 +74,14 @@ async function* sourcesOf(
 }
 
 function named(name: string, opened: Opened): Source {
-  const { size, body } = opened
-  return { name, size, body, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
+  const { size, body, file } = opened
+  return {
+    name,
+    size,
+    body,
+    ...(file !== undefined && { file }),
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+  }
 }
 
 /** A copy that turns out to be damaged or gone is written down as that, as by any other read. */

@@ -80,7 +80,8 @@ async function putFrom(
   try {
     // Through the guard, which hashes on the way: a staged file that went bad must not count as synced.
     const sha256 = job.id.slice('sha256:'.length)
-    return { ok: await backend.put(job.key, body, { size: job.size, sha256, ...resumed, ...conditions, signal }) }
+    const told = { size: job.size, sha256, file: copy.file, ...resumed, ...conditions, signal }
+    return { ok: await backend.put(job.key, body, told) }
   } catch (error) {
     return fault ?? (isDamage(error) ? { source: error } : { target: error })
   }
