@@ -1,6 +1,6 @@
 import type { StorageErrorCode } from '@stored/core/backend'
 
-/** What the process ends with. Stable. */
+/** The exit codes of the command. Stable. */
 export const EXIT = {
   ok: 0,
   general: 1,
@@ -20,19 +20,19 @@ export const EXIT = {
 /** One of EXIT. */
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
-/** What each means, for the reference. */
+/** The meaning of each code, for the reference. */
 export const EXIT_HELP: Readonly<Record<keyof typeof EXIT, string>> = {
-  ok: 'all was done; `has`: yes',
+  ok: 'everything was done; `has`: yes',
   general: 'any other failure; `has`: no',
-  usage: 'the command line cannot be meant so, or an argument is not valid',
-  partial: 'some of it was done, and the rest was reported',
-  notFound: 'no such key, id or file; `verify`, `rm -r`: nothing begins so',
-  temporary: 'it may work later as it is: a backend is away, or asks for patience',
-  denied: 'rights or credentials are missing, or somebody else could have written the configuration',
+  usage: 'the command line or an argument is not valid',
+  partial: 'part of it was done, and the rest was reported',
+  notFound: 'no such key, id or file; `verify`, `rm -r`: nothing starts with the prefix',
+  temporary: 'the same command may work later: a backend is away, or asks for a pause',
+  denied: 'permissions or credentials are missing, or somebody else could have written the configuration',
   conflict: 'something else is there: a taken key, the only copy, a blob that StoreD did not write',
   integrity:
-    'wrong bytes: a checksum or a size does not agree, or the index is damaged; `doctor`: copies are damaged, missing or changed',
-  tooFew: '`copies`, `doctor`: a blob has fewer copies than it shall have, and nothing brings the rest',
+    'wrong bytes: a checksum or a size does not match, or the index is damaged; `doctor`: copies are damaged, missing or changed',
+  tooFew: '`copies`, `doctor`: a blob has too few copies, and nothing makes the rest',
   noStore: 'there is no store here: `stored init`',
   locked: 'another process syncs this store already',
   interrupted: 'ended by SIGINT or SIGTERM; what was acknowledged is kept',
@@ -68,7 +68,7 @@ const BY_CODE: Readonly<Record<StorageErrorCode, ExitCode>> = {
   INTERNAL: EXIT.general,
 }
 
-/** Codes that are the command's own. */
+/** Codes of the command itself. */
 const OWN: Readonly<Record<string, ExitCode>> = {
   USAGE: EXIT.usage,
   NO_STORE: EXIT.noStore,

@@ -8,7 +8,7 @@ import { flagText, synopsis } from './help.ts'
 export function reference(): string {
   return [
     '# The command `stored`',
-    'Made from the table of commands by `pnpm --filter @stored/cli run reference`; a test compares it.',
+    'Generated from the table of commands by `pnpm --filter @stored/cli run reference`; a test compares it.',
     HEAD,
     '## Exit codes',
     table(
@@ -28,21 +28,20 @@ export function reference(): string {
     .concat('\n')
 }
 
-const HEAD = `Results are on stdout, everything else on stderr. On a terminal stderr shows one line of progress: how much of how much, how fast, how long still.
+const HEAD = `Results go to stdout, everything else to stderr. On a terminal, stderr shows one line of progress: amount done, total, speed, time left.
 
-With \`--json\` stdout has a record a line, each with \`v: 1\` and a \`type\`: what the command tells of, \`plan\` for what a dry run would do, \`error\` with \`code\`,
-\`message\` and the \`url\` of [the page about that code](errors/README.md) for each failure, and a \`summary\` with the exit code as the last line. The types
-are \`OutputRecord\` of \`@stored/cli\`. Fields may be added; what is there keeps its meaning. Where stdout carries a blob, the records are on stderr.
+With \`--json\`, stdout has one record per line, each with \`v: 1\` and a \`type\`: the results of the command, \`plan\` for what a dry run would do, \`error\` with \`code\`,
+\`message\` and the \`url\` of [the page about the code](errors/README.md) for each failure, and a \`summary\` with the exit code as the last line. The types
+are \`OutputRecord\` of \`@stored/cli\`. Fields may be added; existing ones keep their meaning. If stdout carries a blob, the records go to stderr.
 
-Keys, names, and what services say may hold what a terminal obeys, or what nobody sees: control characters, marks that turn a line around, tags. They are shown as
-\`\\u001b\` or \`\\u202e\`, also in JSON, where that is the same text. Only what is there for other programs is written as it is where stdout is no terminal, as by
-\`ls\` of GNU: the keys of \`ls\`, the lines of \`put\`, and blobs.
+Keys, names and messages of services may hold characters that a terminal obeys or nobody sees: control characters, marks that reverse a line, tags. They are shown as
+\`\\u001b\` or \`\\u202e\`, also in JSON, where that is the same text. Output for other programs is written unchanged if stdout is not a terminal, as GNU
+\`ls\` does: the keys of \`ls\`, the lines of \`put\`, and blobs.
 
-The first SIGINT or SIGTERM ends a command in order: the store is closed, what was acknowledged is kept, no file is left half-written. The second one does not
-wait for that.
+The first SIGINT or SIGTERM ends a command cleanly: it closes the store, keeps what was acknowledged, and leaves no half-written file. The second one ends it at once.
 
-Several commands may use a store at a time. One process syncs it; beside it, \`put\` and \`rm\` ring and end. Where none does, they sync until their own jobs have
-settled, unless \`--no-wait\` leaves these to whoever comes next.`
+Several commands may use a store at the same time. One process syncs it; while one does, \`put\` and \`rm\` notify it and wait. If none does, they sync until their own
+jobs have settled, unless \`--no-wait\` leaves them to the next process.`
 
 function section(command: Command): string {
   const { name, help, details, flags, examples } = command

@@ -470,7 +470,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     })
   }
 
-  /** Closes the store: takes no more jobs, gives running jobs and calls 5 s, and closes everything. The next start continues the queue. */
+  /** Takes no more jobs, gives running jobs and calls 5 s, and closes everything. The next start continues the queue. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
