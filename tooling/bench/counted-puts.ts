@@ -9,8 +9,9 @@ const IN_FLIGHT = 64
 const WARM_UP = 200
 
 /** What a put is counted as: of a new key; of a bound key, by a new blob; of a bound key, by a blob that another key has. */
-const KINDS = ['put', 'replacement', 'exchange'] as const
-type Kind = (typeof KINDS)[number]
+const NAMES = { put: 'a put', replacement: 'a replacement', exchange: 'an exchange' } as const
+type Kind = keyof typeof NAMES
+const KINDS = Object.keys(NAMES) as Kind[]
 
 /** What is printed, from what is counted. */
 const UNITS: Readonly<Record<string, (counts: Counts) => number>> = {
@@ -62,7 +63,7 @@ export async function compareCounts(lab: Lab): Promise<Comparison[]> {
       const figure = ({ figures }: Sample) => figures[nameOf(kind, unit)] ?? Number.NaN
       const reach = REACHES[kind][unit]
       return {
-        bench: `put-small, a ${kind}`,
+        bench: `put-small, ${NAMES[kind]}`,
         unit,
         ours: figure(ours),
         rival: figure(syncing),

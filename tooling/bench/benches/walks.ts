@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Bench } from '../bench.ts'
 import { inFlight, makeBlobs } from '../data.ts'
-import { compare, rate, told } from '../figures.ts'
+import { compare, microsecondsPer, rate, told } from '../figures.ts'
 import { type BenchStore, openBenchStore } from '../stores.ts'
 import { watchTurns } from '../turns.ts'
 
@@ -70,6 +70,7 @@ longest of reading the file.`,
       const bench = `walks, ${walk}`
       return [
         compare({ bench, unit: 'rows/s', better: 'more', figure: rate }, ours, rivals),
+        compare({ bench, unit: 'processor µs/row', better: 'less', figure: microsecondsPer }, ours, rivals),
         compare(
           { bench, unit: 'ms, longest turn', better: 'less', figure: told('turn'), reach: { atMost: LONGEST_TURN } },
           ours,
