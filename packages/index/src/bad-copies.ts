@@ -6,7 +6,7 @@ import {
   retryOnConflict,
   type Transaction,
 } from '@stored/core'
-import { after, encodeRow, rowTicket, type TreeLedger, type Writer, write } from '@stored/lmdb'
+import { after, encodeRow, type Reader, rowTicket, type TreeLedger, type Writer, write } from '@stored/lmdb'
 
 /** Rows that are looked at, or marked, in one go. */
 const BATCH = 500
@@ -34,9 +34,9 @@ export class BadCopies {
     if (to !== undefined && BAD.has(to)) writer.put('meta', markOf(place, to), NOTHING)
   }
 
-  keys({ backend, state, limit }: { backend: string; state: BadState; limit: number }): string[] {
+  keys(reader: Reader, { backend, state, limit }: { backend: string; state: BadState; limit: number }): string[] {
     const first = markOf({ backend, key: '' }, state)
-    const rows = this.#ledger.range('meta', { from: first, to: after(first), limit })
+    const rows = reader.range('meta', { from: first, to: after(first), limit })
     return rows.map(([key]) => key.toString('utf8', first.length))
   }
 

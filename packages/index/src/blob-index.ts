@@ -8,12 +8,16 @@ import {
   type Location,
   type LocationFacts,
   owes,
+  type Page,
+  type PageOptions,
   type Place,
   type Read,
   type Rev,
   type SomePlace,
   type Standing,
   type Transaction,
+  type View,
+  type WalkOptions,
 } from '@stored/core'
 import {
   after,
@@ -24,6 +28,7 @@ import {
   pages,
   type Reader,
   type Row,
+  readerOf,
   scan,
   Table,
   type TreeLedger,
@@ -34,6 +39,8 @@ import { BadCopies } from './bad-copies.ts'
 import { blobPartition, mediumKey, placeOf, placeSuffix } from './keys.ts'
 
 const NOTHING = Buffer.alloc(0)
+/** Rows that are read at once. */
+const PAGE = 500
 /** Of the partitions of the tree `blobs`. */
 const ID_BYTES = 32
 
@@ -70,6 +77,78 @@ export class BlobIndex implements Index {
     this.#bad = new BadCopies(ledger)
   }
 
+  bindingOn(view: View, key: string): Binding | null {
+    const row = this.#bindings.get(this.#bindings.key(Buffer.from(key)), readerOf(view))
+    return row ? { key, id: row.value.id, rev: revOf(row) } : null
+  }
+
+  factsOn(view: View, id: BlobId): BlobFacts | null {
+    const row = this.#facts.get(this.#facts.key(blobPartition(id)), readerOf(view))
+    return row ? { id, ...row.value } : null
+  }
+
+  locationOn(view: View, place: Place): Location | null {
+    return this.#location(place, readerOf(view))
+  }
+
+  locationsAtOn(view: View, key: string): Location[] {
+    const first = this.#locations.key(Buffer.from(key))
+    const rows = readerOf(view).range('keys', { from: first, to: after(first) })
+    return rows.map(([rowKey, value]) => {
+      const row = this.#locations.decode(value)
+      return { backend: rowKey.toString('utf8', first.length), key, ...row.value, rev: revOf(row) }
+    })
+  }
+
+  locationsOn(view: View, id: BlobId, standing: Standing, o: PageOptions<Place> = {}): Location[] {
+    const reader = readerOf(view)
+    const suffixes = suffixesOf(reader, this.#placesOf[standing].key(blobPartition(id)), {
+      ...o,
+      after: o.after && placeSuffix(o.after),
+    })
+    return suffixes.flatMap((suffix) => this.#location(placeOf(suffix), reader) ?? [])
+  }
+
+  placesOn(view: View, id: BlobId, { limit }: { limit: number }): Place[] {
+    const first = this.#placesOf.owing.key(blobPartition(id))
+    const to = after(this.#placesOf.synced.key(blobPartition(id)))
+    const rows = readerOf(view).range('blobs', { from: first, to, limit })
+    return rows.map(([key]) => placeOf(key.subarray(first.length)))
+  }
+
+  hasPlaceOn(view: View, some: SomePlace): boolean {
+    return this.#hasPlace(some, readerOf(view))
+  }
+
+  keysOn(view: View, id: BlobId, o: PageOptions<string> = {}): string[] {
+    const first = this.#keysOf.key(blobPartition(id))
+    const suffixes = suffixesOf(readerOf(view), first, {
+      ...o,
+      after: o.after === undefined ? undefined : Buffer.from(o.after),
+    })
+    return suffixes.map(String)
+  }
+
+  bindingsOn(view: View, o: WalkOptions): Page<Binding> {
+    return this.#page(view, o, this.#bindings, (key, suffix, row) =>
+      suffix === '' ? { key, id: row.value.id, rev: revOf(row) } : null,
+    )
+  }
+
+  locatedOn(view: View, o: WalkOptions & { backend: string }): Page<Location> {
+    return this.#page(view, o, this.#locations, (key, suffix, row) =>
+      suffix === o.backend ? { backend: suffix, key, ...row.value, rev: revOf(row) } : null,
+    )
+  }
+
+  badOn(view: View, o: { backend: string; state: BadState; limit: number }): string[] {
+    return this.#bad.keys(readerOf(view), o)
+  }
+
+  mediumOn(view: View, backend: string): string | null {
+    return readerOf(view).get('meta', mediumKey(backend), decodeRow<string>)?.value ?? null
+  }
+
   async binding(key: string): Promise<Binding | null> {
     const row = this.#bindings.get(this.#bindings.key(Buffer.from(key)))
     return row ? { key, id: row.value.id, rev: revOf(row) } : null
@@ -91,10 +170,8 @@ export class BlobIndex implements Index {
     return { facts: { id, ...row.value }, locations, rev, factsRev: revOf(row) }
   }
 
-  async location({ backend, key }: Place): Promise<Location | null> {
-    const row = this.#locations.get(this.#locationKey({ backend, key }))
-    // Of what is given only these: whatever else it holds must not come to be written into the row.
-    return row ? { backend, key, ...row.value, rev: revOf(row) } : null
+  async location(place: Place): Promise<Location | null> {
+    return this.#location(place, this.ledger)
   }
 
   async hasPlace(some: SomePlace): Promise<boolean> {
@@ -121,7 +198,7 @@ export class BlobIndex implements Index {
   }
 
   async bad(o: { backend: string; state: BadState; limit: number }): Promise<string[]> {
-    return this.#bad.keys(o)
+    return this.#bad.keys(this.ledger, o)
   }
 
   /**
@@ -218,6 +295,12 @@ export class BlobIndex implements Index {
     return this.#placesOf[standingOf(state)].key(blobPartition(id), placeSuffix(place))
   }
 
+  #location({ backend, key }: Place, reader: Reader): Location | null {
+    const row = this.#locations.get(this.#locationKey({ backend, key }), reader)
+    // Of what is given only these: whatever else it holds must not come to be written into the row.
+    return row ? { backend, key, ...row.value, rev: revOf(row) } : null
+  }
+
   #hasPlace({ id, standing, except = [] }: SomePlace, reader: Reader): boolean {
     const first = this.#placesOf[standing].key(blobPartition(id))
     const rows = reader.range('blobs', { from: first, to: after(first), limit: except.length + 1 })
@@ -267,6 +350,28 @@ export class BlobIndex implements Index {
     return joinRevs(ticket, revs)
   }
 
+  /** A page of rows of one table of the tree `keys`, whose partitions end at the first NUL. */
+  #page<T, Item>(
+    view: View,
+    o: WalkOptions,
+    table: Table<T>,
+    itemOf: (key: string, suffix: string, row: Row<T>) => Item | null,
+  ): Page<Item> {
+    const prefix = Buffer.from(o.prefix ?? '')
+    const behind = o.after === undefined ? prefix : later(prefix, Buffer.concat([Buffer.from(o.after), Buffer.of(1)]))
+    const from = o.from ?? behind
+    const limit = o.limit ?? PAGE
+    const rows = readerOf(view).range('keys', { from, to: prefix.length ? after(prefix) : END, limit })
+    const items = rows.flatMap(([key, value]) => {
+      const end = key.indexOf(0)
+      const suffix = table.suffix(key, end)
+      const item = suffix && itemOf(key.toString('utf8', 0, end), suffix.toString(), table.decode(value))
+      return item ?? []
+    })
+    const last = rows.length < limit ? undefined : rows.at(-1)
+    return { items, next: last ? Buffer.concat([last[0], Buffer.of(0)]) : null }
+  }
+
   /** Rows of one table of the tree `keys`, whose partitions end at the first NUL. */
   async *#walkKeys<T>(o: { signal: AbortSignal; prefix?: string; after?: string }, table: Table<T>) {
     const prefix = Buffer.from(o.prefix ?? '')
@@ -287,6 +392,13 @@ export class BlobIndex implements Index {
 function standingOf(state: LocationFacts['state']): Standing {
   if (state === 'synced') return 'synced'
   return owes({ state }) ? 'owing' : 'neither'
+}
+
+/** What follows a common beginning in the keys of rows: a page. */
+function suffixesOf(reader: Reader, first: Buffer, o: PageOptions<Buffer | undefined>): Buffer[] {
+  const from = o.after === undefined ? first : Buffer.concat([first, o.after, Buffer.of(0)])
+  const rows = reader.range('blobs', { from, to: after(first), limit: o.limit ?? PAGE })
+  return rows.map(([key]) => key.subarray(first.length))
 }
 
 function later(a: Buffer, b: Buffer): Buffer {
