@@ -1,2 +1,2 @@
-export { EXIT, type ExitCode } from './exit-codes.ts'
+export { EXIT, type ExitCode } from './errors/exit-codes.ts'
 export type { OutputRecord } from './output/records.ts'

@@ -1,12 +1,12 @@
-import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts'
-import { describeFault } from './fault.ts'
-import { findCommand, helpRequest } from './find-command.ts'
-import { Input, type Values } from './input.ts'
-import { Interruption } from './interruption.ts'
-import type { Outcome } from './outcome.ts'
-import { looksOf } from './output/looks.ts'
+import { Input, type Values } from './command-line/input.ts'
+import { inputOf, parseFlags } from './command-line/parse.ts'
+import { EXIT, type ExitCode, exitCodeOf } from './errors/exit-codes.ts'
+import { describeFault } from './errors/fault.ts'
+import { findCommand, helpRequest } from './help/find-command.ts'
+import { appearanceOf } from './output/appearance.ts'
 import { Output } from './output/output.ts'
-import { inputOf, parseFlags } from './parse.ts'
+import { Interruption } from './session/interruption.ts'
+import type { Outcome } from './session/outcome.ts'
 
 /** What is known so far of the command that runs. */
 interface Call {
@@ -67,7 +67,7 @@ function outputFor(input: Input): Output {
   const { stdout, stderr, env } = process
   const [json, quiet, verbose] = [input.has('json'), input.has('quiet'), input.has('verbose')]
   const isWatched = { stdout: stdout.isTTY === true, stderr: stderr.isTTY === true }
-  return new Output({ stdout, stderr, json, quiet, verbose, ...looksOf(input, isWatched, env) })
+  return new Output({ stdout, stderr, json, quiet, verbose, ...appearanceOf(input, isWatched, env) })
 }
 
 function changeDirectory({ directory }: Values): void {

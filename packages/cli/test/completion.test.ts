@@ -3,7 +3,7 @@ import { chmod } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { COMMANDS } from '../src/commands.ts'
+import { COMMANDS } from '../src/command-line/command-table.ts'
 import { type Place, place } from './place.ts'
 
 const BIN = fileURLToPath(new URL('../src/bin.ts', import.meta.url))

@@ -2,7 +2,7 @@ import { readdir, rename } from 'node:fs/promises'
 import path from 'node:path'
 import * as conformance from '@stored/conformance'
 import { expect, it } from 'vitest'
-import { type Kit, loadKit } from '../src/kit.ts'
+import { type Kit, loadKit } from '../src/backends/conformance-kit.ts'
 import { place } from './place.ts'
 
 const HARNESS = `

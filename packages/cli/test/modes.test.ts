@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { chmod, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { VerifyCursor } from '../src/verify-cursor.ts'
+import { VerifyCursor } from '../src/copies/verify-cursor.ts'
 import { emptyPlace, type Place, place } from './place.ts'
 
 /** As earlier versions made it. */

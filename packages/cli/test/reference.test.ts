@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import { COMMANDS } from '../src/commands.ts'
-import { EXIT, exitCodeOf } from '../src/exit-codes.ts'
-import { parseFlags } from '../src/parse.ts'
-import { reference } from '../src/reference.ts'
+import { COMMANDS } from '../src/command-line/command-table.ts'
+import { parseFlags } from '../src/command-line/parse.ts'
+import { EXIT, exitCodeOf } from '../src/errors/exit-codes.ts'
+import { reference } from '../src/help/reference.ts'
 
 describe('docs/cli.md', () => {
   it('is what the table of commands says', async () => {

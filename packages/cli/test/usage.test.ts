@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { COMMANDS } from '../src/commands.ts'
-import { commandHelp } from '../src/help.ts'
+import { COMMANDS } from '../src/command-line/command-table.ts'
+import { commandHelp } from '../src/help/help.ts'
 import { emptyPlace } from './place.ts'
 import { recordsOf } from './run.ts'
 

@@ -1,12 +1,13 @@
 import { checkBackendName, type StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
-import type { Context } from '../context.ts'
-import { readOptions, warnOfExposed } from '../driver-options.ts'
-import { EXIT } from '../exit-codes.ts'
-import type { Outcome } from '../outcome.ts'
-import { tryOptions } from '../probe.ts'
-import { isStore, openConfigured } from '../session.ts'
+import { readOptions, warnOfExposed } from '../backends/driver-options.ts'
+import { tryOptions } from '../backends/probe.ts'
+import { EXIT } from '../errors/exit-codes.ts'
+import { type LoadedConfig, loadConfiguration } from '../session/configuration.ts'
+import type { Context } from '../session/context.ts'
+import { openConfigured } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
+import { isStore } from '../session/store-directory.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, dryRun } = context

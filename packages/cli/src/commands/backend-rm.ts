@@ -1,10 +1,10 @@
 import { StorageError } from '@stored/core/backend'
-import { loadConfiguration } from '../configuration.ts'
-import { configuredBackend } from '../configured-backend.ts'
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import type { Outcome } from '../outcome.ts'
-import { openConfigured } from '../session.ts'
+import { configuredBackend } from '../backends/configured-backend.ts'
+import { EXIT } from '../errors/exit-codes.ts'
+import { loadConfiguration } from '../session/configuration.ts'
+import type { Context } from '../session/context.ts'
+import { openConfigured } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, dryRun } = context

@@ -1,12 +1,12 @@
 import type { Capabilities } from '@stored/core/backend'
-import { sentenceOf } from '../backend-log.ts'
-import { loadConfiguration } from '../configuration.ts'
-import { configuredBackend } from '../configured-backend.ts'
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import type { Outcome } from '../outcome.ts'
-import { type Probe, probe } from '../probe.ts'
-import { mediumOf } from '../session.ts'
+import { sentenceOf } from '../backends/backend-log.ts'
+import { configuredBackend } from '../backends/configured-backend.ts'
+import { type Probe, probe } from '../backends/probe.ts'
+import { EXIT } from '../errors/exit-codes.ts'
+import { loadConfiguration } from '../session/configuration.ts'
+import type { Context } from '../session/context.ts'
+import { mediumOf } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 /** Times of a medium may be whole seconds. */
 const SAME_CLOCK_MS = 1_000

@@ -1,8 +1,8 @@
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import type { Outcome } from '../outcome.ts'
+import { EXIT } from '../errors/exit-codes.ts'
 import { bytes, count } from '../output/format.ts'
-import { openSession } from '../session.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { out, dryRun } = context

@@ -1,11 +1,11 @@
-import { COMMANDS } from '../commands.ts'
+import { COMMANDS } from '../command-line/command-table.ts'
 import { bashCompletion } from '../completion/bash.ts'
 import { fishCompletion } from '../completion/fish.ts'
 import { zshCompletion } from '../completion/zsh.ts'
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import { usage } from '../fault.ts'
-import type { Outcome } from '../outcome.ts'
+import { EXIT } from '../errors/exit-codes.ts'
+import { usage } from '../errors/fault.ts'
+import type { Context } from '../session/context.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion }
 

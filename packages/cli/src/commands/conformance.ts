@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import path from 'node:path'
-import { loadConfiguration } from '../configuration.ts'
-import { configuredBackend } from '../configured-backend.ts'
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import { Fault, usage } from '../fault.ts'
-import { type CaseResult, type Harness, type Kit, type KitOptions, loadKit } from '../kit.ts'
-import type { Outcome } from '../outcome.ts'
-import { probe } from '../probe.ts'
-import { mediumOf } from '../session.ts'
+import { configuredBackend } from '../backends/configured-backend.ts'
+import { type CaseResult, type Harness, type Kit, type KitOptions, loadKit } from '../backends/conformance-kit.ts'
+import { probe } from '../backends/probe.ts'
+import { EXIT } from '../errors/exit-codes.ts'
+import { Fault, usage } from '../errors/fault.ts'
+import { loadConfiguration } from '../session/configuration.ts'
+import type { Context } from '../session/context.ts'
+import { mediumOf } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 /** A slash, or the extension of a module: no backend has such a name. */
 const MODULE = /[/\\]|\.[cm]?[jt]s$/

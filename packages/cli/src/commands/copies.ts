@@ -1,18 +1,18 @@
 import type { Readable } from 'node:stream'
 import type { ListEntry, StoreD } from '@stored/core'
-import { tellBackendLog } from '../backend-log.ts'
-import { loadConfiguration } from '../configuration.ts'
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import { mend } from '../mend.ts'
-import type { Outcome } from '../outcome.ts'
+import { tellBackendLog } from '../backends/backend-log.ts'
+import { type CopyGoal, copyGoal, countCopies } from '../copies/copy-goal.ts'
+import { stateOn } from '../copies/copy-state.ts'
+import { repairCopies } from '../copies/repair-copies.ts'
+import { EXIT, firstFailure } from '../errors/exit-codes.ts'
+import { readWith } from '../files/read-blob.ts'
+import { settle } from '../jobs/settle.ts'
 import { count, shortId } from '../output/format.ts'
-import { readWith } from '../read-blob.ts'
-import { openConfigured } from '../session.ts'
-import { settle } from '../settle.ts'
-import { type Goal, goalOf, shortage } from '../shortage.ts'
-import { stateOn } from '../state-on.ts'
-import { Tally, worse } from '../tally.ts'
+import { Batch } from '../session/batch.ts'
+import { loadConfiguration } from '../session/configuration.ts'
+import type { Context } from '../session/context.ts'
+import { openConfigured } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, dryRun, signal } = context
@@ -22,36 +22,36 @@ export async function run(context: Context): Promise<Outcome> {
   await using store = await openConfigured(loaded, { sync: wait })
   tellBackendLog(store, out)
   const all = (await store.listBackends()).map(({ name }) => name)
-  const goal = goalOf(input.count('want', 1), loaded.config.defaultBackends ?? all, all)
-  const tally = new Tally(out)
+  const goal = copyGoal(input.count('want', 1), loaded.config.defaultBackends ?? all, all)
+  const batch = new Batch(out)
   const since = Date.now()
   let short = 0
   /** Those that no backend is free for. */
   let beyond = 0
   for await (const entry of store.list({ missing: true, signal })) {
-    const { have, coming, fix } = shortage(entry, goal)
+    const { have, coming, fix } = countCopies(entry, goal)
     if (have >= goal.want) continue
     if (have + coming + fix.length < goal.want) beyond++
     short++
     await tell(context, entry, { have, want: goal.want, fix: input.has('fix') ? fix : [] })
-    if (isFixing && fix.length > 0) await fixOne(store, context, entry, fix, tally)
+    if (isFixing && fix.length > 0) await fixOne(store, context, entry, fix, batch)
   }
-  const settled = wait && tally.done > 0 ? await settle(store, context, { since }) : EXIT.ok
+  const settled = wait && batch.done > 0 ? await settle(store, context, { since }) : EXIT.ok
   const unfixed = input.has('fix') ? beyond : short
   const left = isFixing && short > 0 ? await countShort(store, goal, context, !wait) : unfixed
-  const fixed = isFixing ? `, ${tally.done} given copies` : ''
+  const fixed = isFixing ? `, ${batch.done} given copies` : ''
   return {
-    exit: worse(worse(tally.exit, settled), left > 0 ? EXIT.tooFew : EXIT.ok),
+    exit: firstFailure(firstFailure(batch.exit, settled), left > 0 ? EXIT.tooFew : EXIT.ok),
     text: `${count(short, 'blob')} with too few copies${fixed}`,
-    summary: { short, fixed: tally.done, failed: tally.failed, left },
+    summary: { short, fixed: batch.done, failed: batch.failed, left },
   }
 }
 
 /** How many keys still have too few copies. Where nobody waits for them, copies that are owed count. */
-async function countShort(store: StoreD, goal: Goal, { signal }: Context, isComing: boolean): Promise<number> {
+async function countShort(store: StoreD, goal: CopyGoal, { signal }: Context, isComing: boolean): Promise<number> {
   let short = 0
   for await (const entry of store.list({ missing: true, signal })) {
-    const { have, coming } = shortage(entry, goal)
+    const { have, coming } = countCopies(entry, goal)
     if (have + (isComing ? coming : 0) < goal.want) short++
   }
   return short
@@ -73,11 +73,11 @@ async function fixOne(
   context: Context,
   entry: ListEntry,
   backends: readonly string[],
-  tally: Tally,
+  batch: Batch,
 ): Promise<void> {
   const absent = backends.filter((name) => stateOn(name, entry.locations) === null)
-  if (absent.length < backends.length) await mend(store, context, entry.key, tally)
-  if (absent.length > 0) await copy(store, context, entry, absent, tally)
+  if (absent.length < backends.length) await repairCopies(store, context, entry.key, batch)
+  if (absent.length > 0) await copy(store, context, entry, absent, batch)
 }
 
 async function copy(
@@ -85,7 +85,7 @@ async function copy(
   { signal }: Context,
   { key, id, size }: ListEntry,
   backends: readonly string[],
-  tally: Tally,
+  batch: Batch,
 ): Promise<void> {
   try {
     // A key that is bound anew meanwhile keeps its new blob.
@@ -93,9 +93,9 @@ async function copy(
     // Nothing is kept of a put that fails.
     const put = (body: Readable) => store.put(body, options)
     await readWith(store, key, { fallback: true, signal }, { mayBeginAgain: true }, put)
-    tally.done++
+    batch.done++
   } catch (error) {
     signal.throwIfAborted()
-    await tally.fault(error, key)
+    await batch.fault(error, key)
   }
 }

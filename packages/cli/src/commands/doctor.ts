@@ -1,19 +1,20 @@
 import type { StoreStatus } from '@stored/core'
 import type { LogEvent } from '@stored/core/backend'
-import { sentenceOf } from '../backend-log.ts'
-import type { Check } from '../check.ts'
-import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
-import type { Context } from '../context.ts'
-import { badChecks, tooFewCheck } from '../copy-checks.ts'
-import { shortOfSpace } from '../disk.ts'
-import { EXIT, type ExitCode, exitCodeOf } from '../exit-codes.ts'
-import { describeFault } from '../fault.ts'
-import { checkModes } from '../modes.ts'
-import type { Outcome } from '../outcome.ts'
+import { sentenceOf } from '../backends/backend-log.ts'
+import { probe } from '../backends/probe.ts'
+import type { Check } from '../doctor/check.ts'
+import { badChecks, tooFewCheck } from '../doctor/copy-checks.ts'
+import { shortOfSpace } from '../doctor/disk-space.ts'
+import { checkPermissions } from '../doctor/permission-check.ts'
+import { EXIT, type ExitCode, exitCodeOf } from '../errors/exit-codes.ts'
+import { describeFault } from '../errors/fault.ts'
 import { bytes, count } from '../output/format.ts'
 import { paint } from '../output/painted.ts'
-import { probe } from '../probe.ts'
-import { isStore, openConfigured } from '../session.ts'
+import { type LoadedConfig, loadConfiguration } from '../session/configuration.ts'
+import type { Context } from '../session/context.ts'
+import { openConfigured } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
+import { isStore } from '../session/store-directory.ts'
 
 /** Lost bytes weigh most: nothing else brings them back. */
 const WORST_FIRST: readonly ExitCode[] = [EXIT.integrity, EXIT.general, EXIT.tooFew]
@@ -38,7 +39,7 @@ async function* checks(context: Context): AsyncGenerator<Check, void, void> {
   yield { check: 'configuration', result: 'ok', message: loaded.file ?? 'from the environment' }
   for (const message of loaded.warnings) yield { check: 'configuration', result: 'warning', message }
   // Before the store is opened: whoever may use its files may keep it from being opened.
-  yield* checkModes(context, loaded.config)
+  yield* checkPermissions(context, loaded.config)
   const { status, tooFew, opened } = await look(context, loaded)
   yield opened
   if (status) yield* statusChecks(status)

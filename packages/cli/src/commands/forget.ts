@@ -1,9 +1,9 @@
 import type { Place, StoreD } from '@stored/core'
-import type { Context } from '../context.ts'
-import { usage } from '../fault.ts'
-import type { Outcome } from '../outcome.ts'
-import { openSession } from '../session.ts'
-import { Tally } from '../tally.ts'
+import { usage } from '../errors/fault.ts'
+import { Batch } from '../session/batch.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, dryRun, signal } = context
@@ -11,17 +11,17 @@ export async function run(context: Context): Promise<Outcome> {
   await using store = await openSession(context, { sync: false })
   const backend = input.text('backend')
   if (backend === undefined) throw usage('forget needs --backend: where the copy lies that is given up')
-  const tally = new Tally(out)
+  const batch = new Batch(out)
   for (const place of await placesOf(store, name, backend)) {
     signal.throwIfAborted()
     try {
       await forget(store, context, place, dryRun)
-      tally.done++
+      batch.done++
     } catch (error) {
-      await tally.fault(error, place.key)
+      await batch.fault(error, place.key)
     }
   }
-  return { exit: tally.exit, summary: { forgotten: tally.done, failed: tally.failed } }
+  return { exit: batch.exit, summary: { forgotten: batch.done, failed: batch.failed } }
 }
 
 /** The copies of a name there, else the place of this very key: of a key that was deleted nothing else is known. */

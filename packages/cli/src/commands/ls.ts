@@ -1,11 +1,11 @@
 import type { ListEntry } from '@stored/core'
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import { usage } from '../fault.ts'
-import type { Outcome } from '../outcome.ts'
+import { EXIT } from '../errors/exit-codes.ts'
+import { usage } from '../errors/fault.ts'
 import { bytes, count, shortId, time } from '../output/format.ts'
-import { openSession } from '../session.ts'
-import { TreeView } from '../tree-view.ts'
+import { TreeView } from '../output/tree-view.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, signal } = context

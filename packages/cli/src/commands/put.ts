@@ -1,18 +1,18 @@
 import path from 'node:path'
 import type { PutResult, StoreD } from '@stored/core'
-import { tellBackendLog } from '../backend-log.ts'
-import { type LoadedConfig, loadConfiguration } from '../configuration.ts'
-import type { Context } from '../context.ts'
-import { EXIT, type ExitCode } from '../exit-codes.ts'
-import { describeFault } from '../fault.ts'
-import type { Outcome } from '../outcome.ts'
+import { tellBackendLog } from '../backends/backend-log.ts'
+import { EXIT, type ExitCode, firstFailure } from '../errors/exit-codes.ts'
+import { describeFault } from '../errors/fault.ts'
+import { inOrder } from '../files/in-order.ts'
+import { type PutSource, type Skipped, sourcesOf } from '../files/sources.ts'
+import { settle } from '../jobs/settle.ts'
 import { bytes, count } from '../output/format.ts'
 import type { Output } from '../output/output.ts'
-import { openConfigured } from '../session.ts'
-import { settle } from '../settle.ts'
-import { type PutSource, type Skipped, sourcesOf } from '../sources.ts'
-import { Tally, worse } from '../tally.ts'
-import { inOrder } from '../window.ts'
+import { Batch } from '../session/batch.ts'
+import { type LoadedConfig, loadConfiguration } from '../session/configuration.ts'
+import type { Context } from '../session/context.ts'
+import { openConfigured } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 /** Commits of puts that come together share one flush. */
 const AT_A_TIME = 8
@@ -37,19 +37,19 @@ export async function run(context: Context): Promise<Outcome> {
   await using store = await openConfigured(loaded, { sync: wait })
   tellBackendLog(store, context.out)
   const isOurs = ownDirectories(loaded)
-  const tally = new Tally(context.out)
+  const batch = new Batch(context.out)
   const totals: Totals = { pending: [], bytes: 0, isNew: 0, read: 0, expected: undefined }
   totals.expected = context.out.progress.isLive ? await measure(context, isOurs) : undefined
   const since = Date.now()
   const options = optionsOf(context, loaded)
   const putNext = (source: PutSource | Skipped) => putOne(store, source, options, context, totals)
   for await (const result of inOrder(sourcesOf(input, isOurs), dryRun ? 1 : AT_A_TIME, putNext))
-    await tell(result, context, tally, totals)
+    await tell(result, context, batch, totals)
   context.signal.throwIfAborted()
   context.out.progress.end()
   const settled: ExitCode =
-    wait && tally.done > 0 ? await settle(store, context, { since, keys: totals.pending }) : EXIT.ok
-  return outcomeOf(context, tally, totals, worse(tally.exit, settled))
+    wait && batch.done > 0 ? await settle(store, context, { since, keys: totals.pending }) : EXIT.ok
+  return outcomeOf(context, batch, totals, firstFailure(batch.exit, settled))
 }
 
 interface Options {
@@ -108,14 +108,14 @@ async function planOf(store: StoreD, key: string | undefined, { backends }: Opti
   return { replaces: known?.id ?? null, backends }
 }
 
-async function tell(result: Result, { out, signal }: Context, tally: Tally, totals: Totals): Promise<void> {
+async function tell(result: Result, { out, signal }: Context, batch: Batch, totals: Totals): Promise<void> {
   const { from } = result
   if ('error' in result) {
     if (result.isOwn) await tellOwn(result, out)
-    else if (!signal.aborted) await tally.fault(result.error, from)
+    else if (!signal.aborted) await batch.fault(result.error, from)
     return
   }
-  tally.done++
+  batch.done++
   if ('plan' in result) {
     const { key, replaces, backends } = result.plan
     const what = replaces === null ? '' : ', in place of another blob'
@@ -159,8 +159,8 @@ function ownDirectories({ config }: LoadedConfig): (directory: string) => boolea
   return (directory) => own.has(path.resolve(directory))
 }
 
-function outcomeOf({ dryRun }: Context, tally: Tally, totals: Totals, exit: ExitCode): Outcome {
-  const { done, failed } = tally
+function outcomeOf({ dryRun }: Context, batch: Batch, totals: Totals, exit: ExitCode): Outcome {
+  const { done, failed } = batch
   const what = dryRun ? 'would put' : 'put'
   const more = failed === 0 ? '' : `, ${count(failed, 'failure')}`
   return {

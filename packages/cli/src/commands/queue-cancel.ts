@@ -1,11 +1,11 @@
 import type { Job, StoreD } from '@stored/core'
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import type { Outcome } from '../outcome.ts'
+import { EXIT, firstFailure } from '../errors/exit-codes.ts'
+import { settle } from '../jobs/settle.ts'
 import { count } from '../output/format.ts'
-import { openSession } from '../session.ts'
-import { settle } from '../settle.ts'
-import { Tally, worse } from '../tally.ts'
+import { Batch } from '../session/batch.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 import { stateOf } from './queue-ls.ts'
 
 export async function run(context: Context): Promise<Outcome> {
@@ -15,7 +15,7 @@ export async function run(context: Context): Promise<Outcome> {
   const state = stateOf(input.text('state')) ?? 'parked'
   const wait = !input.has('no-wait') && !dryRun
   await using store = await openSession(context, { sync: wait })
-  const tally = new Tally(out)
+  const batch = new Batch(out)
   const since = Date.now()
   for await (const job of store.jobs({ backend, state, ...(key !== undefined && { key }), signal })) {
     // The removal that a cancelled copy becomes is a job too.
@@ -23,15 +23,15 @@ export async function run(context: Context): Promise<Outcome> {
     try {
       signal.throwIfAborted()
       await cancel(store, job, context)
-      tally.done++
+      batch.done++
     } catch (error) {
       signal.throwIfAborted()
-      await tally.fault(error, job.key)
+      await batch.fault(error, job.key)
     }
   }
-  const settled = wait && tally.done > 0 ? await settle(store, context, { since, backend }) : EXIT.ok
-  const text = `${dryRun ? 'would cancel ' : 'cancelled '}${count(tally.done, 'job')}`
-  return { exit: worse(tally.exit, settled), text, summary: { cancelled: tally.done, failed: tally.failed } }
+  const settled = wait && batch.done > 0 ? await settle(store, context, { since, backend }) : EXIT.ok
+  const text = `${dryRun ? 'would cancel ' : 'cancelled '}${count(batch.done, 'job')}`
+  return { exit: firstFailure(batch.exit, settled), text, summary: { cancelled: batch.done, failed: batch.failed } }
 }
 
 async function cancel(store: StoreD, { backend, key, id, op }: Job, { out, dryRun, signal }: Context): Promise<void> {

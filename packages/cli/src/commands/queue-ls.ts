@@ -1,10 +1,10 @@
 import type { Job } from '@stored/core'
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import { usage } from '../fault.ts'
-import type { Outcome } from '../outcome.ts'
+import { EXIT } from '../errors/exit-codes.ts'
+import { usage } from '../errors/fault.ts'
 import { bytes, time } from '../output/format.ts'
-import { openSession } from '../session.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 const STATES: readonly string[] = ['waiting', 'running', 'parked'] satisfies Job['state'][]
 

@@ -1,6 +1,6 @@
-import type { Context } from '../context.ts'
-import type { Outcome } from '../outcome.ts'
-import { switchBackends } from '../switch-backends.ts'
+import { switchBackends } from '../backends/switch-backends.ts'
+import type { Context } from '../session/context.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export function run(context: Context): Promise<Outcome> {
   return switchBackends(context, 'resume')

@@ -1,9 +1,9 @@
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import type { Outcome } from '../outcome.ts'
+import { EXIT } from '../errors/exit-codes.ts'
+import { settle } from '../jobs/settle.ts'
 import { count } from '../output/format.ts'
-import { openSession } from '../session.ts'
-import { settle } from '../settle.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, dryRun, signal } = context

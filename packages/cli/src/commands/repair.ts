@@ -1,26 +1,27 @@
 import { isDoubtful, type StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import type { Context } from '../context.ts'
-import { mend } from '../mend.ts'
-import type { Outcome } from '../outcome.ts'
+import { repairCopies } from '../copies/repair-copies.ts'
+import { firstFailure } from '../errors/exit-codes.ts'
+import { settle } from '../jobs/settle.ts'
 import { count } from '../output/format.ts'
-import { openSession } from '../session.ts'
-import { settle } from '../settle.ts'
-import { Tally, worse } from '../tally.ts'
+import { Batch } from '../session/batch.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, dryRun, signal } = context
   const wait = !input.has('no-wait') && !dryRun
   await using store = await openSession(context, { sync: wait })
-  const tally = new Tally(out)
+  const batch = new Batch(out)
   const since = Date.now()
   for await (const name of input.args.length > 0 ? input.args : damagedKeys(store, signal)) {
     signal.throwIfAborted()
-    await (dryRun ? plan(store, context, name, tally) : mend(store, context, name, tally))
+    await (dryRun ? plan(store, context, name, batch) : repairCopies(store, context, name, batch))
   }
-  const settled = wait && tally.done > 0 ? await settle(store, context, { since }) : tally.exit
-  const text = `${dryRun ? 'would repair' : 'repaired'} ${count(tally.done, 'name')}`
-  return { exit: worse(tally.exit, settled), text, summary: { repaired: tally.done, failed: tally.failed } }
+  const settled = wait && batch.done > 0 ? await settle(store, context, { since }) : batch.exit
+  const text = `${dryRun ? 'would repair' : 'repaired'} ${count(batch.done, 'name')}`
+  return { exit: firstFailure(batch.exit, settled), text, summary: { repaired: batch.done, failed: batch.failed } }
 }
 
 async function* damagedKeys(store: StoreD, signal: AbortSignal): AsyncGenerator<string> {
@@ -28,7 +29,7 @@ async function* damagedKeys(store: StoreD, signal: AbortSignal): AsyncGenerator<
     if (locations.some(isDoubtful)) yield key
 }
 
-async function plan(store: StoreD, { out, signal }: Context, name: string, tally: Tally): Promise<void> {
+async function plan(store: StoreD, { out, signal }: Context, name: string, batch: Batch): Promise<void> {
   try {
     const record = await store.stat(name)
     if (!record) throw new StorageError('NOT_FOUND', { op: 'repair', key: name })
@@ -38,9 +39,9 @@ async function plan(store: StoreD, { out, signal }: Context, name: string, tally
         { type: 'plan', action: 'repair', name, backend, key, state },
         `would repair ${key} on ${backend}: ${state}`,
       )
-    if (damaged.length > 0) tally.done++
+    if (damaged.length > 0) batch.done++
   } catch (error) {
     signal.throwIfAborted()
-    await tally.fault(error, name)
+    await batch.fault(error, name)
   }
 }

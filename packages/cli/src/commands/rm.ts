@@ -1,35 +1,35 @@
 import type { BlobRecord, RecordLocation, StoreD } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import type { Context } from '../context.ts'
-import { EXIT, type ExitCode } from '../exit-codes.ts'
-import type { Outcome } from '../outcome.ts'
+import { EXIT, type ExitCode, firstFailure } from '../errors/exit-codes.ts'
+import { settle } from '../jobs/settle.ts'
 import { count } from '../output/format.ts'
-import { openSession } from '../session.ts'
-import { settle } from '../settle.ts'
-import { Tally, worse } from '../tally.ts'
+import { Batch } from '../session/batch.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, dryRun, signal } = context
   const wait = !input.has('no-wait') && !dryRun
   await using store = await openSession(context, { sync: wait })
-  const tally = new Tally(context.out)
+  const batch = new Batch(context.out)
   const since = Date.now()
   for (const argument of input.args) {
     let isAny = false
     for await (const name of namesOf(store, argument, context)) {
       signal.throwIfAborted()
       isAny = true
-      await removeOne(store, name, context, tally)
+      await removeOne(store, name, context, batch)
     }
     // A misspelt name must not pass for removed.
-    if (!isAny) await tally.fault(new StorageError('NOT_FOUND', { op: 'delete', key: argument }), argument)
+    if (!isAny) await batch.fault(new StorageError('NOT_FOUND', { op: 'delete', key: argument }), argument)
   }
-  const settled: ExitCode = wait && tally.done > 0 ? await settle(store, context, { since }) : EXIT.ok
-  const { done, failed } = tally
+  const settled: ExitCode = wait && batch.done > 0 ? await settle(store, context, { since }) : EXIT.ok
+  const { done, failed } = batch
   const [drop, remove] = dryRun ? ['would drop', 'would remove'] : ['dropped', 'removed']
   const what = input.texts('backend').length > 0 ? `${drop} copies of` : remove
   const text = `${what} ${count(done, 'name')}${failed > 0 ? `, ${count(failed, 'failure')}` : ''}`
-  return { exit: worse(tally.exit, settled), ...(done + failed !== 1 && { text }), summary: { done, failed } }
+  return { exit: firstFailure(batch.exit, settled), ...(done + failed !== 1 && { text }), summary: { done, failed } }
 }
 
 /** What an argument names; with `-r` whatever lies below it, none if nothing does. */
@@ -49,7 +49,7 @@ async function removeOne(
   store: StoreD,
   name: string,
   { input, out, dryRun, signal }: Context,
-  tally: Tally,
+  batch: Batch,
 ): Promise<void> {
   const backends = input.texts('backend')
   try {
@@ -62,14 +62,14 @@ async function removeOne(
       const meant = places.filter(({ backend }) => backends.length === 0 || backends.includes(backend))
       const from = [...new Set(meant.map(({ backend }) => backend))]
       await out.tell({ type: 'plan', action: 'rm', name, from }, `would remove ${name} from ${from.join(', ')}`)
-      tally.done++
+      batch.done++
       return
     }
     await out.tell({ type: 'delete', name, deleted, pending }, `removed ${name}`)
-    tally.done++
+    batch.done++
   } catch (error) {
     signal.throwIfAborted()
-    await tally.fault(error, name)
+    await batch.fault(error, name)
   }
 }
 

@@ -1,28 +1,28 @@
 import type { BlobRecord } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import type { Context } from '../context.ts'
-import type { Outcome } from '../outcome.ts'
 import { bytes, time } from '../output/format.ts'
 import type { Output } from '../output/output.ts'
-import { openSession } from '../session.ts'
-import { Tally } from '../tally.ts'
+import { Batch } from '../session/batch.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out } = context
   await using store = await openSession(context, { sync: false })
-  const tally = new Tally(out)
+  const batch = new Batch(out)
   for (const name of input.args) {
     try {
       const record = await store.stat(name)
       if (!record) throw new StorageError('NOT_FOUND', { op: 'stat', key: name })
       await out.record({ type: 'blob', name, ...record })
       await print(out, name, record)
-      tally.done++
+      batch.done++
     } catch (error) {
-      await tally.fault(error, name)
+      await batch.fault(error, name)
     }
   }
-  return { exit: tally.exit, summary: { found: tally.done, failed: tally.failed } }
+  return { exit: batch.exit, summary: { found: batch.done, failed: batch.failed } }
 }
 
 async function print(out: Output, name: string, record: BlobRecord): Promise<void> {

@@ -1,14 +1,14 @@
 import type { StoreStatus } from '@stored/core'
-import { backendTable } from '../backend-table.ts'
-import { badCopies, parkedRemovals } from '../bad-copies.ts'
-import type { Context } from '../context.ts'
-import { noteDetached } from '../detached.ts'
-import { shortOfSpace } from '../disk.ts'
-import { EXIT } from '../exit-codes.ts'
-import type { Outcome } from '../outcome.ts'
+import { backendTable } from '../backends/backend-table.ts'
+import { badCopies, parkedRemovals } from '../copies/bad-copies.ts'
+import { shortOfSpace } from '../doctor/disk-space.ts'
+import { EXIT } from '../errors/exit-codes.ts'
+import { noteDetached } from '../jobs/detached-jobs.ts'
 import { bytes, count } from '../output/format.ts'
 import { paint } from '../output/painted.ts'
-import { openSession } from '../session.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 const SYNCING: Readonly<Record<StoreStatus['syncing'], string>> = {
   here: 'this process',

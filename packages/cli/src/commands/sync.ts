@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import type { StoreD, StoreStatus } from '@stored/core'
-import type { Context } from '../context.ts'
-import { jobsOf, noteDetached } from '../detached.ts'
-import { EXIT } from '../exit-codes.ts'
-import { Fault, usage } from '../fault.ts'
-import type { Outcome } from '../outcome.ts'
+import { EXIT } from '../errors/exit-codes.ts'
+import { Fault, usage } from '../errors/fault.ts'
+import { jobsOf, noteDetached } from '../jobs/detached-jobs.ts'
+import { settle, tryAgain } from '../jobs/settle.ts'
 import { count } from '../output/format.ts'
-import { openSession } from '../session.ts'
-import { settle, tryAgain } from '../settle.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 interface Counts {
   synced: number

@@ -1,14 +1,14 @@
 import type { StoreD, VerifyResult } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { tellBackendLog } from '../backend-log.ts'
-import { loadConfiguration } from '../configuration.ts'
-import type { Context } from '../context.ts'
-import { EXIT, type ExitCode } from '../exit-codes.ts'
-import { usage } from '../fault.ts'
-import type { Outcome } from '../outcome.ts'
+import { tellBackendLog } from '../backends/backend-log.ts'
+import { VerifyCursor } from '../copies/verify-cursor.ts'
+import { EXIT, type ExitCode } from '../errors/exit-codes.ts'
+import { usage } from '../errors/fault.ts'
 import { bytes, count } from '../output/format.ts'
-import { openConfigured } from '../session.ts'
-import { VerifyCursor } from '../verify-cursor.ts'
+import { loadConfiguration } from '../session/configuration.ts'
+import type { Context } from '../session/context.ts'
+import { openConfigured } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 /** A killed process reads at most so many copies again. */
 const KEEP_EVERY = 256

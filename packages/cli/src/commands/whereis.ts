@@ -1,11 +1,11 @@
 import { type BlobRecord, copiesUnder, type ListEntry, type StoreD } from '@stored/core'
 import { isId, StorageError } from '@stored/core/backend'
-import type { Context } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-import type { Outcome } from '../outcome.ts'
+import { stateOn } from '../copies/copy-state.ts'
+import { EXIT } from '../errors/exit-codes.ts'
 import { bytes } from '../output/format.ts'
-import { openSession } from '../session.ts'
-import { stateOn } from '../state-on.ts'
+import type { Context } from '../session/context.ts'
+import { openSession } from '../session/open-session.ts'
+import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out } = context

@@ -1,4 +1,4 @@
-import type { Command, Completion } from '../command.ts'
+import type { Command, Completion } from '../command-line/command.ts'
 import { type CommandWords, firstWords, groupsOf, secondWords, VALUES, valueFlags, wordsOf } from './words.ts'
 
 /** Completions for bash 3.2 and later. */

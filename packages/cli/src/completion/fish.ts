@@ -1,5 +1,5 @@
-import type { Command, Completion, Flag } from '../command.ts'
-import { SHARED_FLAGS } from '../parse.ts'
+import type { Command, Completion, Flag } from '../command-line/command.ts'
+import { SHARED_FLAGS } from '../command-line/parse.ts'
 import { firstWords, groupsOf, secondWords, VALUES, valueFlags, wordsOf } from './words.ts'
 
 /** Completions for fish 3. */

@@ -1,5 +1,5 @@
-import type { Command, Completion, Flag } from '../command.ts'
-import { SHARED_FLAGS } from '../parse.ts'
+import type { Command, Completion, Flag } from '../command-line/command.ts'
+import { SHARED_FLAGS } from '../command-line/parse.ts'
 
 /** How a secret is given, in place of a value. */
 export const VALUES = ['@env:', '@file:', '@ask']

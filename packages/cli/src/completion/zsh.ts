@@ -1,4 +1,4 @@
-import type { Command, Completion } from '../command.ts'
+import type { Command, Completion } from '../command-line/command.ts'
 import { type CommandWords, firstWords, groupsOf, quote, secondWords, VALUES, valueFlags, wordsOf } from './words.ts'
 
 /** Completions for zsh 5, as a file `_stored` of its `fpath`, or to be evaluated after `compinit`. */

@@ -1,7 +1,7 @@
 import { createInterface, type Interface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { printable } from '@stored/core/printable'
-import { Fault } from '../fault.ts'
+import { Fault } from '../errors/fault.ts'
 
 export interface Question {
   readonly text: string

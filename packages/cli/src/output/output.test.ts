@@ -1,9 +1,9 @@
 import { PassThrough } from 'node:stream'
 import { StorageError } from '@stored/core/backend'
 import { describe, expect, it } from 'vitest'
-import { Input } from '../input.ts'
+import { Input } from '../command-line/input.ts'
+import { appearanceOf } from './appearance.ts'
 import { bytes, span } from './format.ts'
-import { looksOf } from './looks.ts'
 import { Output } from './output.ts'
 import { type Part, paint } from './painted.ts'
 import { Progress, progressLine } from './progress.ts'
@@ -100,12 +100,12 @@ describe('Progress', () => {
   })
 })
 
-describe('looksOf()', () => {
+describe('appearanceOf()', () => {
   const plain = new Input([], {})
   const both = { stdout: true, stderr: true }
 
   it('a terminal gets colours and progress', () => {
-    expect(looksOf(plain, both, {})).toEqual({ color: true, progress: true })
+    expect(appearanceOf(plain, both, {})).toEqual({ color: true, progress: true })
   })
 
   it.each([
@@ -118,7 +118,7 @@ describe('looksOf()', () => {
     ['a pipe gets no colours', {}, { stdout: false, stderr: true }, {}, { color: false, progress: true }],
     ['a log gets neither', {}, { stdout: false, stderr: false }, {}, { color: false, progress: false }],
   ])('%s', (_, flags, isWatched, env, looks) => {
-    expect(looksOf(new Input([], flags), isWatched, env)).toEqual(looks)
+    expect(appearanceOf(new Input([], flags), isWatched, env)).toEqual(looks)
   })
 })
 

@@ -12,8 +12,8 @@ import type {
   StoreStatus,
   VerifyResult,
 } from '@stored/core'
-import type { ReportJson } from '../kit.ts'
-import type { Probe } from '../probe.ts'
+import type { ReportJson } from '../backends/conformance-kit.ts'
+import type { Probe } from '../backends/probe.ts'
 
 /** What `--json` writes: a record a line. Fields may be added to a version; what is there keeps its meaning. */
 export type OutputRecord = { readonly v: 1 } & (

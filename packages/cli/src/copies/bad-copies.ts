@@ -1,0 +1,66 @@
+import type { BackendInfo, BadState } from '@stored/core'
+import { count } from '../output/format.ts'
+
+/** Counted up to here by the store: that many means at least so many. */
+const MOST = 1000
+
+interface Meaning {
+  readonly state: BadState
+  /** Bytes that a backend has lost, or holds wrong: to be told louder than a copy that never came to be. */
+  readonly isDamage: boolean
+  readonly what: string
+  readonly remedy: (backend: string) => string
+}
+
+const mends = () => 'stored repair looks again and replaces what is bad'
+const MEANINGS: readonly Meaning[] = [
+  { state: 'corrupt', isDamage: true, what: 'damaged', remedy: mends },
+  { state: 'missing', isDamage: true, what: 'missing', remedy: mends },
+  {
+    state: 'unknown',
+    isDamage: true,
+    what: 'changed by somebody, or not looked at yet',
+    remedy: mends,
+  },
+  {
+    state: 'failed',
+    isDamage: false,
+    what: 'given up',
+    remedy: (name) => `stored queue ls ${name} --state parked says why, stored queue retry ${name} tries again`,
+  },
+  {
+    state: 'conflict',
+    isDamage: false,
+    what: 'in conflict with what somebody else wrote there',
+    remedy: (name) =>
+      `stored queue ls ${name} --state parked names them; move that away, then stored queue retry ${name}`,
+  },
+]
+
+/** Copies of one backend that stand badly in one way, and what mends them. */
+export interface BadCopies {
+  readonly backend: string
+  readonly state: BadState
+  readonly copies: number
+  readonly isDamage: boolean
+  /** For people. */
+  readonly message: string
+}
+
+/** What is known to be bad on these backends, in the order of the backends, the worst first. */
+export function badCopies(backends: readonly Pick<BackendInfo, 'name' | 'bad'>[]): BadCopies[] {
+  return backends.flatMap(({ name, bad }) =>
+    MEANINGS.flatMap(({ state, isDamage, what, remedy }) => {
+      const copies = bad[state] ?? 0
+      if (copies === 0) return []
+      const many = copies < MOST ? count(copies, 'copy', 'copies') : `at least ${count(MOST, 'copy', 'copies')}`
+      return [{ backend: name, state, copies, isDamage, message: `${many} ${what}; ${remedy(name)}` }]
+    }),
+  )
+}
+
+/** Removals that were parked. Copies whose job was parked are told as `failed` or `conflict`. */
+export function parkedRemovals({ jobs, bad }: Pick<BackendInfo, 'jobs' | 'bad'>): number {
+  const { failed = 0, conflict = 0 } = bad
+  return failed < MOST && conflict < MOST ? Math.max(0, jobs.parked - failed - conflict) : 0
+}

@@ -1,6 +1,0 @@
-import { errorPage, type StorageErrorCode } from '@stored/core/backend'
-
-/** What a job, or a backend, was noted to have failed with. */
-export function noted({ code, message }: { code: StorageErrorCode; message: string }, more = ''): Error {
-  return Object.assign(new Error(message + more), { code, url: errorPage(code) })
-}

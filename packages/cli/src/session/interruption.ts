@@ -1,0 +1,41 @@
+import { EXIT } from '../errors/exit-codes.ts'
+import { Fault } from '../errors/fault.ts'
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+
+/** Ends a command in order: the first signal aborts what is under way, the second one does not wait for that. */
+export class Interruption implements Disposable {
+  readonly #controller = new AbortController()
+  /** An open store keeps no process running, and a command that waits has nothing else. */
+  readonly #alive = setInterval(() => {}, 2 ** 30)
+  #hasNoReader = false
+
+  constructor() {
+    for (const name of SIGNALS) process.on(name, this.#interrupt)
+    process.stdout.on('error', this.#lostReader)
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Whoever read our output went away, as `head` does: no reason to say anything. */
+  get hasNoReader(): boolean {
+    return this.#hasNoReader
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#alive)
+    for (const name of SIGNALS) process.off(name, this.#interrupt)
+  }
+
+  readonly #interrupt = (name: NodeJS.Signals): void => {
+    if (this.signal.aborted) process.exit(EXIT.interrupted)
+    this.#controller.abort(new Fault('ABORTED', `interrupted by ${name}`))
+  }
+
+  readonly #lostReader = (error: NodeJS.ErrnoException): void => {
+    this.#hasNoReader = error.code === 'EPIPE'
+    this.#controller.abort(error)
+  }
+}

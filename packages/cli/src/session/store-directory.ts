@@ -1,0 +1,31 @@
+import { readdir, stat } from 'node:fs/promises'
+import path from 'node:path'
+
+/** What a store has as soon as it was made. */
+const INDEX = 'index.mdb'
+/** Of a file that holds staged bytes. */
+const STAGED = /^\d+[.-]/
+
+/** Also where no more than staged bytes is left of one: to open it says what to do. */
+export async function isStore(directory: string): Promise<boolean> {
+  return (await hasIndex(directory)) || (await stagedIn(directory)).length > 0
+}
+
+/** Whether there is an index that is not empty. */
+export async function hasIndex(directory: string): Promise<boolean> {
+  return ((await orWithout(stat(path.join(directory, INDEX)), null))?.size ?? 0) > 0
+}
+
+/** Names of the files that hold staged bytes. */
+export async function stagedIn(directory: string): Promise<string[]> {
+  return (await orWithout(readdir(path.join(directory, 'staging')), [])).filter((name) => STAGED.test(name))
+}
+
+async function orWithout<T, U>(found: Promise<T>, otherwise: U): Promise<T | U> {
+  try {
+    return await found
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return otherwise
+    throw error
+  }
+}
