@@ -1,23 +1,5 @@
 import type { Lab } from './lab.ts'
-
-/** Numbers and names that the parent passes to a side. */
-export type Params = Readonly<Record<string, number | string>>
-
-/** What a side measured itself, by name. */
-export type Figures = Readonly<Record<string, number>>
-
-/** One contestant, in a process of its own. What it does before `start` and after `stop` is not measured. */
-export type Side = (subject: Subject) => Promise<void>
-
-export interface Subject {
-  /** Empty, or what an earlier process was asked to prepare there. */
-  readonly directory: string
-  readonly params: Params
-  /** Ends the preparation. From here on time, memory and flushes count. */
-  readonly start: () => Promise<void>
-  /** Ends the measurement. A side that is to be killed does not return from it. @param figures What it measured itself, by name. */
-  readonly stop: (count: number, figures?: Figures) => Promise<void>
-}
+import type { Side } from './side.ts'
 
 export interface Comparison {
   readonly bench: string

@@ -1,7 +1,8 @@
-import type { Comparison, Reach, Side } from './bench.ts'
+import type { Comparison, Reach } from './bench.ts'
 import { Counters, type Counts } from './counters.ts'
 import { inFlight, makeBlobs } from './data.ts'
 import type { Lab, Sample } from './lab.ts'
+import type { Side } from './side.ts'
 import { openBenchStore } from './stores.ts'
 
 const SIZE = 4096

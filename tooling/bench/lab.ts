@@ -2,10 +2,9 @@ import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { mkdirSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Figures, Params } from './bench.ts'
 import { type FlushCount, FlushCounter, type FlushDelay } from './flushes.ts'
 import { bytesRead, MemoryWatch } from './procfs.ts'
-import type { Command, Report } from './subject.ts'
+import type { Command, Figures, Params, Report } from './side.ts'
 
 /** When to give up space all the same, in bytes. */
 const LITTLE_SPACE = 20 * 2 ** 30

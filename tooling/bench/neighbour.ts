@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { Params } from './bench.ts'
+import type { Params } from './side.ts'
 
 const SUBJECT = fileURLToPath(new URL('subject.ts', import.meta.url))
 

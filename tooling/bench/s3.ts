@@ -4,7 +4,7 @@ import { CreateBucketCommand, DeleteObjectCommand, ListObjectsV2Command, S3Clien
 import { S3Backend } from '@stored/driver-s3'
 import { openStore } from '@stored/node'
 import { type Service, startService } from '@stored/services'
-import type { Params } from './bench.ts'
+import type { Params } from './side.ts'
 
 /** The name of the backend, and of the remote of rclone. */
 export const S3 = 's3'

@@ -1,20 +1,7 @@
 // What a child process of the lab runs: node subject.ts BENCH SIDE DIRECTORY PARAMS
-import type { Bench, Figures, Params, Subject } from './bench.ts'
+import type { Bench } from './bench.ts'
 import { benches } from './benches.ts'
-
-/** What a child tells the lab. */
-export type Report =
-  | { readonly type: 'ready' }
-  | {
-      readonly type: 'done'
-      readonly count: number
-      readonly seconds: number
-      /** Seconds of all threads. */
-      readonly processor: number
-      readonly figures: Figures
-    }
-/** What the lab answers. */
-export type Command = 'go' | 'end'
+import type { Command, Params, Report, Subject } from './side.ts'
 
 const [name, side, directory, params] = process.argv.slice(2) as [string, string, string, string]
 

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { basename } from 'node:path'
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
-import type { Directory } from './directories.ts'
 import { errnoOf } from './errors.ts'
 import type { Held } from './held.ts'
 import { io } from './io.ts'
@@ -18,7 +17,7 @@ import { temporaryName } from './temp-names.ts'
  * @throws {StorageError} INVALID_KEY.
  */
 export async function makeEntry(
-  directory: Directory,
+  directory: Held,
   name: string,
   at: ErrorLocation,
   make: (path: string) => Promise<void>,

@@ -146,6 +146,6 @@ describe('the source of the command', () => {
         ),
       )
     // `bin` says what Node.js is needed; `main` makes the writer, and prints help, which is ours; `ask` edits a line; `Interruption` only listens.
-    expect(writing.sort()).toEqual(['bin.ts', 'interruption.ts', 'main.ts', 'output/ask.ts'])
+    expect(writing.sort()).toEqual(['bin.ts', 'main.ts', 'output/ask.ts', 'session/interruption.ts'])
   })
 })

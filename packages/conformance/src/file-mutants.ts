@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { MemoryBackend, type PutOptions, type Stat } from '@stored/core/backend'
-import type { Mutant } from './mutants.ts'
+import type { Mutant } from './mutant.ts'
 import { once } from './subject.ts'
 
 /** Takes the bytes of the file where it can, once the body has proved them. */

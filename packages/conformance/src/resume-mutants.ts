@@ -1,5 +1,5 @@
 import { MemoryBackend, type MemoryPlace, type PutOptions, type Stat } from '@stored/core/backend'
-import type { Mutant } from './mutants.ts'
+import type { Mutant } from './mutant.ts'
 
 /** Takes what arrived for the beginning of the body, whatever it is. */
 class GoesOnBlindly extends MemoryBackend {

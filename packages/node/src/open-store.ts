@@ -9,14 +9,8 @@ import { DiskReadCache } from '@stored/read-cache'
 import { claimStaging, DurableStaging, type DurableStagingOptions } from '@stored/staging'
 import { JobQueue, SyncD } from '@stored/syncd'
 import { parseByteSize } from './byte-size.ts'
-import {
-  accessMode,
-  type BackendConfig,
-  cacheOptions,
-  checkConfig,
-  type StoreConfig,
-  type UntypedConfig,
-} from './config.ts'
+import { accessMode, cacheOptions, checkConfig } from './check-config.ts'
+import type { BackendConfig, StoreConfig, UntypedConfig } from './config.ts'
 import { ownPlaces, resolveBackends } from './configuration/resolve-backends.ts'
 import { mimeTypeOf } from './mime-type.ts'
 

@@ -2,7 +2,8 @@ import type { Stats } from 'node:fs'
 import { chmod, lstat, opendir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { type AccessMode, directoryMode, fileMode } from '@stored/lmdb'
-import { accessMode, type StoreConfig } from './config.ts'
+import { accessMode } from './check-config.ts'
+import type { StoreConfig } from './config.ts'
 
 /**
  * Names in the directory of a store that are the store's, but for its sockets: whoever reaches them may ask them. Whatever else lies

@@ -1,7 +1,8 @@
-import type { Bench, Comparison, Figures } from '../bench.ts'
+import type { Bench, Comparison } from '../bench.ts'
 import { idOf, inFlight } from '../data.ts'
 import { compare, median, told } from '../figures.ts'
 import type { Sample } from '../lab.ts'
+import type { Figures } from '../side.ts'
 import { type BenchStore, DISK, openBenchStore } from '../stores.ts'
 
 const BLOB = Buffer.from('the same bytes under each key')

@@ -1,7 +1,8 @@
-import type { Bench, Params } from '../bench.ts'
+import type { Bench } from '../bench.ts'
 import { idOf, inFlight, makeBlobs } from '../data.ts'
 import { compare, percentile99, told } from '../figures.ts'
 import { openCachingStore } from '../remote.ts'
+import type { Params } from '../side.ts'
 
 const SIZE = 4096
 const IN_FLIGHT = 64

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { after, LmdbLedger, scan, Table } from '@stored/lmdb'
-import type { Bench, Side } from '../bench.ts'
+import type { Bench } from '../bench.ts'
 import { idOf, inFlight, makeBlobs, shuffled } from '../data.ts'
 import { compare, rate } from '../figures.ts'
+import type { Side } from '../side.ts'
 import { openBenchStore } from '../stores.ts'
 
 const IN_FLIGHT = 64

@@ -2,11 +2,12 @@ import { spawnSync } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Bench, Params, Side } from '../bench.ts'
+import type { Bench } from '../bench.ts'
 import { close, fsync, open, readFile, write } from '../callbacks.ts'
 import { inFlight, writeTree } from '../data.ts'
 import { compare, rate } from '../figures.ts'
 import type { Contestant } from '../lab.ts'
+import type { Params, Side } from '../side.ts'
 import { DISK, openBenchStore } from '../stores.ts'
 
 const IN_FLIGHT = 8

@@ -7,9 +7,10 @@ import { pipeline } from 'node:stream/promises'
 import { SftpBackend } from '@stored/driver-sftp'
 import { openStore } from '@stored/node'
 import { type Service, startService } from '@stored/services'
-import type { Bench, Params } from '../bench.ts'
+import type { Bench } from '../bench.ts'
 import { writeLargeFile } from '../data.ts'
 import { compare, mibPerSecond } from '../figures.ts'
+import type { Params } from '../side.ts'
 
 const MIB = 1024 * 1024
 const KEY = 'large'

@@ -2,7 +2,8 @@ import { realpath } from 'node:fs/promises'
 import path from 'node:path'
 import type { Addressed, BackendOptions, OwnPlace } from '@stored/core'
 import type { Address } from '@stored/core/backend'
-import { type BackendConfig, cacheOptions, type UntypedConfig } from '../config.ts'
+import { cacheOptions } from '../check-config.ts'
+import type { BackendConfig, UntypedConfig } from '../config.ts'
 import { resolveBackend } from './resolve-backend.ts'
 
 /**
