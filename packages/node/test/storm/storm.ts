@@ -70,6 +70,7 @@ export async function storm(o: StormOptions): Promise<Stormed> {
     wrong.push(...(await o.until(compare(world, rows, blobs))))
   } finally {
     await o.until(world.close())
+    await o.ledger.close()
   }
   // What was let go is gone by now.
   wrong.push(...checkRows(watch.dump, await filesIn(world.staged, true)).violations)
@@ -102,6 +103,8 @@ class Watch {
     this.ledger = new Proxy(ledger, {
       get: (_, name) => {
         if (name === 'transact') return this.#transact
+        // A store that closes closes its ledger; the other one still has it open.
+        if (name === 'close') return async () => {}
         const value: unknown = Reflect.get(ledger, name)
         return typeof value === 'function' ? value.bind(ledger) : value
       },
