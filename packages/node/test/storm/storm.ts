@@ -31,6 +31,8 @@ export interface Stormed {
   readonly undecided: number
 }
 
+/** How long a storm may stand still. */
+const NURSE_MS = 300
 /** Rounds in which what failed is tried again once nothing fails any more. */
 const ROUNDS = 8
 
@@ -63,7 +65,7 @@ export async function storm(o: StormOptions): Promise<Stormed> {
     }
   }
   try {
-    await o.until(Promise.all(plan.map(call)))
+    await o.until(nursed(world, Promise.all(plan.map(call))))
     await o.until(calm(world))
     const rows = watch.check()
     wrong.push(...watch.violations, ...checkLog(rows), ...history.check())
@@ -133,6 +135,22 @@ class Watch {
   async #letIn(): Promise<void> {
     const turns = this.isOn ? this.#random.below(4) : 0
     if (turns > 0) await pause(turns - 1)
+  }
+}
+
+/** Goes on with what waits for something that no caller is left to do: with all of them waiting for room, none ends a pause. */
+async function nursed(world: StormWorld, calls: Promise<unknown>): Promise<void> {
+  let isOver = false
+  const over = calls.finally(() => {
+    isOver = true
+  })
+  for (;;) {
+    await Promise.race([over, pause(NURSE_MS)])
+    if (isOver) return void (await over)
+    const [store] = world.stores as [StoreD<Name>]
+    world.add(store)
+    for (const { name } of await store.listBackends()) await store.resume(name as Name)
+    await store.retry()
   }
 }
 
