@@ -134,6 +134,16 @@ const unsound: [string, Tree, string[]][] = [
     ['packages/index/src/more.ts:1: ../../lmdb/src/index.ts reaches into another package: import it by its name'],
   ],
   [
+    'files of a package that import each other',
+    {
+      'packages/lmdb/src/index.ts': `import { open } from 'lmdb'\nimport type { Ledger } from '@stored/core'\nimport './more.ts'`,
+      'packages/lmdb/src/more.ts': `import type { Store } from './index.ts'`,
+    },
+    [
+      'packages/lmdb/src/more.ts:1: a circle of imports: packages/lmdb/src/index.ts → packages/lmdb/src/more.ts → packages/lmdb/src/index.ts',
+    ],
+  ],
+  [
     'an import of a file that is no entry',
     { 'packages/index/src/more.ts': `import { open } from '@stored/lmdb/src/open.ts'` },
     ['packages/index/src/more.ts:1: @stored/lmdb/src/open.ts is not an entry of @stored/lmdb'],

@@ -1,9 +1,11 @@
-// Holds the arrows between packages: who may import whom, and that a package declares what it imports and nothing else.
+// Holds the arrows between packages: who may import whom, and that a package declares what it imports and nothing else. Within a
+// package no files import each other.
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
+import { findCircles } from './circles.ts'
 
 export interface Violation {
   /** Relative to the root of the repository. */
@@ -106,7 +108,16 @@ export function findViolations(root: string): Violation[] {
     ...undeclared(member, shared),
     ...unused(member, root),
   ])
-  return [...found, ...undeclared(monorepo, shared)]
+  return [...found, ...undeclared(monorepo, shared), ...circles(root, [monorepo, ...members])]
+}
+
+function circles(root: string, packages: readonly Package[]): Violation[] {
+  const files = new Set(packages.flatMap(({ imports }) => imports.map(({ file }) => file)))
+  return findCircles(root, [...files]).map(({ file, line, path }) => ({
+    file,
+    line,
+    message: `a circle of imports: ${path.join(' → ')}`,
+  }))
 }
 
 function at({ file, line }: Import, message: string): Violation {

@@ -1,10 +1,10 @@
 import type { DurableEvent, Logged, Position } from '@stored/core'
 import { checkOption, is, StorageError } from '@stored/core/backend'
 import type { Added } from './draft.ts'
-import type { Sink } from './group.ts'
 import type { Reader } from './ledger.ts'
 import { decodeNumbers, encodeNumbers } from './numbers.ts'
 import { decodeRow, sealRow } from './row.ts'
+import type { Sink } from './sink.ts'
 import { pages } from './table.ts'
 
 const DEFAULT_KEEP = 100_000

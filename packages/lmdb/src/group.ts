@@ -4,18 +4,7 @@ import type { EventLog } from './event-log.ts'
 import { nameOf } from './key-name.ts'
 import type { Reader, Tree } from './ledger.ts'
 import { addNumbers, decodeNumbers, encodeNumbers } from './numbers.ts'
-
-/** What an implementation does with the writes of a group, in order. */
-export interface Sink extends Reader {
-  put(tree: Tree, key: Uint8Array, value: Uint8Array): void
-  remove(tree: Tree, key: Uint8Array): void
-  /**
-   * Is told of the writes of a plan before the first of them. If it throws, they are not made, and their caller alone fails.
-   *
-   * @param bytes Of all values.
-   */
-  expect?(rows: number, bytes: number): void
-}
+import type { Sink } from './sink.ts'
 
 /** One caller of `transact`, waiting for its commit. */
 export interface Caller extends Plan {

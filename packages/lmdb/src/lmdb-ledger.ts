@@ -12,13 +12,14 @@ import { mapFileError } from './file-owner.ts'
 import { FileTail } from './file-tail.ts'
 import { FilesInPlace } from './files-in-place.ts'
 import { GATE_FILES, Gate } from './gate.ts'
-import { attempt, type Caller, Group, type Sink } from './group.ts'
+import { attempt, type Caller, Group } from './group.ts'
 import { type Range, type Tree, type TreeLedger, writerOf } from './ledger.ts'
 import { requireLocalFileSystem } from './local-file-system.ts'
 import { awaitLocks } from './lock-file.ts'
 import { makeDirectory, syncDirectory } from './make-directory.ts'
 import { Opener } from './opener.ts'
 import { DiskReserve, sizeOfDisk } from './reserve.ts'
+import type { Sink } from './sink.ts'
 
 /** The layout of the trees. A store of another format is refused. */
 const FORMAT = 2

@@ -1,10 +1,11 @@
 import type { Committed, DurableEvent, Logged, Position, Transaction, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { EventLog, type EventLogOptions } from './event-log.ts'
-import { Group, type Numbers, type Run, type Sink } from './group.ts'
+import { Group, type Numbers, type Run } from './group.ts'
 import { nameOf } from './key-name.ts'
 import { type Range, TREES, type Tree, type TreeLedger, writerOf } from './ledger.ts'
 import { Rehearsal } from './purity.ts'
+import type { Sink } from './sink.ts'
 import { SortedTree } from './sorted-tree.ts'
 
 /** How a ledger in memory is opened. */

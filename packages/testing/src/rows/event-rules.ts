@@ -1,4 +1,4 @@
-import type { Rule } from './row-check.ts'
+import type { Rule } from './rule.ts'
 
 const TYPES: ReadonlySet<string> = new Set(['put', 'delete', 'sync:complete', 'sync:error'])
 

@@ -1,5 +1,5 @@
-import type { Rule } from './row-check.ts'
 import { keyOf, type LocationRow, type StoreRows } from './rows.ts'
+import type { Rule } from './rule.ts'
 
 const OWING: ReadonlySet<string> = new Set(['pending', 'failed', 'conflict'])
 const BAD: ReadonlySet<string> = new Set(['failed', 'conflict', 'missing', 'corrupt', 'unknown'])

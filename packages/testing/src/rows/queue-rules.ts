@@ -1,6 +1,6 @@
 import { owes } from './index-rules.ts'
-import type { Rule } from './row-check.ts'
 import { backendOf, type JobRow, type LocationRow, type PlaceName, type StoreRows } from './rows.ts'
+import type { Rule } from './rule.ts'
 
 const ONLY_RUNNING = ['lease', 'until', 'marked', 'since', 'renewed'] as const
 

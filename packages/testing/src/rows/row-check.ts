@@ -4,15 +4,6 @@ import { queueRules } from './queue-rules.ts'
 import { type Dump, StoreRows } from './rows.ts'
 import { type StagedFiles, stagingRules } from './staging-rules.ts'
 
-/** What must be so of the rows of every store at every moment. */
-export interface Rule {
-  readonly name: string
-  /** What goes wrong where it is not so. */
-  readonly why: string
-  /** @returns What is not so. */
-  check(rows: StoreRows): Iterable<string>
-}
-
 export interface Checked {
   readonly rows: StoreRows
   /** What is wrong, with the rule and why it is one. */

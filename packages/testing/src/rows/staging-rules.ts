@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { owes } from './index-rules.ts'
-import type { Rule } from './row-check.ts'
 import { keyOf, type LocationRow, type PlaceName, type StoreRows } from './rows.ts'
+import type { Rule } from './rule.ts'
 
 /** What lies in the staging directory: the size of each file, by name. */
 export interface StagedFiles {

@@ -4,7 +4,7 @@ import type { BlobFacts, BlobId } from '../../model/blob.ts'
 import type { CachedBlob, ReadCache } from '../../ports/read-cache.ts'
 import type { Opened } from '../../ports/staging.ts'
 import { hexOf } from '../lookup/names.ts'
-import type { Copy, Range } from './get.ts'
+import type { Copy, Range } from './copy.ts'
 
 /** A read through a cache. */
 export interface Through {

@@ -15,6 +15,7 @@ import type { Services } from '../services.ts'
 import type { GetOptions } from '../types.ts'
 import { markDamaged, mayBeginAgain, noteWhole, overtaken } from '../verify/record-damage.ts'
 import { cachedBefore, keptFrom, openCached } from './cached.ts'
+import type { Copy, Range } from './copy.ts'
 
 const BYTES = is.whole(0, undefined, 'of bytes')
 export const GET_OPTIONS: RulesOf<GetOptions & { stream?: boolean }> = {
@@ -28,18 +29,6 @@ export const GET_OPTIONS: RulesOf<GetOptions & { stream?: boolean }> = {
 
 /** How often a read begins anew because we changed its copy meanwhile, or because its bytes came wrong and are right. */
 const MAX_TRIES = 5
-
-/** A copy that can be opened. */
-export interface Copy {
-  /** For the error that names the others. */
-  readonly name: string
-  open(range: Range | undefined): Promise<Opened>
-}
-
-export interface Range {
-  readonly offset: number
-  readonly length: number
-}
 
 /**
  * Reads a blob with `consume`: what is staged, else what the read cache holds, else the first synced copy in the order of the
