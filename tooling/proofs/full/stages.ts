@@ -38,6 +38,14 @@ const STAGES: Readonly<Record<string, Stage>> = {
       env: { MODEL_SCHEDULES: '10000', MODEL_SEED: String(seed) },
     }),
   },
+  storms: {
+    parts: 10,
+    minutes: 60,
+    run: (seed) => ({
+      args: ['test', 'packages/node/test/storm'],
+      env: { STORM: '100', STORM_SEED: String(1000 * seed) },
+    }),
+  },
   proof: {
     parts: 10,
     minutes: 60,

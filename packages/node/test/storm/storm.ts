@@ -5,7 +5,7 @@ import { checkLog } from '@stored/testing/rows/replay'
 import { checkRows } from '@stored/testing/rows/row-check'
 import { type Dump, keyOf, type StoreRows } from '@stored/testing/rows/rows'
 import { idOf } from '../temp.ts'
-import { type Call, callOf, KEYS, type Kind, make, type Name, WEIGHTS } from './calls.ts'
+import { type Call, callOf, KEYS, type Kind, make, NAMES, type Name, WEIGHTS } from './calls.ts'
 import { History } from './history.ts'
 import { Random } from './random.ts'
 import { StormWorld, type WorldOptions } from './storm-world.ts'
@@ -149,7 +149,8 @@ async function nursed(world: StormWorld, calls: Promise<unknown>): Promise<void>
     if (isOver) return void (await over)
     const [store] = world.stores as [StoreD<Name>]
     world.add(store)
-    for (const { name } of await store.listBackends()) await store.resume(name as Name)
+    // It may be removed at that moment.
+    await Promise.allSettled(NAMES.map((name) => store.resume(name)))
     await store.retry()
   }
 }
