@@ -160,7 +160,7 @@ export class FsBackend extends StorageBackend {
       this.#opened = { root, directories: new Directories(root, this.#fsync), log }
     } catch (error) {
       if (!saysAbsent(error) && errnoOf(error) !== 'EEXIST') throw toFsError(error, at, signal)
-      const detail = `${this.#path} is no directory, nor can it become one`
+      const detail = `${this.#path} is not a directory, and cannot become one`
       throw new StorageError('MISCONFIGURED', at, { cause: error, detail })
     }
   }
@@ -231,7 +231,7 @@ async function publish(
   }
   if (await directory.isHere()) return
   await root.check(at)
-  throw new StorageError('CONFLICT', at, { ambiguous: true, detail: 'its directory was moved away meanwhile' })
+  throw new StorageError('CONFLICT', at, { ambiguous: true, detail: 'its directory was moved away during the call' })
 }
 
 async function claim(temp: Temp, target: string, at: ErrorLocation): Promise<void> {
@@ -253,7 +253,7 @@ async function replace(temp: Temp, target: string, root: Root, at: ErrorLocation
       throw error
     },
   )
-  if (isInTheWay) throw new StorageError('KEY_CONFLICT', at, { detail: 'what lies there is no blob' })
+  if (isInTheWay) throw new StorageError('KEY_CONFLICT', at, { detail: 'what is there is not a blob' })
   await temp.replace(target)
 }
 

@@ -73,7 +73,7 @@ export async function reachesRoot(root: Root, tmp: Held): Promise<boolean> {
 }
 
 function refusalOf(name: string, error: unknown): string {
-  return `the medium takes no name like ${JSON.stringify(basename(name))} (${errnoOf(error)})`
+  return `the medium accepts no name like ${JSON.stringify(basename(name))} (${errnoOf(error)})`
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -43,7 +43,7 @@ export async function checkHere(own: Held, at: ErrorLocation): Promise<void> {
 
 /** The error for something foreign where a directory of the driver has to be. */
 export function notOwn(path: string, at: ErrorLocation, cause?: unknown): StorageError {
-  const detail = `${path} is no directory of its own: a link or a file has taken its place`
+  const detail = `${path} is not the driver's own directory: a link or a file has taken its place`
   return new StorageError('MISCONFIGURED', at, { cause, detail })
 }
 

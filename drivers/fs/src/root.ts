@@ -77,7 +77,7 @@ export class Root {
     try {
       const place = await io.realpath(this.path)
       if (place !== this.path)
-        throw new StorageError('UNAVAILABLE', at, { detail: `the root ${this.path} is behind a link by now: ${place}` })
+        throw new StorageError('UNAVAILABLE', at, { detail: `the root ${this.path} is now behind a link: ${place}` })
       const seen = identity(await io.lstat(join(this.#own, MARKER)))
       if (seen === this.#seen) return
       using own = await Held.open(this.#own, this.medium.procfs)

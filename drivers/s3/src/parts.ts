@@ -43,7 +43,7 @@ export class PartReader {
   async end(): Promise<void> {
     while (this.#rest.byteLength === 0 && (await this.#pull()));
     if (this.#rest.byteLength > 0)
-      throw new StorageError('SIZE_MISMATCH', { op: 'put' }, { detail: 'the body goes on after its size' })
+      throw new StorageError('SIZE_MISMATCH', { op: 'put' }, { detail: 'the body is longer than its size' })
   }
 
   /** Tells the body that no more is wanted of it. */

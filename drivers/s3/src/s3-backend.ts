@@ -169,7 +169,7 @@ export class S3Backend extends StorageBackend {
       const target = this.#target(to, { ...call.at, key: to })
       await this.#client.send(new CopyObjectCommand({ ...target, CopySource }), { ...call, isWrite: true })
       const stat = await this.#stat(to, call)
-      if (stat === null) throw new StorageError('CONFLICT', call.at, { detail: 'the copy was removed meanwhile' })
+      if (stat === null) throw new StorageError('CONFLICT', call.at, { detail: 'the copy was removed during the call' })
       return stat
     })
   }

@@ -301,7 +301,7 @@ function verifierOf(
 ): (key: Buffer) => boolean {
   return (key) => {
     if (hostKeys.accepts(key)) return true
-    const detail = `${host}:${port} shows the host key ${fingerprintOf(key)}, which is none of those it may have`
+    const detail = `${host}:${port} shows the host key ${fingerprintOf(key)}, which is not one of the expected keys`
     onRefused(new StorageError('MISCONFIGURED', at, { detail }))
     return false
   }

@@ -30,7 +30,7 @@ export class HeldNames {
     const length = names.reduce((sum, { filename }) => sum + filename.length, this.amount.length)
     this.amount = { count, length }
     if (count <= MOST_NAMES && length <= MOST_LENGTH) return
-    const detail = `the server lists more names than can be held: ${count} and no end, at last in ${JSON.stringify(path)}`
+    const detail = `the server lists more names than can be held: ${count} so far, the last in ${JSON.stringify(path)}`
     throw new StorageError('MISCONFIGURED', this.#at, { detail })
   }
 }

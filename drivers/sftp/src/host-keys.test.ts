@@ -87,7 +87,7 @@ describe('loadHostKeys()', () => {
 
   it('is MISCONFIGURED with a file that has no end, or a pipe that nobody writes to', async () => {
     const endless = loadHostKeys({ ...options, knownHosts: '/dev/zero' }, at)
-    await expect(endless).rejects.toThrow(/MISCONFIGURED: \/dev\/zero is no file of host keys/)
+    await expect(endless).rejects.toThrow(/MISCONFIGURED: \/dev\/zero is not a file of host keys/)
     const pipe = join(await mkdtemp(join(tmpdir(), 'driver-sftp-')), 'pipe')
     onTestFinished(() => rm(dirname(pipe), { recursive: true }))
     execFileSync('mkfifo', [pipe])

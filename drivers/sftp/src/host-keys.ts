@@ -118,7 +118,7 @@ async function readKnownHosts(path: string, at: ErrorLocation): Promise<string> 
     throw new StorageError('MISCONFIGURED', at, { cause, detail: `the host keys in ${path} cannot be read` })
   })
   if (text.length <= MOST_FILE_BYTES) return text.toString()
-  const detail = `${path} is no file of host keys: it has more than ${MOST_FILE_BYTES} bytes`
+  const detail = `${path} is not a file of host keys: it has more than ${MOST_FILE_BYTES} bytes`
   throw new StorageError('MISCONFIGURED', at, { detail })
 }
 

@@ -65,7 +65,7 @@ async function explain({ connection, root, at, path, source }: Making, first: un
   if (isTaken) return again
   if (source !== undefined && !(await reaches(connection, root, parentOf(path))))
     return new StorageError('KEY_CONFLICT', at, { cause: again, detail: 'another file system is mounted in the way' })
-  const detail = `the server takes no name like ${JSON.stringify(path.slice(path.lastIndexOf('/') + 1))}`
+  const detail = `the server accepts no name like ${JSON.stringify(path.slice(path.lastIndexOf('/') + 1))}`
   return new StorageError('INVALID_KEY', at, { cause: again, detail })
 }
 

@@ -31,7 +31,7 @@ export async function checkOwn(connection: Connection, path: string, at: ErrorLo
 
 /** The error for something foreign where a directory of the driver has to be. */
 export function notOwn(path: string, at: ErrorLocation): StorageError {
-  const detail = `${path} is no directory of its own: a link or a file has taken its place`
+  const detail = `${path} is not the driver's own directory: a link or a file has taken its place`
   return new StorageError('MISCONFIGURED', at, { detail })
 }
 

@@ -47,10 +47,10 @@ async function whatBecameOf(publication: Publication): Promise<{ detail: string;
   const { connection, path } = publication
   try {
     const [inPlace] = await Promise.all([isInPlace(connection, parentOf(path)), flushDirectory(publication)])
-    return inPlace ? null : { detail: 'a link took the place of its directory meanwhile' }
+    return inPlace ? null : { detail: 'a link replaced its directory during the call' }
   } catch (cause) {
     if (!saysAbsent(cause)) throw cause
-    return { detail: 'its directory was removed meanwhile', cause }
+    return { detail: 'its directory was removed during the call', cause }
   }
 }
 
@@ -80,7 +80,7 @@ export async function explainFailure(
 async function name({ connection, root, at, temp, path, ifAbsent }: Publication): Promise<void> {
   // Only a blob is replaced: what is of another kind is not ours.
   if (!ifAbsent && (await lookUp(connection, path))?.isFile() === false)
-    throw new StorageError('KEY_CONFLICT', at, { detail: 'what lies there is no blob' })
+    throw new StorageError('KEY_CONFLICT', at, { detail: 'what is there is not a blob' })
   try {
     await (ifAbsent ? temp.claim(path) : temp.replace(path, root))
   } catch (cause) {
@@ -95,7 +95,7 @@ async function name({ connection, root, at, temp, path, ifAbsent }: Publication)
 async function checkAlias({ connection, root, at, path, signal }: Publication): Promise<void> {
   if (root.medium.caseSensitive && !root.medium.normalizes) return
   if ((await lookUp(connection, path)) === null || (await root.isSpelled(connection, path, at, signal))) return
-  throw new StorageError('KEY_CONFLICT', at, { detail: 'the medium takes it for the name of another blob' })
+  throw new StorageError('KEY_CONFLICT', at, { detail: 'the medium treats it as the name of another blob' })
 }
 
 async function lookUp(connection: Connection, path: string): Promise<Stats | null> {

@@ -29,7 +29,7 @@ export class Root {
    * Opens the root at `path`; makes it and what belongs in it, but not its parents.
    *
    * @param known The id of the root that lay there before: nothing is made then.
-   * @throws {StorageError} UNAVAILABLE: the known one is not there · MISCONFIGURED: it is no directory, nor can it become one.
+   * @throws {StorageError} UNAVAILABLE: the known one is not there · MISCONFIGURED: it is not a directory, and cannot become one.
    */
   static async open(
     connection: Connection,
@@ -66,7 +66,7 @@ export class Root {
     try {
       const place = await connection.realpath(this.path)
       if (place !== this.path)
-        throw new StorageError('UNAVAILABLE', at, { detail: `the root ${this.path} is behind a link by now: ${place}` })
+        throw new StorageError('UNAVAILABLE', at, { detail: `the root ${this.path} is now behind a link: ${place}` })
       if (this.id === undefined) return void (await connection.lstat(this.path))
       const seen = identity(await connection.lstat(this.#marker))
       if (seen === this.#seen) return
@@ -136,7 +136,7 @@ async function findRoot(
 function refuseRoot(path: string, cause: unknown, at: ErrorLocation): never {
   const status = statusOf(cause)
   if (cause !== undefined && status !== STATUS.NO_SUCH_FILE && status !== STATUS.FAILURE) throw cause
-  throw new StorageError('MISCONFIGURED', at, { cause, detail: `${path} is no directory, nor can it become one` })
+  throw new StorageError('MISCONFIGURED', at, { cause, detail: `${path} is not a directory, and cannot become one` })
 }
 
 /** What changes when something else takes its place. */

@@ -273,7 +273,7 @@ describe.concurrent('doctor', () => {
     const { code, stdout } = await at.stored('doctor')
     expect(code).toBe(8)
     expect(stdout).toMatch(/^failed +store: /m)
-    expect(stdout).toMatch(/^warning +backend a: not tried/m)
+    expect(stdout).toMatch(/^warning +backend a: not tested/m)
     expect(await readdir(at.path)).not.toContain('a')
   })
 
@@ -308,7 +308,7 @@ describe.concurrent('a backend that is called as something of Object', () => {
 
   it('__proto__ is refused by its name, in a command and in a file', async () => {
     await using at = await place()
-    const refused = { code: 2, stderr: expect.stringContaining('"__proto__" is no name') }
+    const refused = { code: 2, stderr: expect.stringContaining('"__proto__" is not a backend name') }
     expect(await at.stored('backend', 'add', '__proto__', 'fs', 'root=x', '--yes')).toMatchObject(refused)
     await at.file('stored.config.json', '{ "path": "s", "backends": { "__proto__": { "driver": "fs", "root": "x" } } }')
     expect(await at.stored('status')).toMatchObject(refused)

@@ -27,7 +27,7 @@ const permissions = async (at: Place, ...args: string[]) => {
 describe.skipIf(process.platform === 'win32')('stored doctor', () => {
   it('finds nothing wrong with the files of a new store', async () => {
     await using at = await place()
-    expect(await permissions(at)).toMatchObject({ code: 0, found: [{ result: 'ok', message: 'for the owner alone' }] })
+    expect(await permissions(at)).toMatchObject({ code: 0, found: [{ result: 'ok', message: 'for the owner only' }] })
   })
 
   it('names files that others could use, with what closes them, and changes nothing', async () => {
@@ -37,7 +37,7 @@ describe.skipIf(process.platform === 'win32')('stored doctor', () => {
       {
         result: 'warning',
         message: expect.stringMatching(
-          /others could use .stored \(0755, not 0700\).* and \d+ more files; stored doctor --fix/,
+          /others can access .stored \(0755, not 0700\).* and \d+ more files; stored doctor --fix/,
         ),
       },
     ]
@@ -51,7 +51,7 @@ describe.skipIf(process.platform === 'win32')('stored doctor', () => {
     await widen(at)
     expect(await permissions(at, '--fix')).toMatchObject({
       code: 0,
-      found: [{ result: 'ok', message: expect.stringContaining('changed: others could use .stored (0755, not 0700)') }],
+      found: [{ result: 'ok', message: expect.stringContaining('changed: others can access .stored (0755, not 0700)') }],
     })
     expect(await modes(at)).toEqual(['600', '700'])
     expect(await permissions(at)).toMatchObject({ found: [{ result: 'ok' }] })
@@ -63,7 +63,7 @@ describe.skipIf(process.platform === 'win32')('stored doctor', () => {
     await at.file('stored.config.json', JSON.stringify({ path: '.stored', mode: '0770', backends }))
     expect(await permissions(at)).toMatchObject({
       found: [
-        { result: 'warning', message: expect.stringContaining('the group could not use .stored (0700, not 2770)') },
+        { result: 'warning', message: expect.stringContaining('the group cannot access .stored (0700, not 2770)') },
       ],
     })
     await permissions(at, '--fix')

@@ -71,7 +71,7 @@ describe.concurrent('sync', () => {
     const told = expect.stringContaining('b is not configured: 1 job left for when it is')
     const { code, stderr } = await at.stored('sync', '--until-idle')
     expect({ code, stderr }).toEqual({ code: 0, stderr: told })
-    expect(stderr).not.toContain('nothing is owed')
+    expect(stderr).not.toContain('no jobs are left')
     expect(await at.stored('status')).toMatchObject({ code: 0, stderr: told })
     expect((await at.json('status')).records[0]).toMatchObject({ detached: { b: { waiting: 1, parked: 0 } } })
     expect((await at.stored('doctor')).stdout).toContain('not configured: b: jobs wait there')
@@ -82,19 +82,19 @@ describe.concurrent('sync', () => {
     await at.file('x', 'x')
     const idle = at.start('sync', '-v')
     const afterIdle = ended(idle)
-    await says(idle, 'nothing is owed; waiting for what is put')
+    await says(idle, 'no jobs are left; waiting for new ones')
     const brought = says(idle, 'put x on b')
     await at.stored('put', 'x', '--no-wait')
     await brought
     idle.kill('SIGINT')
-    expect((await afterIdle).stderr.split('nothing is owed')).toHaveLength(2)
+    expect((await afterIdle).stderr.split('no jobs are left')).toHaveLength(2)
 
     await at.stored('put', 'x', '--key', 'y', '--no-wait')
     const busy = at.start('sync', '-v')
     const afterBusy = ended(busy)
-    await says(busy, 'nothing is owed; waiting for what is put')
+    await says(busy, 'no jobs are left; waiting for new ones')
     busy.kill('SIGINT')
-    expect((await afterBusy).stderr).toMatch(/put y on [\s\S]*nothing is owed/)
+    expect((await afterBusy).stderr).toMatch(/put y on [\s\S]*no jobs are left/)
   })
 
   it('says that parked jobs are left when nothing else is owed', async () => {
@@ -103,7 +103,7 @@ describe.concurrent('sync', () => {
     await at.file('x', 'ours')
     await at.stored('put', 'x', '--backend', 'a')
     const child = at.start('sync')
-    await says(child, 'nothing is owed, but for 1 parked job: stored queue ls --state parked; waiting')
+    await says(child, 'no jobs are left, except 1 parked job: stored queue ls --state parked; waiting')
     await interrupt(child, 'SIGINT')
   })
 
@@ -112,7 +112,7 @@ describe.concurrent('sync', () => {
     await at.file('x', 'x')
     await at.stored('put', 'x', '--no-wait')
     expect((await at.stored('status')).stderr).toBe('2 jobs left; stored sync --until-idle does them\n')
-    expect((await at.stored('doctor')).stdout).toContain('nobody syncs: stored sync --until-idle')
+    expect((await at.stored('doctor')).stdout).toContain('no process syncs: stored sync --until-idle')
   })
 
   it('--backend alone, or one that is not there: 2', async () => {
@@ -128,7 +128,7 @@ describe.concurrent('sync', () => {
     await at.file('x', 'x')
     expect(await at.stored('put', 'x')).toMatchObject({ code: 0 })
     const beside = await at.stored('sync', '--until-idle')
-    expect(beside.stderr).toBe('another process syncs this store, nothing is owed any more\n')
+    expect(beside.stderr).toBe('another process syncs this store, no jobs are left\n')
     expect(beside.code).toBe(0)
     expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'synced' } })
     expect((await at.json('status')).records[0]).toMatchObject({ syncing: 'elsewhere' })
@@ -151,7 +151,7 @@ describe.concurrent('sync', () => {
     ])
     await rename(path.join(at.path, 'away'), path.join(at.path, 'b'))
     const ended = await at.stored('sync', '--until-idle')
-    expect(ended).toEqual({ code: 0, stdout: '', stderr: '1 job done, nothing is owed any more\n' })
+    expect(ended).toEqual({ code: 0, stdout: '', stderr: '1 job done, no jobs are left\n' })
   })
 })
 
@@ -226,7 +226,7 @@ describe('what is done before it is told', () => {
     const ended = await at.open((store) => syncUntilIdle(tellingLate(store), context, undefined))
     expect(ended).toEqual({
       exit: 0,
-      text: '2 jobs done, nothing is owed any more',
+      text: '2 jobs done, no jobs are left',
       summary: { synced: 2, parked: 0 },
     })
   })

@@ -24,7 +24,7 @@ export async function makeBackend(
   const make = module.driver
   if (typeof make !== 'function')
     throw new StorageError('MISCONFIGURED', at, {
-      detail: `${JSON.stringify(driver)} is no driver: it exports no function "driver"`,
+      detail: `${JSON.stringify(driver)} is not a driver: it exports no function "driver"`,
     })
   declarationsIn(driver, module, at)
   return (make as Driver)(options)
@@ -50,7 +50,7 @@ function declarationsIn(driver: string, module: Readonly<Record<string, unknown>
   const names = (list: 'secrets' | 'paths'): readonly string[] => {
     const { [list]: given = [] } = module
     if (Array.isArray(given) && given.every((name) => typeof name === 'string')) return given
-    const detail = `${JSON.stringify(driver)} is no driver: "${list}" is not a list of names of options`
+    const detail = `${JSON.stringify(driver)} is not a driver: "${list}" is not a list of option names`
     throw new StorageError('MISCONFIGURED', at, { detail })
   }
   return { secrets: names('secrets'), paths: names('paths') }

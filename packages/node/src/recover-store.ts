@@ -88,7 +88,7 @@ async function isUsable(claimed: Claimed): Promise<boolean> {
   if (standing.standing === 'lost' || standing.standing === 'recovering') return true
   await claimed.ledger.close()
   if (standing.standing === 'foreign') return false
-  throw new StorageError('ALREADY_EXISTS', AT, { detail: 'the store is well: there is nothing to recover' })
+  throw new StorageError('ALREADY_EXISTS', AT, { detail: 'the store is healthy: there is nothing to recover' })
 }
 
 /** With its locks: another process may have them open. */

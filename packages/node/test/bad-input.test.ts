@@ -36,7 +36,7 @@ describe('openStore() refuses before anything is touched', () => {
       { ...base, backends: {}, defaultBackends: ['a'] },
       /defaultBackends\[0\] is the name of a backend, not this string/,
     ],
-    ['a name that is none', { ...base, backends: { 'a b': { driver: 'fs', root: 'x' } } }, /no name of a backend/],
+    ['a name that is none', { ...base, backends: { 'a b': { driver: 'fs', root: 'x' } } }, /is not a backend name/],
   ])('%s', async (_, config, message) => {
     await using dir = await temp()
     const opening = openStore({

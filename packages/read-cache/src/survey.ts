@@ -55,7 +55,7 @@ export async function sweepTemporaries(location: string): Promise<void> {
 }
 
 function behindLink(directory: string): StorageError {
-  const detail = `${directory} is a link: what it leads to is not of the read cache, and nothing there is removed`
+  const detail = `${directory} is a link: its target does not belong to the read cache, and nothing there is removed`
   return new StorageError('MISCONFIGURED', { op: 'open' }, { detail })
 }
 

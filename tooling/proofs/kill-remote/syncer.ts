@@ -1,4 +1,4 @@
-// Syncs a store until nothing is owed any more, or until it is killed: node syncer.ts WORK.json
+// Syncs a store until no jobs are left, or until it is killed: node syncer.ts WORK.json
 import { readFileSync } from 'node:fs'
 import { S3Backend } from '@stored/driver-s3'
 import { openStore } from '@stored/node'

@@ -96,7 +96,7 @@ async function readAll(guard: GuardedBackend, key: string, sha256: string, signa
 async function find(guard: GuardedBackend, key: string, signal: AbortSignal): Promise<{ modified?: number }> {
   for await (const stat of guard.list({ prefix: key, signal })) return stat
   const at = { backend: guard.name, op: 'list', key }
-  throw new StorageError('INTERNAL', at, { detail: 'it does not list a blob that was just stored' })
+  throw new StorageError('INTERNAL', at, { detail: 'it does not list a blob that it has just stored' })
 }
 
 /** A time between the two says nothing against the clock. */

@@ -18,11 +18,11 @@ export async function run(context: Context): Promise<Outcome> {
     throw new StorageError(
       'UNSUPPORTED',
       { op: 'config' },
-      { detail: 'the configuration is no file: add it where the rest is' },
+      { detail: 'the configuration is not a file: add the backend where the others are defined' },
     )
   checkBackendName(name, { op: 'config' })
   if (Object.hasOwn(config.backends, name))
-    throw new StorageError('ALREADY_EXISTS', { op: 'config', backend: name }, { detail: 'there is such a backend' })
+    throw new StorageError('ALREADY_EXISTS', { op: 'config', backend: name }, { detail: 'a backend of that name already exists' })
   const { options, asked } = await readOptions(rest, context)
   await tryWith(context, { name, config: { driver, ...options }, asked })
   if (dryRun) {
@@ -49,7 +49,7 @@ async function notesFor(name: string, loaded: LoadedConfig): Promise<string[]> {
   if ((await store.status()).syncing === 'elsewhere')
     notes.push('processes that have the store open go on without it until they are started again')
   if (!defaultBackends && (await hasBlobs(store)))
-    notes.push('what was put before is not there: stored copies --fix brings it')
+    notes.push('blobs put before are not there: stored copies --fix copies them')
   return notes
 }
 

@@ -16,7 +16,7 @@ export async function run(context: Context): Promise<Outcome> {
     throw new StorageError(
       'UNSUPPORTED',
       { op: 'config' },
-      { detail: 'the configuration is no file: remove it where the rest is' },
+      { detail: 'the configuration is not a file: remove the backend where it is defined' },
     )
   await using store = await openConfigured(loaded, { sync: false })
   await store.removeBackend(name, { force: input.has('force'), dryRun })
@@ -27,7 +27,7 @@ export async function run(context: Context): Promise<Outcome> {
   const { removeBackendFromFile } = await import('@stored/node/config')
   await removeBackendFromFile(file, name)
   await out.line(`removed ${name} from ${file}`)
-  out.note(`its copies stay where they are; added again, they count after stored verify --backend ${name}`)
-  out.note('processes that have the store open go on with it until they are started again')
+  out.note(`its copies stay where they are; if you add it again, they count after stored verify --backend ${name}`)
+  out.note('processes that have the store open use it until they are restarted')
   return { exit: EXIT.ok, summary: { backends: 1 } }
 }

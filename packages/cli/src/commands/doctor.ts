@@ -75,7 +75,7 @@ async function* backendChecks({ dryRun, signal }: Context, { config }: LoadedCon
     const check = `backend ${name}`
     if (dryRun) yield { check, result: 'ok', message: 'not tried' } as const
     else if (!isKnown)
-      yield { check, result: 'warning', message: 'not tried: only the store knows what lies there' } as const
+      yield { check, result: 'warning', message: 'not tested: only the store knows what is there' } as const
     else {
       const others = mediumsOf(status)
       const medium = others.get(name)
@@ -113,7 +113,7 @@ function statusChecks({ staging, degraded, disk, backends, detached, syncing }: 
     waiting === 0 || syncing !== 'nowhere',
     waiting === 0
       ? 'none'
-      : `${count(waiting, 'job')}; ${syncing === 'nowhere' ? 'nobody syncs: stored sync --until-idle' : 'being synced'}`,
+      : `${count(waiting, 'job')}; ${syncing === 'nowhere' ? 'no process syncs: stored sync --until-idle' : 'being synced'}`,
   )
   if (paused.length > 0) judge('paused', false, paused.join(', '))
   const names = Object.keys(detached)

@@ -19,7 +19,7 @@ export async function run(context: Context): Promise<Outcome> {
   const file = await targetOf(output, name)
   const replace = output !== undefined
   if (!replace && (await isThere(file)))
-    throw new StorageError('ALREADY_EXISTS', { op: 'get', key: name }, { detail: `there is ${file}; -o replaces it` })
+    throw new StorageError('ALREADY_EXISTS', { op: 'get', key: name }, { detail: `${file} exists; -o replaces it` })
   const blob = await findBlob(store, context)
   if (dryRun) {
     await out.tell(

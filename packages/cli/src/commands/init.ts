@@ -87,7 +87,7 @@ async function planRecovery(context: Context, file: string): Promise<Outcome> {
   if (names.length === 0)
     throw new StorageError('NOT_FOUND', at, { detail: 'nothing is staged: there is nothing to recover' })
   if (await isWell(loaded))
-    throw new StorageError('ALREADY_EXISTS', at, { detail: 'the store is well: there is nothing to recover' })
+    throw new StorageError('ALREADY_EXISTS', at, { detail: 'the store is healthy: there is nothing to recover' })
   for (const name of names)
     await out.tell(
       { type: 'plan', action: 'recover', file: name },
@@ -127,7 +127,7 @@ async function plan({ out }: Context, file: string, isThere: boolean): Promise<O
   const store = path.join(path.dirname(file), '.stored')
   if (!isThere)
     await out.tell({ type: 'plan', action: 'init', config: file, path: store }, `would make ${file} and ${store}`)
-  return { exit: EXIT.ok, ...(isThere && { text: `there is ${file}` }), summary: { made: 0 } }
+  return { exit: EXIT.ok, ...(isThere && { text: `${file} exists` }), summary: { made: 0 } }
 }
 
 async function answer({ yes, out, signal }: Context): Promise<Answers> {

@@ -44,8 +44,8 @@ async function tellWhenIdle(store: StoreD, { out, signal }: Context): Promise<vo
   if (jobs.some(({ waiting, running }) => waiting + running > 0)) return
   const parked = jobs.reduce((sum, { parked }) => sum + parked, 0)
   noteDetached(out, status)
-  const but = parked === 0 ? '' : `, but for ${count(parked, 'parked job')}: stored queue ls --state parked`
-  out.note(`nothing is owed${but}; waiting for what is put`)
+  const but = parked === 0 ? '' : `, except ${count(parked, 'parked job')}: stored queue ls --state parked`
+  out.note(`no jobs are left${but}; waiting for new ones`)
 }
 
 /** Closes the store: whoever sees that a job is done may see it before it is told, and only the end of a store tells all. */
@@ -63,7 +63,7 @@ export async function syncUntilIdle(store: StoreD, context: Context, backend: st
 function endOf({ synced }: Counts, syncing: StoreStatus['syncing'], isDone: boolean): string {
   const isMine = syncing !== 'elsewhere' || synced > 0
   const what = isMine ? `${count(synced, 'job')} done` : 'another process syncs this store'
-  return isDone ? `${what}, nothing is owed any more` : what
+  return isDone ? `${what}, no jobs are left` : what
 }
 
 function left({ backends, detached }: StoreStatus, backend: string | undefined): number {

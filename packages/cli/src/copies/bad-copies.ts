@@ -12,14 +12,14 @@ interface Meaning {
   readonly remedy: (backend: string) => string
 }
 
-const mends = () => 'stored repair looks again and replaces what is bad'
+const mends = () => 'stored repair reads them again and replaces bad ones'
 const MEANINGS: readonly Meaning[] = [
   { state: 'corrupt', isDamage: true, what: 'damaged', remedy: mends },
   { state: 'missing', isDamage: true, what: 'missing', remedy: mends },
   {
     state: 'unknown',
     isDamage: true,
-    what: 'changed by somebody, or not looked at yet',
+    what: 'changed by somebody, or not checked yet',
     remedy: mends,
   },
   {
@@ -31,7 +31,7 @@ const MEANINGS: readonly Meaning[] = [
   {
     state: 'conflict',
     isDamage: false,
-    what: 'in conflict with what somebody else wrote there',
+    what: 'in conflict with something that somebody else wrote there',
     remedy: (name) =>
       `stored queue ls ${name} --state parked names them; move that away, then stored queue retry ${name}`,
   },

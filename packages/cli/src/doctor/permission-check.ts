@@ -30,12 +30,12 @@ export async function* checkPermissions(
   const done = fix ? 'changed: ' : ''
   const mend = fix ? '' : '; stored doctor --fix'
   const result = fix ? 'ok' : 'warning'
-  if (found.open.count > 0) yield { check, result, message: `${done}others could use ${list(found.open)}${mend}` }
+  if (found.open.count > 0) yield { check, result, message: `${done}others can access ${list(found.open)}${mend}` }
   if (found.closed.count > 0)
-    yield { check, result, message: `${done}the group could not use ${list(found.closed)}${mend}` }
+    yield { check, result, message: `${done}the group cannot access ${list(found.closed)}${mend}` }
   if (found.failed.count > 0) yield { check, result: 'failed', message: `cannot be changed: ${list(found.failed)}` }
   if (Object.values(found).some(({ count }) => count > 0)) return
-  yield { check, result: 'ok', message: config.mode === '0770' ? 'for the owner and the group' : 'for the owner alone' }
+  yield { check, result: 'ok', message: config.mode === '0770' ? 'for the owner and the group' : 'for the owner only' }
 }
 
 function none(): Found {

@@ -36,7 +36,7 @@ describe('walk()', () => {
     expect((await found()).map(({ name, why }) => [name, why])).toEqual([
       ['broken', 'a symbolic link'],
       ['link', 'a symbolic link'],
-      ['socket', 'no regular file'],
+      ['socket', 'not a regular file'],
     ])
   })
 

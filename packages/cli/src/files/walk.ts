@@ -67,7 +67,7 @@ async function look(file: string, name: string): Promise<Found> {
   try {
     const stats = await lstat(file)
     if (stats.isFile()) return { file, name, size: stats.size }
-    return { file, name, why: stats.isSymbolicLink() ? 'a symbolic link' : 'no regular file' }
+    return { file, name, why: stats.isSymbolicLink() ? 'a symbolic link' : 'not a regular file' }
   } catch (cause) {
     return { file, name, why: 'cannot be read', cause }
   }

@@ -72,7 +72,7 @@ async function waitForJobs(store: StoreD, { out, signal }: Context, owed: Meant)
     const { syncing, backends } = await store.status()
     const began = performance.now()
     if (syncing === 'nowhere') {
-      out.note('nobody syncs the store: its jobs are left')
+      out.note('no process syncs the store: its jobs remain')
       return backends
     }
     const mayAsk = since === undefined && syncing === 'elsewhere'

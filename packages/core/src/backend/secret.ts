@@ -79,7 +79,7 @@ export class Credential<T> {
       return credential
     } catch (cause) {
       this.#held = undefined
-      const detail = 'the credential could not be had'
+      const detail = 'the credential could not be obtained'
       throw new StorageError('UNAUTHENTICATED', { op: 'credential' }, { detail, cause })
     }
   }

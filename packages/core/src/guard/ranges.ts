@@ -52,7 +52,7 @@ async function openFrom(
   const { offset, length } = wanted
   const native = driver.capabilities.range === true
   if (!native && offset > context.discardLimit) {
-    const detail = `the driver has no ranges, and ${offset} bytes to throw away are more than ${context.discardLimit}`
+    const detail = `the driver has no ranges, and ${offset} bytes to discard are more than ${context.discardLimit}`
     throw new StorageError('UNSUPPORTED', operation.at, { detail })
   }
   const range = native ? { ...(offset > 0 && { offset }), ...(length !== undefined && { length }) } : {}

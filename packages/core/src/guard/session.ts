@@ -143,7 +143,7 @@ export class Session {
     if (medium === known) return this.#medium?.check?.(medium)
     if (known === undefined) return this.#medium?.remember(medium)
     throw new StorageError('MISCONFIGURED', at, {
-      detail: 'another medium lies there than before; removing the backend with force forgets the former one',
+      detail: 'a different medium is there than before; removing the backend with force forgets the former one',
     })
   }
 

@@ -73,7 +73,7 @@ function checkBackends(backends: Branch, path: string, tree: Branch): Fault[] {
   return [...backends.children].flatMap(([name, backend]) => {
     const option = childOption(path, name, false)
     if (!BACKEND_NAME.test(name)) {
-      const text = `${JSON.stringify(name)} is no name of a backend: letters, digits, ".", "_", "-", at most 64`
+      const text = `${JSON.stringify(name)} is not a backend name: use letters, digits, ".", "_", "-", at most 64`
       return [{ where: backend.where, text }]
     }
     return checkBackend(backend, option, tree)

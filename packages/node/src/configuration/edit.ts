@@ -127,7 +127,7 @@ export async function createConfigFile(file: string, config: Readonly<Record<str
     await writeNew(file, text, 0o600)
   } catch (cause) {
     if (reasonOf(cause) !== 'EEXIST') throw unwritable(file, cause)
-    throw new StorageError('ALREADY_EXISTS', { op: 'config' }, { detail: `there is ${file}`, cause })
+    throw new StorageError('ALREADY_EXISTS', { op: 'config' }, { detail: `${file} exists`, cause })
   }
 }
 

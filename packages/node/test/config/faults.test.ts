@@ -163,7 +163,7 @@ describe('loadConfig() refuses the file', () => {
     [
       'with a name that no backend has',
       '{\n  "path": "store",\n  "backends": {\n    "a b": { "driver": "fs" }\n  }\n}',
-      'INVALID_ARGUMENT stored.config.json:4: "a b" is no name of a backend: letters, digits, ".", "_", "-", at most 64',
+      'INVALID_ARGUMENT stored.config.json:4: "a b" is not a backend name: use letters, digits, ".", "_", "-", at most 64',
     ],
     [
       'with a layout misspelled',

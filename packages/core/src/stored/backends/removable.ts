@@ -3,22 +3,23 @@ import type { Location } from '../../model/copy.ts'
 import { isCopyOf } from '../lookup/copies-under.ts'
 import type { Services } from '../services.ts'
 
-/** @throws {StorageError} PRECONDITION_FAILED: jobs wait for the backend, or it holds the only copy of a blob. */
+/** @throws {StorageError} PRECONDITION_FAILED: jobs are waiting for the backend, or it holds the only copy of a blob. */
 export async function checkRemovable(services: Services, name: string, signal: AbortSignal): Promise<void> {
   const { queue, index, staging } = services
   const at = { op: 'removeBackend', backend: name }
   const { waiting = 0, running = 0 } = (await queue.counts())[name] ?? {}
-  if (waiting + running > 0)
-    throw new StorageError('PRECONDITION_FAILED', at, {
-      detail: `${waiting + running} jobs wait for it; the option force leaves them`,
-    })
+  const jobs = waiting + running
+  if (jobs > 0) {
+    const detail = `${jobs === 1 ? '1 job is' : `${jobs} jobs are`} waiting for it; the option force leaves them`
+    throw new StorageError('PRECONDITION_FAILED', at, { detail })
+  }
   for await (const location of index.located({ backend: name, signal })) {
     const { id, key, state } = location
     if (state !== 'synced' || (await staging.has(id)) || (await isCopiedElsewhere(services, location))) continue
     throw new StorageError(
       'PRECONDITION_FAILED',
       { ...at, key },
-      { detail: 'it holds the only copy of this blob, or of this key of it; the option force leaves it' },
+      { detail: 'it holds the only copy of this blob, or of one of its keys; the option force gives it up' },
     )
   }
 }

@@ -27,7 +27,7 @@ export function checkName(idOrKey: unknown, at: { op: string }): asserts idOrKey
 export function checkBackendName(name: unknown, at: ErrorLocation): asserts name is string {
   if (typeof name === 'string' && BACKEND_NAME.test(name)) return
   const given = typeof name === 'string' ? JSON.stringify(name.slice(0, 100)) : describeType(name)
-  const detail = `${given} is no name of a backend: letters, digits, ".", "_", "-", at most 64`
+  const detail = `${given} is not a backend name: use letters, digits, ".", "_", "-", at most 64`
   throw new StorageError('INVALID_ARGUMENT', at, { detail })
 }
 

@@ -11,7 +11,7 @@ import { checkName } from './names.ts'
 
 export const SYNCED_OPTIONS: RulesOf<SyncedOptions> = { copies: is.whole(1), backends: is.names, signal: is.signal }
 
-/** Waits until nothing is owed any more, of one blob or of all. @throws {StorageError} The error of a job that was parked. */
+/** Waits until no jobs are left, of one blob or of all. @throws {StorageError} The error of a job that was parked. */
 export async function synced(
   services: Services,
   changes: Changes,
@@ -30,7 +30,7 @@ export async function synced(
     const changed = changes.next()
     if (await isSettled()) return
     if (!services.syncer.attended)
-      throw new StorageError('UNSUPPORTED', at, { detail: 'no process that syncs the store is there' })
+      throw new StorageError('UNSUPPORTED', at, { detail: 'no process syncs the store' })
     await waitFor(changed, signal, at)
   }
 }
@@ -63,7 +63,7 @@ async function blobSettled(
   if (failed) throw unsettled(failed, failed.error, at)
   if (options.copies !== undefined && options.copies > locations.length)
     throw new StorageError('INVALID_ARGUMENT', at, {
-      detail: `${options.copies} copies are more than the ${locations.length} there shall be`,
+      detail: `${options.copies} copies are more than the ${locations.length} planned`,
     })
   const bad = locations.find(({ state }) => state !== 'synced')
   if (bad) throw unsettled(bad, bad.error, at)
@@ -77,7 +77,7 @@ function uncounted(
   at: ErrorLocation & { op: string },
 ): StorageError {
   if (backends)
-    return new StorageError('INVALID_ARGUMENT', at, { detail: `no copy shall be on ${backends.join(' or ')}` })
+    return new StorageError('INVALID_ARGUMENT', at, { detail: `no copy is planned on ${backends.join(' or ')}` })
   const names = [...new Set(locations.map(({ backend }) => backend))].join(', ')
   const detail = names === '' ? 'there is no copy' : `its copies are on backends that are not configured: ${names}`
   return new StorageError('UNAVAILABLE', at, { detail })
