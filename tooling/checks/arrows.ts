@@ -66,7 +66,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   '@stored/index': { source: [...CORE, '@stored/lmdb'], tests: [] },
   '@stored/syncd': { source: [...CORE, '@stored/lmdb'], tests: [] },
   '@stored/staging': { source: [...CORE, '@stored/lmdb'], tests: [] },
-  '@stored/read-cache': { source: [...CORE, '@stored/lmdb'], tests: [] },
+  '@stored/read-cache': { source: CORE, tests: [] },
   '@stored/conformance': { source: CORE, tests: [] },
   '@stored/node': {
     source: [...CORE, ...SERVICES],
@@ -244,6 +244,8 @@ function unused({ directory, manifest, imports }: Package, root: string): Violat
       .filter((name) => !bySource.has(name))
       .map((name) => complain(name, byTests.has(name) ? 'only tests import it' : 'not imported')),
     ...Object.keys(devDependencies)
+      // A peer is there for others, too: a package manager that is strict passes it on.
+      .filter((name) => !(name in (manifest.peerDependencies ?? {})))
       .filter((name) => ![byTests, bySource].some((imported) => imported.has(name) || imported.has(typedBy(name))))
       .map((name) => complain(name, 'not imported')),
   ]

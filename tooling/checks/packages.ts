@@ -52,7 +52,7 @@ await backend.close()
     name: 'node with a driver',
     packages: ['@stored/node', '@stored/driver-fs'],
     program: `
-import { strictEqual } from 'node:assert'
+import { match, strictEqual } from 'node:assert'
 import { openStore } from '@stored/node'
 
 const store = await openStore({ path: 'store', backends: { local: { driver: 'fs', root: 'data' } } })
@@ -62,6 +62,23 @@ const byKey: Buffer = await store.get('a/b.txt')
 strictEqual(byKey.toString(), 'hello')
 const byId: Buffer = await store.get(id)
 strictEqual(byId.toString(), 'hello')
+await store.close()
+// A read cache is a package of its own, which this one does without.
+const cached = openStore({ path: 'cached', backends: { local: { driver: 'fs', root: 'data' } }, cache: {} })
+const error: unknown = await cached.catch((error: unknown) => error)
+match(String(error), /MISCONFIGURED.*npm install @stored\\/read-cache/)
+`,
+  },
+  {
+    name: 'node with a driver and a read cache',
+    packages: ['@stored/node', '@stored/driver-fs', '@stored/read-cache'],
+    program: `
+import { strictEqual } from 'node:assert'
+import { openStore } from '@stored/node'
+
+const backends = { local: { driver: 'fs', root: 'data' } }
+const store = await openStore({ path: 'store', backends, cache: { maxSize: '1 MB' } })
+strictEqual((await store.cache.stats()).maxSize, 1e6)
 await store.close()
 `,
   },

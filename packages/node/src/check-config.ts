@@ -42,7 +42,7 @@ export function cacheOptions(
   cache: CacheConfig | false | undefined,
   directory: string,
 ): (Required<CacheConfig> & { maxSize: number }) | null {
-  if (cache === false) return null
-  const { maxSize, location = join(directory, 'cache'), evictionPolicy = 'lru' } = cache ?? {}
+  if (cache === undefined || cache === false) return null
+  const { maxSize, location = join(directory, 'cache'), evictionPolicy = 'lru' } = cache
   return { maxSize: parseByteSize(maxSize) ?? DEFAULT_CACHE_BYTES, location, evictionPolicy }
 }

@@ -36,7 +36,10 @@ export interface StoreConfig<Backends extends Readonly<Record<string, BackendCon
   allowNetworkFileSystem?: boolean
   /** Bytes that are not at all their backends yet. */
   staging?: StagingConfig
-  /** Bytes read from backends that are not local, kept to be read again; `false`: none are kept. */
+  /**
+   * The read cache: blobs of backends that are not local, kept to be read again. It needs `@stored/read-cache` installed; `{}` is one
+   * with the defaults. @default false
+   */
   cache?: CacheConfig | false
 }
 

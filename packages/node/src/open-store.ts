@@ -5,7 +5,6 @@ import { StorageError } from '@stored/core/backend'
 import { runtimeFault } from '@stored/core/runtime'
 import { BlobIndex } from '@stored/index'
 import { DiskReserve, LmdbLedger } from '@stored/lmdb'
-import { DiskReadCache } from '@stored/read-cache'
 import { claimStaging, DurableStaging, type DurableStagingOptions } from '@stored/staging'
 import { JobQueue, SyncD } from '@stored/syncd'
 import { parseByteSize } from './byte-size.ts'
@@ -13,6 +12,7 @@ import { accessMode, cacheOptions, checkConfig } from './check-config.ts'
 import type { BackendConfig, StoreConfig, UntypedConfig } from './config.ts'
 import { ownPlaces, resolveBackends } from './configuration/resolve-backends.ts'
 import { mimeTypeOf } from './mime-type.ts'
+import { openReadCache } from './open-read-cache.ts'
 
 /**
  * Opens a store, making it when it is not there, and goes on with what it still owes.
@@ -82,7 +82,7 @@ export async function assemble<Name extends string>(
     await completeBad(index)
     const cached = cacheOptions(config.cache, directory)
     const cache = cached
-      ? await DiskReadCache.open({ ...cached, mode, hasRoom: roomFor(cached.location, config, ledger) })
+      ? await openReadCache({ ...cached, mode, hasRoom: roomFor(cached.location, config, ledger) })
       : undefined
     if (cache) opened.unshift(cache)
     const syncer = await SyncD.open({

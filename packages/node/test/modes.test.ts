@@ -48,7 +48,7 @@ function all(directory: string, file: string): Record<string, string> {
 
 /** Opens a store with each kind of file in it, and waits until all of them are there with these modes. */
 async function expectModes(at: TempDirectory, modes: Record<string, string>, mode: '0700' | '0770'): Promise<void> {
-  await using store = await openAt(at.path, { mode })
+  await using store = await openAt(at.path, { mode, cache: {} })
   await store.pause('a')
   await store.put(Buffer.alloc(100_000, 'x'), { key: 'staged' })
   // The ballast is built in the background.

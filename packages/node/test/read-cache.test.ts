@@ -19,7 +19,7 @@ function remote(place = new MemoryPlace()) {
 
 async function openRemote(directory: string, more: { sync?: boolean; cache?: CacheConfig | false } = {}) {
   const { backend, gets } = remote()
-  const store = await openStore({ path: path.join(directory, 'store'), backends: { far: backend }, ...more })
+  const store = await openStore({ path: path.join(directory, 'store'), backends: { far: backend }, cache: {}, ...more })
   return { store, gets, backend, [Symbol.asyncDispose]: () => store.close() }
 }
 type Opened = Awaited<ReturnType<typeof openRemote>>
@@ -135,6 +135,7 @@ describe('get()', () => {
     await using store = await openStore({
       path: path.join(dir.path, 'store'),
       backends: { near, far: remote().backend },
+      cache: {},
     })
     await store.put(HELLO, { key: 'both' })
     await store.put(LARGE, { key: 'far', backends: ['far'] })
@@ -169,7 +170,7 @@ describe('get()', () => {
   test('by a store opened later finds what an earlier one kept', async () => {
     await using dir = await temp()
     const { backend, gets } = remote()
-    const config = { path: path.join(dir.path, 'store'), backends: { far: backend } }
+    const config = { path: path.join(dir.path, 'store'), backends: { far: backend }, cache: {} }
     {
       await using store = await openStore(config)
       await store.put(HELLO, { key: 'k' })
@@ -329,6 +330,17 @@ test('cache.clear() empties it, and what is read afterwards is kept', async () =
 })
 
 describe('openStore({ cache })', () => {
+  test('left out keeps nothing', async () => {
+    await using dir = await temp()
+    const directory = path.join(dir.path, 'store')
+    await using store = await openStore({ path: directory, backends: { far: remote().backend } })
+    await store.put(HELLO, { key: 'k' })
+    await store.synced()
+    expect(await store.get('k')).toEqual(HELLO)
+    expect(await store.cache.stats()).toMatchObject({ entries: 0, maxSize: 0 })
+    expect(await readdir(directory)).not.toContain('cache')
+  })
+
   test('with false keeps nothing', async () => {
     await using dir = await temp()
     await using opened = await openRemote(dir.path, { cache: false })
@@ -373,7 +385,8 @@ describe('openStore({ cache })', () => {
   test('on a disk below the reserve reads, and keeps nothing', async () => {
     await using dir = await temp()
     const place = new MemoryPlace()
-    const config = () => ({ path: path.join(dir.path, 'store'), backends: { far: remote(place).backend } })
+    const directory = path.join(dir.path, 'store')
+    const config = () => ({ path: directory, backends: { far: remote(place).backend }, cache: {} })
     {
       await using store = await openStore(config())
       await store.put(HELLO, { key: 'k' })

@@ -102,8 +102,9 @@ export const STORE_OPTIONS = {
   staging: { is: 'group', about: 'Bytes that are not at all their backends yet.', options: STAGING_OPTIONS },
   cache: {
     is: 'group',
-    about: 'Bytes read from backends that are not local, kept to be read again; false: none are kept.',
+    about: 'Keeps blobs of backends that are not local, to be read again; needs the package @stored/read-cache.',
     options: CACHE_OPTIONS,
+    default: false,
     orFalse: true,
   },
 } as const satisfies Record<keyof StoreConfig, Option>

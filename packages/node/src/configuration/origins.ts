@@ -51,7 +51,8 @@ function defaults(branch: Branch, options: Options, path: string): Origin[] {
     const option = own(options, name)
     const entry = branch.children.get(name)
     const inner = childOption(path, name, false)
-    if (option?.is === 'group' && (entry === undefined || isBranch(entry)))
+    // A group that is off by default has no defaults of its own until it is given.
+    if (option?.is === 'group' && (entry === undefined ? option.default !== false : isBranch(entry)))
       return defaults(isBranch(entry) ? entry : NOTHING, option.options ?? {}, inner)
     const value = option?.default ?? option?.otherwise
     if (entry !== undefined || value === undefined) return []
