@@ -5,6 +5,8 @@ import type { Range, Reader, Tree, Writer } from './ledger.ts'
 
 /** Of lmdb-js. A longer key that is met only when the write is applied would leave half a transaction behind. */
 const MAX_KEY_BYTES = 1978
+/** A larger row is read again: copying it would cost more. */
+const MOST_KEPT_BYTES = 4096
 const AT = { op: 'commit' }
 
 /** A row that a plan wrote. */
@@ -34,6 +36,7 @@ export class Draft implements Writer {
   readonly ticket: bigint
   readonly now: number
   readonly #own = new Map<Tree, OwnRows>()
+  readonly #known = new Map<Tree, Map<string, Buffer | null>>()
   #hasEnded = false
   /** What the plan returned. */
   value: unknown
@@ -65,9 +68,20 @@ export class Draft implements Writer {
   }
 
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
-    const own = this.#own.get(tree)?.get(key)
-    if (!own) return this.base.get(tree, key, decode)
-    return own.value === null ? undefined : decode(own.value)
+    const name = nameOf(key)
+    const own = this.#own.get(tree)?.get(name)
+    if (own) return own.value === null ? undefined : decode(own.value)
+    const known = this.#knownOf(tree)
+    const value = known.get(name)
+    if (value !== undefined) return value === null ? undefined : decode(value)
+    let decoded: T | undefined
+    const isThere = this.base.get(tree, key, (read) => {
+      decoded = decode(read)
+      if (read.length <= MOST_KEPT_BYTES) known.set(name, Buffer.from(read))
+      return true
+    })
+    if (!isThere) known.set(name, null)
+    return decoded
   }
 
   range(tree: Tree, range: Range): [Buffer, Buffer][] {
@@ -107,14 +121,25 @@ export class Draft implements Writer {
     this.actions.push(action)
   }
 
+  /**
+   * Rows of the base that were read, and those that are not there: a plan is made of parts that ask for the same rows, and reading one
+   * costs ten times as much as keeping it.
+   */
+  #knownOf(tree: Tree): Map<string, Buffer | null> {
+    const known = this.#known.get(tree) ?? new Map<string, Buffer | null>()
+    this.#known.set(tree, known)
+    return known
+  }
+
   #write(tree: Tree, key: Uint8Array, value: Buffer | null): void {
     this.#requireOpen()
     requireLength(key)
     const rows = this.#own.get(tree) ?? new OwnRows()
     this.#own.set(tree, rows)
-    const former = rows.get(key)
+    const name = nameOf(key)
+    const former = rows.get(name)
     if (former) former.value = value
-    else this.writes.push(rows.add({ tree, key, value }))
+    else this.writes.push(rows.add(name, { tree, key, value }))
   }
 
   /** Else what a plan writes once it has returned would be lost without a word. */
@@ -172,12 +197,11 @@ class OwnRows {
   readonly #writes = new Map<string, Write>()
   #sorted: string[] | undefined
 
-  get(key: Uint8Array): Write | undefined {
-    return this.#writes.get(nameOf(key))
+  get(name: string): Write | undefined {
+    return this.#writes.get(name)
   }
 
-  add(write: Write): Write {
-    const name = nameOf(write.key)
+  add(name: string, write: Write): Write {
     this.#sorted?.splice(positionOf(this.#sorted, name), 0, name)
     this.#writes.set(name, write)
     return write
