@@ -161,7 +161,11 @@ function fromWire(error: unknown, at: ErrorLocation, isWrite: boolean): StorageE
     return new StorageError('MISCONFIGURED', at, { cause: error, detail: code === '' ? message : code })
   // The answer was no HTTP.
   if (code.startsWith('HPE_'))
-    return new StorageError('UNAVAILABLE', at, { cause: causeOf(error), detail: 'no answer from S3', ambiguous: isWrite })
+    return new StorageError('UNAVAILABLE', at, {
+      cause: causeOf(error),
+      detail: 'no answer from S3',
+      ambiguous: isWrite,
+    })
   const { code: mapped, detail } = mapErrno(error, at)
   const ambiguous = isWrite && !UNSENT.has(code)
   // Of the SDK, which calls a connection that was reset by the same name.

@@ -51,7 +51,9 @@ describe.skipIf(process.platform === 'win32')('stored doctor', () => {
     await widen(at)
     expect(await permissions(at, '--fix')).toMatchObject({
       code: 0,
-      found: [{ result: 'ok', message: expect.stringContaining('changed: others can access .stored (0755, not 0700)') }],
+      found: [
+        { result: 'ok', message: expect.stringContaining('changed: others can access .stored (0755, not 0700)') },
+      ],
     })
     expect(await modes(at)).toEqual(['600', '700'])
     expect(await permissions(at)).toMatchObject({ found: [{ result: 'ok' }] })

@@ -478,7 +478,9 @@ describe('names of Object are names like others', () => {
   test('a backend __proto__ is refused by its name', async () => {
     await using own = await temp()
     const backends = JSON.parse('{ "__proto__": { "driver": "fs", "root": "x" } }')
-    await expect(openStore({ path: path.join(own.path, 'store'), backends })).rejects.toThrow(/"__proto__" is not a backend name/)
+    await expect(openStore({ path: path.join(own.path, 'store'), backends })).rejects.toThrow(
+      /"__proto__" is not a backend name/,
+    )
   })
 })
 

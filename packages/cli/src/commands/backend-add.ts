@@ -22,7 +22,11 @@ export async function run(context: Context): Promise<Outcome> {
     )
   checkBackendName(name, { op: 'config' })
   if (Object.hasOwn(config.backends, name))
-    throw new StorageError('ALREADY_EXISTS', { op: 'config', backend: name }, { detail: 'a backend of that name already exists' })
+    throw new StorageError(
+      'ALREADY_EXISTS',
+      { op: 'config', backend: name },
+      { detail: 'a backend of that name already exists' },
+    )
   const { options, asked } = await readOptions(rest, context)
   await tryWith(context, { name, config: { driver, ...options }, asked })
   if (dryRun) {

@@ -53,7 +53,11 @@ export async function run(context: Context): Promise<Outcome> {
   const { checked, bad, unread } = counts
   const isNothing = checked + unread === 0 && after === null
   if (isNothing && prefix !== undefined && !(await isAny(store, prefix, { backend, sample, signal })))
-    throw new StorageError('NOT_FOUND', { op: 'verify', key: prefix }, { detail: 'no copy has a key that starts with this' })
+    throw new StorageError(
+      'NOT_FOUND',
+      { op: 'verify', key: prefix },
+      { detail: 'no copy has a key that starts with this' },
+    )
   const text = `${count(checked, 'copy', 'copies')} read, ${bytes(counts.bytes)}; ${bad} bad, ${unread} could not be read`
   return { exit: exitOf(counts), text, summary: { ...counts } }
 }

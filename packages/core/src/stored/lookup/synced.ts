@@ -29,8 +29,7 @@ export async function synced(
   for (;;) {
     const changed = changes.next()
     if (await isSettled()) return
-    if (!services.syncer.attended)
-      throw new StorageError('UNSUPPORTED', at, { detail: 'no process syncs the store' })
+    if (!services.syncer.attended) throw new StorageError('UNSUPPORTED', at, { detail: 'no process syncs the store' })
     await waitFor(changed, signal, at)
   }
 }
