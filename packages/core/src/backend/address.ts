@@ -1,15 +1,15 @@
-/** Where a medium is, as far as that can be said without asking it. */
+/** Where a medium is, as far as that is known without asking it. */
 export interface Address {
-  /** What keeps it: `file`, `s3:eu.example.com/photos`, `sftp:example.org:22`. Never a secret. */
+  /** The host of the medium: `file`, `s3:eu.example.com/photos`, `sftp:example.org:22`. Never a secret. */
   readonly host: string
-  /** Where the blobs lie there: what every path of one begins with, `/mnt/usb/` or `backup/`. Compared as it is. */
+  /** The start of every blob's path there: `/mnt/usb/` or `backup/`. Compared as it is. */
   readonly path: string
 }
 
 /**
- * How `one` lies to `other`: what is stored in one of them is then found in both, and lost to both when it is removed.
+ * How two addresses overlap. If they do, what is stored in one is found in both, and removing it loses both.
  *
- * @returns `null` when they are apart, or nothing is known of one of them.
+ * @returns `null` if they are apart, or if one of them is unknown.
  */
 export function overlapOf(one: Address | undefined, other: Address | undefined): 'same' | 'inside' | 'around' | null {
   if (one === undefined || other === undefined || one.host !== other.host) return null

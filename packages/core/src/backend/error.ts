@@ -1,7 +1,7 @@
 import { printable } from './printable.ts'
 import { redact, redactCause } from './redact.ts'
 
-/** Every code there is, each with its page in `docs/errors`. */
+/** Every code. Each has a page in `docs/errors`. */
 export const STORAGE_ERROR_CODES = [
   'NOT_FOUND',
   'ALREADY_EXISTS',
@@ -41,7 +41,7 @@ export const STORAGE_ERROR_CODES = [
 /** Why something failed. Codes are stable; messages are for people and may change. */
 export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number]
 
-/** Where it failed. Never holds a credential, nor a URL that holds one. */
+/** Where a call failed. Never holds a credential, or a URL that contains one. */
 export interface ErrorLocation {
   /** The operation: a method of the contract or of the store. */
   readonly op: string
@@ -50,20 +50,20 @@ export interface ErrorLocation {
   readonly key?: string | undefined
 }
 
-/** What is known of a failure beyond its code and place. */
+/** What is known about a failure beyond its code and place. */
 export interface StorageErrorOptions {
   cause?: unknown
   /** What a person should know beyond code and place. */
   detail?: string
-  /** Overrides what the code says. */
+  /** Overrides the default of the code. */
   retryable?: boolean
-  /** The write may have landed all the same: look before claiming either. */
+  /** The write may have landed anyway: look before you claim either outcome. */
   ambiguous?: boolean
   /** The backend asked to wait this long, in milliseconds. */
   retryAfterMs?: number
 }
 
-/** The address of the page about `code`: what it means, and what to do. For those who have only a code, as of a parked job. */
+/** The address of the page about `code`: when it happens, and what to do. For callers that have only a code, as from a parked job. */
 export function errorPage(code: StorageErrorCode): string {
   return `https://github.com/stored/stored/blob/main/docs/errors/${code}.md`
 }
@@ -78,8 +78,8 @@ const RETRYABLE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
 ])
 
 /**
- * The one error that StoreD and its backends reject with. Branch on `code`. Detail and cause leave out what a Credential gave, and are
- * cut where they are longer than anyone reads.
+ * The only error that StoreD and its backends reject with. Branch on `code`. Detail and cause leave out what a Credential supplied, and
+ * are cut if they are longer than anyone reads.
  */
 export class StorageError extends Error {
   static {
@@ -95,7 +95,7 @@ export class StorageError extends Error {
   /** Whether a write may have landed although it was rejected. */
   readonly ambiguous: boolean
   declare readonly retryAfterMs?: number
-  /** The page about its code. Node.js prints it below the stack of an error that nobody caught. */
+  /** The page about the code. Node.js prints it below the stack of an uncaught error. */
   readonly url: string
 
   constructor(code: StorageErrorCode, at: ErrorLocation, options: StorageErrorOptions = {}) {
@@ -114,13 +114,13 @@ export class StorageError extends Error {
     Object.defineProperty(this, BRAND, { value: true })
   }
 
-  /** Whether `value` is one, also when it comes from a second copy of this package, where `instanceof` fails. */
+  /** Whether `value` is a StorageError, even from a second copy of this package, where `instanceof` fails. */
   static is(value: unknown): value is StorageError {
     return typeof value === 'object' && value !== null && isBranded(value)
   }
 }
 
-/** Anything can be thrown, also what fails when it is looked at. */
+/** Anything can be thrown, even a value that throws when it is examined. */
 function isBranded(value: object): boolean {
   try {
     return BRAND in value

@@ -2,12 +2,12 @@ import { type ErrorLocation, StorageError } from './error.ts'
 import type { Rule, Rules } from './rules.ts'
 
 /**
- * Refuses an options object with a name that is not one of `known`, naming the nearest that is; and, where `known` says what
- * the options are, one whose value is something else, naming the option and the type of its value. `undefined` is as good as
- * absent. Nothing is converted: `'false'` is no `false`.
+ * Refuses an options object that has a name outside `known`, and suggests the nearest name. If `known` has rules, it also refuses a
+ * value that breaks its rule, naming the option and the type of the value. `undefined` counts as absent. Nothing is converted:
+ * `'false'` is not `false`.
  *
- * @param group The option that these are options of.
- * @returns What was checked. Each value was read once: a getter or a Proxy may give another one when it is asked again.
+ * @param group The option that these options belong to.
+ * @returns The checked options. Each value was read once, because a getter or a Proxy may return another one next time.
  * @throws {StorageError} INVALID_ARGUMENT.
  */
 export function checkOptions<Options>(
@@ -40,9 +40,9 @@ export function checkOptions<Options>(
 }
 
 /**
- * Refuses a value that is not what `rule` says.
+ * Refuses a value that breaks `rule`.
  *
- * @returns The value; of an object with options of its own what `checkOptions` returns of it.
+ * @returns The value; for an object with its own options, what `checkOptions` returns.
  * @throws {StorageError} INVALID_ARGUMENT, naming the option.
  */
 export function checkOption(name: string, value: unknown, rule: Rule, at: ErrorLocation): unknown {
@@ -54,7 +54,7 @@ export function checkOption(name: string, value: unknown, rule: Rule, at: ErrorL
   return rule.options ? checkOptions(value, rule.options, at, name) : value
 }
 
-/** What throws when it is looked at is not what the rule says. */
+/** A value that throws when it is examined breaks the rule. */
 function holds(rule: Rule, value: unknown): boolean {
   try {
     return rule.holds(value)
@@ -71,7 +71,7 @@ function readable<T>(what: string, read: () => T, at: ErrorLocation): T {
   }
 }
 
-/** A list may change, too. What it lacks ends it, since it may say that it is longer than memory. */
+/** A list may change too. A missing element ends the copy, since a list may claim to be longer than memory. */
 function copyOf(value: unknown): unknown {
   if (!Array.isArray(value)) return value
   const copy: unknown[] = []
@@ -82,7 +82,7 @@ function copyOf(value: unknown): unknown {
   return copy
 }
 
-/** Of a text, in UTF-16 units. */
+/** Shown length of a text, in UTF-16 units. */
 const MAX_SHOWN = 100
 
 function describeValue(value: unknown, { shown }: Rule): string {
@@ -101,7 +101,7 @@ export function unknownName(kind: string, name: string, known: readonly string[]
   return new StorageError('INVALID_ARGUMENT', at, { detail: `unknown ${kind} ${JSON.stringify(name)}; ${hint}` })
 }
 
-/** What `value` is, for a message: never the value itself, which may be a secret. */
+/** The type of `value`, for a message. Never the value itself, which may be a secret. */
 export function describeType(value: unknown): string {
   if (value === null) return 'null'
   return isList(value) ? 'array' : typeof value
@@ -115,7 +115,7 @@ function isList(value: unknown): boolean {
   try {
     return Array.isArray(value)
   } catch {
-    // Of a Proxy that was revoked nothing can be told.
+    // A revoked Proxy reveals nothing.
     return false
   }
 }

@@ -1,27 +1,26 @@
 import { StorageError } from './error.ts'
 import { keepSecret } from './redact.ts'
 
-/** How a driver takes a credential: as it is, or as a function that is asked for it, and asked again when it is no longer good. */
+/** A credential: the value, or a function that returns it and is called again when the value is no longer valid. */
 export type Secret<T> = T | (() => T | Promise<T>)
 
-/** What is known of a credential beforehand. */
+/** What a driver knows about a credential in advance. */
 export interface CredentialOptions<T> {
-  /** When a credential ends to be good, in milliseconds since the epoch. @default never, until it is refused */
+  /** When a credential expires, in milliseconds since the epoch. @default never, until it is refused */
   readonly expiresAt?: (credential: T) => number | undefined
-  /** What of it errors and log events leave out: not a name, which may stand in them for something else. @default all of it */
+  /** The part that errors and log events must not show. Leave out names, which may appear there for other reasons. @default all of it */
   readonly secretOf?: (credential: T) => unknown
 }
 
 /** Whether a call may be made again. */
 export interface UseOptions {
-  /** Asked before the call is made a second time: not where its body has been read from. @default always */
+  /** Whether the call may be repeated: not if its body has been read from. @default always */
   readonly again?: () => boolean
 }
 
 /**
- * Holds a credential for a driver: asks for it when it is first needed, keeps it until it has expired or was refused, and is
- * not printed by `util.inspect` or `JSON.stringify`. Errors and log events leave out what it gave. Calls made while it is being asked
- * for wait for the same answer.
+ * Holds a credential for a driver. It asks for it on first use, keeps it until it has expired or was refused, and is not printed by
+ * `util.inspect` or `JSON.stringify`. Errors and log events leave out what it supplied. Concurrent calls wait for the same answer.
  */
 export class Credential<T> {
   readonly #ask: () => T | Promise<T>
@@ -42,10 +41,10 @@ export class Credential<T> {
   }
 
   /**
-   * Makes a call with the credential. When it rejects with UNAUTHENTICATED, the credential is forgotten; one that a function
-   * gave is asked for anew, and the call made once more.
+   * Makes a call with the credential. If it rejects with UNAUTHENTICATED, the credential is forgotten. If a function supplied it, it is
+   * asked again, and the call is repeated once.
    *
-   * @throws {StorageError} UNAUTHENTICATED, also when the function fails · what `call` rejects with.
+   * @throws {StorageError} UNAUTHENTICATED, also if the function fails · what `call` rejects with.
    */
   async use<R>(call: (credential: T) => Promise<R>, { again = () => true }: UseOptions = {}): Promise<R> {
     const held = this.#current()
@@ -53,7 +52,7 @@ export class Credential<T> {
       return await call(await this.#good(held))
     } catch (error) {
       if (!StorageError.is(error) || error.code !== 'UNAUTHENTICATED') throw error
-      // Another call may have asked anew in the meantime.
+      // Another call may have asked again since.
       if (this.#held === held) this.#held = undefined
       if (!this.#renewable || !again()) throw error
     }

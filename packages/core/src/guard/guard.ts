@@ -25,21 +25,21 @@ import { type MediumMemory, Session } from './session.ts'
 import { discardBody, pull, Stream } from './stream.ts'
 import { Meter } from './verify.ts'
 
-/** How patient a guard is, and whom it tells. */
+/** Timeouts, retries and limits of a guard, and where it logs. */
 export interface GuardOptions {
   /** The name it was configured under. @default the driver's */
   readonly name?: string
-  /** How long no byte may go by, either way, before a call is aborted with TIMEOUT, in milliseconds. @default 60,000 */
+  /** A call in which no byte moves for this many milliseconds is aborted with TIMEOUT. @default 60,000 */
   readonly idleTimeoutMs?: number
-  /** Further tries of a `get`, `stat` or `list` after a retryable failure. @default 4 */
+  /** Retries of a `get`, `stat` or `list` after a retryable failure. @default 4 */
   readonly retries?: number
-  /** How much to read and throw away for a range where the driver has none, in bytes. @default 16 MiB */
+  /** Bytes to read and discard to emulate a range. @default 16 MiB */
   readonly discardLimit?: number
-  /** How many entries to hold to sort a listing where the driver does not. @default 100,000 */
+  /** Entries to hold in memory to sort a listing if the driver does not. @default 100,000 */
   readonly sortLimit?: number
-  /** Remembers what lay there when it was opened before. @default nothing is remembered */
+  /** Remembers which medium was found at earlier openings. @default nothing is remembered */
   readonly medium?: MediumMemory
-  /** Hears what the driver and the guard have to say, at most a hundred a minute of each level. @default nobody is told */
+  /** Receives messages of the driver and the guard, at most a hundred a minute of each level. @default none */
   readonly log?: (event: LogEvent) => void
   /** For jitter, from 0 to below 1. @default Math.random */
   readonly random?: () => number
@@ -59,7 +59,7 @@ const OPTIONS: RulesOf<GuardOptions> = {
   delay: is.callback,
 }
 
-/** Puts a guard before a driver: what every program that uses a backend should hold. */
+/** Wraps a driver in a guard. Every program that uses a backend should use it through this. */
 export function guardBackend(backend: StorageBackend, options: GuardOptions = {}): GuardedBackend {
   checkOptions(options, OPTIONS, { op: 'guardBackend' })
   return new Guard(backend, options)

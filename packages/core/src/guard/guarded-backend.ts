@@ -9,111 +9,111 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** What is known of the bytes, and the condition under which they are written. */
+/** What is known about the bytes of a put, and the condition for writing them. */
 export interface GuardedPutOptions extends CallOptions {
-  /** In bytes. A source that is shorter or longer rejects with SIZE_MISMATCH and nothing is stored. */
+  /** In bytes. If the source is shorter or longer, the put rejects with SIZE_MISMATCH and stores nothing. */
   readonly size?: number | undefined
-  /** Hex. A source with another digest rejects with CHECKSUM_MISMATCH and nothing is stored. */
+  /** Hex. If the source has another digest, the put rejects with CHECKSUM_MISMATCH and stores nothing. */
   readonly sha256?: string | undefined
   /**
    * The local file that the source reads, for a driver that can clone it. The source is read and verified all the same. It has to
    * throw when another file took its place meanwhile, as a large file that `openSource` opened does: what is cloned has that name.
    */
   readonly file?: string | undefined
-  /** Total bytes sent so far, never falling. */
+  /** Takes the total number of bytes sent so far, which never falls. */
   readonly onSent?: ((totalBytes: number) => void) | undefined
   /**
-   * What `onCheckpoint` was last given by an earlier put of the same bytes at this key: it goes on where that one ended. Only
-   * together with `size` and `sha256`.
+   * The last text that an earlier put of the same bytes under this key passed to `onCheckpoint`: the put resumes there. Needs `size`
+   * and `sha256`.
    */
   readonly checkpoint?: string | undefined
-  /** Keeps text that lets a later put go on; the put fails with it. Only together with `size` and `sha256`. */
+  /** Saves text from which a later put can resume. If it rejects, so does the put. Needs `size` and `sha256`. */
   readonly onCheckpoint?: ((checkpoint: string) => Promise<void>) | undefined
-  /** Rejects with ALREADY_EXISTS when the key is taken. */
+  /** Reject with ALREADY_EXISTS if the key is taken. */
   readonly ifAbsent?: boolean | undefined
-  /** An etag. Rejects with PRECONDITION_FAILED when the blob has another, or is not there. */
+  /** An etag. Reject with PRECONDITION_FAILED if the blob has another, or is absent. */
   readonly ifMatch?: string | undefined
-  /** A MIME type; kept only by backends that can. */
+  /** A MIME type. Only some backends keep it. */
   readonly contentType?: string | undefined
-  /** Kept only by backends that can; names become lower-case. */
+  /** Only some backends keep it. Names become lower-case. */
   readonly metadata?: Readonly<Record<string, string>> | undefined
 }
 
-/** Which bytes are read, and on what condition. */
+/** Which bytes to read, and on what condition. */
 export interface GuardedGetOptions extends CallOptions {
   /** First byte, 0-based. @default 0 */
   readonly offset?: number | undefined
-  /** Bytes; what lies past the end is left out. @default up to the end */
+  /** Number of bytes, cut at the end of the blob. @default up to the end */
   readonly length?: number | undefined
-  /** The last so many bytes, instead of `offset` and `length`. */
+  /** The number of last bytes to read, instead of `offset` and `length`. */
   readonly last?: number | undefined
-  /** An etag. Rejects with PRECONDITION_FAILED when the blob has another. */
+  /** An etag. Reject with PRECONDITION_FAILED if the blob has another. */
   readonly ifMatch?: string | undefined
-  /** Hex. The body of a whole blob ends with CHECKSUM_MISMATCH instead of its last chunk when its digest is another. */
+  /** Hex. If a whole blob has another digest, its body throws CHECKSUM_MISMATCH instead of yielding its last chunk. */
   readonly sha256?: string | undefined
 }
 
-/** What a listing covers. */
+/** Which entries to list. */
 export interface GuardedListOptions extends CallOptions {
-  /** @default '' which lists everything */
+  /** A plain prefix of the key. @default '' which lists everything */
   readonly prefix?: string | undefined
-  /** List only what sorts after this, which need not exist. */
+  /** List only keys that sort after this text, which need not be a key. */
   readonly startAfter?: string | undefined
-  /** At most so many entries. */
+  /** Maximum number of entries. */
   readonly limit?: number | undefined
-  /** Keys that share what follows `prefix` up to the next slash come as one entry: `{ key: 'a/', size: -1 }`. */
+  /** Fold keys that are equal up to the next slash after `prefix` into one entry: `{ key: 'a/', size: -1 }`. */
   readonly delimiter?: '/' | undefined
-  /** In the order of UTF-8 bytes, sorted in memory up to `sortLimit` where the driver does not. */
+  /** List in the order of UTF-8 bytes. If the driver does not sort, up to `sortLimit` entries are sorted in memory. */
   readonly sorted?: boolean | undefined
 }
 
-/** A blob that was opened: read its body, or discard it. */
+/** A blob opened for reading. Read its body, or discard it. */
 export interface GuardedGetResult {
   readonly stat: Stat
-  /** Read once. Throws rather than ends early: CONFLICT where the blob was overwritten before it was read to its end. */
+  /** Can be read once. Throws rather than ends early: CONFLICT if the blob was overwritten before it was read to its end. */
   readonly body: AsyncIterable<Uint8Array>
-  /** Whether the body's last chunk is held back until a SHA-256 agrees: the one asked for, or the backend's own. */
+  /** Whether the last chunk is held back until a SHA-256 matches: the one given, or the backend's own. */
   readonly verified: boolean
 }
 
 /**
- * A backend as programs use it: arguments are checked before anything is touched, sizes counted, digests computed, reads
- * retried, stalls noticed, and what a driver cannot do is emulated or refused with UNSUPPORTED. Opens itself on first use.
+ * A backend as programs use it. It checks arguments before anything is touched, counts sizes, computes digests, retries reads,
+ * ends calls that stall, and emulates what a driver cannot do or refuses it with UNSUPPORTED. It opens itself on first use.
  *
- * Every method rejects with a StorageError whose `at.backend` is `name`; INVALID_KEY, INVALID_ARGUMENT and UNSUPPORTED come
- * before the driver is called, ABORTED and TIMEOUT from any of them, CLOSED after `close`.
+ * Every method rejects with a StorageError whose `at.backend` is `name`. INVALID_KEY, INVALID_ARGUMENT and UNSUPPORTED come
+ * before the driver is called. Any method may reject with ABORTED or TIMEOUT, and with CLOSED after `close`.
  */
 export interface GuardedBackend extends AsyncDisposable {
-  /** As configured. */
+  /** The configured name. */
   readonly name: string
   /** The kind of medium. */
   readonly driver: string
-  /** Where its medium is, as far as the driver can tell without asking it. */
+  /** Where its medium is, if the driver knows without asking it. */
   readonly address: Address | undefined
-  /** Final once `open` resolved. */
+  /** Final once `open` has resolved. */
   readonly capabilities: Capabilities
-  /** The same backend, which rejects with the first failure: for a caller that tries again by itself. */
+  /** The same backend without retries, for a caller that retries itself. */
   withoutRetries(): GuardedBackend
-  /** Connects and probes, once; a failure is forgotten, and tried again by the next call. */
+  /** Connects and probes, once. After a failure the next call tries again. */
   open(options?: CallOptions): Promise<void>
-  /** Has later calls use new connections, where the driver has any; calls under way keep theirs. */
+  /** Makes later calls use new connections, if the driver has any. Calls in progress keep theirs. */
   reconnect(options?: CallOptions): Promise<void>
   /**
-   * Stores a blob, all of it or nothing, and releases the source. Not retried: the source is spent.
+   * Stores a blob, whole or not at all, and releases the source. Never retried, because the source is spent.
    *
-   * @throws {StorageError} `ambiguous` when the write may have landed all the same.
+   * @throws {StorageError} With `ambiguous` if the write may have landed anyway.
    */
   put(key: string, source: BlobSource, options?: GuardedPutOptions): Promise<Stat & { readonly sha256: string }>
-  /** @throws {StorageError} NOT_FOUND · RANGE_NOT_SATISFIABLE when `offset` is not below the size of a blob that has one. */
+  /** @throws {StorageError} NOT_FOUND · RANGE_NOT_SATISFIABLE if `offset` is at or after the end of a blob that is not empty. */
   get(key: string, options?: GuardedGetOptions): Promise<GuardedGetResult>
-  /** @returns `null` only for a certain absence. */
+  /** @returns `null` only if the blob is certainly absent. */
   stat(key: string, options?: CallOptions): Promise<Stat | null>
-  /** `false` only for a certain absence. */
+  /** @returns `false` only if the blob is certainly absent. */
   has(key: string, options?: CallOptions): Promise<boolean>
-  /** Removes a blob; one that is not there is fine. */
+  /** Removes a blob. Resolves if it is absent. */
   delete(key: string, options?: CallOptions & { readonly ifMatch?: string | undefined }): Promise<void>
   list(options?: GuardedListOptions): AsyncIterableIterator<Stat, void, void>
-  /** Natively, else by reading and writing. @throws {StorageError} NOT_FOUND. */
+  /** Copies a blob natively, or else by reading and writing. @throws {StorageError} NOT_FOUND. */
   copy(from: string, to: string, options?: CallOptions): Promise<Stat>
   /** @returns The failures, by key. */
   deleteMany(keys: readonly string[], options?: CallOptions): Promise<Map<string, StorageError>>
@@ -122,8 +122,8 @@ export interface GuardedBackend extends AsyncDisposable {
     options: CallOptions & { readonly method: 'GET' | 'PUT'; readonly expiresMs: number },
   ): Promise<string>
   watch(options?: CallOptions & { readonly prefix?: string | undefined }): AsyncIterableIterator<WatchEvent, void, void>
-  /** Removes debris of its own puts that is at least so old. @returns How many. */
+  /** Removes debris of its own puts that is at least that old. @returns The number of pieces. */
   sweep(options: CallOptions & { readonly olderThanMs: number }): Promise<number>
-  /** Aborts what is under way with CLOSED. Safe to repeat. */
+  /** Aborts calls in progress with CLOSED. Safe to repeat. */
   close(): Promise<void>
 }
