@@ -27,6 +27,7 @@ const tasks = {
   types: [['tsc', '-p', '.']],
   lint: [['biome', 'check', '.']],
   arrows: [['node', 'tooling/checks/arrows.ts']],
+  lines: [['node', 'tooling/checks/lines.ts']],
   packages: [
     ['turbo', 'run', 'build', '--output-logs=errors-only'],
     ['node', 'tooling/checks/packages.ts'],

@@ -1,0 +1,25 @@
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { root } from '../followers/tarballs.ts'
+
+const page = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
+/** What the page names: code with a slash in it, from the root of the repository. */
+const named = [...page.matchAll(/`([^`\s]+\/[^`\s]*)`/g)].map(([, path = '']) => path)
+const there = (pattern: string) => globSync(pattern, { cwd: root }).map((path) => path.replaceAll('\\', '/'))
+
+describe('ARCHITECTURE.md', () => {
+  it.each(named)('names what is there: %s', (path) => {
+    expect(there(path)).not.toEqual([])
+  })
+
+  it('names every package, every tool and every room', () => {
+    const found = new Set(named.flatMap(there))
+    const rooms = [
+      ...there('{packages,drivers}/*/package.json').map((file) => file.slice(0, -'/package.json'.length)),
+      ...there('packages/{core,syncd,cli}/src/*/'),
+      ...there('tooling/*/'),
+    ].map((directory) => directory.replace(/\/$/, ''))
+    expect(rooms.filter((room) => !found.has(room))).toEqual([])
+  })
+})
