@@ -201,7 +201,7 @@ const OWES = ['pending', 'failed', 'conflict']
 async function look({ index, staging }: World, id: ReturnType<typeof idOf>) {
   while (true) {
     const before = await index.known(id)
-    const isStaged = await staging.has(id)
+    const isStaged = await staging.ledger.look((view) => staging.has(view, id))
     const known = await index.known(id)
     if (known?.rev === before?.rev) return { locations: known?.locations ?? [], isStaged }
   }

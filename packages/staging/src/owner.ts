@@ -26,21 +26,21 @@ export async function stagedFiles(directory: string): Promise<string[]> {
 }
 
 /**
- * Whether a file is one of these, and the process that wrote it is gone. Which of this process' own are in use, the caller knows.
+ * What became of the process that wrote a file. Which of this process' own are in use, the caller knows.
  *
- * Of a process that cannot be seen, in another namespace or another thread of this one, that is a guess: whoever keeps a file makes
- * sure that it is still there.
+ * @returns `alive` also for a file that is none of these, or gone · `unseen`: the process is in another namespace, or another thread of this one, and left
+ *   the file alone for an hour: it may live.
  */
-export async function isAbandoned(path: string, name: string): Promise<boolean> {
+export async function ownerOf(path: string, name: string): Promise<'alive' | 'dead' | 'unseen'> {
   const [, digits, namespace = '', start, token] = NAME.exec(name) ?? []
   const pid = Number(digits)
-  if (digits === undefined || !Number.isSafeInteger(pid) || !ENDING.test(name)) return false
-  if (token === THIS_PROCESS.token) return true
+  if (digits === undefined || !Number.isSafeInteger(pid) || !ENDING.test(name)) return 'alive'
+  if (token === THIS_PROCESS.token) return 'unseen'
   const life = lifeOf({ pid, namespace, start: start ?? '' })
-  if (life !== 'unknown') return life === 'dead'
+  if (life !== 'unknown') return life
   // This process writes no such names: it was another one, with our pid.
-  if (start === undefined && namespace === THIS_PROCESS.namespace) return true
-  // Gone meanwhile: nothing to remove.
+  if (start === undefined && namespace === THIS_PROCESS.namespace) return 'dead'
+  // Gone already: nothing to remove.
   const found = await stat(path).catch(() => null)
-  return found !== null && Date.now() - found.mtimeMs > UNSEEN_MS
+  return found !== null && Date.now() - found.mtimeMs > UNSEEN_MS ? 'unseen' : 'alive'
 }

@@ -40,6 +40,6 @@ export class RecoveredStaging extends DurableStaging {
     let size = 0
     for await (const chunk of source) size += chunk.length
     const share = this.room.share(o)
-    return { file, size, share, kept: false, durable: false, yields: true, [Symbol.asyncDispose]: async () => {} }
+    return { file, size, share, kept: false, yields: true, [Symbol.asyncDispose]: async () => {} }
   }
 }

@@ -69,6 +69,16 @@ describe('sweep()', () => {
     await utimes(file, then, then)
   }
 
+  /** Sweeps as a process that cannot see this one, as what this one was doing for long. */
+  const sweepUnseen = async () => {
+    const then = Date.now() / 1000 - 2 * 3600
+    for (const name of await files()) await utimes(path.join(directory, name), then, then)
+    await staging.close()
+    const other = await DurableStaging.open({ ledger, path: directory })
+    await other.sweep()
+    await other.close()
+  }
+
   test('removes what a process that is gone left behind', async () => {
     await write(nameOf(deadPid()))
     await staging.sweep()
@@ -85,12 +95,19 @@ describe('sweep()', () => {
 
   test('that took a file for abandoned makes its put fail, not its bytes be missing', async () => {
     await using staged = await receive(FILE)
-    const [name] = await files()
-    await unlink(path.join(directory, name as string))
+    await sweepUnseen()
+    expect(await files()).toEqual([])
     const keeping = ledger.transact((tx) => staging.keep(tx, ID, staged))
     await expect(keeping).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true })
-    expect(await staging.has(ID)).toBe(false)
+    expect(await staging.ledger.look((view) => staging.has(view, ID))).toBe(false)
     expect(staging.usage()).toMatchObject({ count: 0 })
+  })
+
+  test('that takes a file for abandoned leaves it where it was kept meanwhile', async () => {
+    await using staged = await receive(FILE)
+    await ledger.transact((tx) => staging.keep(tx, ID, staged))
+    await sweepUnseen()
+    expect(await files()).toHaveLength(1)
   })
 
   test('leaves what a living process writes', async () => {

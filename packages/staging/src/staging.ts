@@ -1,22 +1,21 @@
-import { existsSync } from 'node:fs'
 import { readdir, statfs, unlink } from 'node:fs/promises'
 import path from 'node:path'
-import type { BlobId, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction } from '@stored/core'
+import type { BlobId, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction, View } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import {
   ACCESS_MODE,
   type AccessMode,
-  afterwards,
   decodeNumbers,
   fileMode,
   makeDirectory,
   type Reader,
+  readerOf,
   Table,
   type TreeLedger,
   type Writer,
-  write,
+  writerOf,
 } from '@stored/lmdb'
-import { isAbandoned, newName } from './owner.ts'
+import { newName, ownerOf } from './owner.ts'
 import { Room, type Share } from './room.ts'
 import { SharedSync } from './shared-sync.ts'
 import { readFileBody, readNamedFile, writeFileBody } from './staged-file.ts'
@@ -56,7 +55,7 @@ const OPTIONS: RulesOf<DurableStagingOptions> = {
   },
 }
 
-/** Where the bytes of a blob are: in the tree `bytes`, at the commit that brought them, or in a file. */
+/** Where the bytes of a blob are: in the tree `bytes`, at the ticket of the plan that kept them, or in a file. */
 type Row = { readonly size: number; readonly commit: number } | { readonly size: number; readonly file: string }
 
 /** Bytes that were received, until they are kept or discarded. */
@@ -64,10 +63,8 @@ export interface Received extends Staged {
   readonly share: Share
   /** Whether it leaves alone what is kept already. */
   readonly yields?: boolean
-  /** Set inside the commit that keeps it. */
+  /** Set once the commit that keeps it is durable: from then on only a row decides over it. */
   kept: boolean
-  /** Set once that commit is durable: from then on only a row decides over it. */
-  durable: boolean
   /** Until the file in whose place it came is gone. */
   replacing?: Promise<unknown>
   readonly bytes?: Buffer
@@ -80,9 +77,11 @@ const RECEIVING = new Set<ReadonlySet<string>>()
 /**
  * Bytes owed to a backend, as tables of a ledger and files beside it:
  *
- * - tree `blobs`, by id: `S` where the blob's bytes are · `R` the commit that marked it releasable
- * - tree `bytes`: commit + id → the bytes of a small blob, appended · `F` + name of a file → nothing, so that a file without
- *   such a row is known to be debris · `R` + commit + id → nothing, so that releasable blobs are found by age
+ * - tree `blobs`, by id: `S` where the blob's bytes are · `R` when it was marked releasable
+ * - tree `bytes`: ticket + id → the bytes of a small blob, appended · `F` + name of a file → nothing, so that a file without
+ *   such a row is known to be debris · `R` + when it was marked + id → nothing, so that releasable blobs are found by age. Earlier
+ *   versions wrote the number of the commit there, which is below every time: those marks are older · `X` + name of a file →
+ *   nothing: it was swept, and its process may live, so no plan may keep it
  * - tree `meta`: `staged` → bytes and number of blobs kept
  */
 export class DurableStaging implements Staging {
@@ -91,7 +90,7 @@ export class DurableStaging implements Staging {
   readonly #fileMode: number
   readonly #inlineMax: number
   readonly #rows: Table<Row>
-  readonly #marks: Table<null>
+  readonly #marks: Table<{ readonly at: number } | null>
   protected readonly room: Room
   readonly #names: SharedSync
   readonly #receiving = new Set<string>()
@@ -174,50 +173,36 @@ export class DurableStaging implements Staging {
 
   keep(tx: Transaction, id: BlobId, staged: Staged): void {
     const received = staged as Received
-    const { bytes, file, size, share } = received
-    const rowKey = this.#rowKey(id)
-    let replaced: string | undefined
-    write(tx, (writer) => {
-      // Of an earlier run nothing holds.
-      received.kept = false
-      replaced = undefined
-      const former = this.#rows.get(rowKey, writer)?.value
-      if (former && this.#isSame(former, received, id, writer)) return
-      if (former) replaced = removeBytes(writer, id, former)
-      // Swept by a process that took its owner for gone: better no answer than bytes that are not there.
-      if (file !== undefined && !existsSync(path.join(this.directory, file))) throw swept(id)
-      received.kept = true
-      addKept(writer, size - (former?.size ?? 0), former ? 0 : 1)
-      if (bytes) writer.put('bytes', bytesKey(Number(writer.ticket), id), bytes)
-      else writer.put('bytes', fileKey(file as string), NOTHING)
-      this.#rows.putNow(
-        writer,
-        rowKey,
-        bytes ? { size, commit: Number(writer.ticket) } : { size, file: file as string },
-      )
-    })
-    // Not before: until the commit is durable its bytes are counted as being received.
-    afterwards(tx, () => {
-      if (!received.kept) return
-      received.durable = true
-      share.trim(0)
-      if (replaced !== undefined) received.replacing = this.#letGo(replaced)
-    })
+    const { bytes, file, size } = received
+    const writer = writerOf(tx)
+    const former = this.#rows.get(this.#rowKey(id), writer)?.value
+    if (former && this.#isSame(former, received, id, writer)) return
+    if (file !== undefined && has(writer, sweptKey(file))) throw swept(id)
+    const replaced = former && removeBytes(writer, id, former)
+    addKept(writer, size - (former?.size ?? 0), former ? 0 : 1)
+    const commit = Number(tx.ticket)
+    if (bytes) writer.put('bytes', bytesKey(commit, id), bytes)
+    else writer.put('bytes', fileKey(file as string), NOTHING)
+    this.#rows.put(tx, this.#rowKey(id), bytes ? { size, commit } : { size, file: file as string })
+    tx.afterwards(() => this.#kept(received, replaced))
+  }
+
+  /** Until the commit is durable its bytes are counted as being received. */
+  #kept(received: Received, replaced: string | undefined): void {
+    received.kept = true
+    received.share.trim(0)
+    if (replaced !== undefined) received.replacing = this.#letGo(replaced)
   }
 
   release(tx: Transaction, id: BlobId): void {
-    const rowKey = this.#rowKey(id)
-    let file: string | undefined
-    write(tx, (writer) => {
-      file = undefined
-      this.#unmark(writer, id)
-      const row = this.#rows.get(rowKey, writer)?.value
-      if (!row) return
-      writer.remove('blobs', rowKey)
-      addKept(writer, -row.size, -1)
-      file = removeBytes(writer, id, row)
-    })
-    afterwards(tx, () => {
+    const writer = writerOf(tx)
+    this.#unmark(writer, id)
+    const row = this.#rows.get(this.#rowKey(id), writer)?.value
+    if (!row) return
+    this.#rows.remove(tx, this.#rowKey(id))
+    addKept(writer, -row.size, -1)
+    const file = removeBytes(writer, id, row)
+    tx.afterwards(() => {
       if (file !== undefined) void this.#letGo(file)
       this.room.recheck()
     })
@@ -241,53 +226,62 @@ export class DurableStaging implements Staging {
   }
 
   markReleasable(tx: Transaction, id: BlobId): void {
+    const writer = writerOf(tx)
     const key = this.#markKey(id)
-    write(tx, (writer) => {
-      // Its age is that of its first mark.
-      if (this.#marks.ticket(key, writer) !== undefined) return
-      this.#marks.putNow(writer, key, null)
-      writer.put('bytes', markKey(Number(writer.ticket), id), NOTHING)
-    })
+    // Its age is that of its first mark.
+    if (this.#marks.ticket(key, writer) !== undefined) return
+    // A clock may stand before 1970.
+    const at = Math.max(0, tx.now)
+    this.#marks.put(tx, key, { at })
+    writer.put('bytes', markKey(at, id), NOTHING)
   }
 
   unmarkReleasable(tx: Transaction, id: BlobId): void {
-    write(tx, (writer) => this.#unmark(writer, id))
+    this.#unmark(writerOf(tx), id)
   }
 
   async releasable({ limit }: { limit: number }): Promise<BlobId[]> {
-    const rows = this.ledger.range('bytes', { from: FIRST_MARK, to: AFTER_MARKS, limit })
+    const range = { from: FIRST_MARK, to: AFTER_MARKS, limit }
+    const rows = await this.ledger.look((view) => readerOf(view).range('bytes', range))
     return rows.map(([key]): BlobId => `sha256:${key.toString('hex', FIRST_MARK.length + 6)}`)
   }
 
-  async has(id: BlobId): Promise<boolean> {
-    return this.#rows.ticket(this.#rowKey(id)) !== undefined
+  has(view: View, id: BlobId): boolean {
+    return this.#rows.ticket(this.#rowKey(id), readerOf(view)) !== undefined
   }
 
   async open(
     id: BlobId,
     o: { signal: AbortSignal; offset?: number; length?: number; toClone?: boolean },
   ): Promise<OpenedStaged | null> {
-    while (true) {
-      const found = this.#rows.get(this.#rowKey(id))
+    for (let before: bigint | undefined; ; ) {
+      const found = await this.ledger.look((view) => this.#find(readerOf(view), id, o))
       if (!found) return null
-      const row = found.value
-      const rev = String(found.ticket) as Rev
-      const offset = Math.min(o.offset ?? 0, row.size)
-      const end = Math.min(offset + (o.length ?? row.size), row.size)
-      if ('commit' in row) {
-        const bytes = this.ledger.get('bytes', bytesKey(row.commit, id), (value) =>
-          Buffer.from(value.subarray(offset, end)),
-        )
-        if (bytes) return { size: row.size, rev, body: once(bytes), [Symbol.asyncDispose]: async () => {} }
-      } else {
-        const file = path.join(this.directory, row.file)
-        const read = { offset, end, signal: o.signal }
-        const opened = await (o.toClone ? readNamedFile(file, read) : readFileBody(file, read))
-        if (opened) return { size: row.size, rev, ...opened }
-      }
-      // Released between the two reads: look again. A row that is still the same lost its bytes.
-      if (this.#rows.ticket(this.#rowKey(id)) === found.ticket) throw lost(id)
+      const { row, bytes, offset, end } = found
+      const { size } = row.value
+      const rev = String(row.ticket) as Rev
+      if (bytes) return { size, rev, body: once(bytes), [Symbol.asyncDispose]: async () => {} }
+      // A row that is still the same lost its bytes.
+      if (row.ticket === before || !('file' in row.value)) throw lost(id)
+      const file = path.join(this.directory, row.value.file)
+      const read = { offset, end, signal: o.signal }
+      const opened = await (o.toClone ? readNamedFile(file, read) : readFileBody(file, read))
+      if (opened) return { size, rev, ...opened }
+      // Released since the look: look again.
+      before = row.ticket
     }
+  }
+
+  /** The row of a blob and its small bytes, of one moment. */
+  #find(reader: Reader, id: BlobId, o: { offset?: number; length?: number }) {
+    const row = this.#rows.get(this.#rowKey(id), reader)
+    if (!row) return null
+    const { size } = row.value
+    const offset = Math.min(o.offset ?? 0, size)
+    const end = Math.min(offset + (o.length ?? size), size)
+    if ('file' in row.value) return { row, offset, end }
+    const copy = (value: Buffer) => Buffer.from(value.subarray(offset, end))
+    return { row, offset, end, bytes: reader.get('bytes', bytesKey(row.value.commit, id), copy) }
   }
 
   /**
@@ -303,12 +297,25 @@ export class DurableStaging implements Staging {
     })
     for (const name of names) {
       if (this.#closed) break
-      if (isReceiving(name) || !(await isAbandoned(path.join(this.directory, name), name))) continue
-      // Looked up last: it may have been kept just now.
-      if (this.#isKept(name)) continue
+      if (isReceiving(name)) continue
+      const owner = await ownerOf(path.join(this.directory, name), name)
+      if (owner === 'alive') continue
+      // What a dead process wrote it keeps no more; one that cannot be seen may live.
+      if (owner === 'dead' ? await this.#isKept(name) : !(await this.#giveUp(name))) continue
       if (await this.#discard(name)) count++
     }
     return count
+  }
+
+  /** Notes that a file is about to be removed: whatever plan would keep it from now on fails. @returns `false`: it is kept. */
+  async #giveUp(file: string): Promise<boolean> {
+    const { value } = await this.ledger.transact((tx) => {
+      const writer = writerOf(tx)
+      if (has(writer, fileKey(file))) return false
+      writer.put('bytes', sweptKey(file), NOTHING)
+      return true
+    })
+    return value
   }
 
   async close(): Promise<void> {
@@ -328,7 +335,7 @@ export class DurableStaging implements Staging {
   #inline(chunks: readonly Buffer[], size: number, share: Share): Received {
     const [first] = chunks
     const bytes = first && chunks.length === 1 ? first : Buffer.concat(chunks, size)
-    return { size, bytes, share, kept: false, durable: false, [Symbol.asyncDispose]: async () => share.trim(0) }
+    return { size, bytes, share, kept: false, [Symbol.asyncDispose]: async () => share.trim(0) }
   }
 
   async #toFile(
@@ -364,10 +371,9 @@ export class DurableStaging implements Staging {
       file,
       share,
       kept: false,
-      durable: false,
       [Symbol.asyncDispose]: async () => {
         this.#receiving.delete(file)
-        if (!received.kept || this.#failedToKeep(received)) await this.#discard(file)
+        if (!received.kept && (await this.#isNowhere(file))) await this.#discard(file)
         await received.replacing
         share.trim(0)
       },
@@ -375,9 +381,9 @@ export class DurableStaging implements Staging {
     return received
   }
 
-  /** Whether the commit is certainly nowhere. When it may have landed, the next sweep decides. */
-  #failedToKeep({ durable, file }: Received): boolean {
-    return !durable && this.ledger.degraded === null && !this.#isKept(file as string)
+  /** Whether a commit that would keep a file is certainly nowhere. When it may have landed, the next sweep decides. */
+  async #isNowhere(file: string): Promise<boolean> {
+    return this.ledger.degraded === null && !(await this.#isKept(file))
   }
 
   async #discard(file: string): Promise<boolean> {
@@ -401,16 +407,16 @@ export class DurableStaging implements Staging {
     return bytes !== undefined && (reader.get('bytes', bytesKey(row.commit, id), (kept) => kept.equals(bytes)) ?? false)
   }
 
-  #isKept(file: string): boolean {
-    return this.ledger.get('bytes', fileKey(file), () => true) ?? false
+  #isKept(file: string): Promise<boolean> {
+    return this.ledger.look((view) => has(readerOf(view), fileKey(file)))
   }
 
   #unmark(writer: Writer, id: BlobId): void {
     const key = this.#markKey(id)
-    const commit = this.#marks.ticket(key, writer)
-    if (commit === undefined) return
+    const mark = this.#marks.get(key, writer)
+    if (!mark) return
     writer.remove('blobs', key)
-    writer.remove('bytes', markKey(Number(commit), id))
+    writer.remove('bytes', markKey(mark.value?.at ?? Number(mark.ticket), id))
   }
 
   #rowKey(id: BlobId): Buffer {
@@ -443,8 +449,8 @@ function removeBytes(writer: Writer, id: BlobId, row: Row): string | undefined {
   return row.file
 }
 
-function markKey(commit: number, id: BlobId): Buffer {
-  return Buffer.concat([FIRST_MARK, bytesKey(commit, id)])
+function markKey(at: number, id: BlobId): Buffer {
+  return Buffer.concat([FIRST_MARK, bytesKey(at, id)])
 }
 
 function addKept(writer: Writer, bytes: number, count: number): void {
@@ -461,7 +467,7 @@ async function sizeOfDisk(directory: string): Promise<number> {
   return blocks * bsize
 }
 
-/** In the order of commits: small blobs are appended, whatever their ids. */
+/** Nearly in the order of commits: small blobs are appended, whatever their ids. */
 function bytesKey(commit: number, id: BlobId): Buffer {
   const key = Buffer.allocUnsafe(6 + 32)
   key.writeUIntBE(commit, 0, 6)
@@ -472,6 +478,15 @@ function bytesKey(commit: number, id: BlobId): Buffer {
 /** Of a row that says that a file is kept. Sorts after all commits. */
 export function fileKey(file: string): Buffer {
   return Buffer.from(`F${file}`)
+}
+
+/** Of a row that says that a file was swept. */
+function sweptKey(file: string): Buffer {
+  return Buffer.from(`X${file}`)
+}
+
+function has(reader: Reader, key: Buffer): boolean {
+  return reader.get('bytes', key, () => true) ?? false
 }
 
 function swept(id: BlobId): StorageError {

@@ -1,20 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { retryOnConflict } from '@stored/core'
 import { mapErrno, StorageError } from '@stored/core/backend'
 import {
   type AccessMode,
   decodeRow,
   encodeRow,
   fileMode,
-  guard,
   makeDirectory,
-  rowTicket,
+  type Reader,
+  type Row,
+  readerOf,
   setMode,
   syncDirectory,
   type TreeLedger,
-  write,
+  writerOf,
 } from '@stored/lmdb'
 import { newName, stagedFiles } from './owner.ts'
 import { fileKey } from './staging.ts'
@@ -58,74 +58,104 @@ export interface Claimed {
  * Makes sure that the files in a directory were staged for this ledger, before anybody sweeps those that it does not know.
  * Both carry one uuid; a store that has none yet gets one.
  *
- * The row comes first, under a guard, so that processes which open a new store at once agree on it. Staged files come last: whoever
- * sees one sees row and mark.
+ * The row comes first, if it is still what was read, so that processes which open a new store at once agree on it. Staged files come
+ * last: a process that sees one sees row and mark.
  *
  * @throws {StorageError} CORRUPT: the index was lost, or is that of another store. Nothing was changed.
  */
-export async function claimStaging({ ledger, path: directory, mode = 0o700 }: Claimed): Promise<void> {
-  await makeDirectory(directory, { op: 'open' }, mode)
-  await retryOnConflict(async () => {
-    const { standing, count } = await standingOf({ ledger, path: directory })
-    if (standing === 'own') return
-    if (standing !== 'unmarked') throw refusal(standing, count)
-    const known = identityOf(ledger)
-    const uuid = known && known.phase !== 'recovering' ? known.uuid : randomUUID()
-    if (known?.uuid !== uuid) await identify(ledger, { uuid, ...(count > 0 && { phase: 'marking' }) })
-    await mark(directory, uuid, mode)
-    if (identityOf(ledger)?.phase !== undefined) await identify(ledger, { uuid })
-  })
+export async function claimStaging(claimed: Claimed): Promise<void> {
+  const { path: directory, mode } = claimed
+  await makeDirectory(directory, { op: 'open' }, mode ?? 0o700)
+  while (!(await claim(claimed))) {
+    // Another process wrote the row first: judge again, by what it wrote.
+  }
+}
+
+/** @returns `false`: the row changed since it was read. */
+async function claim({ ledger, path: directory, mode = 0o700 }: Claimed): Promise<boolean> {
+  const { standing, count, row } = await survey({ ledger, path: directory })
+  if (standing === 'own') return true
+  if (standing !== 'unmarked') throw refusal(standing, count)
+  const known = row?.value
+  const uuid = known && known.phase !== 'recovering' ? known.uuid : randomUUID()
+  const isNew = known?.uuid !== uuid
+  if (isNew && !(await identify(ledger, row, { uuid, ...(count > 0 && { phase: 'marking' }) }))) return false
+  await mark(directory, uuid, mode)
+  const now = await ledger.look((view) => identityIn(readerOf(view)))
+  return now?.value.phase === undefined || identify(ledger, now, { uuid })
 }
 
 /** What index and staged files say of each other, and how many files there are. Changes nothing. */
-export async function standingOf({ ledger, path: directory }: Claimed): Promise<{ standing: Standing; count: number }> {
-  // First: whoever staged one of them had written row and mark by then.
+export async function standingOf(claimed: Claimed): Promise<{ standing: Standing; count: number }> {
+  const { standing, count } = await survey(claimed)
+  return { standing, count }
+}
+
+async function survey({ ledger, path: directory }: Claimed) {
+  // First: a process that staged one of them had written row and mark by then.
   const files = await stagedFiles(directory)
   const marked = await readMark(directory)
   ledger.refresh()
-  return { standing: judge(ledger, files, marked), count: files.length }
+  const isEmpty = ledger.seq === 0
+  return ledger.look((view) => {
+    const reader = readerOf(view)
+    const row = identityIn(reader)
+    return { standing: judge(reader, row?.value, { files, marked, isEmpty }), count: files.length, row }
+  })
 }
 
-function judge(ledger: TreeLedger, files: readonly string[], marked: string | undefined): Standing {
-  const identity = identityOf(ledger)
-  const isOwed = ledger.range('bytes', { ...FILES, limit: 1 }).length > 0
+function judge(
+  reader: Reader,
+  identity: Identity | undefined,
+  { files, marked, isEmpty }: { files: readonly string[]; marked: string | undefined; isEmpty: boolean },
+): Standing {
+  const isOwed = reader.range('bytes', { ...FILES, limit: 1 }).length > 0
   if (identity !== undefined && identity.phase === undefined && identity.uuid === marked) return 'own'
   // Nothing can be swept, and nothing read as another store's.
   if (files.length === 0 && (!isOwed || marked === undefined)) return 'unmarked'
   if (identity?.phase === 'recovering') return 'recovering'
-  if (identity === undefined && ledger.seq === 0) return 'lost'
+  if (identity === undefined && isEmpty) return 'lost'
   if (marked !== undefined) return identity?.uuid === marked ? 'unmarked' : 'foreign'
   // Stores had no uuid once; and a mark may be damaged, or gone.
-  const isNew = identity === undefined || identity.phase === 'marking'
-  return isNew || files.some((file) => isKept(ledger, file)) ? 'unmarked' : 'foreign'
+  const isUnmarked = identity === undefined || identity.phase === 'marking'
+  return isUnmarked || files.some((file) => isKept(reader, file)) ? 'unmarked' : 'foreign'
 }
 
 /** Notes in a new index that not all staged files are in it yet: until `endRecovery` nobody else opens it. */
 export async function beginRecovery({ ledger }: Claimed): Promise<void> {
-  if (identityOf(ledger)?.phase !== 'recovering') await identify(ledger, { uuid: randomUUID(), phase: 'recovering' })
+  const identity: Identity = { uuid: randomUUID(), phase: 'recovering' }
+  await ledger.transact((tx) => {
+    const writer = writerOf(tx)
+    if (identityIn(writer)?.value.phase !== 'recovering') writer.put('meta', KEY, encodeRow(identity, tx.ticket))
+  })
 }
 
 /** Makes index and staged files one store. */
 export async function endRecovery({ ledger, path: directory, mode = 0o700 }: Claimed): Promise<void> {
-  const { uuid } = identityOf(ledger) as Identity
+  const row = (await ledger.look((view) => identityIn(readerOf(view)))) as Row<Identity>
+  const { uuid } = row.value
   await mark(directory, uuid, mode)
-  await identify(ledger, { uuid })
+  if (await identify(ledger, row, { uuid })) return
+  throw new StorageError('CONFLICT', { op: 'open' }, { detail: 'another process recovers the store' })
 }
 
-function identityOf(ledger: TreeLedger): Identity | undefined {
-  return ledger.get('meta', KEY, (row) => decodeRow<Identity>(row).value)
+function identityIn(reader: Reader): Row<Identity> | undefined {
+  return reader.get('meta', KEY, decodeRow<Identity>)
 }
 
-function isKept(ledger: TreeLedger, file: string): boolean {
-  return ledger.get('bytes', fileKey(file), () => true) ?? false
+function isKept(reader: Reader, file: string): boolean {
+  return reader.get('bytes', fileKey(file), () => true) ?? false
 }
 
-async function identify(ledger: TreeLedger, identity: Identity): Promise<void> {
-  const before = ledger.get('meta', KEY, rowTicket)
-  await ledger.transact((tx) => {
-    guard(tx, (reader) => reader.get('meta', KEY, rowTicket) === before)
-    write(tx, (writer) => writer.put('meta', KEY, encodeRow(identity, writer.ticket)))
+/** Writes the row. @returns `false`: it is not `before` any more. */
+async function identify(ledger: TreeLedger, before: Row<Identity> | undefined, identity: Identity): Promise<boolean> {
+  const { value } = await ledger.transact((tx) => {
+    const writer = writerOf(tx)
+    if (identityIn(writer)?.ticket !== before?.ticket) return false
+    writer.put('meta', KEY, encodeRow(identity, tx.ticket))
+    return true
   })
+  return value
 }
 
 /** A damaged mark is none. */

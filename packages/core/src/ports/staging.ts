@@ -1,7 +1,7 @@
 import type { Op } from '../backend/contract.ts'
 import type { BlobId } from '../model/blob.ts'
 import type { Rev } from '../model/revision.ts'
-import type { Ledger, Transaction } from './ledger.ts'
+import type { Ledger, Transaction, View } from './ledger.ts'
 
 /** Bytes received but not yet part of a commit. Disposed without `keep`, they are discarded. */
 export interface Staged extends AsyncDisposable {
@@ -67,7 +67,8 @@ export interface Staging {
   onFull(listener: () => void): () => void
   /** Lets in who fits by now: another process may have released something. */
   recheck(): void
-  has(id: BlobId): Promise<boolean>
+  /** Whether its bytes are kept. */
+  has(view: View, id: BlobId): boolean
   /** @param o.toClone Names the `file`, where there is one, and watches over that name while the body is read. */
   open(id: BlobId, o: Op & { offset?: number; length?: number; toClone?: boolean }): Promise<OpenedStaged | null>
   /** Rejects who waits for room, with CLOSED. What is kept can be read and released until the ledger is closed. */

@@ -93,7 +93,7 @@ async function compareStaging({ world, model, blobs }: Run): Promise<void> {
   for (const [id, { length }] of blobs) {
     const places = model.placesOf(id)
     const isOwed = places.some(({ state }) => OWING.includes(state))
-    if (!(await staging.has(id))) {
+    if (!(await staging.ledger.look((view) => staging.has(view, id)))) {
       const isDamaged = places.some(({ state }) => DAMAGED.includes(state))
       demand(isDamaged || model.isCovered(places), `${id} is owed, and neither staged nor on a backend for as long`)
       continue

@@ -87,7 +87,7 @@ describe('a store', () => {
     const known = index.known.bind(index)
     const has = staging.has.bind(staging)
     // What is staged is read without a look at what else is known.
-    staging.has = async () => false
+    staging.has = () => false
     index.known = async (id) => {
       index.known = known
       staging.has = has
@@ -102,15 +102,18 @@ describe('a store', () => {
     const world = await open(['near', 'far'])
     world.outage = new StorageError('UNAVAILABLE', { backend: 'far', op: 'put' })
     await world.store.put(HELLO, { key: 'a' })
-    const { staging } = world.services
-    const has = staging.has.bind(staging)
-    staging.has = async () => {
-      staging.has = async () => {
-        staging.has = has
-        await clock.pass(10)
-        return false
+    const { index, staging } = world.services
+    const [known, has] = [index.known.bind(index), staging.has.bind(staging)]
+    staging.has = () => false
+    index.known = async (id) => {
+      index.known = async (id) => {
+        Object.assign(index, { known })
+        Object.assign(staging, { has })
+        return known(id)
       }
-      return false
+      const before = await known(id)
+      await clock.pass(10)
+      return before
     }
     expect(await clock.until(world.store.get('a'))).toEqual(HELLO)
     world.outage = null

@@ -61,7 +61,10 @@ async function releaseBatch(
   for (const id of ids) {
     if (left <= 0) break
     const known = await index.known(id)
-    const leaves = known !== null && (await staging.has(id)) && isSpared(known, known.locations.filter(isGood))
+    const leaves =
+      known !== null &&
+      (await staging.ledger.look((view) => staging.has(view, id))) &&
+      isSpared(known, known.locations.filter(isGood))
     if (leaves) left -= known.facts.size
     looked.push({ id, known, leaves })
   }

@@ -15,7 +15,12 @@ export async function checkRemovable(services: Services, name: string, signal: A
   }
   for await (const location of index.located({ backend: name, signal })) {
     const { id, key, state } = location
-    if (state !== 'synced' || (await staging.has(id)) || (await isCopiedElsewhere(services, location))) continue
+    if (
+      state !== 'synced' ||
+      (await staging.ledger.look((view) => staging.has(view, id))) ||
+      (await isCopiedElsewhere(services, location))
+    )
+      continue
     throw new StorageError(
       'PRECONDITION_FAILED',
       { ...at, key },

@@ -51,7 +51,7 @@ async function removeOnce(services: Services, idOrKey: string, options: DeleteOp
   const isConfigured = (name: string) => services.backends.has(name)
   const { begun } = tries
   // Read after what is known: a release in between changes that, and fails the guard.
-  const isStaged = await staging.has(id)
+  const isStaged = await staging.ledger.look((view) => staging.has(view, id))
   const bound = backends ? await Array.fromAsync(index.keys(id)) : []
   const plan = planDelete({ known, keys, hasOtherKeys: hasOthers, bound, begun, isConfigured, isStaged, backends, key })
   const event: DeleteEvent | null = keys.length > 0 ? { type: 'delete', checksum: id, keys, time: Date.now() } : null

@@ -53,7 +53,7 @@ async function giveUp(
   const { index, ledger, staging, backends } = services
   const { id } = location
   const known = await index.known(id)
-  const isStaged = await staging.has(id)
+  const isStaged = await staging.ledger.look((view) => staging.has(view, id))
   const bound = await Array.fromAsync(index.keys(id))
   const live = (known?.locations ?? []).filter(({ state }) => state !== 'deleting')
   const left = live.filter(({ backend, key }) => backend !== location.backend || key !== location.key)

@@ -107,7 +107,8 @@ async function readNear<T>(
 ): Promise<{ value: T } | null> {
   const id = isId(idOrKey) ? idOrKey : (await services.index.binding(idOrKey))?.id
   if (id === undefined) return null
-  if (await services.staging.has(id)) return readStaged(services, id, signal, consume)
+  if (await services.staging.ledger.look((view) => services.staging.has(view, id)))
+    return readStaged(services, id, signal, consume)
   const { cache } = services
   if (!cache || !isCacheFirst(services, options) || !(await services.index.has(id))) return null
   const opened = await openCached({ cache, signal }, id, () => refetch(services, id, signal))
@@ -241,7 +242,9 @@ function bestFirst(locations: readonly Location[], mayFallBack: boolean): Locati
 
 async function copiesOf(services: Services, known: Known, options: GetOptions, signal: AbortSignal): Promise<Copy[]> {
   const { id } = known.facts
-  const copies: Copy[] = (await services.staging.has(id)) ? [stagedCopy(services, id, signal)] : []
+  const copies: Copy[] = (await services.staging.ledger.look((view) => services.staging.has(view, id)))
+    ? [stagedCopy(services, id, signal)]
+    : []
   return [...copies, ...copiesOnBackends(services, known, options, signal, copies.length === 0)]
 }
 
