@@ -59,8 +59,8 @@ export class SyncD implements Syncer {
   readonly #targets = new Map<string, SyncTarget>()
   readonly #lanes = new Map<string, Lane>()
   readonly #suspects = new Suspects()
-  /** Commits of the last `resume` that were heeded, by backend. */
-  readonly #resumed = new Map<string, number>()
+  /** The last `resume` that was heeded, by backend. */
+  readonly #resumed = new Map<string, string | null>()
   readonly #listeners = new Set<(event: SyncEvent) => void>()
   readonly #unsubscribe: readonly (() => void)[]
   readonly #closing = new AbortController()
@@ -140,7 +140,7 @@ export class SyncD implements Syncer {
   async state(backend: string): Promise<BackendState> {
     if (await this.#services.queue.isPaused(backend)) return { state: 'paused' }
     if (this.#lanes.has(backend)) return (await this.#healthOf(backend)) ?? { state: 'ok' }
-    const { health, isHistory } = readHealth(this.#ledger, backend)
+    const { health, isHistory } = await this.#ledger.look((view) => readHealth(view, backend))
     if (this.attended) return health && !isHistory ? health : { state: 'ok' }
     return { state: 'unknown', ...(health && { error: health.error, asOf: health.asOf }) }
   }
@@ -200,15 +200,14 @@ export class SyncD implements Syncer {
 
   /** Puts back what former leaders claimed: they may not settle it. Fenced, like each claim. */
   async #recover(): Promise<void> {
-    const { ledger, queue } = this.#services
-    ledger.refresh()
+    const { queue } = this.#services
     try {
       const boot = this.#boot !== undefined && { boot: this.#boot }
-      await queue.recover(undefined, { guard: (tx) => this.#leadership.guard(tx), ...boot })
+      await queue.recover(undefined, { fence: this.#leadership.fence(), ...boot })
       this.#recovered = true
       this.#health = new HealthRecorder({
         ledger: this.#ledger,
-        guard: (tx) => this.#leadership.guard(tx),
+        fence: () => this.#leadership.fence(),
         look: (backend) => this.#healthOf(backend),
         onError: warn,
       })
@@ -249,7 +248,7 @@ export class SyncD implements Syncer {
     })
     this.#lanes.set(name, lane)
     // What was resumed before has been tried by being started.
-    queue.resumed(name).then((seq) => this.#resumed.set(name, seq), warn)
+    queue.resumed(name).then((resumed) => this.#resumed.set(name, resumed), warn)
   }
 
   #wakeAll(): void {
@@ -266,7 +265,7 @@ export class SyncD implements Syncer {
   /** Whether somebody, in whatever process, asked for it to be tried at once: also when its jobs failed in an earlier process. */
   async #noteResume(name: string, lane: Lane): Promise<void> {
     const resumed = await this.#services.queue.resumed(name)
-    if (resumed <= (this.#resumed.get(name) ?? 0)) return
+    if (resumed === null || resumed === this.#resumed.get(name)) return
     this.#resumed.set(name, resumed)
     lane.retry()
   }
@@ -274,7 +273,7 @@ export class SyncD implements Syncer {
   /** Fenced: who does not lead any more, and may not know it yet, claims nothing. */
   async #claim(backend: string, o: { max: number; leaseMs: number; key?: string }): Promise<Claimed[]> {
     try {
-      return await this.#services.queue.claim(backend, { ...o, guard: (tx) => this.#leadership.guard(tx) })
+      return await this.#services.queue.claim(backend, { ...o, fence: this.#leadership.fence() })
     } catch (error) {
       if (!StorageError.is(error) || error.code !== 'CONFLICT') throw error
       await this.#leadership.stepDown()

@@ -27,7 +27,7 @@ say({ closed: true })
 
 async function commit(): Promise<void> {
   try {
-    const { seq } = await ledger.transact((tx) => member.guard(tx))
+    const { seq } = await ledger.transact(member.fence())
     say({ committed: seq })
   } catch (error) {
     say({ refused: (error as { code?: unknown }).code })

@@ -19,7 +19,7 @@ export interface Job extends NewJob {
   readonly crashes?: number
   /** An attempt was started and did not complete: it may have landed. */
   readonly begun?: true
-  /** The number of the commit that queued it. */
+  /** Tells it from the other jobs of its place. */
   readonly seq: number
   /** Milliseconds since the epoch. */
   readonly created: number

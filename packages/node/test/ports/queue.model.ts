@@ -18,7 +18,7 @@ export interface ModelJob {
   readonly due: number
   readonly isFailed: boolean
   readonly checkpoint: string | undefined
-  /** Of the commit that queued it. */
+  /** When it was queued; later than the job that runs at its place. */
   readonly queued: number
 }
 
@@ -46,12 +46,17 @@ export interface ModelPlace {
 export class QueueModel {
   readonly places = new Map<string, ModelPlace>()
   readonly paused = new Set<string>()
-  #queued = 0
 
   enqueue(job: { backend: string; key: string; id: BlobId; size: number }, now: number): void {
     const place = this.place(job)
     const untried = { attempts: 0, crashes: 0, begun: false, isFailed: false, checkpoint: undefined }
-    place.waiting = { ...job, ...untried, created: now, due: now, queued: this.#queued++ }
+    place.waiting = {
+      ...job,
+      ...untried,
+      created: now,
+      due: now,
+      queued: now === place.running?.queued ? now + 1 : now,
+    }
     place.parked = undefined
   }
 
@@ -72,7 +77,7 @@ export class QueueModel {
   ready(backend: string): ModelJob[] {
     return [...this.places.values()]
       .flatMap(({ waiting, running }) => (waiting && !running && waiting.backend === backend ? [waiting] : []))
-      .sort((a, b) => a.due - b.due || a.queued - b.queued)
+      .sort((a, b) => a.due - b.due || byAge(a, b))
   }
 
   claimed(job: ModelJob, lease: string, { until, now }: Times): void {
@@ -181,7 +186,7 @@ export class QueueModel {
       [...this.places.values()].flatMap((place) => place[state] ?? []).filter((job) => job.backend === backend)
     const [waiting, running, parked] = [of('waiting'), of('running'), of('parked')]
     const bytes = [...waiting, ...running, ...parked].reduce((sum, { size }) => sum + size, 0)
-    const [oldest] = [...waiting, ...running].sort((a, b) => a.queued - b.queued)
+    const [oldest] = [...waiting, ...running].sort(byAge)
     return {
       waiting: waiting.length,
       running: running.length,
@@ -201,6 +206,11 @@ export class QueueModel {
   #sorted(): ModelPlace[] {
     return [...this.places].sort(([a], [b]) => compareKeys(a, b)).map(([, place]) => place)
   }
+}
+
+/** What was queued in one millisecond comes in the order of its keys. */
+function byAge(a: ModelJob, b: ModelJob): number {
+  return a.queued - b.queued || compareKeys(a.key, b.key)
 }
 
 /** No job waits that long: it was dated by a clock that was set back since. */

@@ -50,7 +50,7 @@ function nameIn(tx: Transaction, leader: unknown): void {
 }
 
 function commitAs(member: Leadership): Promise<unknown> {
-  return ledger.transact((tx) => member.guard(tx))
+  return ledger.transact(member.fence())
 }
 
 function nextRing(member: Leadership): Promise<void> {
@@ -294,6 +294,7 @@ describe('close()', () => {
     const standing = Promise.withResolvers<void>()
     const gate = Promise.withResolvers<void>()
     const slow = Object.assign(Object.create(ledger) as TreeLedger, {
+      look: ledger.look.bind(ledger),
       async transact<T>(write: (tx: Transaction) => T) {
         standing.resolve()
         await gate.promise
@@ -456,7 +457,7 @@ test('who is replaced before it hears that it leads stands again', async () => {
   })
   const member = await join({ ledger: replaced })
   expect(member.leads).toBe(true)
-  await replaced.transact((tx) => member.guard(tx))
+  await replaced.transact(member.fence())
 })
 
 describe('a commit that fails', () => {
@@ -492,7 +493,7 @@ describe('a commit that fails', () => {
     Object.assign(failing, { failures: 1, commits: true })
     const member = await join({ ledger: failing })
     expect(member.leads).toBe(true)
-    await failing.transact((tx) => member.guard(tx))
+    await failing.transact(member.fence())
   })
 })
 

@@ -1,15 +1,14 @@
-import type { Transaction } from '@stored/core'
+import type { View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import {
   type AccessMode,
   decodeRow,
   encodeRow,
-  guard,
-  type Reader,
   type Row,
+  readerOf,
   rowTicket,
   type TreeLedger,
-  write,
+  writerOf,
 } from '@stored/lmdb'
 import type { Doorbell } from './doorbell.ts'
 import { Link } from './link.ts'
@@ -25,8 +24,9 @@ const LOOK_MS = 1000
 type LeaderRow = Row<Partial<Address>>
 
 /** The number of the leader that was named last, dead or alive. */
-export function leaderOf(reader: Reader): number | undefined {
-  return reader.get('meta', KEY, (row) => Number(rowTicket(row)))
+export function leaderOf(view: View): number | undefined {
+  const number = numberIn(view)
+  return number === undefined ? undefined : Number(number)
 }
 
 export interface LeadershipOptions {
@@ -54,7 +54,7 @@ export interface LeadershipOptions {
  *     as it was read. So a row always names a socket that listened, and of several candidates one wins.
  * (2) A socket that refuses is dead for good, since names are random: whoever may lead becomes a candidate. No pid is looked at, so
  *     this works across PID namespaces, and the end of a process, however it ends, is heard at once by all who are connected.
- * (3) The number of the row is that of its commit. What only the leader may commit is guarded by it: a leader that was stopped,
+ * (3) The number of the row is the ticket of its transaction. Plans that only the leader may run read it: a leader that was stopped,
  *     and was replaced meanwhile, fails its next commit. Being taken for dead by mistake is therefore safe.
  * (4) Nothing is missed: a ring that could not be delivered is owed, and paid to the next leader; a connection made or lost counts
  *     as a ring, and so does a leader that is found dead; and who becomes leader counts as rung, and looks at the whole queue.
@@ -96,7 +96,7 @@ export class Leadership {
     const sockets = o.directory === undefined ? null : await Sockets.open(o.directory, o.mode && { mode: o.mode })
     const leadership = new Leadership(o, sockets)
     try {
-      leadership.#read()
+      await leadership.#read()
     } catch (error) {
       await leadership.close()
       throw error
@@ -126,10 +126,13 @@ export class Leadership {
     return this.leads || this.#link !== null
   }
 
-  /** For a commit that only the leader may make: CONFLICT when this process does not lead, or no longer. */
-  guard(tx: Transaction): void {
+  /** A check for plans that only the leader may run: it throws CONFLICT if this process did not lead when it was made, or does not any more. */
+  fence(): (view: View) => void {
     const number = this.#number
-    guard(tx, (reader) => number !== null && reader.get('meta', KEY, rowTicket) === number)
+    return (view) => {
+      if (number !== null && numberIn(view) === number) return
+      throw new StorageError('CONFLICT', { op: 'commit' }, { detail: 'another process leads' })
+    }
   }
 
   /** Tells the other processes that something was committed. Cheap, and never throws. */
@@ -152,9 +155,10 @@ export class Leadership {
     return () => void this.#changeListeners.delete(listener)
   }
 
-  /** To be called when a guarded commit was refused: follows whoever leads now. Does nothing while that is this process still. */
+  /** To be called when a fenced plan was refused: follows the leader of now. Does nothing while that is this process still. */
   async stepDown(): Promise<void> {
-    if (!this.leads || this.#isNamed()) return
+    const number = this.#number
+    if (number === null || (await this.#isNamed(number)) || this.#number !== number) return
     const doorbell = this.#doorbell
     this.#number = null
     this.#doorbell = null
@@ -163,7 +167,7 @@ export class Leadership {
     await this.#seek()
   }
 
-  /** Hands over to one of the others, at once. Guarded commits are refused from now on. */
+  /** Hands over to one of the others, at once. Plans that are fenced from now on are refused. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -204,7 +208,7 @@ export class Leadership {
   async #settle(silent?: bigint): Promise<void> {
     while (!this.#closed && !this.#hasPlace) {
       const undelivered = this.#undelivered
-      const row = this.#read()
+      const row = await this.#read()
       if (row && row.ticket !== silent && (await this.#follow(row))) return
       if (this.#closed) return
       if (this.#mayLead) await this.#stand(row)
@@ -275,16 +279,15 @@ export class Leadership {
   async #commit(row: LeaderRow | undefined, address: Partial<Address>): Promise<bigint | null> {
     try {
       const { value: number } = await this.#ledger.transact((tx) => {
-        guard(tx, (reader) => reader.get('meta', KEY, rowTicket) === row?.ticket)
-        write(tx, (writer) => writer.put('meta', KEY, encodeRow(address, writer.ticket)))
+        if (numberIn(tx) !== row?.ticket) return null
+        writerOf(tx).put('meta', KEY, encodeRow(address, tx.ticket))
         return tx.ticket
       })
-      // Who replaced us before we heard of it found no leader to tell.
-      return this.#read()?.ticket === number ? number : null
+      // A process that replaced us before we heard of it found no leader to tell.
+      return number !== null && (await this.#read())?.ticket === number ? number : null
     } catch (error) {
-      if (StorageError.is(error) && error.code === 'CONFLICT') return null
       // Its outcome may be unknown; a name used once tells.
-      const now = this.#read()
+      const now = await this.#read()
       if (address.socket !== undefined && now?.value.socket === address.socket) return now.ticket
       throw error
     }
@@ -333,14 +336,12 @@ export class Leadership {
     this.#look = setTimeout(() => void this.#seek(), silent === undefined ? LOOK_MS : MAX_WAIT_MS).unref()
   }
 
-  #isNamed(): boolean {
-    this.#ledger.refresh()
-    return this.#ledger.get('meta', KEY, rowTicket) === this.#number
+  #isNamed(number: bigint): Promise<boolean> {
+    return this.#ledger.look((view) => numberIn(view) === number)
   }
 
-  #read(): LeaderRow | undefined {
-    this.#ledger.refresh()
-    return this.#ledger.get('meta', KEY, decodeRow<Partial<Address>>)
+  #read(): Promise<LeaderRow | undefined> {
+    return this.#ledger.look((view) => readerOf(view).get('meta', KEY, decodeRow<Partial<Address>>))
   }
 
   #tellRing(): void {
@@ -358,6 +359,10 @@ export class Leadership {
       this.#onError(error)
     }
   }
+}
+
+function numberIn(view: View): bigint | undefined {
+  return readerOf(view).get('meta', KEY, rowTicket)
 }
 
 function isAddress(value: Partial<Address>): value is Address {

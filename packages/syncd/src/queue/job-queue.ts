@@ -1,25 +1,24 @@
-import type { Claimed, Failure, Job, JobCounts, JobFilter, NewJob, Place, Queue, Transaction } from '@stored/core'
+import type { Claimed, Failure, Job, JobCounts, JobFilter, NewJob, Place, Queue, Transaction, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import {
   after,
-  afterwards,
   decodeRow,
-  encodeNumbers,
   encodeRow,
-  guard,
   pages,
   type Reader,
   type Row,
+  readerOf,
   type TreeLedger,
   type Writer,
-  write,
+  writerOf,
 } from '@stored/lmdb'
 import { MAX_DELAY_MS } from '../work/policy.ts'
-import { INNOCENT_MS } from '../work/suspects.ts'
+import { judgeOf, unchanged, type Verdict } from './crashes.ts'
+import { JobFinder, pagesOf } from './find-jobs.ts'
+import { JobMoves } from './job-moves.ts'
 import { claimedOf, type JobRow, JobRows, jobOf } from './job-rows.ts'
-import { backendPrefix, dueKey, dueLimit, owedKey, parseDueKey, pauseKey } from './keys.ts'
+import { backendPrefix, dueKey, dueLimit, owedKey, parseDueKey, pauseKey, seqAt } from './keys.ts'
 
-const NOTHING = Buffer.alloc(0)
 const BOOT_KEY = Buffer.from('boot')
 
 /*
@@ -43,44 +42,46 @@ const BOOT_KEY = Buffer.from('boot')
 export class JobQueue implements Queue {
   readonly ledger: TreeLedger
   readonly #rows: JobRows
+  readonly #moves: JobMoves
+  readonly #finder: JobFinder
   readonly #listeners = new Set<(backend: string) => void>()
 
   constructor(ledger: TreeLedger) {
     this.ledger = ledger
     this.#rows = new JobRows(ledger)
+    this.#moves = new JobMoves(this.#rows)
+    this.#finder = new JobFinder(ledger, this.#rows)
   }
 
   enqueue(tx: Transaction, { op, id, size, backend, key }: NewJob): void {
+    const writer = writerOf(tx)
+    const { now } = tx
     const place = { backend, key }
-    write(tx, (writer) => {
-      const { now } = writer
-      this.#dropWaiting(writer, place)
-      this.#dropParked(writer, place)
-      const row = { op, id, size, attempts: 0, seq: Number(writer.ticket), created: now, due: now }
-      this.#wait(writer, place, row, !this.#rows.has('running', place, writer))
-    })
-    afterwards(tx, () => this.#wake(backend))
+    this.#moves.dropWaiting(writer, place)
+    this.#moves.dropParked(writer, place)
+    const isBehind = this.#rows.has(writer, 'running', place)
+    const seq = seqAt(now, (seq) => isBehind && has(writer, 'owed', owedKey(place, seq)))
+    this.#moves.wait(writer, place, { op, id, size, attempts: 0, seq, created: now, due: now }, !isBehind)
+    tx.afterwards(() => this.#wake(backend))
   }
 
   drop(tx: Transaction, place: Place): void {
-    guard(tx, (reader) => !this.#rows.has('running', place, reader))
-    write(tx, (writer) => {
-      this.#dropWaiting(writer, place)
-      this.#dropParked(writer, place)
-    })
-    afterwards(tx, () => this.#wake(place.backend))
+    const writer = writerOf(tx)
+    if (this.#rows.has(writer, 'running', place)) throw conflict('a job runs there')
+    this.#moves.dropWaiting(writer, place)
+    this.#moves.dropParked(writer, place)
+    tx.afterwards(() => this.#wake(place.backend))
   }
 
-  async begun(place: Place): Promise<boolean> {
-    return this.#begun(this.ledger, place)
+  begun(view: View, place: Place): boolean {
+    const reader = readerOf(view)
+    if (this.#rows.has(reader, 'running', place)) return true
+    const states = ['parked', 'waiting'] as const
+    return states.some((state) => this.#rows.get(reader, state, place)?.begun === true)
   }
 
-  async isOvertaken(job: Claimed): Promise<boolean> {
-    return this.#rows.has('waiting', job)
-  }
-
-  expectBegun(tx: Transaction, place: Place, begun: boolean): void {
-    guard(tx, (reader) => this.#begun(reader, place) === begun)
+  isOvertaken(view: View, job: Claimed): boolean {
+    return this.#rows.has(readerOf(view), 'waiting', job)
   }
 
   complete(tx: Transaction, job: Claimed): void {
@@ -103,67 +104,80 @@ export class JobQueue implements Queue {
   ): void {
     this.#end(tx, job, (writer, { crashes: _, alone: __, retrial: ___, checkpoint, ...row }) => {
       const attempts = row.attempts - (o.free ? 1 : 0)
-      const due = writer.now + Math.round(Math.min(o.afterMs, MAX_DELAY_MS))
+      const due = tx.now + Math.round(Math.min(o.afterMs, MAX_DELAY_MS))
       const kept = !o.anew && checkpoint !== undefined && { checkpoint }
       const noted = o.error && { error: failureOf(o.error) }
-      this.#wait(writer, job, { ...row, ...kept, ...noted, attempts, begun: true, due }, true)
+      this.#moves.wait(writer, job, { ...row, ...kept, ...noted, attempts, begun: true, due }, true)
     })
   }
 
   giveBack(tx: Transaction, job: Claimed): void {
-    this.#end(tx, job, (writer, row) => this.#wait(writer, job, { ...row, attempts: row.attempts - 1 }, true))
+    this.#end(tx, job, (writer, row) => {
+      this.#moves.wait(writer, job, { ...row, attempts: row.attempts - 1 }, true)
+    })
   }
 
-  park(tx: Transaction, job: Claimed, error: StorageError, { retrialAfterMs }: { retrialAfterMs?: number } = {}): void {
+  park(tx: Transaction, job: Claimed, error: StorageError, o: { retrialAfterMs?: number } = {}): void {
     this.#end(tx, job, (writer, { checkpoint: _, retrial: __, ...row }) => {
       // A driver that refuses a key has written nothing there: then only an earlier try may have landed.
       const isBegun = error.code === 'INVALID_KEY' ? {} : { begun: true as const }
-      const parked: JobRow = { ...row, ...isBegun, error: failureOf(error) }
-      if (retrialAfterMs === undefined) this.#rows.put(writer, 'parked', job, parked)
-      else this.#parkUntil(writer, job, parked, retrialAfterMs)
-      this.#count(writer, job.backend, { parked: 1, bytes: job.size })
+      this.#moves.park(writer, job, { ...row, ...isBegun, error: failureOf(error) }, o.retrialAfterMs)
     })
   }
 
   unpark(tx: Transaction, place: Place): void {
-    write(tx, (writer) => {
-      const row = this.#dropParked(writer, place)
-      if (!row) return
-      const { error: _, crashes: __, alone: ___, rest: ____, ...kept } = row
-      this.#wait(writer, place, { ...kept, attempts: 0, due: writer.now }, true)
-    })
-    afterwards(tx, () => this.#wake(place.backend))
+    const writer = writerOf(tx)
+    const row = this.#moves.dropParked(writer, place)
+    if (!row) return
+    const { error: _, crashes: __, alone: ___, rest: ____, ...kept } = row
+    this.#moves.wait(writer, place, { ...kept, attempts: 0, due: tx.now }, true)
+    tx.afterwards(() => this.#wake(place.backend))
   }
 
   async claim(
     backend: string,
-    o: { max: number; leaseMs: number; key?: string; guard?: (tx: Transaction) => void },
+    o: { max: number; leaseMs: number; key?: string; fence?: (view: View) => void },
   ): Promise<Claimed[]> {
-    const take = (reader: Reader, limit: number, now: number) =>
-      o.key === undefined ? this.#due(reader, backend, limit, now) : this.#dueOf(reader, { backend, key: o.key }, now)
-    if (this.#isPaused(this.ledger, backend) || take(this.ledger, 1, Date.now()).length === 0) return []
-    const { value } = await this.ledger.transact((tx) => {
-      const claimed: Claimed[] = []
-      o.guard?.(tx)
-      write(tx, (writer) => {
-        if (this.#isPaused(writer, backend)) return
-        const until = writer.now + o.leaseMs
-        for (const [i, rowKey] of take(writer, o.max, writer.now).entries()) {
-          const place = { backend, key: parseDueKey(rowKey, backend).key }
-          // Whatever it leads to: it must not be found again.
-          writer.remove('due', rowKey)
-          const row = this.#takeWaiting(writer, place) ?? this.#takeParked(writer, place)
-          if (!row) continue
-          const since = writer.now
-          const running = { ...row, attempts: row.attempts + 1, lease: `${writer.ticket}.${i}`, until, since }
-          this.#rows.put(writer, 'running', place, running)
-          this.#count(writer, backend, { running: 1, bytes: row.size })
-          claimed.push(claimedOf(place, running))
-        }
-      })
-      return claimed
-    })
-    return value
+    while (await this.#hasDue(backend, o.key)) {
+      const { value } = await this.ledger.transact((tx) => this.#claim(tx, backend, o))
+      // All that was met may have led nowhere, and be gone now: there may be more behind it.
+      if (value.claimed.length > 0 || value.met === 0) return value.claimed
+    }
+    return []
+  }
+
+  /** @returns What was claimed, and how many rows of `due` were met. */
+  #claim(
+    tx: Transaction,
+    backend: string,
+    { max, leaseMs, key, fence }: { max: number; leaseMs: number; key?: string; fence?: (view: View) => void },
+  ): { claimed: Claimed[]; met: number } {
+    fence?.(tx)
+    const writer = writerOf(tx)
+    if (isPaused(writer, backend)) return { claimed: [], met: 0 }
+    const met = key === undefined ? hintsOf(writer, backend, max) : this.#dueOf(writer, { backend, key }, tx.now)
+    const claimed: Claimed[] = []
+    for (const rowKey of met) {
+      const place = { backend, key: parseDueKey(rowKey, backend).key }
+      const row = this.#take(writer, place, rowKey)
+      if (!row) continue
+      const lease = `${tx.ticket}.${claimed.length}`
+      const running = { ...row, attempts: row.attempts + 1, lease, until: tx.now + leaseMs, since: tx.now }
+      this.#moves.run(writer, place, running)
+      claimed.push(claimedOf(place, running))
+    }
+    return { claimed, met: met.length }
+  }
+
+  /** The job that a row of `due` leads to. A row that leads to none is removed, so that it is not met again. */
+  #take(writer: Writer, place: Place, rowKey: Buffer): JobRow | undefined {
+    const leadsTo = (row: JobRow | undefined) => row && dueKey(place, row.due, row.seq).equals(rowKey)
+    if (leadsTo(this.#rows.get(writer, 'waiting', place)) && !this.#rows.has(writer, 'running', place))
+      return this.#moves.takeWaiting(writer, place)
+    const parked = this.#rows.get(writer, 'parked', place)
+    if (parked?.rest !== undefined && leadsTo(parked)) return this.#moves.takeParked(writer, place, parked)
+    writer.remove('due', rowKey)
+    return undefined
   }
 
   async choose(
@@ -172,21 +186,26 @@ export class JobQueue implements Queue {
   ): Promise<string | null> {
     let best: { key: string; nearness: number } | null = null
     const range = { from: dueKey({ backend, key: '' }, since, 0), to: dueLimit(backend, Date.now()) }
-    for await (const page of pages(this.ledger, 'due', range))
-      for (const [rowKey] of page) {
-        const place = { backend, key: parseDueKey(rowKey, backend).key }
-        const row = this.#rows.get('waiting', place)
-        const found = row ? nearness(jobOf({ state: 'waiting', place, row })) : Number.POSITIVE_INFINITY
-        if (found === 0) return place.key
-        if (found < (best?.nearness ?? Number.POSITIVE_INFINITY)) best = { key: place.key, nearness: found }
-      }
+    const due = pagesOf(this.ledger, 'due', range, (reader, rowKey) => {
+      const place = { backend, key: parseDueKey(rowKey, backend).key }
+      const row = this.#rows.get(reader, 'waiting', place)
+      return row && jobOf({ state: 'waiting', place, row })
+    })
+    for await (const job of due) {
+      const found = nearness(job)
+      if (found === 0) return job.key
+      if (found < (best?.nearness ?? Number.POSITIVE_INFINITY)) best = { key: job.key, nearness: found }
+    }
     return best?.key ?? null
   }
 
   async mark(job: Claimed, leaseMs: number): Promise<void> {
-    await this.#rewrite(job, ({ renewed: _, ...row }, now) => {
-      return { ...row, until: now + leaseMs, since: now, marked: true }
-    })
+    await this.#rewrite(job, ({ renewed: _, ...row }, now) => ({
+      ...row,
+      until: now + leaseMs,
+      since: now,
+      marked: true,
+    }))
   }
 
   async renew(job: Claimed, leaseMs: number): Promise<void> {
@@ -195,38 +214,35 @@ export class JobQueue implements Queue {
 
   async recover(
     now = Number.POSITIVE_INFINITY,
-    { guard, boot }: { guard?: (tx: Transaction) => void; boot?: string } = {},
+    { fence, boot }: { fence?: (view: View) => void; boot?: string } = {},
   ): Promise<number> {
-    const running = await Array.fromAsync(this.#rows.find({ state: 'running' }))
+    const running = await Array.fromAsync(this.#finder.find({ state: 'running' }))
     const lost = running.filter(({ row }) => !isLeased(row, now))
-    const known = this.ledger.get('meta', BOOT_KEY, decodeRow<string>)?.value
+    const known = await this.ledger.look((view) => readerOf(view).get('meta', BOOT_KEY, decodeRow<string>)?.value)
     // With leases that ended this process lives on: it lost them by itself.
     const isExplained =
       now !== Number.POSITIVE_INFINITY || (boot !== undefined && known !== undefined && boot !== known)
     const judge = isExplained ? () => unchanged : judgeOf(lost.map(({ row }) => row))
     let count = 0
-    for (const { place, row } of lost) if (await this.#putBack(claimedOf(place, row), judge(row), guard)) count++
-    // Behind them: what dies in between shall find the same reason.
+    for (const { place, row } of lost) if (await this.#putBack(claimedOf(place, row), judge(row), fence)) count++
+    // Behind them: a recovery that dies in between finds the same reason again.
     if (boot !== undefined && boot !== known && now === Number.POSITIVE_INFINITY)
       await this.ledger.transact((tx) => {
-        guard?.(tx)
-        write(tx, (writer) => writer.put('meta', BOOT_KEY, encodeRow(boot, writer.ticket)))
+        fence?.(tx)
+        writerOf(tx).put('meta', BOOT_KEY, encodeRow(boot, tx.ticket))
       })
     return count
   }
 
-  /** @returns `false`: somebody settled it meanwhile. */
-  async #putBack(job: Claimed, verdict: Verdict, guard?: (tx: Transaction) => void): Promise<boolean> {
-    try {
-      await this.ledger.transact((tx) => {
-        guard?.(tx)
-        this.#end(tx, job, (writer, row) => this.#wait(writer, job, { ...verdict(row), begun: true }, true))
-      })
+  /** @returns `false`: it was settled after all. */
+  async #putBack(job: Claimed, verdict: Verdict, fence?: (view: View) => void): Promise<boolean> {
+    const { value } = await this.ledger.transact((tx) => {
+      fence?.(tx)
+      if (!this.#ours(tx, job)) return false
+      this.#end(tx, job, (writer, row) => this.#moves.wait(writer, job, { ...verdict(row), begun: true }, true))
       return true
-    } catch (error) {
-      if (StorageError.is(error) && error.code === 'CONFLICT' && !this.#holdsLease(this.ledger, job)) return false
-      throw error
-    }
+    })
+    return value
   }
 
   async pause(backend: string): Promise<void> {
@@ -238,34 +254,35 @@ export class JobQueue implements Queue {
     await this.#setPaused(backend, false)
   }
 
-  async resumed(backend: string): Promise<number> {
-    const row = this.#pauseOf(this.ledger, backend)
-    return row && !row.value ? Number(row.ticket) : 0
+  async resumed(backend: string): Promise<string | null> {
+    const row = await this.ledger.look((view) => pauseOf(readerOf(view), backend))
+    return row && !row.value ? String(row.ticket) : null
   }
 
-  async isPaused(backend: string): Promise<boolean> {
-    return this.#isPaused(this.ledger, backend)
+  isPaused(backend: string): Promise<boolean> {
+    return this.ledger.look((view) => isPaused(readerOf(view), backend))
   }
 
-  async nextDue(backend: string): Promise<number | null> {
-    if (this.#isPaused(this.ledger, backend)) return null
-    const [first] = this.ledger.range('due', {
-      from: backendPrefix(backend),
-      to: after(backendPrefix(backend)),
-      limit: 1,
+  nextDue(backend: string): Promise<number | null> {
+    const now = Date.now()
+    return this.ledger.look((view) => {
+      const reader = readerOf(view)
+      if (isPaused(reader, backend)) return null
+      const prefix = backendPrefix(backend)
+      const [first] = reader.range('due', { from: prefix, to: after(prefix), limit: 1 })
+      if (!first) return null
+      const isMisdated = reader.range('due', { ...misdated(backend, now), limit: 1 }).length > 0
+      return isMisdated ? now : parseDueKey(first[0], backend).due
     })
-    if (!first) return null
-    const isMisdated = this.#dueAfter(this.ledger, backend, Date.now() + MAX_DELAY_MS, 1).length > 0
-    return isMisdated ? Date.now() : parseDueKey(first[0], backend).due
   }
 
   async *jobs(filter: JobFilter): AsyncIterable<Job> {
-    for await (const found of this.#rows.find(filter))
+    for await (const found of this.#finder.find(filter))
       if (filter.id === undefined || found.row.id === filter.id) yield jobOf(found)
   }
 
-  async counts(): Promise<Readonly<Record<string, JobCounts>>> {
-    return this.#rows.counts()
+  counts(): Promise<Readonly<Record<string, JobCounts>>> {
+    return this.ledger.look((view) => this.#finder.counts(readerOf(view)))
   }
 
   onWork(listener: (backend: string) => void): () => void {
@@ -275,162 +292,82 @@ export class JobQueue implements Queue {
 
   /**
    * Ends a running job; a newer one that waits behind it takes its turn, otherwise `next` says what becomes of its row.
+   *
+   * @throws {StorageError} CONFLICT: the lease is lost.
    */
   #end(tx: Transaction, job: Claimed, next: (writer: Writer, row: JobRow) => void): void {
-    guard(tx, (reader) => this.#holdsLease(reader, job))
-    write(tx, (writer) => {
-      const {
-        lease: _,
-        until: __,
-        marked: ___,
-        since: ____,
-        renewed: _____,
-        ...row
-      } = this.#rows.get('running', job, writer) as JobRow
-      this.#rows.remove(writer, 'running', job)
-      writer.remove('owed', owedKey(job, job.seq))
-      this.#count(writer, job.backend, { running: -1, bytes: -job.size })
-      const newer = this.#rows.get('waiting', job, writer)
-      if (newer) writer.put('due', dueKey(job, newer.due, newer.seq), NOTHING)
-      else next(writer, row)
-    })
-    afterwards(tx, () => this.#wake(job.backend))
+    const writer = writerOf(tx)
+    const running = this.#requireOurs(tx, job)
+    this.#moves.stop(writer, job, running)
+    const newer = this.#rows.get(writer, 'waiting', job)
+    const { lease: _, until: __, marked: ___, since: ____, renewed: _____, ...row } = running
+    if (newer) this.#moves.fallDue(writer, job, newer)
+    else next(writer, row)
+    tx.afterwards(() => this.#wake(job.backend))
   }
 
   async #rewrite(job: Claimed, change: (row: JobRow, now: number) => JobRow): Promise<void> {
     await this.ledger.transact((tx) => {
-      guard(tx, (reader) => this.#holdsLease(reader, job))
-      write(tx, (writer) => {
-        const row = this.#rows.get('running', job, writer) as JobRow
-        this.#rows.put(writer, 'running', job, change(row, tx.now))
-      })
+      this.#rows.put(writerOf(tx), 'running', job, change(this.#requireOurs(tx, job), tx.now))
     })
   }
 
-  /** Lets what waits for a later time be due at `now`. Each row is met once, whatever is put back meanwhile. */
+  #requireOurs(view: View, job: Claimed): JobRow {
+    const row = this.#ours(view, job)
+    if (!row) throw conflict('the lease is lost')
+    return row
+  }
+
+  #ours(view: View, job: Claimed): JobRow | undefined {
+    const row = this.#rows.get(readerOf(view), 'running', job)
+    return row?.lease === job.lease ? row : undefined
+  }
+
+  /** Lets what waits for a later time be due at `now`. Each row is met once, whatever is put back since. */
   async #makeDue(backend: string, now: number): Promise<void> {
     const range = { from: dueLimit(backend, now), to: after(backendPrefix(backend)) }
     for await (const page of pages(this.ledger, 'due', range)) {
       if (page.length === 0) continue
       await this.ledger.transact((tx) => {
-        write(tx, (writer) => {
-          for (const [rowKey] of page) this.#moveTo(writer, backend, rowKey, now)
-        })
+        for (const [rowKey] of page) this.#moveTo(writerOf(tx), backend, rowKey, now)
       })
     }
   }
 
   #moveTo(writer: Writer, backend: string, rowKey: Buffer, due: number): void {
     const place = { backend, key: parseDueKey(rowKey, backend).key }
-    const row = this.#rows.get('waiting', place, writer)
+    const row = this.#rows.get(writer, 'waiting', place)
     // Claimed or replaced since it was read.
     if (!row || !dueKey(place, row.due, row.seq).equals(rowKey)) return
     writer.remove('due', rowKey)
     this.#rows.put(writer, 'waiting', place, { ...row, due })
-    writer.put('due', dueKey(place, due, row.seq), NOTHING)
+    this.#moves.fallDue(writer, place, { ...row, due })
   }
 
   async #setPaused(backend: string, paused: boolean): Promise<void> {
     await this.ledger.transact((tx) => {
-      write(tx, (writer) => writer.put('meta', pauseKey(backend), encodeRow(paused, writer.ticket)))
-      afterwards(tx, () => this.#wake(backend))
+      writerOf(tx).put('meta', pauseKey(backend), encodeRow(paused, tx.ticket))
+      tx.afterwards(() => this.#wake(backend))
     })
   }
 
-  #wait(writer: Writer, place: Place, row: JobRow, isDue: boolean): void {
-    this.#rows.put(writer, 'waiting', place, row)
-    if (isDue) writer.put('due', dueKey(place, row.due, row.seq), NOTHING)
-    writer.put('owed', owedKey(place, row.seq), encodeNumbers([row.created]))
-    this.#count(writer, place.backend, { waiting: 1, bytes: row.size })
-  }
-
-  #dropWaiting(writer: Writer, place: Place): void {
-    const row = this.#takeWaiting(writer, place)
-    if (row) writer.remove('owed', owedKey(place, row.seq))
-  }
-
-  /** Takes it out of those that wait; it is owed all the same. */
-  #takeWaiting(writer: Writer, place: Place): JobRow | undefined {
-    const row = this.#rows.get('waiting', place, writer)
-    if (!row) return undefined
-    this.#rows.remove(writer, 'waiting', place)
-    writer.remove('due', dueKey(place, row.due, row.seq))
-    this.#count(writer, place.backend, { waiting: -1, bytes: -row.size })
-    return row
-  }
-
-  #dropParked(writer: Writer, place: Place): JobRow | undefined {
-    const row = this.#rows.get('parked', place, writer)
-    if (!row) return undefined
-    this.#rows.remove(writer, 'parked', place)
-    if (row.rest !== undefined) writer.remove('due', dueKey(place, row.due, row.seq))
-    this.#count(writer, place.backend, { parked: -1, bytes: -row.size })
-    return row
-  }
-
-  /** Has it met by `claim` as soon as that may be, which is at most in an hour. */
-  #parkUntil(writer: Writer, place: Place, row: JobRow, afterMs: number): void {
-    const ms = Math.min(afterMs, MAX_DELAY_MS)
-    const parked = { ...row, due: writer.now + ms, rest: afterMs - ms }
-    this.#rows.put(writer, 'parked', place, parked)
-    writer.put('due', dueKey(place, parked.due, parked.seq), NOTHING)
-  }
-
-  /** Takes out one that was parked to be tried again, if its time has come. */
-  #takeParked(writer: Writer, place: Place): JobRow | undefined {
-    const row = this.#rows.get('parked', place, writer)
-    if (row?.rest === undefined) return undefined
-    if (row.rest > 0) {
-      this.#parkUntil(writer, place, row, row.rest)
-      return undefined
-    }
-    this.#dropParked(writer, place)
-    writer.put('owed', owedKey(place, row.seq), encodeNumbers([row.created]))
-    const { rest: _, ...kept } = row
-    return { ...kept, retrial: true }
-  }
-
-  #begun(reader: Reader, place: Place): boolean {
-    if (this.#rows.has('running', place, reader)) return true
-    const states = ['parked', 'waiting'] as const
-    return states.some((state) => this.#rows.get(state, place, reader)?.begun === true)
-  }
-
-  #holdsLease(reader: Reader, job: Claimed): boolean {
-    return this.#rows.get('running', job, reader)?.lease === job.lease
-  }
-
-  /** Rows of `due` whose time has come, the longest due first; after them those dated by a clock that was set back since. */
-  #due(reader: Reader, backend: string, limit: number, now: number): Buffer[] {
-    const range = { from: backendPrefix(backend), to: dueLimit(backend, now), limit }
-    const due = reader.range('due', range).map(([key]) => key)
-    if (due.length === limit) return due
-    return [...due, ...this.#dueAfter(reader, backend, now + MAX_DELAY_MS, limit - due.length)]
+  /** Whether a claim may find something: without it each look of an idle lane would be a commit. */
+  #hasDue(backend: string, key: string | undefined): Promise<boolean> {
+    const now = Date.now()
+    return this.ledger.look((view) => {
+      const reader = readerOf(view)
+      if (isPaused(reader, backend)) return false
+      if (key !== undefined) return this.#dueOf(reader, { backend, key }, now).length > 0
+      return dueBy(backend, now).some((range) => reader.range('due', { ...range, limit: 1 }).length > 0)
+    })
   }
 
   /** The row of `due` of one job, if its time has come. */
   #dueOf(reader: Reader, place: Place, now: number): Buffer[] {
-    const row = this.#rows.get('waiting', place, reader)
+    const row = this.#rows.get(reader, 'waiting', place)
     if (!row || (row.due > now && row.due <= now + MAX_DELAY_MS)) return []
     const rowKey = dueKey(place, row.due, row.seq)
-    return reader.get('due', rowKey, () => true) ? [rowKey] : []
-  }
-
-  #dueAfter(reader: Reader, backend: string, time: number, limit: number): Buffer[] {
-    const range = { from: dueLimit(backend, time), to: after(backendPrefix(backend)), limit }
-    return reader.range('due', range).map(([key]) => key)
-  }
-
-  #isPaused(reader: Reader, backend: string): boolean {
-    return this.#pauseOf(reader, backend)?.value ?? false
-  }
-
-  #pauseOf(reader: Reader, backend: string): Row<boolean> | undefined {
-    return reader.get('meta', pauseKey(backend), decodeRow<boolean>)
-  }
-
-  #count(writer: Writer, backend: string, by: Partial<JobCounts>): void {
-    writer.add('counts', Buffer.from(backend), [by.waiting ?? 0, by.running ?? 0, by.parked ?? 0, by.bytes ?? 0])
+    return has(reader, 'due', rowKey) ? [rowKey] : []
   }
 
   #wake(backend: string): void {
@@ -438,31 +375,43 @@ export class JobQueue implements Queue {
   }
 }
 
+/** Rows of `due` that may lead to jobs whose time has come. Claimers do not conflict by looking, only by taking the same job. */
+function hintsOf(writer: Writer, backend: string, max: number): Buffer[] {
+  const hints: Buffer[] = []
+  for (const range of dueBy(backend, writer.now))
+    if (hints.length < max)
+      hints.push(...writer.hint('due', { ...range, limit: max - hints.length }).map(([key]) => key))
+  return hints
+}
+
+/** The longest due first; after them those dated by a clock that was set back since. */
+function dueBy(backend: string, now: number) {
+  return [{ from: backendPrefix(backend), to: dueLimit(backend, now) }, misdated(backend, now)]
+}
+
+function misdated(backend: string, now: number) {
+  return { from: dueLimit(backend, now + MAX_DELAY_MS), to: after(backendPrefix(backend)) }
+}
+
+function isPaused(reader: Reader, backend: string): boolean {
+  return pauseOf(reader, backend)?.value ?? false
+}
+
+function pauseOf(reader: Reader, backend: string): Row<boolean> | undefined {
+  return reader.get('meta', pauseKey(backend), decodeRow<boolean>)
+}
+
+function has(reader: Reader, tree: 'due' | 'owed', key: Buffer): boolean {
+  return reader.get(tree, key, () => true) ?? false
+}
+
 /** Not for longer than any lease: the clock may have been set back since. */
 function isLeased({ until = 0 }: JobRow, now: number): boolean {
   return until >= now && until - now <= MAX_DELAY_MS
 }
 
-/** What becomes of the row of a job that its process died with. */
-type Verdict = (row: JobRow) => JobRow
-
-const unchanged: Verdict = (row) => row
-const cleared: Verdict = ({ crashes: _, alone: __, retrial: ___, ...row }) => row
-const crashed: Verdict = ({ crashes = 0, retrial: _, ...row }) => ({ ...row, crashes: crashes + 1 })
-const isolated: Verdict = (row) => ({ ...row, alone: true })
-
-/** @param all What ran when the process died. */
-function judgeOf(all: readonly JobRow[]): (row: JobRow) => Verdict {
-  // One that crashed before is begun when it is marked: till then it holds its lease, and waits for its turn.
-  const isInnocent = ({ crashes, marked, since = 0, renewed = since }: JobRow) =>
-    (crashes === undefined || marked === true) && renewed - since >= INNOCENT_MS
-  const marked = all.filter((row) => row.marked && !isInnocent(row)).length
-  return (row) => {
-    if (isInnocent(row)) return cleared
-    if (row.crashes === undefined) return crashed
-    if (!row.marked) return unchanged
-    return marked === 1 ? crashed : isolated
-  }
+function conflict(detail: string): StorageError {
+  return new StorageError('CONFLICT', { op: 'commit' }, { detail })
 }
 
 function failureOf({ code, message }: StorageError): Failure {

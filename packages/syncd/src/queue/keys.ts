@@ -6,7 +6,17 @@ import type { Place } from '@stored/core'
  * place: backend NUL key
  * due:   backend NUL due (6 bytes, ms) seq (6 bytes) key: by time, then in the order they were queued
  * owed:  backend NUL seq (6 bytes) key: in the order they were queued
+ *
+ * `seq` says when a job was queued, in milliseconds since the epoch, and tells the jobs of one place apart. Earlier versions wrote the
+ * number of the commit there: it is below every such time, and those jobs are older.
  */
+
+/** @param isTaken Whether another job of the place has this number. */
+export function seqAt(now: number, isTaken: (seq: number) => boolean): number {
+  // A clock may stand before 1970.
+  const seq = Math.max(0, now)
+  return isTaken(seq) ? seq + 1 : seq
+}
 
 export function backendPrefix(backend: string): Buffer {
   return Buffer.from(`${backend}\0`)

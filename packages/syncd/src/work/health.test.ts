@@ -30,13 +30,18 @@ afterEach(() => {
 function made(): HealthRecorder {
   return new HealthRecorder({
     ledger,
-    guard: () => guard(),
+    fence: () => guard,
     look: async () => {
       looks++
       return now
     },
     onError: (error) => void errors.push(error),
   })
+}
+
+/** What all processes read. */
+function read(backend: string): Promise<ReturnType<typeof readHealth>> {
+  return ledger.look((view) => readHealth(view, backend))
 }
 
 /** Names another leader. */
@@ -51,12 +56,12 @@ describe('HealthRecorder', () => {
     now = FAILING
     recorder.note('a', false)
     await vi.advanceTimersByTimeAsync(0)
-    expect(readHealth(ledger, 'a')).toEqual({ health: FAILING, isHistory: false })
-    expect(readHealth(ledger, 'b')).toEqual({ health: null, isHistory: false })
+    expect(await read('a')).toEqual({ health: FAILING, isHistory: false })
+    expect(await read('b')).toEqual({ health: null, isHistory: false })
     now = null
     recorder.note('a', true)
     await vi.advanceTimersByTimeAsync(1000)
-    expect(readHealth(ledger, 'a').health).toBeNull()
+    expect((await read('a')).health).toBeNull()
     expect(errors).toEqual([])
   })
 
@@ -70,7 +75,7 @@ describe('HealthRecorder', () => {
     now = { ...FAILING, asOf: 2 }
     recorder.note('a', false)
     await recorder.stop()
-    expect([looks, readHealth(ledger, 'a').health]).toEqual([3, now])
+    expect([looks, (await read('a')).health]).toEqual([3, now])
   })
 
   test('looks once at a backend that is well, and sets no timer for it later', async () => {
@@ -86,12 +91,12 @@ describe('HealthRecorder', () => {
     recorder.note('a', false)
     await recorder.stop()
     await lead('second')
-    expect(readHealth(ledger, 'a')).toEqual({ health: FAILING, isHistory: true })
+    expect(await read('a')).toEqual({ health: FAILING, isHistory: true })
     now = null
     recorder = made()
     recorder.note('a', true)
     await recorder.stop()
-    expect(readHealth(ledger, 'a').health).toBeNull()
+    expect((await read('a')).health).toBeNull()
   })
 
   test('says nothing of a commit that is refused since somebody else leads; tells of any other', async () => {

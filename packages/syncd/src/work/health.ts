@@ -1,6 +1,6 @@
-import type { BackendState, Failure, Transaction } from '@stored/core'
+import type { BackendState, Failure, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { decodeRow, encodeRow, type Reader, type TreeLedger, write } from '@stored/lmdb'
+import { decodeRow, encodeRow, readerOf, type TreeLedger, writerOf } from '@stored/lmdb'
 import { leaderOf } from '../coordination/leadership.ts'
 
 /** The least time between two rows of one backend. */
@@ -24,15 +24,15 @@ interface Row {
 }
 
 /** What was written last of a backend, and whether a former leader wrote it. */
-export function readHealth(reader: Reader, backend: string): { health: Health | null; isHistory: boolean } {
-  const row = reader.get('meta', rowKey(backend), decodeRow<Row>)?.value
-  return { health: row?.health ?? null, isHistory: row !== undefined && row.leader !== leaderOf(reader) }
+export function readHealth(view: View, backend: string): { health: Health | null; isHistory: boolean } {
+  const row = readerOf(view).get('meta', rowKey(backend), decodeRow<Row>)?.value
+  return { health: row?.health ?? null, isHistory: row !== undefined && row.leader !== leaderOf(view) }
 }
 
 export interface HealthRecorderOptions {
   readonly ledger: TreeLedger
-  /** Refuses the commit of a process that leads no longer. */
-  readonly guard: (tx: Transaction) => void
+  /** A check that refuses the plans of a process that does not lead any more. */
+  readonly fence: () => (view: View) => void
   /** How a backend fares now; `null`: it is well. */
   readonly look: (backend: string) => Promise<Health | null>
   readonly onError: (error: unknown) => void
@@ -88,14 +88,14 @@ export class HealthRecorder {
   }
 
   async #commit(backend: string): Promise<void> {
-    const { ledger, guard, look } = this.#options
+    const { ledger, look } = this.#options
+    const fence = this.#options.fence()
     const health = await look(backend)
     await ledger.transact((tx) => {
-      guard(tx)
-      write(tx, (writer) => {
-        if (health) writer.put('meta', rowKey(backend), encodeRow({ health, leader: leaderOf(writer) }, writer.ticket))
-        else if (readHealth(writer, backend).health) writer.remove('meta', rowKey(backend))
-      })
+      fence(tx)
+      const writer = writerOf(tx)
+      if (health) writer.put('meta', rowKey(backend), encodeRow({ health, leader: leaderOf(tx) }, tx.ticket))
+      else if (readHealth(tx, backend).health) writer.remove('meta', rowKey(backend))
     })
     if (health) this.#well.delete(backend)
   }

@@ -17,7 +17,7 @@ export async function settle(
     const [now, isOwed] = await Promise.all([index.location(job), index.hasPlace(others)])
     const isDone = isWanted(now, job)
     const event: SyncOutcome = { type: 'sync:complete', ...progress(job), op: job.op }
-    const { seq, position } = await ledger.transact((tx) => {
+    const { position, seq } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
       index.expectPlace(tx, others, isOwed)
       queue.complete(tx, job)
@@ -28,7 +28,7 @@ export async function settle(
       else if (job.op === 'put' && isDone) staging.markReleasable(tx, job.id)
       if (isDone) ledger.record(tx, event)
     })
-    return isDone ? { ...event, seq, position } : null
+    return isDone ? { ...event, position, seq } : null
   })
 }
 
@@ -40,13 +40,13 @@ export async function settle(
 export async function dropIfUnwanted({ index, ledger, queue }: Services, job: Claimed): Promise<boolean> {
   return retryOnConflict(async () => {
     const now = await index.location(job)
-    // Whatever queues a newer job also changes the row of the place: the guard covers both.
-    if (isWanted(now, job) && !(await queue.isOvertaken(job))) return false
-    await ledger.transact((tx) => {
+    const { value } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
+      if (isWanted(now, job) && !queue.isOvertaken(tx, job)) return false
       queue.complete(tx, job)
+      return true
     })
-    return true
+    return value
   })
 }
 
@@ -64,16 +64,23 @@ export async function parkJob(
   const { index, queue, ledger } = services
   return retryOnConflict(async () => {
     const now = await index.location(job)
-    const copy = isWanted(now, job) && !(await queue.isOvertaken(job)) ? now : null
     const event: SyncOutcome = { type: 'sync:error', ...progress(job), op: job.op, error: failureOf(error) }
-    const { seq, position } = await ledger.transact((tx) => {
+    const {
+      value: isParked,
+      position,
+      seq,
+    } = await ledger.transact((tx) => {
       index.expect(tx, { place: job }, now?.rev ?? null)
-      if (!copy) return queue.complete(tx, job)
+      if (!isWanted(now, job) || queue.isOvertaken(tx, job)) {
+        queue.complete(tx, job)
+        return false
+      }
       queue.park(tx, job, error, o)
-      index.locate(tx, parked(copy, error))
+      index.locate(tx, parked(now, error))
       ledger.record(tx, event)
+      return true
     })
-    return copy && { ...event, seq, position }
+    return isParked ? { ...event, position, seq } : null
   })
 }
 

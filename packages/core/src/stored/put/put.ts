@@ -20,7 +20,7 @@ import { expectShare } from './expect-share.ts'
 import { jsonCopy } from './json-copy.ts'
 import { type PutPlan, type PutPlanInput, planPut, type Target } from './plan-put.ts'
 import { tellProgress } from './progress.ts'
-import { readTries } from './tries.ts'
+import { expectBegun, readTries } from './tries.ts'
 
 export const PUT_OPTIONS: RulesOf<PutOptions> = {
   // What a key may be is told with INVALID_KEY.
@@ -239,7 +239,7 @@ function commitPut(
       if (known && plan.keeps) index.expectPlace(tx, { id: facts.id, standing: 'synced' }, plan.marks)
       for (const { place, location, begun } of places) {
         index.expect(tx, { place }, location?.rev ?? null)
-        if (leavesTry(location, facts.id)) queue.expectBegun(tx, place, begun)
+        if (leavesTry(location, facts.id)) expectBegun(queue, tx, place, begun)
       }
       index.keep(tx, plan.facts)
       index.bind(tx, key, facts.id)
@@ -289,7 +289,7 @@ async function readTarget(
   const place = backends.placeOf(target, key, id)
   const location = await index.location(place)
   // What a job that is replaced may have left there matters; one of the same blob that still waits is not.
-  const begun = leavesTry(location, id) && (await queue.begun(place))
+  const begun = leavesTry(location, id) && (await queue.ledger.look((view) => queue.begun(view, place)))
   return { place, shared: target.layout === 'id', location, begun }
 }
 
