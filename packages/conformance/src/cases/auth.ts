@@ -35,7 +35,7 @@ const ECHOES: readonly Echo[] = [400, 403, 500].flatMap((status): Echo[] => {
 export const auth = defineCases('au', {
   bad: {
     title: 'every operation with credentials that are not accepted rejects with UNAUTHENTICATED, once',
-    why: 'An account is locked by whoever tries a wrong password again and again.',
+    why: 'Trying a wrong password again and again locks the account.',
     needs: creds('bad'),
     provokes: ['UNAUTHENTICATED'],
     timeoutMs: 120_000,

@@ -107,7 +107,7 @@ export const backpressure = defineCases('bp', {
   },
   loop: {
     title: 'put of 1 GiB holds up the event loop for less than 100 ms, all but one time in a hundred',
-    why: 'Everything else that the program does waits meanwhile.',
+    why: 'Everything else in the program waits for it.',
     // Other programs on the machine can break it.
     level: 'should',
     profile: 'full',

@@ -36,7 +36,7 @@ export const checksums = defineCases('ck', {
   },
   range: {
     title: 'get says verified only of a whole blob whose checksum is known',
-    why: 'A part has no checksum of its own: whoever believes it was checked looks no further.',
+    why: 'A part has no checksum of its own: a caller that believes it was checked looks no further.',
     async run(t) {
       const { sha256 } = await t.guard.put(t.key('blob'), t.bytes(1_000))
       const whole = await t.guard.get(t.key('blob'), { sha256 })

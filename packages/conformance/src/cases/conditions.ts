@@ -72,7 +72,7 @@ export const conditions = defineCases('cw', {
   },
   match: {
     title: 'put with the etag of the blob overwrites it and gives a new etag',
-    why: 'This is how an overwrite spares what someone else has written meanwhile.',
+    why: 'This is how an overwrite spares what someone else has written since.',
     needs: capability('ifMatch'),
     async run(t) {
       const first = await t.store.put(t.key('blob'), t.bytes(100, 1))
@@ -96,7 +96,7 @@ export const conditions = defineCases('cw', {
   },
   'match-missing': {
     title: 'put with an etag of a key that holds nothing rejects with PRECONDITION_FAILED and stores nothing',
-    why: 'AWS answers 404, Ceph 412, and some accept: whoever waits for one code misses the others.',
+    why: 'AWS answers 404, Ceph 412, and some accept: code that expects one of them misses the others.',
     needs: capability('ifMatch'),
     async run(t) {
       const { etag } = await t.store.put(t.key('other'), t.bytes(100))

@@ -29,7 +29,7 @@ export const copying = defineCases('op', {
   },
   'copy-itself': {
     title: 'copy of a blob onto its own key leaves it as it is',
-    why: 'Who makes room at the target first has nothing left to copy.',
+    why: 'A driver that clears the target first may have nothing left to copy.',
     since: '1.2',
     async run(t) {
       const kept = described(t, 'text/x-kept', 'Ada')

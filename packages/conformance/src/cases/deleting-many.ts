@@ -47,7 +47,7 @@ export const deletingMany = defineCases('op', {
   },
   'delete-pages': {
     title: `deleteMany of ${MORE_THAN_A_PAGE} keys removes all of them`,
-    why: 'A service takes so many at a time, and says nothing of the rest.',
+    why: 'A service accepts a limited number at a time, and says nothing about the rest.',
     since: '1.2',
     profile: 'full',
     async run(t) {

@@ -101,7 +101,7 @@ export const faults = defineCases('ft', {
   },
   'cut-reply': {
     title: 'put whose answer is lost resolves, or rejects as ambiguous; without that word nothing was stored',
-    why: 'It was stored: whoever hears a plain no writes it elsewhere, or takes it for a stranger later.',
+    why: "It was stored: a caller that hears a plain no writes it elsewhere, or later takes it for somebody else's.",
     needs: endpoint,
     async run(t) {
       const bytes = t.bytes(100_000)
@@ -212,7 +212,7 @@ export const faults = defineCases('ft', {
   },
   'slow-alive': {
     title: 'bodies that trickle for longer than the idle time, either way, come through',
-    why: 'A timeout for the whole call cuts off whoever has a slow line, however long it is made.',
+    why: 'A timeout for the whole call cuts off users with slow connections, however long it is.',
     needs: endpoint,
     async run(t) {
       const { guard, proxy } = await t.through({ idleTimeoutMs: IDLE_MS })
@@ -258,7 +258,7 @@ export const faults = defineCases('ft', {
   },
   'one-shot': {
     title: 'a source that can be read once is read once: its put rejects as retryable instead of being sent again',
-    why: 'Only whoever has the source can give it anew.',
+    why: 'Only the owner of the source can open it again.',
     needs: endpoint,
     async run(t) {
       const { guard, proxy } = await t.through()

@@ -59,7 +59,7 @@ export const honesty = defineCases('cp', {
   },
   'signed-url': {
     title: 'a signed URL to GET a blob serves its bytes to anyone',
-    why: 'It is handed out: whoever gets it has nothing but HTTP.',
+    why: 'It is handed out: its users have nothing but HTTP.',
     needs: all(writable, capability('signedUrl')),
     proves: ['signedUrl'],
     async run(t) {

@@ -140,7 +140,7 @@ export const listing = defineCases('ls', {
     },
   },
   limit: {
-    title: 'list with a limit yields so many and then ends',
+    title: 'list with a limit yields that many entries and then ends',
     why: 'A limit taken for a hint makes a page of any size.',
     async run(t) {
       await putAll(t, numbered(7))

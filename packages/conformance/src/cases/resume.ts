@@ -93,7 +93,7 @@ export const resume = defineCases('rs', {
     },
   },
   stale: {
-    title: 'put with a checkpoint that means nothing, or nothing any more, begins anew',
+    title: 'put with a checkpoint that is meaningless or stale starts over',
     why: 'What was kept outlives what it stands for: a checkpoint that is an error for ever blocks its blob for ever.',
     needs: resumes,
     async run(t) {
@@ -109,7 +109,7 @@ export const resume = defineCases('rs', {
     },
   },
   'other-bytes': {
-    title: 'put of another blob, or at another key, with the checkpoint of this one begins anew',
+    title: 'put of another blob, or at another key, with the checkpoint of this one starts over',
     why: NO_MIX,
     needs: resumes,
     async run(t) {
@@ -139,7 +139,7 @@ export const resume = defineCases('rs', {
     },
   },
   taken: {
-    title: 'put with ifAbsent that goes on at a key that was taken meanwhile rejects with ALREADY_EXISTS',
+    title: 'put with ifAbsent that resumes at a key that was taken since rejects with ALREADY_EXISTS',
     why: 'StoreD never writes over what it did not put there.',
     needs: all(resumes, capability('ifAbsent')),
     async run(t) {
@@ -157,7 +157,7 @@ export const resume = defineCases('rs', {
   },
   unkept: {
     title: 'put whose checkpoint cannot be kept rejects and leaves nothing',
-    why: 'Who cannot keep a checkpoint has lost the right to write: another process has the job.',
+    why: 'A process that cannot keep a checkpoint has lost the right to write: another process has the job.',
     needs: resumes,
     async run(t) {
       const [key, bytes] = [t.key('blob'), bytesOf(t)]
@@ -170,7 +170,7 @@ export const resume = defineCases('rs', {
   },
   undeclared: {
     title: 'put with a checkpoint rejects with UNSUPPORTED where it is not declared',
-    why: 'Whoever gives a checkpoint counts on it.',
+    why: 'A caller that passes a checkpoint relies on it.',
     needs: absent('resume'),
     async run(t) {
       const [key, bytes] = [t.key('blob'), t.bytes(1_000)]

@@ -143,7 +143,7 @@ export const traversal = defineCases('tr', {
     },
   },
   swap: {
-    title: 'put whose directory is swapped for a link meanwhile never writes outside',
+    title: 'put whose directory is swapped for a link during the call never writes outside',
     why: 'A check that is made before the write holds for the moment of the check alone.',
     needs: linked,
     run: (t) =>

@@ -44,7 +44,7 @@ export const watching = defineCases('wa', {
   },
   outsider: {
     title: 'a blob that someone else writes is watched once it is whole',
-    why: 'Whoever is told of it too early copies half of it.',
+    why: 'A listener that is told too early copies half of it.',
     needs: all(capability('watch'), hook('outsider')),
     async run(t) {
       const bytes = t.bytes(1 << 20)
@@ -88,7 +88,7 @@ export const watching = defineCases('wa', {
     },
   },
   burst: {
-    title: `${BURST} puts that nobody listens to meanwhile are all watched, or there is an overflow`,
+    title: `${BURST} puts that nobody listens to at the time are all watched, or there is an overflow`,
     why: 'What is dropped without a word is never looked for.',
     needs: capability('watch'),
     timeoutMs: 120_000,
