@@ -74,7 +74,7 @@ export class EventLog {
       'NOT_FOUND',
       { op: 'events' },
       {
-        detail: `the last commit is ${last}, not yet ${since}: of another store, or of this one before it was restored`,
+        detail: `the last commit is ${last}, before ${since}: that number belongs to another store, or to this one before it was restored`,
       },
     )
   }
@@ -125,7 +125,7 @@ function hasRoom(sink: Sink, rows: number): boolean {
 function numberOf(since: number | Position): number {
   const number = typeof since === 'string' && /^\d{1,15}$/.test(since) ? Number(since) : since
   if (typeof number === 'number') return number
-  throw new StorageError('INVALID_ARGUMENT', { op: 'events' }, { detail: `no position of this store: ${since}` })
+  throw new StorageError('INVALID_ARGUMENT', { op: 'events' }, { detail: `not a position of this store: ${since}` })
 }
 
 function keyOf(seq: number): Buffer {

@@ -344,7 +344,7 @@ export class LmdbLedger implements TreeLedger {
       return failure
     }
     const ambiguous = await this.#mayBeThere(seq)
-    const detail = 'the index could not be written; check the disk, then open the store anew'
+    const detail = 'the index could not be written; check the disk, then open the store again'
     const failure = new StorageError('UNAVAILABLE', at, { cause, ambiguous, detail })
     this.#degrade(failure)
     return failure

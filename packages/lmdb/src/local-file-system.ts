@@ -34,6 +34,6 @@ export function requireLocalFileSystem(type: number, platform: NodeJS.Platform =
   throw new StorageError(
     'MISCONFIGURED',
     { op: 'open' },
-    { detail: `the store lies on ${name}; put it on a local disk, or set allowNetworkFileSystem` },
+    { detail: `the store is on ${name}; put it on a local disk, or set allowNetworkFileSystem` },
   )
 }

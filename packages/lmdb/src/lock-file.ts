@@ -72,7 +72,7 @@ async function isSound(file: string): Promise<boolean> {
 
 function damaged(file: string, held: readonly HeldLock[]): StorageError {
   const pids = [...new Set(held.map(({ pid }) => pid))].join(', ')
-  const detail = `it is damaged, and process ${pids} has the store open by it: end that, then open the store again`
+  const detail = `it is damaged, and process ${pids} has the store open through it: end that process, then open the store again`
   return new StorageError('CORRUPT', { op: 'open', key: path.basename(file) }, { detail })
 }
 

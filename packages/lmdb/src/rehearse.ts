@@ -33,7 +33,7 @@ async function requireFile(file: string): Promise<void> {
   const found = await stat(file).catch(() => null)
   if (found === null || found.isFile()) return
   const at = { op: 'open', key: path.basename(file) }
-  throw new StorageError('CORRUPT', at, { detail: 'something that is no file is in its place: move that away' })
+  throw new StorageError('CORRUPT', at, { detail: 'something other than a file is in its place: move that away' })
 }
 
 async function openOrMake(file: string, flags: number, mode: number): Promise<FileHandle> {

@@ -367,7 +367,7 @@ describe('verify()', () => {
     [{ sample: 0 }, /"sample" is a number above 0/],
     [{ sample: 1.1 }, /"sample" is a number above 0/],
     [{ maxBytesPerSecond: 0.5 }, /"maxBytesPerSecond" is a whole number/],
-    [{ after: 'x' }, /after is no cursor/],
+    [{ after: 'x' }, /`after` is not a cursor/],
     [{ after: Buffer.from('["c","k",1]').toString('base64url') }, /a cursor of backend "c"/],
     [{ backend: 'a', after: Buffer.from('["b","k",1]').toString('base64url') }, /a cursor of backend "b"/],
     [{ repair: true }, /unknown option "repair"/],

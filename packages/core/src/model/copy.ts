@@ -285,7 +285,7 @@ export function isRead(copy: Pick<LocationFacts, 'state'>): boolean {
 /** Its backend was removed: what is added under that name may be another place. */
 export function doubted(now: LocationFacts): LocationFacts {
   if (now.state !== 'synced') throw refusal('doubted', now)
-  const message = 'its backend was removed: verify tells what lies there'
+  const message = 'its backend was removed: verify shows what is there'
   return { ...factsOf(now), state: 'unknown', error: { code: 'UNAVAILABLE', message } }
 }
 

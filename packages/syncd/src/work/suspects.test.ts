@@ -43,7 +43,7 @@ describe('a job', () => {
       expect(poisonOf(jobOf('k', crashes))).toMatchObject({
         code: 'INTERNAL',
         at: { backend: 'x', op: 'put', key: 'k' },
-        detail: `begun ${crashes} times and never ended`,
+        detail: `started ${crashes} times and never ended`,
       })
   })
 

@@ -61,7 +61,7 @@ export function isSuspect({ crashes = 0 }: Claimed): boolean {
 /** Why a job is parked instead of tried once more; `null` when it is not. */
 export function poisonOf({ backend, op, key, crashes = 0, retrial }: Claimed): StorageError | null {
   if (crashes < MAX_CRASHES || retrial) return null
-  return new StorageError('INTERNAL', { backend, op, key }, { detail: `begun ${crashes} times and never ended` })
+  return new StorageError('INTERNAL', { backend, op, key }, { detail: `started ${crashes} times and never ended` })
 }
 
 /** How long a job is left alone that killed its process so often, in milliseconds: an hour, then twice as long each time, up to a day. */

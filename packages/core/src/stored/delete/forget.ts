@@ -32,7 +32,7 @@ async function forgetOnce(services: Services, place: Place, options: ForgetOptio
   if (!location) throw new StorageError('NOT_FOUND', at, { detail: 'no copy is there, and none is being removed' })
   for await (const _ of queue.jobs({ ...place, state: 'running' }))
     throw new StorageError('UNAVAILABLE', at, {
-      detail: 'a job is at work there: pause the backend, or wait for its end',
+      detail: 'a job is running there: pause the backend, or wait until it ends',
     })
   if (location.state !== 'deleting') await giveUp(services, location, options, at)
   else if (!options.dryRun)

@@ -148,7 +148,7 @@ function checkPlaces({ key, facts, former, targets }: PutPlanInput): void {
     if (former && location.id === former.known.facts.id && goesWithKey) continue
     const at: ErrorLocation = { op: 'put', key, backend: place.backend }
     throw new StorageError('KEY_CONFLICT', at, {
-      detail: `the copy of another blob lies at ${JSON.stringify(place.key)}: ${location.id}`,
+      detail: `the copy of another blob is at ${JSON.stringify(place.key)}: ${location.id}`,
     })
   }
 }

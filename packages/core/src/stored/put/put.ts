@@ -104,7 +104,7 @@ function checkOwn({ prefix }: Services, key: string, id: BlobId, bound: Binding 
 }
 
 function reserved(key: string, prefix: string): StorageError {
-  const detail = `keys below ${JSON.stringify(`${prefix}/sha256/`)} are for blobs named by their checksum, each its own`
+  const detail = `keys below ${JSON.stringify(`${prefix}/sha256/`)} are for blobs named by their checksum: each blob may use only its own`
   return new StorageError('INVALID_KEY', { op: 'put', key }, { detail })
 }
 

@@ -17,7 +17,7 @@ export function overtaken(at: ErrorLocation, cause?: unknown): StorageError {
 
 /** For a read of a copy that turned out to be whole: it begins again. */
 function misread(cause: StorageError): StorageError {
-  const detail = 'its bytes were read wrong, and right when they were read again'
+  const detail = 'its bytes were wrong at the first read and right at the second'
   return beginningAgain(new StorageError(cause.code, cause.at, { cause, detail, retryable: true }))
 }
 

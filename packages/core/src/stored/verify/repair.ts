@@ -131,7 +131,7 @@ function isOurs({ capabilities }: GuardedBackend, { holds }: Location, { etag }:
 }
 
 function untold({ backend, key }: Location): StorageError {
-  const detail = 'nothing tells whether it changes again: move it away yourself, then repair'
+  const detail = 'StoreD cannot tell whether it changes again: move it away yourself, then repair'
   return new StorageError('UNSUPPORTED', { op: 'repair', backend, key }, { detail })
 }
 

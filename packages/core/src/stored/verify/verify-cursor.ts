@@ -24,7 +24,7 @@ export function decodeCursor(text: unknown, at: ErrorLocation): Cursor {
   const [backend, key, day] = parse(text)
   if (typeof backend === 'string' && typeof key === 'string' && Number.isSafeInteger(day))
     return { backend, key, day: day as number }
-  throw new StorageError('INVALID_ARGUMENT', at, { detail: 'after is no cursor of verify()' })
+  throw new StorageError('INVALID_ARGUMENT', at, { detail: '`after` is not a cursor from verify()' })
 }
 
 function parse(text: unknown): unknown[] {

@@ -85,7 +85,7 @@ async function* verifyBackend(run: Run, target: Configured, after: string | unde
 
 function skipped({ backend, error, cursor }: VerifiedCopy): SkippedBackend {
   const last = error as Failure
-  const message = `the rest is left out: ${PATIENCE} copies in a row could not be read; the last with ${last.message}`
+  const message = `the rest was skipped: ${PATIENCE} copies in a row could not be read; the last with ${last.message}`
   return { backend, key: null, checked: false, error: { code: last.code, message }, cursor }
 }
 
