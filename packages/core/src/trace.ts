@@ -34,9 +34,26 @@ const CHANNELS = {
   commit: tracingChannel<object, Trace>('stored:commit'),
 }
 
-/** Calls `call`, and tells subscribers of the channel. Costs nothing while there are none. */
-export function traced<T>(name: keyof typeof CHANNELS, trace: Trace, call: () => Promise<T>): Promise<T> {
-  return CHANNELS[name].tracePromise(call, trace)
+/**
+ * Calls `call`, and tells subscribers of the channel. Costs nothing while there are none.
+ *
+ * @param bytesOf Those of what came of it.
+ */
+export function traced<T>(
+  name: keyof typeof CHANNELS,
+  trace: Trace,
+  call: () => Promise<T>,
+  bytesOf?: (outcome: T) => number,
+): Promise<T> {
+  const channel = CHANNELS[name]
+  if (!channel.hasSubscribers) return call()
+  if (!bytesOf) return channel.tracePromise(call, trace)
+  const counting = async () => {
+    const outcome = await call()
+    trace.bytes = bytesOf(outcome)
+    return outcome
+  }
+  return channel.tracePromise(counting, trace)
 }
 
 /** The same for a read as a stream: it is over when the stream is closed. @param open Is given what counts the bytes of its body. */

@@ -176,12 +176,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    */
   put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
     return this.#call({ op: 'put' }, [options, PUT_OPTIONS], async (checked, signal) => {
-      const trace: Trace = { key: checked.key }
-      const { key, plan, event } = await traced('put', trace, async () => {
-        const outcome = await put(this.#services, source, checked, signal)
-        trace.bytes = outcome.plan.facts.size
-        return outcome
-      })
+      const { key, plan, event } = await traced(
+        'put',
+        { key: checked.key },
+        () => put(this.#services, source, checked, signal),
+        (outcome) => outcome.plan.facts.size,
+      )
       const { facts, isNew, result } = plan
       this.#committed(event)
       return { ...recordOf(key, { facts, locations: result }, this.#isConfigured), key, isNew }

@@ -10,7 +10,7 @@ import type { Staged } from '../../ports/staging.ts'
 import { retryOnConflict } from '../../retry-on-conflict.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { BlobSource, Source } from '../../source/source.ts'
-import { type Trace, traced } from '../../trace.ts'
+import { traced } from '../../trace.ts'
 import type { Configured } from '../backends/backends.ts'
 import { vacate } from '../delete/vacate.ts'
 import { checkStoreKey, ID, idKey, idOfKey, isAmongIds } from '../lookup/names.ts'
@@ -62,12 +62,12 @@ export async function put(
     const pass = new Pass(services.checksums.hasher(['sha256', ...services.algorithms]), opened, options)
     // Where nobody syncs there is nothing to wait for.
     const whenFull = services.syncer.attended ? services.whenFull : 'refuse'
-    const trace: Trace = { key: options.key }
-    await using staged = await traced('stage', trace, async () => {
-      const received = await services.staging.receive(pass.bytes(), { signal, size, whenFull })
-      trace.bytes = received.size
-      return received
-    })
+    await using staged = await traced(
+      'stage',
+      { key: options.key },
+      () => services.staging.receive(pass.bytes(), { signal, size, whenFull }),
+      (received) => received.size,
+    )
     const facts = factsOf(services, pass, opened, options, custom)
     checkExpected(facts, options)
     const key = options.key ?? idKey(services.prefix, facts.id)
