@@ -1,6 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { StorageError } from '@stored/core/backend'
+import { LmdbLedger } from '@stored/lmdb'
+import { dumpOf, filesIn } from '@stored/testing/rows/dump'
+import { checkLog } from '@stored/testing/rows/replay'
+import { checkRows } from '@stored/testing/rows/row-check'
 import { KEYS, type Key, type Outcome } from './protocol.ts'
 import { bytesOf, openInjectStore, type Store } from './store.ts'
 
@@ -8,7 +12,7 @@ const SYNC_MS = 20_000
 
 /** Looks at a store after faults, without any. @returns What is wrong with it. */
 export async function inspect(directory: string, outcomes: readonly Outcome[]): Promise<string[]> {
-  const violations: string[] = []
+  const violations = await compareRows(directory, 'as the faults left it')
   const store = await openInjectStore(directory)
   if ((await bytesIn(store, 'before')) !== 'right') violations.push('what was there before is not there any more')
   for (const key of KEYS) {
@@ -21,7 +25,16 @@ export async function inspect(directory: string, outcomes: readonly Outcome[]): 
   await store.close()
   if (readdirSync(join(directory, 'store/staging')).some((name) => name !== '.stored-id'))
     violations.push('staging holds what nothing owes')
-  return violations
+  return [...violations, ...(await compareRows(directory, 'in the end'))]
+}
+
+/** Every row with every other, and with the log. */
+async function compareRows(directory: string, when: string): Promise<string[]> {
+  const path = join(directory, 'store')
+  const ledger = await LmdbLedger.open({ path, reserve: 0 })
+  const { rows, violations } = checkRows(dumpOf(ledger), await filesIn(join(path, 'staging'), false))
+  await ledger.close()
+  return [...violations, ...checkLog(rows)].map((what) => `${when}: ${what}`)
 }
 
 async function bytesIn(store: Store, key: Key | 'before'): Promise<string> {

@@ -4,6 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { LmdbLedger, scan, type Tree } from '@stored/lmdb'
+import { dumpOf, filesIn } from '@stored/testing/rows/dump'
+import { checkLog as compareLog } from '@stored/testing/rows/replay'
+import { checkRows } from '@stored/testing/rows/row-check'
 import { bytesOf, type Content } from './content.ts'
 import { faultsOf, readLog } from './events.ts'
 import type { Bound, Finding, Inspection } from './protocol.ts'
@@ -20,6 +23,7 @@ const places = placesIn(directory)
 const violations: string[] = []
 let checked = 0
 
+await compareRows('as the kill left it')
 const began = performance.now()
 const store = await openKillStore(places)
 await store.has(Object.keys(allowed)[0] ?? 'nothing')
@@ -40,6 +44,7 @@ const { last: lastEvent } = await readLog(store, log?.since ?? 0)
 await store.close()
 checkFolders()
 await checkLedger()
+await compareRows('in the end')
 process.send?.({ openMs, bindings, lastEvent, checked, violations } satisfies Finding)
 
 /** @returns What the key is bound to: one of the contents that it may be bound to, wholly. */
@@ -178,6 +183,14 @@ async function checkLedger(): Promise<void> {
     if (!blobs.has(sha256)) violations.push(`the index knows ${sha256}, and no key is bound to it`)
   for (const sha256 of blobs) if (!known.has(sha256)) violations.push(`the index does not know ${sha256}`)
   await ledger.close()
+}
+
+/** Every row with every other, and with the log. */
+async function compareRows(when: string): Promise<void> {
+  const ledger = await LmdbLedger.open({ path: places.store })
+  const { rows, violations: wrong } = checkRows(dumpOf(ledger), await filesIn(join(places.store, 'staging'), false))
+  await ledger.close()
+  violations.push(...[...wrong, ...compareLog(rows)].map((what) => `${when}: ${what}`))
 }
 
 function placeOf(backend: (typeof BACKENDS)[number], key: string, { sha256 }: Content): string {
