@@ -28,11 +28,13 @@ const sound: Tree = {
   'packages/core/src/index.test.ts': `import { test } from 'vitest'\nimport { x } from '@stored/core'`,
   'packages/testing/package.json': { ...exporting('@stored/testing', { '@stored/lmdb': '*' }), private: true },
   'packages/testing/src/index.ts': `import { open } from '@stored/lmdb'`,
-  'packages/lmdb/package.json': exporting('@stored/lmdb', { '@stored/core': '*', lmdb: '*' }),
-  'packages/lmdb/src/index.ts': `import { open } from 'lmdb'\nimport type { Ledger } from '@stored/core'`,
+  'packages/ledger/package.json': exporting('@stored/ledger', { '@stored/core': '*' }),
+  'packages/ledger/src/index.ts': `import type { Ledger } from '@stored/core'`,
+  'packages/lmdb/package.json': exporting('@stored/lmdb', { '@stored/core': '*', '@stored/ledger': '*', lmdb: '*' }),
+  'packages/lmdb/src/index.ts': `import { open } from 'lmdb'\nimport type { Ledger } from '@stored/core'\nimport '@stored/ledger'`,
   'packages/lmdb/src/index.test.ts': `import { open } from '@stored/testing'`,
-  'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*' }),
-  'packages/index/src/index.ts': `export * from '@stored/lmdb'`,
+  'packages/index/package.json': exporting('@stored/index', { '@stored/ledger': '*' }),
+  'packages/index/src/index.ts': `export * from '@stored/ledger'`,
   'packages/conformance/package.json': exporting('@stored/conformance', { '@stored/core': '*' }),
   'packages/conformance/src/index.ts': `import { StorageError } from '@stored/core/backend'`,
   'drivers/fs/package.json': exporting('@stored/driver-fs', { '@stored/core': '*' }, { '@stored/conformance': '*' }),
@@ -63,8 +65,8 @@ const unsound: [string, Tree, string[]][] = [
   [
     'a service that imports another',
     {
-      'packages/index/src/index.ts': `\nimport '@stored/lmdb'\nexport type { Queue } from '@stored/syncd'`,
-      'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*', '@stored/syncd': '*' }),
+      'packages/index/src/index.ts': `\nimport '@stored/ledger'\nexport type { Queue } from '@stored/syncd'`,
+      'packages/index/package.json': exporting('@stored/index', { '@stored/ledger': '*', '@stored/syncd': '*' }),
       'packages/syncd/package.json': exporting('@stored/syncd'),
     },
     ['packages/index/src/index.ts:3: @stored/index may not import @stored/syncd'],
@@ -123,8 +125,8 @@ const unsound: [string, Tree, string[]][] = [
   [
     'lmdb imported by another',
     {
-      'packages/index/src/index.ts': `import '@stored/lmdb'\nimport { open } from 'lmdb'`,
-      'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*', lmdb: '*' }),
+      'packages/index/src/index.ts': `import '@stored/ledger'\nimport { open } from 'lmdb'`,
+      'packages/index/package.json': exporting('@stored/index', { '@stored/ledger': '*', lmdb: '*' }),
     },
     ['packages/index/src/index.ts:2: only @stored/lmdb imports lmdb'],
   ],
@@ -145,8 +147,8 @@ const unsound: [string, Tree, string[]][] = [
   ],
   [
     'an import of a file that is no entry',
-    { 'packages/index/src/more.ts': `import { open } from '@stored/lmdb/src/open.ts'` },
-    ['packages/index/src/more.ts:1: @stored/lmdb/src/open.ts is not an entry of @stored/lmdb'],
+    { 'packages/index/src/more.ts': `import { open } from '@stored/ledger/src/open.ts'` },
+    ['packages/index/src/more.ts:1: @stored/ledger/src/open.ts is not an entry of @stored/ledger'],
   ],
   [
     'a source that imports its own package by name',
@@ -186,20 +188,20 @@ const unsound: [string, Tree, string[]][] = [
   ],
   [
     'a declared dependency that nothing imports',
-    { 'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*', mime: '*' }) },
+    { 'packages/index/package.json': exporting('@stored/index', { '@stored/ledger': '*', mime: '*' }) },
     ['packages/index/package.json:8: mime is declared but not imported'],
   ],
   [
     'a dependency that only tests import',
     {
-      'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*', mime: '*' }),
+      'packages/index/package.json': exporting('@stored/index', { '@stored/ledger': '*', mime: '*' }),
       'packages/index/test/x.test.ts': `import 'mime'`,
     },
     ['packages/index/package.json:8: mime is declared but only tests import it'],
   ],
   [
     'a declared devDependency that nothing imports',
-    { 'packages/index/package.json': exporting('@stored/index', { '@stored/lmdb': '*' }, { mime: '*' }) },
+    { 'packages/index/package.json': exporting('@stored/index', { '@stored/ledger': '*' }, { mime: '*' }) },
     ['packages/index/package.json:10: mime is declared but not imported'],
   ],
 ]

@@ -46,10 +46,12 @@ interface Arrows {
 const BACKEND = '@stored/core/backend'
 const PRINTABLE = '@stored/core/printable'
 const RUNTIME = '@stored/core/runtime'
-const CORE = ['@stored/core', BACKEND, PRINTABLE, RUNTIME]
+const CORE = ['@stored/core', BACKEND, PRINTABLE, RUNTIME, '@stored/core/files', '@stored/core/processes']
+const LEDGER = '@stored/ledger'
 const SERVICES = [
   '@stored/checksumd',
   '@stored/index',
+  LEDGER,
   '@stored/lmdb',
   '@stored/read-cache',
   '@stored/staging',
@@ -62,10 +64,13 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   '@stored/core': { source: [], tests: [] },
   '@stored/checksumd': { source: CORE, tests: [] },
   '@stored/watchd': { source: CORE, tests: [] },
-  '@stored/lmdb': { source: CORE, tests: [] },
-  '@stored/index': { source: [...CORE, '@stored/lmdb'], tests: [] },
-  '@stored/syncd': { source: [...CORE, '@stored/lmdb'], tests: [] },
-  '@stored/staging': { source: [...CORE, '@stored/lmdb'], tests: [] },
+  '@stored/ledger': { source: CORE, tests: [] },
+  '@stored/lmdb': { source: [...CORE, LEDGER, '@stored/ledger/engine'], tests: ['@stored/ledger/kit'] },
+  // None of these needs a native module.
+  '@stored/index': { source: [...CORE, LEDGER], tests: [] },
+  '@stored/staging': { source: [...CORE, LEDGER], tests: [] },
+  // Several processes elect a leader: that takes a ledger that they share.
+  '@stored/syncd': { source: [...CORE, LEDGER], tests: ['@stored/lmdb'] },
   '@stored/read-cache': { source: CORE, tests: [] },
   '@stored/conformance': { source: CORE, tests: [] },
   '@stored/node': {

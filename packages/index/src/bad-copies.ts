@@ -6,7 +6,7 @@ import {
   retryOnConflict,
   type Transaction,
 } from '@stored/core'
-import { after, encodeRow, type Reader, rowTicket, type TreeLedger, type Writer, write } from '@stored/lmdb'
+import { after, encodeRow, type Reader, rowTicket, type TreeLedger, type Writer, write } from '@stored/ledger'
 
 /** Rows that are looked at, or marked, in one go. */
 const BATCH = 500

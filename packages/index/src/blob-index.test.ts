@@ -1,5 +1,5 @@
 import type { BlobId, LocationFacts, LocationState } from '@stored/core'
-import { MemoryLedger, write } from '@stored/lmdb'
+import { MemoryLedger, write } from '@stored/ledger'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { BlobIndex } from './blob-index.ts'
@@ -33,7 +33,8 @@ beforeEach(async () => {
 function spoil(tree: 'blobs' | 'keys', change: (row: Buffer) => Buffer): Promise<unknown> {
   const rows = ledger.range(tree, { from: Buffer.alloc(0), to: Buffer.alloc(40, 0xff) })
   return ledger.transact((tx) => {
-    for (const [key, row] of rows) if (row.length > 0) write(tx, (writer) => writer.put(tree, key, change(row)))
+    for (const [key, row] of rows)
+      if (row.length > 0) write(tx, (writer) => writer.put(tree, key, change(Buffer.from(row))))
   })
 }
 

@@ -34,7 +34,7 @@ import {
   type TreeLedger,
   type Writer,
   write,
-} from '@stored/lmdb'
+} from '@stored/ledger'
 import { BadCopies } from './bad-copies.ts'
 import { blobPartition, mediumKey, placeOf, placeSuffix } from './keys.ts'
 

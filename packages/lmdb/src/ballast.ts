@@ -2,7 +2,7 @@ import { randomFillSync } from 'node:crypto'
 import { statSync, truncateSync, unlinkSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import path from 'node:path'
-import { setMode } from './access-mode.ts'
+import { setMode } from '@stored/core/files'
 
 const NAME = 'ballast'
 /** In bytes. */

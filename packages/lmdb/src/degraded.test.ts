@@ -38,7 +38,7 @@ interface Report {
 
 const CHILD = `
   import { writeSync } from 'node:fs'
-  import { writerOf } from ${JSON.stringify(new URL('ledger.ts', import.meta.url).href)}
+  import { writerOf } from ${JSON.stringify(import.meta.resolve('@stored/ledger'))}
   import { LmdbLedger } from ${JSON.stringify(new URL('lmdb-ledger.ts', import.meta.url).href)}
   const unhandled = []
   process.on('unhandledRejection', (error) => unhandled.push(String(error)))

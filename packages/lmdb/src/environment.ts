@@ -1,9 +1,10 @@
 import path from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { type ErrorLocation, mapErrno, StorageError } from '@stored/core/backend'
+import type { Tree } from '@stored/ledger'
+import { unknownTree } from '@stored/ledger/engine'
 import type { Database, RootDatabase, RootDatabaseOptions } from 'lmdb'
 import type { Gate } from './gate.ts'
-import { TREES, type Tree } from './ledger.ts'
 import { openRoot } from './open-root.ts'
 
 type Bytes = Database<Buffer, Buffer>
@@ -23,7 +24,7 @@ const PAGE_WRITE = 'Attempting to write page'
 const BINARY = { encoding: 'binary', keyEncoding: 'binary' } as const
 const OPTIONS = {
   ...BINARY,
-  maxDbs: TREES.length,
+  maxDbs: 64,
   maxReaders: 512,
   // Flush, then publish: a commit whose flush failed is nowhere. The default publishes first, so that it is everywhere, and takes a
   // commit for durable whose last write failed. As fast: a commit costs two flushes either way (measured: 1,070 to 1,350
@@ -33,21 +34,38 @@ const OPTIONS = {
   eventTurnBatching: false,
 } satisfies RootDatabaseOptions
 
+interface Parts {
+  readonly file: string
+  readonly gate: Gate
+  readonly root: RootDatabase<Buffer, Buffer>
+  readonly trees: ReadonlySet<Tree>
+}
+
 /** One LMDB environment with the trees of a ledger. */
 export class Environment {
   readonly file: string
   readonly #gate: Gate
   readonly #root: RootDatabase<Buffer, Buffer>
+  readonly #names: ReadonlySet<Tree>
   readonly #trees = new Map<Tree, Bytes>()
   #isOpen = true
 
-  /** @param mode Of the file, where it is made now. @throws {StorageError} What the system said. */
-  static async open(directory: string, gate: Gate, mode: number): Promise<Environment> {
+  /**
+   * @param o.mode Of the file, where it is made now.
+   * @param o.trees Names of its trees; those added later are opened by `openTrees`.
+   * @throws {StorageError} What the system said.
+   */
+  static async open(
+    directory: string,
+    gate: Gate,
+    { mode, trees }: { mode: number; trees: ReadonlySet<Tree> },
+  ): Promise<Environment> {
     let environment: Environment | undefined
     const file = path.join(directory, INDEX_FILE)
     try {
-      environment = new Environment(file, gate, await gate.open(() => openRoot({ file, mode }, OPTIONS)))
-      await environment.#openTrees()
+      const root = await gate.open(() => openRoot<Buffer, Buffer>({ file, mode }, OPTIONS))
+      environment = new Environment({ file, gate, root, trees })
+      await environment.openTrees()
       return environment
     } catch (error) {
       await environment?.close()
@@ -55,10 +73,11 @@ export class Environment {
     }
   }
 
-  private constructor(file: string, gate: Gate, root: RootDatabase<Buffer, Buffer>) {
+  private constructor({ file, gate, root, trees }: Parts) {
     this.file = file
     this.#gate = gate
     this.#root = root
+    this.#names = trees
   }
 
   /** In bytes, of all that is committed. */
@@ -71,7 +90,9 @@ export class Environment {
   tree(name: Tree): Bytes {
     if (!this.#isOpen)
       throw new StorageError('UNAVAILABLE', { op: 'read' }, { detail: 'the index could not be reopened' })
-    return this.#trees.get(name) as Bytes
+    const tree = this.#trees.get(name)
+    if (!tree) throw unknownTree(name)
+    return tree
   }
 
   /** Reads see what other processes committed by now. lmdb-js keeps one view of the rows for a turn of the event loop, or longer. */
@@ -96,9 +117,17 @@ export class Environment {
     await this.#root.close()
   }
 
-  #openTrees(): Promise<void> {
-    return this.commit(() => {
-      for (const name of TREES) this.#trees.set(name, this.#root.openDB<Buffer, Buffer>({ ...BINARY, name }))
+  /** Whether `openTrees` has something to do. */
+  get lacksTrees(): boolean {
+    return this.#trees.size < this.#names.size
+  }
+
+  /** A commit of its own: opened inside one that goes on to read, a tree would end what lmdb-js reads by. */
+  async openTrees(): Promise<void> {
+    if (!this.lacksTrees) return
+    await this.commit(() => {
+      for (const name of this.#names)
+        if (!this.#trees.has(name)) this.#trees.set(name, this.#root.openDB<Buffer, Buffer>({ ...BINARY, name }))
     })
   }
 }

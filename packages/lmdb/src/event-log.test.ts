@@ -2,11 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { DurableEvent, PutEvent } from '@stored/core'
+import { MemoryLedger, type TreeLedger, writerOf } from '@stored/ledger'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type TreeLedger, writerOf } from './ledger.ts'
 import { LmdbLedger } from './lmdb-ledger.ts'
-import { MemoryLedger } from './memory-ledger.ts'
 
 const { signal } = new AbortController()
 

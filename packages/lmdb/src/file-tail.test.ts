@@ -1,10 +1,10 @@
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { writerOf } from '@stored/ledger'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { FileTail } from './file-tail.ts'
-import { writerOf } from './ledger.ts'
 import { LmdbLedger } from './lmdb-ledger.ts'
 
 let directory: string

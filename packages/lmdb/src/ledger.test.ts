@@ -2,13 +2,19 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Transaction } from '@stored/core'
+import {
+  decodeNumbers,
+  END,
+  MemoryLedger,
+  type Reader,
+  readerOf,
+  type TreeLedger,
+  type Writer,
+  writerOf,
+} from '@stored/ledger'
 import fc from 'fast-check'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Reader, readerOf, type TreeLedger, type Writer, writerOf } from './ledger.ts'
 import { LmdbLedger } from './lmdb-ledger.ts'
-import { MemoryLedger } from './memory-ledger.ts'
-import { decodeNumbers } from './numbers.ts'
-import { END } from './table.ts'
 
 const START = Buffer.alloc(0)
 const bytes = (text: string) => Buffer.from(text)

@@ -1,13 +1,13 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
+import { readlinkSync } from 'node:fs'
+import { chmod, type FileHandle, mkdtemp, open as openFile, readFile, realpath, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { readerOf, Table, writerOf } from '@stored/ledger'
 import { type Database, open as openEnvironment } from 'lmdb'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { readerOf, writerOf } from './ledger.ts'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { LmdbLedger } from './lmdb-ledger.ts'
-import { Table } from './table.ts'
 
 let directory: string
 const opened: LmdbLedger[] = []
@@ -100,6 +100,22 @@ describe('LmdbLedger.open()', () => {
   test('of a path below a file rejects, as a mistake of the configuration', async () => {
     await expect(open({ at: '/dev/null/store' })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
   })
+
+  test.runIf(process.platform === 'linux')(
+    'flushes the names of its files, also in a directory that was there',
+    async () => {
+      await using handle = await openFile(directory)
+      const handles: Pick<FileHandle, 'sync'> = Object.getPrototypeOf(handle)
+      const flushed: string[] = []
+      const { sync } = handles
+      const spy = vi.spyOn(handles, 'sync').mockImplementation(async function (this: FileHandle) {
+        flushed.push(readlinkSync(`/proc/self/fd/${this.fd}`))
+        await sync.call(this)
+      })
+      await open().finally(() => spy.mockRestore())
+      expect(flushed).toEqual([await realpath(directory)])
+    },
+  )
 
   test('of a newer format rejects INCOMPATIBLE, naming both, and leaves the store free', async () => {
     await (await open()).close()
@@ -202,6 +218,22 @@ describe('LmdbLedger', () => {
     expect(theirs.ticket(row)).toBe(value)
   })
 
+  test('keeps the tree of a table that it has never heard of, beside those that it had', async () => {
+    const former = await open()
+    await putRow(former, 'kept')
+    const objects = new Table<string>(former, 'objects', 'O')
+    const key = objects.key(row)
+    expect(await former.look((view) => objects.get(key, readerOf(view)))).toBeUndefined()
+    await former.transact((tx) => objects.put(tx, key, 'an object'))
+    await former.close()
+
+    const ledger = await open()
+    expect(() => ledger.get('objects', key, String)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    const again = new Table<string>(ledger, 'objects', 'O')
+    expect((await ledger.look((view) => again.get(key, readerOf(view))))?.value).toBe('an object')
+    expect(ledger.get('keys', row, String)).toBe('kept')
+  })
+
   test('a damaged row is CORRUPT to its readers, and to a commit that reads it', async () => {
     const former = await open()
     const table = new Table<{ size: number }>(former, 'keys', 'X')
@@ -239,7 +271,7 @@ describe('LmdbLedger', () => {
 /** A process that commits, says so, and is killed by the signal it sends itself, before anything can be tidied up. */
 const CHILD = `
   import { writeSync } from 'node:fs'
-  import { writerOf } from ${JSON.stringify(new URL('ledger.ts', import.meta.url).href)}
+  import { writerOf } from ${JSON.stringify(import.meta.resolve('@stored/ledger'))}
   import { LmdbLedger } from ${JSON.stringify(new URL('lmdb-ledger.ts', import.meta.url).href)}
   const ledger = await LmdbLedger.open({ path: process.argv[1], reserve: 0 })
   for (let i = 0; i < 20; i++) {

@@ -3,23 +3,27 @@ import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import type { Committed, DiskUsage, DurableEvent, Failure, Logged, Position, Transaction, View } from '@stored/core'
 import { checkOptions, is, needed, type RulesOf, StorageError } from '@stored/core/backend'
-import { ACCESS_MODE, type AccessMode, fileMode } from './access-mode.ts'
+import { ACCESS_MODE, type AccessMode, fileMode, makeDirectory, mapFileError, syncDirectory } from '@stored/core/files'
+import { type Range, type Tree, type TreeLedger, writerOf } from '@stored/ledger'
+import {
+  attempt,
+  type Caller,
+  EventLog,
+  type EventLogOptions,
+  Group,
+  requireResult,
+  type Sink,
+  TREES,
+} from '@stored/ledger/engine'
 import { Ballast } from './ballast.ts'
-import { requireResult } from './draft.ts'
 import { Environment, INDEX_FILE, isDamage, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
-import { EventLog, type EventLogOptions } from './event-log.ts'
-import { mapFileError } from './file-owner.ts'
 import { FileTail } from './file-tail.ts'
 import { FilesInPlace } from './files-in-place.ts'
 import { GATE_FILES, Gate } from './gate.ts'
-import { attempt, type Caller, Group } from './group.ts'
-import { type Range, type Tree, type TreeLedger, writerOf } from './ledger.ts'
 import { requireLocalFileSystem } from './local-file-system.ts'
 import { awaitLocks } from './lock-file.ts'
-import { makeDirectory, syncDirectory } from './make-directory.ts'
 import { Opener } from './opener.ts'
 import { DiskReserve, sizeOfDisk } from './reserve.ts'
-import type { Sink } from './sink.ts'
 
 /** The layout of the trees. A store of another format is refused. */
 const FORMAT = 2
@@ -65,6 +69,7 @@ interface Parts {
   readonly opener: Opener
   readonly gate: Gate
   readonly environment: Environment
+  readonly trees: Set<Tree>
   readonly space: DiskReserve
   readonly ballast: Ballast
   readonly log: EventLogOptions
@@ -84,6 +89,8 @@ export class LmdbLedger implements TreeLedger {
   readonly #opener: Opener
   readonly #gate: Gate
   readonly #files: FilesInPlace
+  /** Names of the trees in use. */
+  readonly #trees: Set<Tree>
   readonly #tail: FileTail
   readonly #reserve: DiskReserve
   readonly #ballast: Ballast
@@ -135,13 +142,15 @@ export class LmdbLedger implements TreeLedger {
         opener,
       )
       gate = await Gate.open(real, { mode: fileMode(mode) })
-      environment = await Environment.open(real, gate, fileMode(mode))
+      const trees = new Set<Tree>(TREES)
+      environment = await Environment.open(real, gate, { mode: fileMode(mode), trees })
       ledger = new LmdbLedger({
         directory: real,
         fileMode: fileMode(mode),
         opener,
         gate,
         environment,
+        trees,
         space,
         ballast,
         log,
@@ -162,13 +171,14 @@ export class LmdbLedger implements TreeLedger {
     }
   }
 
-  private constructor({ directory, fileMode, opener, gate, environment, space, ballast, log }: Parts) {
+  private constructor({ directory, fileMode, opener, gate, environment, trees, space, ballast, log }: Parts) {
     this.#log = new EventLog(this, () => this.seq, log)
     this.#directory = directory
     this.#fileMode = fileMode
     this.#opener = opener
     this.#gate = gate
     this.#environment = environment
+    this.#trees = trees
     this.#files = new FilesInPlace(directory)
     this.#tail = new FileTail(environment.file, () => space.makeRoom())
     this.#reserve = space
@@ -183,6 +193,7 @@ export class LmdbLedger implements TreeLedger {
   }
 
   async look<T>(read: (view: View) => T): Promise<T> {
+    if (this.#environment.lacksTrees) await this.transact(() => {})
     this.refresh()
     return requireResult(read(this as unknown as View))
   }
@@ -221,6 +232,10 @@ export class LmdbLedger implements TreeLedger {
   refresh(): void {
     // Else whoever reads is told.
     if (!this.#files.failure) this.#environment.refresh()
+  }
+
+  useTree(tree: Tree): void {
+    this.#trees.add(tree)
   }
 
   get seq(): number {
@@ -293,6 +308,7 @@ export class LmdbLedger implements TreeLedger {
     try {
       this.#requireFiles(this.#files.commitFailure)
       this.#requireHealth()
+      await this.#environment.openTrees()
       await this.#environment.commit(() => {
         this.#expectedEnd = this.#environment.end + PAGES_PER_COMMIT * PAGE
         group = new Group(this.#sink, this.#log, { seq: this.seq, ticket: this.#ticket })
@@ -364,7 +380,10 @@ export class LmdbLedger implements TreeLedger {
   async #reopen(): Promise<void> {
     try {
       await this.#environment.close()
-      this.#environment = await Environment.open(this.#directory, this.#gate, this.#fileMode)
+      this.#environment = await Environment.open(this.#directory, this.#gate, {
+        mode: this.#fileMode,
+        trees: this.#trees,
+      })
     } catch {
       // The failure that led here is the one to report.
     }

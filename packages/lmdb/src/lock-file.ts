@@ -2,7 +2,7 @@ import { constants, open, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { StorageError } from '@stored/core/backend'
-import { describeOwner } from './file-owner.ts'
+import { describeOwner } from '@stored/core/files'
 import { type HeldLock, locksOf } from './lock-holders.ts'
 
 const POLL_MS = 50

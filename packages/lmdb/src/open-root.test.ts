@@ -15,7 +15,7 @@ afterEach(async () => {
 const here = (module: string) => JSON.stringify(new URL(module, import.meta.url).href)
 const OPEN = `
   import { LmdbLedger } from ${here('lmdb-ledger.ts')}
-  import { write } from ${here('ledger.ts')}
+  import { writerOf } from ${JSON.stringify(import.meta.resolve('@stored/ledger'))}
   const ledger = await LmdbLedger.open({ path: 'store', reserve: 0 })
 `
 const HOLDS = `${OPEN}
@@ -30,7 +30,7 @@ const DIES = `
   process.kill(process.pid, 'SIGKILL')
 `
 const COMMITS = `${OPEN}
-  await ledger.transact((tx) => write(tx, (writer) => writer.put('keys', Buffer.from('row'), Buffer.from('value'))))
+  await ledger.transact((tx) => writerOf(tx).put('keys', Buffer.from('row'), Buffer.from('value')))
   console.log('committed by', process.pid)
   await ledger.close()
 `

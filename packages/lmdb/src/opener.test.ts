@@ -5,11 +5,11 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { THIS_PROCESS } from '@stored/core/processes'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LmdbLedger } from './lmdb-ledger.ts'
 import { Opener } from './opener.ts'
-import { THIS_PROCESS } from './process-identity.ts'
 
 let directory: string
 const opened: { close(): Promise<void> }[] = []

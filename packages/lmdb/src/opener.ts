@@ -5,9 +5,8 @@ import { createServer, type Server } from 'node:net'
 import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { mapErrno, StorageError } from '@stored/core/backend'
-import { SOCKET_MODE, setMode } from './access-mode.ts'
-import { lifeOf, type ProcessIdentity, THIS_PROCESS } from './process-identity.ts'
-import { connectTo, SocketDirectory } from './socket-directory.ts'
+import { SOCKET_MODE, setMode } from '@stored/core/files'
+import { connectTo, lifeOf, type ProcessIdentity, SocketDirectory, THIS_PROCESS } from '@stored/core/processes'
 
 const NAME = /^open-(\d*)-(\d+)-(\d*)-([0-9a-f]{12})\.sock(\.new)?$/
 /** Ends the name of one that may not be listened on yet. */

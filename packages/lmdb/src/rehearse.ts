@@ -1,8 +1,7 @@
 import { constants, type FileHandle, open, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { StorageError } from '@stored/core/backend'
-import { setMode } from './access-mode.ts'
-import { mapFileError } from './file-owner.ts'
+import { mapFileError, setMode } from '@stored/core/files'
 import { inspect } from './inspect.ts'
 import { lockFileOf } from './lock-file.ts'
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { describeType } from '@stored/core/backend'
-import type { AccessMode } from '@stored/lmdb'
+import type { AccessMode } from '@stored/core/files'
 import { parseByteSize } from './byte-size.ts'
 import type { CacheConfig, StoreConfig, UntypedConfig } from './config.ts'
 import { checkTree } from './configuration/check.ts'

@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs'
 import { chmod, lstat, opendir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { type AccessMode, directoryMode, fileMode } from '@stored/lmdb'
+import { type AccessMode, directoryMode, fileMode } from '@stored/core/files'
 import { accessMode } from './check-config.ts'
 import type { StoreConfig } from './config.ts'
 

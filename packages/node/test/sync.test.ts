@@ -15,7 +15,7 @@ import {
   type StorageErrorCode,
 } from '@stored/core/backend'
 import { BlobIndex } from '@stored/index'
-import { MemoryLedger } from '@stored/lmdb'
+import { MemoryLedger } from '@stored/ledger'
 import { openStore } from '@stored/node'
 import { DurableStaging } from '@stored/staging'
 import { JobQueue, SyncD } from '@stored/syncd'

@@ -5,9 +5,9 @@ import path from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { BlobId, CachedBlob, CacheEntry, CacheStats, EvictChoice, ReadCache } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
+import { ACCESS_MODE, type AccessMode, makeDirectory } from '@stored/core/files'
 import { readBlocks } from './body.ts'
 import { Calls } from './calls.ts'
-import { ACCESS_MODE, type AccessMode, makeDirectory } from './directory.ts'
 import { Entries } from './entries.ts'
 import { Filler } from './filler.ts'
 import { areMarks, BLOCK } from './marks.ts'
@@ -321,10 +321,10 @@ function checkCacheOptions(options: DiskReadCacheOptions): Required<DiskReadCach
 
 /** @returns Where the entries go. cacache makes files as the umask says, so that nobody else could add to them. */
 async function makeLocation({ location, mode }: Required<DiskReadCacheOptions>): Promise<string> {
-  await makeDirectory(location, mode)
+  await makeDirectory(location, { op: 'open' }, mode)
   if (mode === 0o700 || !process.getuid) return location
   const own = path.join(location, `user-${process.getuid()}`)
-  await makeDirectory(own)
+  await makeDirectory(own, { op: 'open' })
   return own
 }
 

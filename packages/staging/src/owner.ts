@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { mapErrno } from '@stored/core/backend'
-import { lifeOf, THIS_PROCESS } from '@stored/lmdb'
+import { lifeOf, THIS_PROCESS } from '@stored/core/processes'
 
 /** How long a file of a process that cannot be seen from here is left alone after its last write, in milliseconds. */
 const UNSEEN_MS = 60 * 60 * 1000

@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { mapErrno, StorageError } from '@stored/core/backend'
-import { setMode } from '@stored/lmdb'
+import { setMode } from '@stored/core/files'
 
 const CHUNK = 1024 * 1024
 

@@ -2,19 +2,8 @@ import { readdir, statfs, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction, View } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
-import {
-  ACCESS_MODE,
-  type AccessMode,
-  decodeNumbers,
-  fileMode,
-  makeDirectory,
-  type Reader,
-  readerOf,
-  Table,
-  type TreeLedger,
-  type Writer,
-  writerOf,
-} from '@stored/lmdb'
+import { ACCESS_MODE, type AccessMode, fileMode, makeDirectory } from '@stored/core/files'
+import { decodeNumbers, type Reader, readerOf, Table, type TreeLedger, type Writer, writerOf } from '@stored/ledger'
 import { newName, ownerOf } from './owner.ts'
 import { Room, type Share } from './room.ts'
 import { SharedSync } from './shared-sync.ts'

@@ -2,20 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { mapErrno, StorageError } from '@stored/core/backend'
-import {
-  type AccessMode,
-  decodeRow,
-  encodeRow,
-  fileMode,
-  makeDirectory,
-  type Reader,
-  type Row,
-  readerOf,
-  setMode,
-  syncDirectory,
-  type TreeLedger,
-  writerOf,
-} from '@stored/lmdb'
+import { type AccessMode, fileMode, makeDirectory, setMode, syncDirectory } from '@stored/core/files'
+import { decodeRow, encodeRow, type Reader, type Row, readerOf, type TreeLedger, writerOf } from '@stored/ledger'
 import { newName, stagedFiles } from './owner.ts'
 import { fileKey } from './staging.ts'
 

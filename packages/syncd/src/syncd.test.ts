@@ -12,7 +12,7 @@ import {
   type Transaction,
 } from '@stored/core'
 import { MemoryBackend, StorageError } from '@stored/core/backend'
-import { encodeRow, MemoryLedger, write } from '@stored/lmdb'
+import { encodeRow, MemoryLedger, write } from '@stored/ledger'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Leadership } from './coordination/leadership.ts'
 import { JobQueue } from './queue/job-queue.ts'

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { after, LmdbLedger, scan, Table } from '@stored/lmdb'
+import { after, scan, Table } from '@stored/ledger'
+import { LmdbLedger } from '@stored/lmdb'
 import type { Bench } from '../bench.ts'
 import { idOf, inFlight, makeBlobs, shuffled } from '../data.ts'
 import { compare, rate } from '../figures.ts'

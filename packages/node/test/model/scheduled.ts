@@ -1,6 +1,6 @@
 import type { Index, Queue, Staging } from '@stored/core'
 import type { MemoryBackend } from '@stored/core/backend'
-import type { TreeLedger } from '@stored/lmdb'
+import type { TreeLedger } from '@stored/ledger'
 
 /** Resolves when its turn has come. */
 export type Tick = (what: string) => Promise<void>

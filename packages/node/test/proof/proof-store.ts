@@ -1,7 +1,7 @@
 import { checksums } from '@stored/checksumd'
 import { type BackendOptions, StoreD } from '@stored/core'
 import { BlobIndex } from '@stored/index'
-import { MemoryLedger } from '@stored/lmdb'
+import { MemoryLedger } from '@stored/ledger'
 import { DurableStaging } from '@stored/staging'
 import { JobQueue, SyncD } from '@stored/syncd'
 import { temp } from '../temp.ts'

@@ -1,4 +1,5 @@
-import { LmdbLedger, MemoryLedger } from '@stored/lmdb'
+import { MemoryLedger } from '@stored/ledger'
+import { LmdbLedger } from '@stored/lmdb'
 import { afterEach, describe, test, vi } from 'vitest'
 import { Clock } from '../proof/clock.ts'
 import { fromEnvironment, seedRandom, TIMEOUT_MS, tell } from '../proof/inputs.ts'

@@ -1,5 +1,5 @@
 import type { StoreD } from '@stored/core'
-import type { TreeLedger } from '@stored/lmdb'
+import type { TreeLedger } from '@stored/ledger'
 import { dumpOf, filesIn } from '@stored/testing/rows/dump'
 import { checkLog } from '@stored/testing/rows/replay'
 import { checkRows } from '@stored/testing/rows/row-check'

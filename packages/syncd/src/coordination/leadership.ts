@@ -1,15 +1,7 @@
 import type { View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import {
-  type AccessMode,
-  decodeRow,
-  encodeRow,
-  type Row,
-  readerOf,
-  rowTicket,
-  type TreeLedger,
-  writerOf,
-} from '@stored/lmdb'
+import type { AccessMode } from '@stored/core/files'
+import { decodeRow, encodeRow, type Row, readerOf, rowTicket, type TreeLedger, writerOf } from '@stored/ledger'
 import type { Doorbell } from './doorbell.ts'
 import { Link } from './link.ts'
 import { type Address, type Candidate, Sockets } from './sockets.ts'

@@ -3,14 +3,8 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import {
-  type AccessMode,
-  connectTo,
-  fileMode,
-  SOCKET_MODE,
-  SocketDirectory,
-  type SocketDirectoryOptions,
-} from '@stored/lmdb'
+import { type AccessMode, fileMode, SOCKET_MODE } from '@stored/core/files'
+import { connectTo, SocketDirectory, type SocketDirectoryOptions } from '@stored/core/processes'
 import { Doorbell } from './doorbell.ts'
 
 const NAME = /^syncer-[0-9a-f]{12}\.sock$/

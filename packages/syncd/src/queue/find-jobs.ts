@@ -11,7 +11,7 @@ import {
   type Tree,
   type TreeLedger,
   type Walk,
-} from '@stored/lmdb'
+} from '@stored/ledger'
 import type { FoundJob, JobRow, JobRows, State } from './job-rows.ts'
 import { backendPrefix, owedKey, parseOwedKey, parsePlaceKey } from './keys.ts'
 

@@ -1,5 +1,5 @@
 import type { JobCounts, Place } from '@stored/core'
-import { encodeNumbers, type Writer } from '@stored/lmdb'
+import { encodeNumbers, type Writer } from '@stored/ledger'
 import { MAX_DELAY_MS } from '../work/policy.ts'
 import type { JobRow, JobRows } from './job-rows.ts'
 import { dueKey, owedKey } from './keys.ts'

@@ -1,4 +1,4 @@
-import { encodeRow, MemoryLedger, write } from '@stored/lmdb'
+import { encodeRow, MemoryLedger, write } from '@stored/ledger'
 import { expect, test, vi } from 'vitest'
 import { JobQueue } from './job-queue.ts'
 

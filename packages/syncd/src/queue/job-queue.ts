@@ -11,7 +11,7 @@ import {
   type TreeLedger,
   type Writer,
   writerOf,
-} from '@stored/lmdb'
+} from '@stored/ledger'
 import { MAX_DELAY_MS } from '../work/policy.ts'
 import { judgeOf, unchanged, type Verdict } from './crashes.ts'
 import { JobFinder, pagesOf } from './find-jobs.ts'

@@ -8,7 +8,7 @@ import {
   type Tree,
   type TreeLedger,
   type Writer,
-} from '@stored/lmdb'
+} from '@stored/ledger'
 import { placeKey } from './keys.ts'
 
 /** A job as it is kept; where it lies says its state. */

@@ -1,5 +1,5 @@
 import { StorageError } from '@stored/core/backend'
-import { encodeRow, MemoryLedger, write } from '@stored/lmdb'
+import { encodeRow, MemoryLedger, write } from '@stored/ledger'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Health, HealthRecorder, readHealth } from './health.ts'
 

@@ -1,6 +1,6 @@
 import type { BackendState, Failure, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { decodeRow, encodeRow, readerOf, type TreeLedger, writerOf } from '@stored/lmdb'
+import { decodeRow, encodeRow, readerOf, type TreeLedger, writerOf } from '@stored/ledger'
 import { leaderOf } from '../coordination/leadership.ts'
 
 /** The least time between two rows of one backend. */

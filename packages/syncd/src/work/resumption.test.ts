@@ -8,7 +8,7 @@ import {
   type Stat,
   StorageError,
 } from '@stored/core/backend'
-import { MemoryLedger } from '@stored/lmdb'
+import { MemoryLedger } from '@stored/ledger'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { JobQueue } from '../queue/job-queue.ts'
 import { runJob } from './run-job.ts'

@@ -1,6 +1,6 @@
 import type { BlobId, Claimed, Index, Location, NewJob } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { MemoryLedger } from '@stored/lmdb'
+import { MemoryLedger } from '@stored/ledger'
 import { expect, test } from 'vitest'
 import { JobQueue } from '../queue/job-queue.ts'
 import type { Services } from './services.ts'

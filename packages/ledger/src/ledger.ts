@@ -1,9 +1,10 @@
 import type { DurableEvent, Ledger, Transaction, View } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
 
-/** The trees of a ledger. Rows that change together share one, so that a commit writes few pages. */
+/** Trees that each ledger has from the start. Rows that change together share one, so that a commit writes few pages. */
 export const TREES = ['meta', 'blobs', 'keys', 'bytes', 'due', 'running', 'parked', 'owed', 'counts', 'events'] as const
-/** The trees of a ledger, by name. */
-export type Tree = (typeof TREES)[number]
+/** A tree of a ledger, by its name. */
+export type Tree = string
 
 /** Which rows of a tree are read, in which order. */
 export interface Range {
@@ -46,6 +47,8 @@ export interface Writer extends Reader {
 
 /** A ledger of ordered trees: what index, queue and staging are tables of. */
 export interface TreeLedger extends Ledger, Reader {
+  /** Makes a tree of this name, unless there is one. A table does so for its own. */
+  useTree(tree: Tree): void
   /** The number of the last commit; 0 before the first one. */
   readonly seq: number
   /** @throws {StorageError} NO_SPACE when `bytes` more would leave less than the reserve. */
@@ -60,4 +63,13 @@ export function readerOf(view: View): Reader {
 /** What a transaction is read and written by. */
 export function writerOf(tx: Transaction): Writer {
   return tx as unknown as Writer
+}
+
+/** For a tree that no table uses: a misspelt name must not read as an empty tree. */
+export function unknownTree(tree: Tree): StorageError {
+  return new StorageError(
+    'INVALID_ARGUMENT',
+    { op: 'read' },
+    { detail: `no table uses a tree ${JSON.stringify(tree)}` },
+  )
 }

@@ -1,6 +1,6 @@
 import { mkdir, open, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { type ErrorLocation, StorageError } from '@stored/core/backend'
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { type AccessMode, directoryMode, setMode } from './access-mode.ts'
 import { mapFileError } from './file-owner.ts'
 

@@ -3,7 +3,6 @@ import { type FileHandle, mkdtemp, open, realpath, rm, stat, symlink } from 'nod
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { LmdbLedger } from './lmdb-ledger.ts'
 import { makeDirectory } from './make-directory.ts'
 
 let directory: string
@@ -50,13 +49,3 @@ describe.runIf(process.platform === 'linux')('makeDirectory()', () => {
     })
   })
 })
-
-test.runIf(process.platform === 'linux')(
-  'LmdbLedger.open() flushes the names of its files, also in a directory that was there',
-  async () => {
-    const flushed = await recordFlushes()
-    const ledger = await LmdbLedger.open({ path: directory, reserve: 0 })
-    expect(flushed).toEqual(['.'])
-    await ledger.close()
-  },
-)

@@ -13,6 +13,7 @@ export class Table<T> {
   readonly #tag: number
 
   constructor(ledger: TreeLedger, tree: Tree, tag: string) {
+    ledger.useTree(tree)
     this.#ledger = ledger
     this.tree = tree
     this.#tag = tag.charCodeAt(0)

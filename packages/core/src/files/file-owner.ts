@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
-import { type ErrorLocation, mapErrno, StorageError } from '@stored/core/backend'
+import { mapErrno } from '../backend/errno.ts'
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
 
 /** `index.mdb (owner 1000, mode 0600)`, as far as it can be seen. */
 export async function describeOwner(file: string): Promise<string> {

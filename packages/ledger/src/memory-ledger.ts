@@ -3,7 +3,7 @@ import { StorageError } from '@stored/core/backend'
 import { EventLog, type EventLogOptions } from './event-log.ts'
 import { Group, type Numbers, type Run } from './group.ts'
 import { nameOf } from './key-name.ts'
-import { type Range, TREES, type Tree, type TreeLedger, writerOf } from './ledger.ts'
+import { type Range, TREES, type Tree, type TreeLedger, unknownTree, writerOf } from './ledger.ts'
 import { Rehearsal } from './purity.ts'
 import type { Sink } from './sink.ts'
 import { SortedTree } from './sorted-tree.ts'
@@ -102,8 +102,14 @@ export class MemoryLedger implements TreeLedger, Sink {
     this.#closed = true
   }
 
-  #tree(tree: Tree): SortedTree {
-    return this.#trees.get(tree) as SortedTree
+  useTree(tree: Tree): void {
+    if (!this.#trees.has(tree)) this.#trees.set(tree, new SortedTree())
+  }
+
+  #tree(name: Tree): SortedTree {
+    const tree = this.#trees.get(name)
+    if (!tree) throw unknownTree(name)
+    return tree
   }
 }
 

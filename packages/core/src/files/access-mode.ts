@@ -1,5 +1,5 @@
 import { chmod } from 'node:fs/promises'
-import type { Rule } from '@stored/core/backend'
+import type { Rule } from '../backend/rules.ts'
 
 /** Who may use a store: its owner, or everybody in the group of its directory. Whoever may read its files may lock them. */
 export type AccessMode = 0o700 | 0o770
