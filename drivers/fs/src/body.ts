@@ -79,7 +79,7 @@ class FileBody implements AsyncIterableIterator<Uint8Array, void> {
 
   next(): Promise<IteratorResult<Uint8Array, void>> {
     const step = this.#last.then(() => this.#read())
-    // Whoever called next() gets the failure; this only waits.
+    // The caller of next() gets the failure; this only waits.
     this.#last = step.catch(() => {})
     return step
   }

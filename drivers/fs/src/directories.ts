@@ -74,7 +74,7 @@ export class Directories {
       if (joined !== undefined && !(await directory.isHere())) throw errnoError('ENOENT', path)
       return await work(directory)
     } catch (error) {
-      // It may have been removed, or its fsync have failed: the next caller opens it anew.
+      // It may have been removed, or its fsync have failed: the next caller opens it again.
       this.#unshare(path, shared)
       throw error
     } finally {

@@ -4,8 +4,8 @@ import { type ErrorLocation, mapErrno, StorageError, type StorageErrorCode, toSt
 const HERE: Readonly<Record<string, readonly [StorageErrorCode, string]>> = {
   EXDEV: ['MISCONFIGURED', '.stored lies on another file system than the root'],
   ELOOP: ['KEY_CONFLICT', 'a symbolic link is in the way'],
-  // Whoever asks whether a blob is there has handled these; what is left are races with other programs.
-  ENOENT: ['CONFLICT', 'removed by someone else meanwhile'],
+  // Callers that ask whether a blob exists have handled these. The rest are races with other programs.
+  ENOENT: ['CONFLICT', 'removed by someone else during the call'],
 }
 
 /** The `code` of a failed system call, or `undefined` for any other value. */

@@ -34,7 +34,7 @@ export async function* walk(
 ): AsyncGenerator<Stat, void, void> {
   const base = options.prefix.slice(0, options.prefix.lastIndexOf('/') + 1)
   if (base !== '' && !isKey(base.slice(0, -1))) return
-  // What is read of an empty mount point would be "nothing there"; so it is at the end when the root went meanwhile.
+  // An empty mount point reads as "nothing there", also at the end if the root disappeared in between.
   await root.check(at)
   const stack = [await entriesOf(root, base, options, log)]
   for (let entries = stack.at(-1); entries !== undefined; entries = stack.at(-1)) {

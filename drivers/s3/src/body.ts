@@ -17,7 +17,7 @@ export class ObjectBody implements AsyncIterableIterator<Uint8Array, void> {
     this.#stream = stream
     this.#signals = signals
     this.#at = at
-    // One that fails before it is read would end the process; whoever reads it later gets the error.
+    // A body that fails before it is read would end the process. A later reader gets the error.
     stream.on('error', () => {})
     const onAbort = (): void => void stream.destroy()
     for (const signal of signals) signal.addEventListener('abort', onAbort)

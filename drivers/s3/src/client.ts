@@ -70,7 +70,7 @@ export class Client {
       ...(endpoint !== undefined && { endpoint }),
       ...(region !== undefined && { region }),
       forcePathStyle,
-      // Whoever calls knows whether to try again.
+      // The caller knows whether to try again.
       maxAttempts: 1,
       followRegionRedirects: false,
       // Payloads are signed, and so checked by the service; more than that some services refuse.

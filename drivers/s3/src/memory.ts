@@ -1,7 +1,7 @@
 const MIB = 1 << 20
 /** How long buffers that nobody wants are kept for the next put. */
 const IDLE_MS = 4_000
-/** How often a put that waits says so: whoever watches it for a stall has to see that it is none. */
+/** How often a waiting put reports progress, so that it does not look like a stall. */
 const SIGN_MS = 1_000
 
 /** Bytes lent to one put. They come back once, by `give` or by being disposed of. */

@@ -275,7 +275,7 @@ export class S3Backend extends StorageBackend {
       return toStat(key, found)
     } catch (error) {
       if (isAbsence(error)) return null
-      // An empty blob that has come meanwhile.
+      // An empty blob that appeared since.
       if (StorageError.is(error) && error.code === 'RANGE_NOT_SATISFIABLE')
         throw new StorageError('CONFLICT', call.at, { cause: error })
       throw error

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { CompleteMultipartUploadCommand, PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3'
 
-/** So much of a body goes to the socket at a time: whoever watches for a stall has to see that a slow line moves. */
+/** How much of a body goes to the socket at a time: small enough that a slow line does not look like a stall. */
 export const PIECE_BYTES = 256 << 10
 
 /**

@@ -34,7 +34,7 @@ export async function* readSource(
     }
   } finally {
     signal.removeEventListener('abort', onAbort)
-    // Whoever hangs in next() answers only after it, if ever.
+    // A source that hangs in next() answers only after it, if ever.
     if (!settled) Promise.resolve(chunks.return?.()).catch(() => {})
   }
 }

@@ -35,7 +35,7 @@ export interface Conditional {
   readonly IfMatch?: string
 }
 
-/** What a body is cut into, and where its parts lie meanwhile. */
+/** The parts of a body, and where they are kept during the upload. */
 export interface Plan {
   readonly partSize: number
   readonly memory: Memory
@@ -169,7 +169,7 @@ export class Upload {
         const failure = toS3Error(error, call.at, call.signal)
         if (!failure.retryable || tries === TRIES || call.signal.aborted) throw failure
         const { retryAfterMs = RETRY_MS * 2 ** (tries - 1) * (0.5 + Math.random()) } = failure
-        // Longer is for whoever can do something else meanwhile.
+        // A longer wait is for a caller that can do something else in the meantime.
         if (retryAfterMs > 10 * RETRY_MS) throw failure
         await wait(retryAfterMs, undefined, { signal: call.signal })
       }

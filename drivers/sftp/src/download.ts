@@ -95,7 +95,7 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
 
   next(): Promise<IteratorResult<Uint8Array, void>> {
     const step = this.#last.then(() => this.#step())
-    // Whoever called next() gets the failure; this only waits.
+    // The caller of next() gets the failure; this only waits.
     this.#last = step.catch(() => {})
     return step
   }
@@ -131,7 +131,7 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
     while (this.#ahead.length < most && this.#position < this.#end) {
       const length = Math.min(this.#chunkBytes, this.#end - this.#position)
       const chunk = this.#readChunk(this.#position, length)
-      // Whoever takes it gets the failure.
+      // Its consumer gets the failure.
       chunk.catch(() => {})
       this.#ahead.push(chunk)
       this.#position += length

@@ -13,8 +13,8 @@ export const STATUS = {
 } as const
 
 const CODES: Readonly<Record<number, readonly [StorageErrorCode, string]>> = {
-  // Whoever asks whether a blob is there has handled this; what is left are races with other programs.
-  [STATUS.NO_SUCH_FILE]: ['CONFLICT', 'removed by someone else meanwhile'],
+  // Callers that ask whether a blob exists have handled this. The rest are races with other programs.
+  [STATUS.NO_SUCH_FILE]: ['CONFLICT', 'removed by someone else during the call'],
   [STATUS.PERMISSION_DENIED]: ['PERMISSION_DENIED', 'the server refuses'],
   // Whatever has no code of its own. What can be told apart was, before it came here; a failing disk may be mended.
   [STATUS.FAILURE]: ['UNAVAILABLE', 'the server failed and does not say why'],

@@ -85,7 +85,7 @@ async function readAll(
   const entries: Named[] = []
   try {
     for (let more = await connection.readdir(handle); more !== null; more = await connection.readdir(handle)) {
-      // Whoever asked has gone, and left this behind.
+      // The caller has gone, and left this behind.
       signal.throwIfAborted()
       held.add(more, path)
       for (const { filename, attrs } of more) entries.push({ filename, attrs })

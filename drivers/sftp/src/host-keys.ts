@@ -123,7 +123,7 @@ async function readKnownHosts(path: string, at: ErrorLocation): Promise<string> 
 }
 
 async function readUpTo(path: string, most: number): Promise<Buffer> {
-  // Without O_NONBLOCK a pipe keeps whoever opens it waiting for one who writes.
+  // Without O_NONBLOCK, opening a pipe waits for a writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const chunks: Buffer[] = []

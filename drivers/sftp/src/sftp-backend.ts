@@ -207,7 +207,7 @@ export class SftpBackend extends StorageBackend {
       this.#opened = { root, log }
       for (const message of weaknessesOf(root.medium, this.#options)) log({ level: 'warn', message })
     } catch (error) {
-      // Whoever opens it again dials anew; whoever does not has nothing left open.
+      // A later open connects again; without one, nothing is left open.
       this.#pool.disconnect()
       throw toSftpError(error, at, signal)
     }

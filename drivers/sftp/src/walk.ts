@@ -31,7 +31,7 @@ export async function* walk(context: WalkContext): AsyncGenerator<Stat, void, vo
   const { prefix } = context.options
   const base = prefix.slice(0, prefix.lastIndexOf('/') + 1)
   if (base !== '' && !isKey(base.slice(0, -1))) return
-  // What is read of an empty mount point would be "nothing there"; so it is at the end when the root went meanwhile.
+  // An empty mount point reads as "nothing there", also at the end if the root disappeared in between.
   await context.use((connection) => context.root.check(connection, context.at))
   yield* below(context, base, new HeldNames(context.at))
   await context.use((connection) => context.root.check(connection, context.at))

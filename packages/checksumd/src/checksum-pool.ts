@@ -44,7 +44,7 @@ export class ChecksumPool implements AsyncDisposable {
   /**
    * Digests of one file. An abort ends its thread, at whatever byte it is.
    *
-   * @throws {StorageError} SOURCE_CHANGED: it was written to meanwhile · NOT_FOUND · PERMISSION_DENIED · INVALID_ARGUMENT: not
+   * @throws {StorageError} SOURCE_CHANGED: it was written to during the call · NOT_FOUND · PERMISSION_DENIED · INVALID_ARGUMENT: not
    *   a regular file, an unusable path, an unknown algorithm · ABORTED · CLOSED.
    */
   async file(path: string, algorithms: readonly Algorithm[], options: FileDigestsOptions = {}): Promise<Digests> {

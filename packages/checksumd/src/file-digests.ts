@@ -23,7 +23,7 @@ export interface FileDigestsOptions {
  * Digests of a file, read once in chunks of 1 MiB; the next one is read while the last one is hashed, which happens in this
  * thread. For many files see `ChecksumPool`.
  *
- * @throws {StorageError} SOURCE_CHANGED: it was written to meanwhile · NOT_FOUND · PERMISSION_DENIED · INVALID_ARGUMENT: not
+ * @throws {StorageError} SOURCE_CHANGED: it was written to during the call · NOT_FOUND · PERMISSION_DENIED · INVALID_ARGUMENT: not
  *   a regular file, an unusable path, an unknown algorithm · ABORTED.
  */
 export async function fileDigests(

@@ -36,7 +36,7 @@ export interface Declared {
   readonly paths: readonly string[]
 }
 
-/** Nothing where the driver is not installed or cannot be loaded: whoever makes a backend of it is told why. */
+/** Nothing if the driver is not installed or cannot be loaded; making a backend of it reports why. */
 export async function declaredBy(driver: string, lookup: Lookup): Promise<Declared> {
   const at = { op: 'config' }
   try {

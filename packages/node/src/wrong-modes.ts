@@ -49,7 +49,7 @@ interface Part {
 }
 
 async function* partsOf({ path: directory, cache }: Pick<StoreConfig, 'path' | 'cache'>): AsyncGenerator<Part> {
-  // Not lstat: whoever configured a link means the directory.
+  // Not lstat: a configured link stands for its directory.
   const stats = await unlessGone(stat(directory))
   if (!stats?.isDirectory()) return
   yield { path: directory, stats }

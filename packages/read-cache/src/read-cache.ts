@@ -55,7 +55,7 @@ interface Wanted {
  * What is there is counted before anything is evicted, by a walk in the background after the first fill of a process, and kept in
  * memory: at most 250,000 entries, about 35 MB, twice that while counting. In which order they were used is kept by the times of
  * their files, to the hour. A process does not know what others fill after it counted: together they may exceed `maxSize` until
- * one of them opens the cache anew. What is being written comes on top, in each process up to `maxSize` again.
+ * one of them opens the cache again. What is being written comes on top, in each process up to `maxSize` again.
  */
 export class DiskReadCache implements ReadCache {
   readonly #options: Required<DiskReadCacheOptions>

@@ -30,7 +30,7 @@ export async function run(context: Context): Promise<Outcome> {
   const scratch = `stored-conformance-${randomUUID().slice(0, 8)}/`
   if (dryRun) return plan(context, `${target} below ${scratch}`)
   await confirm(context, target, scratch)
-  // A disk that is unplugged is told at once; a case would make its directory anew.
+  // Report an unplugged disk at once; a case would create its directory again.
   await probe(target, config, { medium: await mediumOf(loaded, target), signal: context.signal })
   const { resolveBackend } = await import('@stored/node/config')
   const open = async () => (await resolveBackend(target, config)).backend

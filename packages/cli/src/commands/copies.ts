@@ -88,7 +88,7 @@ async function copy(
   batch: Batch,
 ): Promise<void> {
   try {
-    // A key that is bound anew meanwhile keeps its new blob.
+    // A key that was rebound since keeps its new blob.
     const options = { key, backends, ifMatch: id, expect: { checksum: id, size }, signal } as const
     // Nothing is kept of a put that fails.
     const put = (body: Readable) => store.put(body, options)

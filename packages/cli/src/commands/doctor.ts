@@ -38,7 +38,7 @@ async function* checks(context: Context): AsyncGenerator<Check, void, void> {
   const loaded = await loadConfiguration(context)
   yield { check: 'configuration', result: 'ok', message: loaded.file ?? 'from the environment' }
   for (const message of loaded.warnings) yield { check: 'configuration', result: 'warning', message }
-  // Before the store is opened: whoever may use its files may keep it from being opened.
+  // Before the store is opened: anyone who can access its files can keep it from being opened.
   yield* checkPermissions(context, loaded.config)
   const { status, tooFew, opened } = await look(context, loaded)
   yield opened

@@ -48,7 +48,7 @@ async function tellWhenIdle(store: StoreD, { out, signal }: Context): Promise<vo
   out.note(`no jobs are left${but}; waiting for new ones`)
 }
 
-/** Closes the store: whoever sees that a job is done may see it before it is told, and only the end of a store tells all. */
+/** Closes the store: the end of a job may be visible before its event, and only closing delivers every event. */
 export async function syncUntilIdle(store: StoreD, context: Context, backend: string | undefined): Promise<Outcome> {
   const counts = watch(store, context)
   await tryAgain(store, { backend })
@@ -59,7 +59,7 @@ export async function syncUntilIdle(store: StoreD, context: Context, backend: st
   return { exit, text: endOf(counts, status.syncing, left(status, backend) === 0), summary: { ...counts } }
 }
 
-/** What another process did meanwhile is not counted, so nothing is said of how much it was. */
+/** Jobs of another process are not counted, so the text does not say how many there were. */
 function endOf({ synced }: Counts, syncing: StoreStatus['syncing'], isDone: boolean): string {
   const isMine = syncing !== 'elsewhere' || synced > 0
   const what = isMine ? `${count(synced, 'job')} done` : 'another process syncs this store'

@@ -19,7 +19,7 @@ export class Interruption implements Disposable {
     return this.#controller.signal
   }
 
-  /** Whoever read our output went away, as `head` does: no reason to say anything. */
+  /** The reader of our output went away, as `head` does: no reason to say anything. */
   get hasNoReader(): boolean {
     return this.#hasNoReader
   }

@@ -7,7 +7,7 @@ export class Limiter {
     this.#free = places
   }
 
-  /** @returns `undefined` when there is a place at once. Whoever got one gives it back with `leave`. */
+  /** @returns `undefined` if there is a place at once. The holder of a place gives it back with `leave`. */
   enter(): Promise<void> | undefined {
     if (this.#free === 0) return new Promise((resolve) => this.#waiting.push(resolve))
     this.#free -= 1

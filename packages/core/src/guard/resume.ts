@@ -16,7 +16,7 @@ export interface ResumeContext {
 }
 
 /**
- * The bytes of an opened range. When they break off for a reason that may pass, the rest is read anew.
+ * The bytes of an opened range. If they break off for a temporary reason, the rest is read again.
  *
  * @throws {StorageError} CONFLICT: it was overwritten while it was read. What is left of it is nowhere any more.
  */
@@ -43,7 +43,7 @@ export async function* resumed(first: OpenedRange, context: ResumeContext): Asyn
   }
 }
 
-/** Whether a blob of this driver can be told from one that took its place meanwhile. */
+/** Whether a blob of this driver can be told from one that has replaced it. */
 export function isRecognizable({ capabilities }: StorageBackend, { etag }: Stat): boolean {
   return capabilities.range === true && capabilities.etag !== 'weak' && etag !== undefined
 }

@@ -55,7 +55,7 @@ export class Session {
   }
 
   /**
-   * Begins an operation. Whoever begins it ends it.
+   * Begins an operation. Its caller must end it.
    *
    * @param idle Whether nothing happening for a long time is no stall.
    * @throws {StorageError} CLOSED.

@@ -145,7 +145,7 @@ async function editFile(file: string, edit: (text: string, root: Node, shown: st
   await replaceFile(file, after, hasSecret)
 }
 
-/** Whoever edits a file named it. */
+/** A file to be edited was named by the caller. */
 function namedAt(directory: string): Lookup {
   return { directory, isNamed: true }
 }

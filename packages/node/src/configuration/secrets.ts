@@ -29,7 +29,7 @@ export type Env = Readonly<Record<string, string | undefined>>
 /**
  * Puts what they refer to in the place of all references of a backend.
  *
- * @param secrets Options whose driver asks for them: those that refer to something become functions that read it anew.
+ * @param secrets Options whose driver asks for them: references become functions that read the secret again.
  */
 export async function resolveSecrets(
   backend: Branch,
@@ -78,7 +78,7 @@ function refers(entry: Entry): boolean {
   return isBranch(entry) && (referencesIn(entry) !== null || [...entry.children.values()].some(refers))
 }
 
-/** A function in the place of `entry`, which reads it anew. */
+/** A function in the place of `entry`, which reads it again on each call. */
 function asked({ from, base, where }: Entry, readAnew: () => Promise<Followed>): Leaf {
   const value = async (): Promise<unknown> => {
     const { entry, faults } = await readAnew()
