@@ -18,6 +18,8 @@ export interface Queue {
   drop(tx: Transaction, place: Place): void
   /** Whether a try of the job of a place, in whatever state, was begun: it may have landed. */
   begun(view: View, place: Place): boolean
+  /** Whether a job is at work at a place. */
+  isRunning(view: View, place: Place): boolean
   /** Whether a newer job waits behind this one. */
   isOvertaken(view: View, job: Claimed): boolean
   /**

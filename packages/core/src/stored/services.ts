@@ -7,7 +7,6 @@ import type { ReadCache } from '../ports/read-cache.ts'
 import type { Staging } from '../ports/staging.ts'
 import type { Syncer } from '../ports/syncer.ts'
 import type { Backends } from './backends/backends.ts'
-import type { Turns } from './turns.ts'
 
 /** What the operations of a store work with. */
 export interface Services {
@@ -26,6 +25,4 @@ export interface Services {
   readonly prefix: string
   /** What a put does while staging is full. */
   readonly whenFull: 'wait' | 'refuse'
-  /** By key. */
-  readonly turns: Turns
 }

@@ -2,6 +2,7 @@ import { types } from 'node:util'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { describeType } from '../backend/options.ts'
 import type { CacheEntry, CacheStats, EvictChoice } from '../ports/read-cache.ts'
+import { eachKey } from './lookup/copies.ts'
 import type { Services } from './services.ts'
 import type { EvictResult } from './types.ts'
 
@@ -23,13 +24,13 @@ export async function evictable(services: Services, which: unknown, at: ErrorLoc
   return services.cache ? services.cache.evictable(choice) : []
 }
 
-function choiceOf({ index }: Services, which: unknown, at: ErrorLocation): EvictChoice {
+function choiceOf(services: Services, which: unknown, at: ErrorLocation): EvictChoice {
   if (which === 'oldest' || which === 'oversized') return which
   const matches = matcherOf(which, at)
   return async (id) => {
     if (matches(id)) return true
-    for await (const key of index.keys(id)) if (matches(key)) return true
-    return false
+    const { index, ledger } = services
+    return ledger.look((view) => eachKey({ index }, view, id).some(matches))
   }
 }
 

@@ -19,19 +19,20 @@ import { checkRemovable } from './backends/removable.ts'
 import { DELETE_OPTIONS, remove } from './delete/delete.ts'
 import { FORGET_OPTIONS, forget } from './delete/forget.ts'
 import { readAhead, readBuffer, toReadable } from './get/bodies.ts'
-import { GET_OPTIONS, knownOf, readBlob } from './get/get.ts'
+import { GET_OPTIONS, readBlob } from './get/get.ts'
 import { Iteration } from './iteration.ts'
 import { Changes } from './lookup/changes.ts'
+import { factsUnder } from './lookup/copies.ts'
 import { checkEventsOptions, readEvents } from './lookup/event-log.ts'
 import { Events } from './lookup/events.ts'
-import { isThere, LIST_OPTIONS, list } from './lookup/list.ts'
+import { find } from './lookup/find.ts'
+import { isBlobThere, LIST_OPTIONS, list } from './lookup/list.ts'
 import { checkName, idKey } from './lookup/names.ts'
 import { recordOf } from './lookup/record.ts'
 import { SYNCED_OPTIONS, synced } from './lookup/synced.ts'
 import { PUT_OPTIONS, put } from './put/put.ts'
 import type { Services } from './services.ts'
 import { cacheStats, evict, evictable } from './store-cache.ts'
-import { Turns } from './turns.ts'
 import type {
   BackendInfo,
   BackendOptions,
@@ -145,8 +146,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     })
     for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
     for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
-    const turns = new Turns()
-    this.#services = { ...options, backends: configured, defaultBackends, algorithms, prefix, whenFull, turns }
+    this.#services = { ...options, backends: configured, defaultBackends, algorithms, prefix, whenFull }
     // Not every job that ends is an event: one that was overtaken ends silently.
     const unsubscribe = [
       syncer.onEvent((event) => this.#events.emit(event)),
@@ -176,15 +176,14 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    */
   put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
     return this.#call({ op: 'put' }, [options, PUT_OPTIONS], async (checked, signal) => {
-      const { key, plan, event } = await traced(
+      const { key, isNew, event, ...known } = await traced(
         'put',
         { key: checked.key },
         () => put(this.#services, source, checked, signal),
-        (outcome) => outcome.plan.facts.size,
+        (done) => done.facts.size,
       )
-      const { facts, isNew, result } = plan
       this.#committed(event)
-      return { ...recordOf(key, { facts, locations: result }, this.#isConfigured), key, isNew }
+      return { ...recordOf(known, this.#isConfigured), key, isNew }
     })
   }
 
@@ -225,8 +224,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   stat(idOrKey: string): Promise<BlobRecord | null> {
     return this.#run({ op: 'stat', key: idOrKey }, async () => {
       checkName(idOrKey, { op: 'stat' })
-      const known = await knownOf(this.#services, idOrKey)
-      return known && recordOf(idOrKey, known, this.#isConfigured)
+      const known = await find(this.#services, idOrKey)
+      return known && recordOf(known, this.#isConfigured)
     })
   }
 
@@ -237,8 +236,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   has(idOrKey: string): Promise<boolean> {
     return this.#run({ op: 'has', key: idOrKey }, async () => {
       checkName(idOrKey, { op: 'has' })
-      const known = await knownOf(this.#services, idOrKey)
-      return known !== null && isThere(known.locations)
+      return this.#services.ledger.look((view) => {
+        const facts = factsUnder(this.#services, view, idOrKey)
+        return facts !== null && isBlobThere(this.#services, view, facts.id)
+      })
     })
   }
 
@@ -257,9 +258,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @throws {StorageError} PRECONDITION_FAILED: no synced or staged copy would remain.
    */
   delete(idOrKey: string, options: DeleteOptions<Names> = {}): Promise<DeleteResult> {
-    return this.#call({ op: 'delete', key: idOrKey }, [options, DELETE_OPTIONS], async (checked) => {
-      const { deleted, pending, seq, event } = await remove(this.#services, idOrKey, checked)
-      if (seq !== undefined) this.#committed(event)
+    return this.#call({ op: 'delete', key: idOrKey }, [options, DELETE_OPTIONS], async (checked, signal) => {
+      const { deleted, pending, isDone, event } = await remove(this.#services, idOrKey, checked, signal)
+      if (isDone) this.#committed(event)
       return { deleted, pending }
     })
   }
@@ -327,12 +328,13 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     const at = { op: 'getBackend', backend: name }
     return this.#run(at, async () => {
       const { backend, layout } = this.#services.backends.get(name, at)
-      const { index, queue, syncer } = this.#services
+      const { index, ledger, queue, syncer } = this.#services
       const { driver, capabilities } = backend
-      const medium = await index.medium(name)
+      const { medium, bad } = await ledger.look((view) => {
+        return { medium: index.mediumOn(view, name), bad: countBad(index, view, name) }
+      })
       const state = await syncer.state(name)
       const jobs = (await queue.counts())[name] ?? NO_JOBS
-      const bad = await countBad(index, name)
       return { name, driver, capabilities, layout, ...(medium !== null && { medium }), ...state, jobs, bad }
     })
   }

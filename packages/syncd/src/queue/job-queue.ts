@@ -80,6 +80,10 @@ export class JobQueue implements Queue {
     return states.some((state) => this.#rows.get(reader, state, place)?.begun === true)
   }
 
+  isRunning(view: View, place: Place): boolean {
+    return this.#rows.has(readerOf(view), 'running', place)
+  }
+
   isOvertaken(view: View, job: Claimed): boolean {
     return this.#rows.has(readerOf(view), 'waiting', job)
   }

@@ -1,5 +1,6 @@
 import type { BadState } from '../../model/copy.ts'
 import type { Index } from '../../ports/index.ts'
+import type { View } from '../../ports/ledger.ts'
 import type { BackendInfo } from '../types.ts'
 
 const STATES: readonly BadState[] = ['corrupt', 'missing', 'unknown', 'failed', 'conflict']
@@ -7,10 +8,10 @@ const STATES: readonly BadState[] = ['corrupt', 'missing', 'unknown', 'failed', 
 const MOST = 1000
 
 /** How many copies stand badly on a backend. Looks at no others. */
-export async function countBad(index: Index, backend: string): Promise<BackendInfo['bad']> {
+export function countBad(index: Index, view: View, backend: string): BackendInfo['bad'] {
   const counts: Partial<Record<BadState, number>> = {}
   for (const state of STATES) {
-    const { length } = await index.bad({ backend, state, limit: MOST })
+    const { length } = index.badOn(view, { backend, state, limit: MOST })
     if (length > 0) counts[state] = length
   }
   return counts

@@ -3,7 +3,7 @@ import { checkOptions } from '../../backend/options.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import { owedAgain } from '../../model/copy.ts'
 import type { Job, JobFilter } from '../../model/job.ts'
-import { retryOnConflict } from '../../retry-on-conflict.ts'
+import type { Transaction } from '../../ports/ledger.ts'
 import { checkName, ID } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 
@@ -43,19 +43,17 @@ export async function retryParked(
   checkFilter(services, filter, at)
   let count = 0
   for await (const job of services.queue.jobs({ ...filter, state: 'parked', signal })) {
-    await retryOnConflict(() => unpark(services, job))
+    await services.ledger.transact((tx) => planRetry(services, tx, job))
     count++
   }
   return count
 }
 
-async function unpark({ index, ledger, queue }: Services, job: Job): Promise<void> {
-  const now = await index.location(job)
-  await ledger.transact((tx) => {
-    index.expect(tx, { place: job }, now?.rev ?? null)
-    queue.unpark(tx, job)
-    if (now?.id === job.id) index.locate(tx, owedAgain(now))
-  })
+/** The parked job of a place waits again, whichever it is by now. */
+function planRetry({ index, queue }: Services, tx: Transaction, job: Job): void {
+  queue.unpark(tx, job)
+  const now = index.locationOn(tx, job)
+  if (now?.id === job.id) index.locate(tx, owedAgain(now))
 }
 
 function checkFilter({ backends }: Services, filter: JobFilter, at: ErrorLocation): void {

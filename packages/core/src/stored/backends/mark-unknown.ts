@@ -1,10 +1,6 @@
 import { doubted, type Location } from '../../model/copy.ts'
-import type { Index } from '../../ports/index.ts'
-import type { Ledger } from '../../ports/ledger.ts'
-import { retryOnConflict } from '../../retry-on-conflict.ts'
-
-/** Copies in one commit: puts wait for it. */
-const BATCH = 1024
+import type { Cursor, Index } from '../../ports/index.ts'
+import type { Ledger, Transaction } from '../../ports/ledger.ts'
 
 type Services = { readonly ledger: Ledger; readonly index: Index }
 
@@ -13,31 +9,22 @@ type Services = { readonly ledger: Ledger; readonly index: Index }
  * What is owed stays owed.
  */
 export async function doubtCopies(services: Services, backend: string, signal: AbortSignal): Promise<void> {
-  let last: string | undefined
-  do {
-    const after = last
-    last = await retryOnConflict(() => doubtBatch(services, backend, after, signal))
-  } while (last !== undefined)
+  let from: Cursor | null | undefined
+  while (from !== null) {
+    signal.throwIfAborted()
+    const after: Cursor | undefined = from
+    const { value } = await services.ledger.transact((tx) => planDoubt(services.index, tx, backend, after))
+    from = value
+  }
 }
 
-/** @returns The key to go on behind; `undefined` at the end. */
-async function doubtBatch(
-  { index, ledger }: Services,
-  backend: string,
-  after: string | undefined,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const batch: Location[] = []
-  for await (const location of index.located({ backend, signal, ...(after !== undefined && { after }) })) {
-    if (location.state === 'synced') batch.push(location)
-    if (batch.length === BATCH) break
-  }
-  if (batch.length === 0) return undefined
-  await ledger.transact((tx) => {
-    for (const location of batch) {
-      index.expect(tx, { place: location }, location.rev)
-      index.locate(tx, doubted(location))
-    }
-  })
-  return batch.at(-1)?.key
+/** One page: puts wait for it. @returns Where to go on. */
+function planDoubt(index: Index, tx: Transaction, backend: string, from: Cursor | undefined): Cursor | null {
+  const { items, next } = index.locatedOn(tx, { backend, from })
+  for (const location of items) if (isSynced(location)) index.locate(tx, doubted(location))
+  return next
+}
+
+function isSynced({ state }: Location): boolean {
+  return state === 'synced'
 }

@@ -1,21 +1,20 @@
 import { sameMark } from '../../backend/one-medium.ts'
 import type { MediumMemory } from '../../guard/session.ts'
 import type { Index } from '../../ports/index.ts'
-import type { Ledger } from '../../ports/ledger.ts'
+import type { Ledger, View } from '../../ports/ledger.ts'
 
 /**
  * Remembers what lay at each backend, by its mark, and refuses the mark of another backend: two names may reach one medium by
  * ways that no address tells, such as two names of a host or a bind mount.
  *
- * The backend that was there first keeps it. Of two that are remembered both, by two processes at the same moment or from before this
- * was checked, it is the one that comes first in the configuration.
+ * The backend that was there first keeps it. Of two that are both remembered, from before this was checked, it is the one that comes
+ * first in the configuration.
  */
 export class MediumMemories {
   readonly #ledger: Ledger
   readonly #index: Index
   /** The configured names, in order. */
   readonly #names: () => readonly string[]
-  #turn: Promise<void> = Promise.resolve()
 
   constructor({ ledger, index }: { ledger: Ledger; index: Index }, names: () => readonly string[]) {
     this.#ledger = ledger
@@ -25,25 +24,26 @@ export class MediumMemories {
 
   of(name: string): MediumMemory {
     return {
-      known: () => this.#index.medium(name),
+      known: () => this.#ledger.look((view) => this.#index.mediumOn(view, name)),
       remember: (medium) => this.#remember(name, medium),
-      check: (medium) => this.#refuse(name, medium, this.#before(name)),
+      check: (medium) => {
+        const names = this.#before(name)
+        return this.#ledger.look((view) => this.#refuse(view, name, medium, names))
+      },
     }
   }
 
-  /** One after the other: of two that are opened at the same moment the second has to see the first. */
-  #remember(name: string, medium: string): Promise<void> {
-    const turn = this.#turn.then(async () => {
-      await this.#refuse(name, medium, this.#names())
-      await this.#ledger.transact((tx) => this.#index.setMedium(tx, name, medium))
+  async #remember(name: string, medium: string): Promise<void> {
+    const names = this.#names()
+    await this.#ledger.transact((tx) => {
+      this.#refuse(tx, name, medium, names)
+      this.#index.setMedium(tx, name, medium)
     })
-    this.#turn = turn.catch(() => {})
-    return turn
   }
 
-  async #refuse(name: string, medium: string, others: readonly string[]): Promise<void> {
+  #refuse(view: View, name: string, medium: string, others: readonly string[]): void {
     for (const other of others)
-      if (other !== name && (await this.#index.medium(other)) === medium) throw sameMark(name, other)
+      if (other !== name && this.#index.mediumOn(view, other) === medium) throw sameMark(name, other)
   }
 
   #before(name: string): readonly string[] {

@@ -1,106 +1,103 @@
+import type { ErrorLocation } from '../../backend/error.ts'
 import { isId } from '../../backend/keys.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import type { BlobId } from '../../model/blob.ts'
-import { isObjectOf } from '../../model/copy.ts'
 import type { DeleteEvent, Logged } from '../../model/event.ts'
-import type { Binding } from '../../model/key.ts'
-import { retryOnConflict } from '../../retry-on-conflict.ts'
+import type { Transaction, View } from '../../ports/ledger.ts'
+import { eachKey, factsUnder, livePlaces, placesUnder } from '../lookup/copies.ts'
 import { checkName } from '../lookup/names.ts'
-import { expectShare } from '../put/expect-share.ts'
-import { hasOtherKeys } from '../put/put.ts'
-import { readTries } from '../put/tries.ts'
+import { walk } from '../lookup/walk.ts'
 import type { Services } from '../services.ts'
 import type { DeleteOptions, DeleteResult } from '../types.ts'
-import { planDelete } from './plan-delete.ts'
-import { vacate } from './vacate.ts'
+import { type Leaving, leave, leavingWith, whenGivenUp } from './give-up.ts'
+import { checkRemains } from './remaining.ts'
 
 export interface DeleteOutcome extends DeleteResult {
-  /** Absent when nothing was committed. */
-  readonly seq?: number
+  /** Whether something was committed. */
+  readonly isDone: boolean
   /** Absent when no key was unbound. */
   readonly event?: Logged<DeleteEvent>
 }
 
 export const DELETE_OPTIONS: RulesOf<DeleteOptions> = { backends: is.names, dryRun: is.boolean, signal: is.signal }
-const NOTHING: DeleteOutcome = { deleted: [], pending: [] }
+
+/** What a deletion does: which keys it unbinds, and which places go. */
+interface Deletion extends Leaving {
+  readonly keys: readonly string[]
+}
+
+type Rows = Pick<Services, 'backends' | 'index' | 'ledger' | 'prefix' | 'queue' | 'staging'>
 
 /** Unbinds and queues the removal of objects; or, with `backends`, only drops copies. */
-export async function remove(services: Services, idOrKey: string, options: DeleteOptions): Promise<DeleteOutcome> {
+export async function remove(
+  services: Services,
+  idOrKey: string,
+  options: DeleteOptions,
+  signal: AbortSignal,
+): Promise<DeleteOutcome> {
   const at = { op: 'delete', key: idOrKey }
   checkName(idOrKey, at)
-  if (options.backends !== undefined) services.backends.select(options.backends, at)
-  return retryOnConflict(() => removeOnce(services, idOrKey, options))
-}
-
-async function removeOnce(services: Services, idOrKey: string, options: DeleteOptions): Promise<DeleteOutcome> {
-  const { index, ledger, queue, staging, cache } = services
-  const { backends } = options
-  const found = await find(services, idOrKey, options)
-  if (!found) return NOTHING
-  const { id, key, bindings } = found
-  const known = await index.known(id)
-  if (!known) return (await isBoundAnew(services, bindings)) ? removeOnce(services, idOrKey, options) : NOTHING
-  const keys = backends ? [] : bindings.map((binding) => binding.key)
-  const hasOthers = await hasOtherKeys(index, id, keys)
-  // An id means all its keys, also one that was bound to it since they were read.
-  if (hasOthers && key === undefined && !backends) return removeOnce(services, idOrKey, options)
-  // Of a blob that keeps other keys only what goes with this one is touched.
-  const isShare = key !== undefined && hasOthers && !backends
-  const own = isShare ? known.locations.filter((location) => isObjectOf(location, key)) : null
-  const tries = await readTries(queue, own ?? known.locations)
-  const isConfigured = (name: string) => services.backends.has(name)
-  const { begun } = tries
-  // Read after what is known: a release in between changes that, and fails the guard.
-  const isStaged = await staging.ledger.look((view) => staging.has(view, id))
-  const bound = backends ? await Array.fromAsync(index.keys(id)) : []
-  const plan = planDelete({ known, keys, hasOtherKeys: hasOthers, bound, begun, isConfigured, isStaged, backends, key })
-  const event: DeleteEvent | null = keys.length > 0 ? { type: 'delete', checksum: id, keys, time: Date.now() } : null
-  const pending = [...new Set(plan.jobs.map(({ backend }) => backend))]
-  if (options.dryRun) return { deleted: keys, pending }
-  const { seq, position } = await ledger.transact((tx) => {
-    if (own) expectShare(tx, index, known, own, !plan.release)
-    else index.expect(tx, { id }, known.rev)
-    for (const binding of bindings) index.expect(tx, { key: binding.key }, binding.rev)
-    tries.expect(tx)
-    for (const unbound of keys) index.unbind(tx, unbound)
-    for (const location of plan.locations) index.locate(tx, location)
-    for (const job of plan.jobs) queue.enqueue(tx, job)
-    for (const place of plan.gone) vacate(services, tx, place)
-    if (plan.forget) index.forget(tx, id)
-    // Written again, so that whoever decides by its keys at the same moment decides anew.
-    else index.keep(tx, known.facts)
-    if (plan.release) staging.release(tx, id)
-    if (event) ledger.record(tx, event)
-  })
+  const { backends, dryRun } = options
+  if (backends !== undefined) services.backends.select(backends, at)
+  const decide = (view: View) =>
+    backends ? dropOf(services, view, idOrKey, backends) : deletionOf(services, view, idOrKey)
+  if (isId(idOrKey)) await passKeys(services, idOrKey, signal)
+  if (dryRun) return services.ledger.look((view) => resultOf(services, view, decide(view)))
+  const { value, position, seq } = await services.ledger.transact((tx) => planDelete(services, tx, decide(tx)))
   // Bytes that were deleted are kept nowhere.
-  if (plan.forget) await cache?.drop(id)
-  return { deleted: keys, pending, seq, ...(event && { event: { ...event, seq, position } }) }
+  if (value.forgotten) await services.cache?.drop(value.forgotten)
+  const { deleted, pending, event } = value
+  return { deleted, pending, isDone: value.isDone, ...(event && { event: { ...event, position, seq } }) }
 }
 
-/** Whether one of these was bound to another blob meanwhile: its former one may be forgotten by now. */
-async function isBoundAnew({ index }: Services, bindings: readonly Binding[]): Promise<boolean> {
-  for (const { key, rev } of bindings) {
-    const now = await index.binding(key)
-    if (now && now.rev !== rev) return true
-  }
-  return false
+/** Reads the keys of a blob once beforehand, a page a turn: a plan that takes long cannot be aborted. */
+async function passKeys({ index, ledger }: Services, id: BlobId, signal: AbortSignal): Promise<void> {
+  const keys = walk(ledger, signal, (view, from) => {
+    const last = index.keysOn(view, id, from && { after: Buffer.from(from).toString() }).at(-1)
+    return { items: [], next: last === undefined ? null : Buffer.from(last) }
+  })
+  for await (const _ of keys);
 }
 
-/** The blob, and the bindings that a deletion by this name ends. */
-async function find(
-  { index }: Services,
-  idOrKey: string,
-  { signal }: DeleteOptions,
-): Promise<{ id: BlobId; key: string | undefined; bindings: Binding[] } | null> {
-  if (!isId(idOrKey)) {
-    const binding = await index.binding(idOrKey)
-    return binding && { id: binding.id, key: idOrKey, bindings: [binding] }
-  }
-  const bindings: Binding[] = []
-  for await (const key of index.keys(idOrKey, { signal })) {
-    const binding = await index.binding(key)
-    // It may have been bound to another blob meanwhile.
-    if (binding?.id === idOrKey) bindings.push(binding)
-  }
-  return { id: idOrKey, key: undefined, bindings }
+/** What a name means: a key its binding, an id all its keys. */
+function deletionOf(rows: Rows, view: View, idOrKey: string): Deletion | null {
+  const id = factsUnder(rows, view, idOrKey)?.id
+  if (id === undefined) return null
+  if (!isId(idOrKey)) return { ...leavingWith(rows, view, id, idOrKey), keys: [idOrKey] }
+  return { id, isForgotten: true, keys: [...eachKey(rows, view, id)], places: livePlaces(rows, view, id) }
+}
+
+/** Copies on some backends, and neither keys nor the blob. @throws {StorageError} PRECONDITION_FAILED: too little would remain. */
+function dropOf(rows: Rows, view: View, idOrKey: string, backends: readonly string[]): Deletion | null {
+  const id = factsUnder(rows, view, idOrKey)?.id
+  if (id === undefined) return null
+  const places = placesUnder(rows, view, id, idOrKey).filter(({ backend }) => backends.includes(backend))
+  const at: ErrorLocation = { op: 'delete', key: idOrKey }
+  if (places.length > 0) checkRemains(rows, view, id, places, at)
+  return { id, isForgotten: false, keys: [], places }
+}
+
+interface Planned extends DeleteResult {
+  readonly isDone: boolean
+  readonly forgotten?: BlobId
+  readonly event?: DeleteEvent
+}
+
+function planDelete(rows: Rows, tx: Transaction, deletion: Deletion | null): Planned {
+  const result = resultOf(rows, tx, deletion)
+  if (!deletion) return result
+  const { id, keys, isForgotten } = deletion
+  for (const key of keys) rows.index.unbind(tx, key)
+  leave(rows, tx, deletion)
+  if (keys.length === 0 && !isForgotten) return { ...result, isDone: true }
+  const event: DeleteEvent = { type: 'delete', checksum: id, keys, time: tx.now }
+  rows.ledger.record(tx, event)
+  return { ...result, isDone: true, event, ...(isForgotten && { forgotten: id }) }
+}
+
+/** What its caller is told. */
+function resultOf(rows: Rows, view: View, deletion: Deletion | null): DeleteOutcome {
+  if (!deletion) return { deleted: [], pending: [], isDone: false }
+  const left = deletion.places.filter((place) => whenGivenUp(rows, view, place) !== null)
+  return { deleted: deletion.keys, pending: [...new Set(left.map(({ backend }) => backend))], isDone: false }
 }

@@ -6,9 +6,9 @@ import type { GuardedBackend } from '../../guard/guarded-backend.ts'
 import { verified } from '../../guard/verify.ts'
 import type { BlobFacts, BlobId } from '../../model/blob.ts'
 import { type Held, isDoubtful, type Location } from '../../model/copy.ts'
-import type { Known } from '../../ports/index.ts'
 import type { Opened } from '../../ports/staging.ts'
 import type { Configured } from '../backends/backends.ts'
+import { factsUnder, placesToRead } from '../lookup/copies.ts'
 import { copiesUnder } from '../lookup/copies-under.ts'
 import { checkName, hexOf } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
@@ -53,17 +53,13 @@ export async function readBlob<T>(
     if (read) return read.value
   }
   for (let left = MAX_TRIES; ; left--) {
-    const known = await knownOf(services, idOrKey)
+    const known = await readableUnder(services, idOrKey)
     if (!known) throw new StorageError('NOT_FOUND', at)
     const range = rangeWithin(options.range, known.facts.size, at)
     const copies = chosen
       ? copiesAt(services, chosen, idOrKey, known, options, signal, at)
-      : await copiesOf(services, known, options, signal)
-    if (copies.length === 0) {
-      // What was staged a moment ago may have left for a copy that was confirmed since.
-      if (left > 1 && (await services.index.known(known.facts.id))?.rev !== known.rev) continue
-      throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
-    }
+      : copiesOf(services, known, options, signal)
+    if (copies.length === 0) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
     const length = range?.length ?? known.facts.size
     try {
       const mayFallBack = mayFallBackOn(options)
@@ -105,12 +101,17 @@ async function readNear<T>(
   signal: AbortSignal,
   consume: (opened: Opened, length: number) => Promise<T>,
 ): Promise<{ value: T } | null> {
-  const id = isId(idOrKey) ? idOrKey : (await services.index.binding(idOrKey))?.id
-  if (id === undefined) return null
-  if (await services.staging.ledger.look((view) => services.staging.has(view, id)))
-    return readStaged(services, id, signal, consume)
-  const { cache } = services
-  if (!cache || !isCacheFirst(services, options) || !(await services.index.has(id))) return null
+  const { cache, index, ledger, staging } = services
+  const near = await ledger.look((view) => {
+    const id = isId(idOrKey) ? idOrKey : index.bindingOn(view, idOrKey)?.id
+    if (id === undefined) return null
+    const isStaged = staging.has(view, id)
+    return { id, isStaged, isKnown: isStaged || index.factsOn(view, id) !== null }
+  })
+  if (!near) return null
+  const { id, isStaged, isKnown } = near
+  if (isStaged) return readStaged(services, id, signal, consume)
+  if (!cache || !isCacheFirst(services, options) || !isKnown) return null
   const opened = await openCached({ cache, signal }, id, () => refetch(services, id, signal))
   return opened && { value: await consume(opened, opened.size) }
 }
@@ -138,23 +139,30 @@ async function readStaged<T>(
 /** Opens what the read cache lost: it was synced, or it would not have been there. */
 async function refetch(services: Services, id: BlobId, signal: AbortSignal): Promise<Opened> {
   const at = { op: 'get', key: id }
-  const known = await services.index.known(id)
+  const known = await readableUnder(services, id)
   if (!known) throw new StorageError('NOT_FOUND', at)
-  const [copy] = await copiesOf(services, known, {}, signal)
+  const [copy] = copiesOf(services, known, {}, signal)
   if (!copy) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
   return copy.open(undefined)
 }
 
-/** What is known of the blob behind an id or a key. */
-export async function knownOf({ index }: Services, idOrKey: string): Promise<Known | null> {
-  if (isId(idOrKey)) return index.known(idOrKey)
-  while (true) {
-    const bound = await index.binding(idOrKey)
-    const known = bound && (await index.known(bound.id))
-    if (!bound || known) return known
-    // The key may have been bound anew in between, and its former blob forgotten.
-    if ((await index.binding(idOrKey))?.rev === bound.rev) return null
-  }
+/** A blob that is to be read. */
+interface Readable {
+  readonly facts: BlobFacts
+  readonly isStaged: boolean
+  /** Of the name, and some others: the bytes are the same everywhere. */
+  readonly locations: readonly Location[]
+}
+
+/** All of one moment: what is staged leaves with the commit that confirms its copy. */
+function readableUnder(services: Services, idOrKey: string): Promise<Readable | null> {
+  return services.ledger.look((view) => {
+    const facts = factsUnder(services, view, idOrKey)
+    if (!facts) return null
+    const { id } = facts
+    const isStaged = services.staging.has(view, id)
+    return { facts, isStaged, locations: placesToRead(services, view, id, idOrKey) }
+  })
 }
 
 interface Fallback {
@@ -220,7 +228,7 @@ function copiesAt(
   services: Services,
   chosen: readonly Configured[],
   idOrKey: string,
-  known: Known,
+  known: Readable,
   options: GetOptions,
   signal: AbortSignal,
   at: ErrorLocation,
@@ -240,11 +248,8 @@ function bestFirst(locations: readonly Location[], mayFallBack: boolean): Locati
   return synced.length === 0 || mayFallBack ? [...synced, ...locations.filter(isDoubtful)] : synced
 }
 
-async function copiesOf(services: Services, known: Known, options: GetOptions, signal: AbortSignal): Promise<Copy[]> {
-  const { id } = known.facts
-  const copies: Copy[] = (await services.staging.ledger.look((view) => services.staging.has(view, id)))
-    ? [stagedCopy(services, id, signal)]
-    : []
+function copiesOf(services: Services, known: Readable, options: GetOptions, signal: AbortSignal): Copy[] {
+  const copies = known.isStaged ? [stagedCopy(services, known.facts.id, signal)] : []
   return [...copies, ...copiesOnBackends(services, known, options, signal, copies.length === 0)]
 }
 
@@ -256,7 +261,7 @@ async function copiesOf(services: Services, known: Known, options: GetOptions, s
  */
 function copiesOnBackends(
   services: Services,
-  known: Known,
+  known: Readable,
   options: GetOptions,
   signal: AbortSignal,
   isOnly: boolean,
@@ -387,7 +392,7 @@ function namingOthers(error: unknown, others: readonly Copy[]): unknown {
   })
 }
 
-function describeCopies({ locations }: Known): string {
+function describeCopies({ locations }: Readable): string {
   const states = locations.map(({ backend, state }) => `${backend} is ${state}`)
   return `no copy can be read: ${states.join(', ') || 'there is none'}`
 }

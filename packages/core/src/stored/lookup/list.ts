@@ -1,11 +1,17 @@
 import { toStorageError } from '../../backend/error.ts'
 import { is, type Rule, type RulesOf } from '../../backend/rules.ts'
+import type { BlobId } from '../../model/blob.ts'
 import type { LocationFacts } from '../../model/copy.ts'
-import { knownOf } from '../get/get.ts'
+import type { Binding } from '../../model/key.ts'
+import type { View } from '../../ports/ledger.ts'
 import type { Services } from '../services.ts'
 import type { ListEntry, ListOptions } from '../types.ts'
-import { copiesUnder } from './copies-under.ts'
+import { eachPlace, placesUnder } from './copies.ts'
 import { recordOf } from './record.ts'
+import { walk } from './walk.ts'
+
+/** Rows that are looked at in one go: each key among them costs some reads. */
+const PAGE = 100
 
 const COUNT = is.whole(0)
 const LIMIT: Rule = { ...COUNT, holds: (value) => value === Number.POSITIVE_INFINITY || COUNT.holds(value) }
@@ -28,33 +34,40 @@ export async function* list(services: Services, options: ListOptions, signal: Ab
 }
 
 async function* entries(services: Services, options: ListOptions, signal: AbortSignal): AsyncGenerator<ListEntry> {
-  const at = { op: 'list' }
-  const { index, backends } = services
-  const { backend, prefix = '', after, limit = Number.POSITIVE_INFINITY, missing = false } = options
-  if (backend !== undefined) backends.get(backend, at)
+  const { backends, index, ledger } = services
+  const { backend, prefix = '', after, limit = Number.POSITIVE_INFINITY } = options
+  if (backend !== undefined) backends.get(backend, { op: 'list' })
   let left = limit
   if (left === 0) return
-  for await (const { key, id } of index.bindings({ signal, prefix, ...(after !== undefined && { after }) })) {
-    // Of a key that is bound anew meanwhile the former blob may be forgotten.
-    const known = (await index.known(id)) ?? (await knownOf(services, key))
-    if (!known || !isWanted(key, known.locations, backend, missing)) continue
-    yield { ...recordOf(key, known, (name) => backends.has(name)), key }
+  const scope = { prefix, limit: PAGE, ...(after !== undefined && { after }) }
+  const found = walk(ledger, signal, (view, from) => {
+    const { items, next } = index.bindingsOn(view, { ...scope, from })
+    return { items: items.flatMap((binding) => entryOf(services, view, binding, options) ?? []), next }
+  })
+  for await (const entry of found) {
+    yield entry
     if (--left === 0) return
   }
 }
 
-function isWanted(
-  key: string,
-  locations: readonly LocationFacts[],
-  backend: string | undefined,
-  missing: boolean,
-): boolean {
-  if (backend === undefined) return missing || isThere(locations)
-  const there = copiesUnder(key, locations).filter((one) => one.backend === backend)
-  return missing ? there.some(({ state }) => state !== 'deleting') : isThere(there)
+/** @returns `null`: it is not asked for. */
+function entryOf(services: Services, view: View, { key, id }: Binding, options: ListOptions): ListEntry | null {
+  const { backend, missing = false } = options
+  const facts = services.index.factsOn(view, id)
+  if (!facts) return null
+  const locations = placesUnder(services, view, id, key)
+  const there = locations.filter((one) => one.backend === backend)
+  const isThere =
+    backend === undefined ? missing || isBlobThere(services, view, id) : there.some(missing ? Boolean : isCopyThere)
+  if (!isThere) return null
+  return { ...recordOf({ facts, locations }, (name) => services.backends.has(name)), key }
 }
 
 /** Whether a copy is there, or shall be: of what was only found missing, none is. */
-export function isThere(locations: readonly LocationFacts[]): boolean {
-  return locations.some(({ state }) => state !== 'missing' && state !== 'deleting')
+export function isBlobThere({ index }: Pick<Services, 'index'>, view: View, id: BlobId): boolean {
+  return eachPlace({ index }, view, id, ['synced', 'owing', 'neither']).some(isCopyThere)
+}
+
+function isCopyThere({ state }: LocationFacts): boolean {
+  return state !== 'missing' && state !== 'deleting'
 }

@@ -1,16 +1,13 @@
+import type { BlobFacts } from '../../model/blob.ts'
 import type { LocationFacts } from '../../model/copy.ts'
-import type { Known } from '../../ports/index.ts'
 import type { BlobRecord, RecordLocation } from '../types.ts'
-import { copiesUnder } from './copies-under.ts'
 
-/** The public shape, under an id or a key. Places being cleaned are gone for readers. */
+/** The public shape of a blob, and of those of its copies that a name means. */
 export function recordOf(
-  idOrKey: string,
-  { facts, locations }: Pick<Known, 'facts'> & { locations: readonly LocationFacts[] },
+  { facts, locations }: { readonly facts: BlobFacts; readonly locations: readonly LocationFacts[] },
   isConfigured: (backend: string) => boolean,
 ): BlobRecord {
-  const shown = copiesUnder(idOrKey, locations).filter((location) => location.state !== 'deleting')
-  return { ...facts, locations: shown.map((location) => locationOf(location, isConfigured(location.backend))) }
+  return { ...facts, locations: locations.map((location) => locationOf(location, isConfigured(location.backend))) }
 }
 
 function locationOf(

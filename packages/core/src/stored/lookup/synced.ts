@@ -2,11 +2,10 @@ import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import type { Location, Place } from '../../model/copy.ts'
 import type { Failure } from '../../model/failure.ts'
-import { knownOf } from '../get/get.ts'
 import type { Services } from '../services.ts'
 import type { SyncedOptions } from '../types.ts'
 import { type Changes, waitFor } from './changes.ts'
-import { copiesUnder } from './copies-under.ts'
+import { find } from './find.ts'
 import { checkName } from './names.ts'
 
 export const SYNCED_OPTIONS: RulesOf<SyncedOptions> = { copies: is.whole(1), backends: is.names, signal: is.signal }
@@ -51,9 +50,9 @@ async function blobSettled(
   options: SyncedOptions,
   at: ErrorLocation,
 ): Promise<boolean> {
-  const known = await knownOf(services, idOrKey)
+  const known = await find(services, idOrKey)
   if (!known) throw new StorageError('NOT_FOUND', at)
-  const locations = countedOf(services, copiesUnder(idOrKey, known.locations), options)
+  const locations = countedOf(services, known.locations, options)
   if (locations.length === 0) throw uncounted(known.locations, options, at)
   const done = locations.filter(({ state }) => state === 'synced').length
   if (options.copies !== undefined && done >= options.copies) return true
@@ -83,10 +82,7 @@ function uncounted(
 }
 
 function countedOf({ backends }: Services, locations: readonly Location[], options: SyncedOptions): Location[] {
-  return locations.filter(({ backend, state }) => {
-    if (state === 'deleting') return false
-    return options.backends ? options.backends.includes(backend) : backends.has(backend)
-  })
+  return locations.filter(({ backend }) => options.backends?.includes(backend) ?? backends.has(backend))
 }
 
 /** Of a job that was parked, or a copy that was found damaged or gone. */

@@ -1,134 +1,123 @@
 import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import type { BlobFacts, BlobId } from '../../model/blob.ts'
 import {
-  givenUp,
   isObjectOf,
   isSettled,
   type Location,
   type LocationFacts,
+  leavesTry,
   owed,
-  owes,
-  type Place,
   sharedByAll,
 } from '../../model/copy.ts'
-import type { NewJob } from '../../model/job.ts'
+import type { PutEvent } from '../../model/event.ts'
 import type { Binding } from '../../model/key.ts'
-import type { Known } from '../../ports/index.ts'
+import type { Transaction } from '../../ports/ledger.ts'
+import type { Staged } from '../../ports/staging.ts'
+import type { Configured } from '../backends/backends.ts'
+import { leave, leavingWith } from '../delete/give-up.ts'
+import { idKey, isAmongIds } from '../lookup/names.ts'
+import type { Services } from '../services.ts'
+import type { PutOptions } from '../types.ts'
 
-export interface Target {
-  readonly place: Place
-  /** One object for all keys of the blob. */
-  readonly shared: boolean
-  readonly location: Location | null
-  /** Whether a try of the job that waits there was begun. */
-  readonly begun: boolean
-}
-
-/** Whether a try of the job of a place was begun. */
-export type Begun = (place: Place) => boolean
-
-export interface Former {
-  readonly known: Known
-  readonly hasOtherKeys: boolean
-  readonly begun: Begun
-}
-
-export interface PutPlanInput {
+/** What a put commits: what its source was read to be, and what its caller asked for. */
+export interface PutInput {
   readonly key: string
   readonly facts: BlobFacts
-  /** An explicit MIME type overrides the one that is known. */
-  readonly explicitMimeType: boolean
-  readonly bound: Binding | null
-  readonly known: Known | null
-  /** The blob that the key was bound to, when it is another one. */
-  readonly former: Former | null
-  /** Where the copies shall be, and what is known of these places. */
-  readonly targets: readonly Target[]
-  readonly ifAbsent: boolean
-  readonly ifMatch: BlobId | undefined
+  readonly staged: Staged
+  readonly targets: readonly Configured[]
+  readonly options: Pick<PutOptions, 'ifAbsent' | 'ifMatch' | 'mimeType'>
 }
 
-/** What one put writes. Pure data: made from what was read, applied in one commit. */
-export interface PutPlan {
+export interface PutOutcome {
   readonly facts: BlobFacts
+  /** Whether the store did not know these bytes before. */
   readonly isNew: boolean
-  /** Rows to write. */
+  /** The places that were asked for. */
   readonly locations: readonly LocationFacts[]
-  readonly jobs: readonly NewJob[]
-  /** Places of the former blob at which nothing can lie: they go, and the jobs that wait there. */
-  readonly gone: readonly Place[]
-  readonly former: FormerPlan | null
-  /** Something owes the bytes: also a place that did before, whose bytes may have been released meanwhile. */
-  readonly keeps: boolean
-  /** Something owes the bytes although a copy is synced. */
-  readonly marks: boolean
-  /** All locations of the blob afterwards. */
-  readonly result: readonly LocationFacts[]
+  /** The former blob of the key, which lost its last one. */
+  readonly forgotten: BlobId | null
+  readonly event: PutEvent
 }
 
-export interface FormerPlan {
-  readonly facts: BlobFacts
-  /** No key is left, and so no copy. */
-  readonly forget: boolean
-  /** Nothing owes its bytes any more. */
-  readonly release: boolean
-}
+type Rows = Pick<Services, 'backends' | 'index' | 'ledger' | 'prefix' | 'queue' | 'staging'>
 
 /**
- * @throws {StorageError} ALREADY_EXISTS or PRECONDITION_FAILED when the caller's condition on the binding does not hold ·
- *   KEY_CONFLICT: a copy of another blob lies where one of this blob shall be.
+ * Binds a key to a blob, and owes its copies.
+ *
+ * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: the caller's condition on the binding does not hold · KEY_CONFLICT: a copy
+ *   of another blob lies where one of this blob shall be · INVALID_KEY: the key is for blobs named by their checksum.
  */
-export function planPut(input: PutPlanInput): PutPlan {
-  checkConditions(input)
-  checkPlaces(input)
-  const { facts: given, known, targets, former } = input
-  const owing = targets
-    .filter(({ location }) => !isSettled(location, given.id))
-    .map(({ location, ...target }) => owed(location, { ...target, id: given.id }))
-  const locations = [...owing, ...newlyShared(targets, given.id)]
-  const removal = planRemoval(former ? lostPlaces(input, former) : [], (place) => former?.begun(place) ?? false)
-  const result = [
-    ...(known?.locations ?? []).filter((one) => !locations.some((other) => isSamePlace(one, other))),
-    ...locations,
-  ]
-  const keeps = result.some(owes)
-  return {
-    facts: known ? merge(known.facts, given, input.explicitMimeType) : given,
-    isNew: known === null,
-    locations: [...locations, ...removal.locations],
-    jobs: [
-      ...owing.map(({ backend, key }): NewJob => ({ op: 'put', backend, key, id: given.id, size: given.size })),
-      ...removal.jobs,
-    ],
-    gone: removal.gone,
-    former: former && planFormer(input, former),
-    keeps,
-    marks: keeps && result.some(({ state }) => state === 'synced'),
-    result,
+export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcome {
+  const { index, ledger, staging } = rows
+  const { key, facts: given, staged, options } = input
+  const { id } = given
+  const bound = index.bindingOn(tx, key)
+  checkOwn(rows, key, id, bound)
+  checkConditions(key, bound, options)
+  const former = bound && bound.id !== id && index.factsOn(tx, bound.id) ? bound.id : null
+  const targets = input.targets.map((target) => targetAt(rows, tx, target, input))
+  checkPlaces(rows, tx, key, id, former, targets)
+  const known = index.factsOn(tx, id)
+  const facts = known ? merge(known, given, options.mimeType !== undefined) : given
+  index.keep(tx, facts)
+  index.bind(tx, key, id)
+  const locations = targets.map((target) => owe(rows, tx, target, facts))
+  // Also for a place that owed them before: they may have been released since.
+  if (index.hasPlaceOn(tx, { id, standing: 'owing' })) {
+    staging.keep(tx, id, staged)
+    if (known && index.hasPlaceOn(tx, { id, standing: 'synced' })) staging.markReleasable(tx, id)
   }
+  // Its places that the new blob takes are no longer among its own.
+  const leaving = former && leavingWith(rows, tx, former, key)
+  if (leaving) leave(rows, tx, leaving)
+  const forgotten = leaving?.isForgotten ? leaving.id : null
+  if (forgotten) ledger.record(tx, { type: 'delete', checksum: forgotten, keys: [], time: tx.now })
+  const isNew = known === null
+  const event: PutEvent = { type: 'put', checksum: id, key, size: facts.size, isNew, time: tx.now }
+  ledger.record(tx, event)
+  return { facts, isNew, locations, forgotten, event }
 }
 
-/** How places are given up. */
-export interface Removal {
-  /** Places that are to be cleaned. */
-  readonly locations: readonly LocationFacts[]
-  readonly jobs: readonly NewJob[]
-  /** Places that never held anything: there is nothing to clean. */
-  readonly gone: readonly Place[]
+/** A place where a copy shall be, and what is known of it. */
+interface Target {
+  readonly place: { readonly backend: string; readonly key: string }
+  /** One object for all keys of the blob. */
+  readonly shared: boolean
+  readonly now: Location | null
 }
 
-export function planRemoval(dropped: readonly Location[], begun: Begun): Removal {
-  const rows = dropped.map((location) => ({ location, row: givenUp(location, begun(location)) }))
-  const locations = rows.flatMap(({ row }) => row ?? [])
-  const gone = rows.flatMap(({ location: { backend, key }, row }) => (row ? [] : [{ backend, key }]))
-  return { locations, jobs: locations.map(deleteJob), gone }
+function targetAt({ backends, index }: Rows, tx: Transaction, target: Configured, { key, facts }: PutInput): Target {
+  const place = backends.placeOf(target, key, facts.id)
+  return { place, shared: target.layout === 'id', now: index.locationOn(tx, place) }
 }
 
-function deleteJob({ backend, key, id }: LocationFacts): NewJob {
-  return { op: 'delete', backend, key, id, size: 0 }
+/** @returns The copy as it stands from now on. */
+function owe({ index, queue }: Rows, tx: Transaction, target: Target, { id, size }: BlobFacts): LocationFacts {
+  const { place, shared, now } = target
+  if (now && isSettled(now, id)) {
+    // A copy that one key had for itself, in a layout that has one object for all: from now on it is theirs.
+    const location = shared && !now.shared ? sharedByAll(now) : now
+    if (location !== now) index.locate(tx, location)
+    return location
+  }
+  const begun = leavesTry(now, id) && queue.begun(tx, place)
+  const location = owed(now, { place, id, shared, begun })
+  index.locate(tx, location)
+  queue.enqueue(tx, { op: 'put', ...place, id, size })
+  return location
 }
 
-function checkConditions({ key, bound, ifAbsent, ifMatch }: PutPlanInput): void {
+/** Keys below `<prefix>/sha256/` are the blobs' own. One that is bound may be put again with the same bytes: it is older than the prefix. */
+function checkOwn({ prefix }: Rows, key: string, id: BlobId, bound: Binding | null): void {
+  if (isAmongIds(prefix, key) && key !== idKey(prefix, id) && bound?.id !== id) throw reserved(key, prefix)
+}
+
+export function reserved(key: string, prefix: string): StorageError {
+  const detail = `keys below ${JSON.stringify(`${prefix}/sha256/`)} are for blobs named by their checksum: each blob may use only its own`
+  return new StorageError('INVALID_KEY', { op: 'put', key }, { detail })
+}
+
+function checkConditions(key: string, bound: Binding | null, { ifAbsent, ifMatch }: PutInput['options']): void {
   const at: ErrorLocation = { op: 'put', key }
   if (ifAbsent && bound) throw new StorageError('ALREADY_EXISTS', at, { detail: `the key is bound to ${bound.id}` })
   if (ifMatch !== undefined && bound?.id !== ifMatch)
@@ -141,41 +130,22 @@ function checkConditions({ key, bound, ifAbsent, ifMatch }: PutPlanInput): void 
  * The place of another blob is taken over only with the key whose object it is, or with the last key of that blob. Any other
  * copy stays: after a change of `layout` or `prefix`, a key can name the object that a blob has by its id.
  */
-function checkPlaces({ key, facts, former, targets }: PutPlanInput): void {
-  for (const { place, location } of targets) {
-    if (!location || location.id === facts.id || location.state === 'deleting') continue
-    const goesWithKey = !former?.hasOtherKeys || isObjectOf(location, key)
-    if (former && location.id === former.known.facts.id && goesWithKey) continue
+function checkPlaces(
+  { index }: Rows,
+  tx: Transaction,
+  key: string,
+  id: BlobId,
+  former: BlobId | null,
+  targets: readonly Target[],
+): void {
+  for (const { place, now } of targets) {
+    if (!now || now.id === id || now.state === 'deleting') continue
+    if (now.id === former && (isObjectOf(now, key) || index.keysOn(tx, former, { limit: 2 }).length === 1)) continue
     const at: ErrorLocation = { op: 'put', key, backend: place.backend }
     throw new StorageError('KEY_CONFLICT', at, {
-      detail: `the copy of another blob is at ${JSON.stringify(place.key)}: ${location.id}`,
+      detail: `the copy of another blob is at ${JSON.stringify(place.key)}: ${now.id}`,
     })
   }
-}
-
-/** Copies that one key had for itself, in a layout that has one object for all keys of the blob: from now on it is theirs. */
-function newlyShared(targets: readonly Target[], id: BlobId): LocationFacts[] {
-  return targets.flatMap(({ shared, location }) => {
-    if (!shared || !location || location.shared || !isSettled(location, id)) return []
-    return [sharedByAll(location)]
-  })
-}
-
-/** Copies of the former blob that go with the key, apart from those that the new blob overwrites. */
-function lostPlaces({ key, targets }: PutPlanInput, former: Former): Location[] {
-  return sharesOf(key, former).gone.filter((location) => !targets.some(({ place }) => isSamePlace(place, location)))
-}
-
-function planFormer({ key }: PutPlanInput, former: Former): FormerPlan {
-  const { kept } = sharesOf(key, former)
-  return { facts: former.known.facts, forget: !former.hasOtherKeys, release: !kept.some(owes) }
-}
-
-/** The last key of a blob takes all its copies along; any other key only its own objects. */
-function sharesOf(key: string, { known, hasOtherKeys }: Former): { gone: Location[]; kept: Location[] } {
-  const live = known.locations.filter(({ state }) => state !== 'deleting')
-  const goes = (location: Location) => !hasOtherKeys || isObjectOf(location, key)
-  return { gone: live.filter(goes), kept: live.filter((location) => !goes(location)) }
 }
 
 function merge(known: BlobFacts, given: BlobFacts, explicitMimeType: boolean): BlobFacts {
@@ -186,8 +156,4 @@ function merge(known: BlobFacts, given: BlobFacts, explicitMimeType: boolean): B
     modified: given.modified,
     custom: { ...known.custom, ...given.custom },
   }
-}
-
-function isSamePlace(a: Place, b: Place): boolean {
-  return a.backend === b.backend && a.key === b.key
 }

@@ -1,26 +1,19 @@
 import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import { wrongSize } from '../../guard/verify.ts'
-import type { BlobFacts, BlobId } from '../../model/blob.ts'
-import { isObjectOf, leavesTry } from '../../model/copy.ts'
+import type { BlobFacts } from '../../model/blob.ts'
 import type { Logged, PutEvent } from '../../model/event.ts'
-import type { Binding } from '../../model/key.ts'
 import type { Hasher } from '../../ports/checksums.ts'
-import type { Staged } from '../../ports/staging.ts'
-import { retryOnConflict } from '../../retry-on-conflict.ts'
 import { openSource } from '../../source/open-source.ts'
 import type { BlobSource, Source } from '../../source/source.ts'
 import { traced } from '../../trace.ts'
 import type { Configured } from '../backends/backends.ts'
-import { vacate } from '../delete/vacate.ts'
 import { checkStoreKey, ID, idKey, idOfKey, isAmongIds } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { PutOptions } from '../types.ts'
-import { expectShare } from './expect-share.ts'
 import { jsonCopy } from './json-copy.ts'
-import { type PutPlan, type PutPlanInput, planPut, type Target } from './plan-put.ts'
+import { type PutInput, type PutOutcome, planPut, reserved } from './plan-put.ts'
 import { tellProgress } from './progress.ts'
-import { expectBegun, readTries } from './tries.ts'
 
 export const PUT_OPTIONS: RulesOf<PutOptions> = {
   // What a key may be is told with INVALID_KEY.
@@ -39,9 +32,9 @@ const HEAD_BYTES = 4100
 
 type Expected = NonNullable<PutOptions['expect']>
 
-export interface PutOutcome {
+/** What a put came to. */
+export interface PutDone extends PutOutcome {
   readonly key: string
-  readonly plan: PutPlan
   readonly event: Logged<PutEvent>
 }
 
@@ -51,7 +44,7 @@ export async function put(
   source: BlobSource,
   options: PutOptions,
   signal: AbortSignal,
-): Promise<PutOutcome> {
+): Promise<PutDone> {
   const custom = checkPut(options)
   targetsOf(services, options)
   await checkFree(services, options)
@@ -71,11 +64,17 @@ export async function put(
     const facts = factsOf(services, pass, opened, options, custom)
     checkExpected(facts, options)
     const key = options.key ?? idKey(services.prefix, facts.id)
-    const commit = () => commitPut(services, key, facts, staged, options)
-    return await services.turns.take(key, () => services.turns.take(facts.id, commit))
+    return await commit(services, { key, facts, staged, options, targets: targetsOf(services, options) })
   } finally {
     opened.release()
   }
+}
+
+async function commit(services: Services, input: PutInput): Promise<PutDone> {
+  const { value, position, seq } = await services.ledger.transact((tx) => planPut(services, tx, input))
+  // Bytes that were deleted are kept nowhere.
+  if (value.forgotten) await services.cache?.drop(value.forgotten)
+  return { ...value, key: input.key, event: { ...value.event, position, seq } }
 }
 
 /** @returns The metadata as it will be kept. */
@@ -91,21 +90,11 @@ function checkPut(options: PutOptions): Readonly<Record<string, unknown>> {
  * Refuses, before the source is read, a key that no blob may have: those below `<prefix>/sha256/` are the blobs' own. A key that
  * is bound already may be put again, with the same bytes: it was adopted, or is older than the prefix.
  */
-async function checkFree({ index, prefix }: Services, { key, expect }: PutOptions): Promise<void> {
+async function checkFree({ index, ledger, prefix }: Services, { key, expect }: PutOptions): Promise<void> {
   if (key === undefined || !isAmongIds(prefix, key)) return
   const owner = idOfKey(prefix, key)
   if (owner !== null && (expect?.checksum ?? owner) === owner) return
-  if ((await index.binding(key)) === null) throw reserved(key, prefix)
-}
-
-/** The same once the blob is known. */
-function checkOwn({ prefix }: Services, key: string, id: BlobId, bound: Binding | null): void {
-  if (isAmongIds(prefix, key) && key !== idKey(prefix, id) && bound?.id !== id) throw reserved(key, prefix)
-}
-
-function reserved(key: string, prefix: string): StorageError {
-  const detail = `keys below ${JSON.stringify(`${prefix}/sha256/`)} are for blobs named by their checksum: each blob may use only its own`
-  return new StorageError('INVALID_KEY', { op: 'put', key }, { detail })
+  if ((await ledger.look((view) => index.bindingOn(view, key))) === null) throw reserved(key, prefix)
 }
 
 /**
@@ -205,107 +194,4 @@ class Pass {
     this.#head.push(part)
     this.#headSize += part.length
   }
-}
-
-/** Reads, decides and commits; again when a row changed in between. */
-function commitPut(
-  services: Services,
-  key: string,
-  facts: BlobFacts,
-  staged: Staged,
-  options: PutOptions,
-): Promise<PutOutcome> {
-  const { mimeType, ifAbsent = false, ifMatch } = options
-  const { index, ledger, queue, staging } = services
-  return retryOnConflict(async () => {
-    const targets = targetsOf(services, options)
-    const [bound, known, places] = await Promise.all([
-      index.binding(key),
-      index.known(facts.id),
-      Promise.all(targets.map((target) => readTarget(services, target, key, facts.id))),
-    ])
-    checkOwn(services, key, facts.id, bound)
-    const former = await readFormer(services, key, bound, facts.id)
-    const explicitMimeType = mimeType !== undefined
-    const input = { key, facts, explicitMimeType, bound, known, former, targets: places, ifAbsent, ifMatch }
-    const plan = await planOf(index, input)
-    const event = putEvent(key, plan)
-    const { seq, position } = await ledger.transact((tx) => {
-      index.expect(tx, { key }, bound?.rev ?? null)
-      index.expect(tx, { facts: facts.id }, known?.factsRev ?? null)
-      // Its other places may settle meanwhile, as long as the bytes stay owed, or not, and a copy is there, or none.
-      const isOwed = plan.jobs.some(({ op }) => op === 'put')
-      if (known && !isOwed) index.expectPlace(tx, { id: facts.id, standing: 'owing' }, plan.keeps)
-      if (known && plan.keeps) index.expectPlace(tx, { id: facts.id, standing: 'synced' }, plan.marks)
-      for (const { place, location, begun } of places) {
-        index.expect(tx, { place }, location?.rev ?? null)
-        if (leavesTry(location, facts.id)) expectBegun(queue, tx, place, begun)
-      }
-      index.keep(tx, plan.facts)
-      index.bind(tx, key, facts.id)
-      for (const location of plan.locations) index.locate(tx, location)
-      for (const job of plan.jobs) queue.enqueue(tx, job)
-      for (const place of plan.gone) vacate(services, tx, place)
-      if (plan.keeps) staging.keep(tx, facts.id, staged)
-      if (plan.marks) staging.markReleasable(tx, facts.id)
-      ledger.record(tx, event)
-      if (!former || !plan.former) return
-      if (former.hasOtherKeys) expectShare(tx, index, former.known, former.own, !plan.former.release)
-      else index.expect(tx, { id: former.known.facts.id }, former.known.rev)
-      former.tries.expect(tx)
-      if (plan.former.forget) index.forget(tx, former.known.facts.id)
-      // Written again, so that whoever decides by its keys at the same moment decides anew.
-      else index.keep(tx, plan.former.facts)
-      if (plan.former.release) staging.release(tx, former.known.facts.id)
-    })
-    // Bytes that were deleted are kept nowhere.
-    if (former && plan.former?.forget) await services.cache?.drop(former.known.facts.id)
-    return { key, plan, event: { ...event, seq, position } }
-  })
-}
-
-/** Rows are read one after the other, and together they may never have been so: what refuses the put must still be there. */
-async function planOf(index: Services['index'], input: PutPlanInput): Promise<PutPlan> {
-  try {
-    return planPut(input)
-  } catch (error) {
-    const { key, bound, targets } = input
-    let isStill = (await index.binding(key))?.rev === bound?.rev
-    for (const { place, location } of targets) isStill &&= (await index.location(place))?.rev === location?.rev
-    throw isStill ? error : new StorageError('CONFLICT', { op: 'commit', key }, { cause: error })
-  }
-}
-
-function putEvent(key: string, { facts, isNew }: PutPlan): PutEvent {
-  return { type: 'put', checksum: facts.id, key, size: facts.size, isNew, time: Date.now() }
-}
-
-async function readTarget(
-  { backends, index, queue }: Services,
-  target: Configured,
-  key: string,
-  id: BlobId,
-): Promise<Target> {
-  const place = backends.placeOf(target, key, id)
-  const location = await index.location(place)
-  // What a job that is replaced may have left there matters; one of the same blob that still waits is not.
-  const begun = leavesTry(location, id) && (await queue.ledger.look((view) => queue.begun(view, place)))
-  return { place, shared: target.layout === 'id', location, begun }
-}
-
-async function readFormer({ index, queue }: Services, key: string, bound: Binding | null, id: BlobId) {
-  if (!bound || bound.id === id) return null
-  const known = await index.known(bound.id)
-  if (!known) return null
-  const hasOthers = await hasOtherKeys(index, bound.id, [key])
-  const own = hasOthers ? known.locations.filter((location) => isObjectOf(location, key)) : known.locations
-  const tries = await readTries(queue, own)
-  return { known, own, hasOtherKeys: hasOthers, begun: tries.begun, tries }
-}
-
-/** Whether the blob is bound to a key beside these. */
-export async function hasOtherKeys(index: Services['index'], id: BlobId, keys: readonly string[]): Promise<boolean> {
-  const these = new Set(keys)
-  for await (const key of index.keys(id)) if (!these.has(key)) return true
-  return false
 }

@@ -38,7 +38,7 @@ export async function markDamaged(
   error: unknown,
   signal: AbortSignal,
 ): Promise<never> {
-  const now = await services.index.location(location)
+  const now = await services.ledger.look((view) => services.index.locationOn(view, location))
   if (StorageError.is(error) && error.code !== 'ABORTED' && now?.rev !== location.rev) throw overtaken(error.at, error)
   const proof = await noteDamage(services, backend, location, error, { signal })
   throw proof?.state === 'synced' && StorageError.is(error) ? misread(error) : error
@@ -88,14 +88,10 @@ export async function rewrite(
   location: Location,
   proof: Damage | Whole,
 ): Promise<boolean> {
-  try {
-    await ledger.transact((tx) => {
-      index.expect(tx, { place: location }, location.rev)
-      index.locate(tx, found(location, proof))
-    })
+  const { value } = await ledger.transact((tx) => {
+    if (index.locationOn(tx, location)?.rev !== location.rev) return false
+    index.locate(tx, found(location, proof))
     return true
-  } catch (error) {
-    if (StorageError.is(error) && error.code === 'CONFLICT') return false
-    throw error
-  }
+  })
+  return value
 }

@@ -4,10 +4,10 @@ import { is, type RulesOf } from '../../backend/rules.ts'
 import type { GuardedBackend } from '../../guard/guarded-backend.ts'
 import type { BlobFacts } from '../../model/blob.ts'
 import { isDoubtful, type Location, repaired } from '../../model/copy.ts'
+import type { Transaction } from '../../ports/ledger.ts'
 import type { Opened, Staged } from '../../ports/staging.ts'
-import { retryOnConflict } from '../../retry-on-conflict.ts'
-import { knownOf, readBlob } from '../get/get.ts'
-import { copiesUnder } from '../lookup/copies-under.ts'
+import { readBlob } from '../get/get.ts'
+import { find } from '../lookup/find.ts'
 import { checkName, hexOf } from '../lookup/names.ts'
 import { tellProgress } from '../put/progress.ts'
 import type { Services } from '../services.ts'
@@ -44,11 +44,11 @@ export async function repair(
 ): Promise<RepairResult> {
   const at = { op: 'repair', key: idOrKey }
   checkName(idOrKey, at)
-  const known = await knownOf(services, idOrKey)
+  const known = await find(services, idOrKey)
   if (!known) throw new StorageError('NOT_FOUND', at)
   const { facts } = known
   const looked: Looked[] = []
-  for (const location of copiesUnder(idOrKey, known.locations))
+  for (const location of known.locations)
     if (isDoubtful(location) && services.backends.has(location.backend))
       looked.push(await look(services, location, signal))
   const bad = looked.filter(({ done }) => done === null)
@@ -62,8 +62,8 @@ export async function repair(
     else copies.push(prepared)
   }
   if (replaced.length > 0) {
-    const commit = () => retryOnConflict(() => owe(services, facts, replaced, staged))
-    copies.push(...(await services.turns.take(facts.id, commit)))
+    const { value } = await services.ledger.transact((tx) => planRepair(services, tx, { facts, replaced, staged }))
+    copies.push(...value)
   }
   return { id: facts.id, copies }
 }
@@ -135,45 +135,25 @@ function untold({ backend, key }: Location): StorageError {
   return new StorageError('UNSUPPORTED', { op: 'repair', backend, key }, { detail })
 }
 
-/** Owes the copies again that are still known to be bad. */
-async function owe(
-  services: Services,
-  { id }: BlobFacts,
-  replaced: readonly Replaced[],
-  staged: Staged,
-): Promise<RepairedCopy[]> {
-  const { index, ledger, queue, staging } = services
-  const known = await index.known(id)
-  const nowOf = ({ location: { backend, key } }: Replaced) =>
-    known?.locations.find((one) => one.backend === backend && one.key === key)
-  const still = replaced.flatMap((one) => {
-    const now = nowOf(one)
-    return now && isDoubtful(now) ? [{ ...one, location: now }] : []
+/** Owes the copies again that are still known to be bad. @returns What became of each. */
+function planRepair(
+  { index, queue, staging }: Services,
+  tx: Transaction,
+  { facts: { id, size }, replaced, staged }: { facts: BlobFacts; replaced: readonly Replaced[]; staged: Staged },
+): RepairedCopy[] {
+  const isKnown = index.factsOn(tx, id) !== null
+  const copies = replaced.map(({ location, lies, kept }): RepairedCopy => {
+    const aside = kept === undefined ? {} : { kept }
+    const now = index.locationOn(tx, location)
+    if (!isKnown || now?.id !== id || !isDoubtful(now)) return { ...outcome(location, 'overtaken'), ...aside }
+    index.locate(tx, repaired(now, lies?.etag))
+    queue.enqueue(tx, { op: 'put', backend: now.backend, key: now.key, id, size })
+    return { ...outcome(location, 'owed'), ...aside }
   })
-  if (known && still.length > 0) {
-    const hasSynced = known.locations.some(({ state }) => state === 'synced')
-    await ledger.transact((tx) => {
-      index.expect(tx, { facts: id }, known.factsRev)
-      index.expectPlace(tx, { id, standing: 'synced' }, hasSynced)
-      for (const { location, lies } of still) {
-        const { backend, key, rev } = location
-        index.expect(tx, { place: location }, rev)
-        index.locate(tx, repaired(location, lies?.etag))
-        queue.enqueue(tx, { op: 'put', backend, key, id, size: known.facts.size })
-      }
-      // Written again, so that a commit that decides by its copies at the same moment fails, and decides again.
-      index.keep(tx, known.facts)
-      staging.keep(tx, id, staged)
-      if (hasSynced) staging.markReleasable(tx, id)
-    })
-  }
-  return replaced.map((one) => {
-    const isOwed = still.some(
-      ({ location }) => location.key === one.location.key && location.backend === one.location.backend,
-    )
-    const kept = one.kept === undefined ? {} : { kept: one.kept }
-    return { ...outcome(one.location, isOwed ? 'owed' : 'overtaken'), ...kept }
-  })
+  if (!copies.some((copy) => copy.outcome === 'owed')) return copies
+  staging.keep(tx, id, staged)
+  if (index.hasPlaceOn(tx, { id, standing: 'synced' })) staging.markReleasable(tx, id)
+  return copies
 }
 
 function backendOf({ backends }: Services, { backend }: Location): GuardedBackend {

@@ -5,6 +5,7 @@ import { type Damage, isRead, type Location, type Place, type Whole } from '../.
 import type { Failure } from '../../model/failure.ts'
 import type { Configured } from '../backends/backends.ts'
 import { hexOf } from '../lookup/names.ts'
+import { walk } from '../lookup/walk.ts'
 import type { Services } from '../services.ts'
 import type { SkippedBackend, VerifiedCopy, VerifyOptions, VerifyResult } from '../types.ts'
 import { diagnose, heldBy } from './diagnose.ts'
@@ -94,22 +95,24 @@ async function* copies(
   { name }: Configured,
   after: string | undefined,
 ): AsyncGenerator<Location> {
-  const scope = { ...(prefix !== undefined && { prefix }), ...(after !== undefined && { after }) }
-  for await (const location of services.index.located({ backend: name, signal, ...scope }))
+  const scope = { backend: name, ...(prefix !== undefined && { prefix }), ...(after !== undefined && { after }) }
+  const { index, ledger } = services
+  for await (const location of walk(ledger, signal, (view, from) => index.locatedOn(view, { ...scope, from })))
     if (isSampled(location.id, sample, day)) yield location
 }
 
 /** @returns `null` for a copy that is none any more, or not yet: it is being written or removed. */
 async function verifyCopy(run: Run, target: Configured, place: Place): Promise<VerifiedCopy | null> {
-  const { index } = run.services
+  const { index, ledger } = run.services
   for (let left = OVERTAKEN_TRIES; ; left--) {
-    const location = await index.location(place)
-    if (!location || !isRead(location)) return null
-    const known = await index.known(location.id)
-    if (!known) return null
+    const { location, facts } = await ledger.look((view) => {
+      const location = index.locationOn(view, place)
+      return { location, facts: location && index.factsOn(view, location.id) }
+    })
+    if (!location || !isRead(location) || !facts) return null
     const found = await readCopy(run, target, location)
     const settled = await settle(run, location, found)
-    if (settled || left === 1) return itemOf(run, location, known.facts.size, settled ?? OVERTAKEN)
+    if (settled || left === 1) return itemOf(run, location, facts.size, settled ?? OVERTAKEN)
   }
 }
 
