@@ -1,11 +1,21 @@
-import { owes, type Place, type Standing } from '@stored/core'
+import {
+  type BlobId,
+  type Cursor,
+  type LocationFacts,
+  owes,
+  type Page,
+  type Place,
+  type Standing,
+  type View,
+} from '@stored/core'
 import { compareKeys } from '@stored/core/backend'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
-import { type Current, collect, commit, factsOf, idOf, locationOf, NEVER } from './subject.ts'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { type Current, commit, factsOf, idOf, locationOf } from './subject.ts'
 
 const A = idOf('a')
 const B = idOf('b')
+const STANDINGS: readonly Standing[] = ['owing', 'neither', 'synced']
 /** In the order of their bytes in UTF-8; JavaScript's own order swaps the last two. */
 const SORTED = ['a', 'a b', 'a/b', 'a/c', 'ab', 'ä', '～', '😀']
 
@@ -20,32 +30,51 @@ export function indexSuite(current: Current): void {
       for (const one of all) current().index.locate(tx, locationOf(...one))
     })
   const keep = (text: string) => commit(current(), (tx) => current().index.keep(tx, factsOf(text)))
-  const keys = (text: string) => collect(current().index.keys(idOf(text)))
+  const look = <T>(read: (view: View) => T) => current().ledger.look(read)
+  const binding = (key: string) => look((view) => current().index.bindingOn(view, key))
+  const location = (place: Place) => look((view) => current().index.locationOn(view, place))
+  const facts = (id: BlobId) => look((view) => current().index.factsOn(view, id))
+  const placesOf = (id: BlobId) =>
+    look((view) => STANDINGS.flatMap((standing) => current().index.locationsOn(view, id, standing)))
+  const keys = (text: string) => look((view) => current().index.keysOn(view, idOf(text)))
+  /** All pages of a walk, each of a few rows. */
+  async function walk<T>(read: (view: View, from: Cursor | undefined) => Page<T>): Promise<T[]> {
+    const all: T[] = []
+    for (let from: Cursor | null | undefined; from !== null; ) {
+      const at: Cursor | undefined = from
+      const page = await look((view) => read(view, at))
+      all.push(...page.items)
+      from = page.next
+    }
+    return all
+  }
   const bindings = async (o: { prefix?: string; after?: string } = {}) =>
-    (await collect(current().index.bindings({ ...o, signal: NEVER }))).map(({ key }) => key)
+    (await walk((view, from) => current().index.bindingsOn(view, { limit: 3, ...o, from }))).map(({ key }) => key)
   const located = async (backend: string, o: { prefix?: string; after?: string } = {}) =>
-    (await collect(current().index.located({ backend, ...o, signal: NEVER }))).map(({ key }) => key)
+    (await walk((view, from) => current().index.locatedOn(view, { limit: 3, ...o, backend, from }))).map(
+      ({ key }) => key,
+    )
 
   describe('bind()', () => {
     test('of a new key: it has this blob, and the blob this key', async () => {
       await bind(['k', 'a'])
-      expect(await current().index.binding('k')).toEqual({ key: 'k', id: A, rev: expect.any(String) })
+      expect(await binding('k')).toEqual({ key: 'k', id: A, rev: expect.any(String) })
       expect(await keys('a')).toEqual(['k'])
     })
 
     test('of a bound key takes it from the former blob', async () => {
       await bind(['k', 'a'], ['other', 'a'])
       await bind(['k', 'b'])
-      expect(await current().index.binding('k')).toMatchObject({ id: B })
+      expect(await binding('k')).toMatchObject({ id: B })
       expect(await keys('a')).toEqual(['other'])
       expect(await keys('b')).toEqual(['k'])
     })
 
     test('of a key to the blob it has changes nothing but its revision', async () => {
       await bind(['k', 'a'])
-      const before = await current().index.binding('k')
+      const before = await binding('k')
       await bind(['k', 'a'])
-      const after = await current().index.binding('k')
+      const after = await binding('k')
       expect(after).toMatchObject({ key: 'k', id: A })
       expect(after?.rev).not.toBe(before?.rev)
       expect(await keys('a')).toEqual(['k'])
@@ -56,9 +85,9 @@ export function indexSuite(current: Current): void {
       await bind([place.key, 'a'])
       await keep('a')
       await locate(['a', place.backend, place.key])
-      expect(await current().index.binding(place.key)).toMatchObject({ id: A })
-      expect(await current().index.location(place)).toMatchObject(place)
-      expect((await current().index.known(A))?.locations).toMatchObject([place])
+      expect(await binding(place.key)).toMatchObject({ id: A })
+      expect(await location(place)).toMatchObject(place)
+      expect(await placesOf(A)).toMatchObject([place])
     })
   })
 
@@ -66,7 +95,7 @@ export function indexSuite(current: Current): void {
     test('of a bound key: neither key nor blob know of each other', async () => {
       await bind(['k', 'a'], ['l', 'a'])
       await unbind('k')
-      expect(await current().index.binding('k')).toBeNull()
+      expect(await binding('k')).toBeNull()
       expect(await keys('a')).toEqual(['l'])
     })
 
@@ -90,10 +119,10 @@ export function indexSuite(current: Current): void {
   describe('bindings()', () => {
     test('come in UTF-8 order of their keys, each with its blob and revision', async () => {
       await bind(...[...SORTED].reverse().map((key): [string, string] => [key, key]))
-      const all = await collect(current().index.bindings({ signal: NEVER }))
+      const all = await walk((view, from) => current().index.bindingsOn(view, { limit: 3, from }))
       expect(all.map(({ key }) => key)).toEqual(SORTED)
       expect(SORTED).toEqual([...SORTED].sort(compareKeys))
-      for (const binding of all) expect(binding).toEqual(await current().index.binding(binding.key))
+      for (const one of all) expect(one).toEqual(await binding(one.key))
     })
 
     test('show nothing of places and jobs at the same keys', async () => {
@@ -130,105 +159,86 @@ export function indexSuite(current: Current): void {
       await bind(...many.map((key): [string, string] => [key, 'a']))
       expect(await bindings()).toEqual(many)
     })
-
-    test('whose signal is aborted half-way reject with its reason', async () => {
-      await bind(['k', 'a'], ['l', 'a'])
-      const abort = new AbortController()
-      const reason = new Error('enough')
-      const reading = async () => {
-        for await (const _ of current().index.bindings({ signal: abort.signal })) abort.abort(reason)
-      }
-      await expect(reading()).rejects.toBe(reason)
-    })
   })
 
-  describe('known()', () => {
-    test('of a kept blob: its facts, as they were given', async () => {
-      const facts = factsOf('a', { custom: { nested: { n: [1, null] }, π: '😀' }, mimeType: 'image/png' })
-      await commit(current(), (tx) => current().index.keep(tx, facts))
-      expect(await current().index.known(A)).toEqual({
-        facts,
-        locations: [],
-        rev: expect.any(String),
-        factsRev: expect.any(String),
-      })
+  describe('facts()', () => {
+    test('of a kept blob are as they were given', async () => {
+      const kept = factsOf('a', { custom: { nested: { n: [1, null] }, π: '😀' }, mimeType: 'image/png' })
+      await commit(current(), (tx) => current().index.keep(tx, kept))
+      expect(await facts(A)).toEqual(kept)
     })
 
-    test('of an unknown blob, and of a forgotten one, is null', async () => {
-      expect(await current().index.known(A)).toBeNull()
-      await keep('a')
-      await commit(current(), (tx) => current().index.forget(tx, A))
-      expect(await current().index.known(A)).toBeNull()
-    })
-
-    test('of a forgotten blob with a place being cleaned is null; the place is there', async () => {
+    test('of an unknown blob, and of a forgotten one, are null, also while a place of it is being cleaned', async () => {
+      expect(await facts(A)).toBeNull()
       await keep('a')
       await locate(['a', 'x', 'k', { state: 'deleting' }])
       await commit(current(), (tx) => current().index.forget(tx, A))
-      expect(await current().index.known(A)).toBeNull()
-      expect(await current().index.location({ backend: 'x', key: 'k' })).toMatchObject({ state: 'deleting' })
-    })
-
-    test('holds all places of the blob, each with all that is known of it', async () => {
-      const holds = { id: B, etag: '"1"' }
-      const error = { code: 'TIMEOUT' as const, message: 'too late' }
-      const places = [
-        locationOf('a', 'x', 'k', { state: 'synced', holds, verified: 7 }),
-        locationOf('a', 'x', 'l', { state: 'failed', error }),
-        locationOf('a', 'y', 'k', { shared: true }),
-      ]
-      await keep('a')
-      await commit(current(), (tx) => {
-        for (const place of places) current().index.locate(tx, place)
-      })
-      const known = await current().index.known(A)
-      expect(known?.locations).toEqual(places.map((place) => ({ ...place, rev: expect.any(String) })))
-    })
-
-    test.for([
-      ['its facts are kept again', () => keep('a')],
-      ['a place is added', () => locate(['a', 'y', 'k'])],
-      ['a place is written again', () => locate(['a', 'x', 'k'])],
-      ['the later of two places is written again', () => locate(['a', 'x', 'l', { state: 'synced' }])],
-      ['a place is removed', () => commit(current(), (tx) => current().index.unlocate(tx, { backend: 'x', key: 'k' }))],
-      ['a place goes to another blob', () => locate(['b', 'x', 'k'])],
-    ] as [string, () => Promise<unknown>][])('has another revision when %s', async ([, change]) => {
-      await keep('a')
-      await locate(['a', 'x', 'k'], ['a', 'x', 'l'])
-      const before = await current().index.known(A)
-      await change()
-      const after = await current().index.known(A)
-      expect(after?.rev).not.toBe(before?.rev)
-      const stale = commit(current(), (tx) => current().index.expect(tx, { id: A }, before?.rev ?? null))
-      await expect(stale).rejects.toMatchObject({ code: 'CONFLICT' })
-    })
-
-    test('has the same revision when another blob changes', async () => {
-      await keep('a')
-      await locate(['a', 'x', 'k'])
-      const before = await current().index.known(A)
-      await keep('b')
-      await locate(['b', 'x', 'l'])
-      expect((await current().index.known(A))?.rev).toBe(before?.rev)
+      expect(await facts(A)).toBeNull()
+      expect(await location({ backend: 'x', key: 'k' })).toMatchObject({ state: 'deleting' })
     })
   })
 
-  describe('expect() of facts alone', () => {
-    test('holds while places of the blob change, and not when its facts are kept again or forgotten', async () => {
-      await keep('a')
-      const rev = (await current().index.known(A))?.factsRev ?? null
-      const guarded = () => commit(current(), (tx) => current().index.expect(tx, { facts: A }, rev))
+  describe('locations()', () => {
+    const holds = { id: B, etag: '"1"' }
+    const error = { code: 'TIMEOUT' as const, message: 'too late' }
+    const places = [
+      locationOf('a', 'x', 'k', { state: 'synced', holds, verified: 7 }),
+      locationOf('a', 'x', 'l', { state: 'failed', error }),
+      locationOf('a', 'y', 'k', { state: 'synced', shared: true }),
+      locationOf('a', 'y', 'm', { state: 'missing' }),
+    ]
+    const written = (...all: typeof places) => all.map((place) => ({ ...place, rev: expect.any(String) }))
+    const [synced, failed, shared, missing] = places as [LocationFacts, LocationFacts, LocationFacts, LocationFacts]
+
+    beforeEach(() =>
+      commit(current(), (tx) => {
+        for (const place of places) current().index.locate(tx, place)
+        current().index.locate(tx, locationOf('b', 'z', 'k'))
+      }),
+    )
+
+    test('are those that stand so, each with all that is known of it', async () => {
+      const all = await look((view) => STANDINGS.map((one) => current().index.locationsOn(view, A, one)))
+      expect(all).toEqual([written(failed), written(missing), written(synced, shared)])
+    })
+
+    test('come a page at a time', async () => {
+      const page = (after?: Place) =>
+        look((view) => current().index.locationsOn(view, A, 'synced', { limit: 1, ...(after && { after }) }))
+      expect(await page()).toEqual(written(synced))
+      expect(await page(synced)).toEqual(written(shared))
+      expect(await page(shared)).toEqual([])
+    })
+
+    test('at a key are those of all blobs and backends, and no other row of that key', async () => {
+      await bind(['k', 'a'])
+      const rows = await look((view) => current().index.locationsAtOn(view, 'k'))
+      expect(rows).toEqual(written(synced, shared, locationOf('b', 'z', 'k')))
+    })
+
+    test('by their names, up to a limit, are those of any standing', async () => {
+      const names = await look((view) => current().index.placesOn(view, A, { limit: 3 }))
+      expect(names).toEqual([failed, missing, synced].map(({ backend, key }) => ({ backend, key })))
+    })
+  })
+
+  describe('the version of a location', () => {
+    const version = async () => (await location({ backend: 'x', key: 'k' }))?.rev
+
+    test('is another one whenever it is written again, and the same while others are', async () => {
       await locate(['a', 'x', 'k'])
-      await guarded()
+      const before = await version()
+      await locate(['a', 'x', 'l'], ['b', 'x', 'm'])
       await keep('a')
-      await expect(guarded()).rejects.toMatchObject({ code: 'CONFLICT' })
-      await commit(current(), (tx) => current().index.forget(tx, A))
-      await expect(guarded()).rejects.toMatchObject({ code: 'CONFLICT' })
+      expect(await version()).toBe(before)
+      await locate(['a', 'x', 'k'])
+      expect(await version()).not.toBe(before)
     })
   })
 
   describe('hasPlace()', () => {
-    const has = (standing: Standing, except: Place[] = []) => current().index.hasPlace({ id: A, standing, except })
+    const has = (standing: Standing, except: Place[] = []) =>
+      look((view) => current().index.hasPlaceOn(view, { id: A, standing, except }))
 
     test.for([
       ['pending', 'owing'],
@@ -253,7 +263,7 @@ export function indexSuite(current: Current): void {
       expect(await has('owing', places)).toBe(true)
     })
 
-    test('agrees with known(), whatever becomes of the places of two blobs', async () => {
+    test('agrees with locations(), whatever becomes of the places of two blobs', async () => {
       const states = ['pending', 'failed', 'synced', 'missing', 'deleting'] as const
       const change = fc.record({
         text: fc.constantFrom('a', 'b'),
@@ -266,28 +276,11 @@ export function indexSuite(current: Current): void {
           for (const { text, key, state } of changes)
             if (state) await locate([text, 'x', key, { state }])
             else await commit(current(), (tx) => current().index.unlocate(tx, { backend: 'x', key }))
-          const { locations = [] } = (await current().index.known(A)) ?? {}
+          const locations = await placesOf(A)
           expect(await has('owing')).toBe(locations.some(owes))
           expect(await has('synced')).toBe(locations.some(({ state }) => state === 'synced'))
-          expect(locations.map(({ key }) => key)).toEqual(locations.map(({ key }) => key).sort())
         }),
       )
-    })
-  })
-
-  describe('expectPlace()', () => {
-    test('lets all but the last of many places of one blob settle side by side', async () => {
-      const names = Array.from({ length: 20 }, (_, i) => `k${i}`)
-      await locate(...names.map((key): ['a', string, string] => ['a', 'x', key]))
-      const settle = (key: string) =>
-        commit(current(), (tx) => {
-          current().index.expectPlace(tx, { id: A, standing: 'owing', except: [{ backend: 'x', key }] }, true)
-          current().index.locate(tx, locationOf('a', 'x', key, { state: 'synced' }))
-        })
-      const settled = await Promise.allSettled(names.map(settle))
-      expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(19)
-      const [refused] = settled.filter((one) => one.status === 'rejected')
-      expect(refused?.reason).toMatchObject({ code: 'CONFLICT' })
     })
   })
 
@@ -297,19 +290,19 @@ export function indexSuite(current: Current): void {
       await keep('b')
       await locate(['a', 'x', 'k', { state: 'synced', verified: 1 }], ['a', 'x', 'l'])
       await locate(['b', 'x', 'k'])
-      expect(await current().index.location({ backend: 'x', key: 'k' })).toEqual({
+      expect(await location({ backend: 'x', key: 'k' })).toEqual({
         ...locationOf('b', 'x', 'k'),
         rev: expect.any(String),
       })
-      expect((await current().index.known(A))?.locations.map(({ key }) => key)).toEqual(['l'])
-      expect((await current().index.known(B))?.locations.map(({ key }) => key)).toEqual(['k'])
+      expect((await placesOf(A)).map(({ key }) => key)).toEqual(['l'])
+      expect((await placesOf(B)).map(({ key }) => key)).toEqual(['k'])
     })
 
     test('by several at the same moment of places of one blob loses none', async () => {
       await keep('a')
       const names = Array.from({ length: 20 }, (_, i) => `b${String(i).padStart(2, '0')}`)
       await Promise.all(names.map((backend) => locate(['a', backend, 'k', { state: 'synced' }])))
-      expect((await current().index.known(A))?.locations.map(({ backend }) => backend)).toEqual(names)
+      expect((await placesOf(A)).map(({ backend }) => backend)).toEqual(names)
     })
   })
 
@@ -318,8 +311,8 @@ export function indexSuite(current: Current): void {
       await keep('a')
       await locate(['a', 'x', 'k'])
       await commit(current(), (tx) => current().index.unlocate(tx, { backend: 'x', key: 'k' }))
-      expect(await current().index.location({ backend: 'x', key: 'k' })).toBeNull()
-      expect((await current().index.known(A))?.locations).toEqual([])
+      expect(await location({ backend: 'x', key: 'k' })).toBeNull()
+      expect(await placesOf(A)).toEqual([])
     })
 
     test('of an unknown place does nothing', async () => {
@@ -356,8 +349,8 @@ export function indexSuite(current: Current): void {
 
     test('are the rows that location() returns', async () => {
       await locate(['a', 'x', 'k', { state: 'synced', holds: { id: A, etag: 'e' }, shared: true }])
-      const [row] = await collect(current().index.located({ backend: 'x', signal: NEVER }))
-      expect(row).toEqual(await current().index.location({ backend: 'x', key: 'k' }))
+      const [row] = await walk((view, from) => current().index.locatedOn(view, { backend: 'x', from }))
+      expect(row).toEqual(await location({ backend: 'x', key: 'k' }))
     })
   })
 }
