@@ -439,7 +439,8 @@ describe('with time at hand', () => {
       const backend = refusing('INTERNAL', bad)
       const store = await open({ backend })
       await putAll(store, [...bad, ...names(41)])
-      expect((await collect(store.jobs())).map(({ key }) => key)).toEqual(bad)
+      // Queued in one millisecond, they have no order among each other.
+      expect((await collect(store.jobs())).map(({ key }) => key).sort()).toEqual([...bad].sort())
       expect((await stateOf(store)).state).toBe('ok')
       await pass(12 * HOUR, MINUTE)
       expect((await stateOf(store)).jobs).toMatchObject({ waiting: 0, parked: 20 })

@@ -82,7 +82,7 @@ export class StoreRows {
   readonly owed: { readonly place: PlaceName; readonly seq: number; readonly created: number }[] = []
   readonly counts = new Map<string, readonly number[]>()
   readonly staged = new Map<string, StagedRow>()
-  /** By id: the number in the row that marks it. */
+  /** By id: when it was marked; by an earlier version the number in the row that marks it. */
   readonly marks = new Map<string, number>()
   readonly bytes: { readonly commit: number; readonly id: string; readonly value: Buffer }[] = []
   readonly files = new Set<string>()
@@ -148,7 +148,7 @@ export class StoreRows {
     if (tag === 'F') this.facts.set(id, decode(value).value as never)
     else if (tag === 'K') this.keysOf.push({ id, key: suffix })
     else if (tag === 'S') this.staged.set(id, decode(value).value as StagedRow)
-    else if (tag === 'R') this.marks.set(id, decode(value).number)
+    else if (tag === 'R') this.marks.set(id, markTime(decode(value)))
     else if ('LMN'.includes(tag)) this.placesOf.push({ id, tag, place: suffix })
     else return false
     return key[32] === 0
@@ -203,4 +203,8 @@ export function backendOf(place: PlaceName): string {
 
 export function keyOf(place: PlaceName): string {
   return place.slice(place.indexOf('\0') + 1)
+}
+
+function markTime({ value, number }: ReturnType<typeof decode>): number {
+  return (value as { readonly at: number } | null)?.at ?? number
 }
