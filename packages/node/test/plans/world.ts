@@ -10,7 +10,7 @@ import {
 } from '@stored/core'
 import { MemoryBackend, StorageError } from '@stored/core/backend'
 import { BlobIndex } from '@stored/index'
-import { MemoryLedger } from '@stored/lmdb'
+import { MemoryLedger } from '@stored/ledger'
 import { DurableStaging } from '@stored/staging'
 import { JobQueue, SyncD } from '@stored/syncd'
 import { idOf, temp } from '../temp.ts'
