@@ -1,7 +1,7 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { afterEach, expect, test } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { expect, test } from 'vitest'
 import { findViolations } from './arrows.ts'
 
 type Tree = Record<string, string | object>
@@ -42,14 +42,8 @@ const sound: Tree = {
   'drivers/fs/test/conformance.test.ts': `import { cases } from '@stored/conformance'\nimport '@stored/testing'`,
 }
 
-const roots: string[] = []
-afterEach(() => {
-  for (const root of roots.splice(0)) rmSync(root, { recursive: true })
-})
-
-function violations(changes: Tree): string[] {
-  const root = mkdtempSync(join(tmpdir(), 'stored-arrows-'))
-  roots.push(root)
+async function violations(changes: Tree): Promise<string[]> {
+  const root = await testDirectory()
   for (const [file, content] of Object.entries({ ...sound, ...changes })) {
     mkdirSync(dirname(join(root, file)), { recursive: true })
     writeFileSync(join(root, file), typeof content === 'string' ? content : JSON.stringify(content, null, 2))
@@ -57,8 +51,8 @@ function violations(changes: Tree): string[] {
   return findViolations(root).map(({ file, line, message }) => `${file}:${line}: ${message}`)
 }
 
-test('a sound repository has no violation', () => {
-  expect(violations({})).toEqual([])
+test('a sound repository has no violation', async () => {
+  expect(await violations({})).toEqual([])
 })
 
 const unsound: [string, Tree, string[]][] = [
@@ -206,10 +200,12 @@ const unsound: [string, Tree, string[]][] = [
   ],
 ]
 
-test.each(unsound)('%s is a violation', (_title, changes, expected) => {
-  expect(violations(changes)).toEqual(expected)
+test.each(unsound)('%s is a violation', async (_title, changes, expected) => {
+  expect(await violations(changes)).toEqual(expected)
 })
 
-test('words in comments and strings are no imports', () => {
-  expect(violations({ 'packages/index/src/more.ts': `// import 'mime'\nconst text = "import 'mime'"` })).toEqual([])
+test('words in comments and strings are no imports', async () => {
+  expect(await violations({ 'packages/index/src/more.ts': `// import 'mime'\nconst text = "import 'mime'"` })).toEqual(
+    [],
+  )
 })

@@ -1,18 +1,17 @@
 import fs from 'node:fs'
-import { mkdir, mkdtemp, realpath, rm, symlink } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { testDirectory } from '@stored/testing/directory'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { addressOf } from './address.ts'
 
 let root: string
 beforeEach(async () => {
-  root = await realpath(await mkdtemp(join(tmpdir(), 'stored-address-')))
+  root = await testDirectory()
   await mkdir(join(root, 'a/b'), { recursive: true })
 })
 afterEach(async () => {
   vi.restoreAllMocks()
-  await rm(root, { recursive: true })
 })
 
 describe('addressOf()', () => {

@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, it, onTestFinished } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { expect, it } from 'vitest'
 import type { Medium } from './medium.ts'
 import { Pace } from './pace.ts'
 import { Root } from './root.ts'
@@ -9,8 +9,7 @@ import { Root } from './root.ts'
 const EXACT: Medium = { procfs: false, hardLinks: true, reflinks: false, caseSensitive: true, normalizes: false }
 
 async function makeRoot(medium: Partial<Medium>): Promise<Root> {
-  const path = await mkdtemp(join(tmpdir(), 'driver-fs-'))
-  onTestFinished(() => rm(path, { recursive: true }))
+  const path = await testDirectory()
   await mkdir(join(path, 'Dir'))
   await writeFile(join(path, 'Dir/\u00e9'), '')
   return new Root(path, { ...EXACT, ...medium }, new Pace(false), 'id', '0-0')

@@ -1,11 +1,12 @@
 import fs from 'node:fs'
-import { mkdir, readdir, realpath } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StorageError } from '@stored/core/backend'
+import { testDirectory } from '@stored/testing/directory'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { FsBackend } from '../src/index.ts'
 import { io } from '../src/io.ts'
-import { bodyOf, keysOf, makePlace, openBackend, readBlob, signal } from './fixture.ts'
+import { bodyOf, keysOf, openBackend, readBlob, signal } from './fixture.ts'
 
 afterEach(() => vi.restoreAllMocks())
 
@@ -48,7 +49,7 @@ const eio = () => Promise.reject(Object.assign(new Error('EIO: i/o error'), { co
 
 describe.runIf(process.platform === 'linux')('open()', () => {
   it('flushes the parent of each directory that it makes, and the root’s marker before and after it is named', async () => {
-    const place = await realpath(await makePlace())
+    const place = await testDirectory()
     const root = join(place, 'root')
     const calls = recordCalls(root)
     const backend = new FsBackend({ root })

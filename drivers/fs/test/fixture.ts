@@ -1,18 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LogEvent } from '@stored/core/backend'
+import { testDirectory } from '@stored/testing/directory'
 import { onTestFinished } from 'vitest'
 import { FsBackend, type FsBackendOptions } from '../src/index.ts'
 
 export const { signal } = new AbortController()
-
-/** A directory of its own for a test. */
-export async function makePlace(): Promise<string> {
-  const place = await mkdtemp(join(tmpdir(), 'driver-fs-'))
-  onTestFinished(() => rm(place, { recursive: true, force: true }))
-  return place
-}
 
 export interface Opened {
   readonly backend: FsBackend
@@ -23,7 +15,7 @@ export interface Opened {
 }
 
 export async function openBackend(options: Partial<FsBackendOptions> = {}): Promise<Opened> {
-  const place = await makePlace()
+  const place = await testDirectory()
   const root = join(place, 'root')
   const backend = new FsBackend({ root, ...options })
   const logged: LogEvent[] = []

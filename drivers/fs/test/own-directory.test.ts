@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { mkdir, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { testDirectory } from '@stored/testing/directory'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FsBackend } from '../src/index.ts'
 import { io } from '../src/io.ts'
 import { temporaryName } from '../src/temp-names.ts'
-import { bodyOf, keysOf, makePlace, openBackend, pausedBody, signal } from './fixture.ts'
+import { bodyOf, keysOf, openBackend, pausedBody, signal } from './fixture.ts'
 
 afterEach(() => vi.restoreAllMocks())
 
@@ -63,7 +64,7 @@ describe('open() of a root in which somebody planted', () => {
 
   for (const [what, plant] of Object.entries(plants))
     it(`${what} is MISCONFIGURED, makes nothing there or anywhere, and shows nothing of it`, async () => {
-      const place = await makePlace()
+      const place = await testDirectory()
       const root = join(place, 'root')
       const outside = await makeOutside(place)
       await mkdir(root)

@@ -1,8 +1,9 @@
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { testDirectory } from '@stored/testing/directory'
 import { describe, expect, it } from 'vitest'
 import { FsBackend } from '../src/index.ts'
-import { bodyOf, keysOf, makePlace, openBackend, readBlob, signal } from './fixture.ts'
+import { bodyOf, keysOf, openBackend, readBlob, signal } from './fixture.ts'
 
 const GONE = { code: 'UNAVAILABLE', retryable: true, message: expect.stringContaining('is not there') }
 
@@ -124,7 +125,7 @@ describe('a root that was taken away', () => {
 
 describe('open()', () => {
   it('makes the root and its parents', async () => {
-    const root = join(await makePlace(), 'a/b')
+    const root = join(await testDirectory(), 'a/b')
     const backend = new FsBackend({ root })
     await backend.open({ log: () => {} })
     expect(await keysOf(backend)).toEqual([])
@@ -132,14 +133,14 @@ describe('open()', () => {
   })
 
   it('of many instances at once agrees on one root', async () => {
-    const root = join(await makePlace(), 'root')
+    const root = join(await testDirectory(), 'root')
     const backends = Array.from({ length: 8 }, () => new FsBackend({ root }))
     await Promise.all(backends.map((backend) => backend.open({ log: () => {} })))
     expect(await Promise.all(backends.map((backend) => backend.stat('key', { signal })))).toEqual(Array(8).fill(null))
   })
 
   it('follows a link to the root, once', async () => {
-    const place = await makePlace()
+    const place = await testDirectory()
     await mkdir(join(place, 'real'))
     await symlink('real', join(place, 'root'))
     const backend = new FsBackend({ root: join(place, 'root') })
@@ -149,7 +150,7 @@ describe('open()', () => {
   })
 
   it('of a file rejects with MISCONFIGURED, and works once that is out of the way', async () => {
-    const root = join(await makePlace(), 'root')
+    const root = join(await testDirectory(), 'root')
     await writeFile(root, '')
     const backend = new FsBackend({ root })
     await expect(backend.open({ log: () => {} })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
@@ -159,7 +160,7 @@ describe('open()', () => {
   })
 
   it('refuses a directory for its own files that is a link', async () => {
-    const place = await makePlace()
+    const place = await testDirectory()
     await mkdir(join(place, 'root'))
     await mkdir(join(place, 'outside'))
     await symlink('../outside', join(place, 'root/.stored'))
@@ -168,7 +169,7 @@ describe('open()', () => {
   })
 
   it('comes before every other call', async () => {
-    const backend = new FsBackend({ root: await makePlace() })
+    const backend = new FsBackend({ root: await testDirectory() })
     await expect(backend.stat('key', { signal })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
   })
 })

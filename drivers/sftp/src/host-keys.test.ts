@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { createHmac } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { testDirectory } from '@stored/testing/directory'
+import { describe, expect, it } from 'vitest'
 import { fingerprintOf, knownKeysOf, loadHostKeys } from './host-keys.ts'
 
 const [ONE, TWO] = [Buffer.from('one'), Buffer.from('two')]
@@ -88,16 +88,14 @@ describe('loadHostKeys()', () => {
   it('is MISCONFIGURED with a file that has no end, or a pipe that nobody writes to', async () => {
     const endless = loadHostKeys({ ...options, knownHosts: '/dev/zero' }, at)
     await expect(endless).rejects.toThrow(/MISCONFIGURED: \/dev\/zero is not a file of host keys/)
-    const pipe = join(await mkdtemp(join(tmpdir(), 'driver-sftp-')), 'pipe')
-    onTestFinished(() => rm(dirname(pipe), { recursive: true }))
+    const pipe = join(await testDirectory(), 'pipe')
     execFileSync('mkfifo', [pipe])
     await expect(loadHostKeys({ ...options, knownHosts: pipe }, at)).rejects.toMatchObject({ code: 'MISCONFIGURED' })
   })
 
   it('asks for no kind of key that there is not', async () => {
     const key = (kind: string) => Buffer.concat([Buffer.from([0, 0, 0, kind.length]), Buffer.from(kind)])
-    const file = join(await mkdtemp(join(tmpdir(), 'driver-sftp-')), 'known_hosts')
-    onTestFinished(() => rm(dirname(file), { recursive: true }))
+    const file = join(await testDirectory(), 'known_hosts')
     const keys = [Buffer.from('x'), key('ssh-new'), key('ssh-ed25519'), key('ssh-rsa')]
     await writeFile(file, keys.map((each) => `h kind ${each.toString('base64')}\n`).join(''))
     const { algorithms } = await loadHostKeys({ ...options, knownHosts: file }, at)

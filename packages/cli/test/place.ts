@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { StoreD } from '@stored/core'
 import { openStore, type StoreConfig } from '@stored/node'
+import { temporaryDirectory } from '@stored/testing/directory'
 import { type Ran, type Running, type RunOptions, recordsOf, run, start } from './run.ts'
 
 /** A directory with a configuration, and the program to be run in it. */
@@ -22,7 +22,8 @@ export interface Place extends AsyncDisposable {
 
 /** A place without a store. */
 export async function emptyPlace(): Promise<Place> {
-  const directory = await mkdtemp(path.join(tmpdir(), 'stored-cli-'))
+  const made = await temporaryDirectory()
+  const directory = made.path
   const ran = (args: readonly string[], options: Partial<RunOptions>) => run(args, { cwd: directory, ...options })
   return {
     path: directory,
@@ -43,7 +44,7 @@ export async function emptyPlace(): Promise<Place> {
       await using store = await openStore(configAt(directory))
       return await use(store)
     },
-    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => made[Symbol.asyncDispose](),
   }
 }
 

@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { stripTypeScriptTypes } from 'node:module'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runtimeFault } from '@stored/core/runtime'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { beforeEach, describe, expect, it } from 'vitest'
 
 /** A Node.js of this machine that StoreD does not run on. */
 const OLDER = (process.env.PATH ?? '')
@@ -18,9 +18,8 @@ const WHY = OLDER === undefined ? ' (skipped: there is none on PATH)' : ''
 
 let directory: string
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-runtime-'))
+  directory = await testDirectory()
 })
-afterEach(() => rm(directory, { recursive: true }))
 
 /** A module as JavaScript: an older Node.js reads no types. */
 async function write(name: string, url: string): Promise<void> {

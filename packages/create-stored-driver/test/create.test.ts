@@ -1,19 +1,18 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { peerRange } from '../src/template.ts'
 
 const BIN = fileURLToPath(new URL('../src/bin.ts', import.meta.url))
 const OWN = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
 
 let directory: string
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'create-stored-driver-'))
+beforeEach(async () => {
+  directory = await testDirectory()
 })
-afterEach(() => rmSync(directory, { recursive: true }))
 
 describe('create-stored-driver NAME', () => {
   it('writes the package stored-driver-NAME and says what comes next', () => {

@@ -1,7 +1,6 @@
 import { existsSync, statfsSync, statSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { testDirectory } from '@stored/testing/directory'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Ballast } from './ballast.ts'
 import { FileTail } from './file-tail.ts'
@@ -15,11 +14,10 @@ const LARGE = 2 ** 40
 
 let directory: string
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-ballast-'))
+  directory = await testDirectory()
 })
 afterEach(async () => {
   vi.restoreAllMocks()
-  await rm(directory, { recursive: true, force: true })
 })
 
 const file = () => path.join(directory, 'ballast')

@@ -1,17 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { isPageWrite, isPanic, mapLmdbError } from './environment.ts'
 import { LmdbLedger } from './lmdb-ledger.ts'
 
 let directory: string
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-degraded-'))
+  directory = await testDirectory()
 })
-afterEach(() => rm(directory, { recursive: true }))
 
 const strace = whyNoStrace()
 function whyNoStrace(): string | null {

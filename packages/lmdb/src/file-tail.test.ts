@@ -1,17 +1,16 @@
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { writerOf } from '@stored/ledger'
+import { testDirectory } from '@stored/testing/directory'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { FileTail } from './file-tail.ts'
 import { LmdbLedger } from './lmdb-ledger.ts'
 
 let directory: string
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-tail-'))
+  directory = await testDirectory()
 })
-afterEach(() => rm(directory, { recursive: true }))
 
 const MIB = 1024 * 1024
 const LAST_PAGE = 144

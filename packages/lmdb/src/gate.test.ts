@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { testDirectory } from '@stored/testing/directory'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { Gate } from './gate.ts'
 import { Presence } from './presence.ts'
@@ -10,13 +9,12 @@ import { Presence } from './presence.ts'
 let directory: string
 let gate: Gate
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-gate-'))
+  directory = await testDirectory()
   gate = await Gate.open(directory)
 })
 afterEach(async () => {
   vi.restoreAllMocks()
   await gate.close()
-  await rm(directory, { recursive: true })
 })
 
 /** A commit that calls `write`, and is published once `publish` is called. */

@@ -1,20 +1,19 @@
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod } from 'node:fs/promises'
 import path from 'node:path'
 import type { Readable, Writable } from 'node:stream'
+import { testDirectory } from '@stored/testing/directory'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { LmdbLedger } from './lmdb-ledger.ts'
 import * as holders from './lock-holders.ts'
 
 let directory: string
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-locks-'))
+  directory = await testDirectory()
 })
 afterEach(async () => {
   vi.restoreAllMocks()
-  await rm(directory, { recursive: true })
 })
 
 const open = () => LmdbLedger.open({ path: directory, reserve: 0 })

@@ -1,15 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { beforeEach, expect, test } from 'vitest'
 
 let directory: string
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-root-'))
-})
-afterEach(async () => {
-  await rm(directory, { recursive: true })
+  directory = await testDirectory()
 })
 
 const here = (module: string) => JSON.stringify(new URL(module, import.meta.url).href)

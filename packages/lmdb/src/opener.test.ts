@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rmdir, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { THIS_PROCESS } from '@stored/core/processes'
+import { testDirectory } from '@stored/testing/directory'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LmdbLedger } from './lmdb-ledger.ts'
@@ -15,11 +15,10 @@ let directory: string
 const opened: { close(): Promise<void> }[] = []
 
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-opener-'))
+  directory = await testDirectory()
 })
 afterEach(async () => {
   for (const one of opened.splice(0)) await one.close()
-  await rm(directory, { recursive: true })
 })
 
 /** As a process with this pid, in a PID namespace with this number. */

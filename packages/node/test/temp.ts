@@ -1,17 +1,9 @@
 import { createHash } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { type BackendConfig, openStore, type StoreConfig } from '@stored/node'
 
-export interface TempDirectory extends AsyncDisposable {
-  readonly path: string
-}
-
-export async function temp(): Promise<TempDirectory> {
-  const directory = await mkdtemp(path.join(tmpdir(), 'stored-'))
-  return { path: directory, [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }) }
-}
+export { type TemporaryDirectory as TempDirectory, temporaryDirectory as temp } from '@stored/testing/directory'
 
 /** A store in `directory` with two folders, `a` and `b`, as backends. */
 export function openAt(directory: string, more: Partial<StoreConfig<Record<string, BackendConfig>>> = {}) {

@@ -1,21 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
 import fs, { readdirSync, readlinkSync } from 'node:fs'
-import {
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-  truncate,
-  utimes,
-  writeFile,
-} from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
+import { testDirectory } from '@stored/testing/directory'
 import cacache from 'cacache'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { DiskReadCache } from './read-cache.ts'
@@ -28,13 +16,12 @@ let cache: DiskReadCache
 const opened: DiskReadCache[] = []
 
 beforeEach(async () => {
-  location = await mkdtemp(path.join(tmpdir(), 'stored-read-cache-'))
+  location = await testDirectory()
   cache = await open({ maxSize: 100 * MIB })
 })
 afterEach(async () => {
   vi.restoreAllMocks()
   for (const one of opened.splice(0)) await one.close()
-  await rm(location, { recursive: true, force: true })
 })
 
 async function open(options: { maxSize: number; evictionPolicy?: 'lru' | 'fifo' }): Promise<DiskReadCache> {

@@ -1,14 +1,13 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { beforeEach, expect, test } from 'vitest'
 import { SharedSync } from './shared-sync.ts'
 
 let directory: string
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-sync-'))
+  directory = await testDirectory()
 })
-afterEach(() => rm(directory, { recursive: true, force: true }))
 
 test('run() during a flush waits for the next one, which all who come meanwhile share', async () => {
   const sync = new SharedSync(directory)

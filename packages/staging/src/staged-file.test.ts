@@ -1,19 +1,18 @@
 import { readlinkSync } from 'node:fs'
-import { type FileHandle, mkdtemp, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { type FileHandle, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { MemoryLedger } from '@stored/ledger'
+import { testDirectory } from '@stored/testing/directory'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { readNamedFile } from './staged-file.ts'
 import { DurableStaging } from './staging.ts'
 
 let directory: string
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-staged-'))
+  directory = await testDirectory()
 })
 afterEach(async () => {
   vi.restoreAllMocks()
-  await rm(directory, { recursive: true })
 })
 
 /** What every FileHandle inherits its methods from. */

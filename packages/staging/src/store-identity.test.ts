@@ -3,7 +3,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { encodeRow, MemoryLedger, type TreeLedger, write } from '@stored/ledger'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { newName } from './owner.ts'
 import { fileKey } from './staging.ts'
 import { beginRecovery, claimStaging, endRecovery, standingOf } from './store-identity.ts'
@@ -12,10 +13,9 @@ let directory: string
 let ledger: MemoryLedger
 
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-identity-'))
+  directory = await testDirectory()
   ledger = new MemoryLedger()
 })
-afterEach(() => rm(directory, { recursive: true, force: true }))
 
 const claim = (index: TreeLedger = ledger) => claimStaging({ ledger: index, path: directory })
 const standing = async (index: TreeLedger = ledger) => (await standingOf({ ledger: index, path: directory })).standing

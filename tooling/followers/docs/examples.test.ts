@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { checkExamples } from './check-examples.ts'
 import { examplesOf, inPlace, programOf } from './examples.ts'
 
@@ -89,13 +89,12 @@ describe('inPlace()', () => {
 
 describe('checkExamples()', () => {
   let project: string
-  beforeEach(() => {
-    project = realpathSync(mkdtempSync(join(tmpdir(), 'stored-examples-')))
+  beforeEach(async () => {
+    project = await testDirectory()
     writeFileSync(join(project, 'package.json'), '{ "type": "module" }')
     link('packages/node', '@stored/node')
     link('node_modules/@types/node', '@types/node')
   })
-  afterEach(() => rmSync(project, { recursive: true }))
 
   function link(target: string, name: string): void {
     const path = join(project, 'node_modules', name)

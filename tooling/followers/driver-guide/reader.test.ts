@@ -1,18 +1,17 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { beforeEach, describe, expect, it } from 'vitest'
 import type { Step } from './guide.ts'
 import { Broken, Reader } from './reader.ts'
 
 let directory: string
 let reader: Reader
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'stored-reader-'))
+beforeEach(async () => {
+  directory = await testDirectory()
   writeFileSync(join(directory, 'package.json'), '{ "dependencies": { "@stored/core": "^1.0.0", "other": "^1.0.0" } }')
   reader = new Reader(directory, directory, new Map([['@stored/core', '/core.tgz']]))
 })
-afterEach(() => rmSync(directory, { recursive: true }))
 
 describe('Reader.follow()', () => {
   it('rejects a command that fails, at its line', () => {

@@ -1,7 +1,7 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { CALLS } from '../inject/protocol.ts'
 import { execute, verdictOn } from './execute.ts'
 import { Log } from './log.ts'
@@ -11,11 +11,10 @@ const COMMIT = 'abc123'
 
 let directory: string
 let file: string
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'stored-full-'))
+beforeEach(async () => {
+  directory = await testDirectory()
   file = join(directory, 'full.log')
 })
-afterEach(() => rmSync(directory, { recursive: true }))
 
 describe('a log', () => {
   test('that is opened again has the same seed and the parts that were finished, passed or not', () => {

@@ -1,16 +1,15 @@
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { compareKeys } from '@stored/core/backend'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { testDirectory } from '@stored/testing/directory'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { walk } from './walk.ts'
 
 let root: string
 beforeEach(async () => {
-  root = await mkdtemp(path.join(tmpdir(), 'stored-walk-'))
+  root = await testDirectory()
 })
-afterEach(() => rm(root, { recursive: true }))
 
 async function found(isOurs: (directory: string) => boolean = () => false) {
   return Array.fromAsync(walk(root, isOurs))

@@ -1,17 +1,16 @@
 import { readlinkSync } from 'node:fs'
-import { type FileHandle, mkdtemp, open, realpath, rm, stat, symlink } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { type FileHandle, open, stat, symlink } from 'node:fs/promises'
 import path from 'node:path'
+import { testDirectory } from '@stored/testing/directory'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { makeDirectory } from './make-directory.ts'
 
 let directory: string
 beforeEach(async () => {
-  directory = await realpath(await mkdtemp(path.join(tmpdir(), 'stored-directory-')))
+  directory = await testDirectory()
 })
 afterEach(async () => {
   vi.restoreAllMocks()
-  await rm(directory, { recursive: true })
 })
 
 /** The paths of what is flushed, in order, below the directory of the test. */

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, stat } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { testDirectory } from '@stored/testing/directory'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Doorbell } from './doorbell.ts'
 import { Sockets, type SocketsOptions } from './sockets.ts'
@@ -11,13 +12,12 @@ let directory: string
 let opened: { close(): Promise<void> }[]
 
 beforeEach(async () => {
-  directory = await mkdtemp(path.join(tmpdir(), 'stored-sockets-'))
+  directory = await testDirectory()
   opened = []
 })
 
 afterEach(async () => {
   for (const one of opened.reverse()) await one.close()
-  await rm(directory, { recursive: true })
 })
 
 async function open(at: string, options?: SocketsOptions): Promise<Sockets> {
