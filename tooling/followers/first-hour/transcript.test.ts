@@ -37,8 +37,10 @@ describe('withOutputs()', () => {
 describe('differences()', () => {
   const step = { command: 'stored ls -l', line: 8, output: ['6 B  2026-01-02 03:04:05  a', 'staged: 0 B of 1.0 GB'] }
 
-  it('are none in times and sizes of disks', () => {
+  it('are none in times, ages and sizes of disks', () => {
     expect(differences('guide.md', step, ['6 B  2027-06-07 08:09:10  a', 'staged: 0 B of 67.6 GB'])).toEqual([])
+    const aged = { ...step, output: ['it is not there, 3 s ago'] }
+    expect(differences('guide.md', aged, ['it is not there, 1:02 ago'])).toEqual([])
   })
 
   it.each([

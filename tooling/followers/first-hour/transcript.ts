@@ -33,10 +33,11 @@ export function withOutputs(markdown: string, outputs: readonly (readonly string
     .join('\n')
 }
 
-/** A line without what differs from run to run: times, and how large a disk is. */
+/** A line without what differs from run to run: times, ages, and sizes of disks. */
 export function normalized(line: string): string {
   return line
     .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, '0000-00-00 00:00:00')
+    .replaceAll(/, (\d+ s|[\d:]+) ago$/g, ', 0 s ago')
     .replaceAll(/ of [\d.]+ [kMGTP]?B$/g, ' of 0 B')
 }
 
