@@ -1,33 +1,49 @@
-import { checkOptions, type ErrorLocation, is, needed, type RulesOf } from '@stored/core/backend'
+import { checkOptions, type ErrorLocation, is, needed, type OptionRulesOf } from '@stored/core/backend'
 
 /** Options of the driver `fs`. */
 export interface FsBackendOptions {
   /**
-   * The directory that holds the blobs, made by `open` when it is not there. A relative path is resolved once, at
-   * construction; a link to a directory is followed once, by `open`.
+   * The directory that holds the blobs. `open` creates it with its parents, and follows a link to a directory once. A
+   * relative path is resolved once, at construction.
    */
   readonly root: string
   /**
-   * Flush the blob and its directory entries before `put` and `delete` resolve. Off is faster and loses the last writes at a
-   * power cut.
+   * Flush the blob and its directory entries before `put` and `delete` resolve. Off is faster, but a power cut loses the
+   * last writes.
    *
    * @default true
    */
   readonly fsync?: boolean
-  /** What to do about symbolic links below the root: they are neither read, nor written through, nor listed. @default 'refuse' */
+  /**
+   * The only choice: links below the root are not read, not written through and not listed.
+   *
+   * @default 'refuse'
+   */
   readonly symlinks?: 'refuse'
 }
 
 const AT: ErrorLocation = { backend: 'fs', op: 'constructor' }
 
-const OPTIONS: RulesOf<FsBackendOptions> = {
-  root: needed({ ...is.path, expected: 'the path of a directory', shown: 'string' }),
-  fsync: is.boolean,
-  symlinks: is.oneOf(['refuse']),
-}
+export const OPTIONS = {
+  root: needed({
+    ...is.path,
+    expected: 'the path of a directory',
+    shown: 'string',
+    doc: 'The directory that holds the blobs. `open` creates it with its parents, and follows a link to a directory once. A relative path is resolved once, at construction.',
+  }),
+  fsync: {
+    ...is.boolean,
+    default: true,
+    doc: 'Flush the blob and its directory entries before `put` and `delete` resolve. Off is faster, but a power cut loses the last writes.',
+  },
+  symlinks: {
+    ...is.oneOf(['refuse']),
+    default: 'refuse',
+    doc: 'The only choice: links below the root are not read, not written through and not listed.',
+  },
+} as const satisfies OptionRulesOf<FsBackendOptions>
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and what it is. */
 export function parseOptions(options: unknown): Required<FsBackendOptions> {
-  const { root, fsync = true, symlinks = 'refuse' } = checkOptions(options as FsBackendOptions, OPTIONS, AT)
-  return { root, fsync, symlinks }
+  return checkOptions(options as Required<FsBackendOptions>, OPTIONS, AT)
 }

@@ -1,10 +1,10 @@
 import {
+  type Check,
   checkOptions,
   type ErrorLocation,
   is,
   needed,
-  type Rule,
-  type RulesOf,
+  type OptionRulesOf,
   type Secret,
   StorageError,
 } from '@stored/core/backend'
@@ -13,29 +13,66 @@ import type { Identity } from './identity.ts'
 
 /** Options of the driver `s3`. */
 export interface S3BackendOptions {
-  /** It has to be there already. */
+  /** The bucket. It must already exist. */
   readonly bucket: string
-  /** Where the service answers: an http or https URL, which may have a path. @default that of AWS in `region` */
+  /**
+   * An http or https URL. It may have a path, like Supabase's: `https://ID.supabase.co/storage/v1/s3`. It never holds the
+   * bucket, which has its own option.
+   *
+   * @default that of AWS in `region`
+   */
   readonly endpoint?: string
-  /** @default with AWS what the SDK finds (`AWS_REGION`, the shared configuration), `auto` with R2, else `us-east-1` */
+  /**
+   * The region of the bucket, which requests are signed for.
+   *
+   * @default what the SDK finds with AWS, `auto` with R2, else `us-east-1`
+   */
   readonly region?: string
-  /** Which service it is. @default by `endpoint`: `aws`, `r2` or `generic` */
+  /**
+   * `aws`, `r2`, `minio`, `ceph` or `generic`: what the driver assumes about the service.
+   *
+   * @default by `endpoint`: `aws`, `r2` or `generic`
+   */
   readonly flavor?: Flavor
-  /** The bucket comes in the path, not in the name of the host. @default true, but for AWS */
+  /**
+   * Whether the bucket is in the path instead of the host name.
+   *
+   * @default `true`, except for AWS
+   */
   readonly forcePathStyle?: boolean
-  /** Comes before every key; `backup/` keeps the blobs below that. @default none */
+  /**
+   * Put before every key; `backup/` keeps the blobs below that.
+   *
+   * @default none
+   */
   readonly prefix?: string
-  /** Together with `secretAccessKey`. @default what the SDK finds: environment, shared configuration, role of the machine */
+  /**
+   * Text, or a function that is called again when the credentials are refused. Together with `secretAccessKey`.
+   *
+   * @default what the SDK finds
+   */
   readonly accessKeyId?: Secret<string>
+  /**
+   * Text or a function, together with `accessKeyId`.
+   *
+   * @default what the SDK finds
+   */
   readonly secretAccessKey?: Secret<string>
+  /**
+   * Text or a function: the token of temporary credentials.
+   *
+   * @default what the SDK finds
+   */
   readonly sessionToken?: Secret<string>
-  /** Instead of the three above: all of them at once, by a function that is asked again when they expire or are refused. */
+  /**
+   * Instead of those three: all of them at once, or a function that returns them, with an `expiration` if they have one.
+   */
   readonly credentials?: Secret<Identity>
   /**
-   * Larger blobs are uploaded in parts of this size, in bytes, from 5 MiB to 5 GiB. All puts together have five
-   * in memory.
+   * Larger blobs are uploaded in parts of this size in bytes, from 5 MiB to 5 GiB; in larger parts if 9,500 would not
+   * suffice. All puts together have five in memory.
    *
-   * @default 8 MiB, and more where 9,500 such parts are too few
+   * @default 8 MiB
    */
   readonly partSize?: number
 }
@@ -48,7 +85,7 @@ export type Settings = S3BackendOptions & {
 
 const MIB = 1 << 20
 const AT: ErrorLocation = { backend: 's3', op: 'constructor' }
-const SECRET: Rule = {
+const SECRET: Check = {
   expected: 'a string or a function',
   holds: (value) => isName(value) || typeof value === 'function',
 }
@@ -56,36 +93,81 @@ const SECRET: Rule = {
 const ENDPOINT =
   'an http or https URL without user and query; of AWS and R2, which have the bucket apart, also without path'
 
-const OPTIONS: RulesOf<S3BackendOptions> = {
+export const OPTIONS = {
   bucket: needed({
     expected: 'the name of a bucket',
-    holds: (value) => typeof value === 'string' && /^[\w.-]{3,255}$/.test(value),
+    holds: (value: unknown) => typeof value === 'string' && /^[\w.-]{3,255}$/.test(value),
     shown: 'string',
+    doc: 'The bucket. It must already exist.',
   }),
   // It may hold a password, so it is not shown.
-  endpoint: { expected: ENDPOINT, holds: isEndpoint },
-  region: { ...is.text, expected: 'the name of a region' },
-  flavor: is.oneOf(FLAVORS),
-  forcePathStyle: is.boolean,
-  prefix: { expected: 'the beginning of a key, of at most 512 bytes', holds: isPrefix, shown: 'string' },
-  accessKeyId: SECRET,
-  secretAccessKey: SECRET,
-  sessionToken: SECRET,
+  endpoint: {
+    expected: ENDPOINT,
+    holds: isEndpoint,
+    otherwise: 'that of AWS in `region`',
+    doc: "An http or https URL. It may have a path, like Supabase's: `https://ID.supabase.co/storage/v1/s3`. It never holds the bucket, which has its own option.",
+  },
+  region: {
+    ...is.text,
+    expected: 'the name of a region',
+    otherwise: 'what the SDK finds with AWS, `auto` with R2, else `us-east-1`',
+    doc: 'The region of the bucket, which requests are signed for.',
+  },
+  flavor: {
+    ...is.oneOf(FLAVORS),
+    otherwise: 'by `endpoint`: `aws`, `r2` or `generic`',
+    doc: '`aws`, `r2`, `minio`, `ceph` or `generic`: what the driver assumes about the service.',
+  },
+  forcePathStyle: {
+    ...is.boolean,
+    otherwise: '`true`, except for AWS',
+    doc: 'Whether the bucket is in the path instead of the host name.',
+  },
+  prefix: {
+    expected: 'the beginning of a key, of at most 512 bytes',
+    holds: isPrefix,
+    shown: 'string',
+    default: '',
+    otherwise: 'none',
+    doc: 'Put before every key; `backup/` keeps the blobs below that.',
+  },
+  accessKeyId: {
+    ...SECRET,
+    otherwise: 'what the SDK finds',
+    doc: 'Text, or a function that is called again when the credentials are refused. Together with `secretAccessKey`.',
+  },
+  secretAccessKey: {
+    ...SECRET,
+    otherwise: 'what the SDK finds',
+    doc: 'Text or a function, together with `accessKeyId`.',
+  },
+  sessionToken: {
+    ...SECRET,
+    otherwise: 'what the SDK finds',
+    doc: 'Text or a function: the token of temporary credentials.',
+  },
   credentials: {
     expected: 'accessKeyId and secretAccessKey, or a function',
     holds: (value) => typeof value === 'function' || isIdentity(value),
+    doc: 'Instead of those three: all of them at once, or a function that returns them, with an `expiration` if they have one.',
   },
-  partSize: { ...is.whole(5 * MIB, 5120 * MIB), expected: 'a whole number of bytes, from 5 MiB to 5 GiB' },
-}
+  partSize: {
+    ...is.whole(5 * MIB, 5120 * MIB),
+    expected: 'a whole number of bytes, from 5 MiB to 5 GiB',
+    default: 8 * MIB,
+    otherwise: '8 MiB',
+    doc: 'Larger blobs are uploaded in parts of this size in bytes, from 5 MiB to 5 GiB; in larger parts if 9,500 would not suffice. All puts together have five in memory.',
+  },
+} as const satisfies OptionRulesOf<S3BackendOptions>
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and, where it is no secret, what it is. */
 export function parseOptions(options: unknown): Settings {
-  const given = checkOptions(options as S3BackendOptions, OPTIONS, AT)
+  const given = checkOptions(options as S3BackendOptions & Pick<Settings, 'prefix' | 'partSize'>, OPTIONS, AT)
   checkSecrets(given)
-  const { flavor = flavorOf(given.endpoint), prefix = '', partSize = 8 * MIB } = given
+  const { flavor = flavorOf(given.endpoint) } = given
   // The SDK puts a slash behind it, and would sign two.
   const endpoint = given.endpoint?.replace(/\/+$/, '')
-  return { ...given, ...(endpoint !== undefined && { endpoint }), flavor, prefix, partSize }
+  return { ...given, ...(endpoint !== undefined && { endpoint }), flavor }
 }
 
 function checkSecrets(given: S3BackendOptions): void {

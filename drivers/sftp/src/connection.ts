@@ -5,7 +5,7 @@ import SftpClient from 'ssh2-sftp-client'
 import { prepareKeys } from './ciphers.ts'
 import { STATUS, toDialError } from './errors.ts'
 import { fingerprintOf, type HostKeys, loadHostKeys } from './host-keys.ts'
-import type { SftpBackendOptions } from './options.ts'
+import type { Settings } from './options.ts'
 import { openSocket } from './socket.ts'
 
 /** How long a server may take to let one in, in milliseconds. */
@@ -78,12 +78,7 @@ export class Connection {
   }
 
   /** @throws {StorageError} UNAVAILABLE, TIMEOUT, UNAUTHENTICATED or MISCONFIGURED. */
-  static async dial(
-    options: SftpBackendOptions,
-    login: Login,
-    signal: AbortSignal,
-    at: ErrorLocation,
-  ): Promise<Connection> {
+  static async dial(options: Settings, login: Login, signal: AbortSignal, at: ErrorLocation): Promise<Connection> {
     checkPrivateKey(login, at)
     const hostKeys = await loadHostKeys(options, at)
     signal.throwIfAborted()
@@ -274,7 +269,7 @@ function lostError(cause: Error): StorageError {
   )
 }
 
-function connect({ host, port = 22 }: SftpBackendOptions, signal: AbortSignal, at: ErrorLocation): Promise<net.Socket> {
+function connect({ host, port }: Settings, signal: AbortSignal, at: ErrorLocation): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
     const socket = openSocket(host, port, HANDSHAKE_MS)
     const onAbort = () => socket.destroy(signal.reason)
@@ -295,7 +290,7 @@ function connect({ host, port = 22 }: SftpBackendOptions, signal: AbortSignal, a
 
 function verifierOf(
   hostKeys: HostKeys,
-  { host, port = 22 }: SftpBackendOptions,
+  { host, port }: Settings,
   at: ErrorLocation,
   onRefused: (error: StorageError) => void,
 ): (key: Buffer) => boolean {

@@ -70,7 +70,7 @@ describe('knownKeysOf()', () => {
 })
 
 describe('loadHostKeys()', () => {
-  const options = { host: 'h', username: 'u', root: 'r' }
+  const options = { host: 'h', port: 22 }
   const at = { backend: 'sftp', op: 'connect' }
 
   it('accepts the keys that are pinned by their fingerprints, and no other', async () => {

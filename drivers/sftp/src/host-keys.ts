@@ -2,7 +2,7 @@ import { createHmac, hash } from 'node:crypto'
 import { constants, open } from 'node:fs/promises'
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import type { ServerHostKeyAlgorithm } from 'ssh2'
-import type { SftpBackendOptions } from './options.ts'
+import type { Settings } from './options.ts'
 
 /** The host keys that a server may show. */
 export interface HostKeys {
@@ -33,7 +33,7 @@ const KINDS: readonly ServerHostKeyAlgorithm[] = [
 
 /** @throws {StorageError} MISCONFIGURED when a file of host keys cannot be read, or knows none of this server. */
 export async function loadHostKeys(
-  { host, port = 22, hostFingerprint = [], knownHosts }: SftpBackendOptions,
+  { host, port, hostFingerprint = [], knownHosts }: Pick<Settings, 'host' | 'port' | 'hostFingerprint' | 'knownHosts'>,
   at: ErrorLocation,
 ): Promise<HostKeys> {
   const fingerprints = [hostFingerprint].flat().map((each) => each.replace(/=$/, ''))

@@ -7,7 +7,7 @@ const parse = (changes: Record<string, unknown>) => () => parseOptions({ ...GOOD
 
 describe('parseOptions()', () => {
   it('takes what a connection needs, with secrets as texts or functions', () => {
-    expect(parseOptions(GOOD)).toEqual(GOOD)
+    expect(parseOptions(GOOD)).toEqual({ ...GOOD, port: 22, connections: 4, requestsInFlight: 64, fsync: true })
     expect(parse({ password: undefined, privateKey: () => 'key', passphrase: async () => 'hush' })).not.toThrow()
     expect(parse({ hostFingerprint: [PIN, `${PIN}=`], port: 2222, connections: 1, fsync: false })).not.toThrow()
   })

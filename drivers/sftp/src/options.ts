@@ -1,10 +1,10 @@
 import {
+  type Check,
   checkOptions,
   type ErrorLocation,
   is,
   needed,
-  type Rule,
-  type RulesOf,
+  type OptionRulesOf,
   type Secret,
   StorageError,
 } from '@stored/core/backend'
@@ -13,74 +13,120 @@ import {
 export interface SftpBackendOptions {
   /** Name or address of the server. */
   readonly host: string
-  /** @default 22 */
+  /**
+   * Where the server listens.
+   *
+   * @default 22
+   */
   readonly port?: number
+  /** The user to log in as. */
   readonly username: string
+  /** Secret. One of `password`, `privateKey` and `agent` is needed. */
   readonly password?: Secret<string>
-  /** The text of a private key: OpenSSH, PEM or PuTTY. */
+  /** Secret. The text of the key, not its path: OpenSSH, PEM or PuTTY. */
   readonly privateKey?: Secret<string>
-  /** Of an encrypted `privateKey`. */
+  /** Secret. The passphrase of an encrypted `privateKey`. */
   readonly passphrase?: Secret<string>
   /** Path of the socket of an ssh-agent: `process.env.SSH_AUTH_SOCK`. */
   readonly agent?: string
-  /** The server's host key, as `ssh-keygen -lf` prints it: `SHA256:…`. Several while it is being changed. */
+  /** The server's host key, or several while it is being changed. This or `knownHosts` is required. */
   readonly hostFingerprint?: string | readonly string[]
-  /** Path of a file of host keys as OpenSSH keeps it: `~/.ssh/known_hosts`, written out in full. Read with each connection. */
+  /**
+   * Path of a file of host keys in OpenSSH's format. Hashed names, patterns and `@revoked` are supported; certificates are
+   * not.
+   */
   readonly knownHosts?: string
-  /** The directory that holds the blobs; relative to where the server starts. `open` makes it, but not its parents. */
+  /**
+   * The directory that holds the blobs, absolute or relative to where the server starts. `open` creates it, but not its
+   * parents.
+   */
   readonly root: string
-  /** The most connections that are open at a time, 1 to 4. @default 4 */
+  /**
+   * Maximum number of open connections, 1 to 4.
+   *
+   * @default 4
+   */
   readonly connections?: number
-  /** The most reads or writes of one blob that wait for their answers, 1 to 64. @default 64 */
+  /**
+   * Maximum reads or writes of one blob in flight, up to 2 MiB together, 1 to 64. Set 1 for a server that cannot handle
+   * more.
+   *
+   * @default 64
+   */
   readonly requestsInFlight?: number
   /**
-   * Flush the blob and its directory entries before `put` resolves, where the server can. Off is faster and loses the last writes
-   * when the server loses power.
+   * Flush the blob and its directory entries before `put` resolves, if the server can. Off is faster, but loses the last
+   * writes when the server loses power.
    *
    * @default true
    */
   readonly fsync?: boolean
 }
 
+/** What was checked, with its defaults. */
+export type Settings = SftpBackendOptions &
+  Required<Pick<SftpBackendOptions, 'port' | 'connections' | 'requestsInFlight' | 'fsync'>>
+
 const AT: ErrorLocation = { backend: 'sftp', op: 'constructor' }
 const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}=?$/
 
-const TEXT: Rule = { ...is.text, holds: isText }
-const SECRET: Rule = {
+const TEXT: Check = { ...is.text, holds: isText }
+const SECRET: Check = {
   expected: 'a string or a function that gives one',
   holds: (value) => isText(value) || typeof value === 'function',
 }
 
-const OPTIONS: RulesOf<SftpBackendOptions> = {
-  host: needed(TEXT),
-  port: is.whole(1, 65_535),
-  username: needed(TEXT),
-  password: SECRET,
-  privateKey: SECRET,
-  passphrase: SECRET,
-  agent: { expected: 'the path of a socket', holds: isText },
+export const OPTIONS = {
+  host: needed({ ...TEXT, doc: 'Name or address of the server.' }),
+  port: { ...is.whole(1, 65_535), default: 22, doc: 'Where the server listens.' },
+  username: needed({ ...TEXT, doc: 'The user to log in as.' }),
+  password: { ...SECRET, doc: 'Secret. One of `password`, `privateKey` and `agent` is needed.' },
+  privateKey: { ...SECRET, doc: 'Secret. The text of the key, not its path: OpenSSH, PEM or PuTTY.' },
+  passphrase: { ...SECRET, doc: 'Secret. The passphrase of an encrypted `privateKey`.' },
+  agent: {
+    expected: 'the path of a socket',
+    holds: isText,
+    doc: 'Path of the socket of an ssh-agent: `process.env.SSH_AUTH_SOCK`.',
+  },
   hostFingerprint: {
     expected: 'one or more of the form SHA256: and 43 characters, as ssh-keygen -lf prints it',
     holds: (value) =>
       [value].flat().length > 0 && [value].flat().every((each) => isText(each) && FINGERPRINT.test(each)),
+    doc: "The server's host key, or several while it is being changed. This or `knownHosts` is required.",
   },
-  knownHosts: { expected: 'the path of a file', holds: isText },
-  root: needed({ expected: 'the path of a directory', holds: isText }),
-  connections: is.whole(1, 4),
-  requestsInFlight: is.whole(1, 64),
-  fsync: is.boolean,
-}
+  knownHosts: {
+    expected: 'the path of a file',
+    holds: isText,
+    doc: "Path of a file of host keys in OpenSSH's format. Hashed names, patterns and `@revoked` are supported; certificates are not.",
+  },
+  root: needed({
+    expected: 'the path of a directory',
+    holds: isText,
+    doc: 'The directory that holds the blobs, absolute or relative to where the server starts. `open` creates it, but not its parents.',
+  }),
+  connections: { ...is.whole(1, 4), default: 4, doc: 'Maximum number of open connections, 1 to 4.' },
+  requestsInFlight: {
+    ...is.whole(1, 64),
+    default: 64,
+    doc: 'Maximum reads or writes of one blob in flight, up to 2 MiB together, 1 to 64. Set 1 for a server that cannot handle more.',
+  },
+  fsync: {
+    ...is.boolean,
+    default: true,
+    doc: 'Flush the blob and its directory entries before `put` resolves, if the server can. Off is faster, but loses the last writes when the server loses power.',
+  },
+} as const satisfies OptionRulesOf<SftpBackendOptions>
 
 /** @throws {StorageError} INVALID_ARGUMENT, naming the option and never its value. */
-export function parseOptions(options: unknown): SftpBackendOptions {
-  const parsed = checkOptions(options as SftpBackendOptions, OPTIONS, AT)
+export function parseOptions(options: unknown): Settings {
+  const parsed = checkOptions(options as Settings, OPTIONS, AT)
   if (parsed.password === undefined && parsed.privateKey === undefined && parsed.agent === undefined)
     throw refusal('one of the options "password", "privateKey" and "agent" is needed')
   if (parsed.hostFingerprint === undefined && parsed.knownHosts === undefined) throw refusal(howToPin(parsed))
   return parsed
 }
 
-function howToPin({ host, port = 22 }: SftpBackendOptions): string {
+function howToPin({ host, port }: Settings): string {
   const scan = `ssh-keyscan -t ed25519 -p ${port} ${host}`
   return (
     'without its host key anyone could pass for the server: set "hostFingerprint", which its administrator knows and ' +

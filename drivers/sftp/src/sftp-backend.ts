@@ -23,7 +23,7 @@ import { saysAbsent, toSftpError } from './errors.ts'
 import { credentialOf } from './login.ts'
 import { type Medium, UNKNOWN, unlinkIfThere } from './medium.ts'
 import { cannotHold } from './names.ts'
-import { parseOptions, type SftpBackendOptions } from './options.ts'
+import { parseOptions, type Settings, type SftpBackendOptions } from './options.ts'
 import { MAX_SEGMENT_BYTES, toPath } from './paths.ts'
 import { Pool } from './pool.ts'
 import { explainFailure, publish } from './publish.ts'
@@ -58,7 +58,7 @@ interface Call {
 /** Blobs as plain files below one directory of a server that speaks SFTP. */
 export class SftpBackend extends StorageBackend {
   readonly name = 'sftp'
-  readonly #options: SftpBackendOptions
+  readonly #options: Settings
   readonly #pool: Pool
   readonly #closing = new AbortController()
   readonly #running = new Set<Promise<unknown>>()
@@ -77,7 +77,7 @@ export class SftpBackend extends StorageBackend {
     const at = { backend: this.name, op: 'connect' }
     this.#options = rest
     const dial = (signal: AbortSignal) => credential.use((login) => Connection.dial(rest, login, signal, at))
-    this.#pool = new Pool(dial, rest.connections ?? 4)
+    this.#pool = new Pool(dial, rest.connections)
   }
 
   override get address(): Address {
@@ -107,7 +107,7 @@ export class SftpBackend extends StorageBackend {
       await this.#removeOrphans(connection)
       const temp = await Temp.create(connection, root, at)
       try {
-        const { fsync = true, requestsInFlight = 64 } = this.#options
+        const { fsync, requestsInFlight } = this.#options
         progress.started = true
         const size = await upload(connection, temp.handle, interruptible(body, signal), requestsInFlight)
         // Before it gets its name: a name must never lead to bytes that a power cut can take.
@@ -130,7 +130,7 @@ export class SftpBackend extends StorageBackend {
       const path = this.#pathOf(call, key)
       // Before it is opened: opening a pipe would keep the server waiting.
       if ((await this.#find(call, path)) === null) throw new StorageError('NOT_FOUND', at)
-      const { requestsInFlight = 64 } = this.#options
+      const { requestsInFlight } = this.#options
       const context = { connection, requestsInFlight, signals: [options.signal, this.#closing.signal], at }
       try {
         return await download(context, path, key, options)
@@ -286,7 +286,7 @@ function asAmbiguous({ code, at, cause, detail, retryable }: StorageError): Stor
 }
 
 /** What an operator should know of a server that has fewer extensions than OpenSSH. */
-function weaknessesOf(medium: Medium, { fsync = true }: SftpBackendOptions): string[] {
+function weaknessesOf(medium: Medium, { fsync }: Settings): string[] {
   if (medium === UNKNOWN) return []
   return [
     ...(fsync && !medium.flushesFiles

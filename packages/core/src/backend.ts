@@ -18,5 +18,14 @@ export { MemoryBackend, type MemoryBackendOptions, type MemoryBlob, MemoryPlace 
 export { checkOption, checkOptions, describeType, nearest, unknownName } from './backend/options.ts'
 export { partition } from './backend/partition.ts'
 export { keepSecret, redact } from './backend/redact.ts'
-export { is, needed, type Rule, type Rules, type RulesOf } from './backend/rules.ts'
+export {
+  type Check,
+  is,
+  needed,
+  type OptionRule,
+  type OptionRulesOf,
+  type Rule,
+  type Rules,
+  type RulesOf,
+} from './backend/rules.ts'
 export { Credential, type CredentialOptions, type Secret, type UseOptions } from './backend/secret.ts'

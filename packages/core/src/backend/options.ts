@@ -7,7 +7,7 @@ import type { Rule, Rules } from './rules.ts'
  * `'false'` is not `false`.
  *
  * @param group The option that these options belong to.
- * @returns The checked options. Each value was read once, because a getter or a Proxy may return another one next time.
+ * @returns The checked options, with defaults filled in. Each value was read once, because a getter or a Proxy may return another one next time.
  * @throws {StorageError} INVALID_ARGUMENT.
  */
 export function checkOptions<Options>(
@@ -46,7 +46,7 @@ export function checkOptions<Options>(
  * @throws {StorageError} INVALID_ARGUMENT, naming the option.
  */
 export function checkOption(name: string, value: unknown, rule: Rule, at: ErrorLocation): unknown {
-  if (value === undefined && !rule.needed) return undefined
+  if (value === undefined && !rule.needed) return rule.default
   if (!holds(rule, value)) {
     const detail = `option ${JSON.stringify(name)} is ${rule.expected}, not ${describeValue(value, rule)}`
     throw new StorageError('INVALID_ARGUMENT', at, { detail })

@@ -1,17 +1,23 @@
 import { MAX_KEY_BYTES } from './keys.ts'
 
-/** What an option is. */
-export interface Rule {
+/** What a value is. */
+export interface Check {
   /** For people, with its article: `a whole number from 1`. */
   readonly expected: string
   /** Whether a value is that. */
   readonly holds: (value: unknown) => boolean
-  /** Without the option nothing can be done. @default it may be left out */
-  readonly needed?: true
   /** A wrong value of this type may be shown in a message: it is never a secret. @default a message names its type */
   readonly shown?: 'number' | 'string'
   /** The options of an object, each with a rule of its own. */
   readonly options?: Rules
+}
+
+/** What an option is. */
+export interface Rule extends Check {
+  /** Without the option nothing can be done. @default it may be left out */
+  readonly needed?: true
+  /** What `checkOptions` gives for an option that is left out. @default nothing */
+  readonly default?: unknown
 }
 
 /** What the options of a call, a driver or a configuration are, by their names. */
@@ -19,6 +25,29 @@ export type Rules = Readonly<Record<string, Rule>>
 
 /** A rule for every option of `Options`: one that has none does not compile. */
 export type RulesOf<Options> = Readonly<Record<keyof Options & string, Rule>>
+
+/**
+ * All that is said of an option, once: the check and its error text, the default, and the text of its README and its docstring, which
+ * a test writes and compares.
+ */
+export interface OptionRule<Value = unknown> extends Check {
+  /** Without the option nothing can be done. @default it may be left out */
+  readonly needed?: true
+  /** For people, in Markdown; with the unit. */
+  readonly doc: string
+  readonly default?: Value
+  /** The default in words, where it depends on something or is clearer so. */
+  readonly otherwise?: string
+}
+
+/**
+ * A description for every option of `Options`. One that is missing or surplus does not compile, nor a default of another type, nor
+ * `needed` on one that may be left out, nor one without `needed` that may not.
+ */
+export type OptionRulesOf<Options> = {
+  readonly [Name in keyof Options & string]-?: OptionRule<NonNullable<Options[Name]>> &
+    (object extends Pick<Options, Name> ? { readonly needed?: never } : { readonly needed: true })
+}
 
 /** Two tokens, then parameters in visible ASCII. @see RFC 9110 section 8.3.1. */
 const MIME_TYPE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+ *(?:;[ -~]*)?$/
@@ -54,7 +83,7 @@ export const is = {
     holds: (value) => Array.isArray(value) && value.every((name) => typeof name === 'string'),
   },
   /** @param unit `of bytes`, where it is not clear what is counted. */
-  whole(least: number, most = Number.MAX_SAFE_INTEGER, unit = ''): Rule {
+  whole(least: number, most = Number.MAX_SAFE_INTEGER, unit = ''): Check {
     const end = most === Number.MAX_SAFE_INTEGER ? '' : ` to ${most.toLocaleString('en-US')}`
     return {
       expected: `a whole number${unit && ` ${unit}`} from ${least}${end}`,
@@ -62,18 +91,18 @@ export const is = {
       shown: 'number',
     }
   },
-  oneOf(choices: readonly string[]): Rule {
+  oneOf(choices: readonly string[]): Check {
     const quoted = choices.map((choice) => JSON.stringify(choice))
     const expected = [quoted.slice(0, -1).join(', '), ...quoted.slice(-1)].filter(Boolean).join(' or ')
     return { expected, holds: (value) => choices.includes(value as string), shown: 'string' }
   },
-  group(options: Rules): Rule {
+  group(options: Rules): Check {
     return { expected: 'an object', holds: isObject, options }
   },
-} as const satisfies Record<string, Rule | ((...args: never[]) => Rule)>
+} as const satisfies Record<string, Check | ((...args: never[]) => Check)>
 
 /** The same rule for an option without which nothing can be done. */
-export function needed(rule: Rule): Rule {
+export function needed<Described extends Check>(rule: Described): Described & { readonly needed: true } {
   return { ...rule, needed: true }
 }
 
