@@ -1,5 +1,5 @@
 import type { BlobId, LocationFacts, LocationState } from '@stored/core'
-import { MemoryLedger, write } from '@stored/ledger'
+import { MemoryLedger, writerOf } from '@stored/ledger'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { BlobIndex } from './blob-index.ts'
@@ -33,8 +33,7 @@ beforeEach(async () => {
 function spoil(tree: 'blobs' | 'keys', change: (row: Buffer) => Buffer): Promise<unknown> {
   const rows = ledger.range(tree, { from: Buffer.alloc(0), to: Buffer.alloc(40, 0xff) })
   return ledger.transact((tx) => {
-    for (const [key, row] of rows)
-      if (row.length > 0) write(tx, (writer) => writer.put(tree, key, change(Buffer.from(row))))
+    for (const [key, row] of rows) if (row.length > 0) writerOf(tx).put(tree, key, change(Buffer.from(row)))
   })
 }
 
@@ -136,7 +135,7 @@ describe('bad()', () => {
         // As a store that was written before.
         const marks = ledger.range('meta', { from: Buffer.from('bad'), to: Buffer.from('bae') })
         await ledger.transact((tx) => {
-          for (const [key] of marks) write(tx, (writer) => writer.remove('meta', key))
+          for (const [key] of marks) writerOf(tx).remove('meta', key)
         })
         await index.completeBad()
         expect(await all()).toEqual(await looked())

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { cp, mkdir, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { write } from '@stored/ledger'
+import { writerOf } from '@stored/ledger'
 import { LmdbLedger } from '@stored/lmdb'
 import { type BackendConfig, recoverStore, type StoreConfig } from '@stored/node'
 import { describe, expect, test } from 'vitest'
@@ -35,7 +35,7 @@ async function staged(directory: string): Promise<string[]> {
 /** As an older version left it. */
 async function forgetUuid(directory: string): Promise<void> {
   const ledger = await LmdbLedger.open({ path: path.join(directory, 'store') })
-  await ledger.transact((tx) => write(tx, (writer) => writer.remove('meta', Buffer.from('store'))))
+  await ledger.transact((tx) => writerOf(tx).remove('meta', Buffer.from('store')))
   await ledger.close()
   await rm(path.join(stagingOf(directory), '.stored-id'))
 }

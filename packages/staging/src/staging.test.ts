@@ -7,7 +7,7 @@ import path from 'node:path'
 import type { BlobId } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { THIS_PROCESS } from '@stored/core/processes'
-import { MemoryLedger, write } from '@stored/ledger'
+import { MemoryLedger } from '@stored/ledger'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DurableStaging } from './staging.ts'
 
@@ -213,9 +213,7 @@ describe('keep() in a commit that fails', () => {
     await using staged = await receive(FILE)
     const failing = ledger.transact((tx) => {
       staging.keep(tx, ID, staged)
-      write(tx, () => {
-        throw new StorageError('NO_SPACE', { op: 'commit' })
-      })
+      throw new StorageError('NO_SPACE', { op: 'commit' })
     })
     await expect(failing).rejects.toMatchObject({ code: 'NO_SPACE' })
   }

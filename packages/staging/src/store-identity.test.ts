@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { encodeRow, MemoryLedger, type TreeLedger, write } from '@stored/ledger'
+import { encodeRow, MemoryLedger, type TreeLedger, writerOf } from '@stored/ledger'
 import { testDirectory } from '@stored/testing/directory'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { newName } from './owner.ts'
@@ -24,13 +24,13 @@ const mark = () => readFile(path.join(directory, '.stored-id'), 'utf8')
 async function stage(index?: TreeLedger): Promise<string> {
   const name = newName()
   await writeFile(path.join(directory, name), 'x')
-  await index?.transact((tx) => write(tx, (writer) => writer.put('bytes', fileKey(name), Buffer.alloc(0))))
+  await index?.transact((tx) => writerOf(tx).put('bytes', fileKey(name), Buffer.alloc(0)))
   return name
 }
 /** An index that has commits, and no uuid. */
 async function older(): Promise<MemoryLedger> {
   const index = new MemoryLedger()
-  await index.transact((tx) => write(tx, (writer) => writer.put('meta', Buffer.from('x'), Buffer.alloc(0))))
+  await index.transact((tx) => writerOf(tx).put('meta', Buffer.from('x'), Buffer.alloc(0)))
   return index
 }
 
@@ -61,9 +61,7 @@ describe('claimStaging()', () => {
     const index = await older()
     await stage()
     const marking = { uuid: randomUUID(), phase: 'marking' }
-    await index.transact((tx) =>
-      write(tx, (writer) => writer.put('meta', Buffer.from('store'), encodeRow(marking, writer.ticket))),
-    )
+    await index.transact((tx) => writerOf(tx).put('meta', Buffer.from('store'), encodeRow(marking, tx.ticket)))
     await claim(index)
     expect(await standing(index)).toBe('own')
     expect(await mark()).toBe(`${marking.uuid}\n`)

@@ -12,7 +12,7 @@ import {
   type Transaction,
 } from '@stored/core'
 import { MemoryBackend, StorageError } from '@stored/core/backend'
-import { encodeRow, MemoryLedger, write } from '@stored/ledger'
+import { encodeRow, MemoryLedger, writerOf } from '@stored/ledger'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Leadership } from './coordination/leadership.ts'
 import { JobQueue } from './queue/job-queue.ts'
@@ -143,7 +143,7 @@ async function replace(): Promise<void> {
   await new Promise<void>((resolve) => successor.listen(path.join(directory, socket), resolve))
   opened.push({ close: async () => void successor.close() })
   const row = encodeRow({ socket }, 1_000_000n)
-  await ledger.transact((tx) => write(tx, (writer) => writer.put('meta', Buffer.from('syncer'), row)))
+  await ledger.transact((tx) => writerOf(tx).put('meta', Buffer.from('syncer'), row))
 }
 
 describe('who was replaced, and does not know it yet,', () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Committed, Transaction } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { encodeRow, MemoryLedger, type TreeLedger, write } from '@stored/ledger'
+import { encodeRow, MemoryLedger, type TreeLedger, writerOf } from '@stored/ledger'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Leadership } from './leadership.ts'
@@ -46,7 +46,7 @@ function name(leader: unknown): Promise<{ readonly seq: number }> {
 }
 
 function nameIn(tx: Transaction, leader: unknown): void {
-  write(tx, (writer) => writer.put('meta', KEY, encodeRow(leader, writer.ticket)))
+  writerOf(tx).put('meta', KEY, encodeRow(leader, tx.ticket))
 }
 
 function commitAs(member: Leadership): Promise<unknown> {
@@ -188,7 +188,7 @@ describe('Leadership.open()', () => {
   })
 
   test('of a store whose row is damaged rejects CORRUPT', async () => {
-    await ledger.transact((tx) => write(tx, (writer) => writer.put('meta', KEY, Buffer.from('x'))))
+    await ledger.transact((tx) => writerOf(tx).put('meta', KEY, Buffer.from('x')))
     await expect(join()).rejects.toMatchObject({ code: 'CORRUPT' })
   })
 })

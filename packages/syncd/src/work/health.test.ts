@@ -1,5 +1,5 @@
 import { StorageError } from '@stored/core/backend'
-import { encodeRow, MemoryLedger, write } from '@stored/ledger'
+import { encodeRow, MemoryLedger, writerOf } from '@stored/ledger'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Health, HealthRecorder, readHealth } from './health.ts'
 
@@ -46,9 +46,7 @@ function read(backend: string): Promise<ReturnType<typeof readHealth>> {
 
 /** Names another leader. */
 async function lead(socket: string): Promise<void> {
-  await ledger.transact((tx) =>
-    write(tx, (writer) => writer.put('meta', Buffer.from('syncer'), encodeRow({ socket }, writer.ticket))),
-  )
+  await ledger.transact((tx) => writerOf(tx).put('meta', Buffer.from('syncer'), encodeRow({ socket }, tx.ticket)))
 }
 
 describe('HealthRecorder', () => {
