@@ -1,0 +1,3 @@
+// Entry `@stored/ledger/kit`: cases that every ledger passes.
+export { CASES } from './kit/cases.ts'
+export { type LedgerCase, type LedgerHarness, runCase } from './kit/run-case.ts'
