@@ -86,6 +86,8 @@ export class StoreRows {
   readonly marks = new Map<string, number>()
   readonly bytes: { readonly commit: number; readonly id: string; readonly value: Buffer }[] = []
   readonly files = new Set<string>()
+  /** Files that were removed while their process may live. */
+  readonly swept = new Set<string>()
   readonly markRows: { readonly commit: number; readonly id: string }[] = []
   readonly bad: { readonly place: PlaceName; readonly state: string }[] = []
   /** Whether each bad copy has a mark; a store of an older version has not, until it is opened. */
@@ -168,9 +170,10 @@ export class StoreRows {
     return true
   }
 
-  /** commit (6 bytes) id (32) · F file · R commit (6) id (32) */
+  /** number (6 bytes) id (32) · F file · X file · R age (6) id (32) */
   #readBytes(key: Buffer, value: Buffer): boolean {
     if (key[0] === 0x46) this.files.add(key.toString('utf8', 1))
+    else if (key[0] === 0x58) this.swept.add(key.toString('utf8', 1))
     else if (key[0] === 0x52 && key.length === 39)
       this.markRows.push({ commit: key.readUIntBE(1, 6), id: `sha256:${key.toString('hex', 7)}` })
     else if (key.length === 38)

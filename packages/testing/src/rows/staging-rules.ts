@@ -44,6 +44,13 @@ const ROWS: readonly Rule[] = [
     },
   },
   {
+    name: 'a file that was swept is not kept',
+    why: 'it is gone, whatever a process that was taken for dead goes on to commit',
+    *check({ files, swept }) {
+      for (const file of swept) if (files.has(file)) yield file
+    },
+  },
+  {
     name: 'what is staged is owed',
     why: 'staging is bounded: bytes that nothing releases fill it',
     *check(rows) {
