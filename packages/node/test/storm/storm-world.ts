@@ -10,7 +10,7 @@ import { JobQueue, SyncD } from '@stored/syncd'
 import { LateBackend } from '../model/late-backend.ts'
 import type { Name } from './calls.ts'
 
-/** Of the backend that comes and goes. */
+/** Of `a` and `c`. */
 const FAULTS: Partial<FaultRates> = { error: 0.15, applied: 0.1, rateLimited: 0.02, cut: 0.02 }
 
 export interface WorldOptions {
@@ -25,8 +25,8 @@ export interface WorldOptions {
 }
 
 /**
- * Stores over one ledger and three backends: `a` has an object for each key, `b` one for each blob; `c` has one for each key, decides no
- * conditions, fails now and then, and comes and goes.
+ * Stores over one ledger and three backends: `a` has an object for each key, and fails now and then; `b` has one for each blob; `c` has one
+ * for each key, decides no conditions, fails too, and comes and goes.
  */
 export class StormWorld {
   readonly places: Readonly<Record<Name, MemoryPlace>> = {
@@ -71,14 +71,14 @@ export class StormWorld {
   /** Another backend over the same place: one that was closed is not used again. */
   #backend(name: Name): BackendOptions {
     const late = new LateBackend({ place: this.places[name], latencyMs: 1, plain: name === 'c', local: name === 'a' })
-    if (name !== 'c') return { backend: late, layout: name === 'b' ? 'id' : 'key', concurrency: 4 }
+    if (name === 'b') return { backend: late, layout: 'id', concurrency: 4 }
     const faulty = new FaultyBackend(late, {
       ...(this.#isHealed ? {} : FAULTS),
       retryAfterMs: 5,
       seed: this.#options.seed,
     })
     this.#faulty.push(faulty)
-    return { backend: faulty, concurrency: 4, overwrite: true }
+    return { backend: faulty, concurrency: 4, overwrite: name === 'c' }
   }
 
   /** Adds `c` to a store, unless it has it. */
