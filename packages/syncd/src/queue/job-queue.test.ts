@@ -35,6 +35,19 @@ test('claim() leaves no row of due that leads nowhere, and takes what is behind 
   expect(await ledger.look((view) => readerOf(view).range('due', range))).toEqual([])
 })
 
+test('claim() by a row of due that another one replaced takes nothing before its time', async () => {
+  const ledger = new MemoryLedger()
+  const queue = new JobQueue(ledger)
+  await ledger.transact((tx) => queue.enqueue(tx, { op: 'put', backend: 'x', key: 'k', id: ID, size: 1 }))
+  const [job] = await queue.claim('x', { max: 1, ...LEASE })
+  await ledger.transact((tx) => {
+    if (job) queue.retry(tx, job, { afterMs: 60_000 })
+    writerOf(tx).put('due', dueKey({ backend: 'x', key: 'k' }, 1, 1), Buffer.alloc(0))
+  })
+  expect(await queue.claim('x', { max: 1, ...LEASE })).toEqual([])
+  expect(await Array.fromAsync(queue.jobs({}))).toMatchObject([{ key: 'k', state: 'waiting', attempts: 1 }])
+})
+
 test('jobs that earlier versions queued, under the numbers of their commits, come before those queued since', async () => {
   const ledger = new MemoryLedger()
   const queue = new JobQueue(ledger)
