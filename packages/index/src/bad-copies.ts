@@ -6,7 +6,7 @@ import {
   retryOnConflict,
   type Transaction,
 } from '@stored/core'
-import { after, encodeRow, type Reader, rowTicket, type TreeLedger, type Writer, write } from '@stored/ledger'
+import { after, encodeRow, type Reader, rowTicket, type TreeLedger, type Writer, writerOf } from '@stored/ledger'
 
 /** Rows that are looked at, or marked, in one go. */
 const BATCH = 500
@@ -71,16 +71,14 @@ export class BadCopies {
         await this.#ledger.transact((tx) => {
           for (const bad of found) {
             isAsRead(tx, bad)
-            write(tx, (writer) => this.move(writer, bad, undefined, bad.state))
+            this.move(writerOf(tx), bad, undefined, bad.state)
           }
         })
       })
     }
     for await (const place of places) if (batch.push(place) === BATCH) await flush()
     await flush()
-    await this.#ledger.transact((tx) =>
-      write(tx, (writer) => writer.put('meta', COMPLETE, encodeRow(null, writer.ticket))),
-    )
+    await this.#ledger.transact((tx) => writerOf(tx).put('meta', COMPLETE, encodeRow(null, tx.ticket)))
   }
 }
 

@@ -33,7 +33,7 @@ import {
   Table,
   type TreeLedger,
   type Writer,
-  write,
+  writerOf,
 } from '@stored/ledger'
 import { BadCopies } from './bad-copies.ts'
 import { blobPartition, mediumKey, placeOf, placeSuffix } from './keys.ts'
@@ -232,48 +232,44 @@ export class BlobIndex implements Index {
   bind(tx: Transaction, key: string, id: BlobId): void {
     const name = Buffer.from(key)
     const rowKey = this.#bindings.key(name)
-    write(tx, (writer) => {
-      const former = this.#bindings.get(rowKey, writer)
-      if (former && former.value.id !== id) this.#dropKey(writer, former.value.id, name)
-      this.#bindings.putNow(writer, rowKey, { id })
-      writer.put('blobs', this.#keysOf.key(blobPartition(id), name), NOTHING)
-    })
+    const writer = writerOf(tx)
+    const former = this.#bindings.get(rowKey, writer)
+    if (former && former.value.id !== id) this.#dropKey(writer, former.value.id, name)
+    this.#bindings.putNow(writer, rowKey, { id })
+    writer.put('blobs', this.#keysOf.key(blobPartition(id), name), NOTHING)
   }
 
   unbind(tx: Transaction, key: string): void {
     const name = Buffer.from(key)
     const rowKey = this.#bindings.key(name)
-    write(tx, (writer) => {
-      const former = this.#bindings.get(rowKey, writer)
-      if (!former) return
-      writer.remove('keys', rowKey)
-      this.#dropKey(writer, former.value.id, name)
-    })
+    const writer = writerOf(tx)
+    const former = this.#bindings.get(rowKey, writer)
+    if (!former) return
+    writer.remove('keys', rowKey)
+    this.#dropKey(writer, former.value.id, name)
   }
 
   locate(tx: Transaction, { backend, key, ...location }: LocationFacts): void {
     const place = { backend, key }
     const rowKey = this.#locationKey(place)
-    write(tx, (writer) => {
-      const former = this.#locations.get(rowKey, writer)
-      const placeKey = this.#placeKey(location, place)
-      const formerKey = former && this.#placeKey(former.value, place)
-      if (formerKey && !formerKey.equals(placeKey)) writer.remove('blobs', formerKey)
-      this.#locations.putNow(writer, rowKey, location)
-      writer.put('blobs', placeKey, NOTHING)
-      this.#bad.move(writer, place, former?.value.state, location.state)
-    })
+    const writer = writerOf(tx)
+    const former = this.#locations.get(rowKey, writer)
+    const placeKey = this.#placeKey(location, place)
+    const formerKey = former && this.#placeKey(former.value, place)
+    if (formerKey && !formerKey.equals(placeKey)) writer.remove('blobs', formerKey)
+    this.#locations.putNow(writer, rowKey, location)
+    writer.put('blobs', placeKey, NOTHING)
+    this.#bad.move(writer, place, former?.value.state, location.state)
   }
 
   unlocate(tx: Transaction, place: Place): void {
     const rowKey = this.#locationKey(place)
-    write(tx, (writer) => {
-      const former = this.#locations.get(rowKey, writer)
-      if (!former) return
-      writer.remove('keys', rowKey)
-      writer.remove('blobs', this.#placeKey(former.value, place))
-      this.#bad.move(writer, place, former.value.state, undefined)
-    })
+    const writer = writerOf(tx)
+    const former = this.#locations.get(rowKey, writer)
+    if (!former) return
+    writer.remove('keys', rowKey)
+    writer.remove('blobs', this.#placeKey(former.value, place))
+    this.#bad.move(writer, place, former.value.state, undefined)
   }
 
   #dropKey(writer: Writer, id: BlobId, key: Buffer): void {
@@ -285,10 +281,9 @@ export class BlobIndex implements Index {
   }
 
   setMedium(tx: Transaction, backend: string, medium: string | null): void {
-    write(tx, (writer) => {
-      if (medium === null) writer.remove('meta', mediumKey(backend))
-      else writer.put('meta', mediumKey(backend), encodeRow(medium, writer.ticket))
-    })
+    const writer = writerOf(tx)
+    if (medium === null) writer.remove('meta', mediumKey(backend))
+    else writer.put('meta', mediumKey(backend), encodeRow(medium, writer.ticket))
   }
 
   #placeKey({ id, state }: Pick<LocationFacts, 'id' | 'state'>, place: Place): Buffer {
