@@ -8,14 +8,7 @@ import { JobQueue, SyncD } from '@stored/syncd'
 import type fc from 'fast-check'
 import { vi } from 'vitest'
 import type { Name } from './actions.ts'
-import {
-  scheduledBackend,
-  scheduledIndex,
-  scheduledLedger,
-  scheduledQueue,
-  scheduledStaging,
-  type Tick,
-} from './scheduled.ts'
+import { scheduledBackend, scheduledLedger, scheduledQueue, scheduledStaging, type Tick } from './scheduled.ts'
 
 type Ports = Pick<StoreDOptions<Name>, 'ledger' | 'index' | 'queue' | 'staging' | 'syncer'>
 
@@ -44,7 +37,7 @@ export class ScheduledStore {
     const queue = new JobQueue(ledger)
     const services = {
       ledger,
-      index: scheduledIndex(new BlobIndex(ledger), tick),
+      index: new BlobIndex(ledger),
       queue: scheduledQueue(queue, tick),
       staging: scheduledStaging(staging, tick),
     }

@@ -1,4 +1,4 @@
-import type { Index, Queue, Staging } from '@stored/core'
+import type { Queue, Staging } from '@stored/core'
 import type { MemoryBackend } from '@stored/core/backend'
 import type { TreeLedger } from '@stored/ledger'
 
@@ -22,19 +22,24 @@ export function scheduledLedger(ledger: TreeLedger, tick: Tick): TreeLedger {
     await tick('committed')
     return result
   }
-  return over(ledger, new Map([['transact', transact]]))
-}
-
-export function scheduledIndex<T extends Index>(index: T, tick: Tick): T {
-  return answering(index, ['binding', 'has', 'known', 'location', 'keys'], tick)
+  const look: TreeLedger['look'] = async (read) => {
+    const seen = await ledger.look(read)
+    await tick('look')
+    return seen
+  }
+  const taking: [PropertyKey, unknown][] = [
+    ['transact', transact],
+    ['look', look],
+  ]
+  return over(ledger, new Map(taking))
 }
 
 export function scheduledQueue<T extends Queue>(queue: T, tick: Tick): T {
-  return answering(queue, ['begun', 'isOvertaken', 'nextDue'], tick)
+  return answering(queue, ['nextDue'], tick)
 }
 
 export function scheduledStaging<T extends Staging>(staging: T, tick: Tick): T {
-  const taking = answering(staging, ['has', 'releasable'], tick)
+  const taking = answering(staging, ['releasable'], tick)
   const open: Staging['open'] = async (...args) => {
     const opened = await staging.open(...args)
     await tick('open')
