@@ -1,11 +1,5 @@
-import {
-  type BadState,
-  type Location,
-  type LocationState,
-  type Place,
-  retryOnConflict,
-  type Transaction,
-} from '@stored/core'
+import type { BadState, Location, LocationState, Place, View } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
 import { after, encodeRow, type Reader, rowTicket, type TreeLedger, type Writer, writerOf } from '@stored/ledger'
 
 /** Rows that are looked at, or marked, in one go. */
@@ -45,40 +39,41 @@ export class BadCopies {
   }
 
   /**
-   * Marks what was bad before marks were kept. Other processes may work on the store meanwhile.
+   * Marks what was bad before marks were kept. Other processes may work on the store in the meantime.
    *
    * @param places Those that are not synced.
    */
   async complete(
     places: AsyncIterable<Place>,
-    {
-      location,
-      isAsRead,
-    }: { location(place: Place): Promise<Location | null>; isAsRead(tx: Transaction, read: Location): void },
+    locationOn: (view: View, place: Place) => Location | null,
   ): Promise<void> {
     let batch: Place[] = []
     const flush = async () => {
       const marked = batch
       batch = []
-      await retryOnConflict(async () => {
-        const found: Location[] = []
-        for (const place of marked) {
-          // A row that cannot be read fails whoever asks for that place, not the opening of the store.
-          const now = await location(place).catch(() => null)
-          if (now && BAD.has(now.state)) found.push(now)
-        }
-        if (found.length === 0) return
-        await this.#ledger.transact((tx) => {
-          for (const bad of found) {
-            isAsRead(tx, bad)
-            this.move(writerOf(tx), bad, undefined, bad.state)
-          }
-        })
+      await this.#ledger.transact((tx) => {
+        for (const place of marked)
+          this.move(
+            writerOf(tx),
+            place,
+            undefined,
+            stateOf(() => locationOn(tx, place)),
+          )
       })
     }
     for await (const place of places) if (batch.push(place) === BATCH) await flush()
     await flush()
     await this.#ledger.transact((tx) => writerOf(tx).put('meta', COMPLETE, encodeRow(null, tx.ticket)))
+  }
+}
+
+/** A row that cannot be read fails whoever asks for that place, not the opening of the store. */
+function stateOf(location: () => Location | null): LocationState | undefined {
+  try {
+    return location()?.state
+  } catch (error) {
+    if (StorageError.is(error) && (error.code === 'CORRUPT' || error.code === 'INCOMPATIBLE')) return undefined
+    throw error
   }
 }
 

@@ -4,14 +4,12 @@ import {
   type BlobFacts,
   type BlobId,
   type Index,
-  type Known,
   type Location,
   type LocationFacts,
   owes,
   type Page,
   type PageOptions,
   type Place,
-  type Read,
   type Rev,
   type SomePlace,
   type Standing,
@@ -24,12 +22,10 @@ import {
   decodeRow,
   END,
   encodeRow,
-  guard,
   pages,
   type Reader,
   type Row,
   readerOf,
-  scan,
   Table,
   type TreeLedger,
   type Writer,
@@ -77,21 +73,21 @@ export class BlobIndex implements Index {
     this.#bad = new BadCopies(ledger)
   }
 
-  bindingOn(view: View, key: string): Binding | null {
+  binding(view: View, key: string): Binding | null {
     const row = this.#bindings.get(this.#bindings.key(Buffer.from(key)), readerOf(view))
     return row ? { key, id: row.value.id, rev: revOf(row) } : null
   }
 
-  factsOn(view: View, id: BlobId): BlobFacts | null {
+  facts(view: View, id: BlobId): BlobFacts | null {
     const row = this.#facts.get(this.#facts.key(blobPartition(id)), readerOf(view))
     return row ? { id, ...row.value } : null
   }
 
-  locationOn(view: View, place: Place): Location | null {
+  location(view: View, place: Place): Location | null {
     return this.#location(place, readerOf(view))
   }
 
-  locationsAtOn(view: View, key: string): Location[] {
+  locationsAt(view: View, key: string): Location[] {
     const first = this.#locations.key(Buffer.from(key))
     const rows = readerOf(view).range('keys', { from: first, to: after(first) })
     return rows.map(([rowKey, value]) => {
@@ -100,7 +96,7 @@ export class BlobIndex implements Index {
     })
   }
 
-  locationsOn(view: View, id: BlobId, standing: Standing, o: PageOptions<Place> = {}): Location[] {
+  locations(view: View, id: BlobId, standing: Standing, o: PageOptions<Place> = {}): Location[] {
     const reader = readerOf(view)
     const suffixes = suffixesOf(reader, this.#placesOf[standing].key(blobPartition(id)), {
       ...o,
@@ -109,18 +105,18 @@ export class BlobIndex implements Index {
     return suffixes.flatMap((suffix) => this.#location(placeOf(suffix), reader) ?? [])
   }
 
-  placesOn(view: View, id: BlobId, { limit }: { limit: number }): Place[] {
+  places(view: View, id: BlobId, { limit }: { limit: number }): Place[] {
     const first = this.#placesOf.owing.key(blobPartition(id))
     const to = after(this.#placesOf.synced.key(blobPartition(id)))
     const rows = readerOf(view).range('blobs', { from: first, to, limit })
     return rows.map(([key]) => placeOf(key.subarray(first.length)))
   }
 
-  hasPlaceOn(view: View, some: SomePlace): boolean {
+  hasPlace(view: View, some: SomePlace): boolean {
     return this.#hasPlace(some, readerOf(view))
   }
 
-  keysOn(view: View, id: BlobId, o: PageOptions<string> = {}): string[] {
+  keys(view: View, id: BlobId, o: PageOptions<string> = {}): string[] {
     const first = this.#keysOf.key(blobPartition(id))
     const suffixes = suffixesOf(readerOf(view), first, {
       ...o,
@@ -129,76 +125,24 @@ export class BlobIndex implements Index {
     return suffixes.map(String)
   }
 
-  bindingsOn(view: View, o: WalkOptions): Page<Binding> {
+  bindings(view: View, o: WalkOptions): Page<Binding> {
     return this.#page(view, o, this.#bindings, (key, suffix, row) =>
       suffix === '' ? { key, id: row.value.id, rev: revOf(row) } : null,
     )
   }
 
-  locatedOn(view: View, o: WalkOptions & { backend: string }): Page<Location> {
+  located(view: View, o: WalkOptions & { backend: string }): Page<Location> {
     return this.#page(view, o, this.#locations, (key, suffix, row) =>
       suffix === o.backend ? { backend: suffix, key, ...row.value, rev: revOf(row) } : null,
     )
   }
 
-  badOn(view: View, o: { backend: string; state: BadState; limit: number }): string[] {
+  bad(view: View, o: { backend: string; state: BadState; limit: number }): string[] {
     return this.#bad.keys(readerOf(view), o)
   }
 
-  mediumOn(view: View, backend: string): string | null {
+  medium(view: View, backend: string): string | null {
     return readerOf(view).get('meta', mediumKey(backend), decodeRow<string>)?.value ?? null
-  }
-
-  async binding(key: string): Promise<Binding | null> {
-    const row = this.#bindings.get(this.#bindings.key(Buffer.from(key)))
-    return row ? { key, id: row.value.id, rev: revOf(row) } : null
-  }
-
-  async has(id: BlobId): Promise<boolean> {
-    return this.#facts.ticket(this.#facts.key(blobPartition(id))) !== undefined
-  }
-
-  async known(id: BlobId): Promise<Known | null> {
-    const partition = blobPartition(id)
-    const row = this.#facts.get(this.#facts.key(partition))
-    if (!row) return null
-    const locations = [...this.#locationsOf(partition)]
-    const rev = joinRevs(
-      row.ticket,
-      locations.map((location) => location.rev),
-    )
-    return { facts: { id, ...row.value }, locations, rev, factsRev: revOf(row) }
-  }
-
-  async location(place: Place): Promise<Location | null> {
-    return this.#location(place, this.ledger)
-  }
-
-  async hasPlace(some: SomePlace): Promise<boolean> {
-    return this.#hasPlace(some, this.ledger)
-  }
-
-  async *keys(id: BlobId, { signal }: { signal?: AbortSignal | undefined } = {}): AsyncIterable<string> {
-    for await (const suffix of this.#keysOf.suffixes(blobPartition(id), signal)) yield suffix.toString()
-  }
-
-  async *bindings(o: { signal: AbortSignal; prefix?: string; after?: string }): AsyncIterable<Binding> {
-    for await (const { partition, suffix, row } of this.#walkKeys(o, this.#bindings))
-      if (suffix.length === 0) yield { key: partition, id: row.value.id, rev: revOf(row) }
-  }
-
-  async *located(o: {
-    signal: AbortSignal
-    backend: string
-    prefix?: string
-    after?: string
-  }): AsyncIterable<Location> {
-    for await (const { partition, suffix, row } of this.#walkKeys(o, this.#locations))
-      if (suffix === o.backend) yield { backend: o.backend, key: partition, ...row.value, rev: revOf(row) }
-  }
-
-  async bad(o: { backend: string; state: BadState; limit: number }): Promise<string[]> {
-    return this.#bad.keys(this.ledger, o)
   }
 
   /**
@@ -207,18 +151,7 @@ export class BlobIndex implements Index {
    */
   async completeBad(): Promise<void> {
     if (this.#bad.isComplete) return
-    await this.#bad.complete(this.#unsynced(), {
-      location: (place) => this.location(place),
-      isAsRead: (tx, { backend, key, rev }) => this.expect(tx, { place: { backend, key } }, rev),
-    })
-  }
-
-  expect(tx: Transaction, what: Read, rev: Rev | null): void {
-    guard(tx, (reader) => this.#rev(what, reader) === rev)
-  }
-
-  expectPlace(tx: Transaction, some: SomePlace, answer: boolean): void {
-    guard(tx, (reader) => this.#hasPlace(some, reader) === answer)
+    await this.#bad.complete(this.#unsynced(), (view, place) => this.location(view, place))
   }
 
   keep(tx: Transaction, { id, ...facts }: BlobFacts): void {
@@ -276,10 +209,6 @@ export class BlobIndex implements Index {
     writer.remove('blobs', this.#keysOf.key(blobPartition(id), key))
   }
 
-  async medium(backend: string): Promise<string | null> {
-    return this.ledger.get('meta', mediumKey(backend), decodeRow<string>)?.value ?? null
-  }
-
   setMedium(tx: Transaction, backend: string, medium: string | null): void {
     const writer = writerOf(tx)
     if (medium === null) writer.remove('meta', mediumKey(backend))
@@ -316,35 +245,6 @@ export class BlobIndex implements Index {
       }
   }
 
-  *#locationsOf(partition: Buffer, reader: Reader = this.ledger): Generator<Location> {
-    for (const place of this.#places(partition, reader)) {
-      const row = this.#locations.get(this.#locationKey(place), reader)
-      if (row) yield { ...place, ...row.value, rev: revOf(row) }
-    }
-  }
-
-  /** By backend, then by key, however they stand. */
-  #places(partition: Buffer, reader: Reader): Place[] {
-    const first = this.#placesOf.owing.key(partition)
-    const rows = [...scan(reader, 'blobs', first, after(this.#placesOf.synced.key(partition)))]
-    const suffixes = rows.map(([key]) => key.subarray(first.length))
-    return suffixes.sort(Buffer.compare).map(placeOf)
-  }
-
-  #rev(what: Read, reader: Reader): Rev | null {
-    if ('key' in what) return ticketRev(this.#bindings.ticket(this.#bindings.key(Buffer.from(what.key)), reader))
-    if ('place' in what) return ticketRev(this.#locations.ticket(this.#locationKey(what.place), reader))
-    const partition = blobPartition('id' in what ? what.id : what.facts)
-    const ticket = this.#facts.ticket(this.#facts.key(partition), reader)
-    if (ticket === undefined || 'facts' in what) return ticketRev(ticket)
-    const revs: Rev[] = []
-    for (const place of this.#places(partition, reader)) {
-      const rev = ticketRev(this.#locations.ticket(this.#locationKey(place), reader))
-      if (rev !== null) revs.push(rev)
-    }
-    return joinRevs(ticket, revs)
-  }
-
   /** A page of rows of one table of the tree `keys`, whose partitions end at the first NUL. */
   #page<T, Item>(
     view: View,
@@ -366,22 +266,6 @@ export class BlobIndex implements Index {
     const last = rows.length < limit ? undefined : rows.at(-1)
     return { items, next: last ? Buffer.concat([last[0], Buffer.of(0)]) : null }
   }
-
-  /** Rows of one table of the tree `keys`, whose partitions end at the first NUL. */
-  async *#walkKeys<T>(o: { signal: AbortSignal; prefix?: string; after?: string }, table: Table<T>) {
-    const prefix = Buffer.from(o.prefix ?? '')
-    const from = o.after === undefined ? prefix : later(prefix, Buffer.concat([Buffer.from(o.after), Buffer.of(1)]))
-    const to = prefix.length ? after(prefix) : END
-    for await (const page of pages(this.ledger, 'keys', { from, to, signal: o.signal }))
-      for (const [key, value] of page) {
-        const end = key.indexOf(0)
-        const suffix = table.suffix(key, end)
-        if (!suffix) continue
-        // Whoever takes these one by one may take long over each.
-        o.signal.throwIfAborted()
-        yield { partition: key.toString('utf8', 0, end), suffix: suffix.toString(), row: table.decode(value) }
-      }
-  }
 }
 
 function standingOf(state: LocationFacts['state']): Standing {
@@ -402,12 +286,4 @@ function later(a: Buffer, b: Buffer): Buffer {
 
 function revOf(row: Row<unknown>): Rev {
   return String(row.ticket) as Rev
-}
-
-function ticketRev(ticket: bigint | undefined): Rev | null {
-  return ticket === undefined ? null : (String(ticket) as Rev)
-}
-
-function joinRevs(facts: bigint, locations: readonly Rev[]): Rev {
-  return [facts, ...locations].join('.') as Rev
 }

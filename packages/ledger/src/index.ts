@@ -2,5 +2,4 @@ export { type Range, type Reader, readerOf, type Tree, type TreeLedger, type Wri
 export { MemoryLedger, type MemoryLedgerOptions } from './memory-ledger.ts'
 export { decodeNumbers, encodeNumbers } from './numbers.ts'
 export { decodeRow, encodeRow, type Row, rowTicket } from './row.ts'
-export { guard } from './shims.ts'
 export { after, END, pages, scan, Table, type Walk } from './table.ts'

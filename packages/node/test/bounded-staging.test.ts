@@ -198,13 +198,11 @@ type World = Awaited<ReturnType<typeof openWorld>>
 const OWES = ['pending', 'failed', 'conflict']
 
 /** What is known of a blob, and whether it is staged, at one moment. */
-async function look({ index, staging }: World, id: ReturnType<typeof idOf>) {
-  while (true) {
-    const before = await index.known(id)
-    const isStaged = await staging.ledger.look((view) => staging.has(view, id))
-    const known = await index.known(id)
-    if (known?.rev === before?.rev) return { locations: known?.locations ?? [], isStaged }
-  }
+function look({ index, staging }: World, id: ReturnType<typeof idOf>) {
+  return staging.ledger.look((view) => ({
+    locations: (['owing', 'neither', 'synced'] as const).flatMap((standing) => index.locations(view, id, standing)),
+    isStaged: staging.has(view, id),
+  }))
 }
 
 /** Every place that owes bytes has them staged, or a copy that a backend really holds. */

@@ -47,5 +47,5 @@ test('removeBackend() of a backend that is being opened forgets its medium all t
   await new Promise(setImmediate)
   ledger.gate.resolve()
   await removed
-  expect(await index.medium('disk')).toBeNull()
+  expect(await ledger.look((view) => index.medium(view, 'disk'))).toBeNull()
 })

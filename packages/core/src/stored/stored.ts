@@ -331,7 +331,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       const { index, ledger, queue, syncer } = this.#services
       const { driver, capabilities } = backend
       const { medium, bad } = await ledger.look((view) => {
-        return { medium: index.mediumOn(view, name), bad: countBad(index, view, name) }
+        return { medium: index.medium(view, name), bad: countBad(index, view, name) }
       })
       const state = await syncer.state(name)
       const jobs = (await queue.counts())[name] ?? NO_JOBS

@@ -70,11 +70,11 @@ describe('a put of a known blob', () => {
     const facts = factsOf(ID_A, { custom: { a: 1, b: { c: 1 } }, checksums: { sha256: ID_A.slice(7), md5: 'm' } })
     await ledger.transact((tx) => index.keep(tx, facts))
     await store.put(A, { key: 'k', backends: ['x'], metadata: { b: 2 } })
-    const after = await ledger.look((view) => index.factsOn(view, ID_A))
+    const after = await ledger.look((view) => index.facts(view, ID_A))
     expect(after).toEqual({ ...facts, modified: expect.any(Number), custom: { a: 1, b: 2 } })
     expect(after?.modified).toBeGreaterThan(1)
     await store.put(A, { key: 'k', mimeType: 'image/png' })
-    expect(await ledger.look((view) => index.factsOn(view, ID_A))).toMatchObject({ mimeType: 'image/png' })
+    expect(await ledger.look((view) => index.facts(view, ID_A))).toMatchObject({ mimeType: 'image/png' })
   })
 })
 

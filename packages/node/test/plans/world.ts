@@ -77,14 +77,14 @@ export async function openWorld() {
     if (job) await commit((tx) => queue.park(tx, job, new StorageError('TOO_LARGE', { op: 'put' })))
   }
   const row = async (backend: string, key: string): Promise<LocationFacts | null> => {
-    const location = await ledger.look((view) => index.locationOn(view, { backend, key }))
+    const location = await ledger.look((view) => index.location(view, { backend, key }))
     return location && bare(location)
   }
   const jobs = async () =>
     (await Array.fromAsync(queue.jobs({ state: 'waiting' })))
       .map(({ op, backend, key }) => `${op} ${backend}/${key}`)
       .sort()
-  const isKnown = (id: BlobId) => ledger.look((view) => index.factsOn(view, id) !== null)
+  const isKnown = (id: BlobId) => ledger.look((view) => index.facts(view, id) !== null)
   const isStaged = (id: BlobId) => ledger.look((view) => staging.has(view, id))
   /** Bytes that are staged although no job of this store owes them yet. */
   const stage = async (id: BlobId, bytes: Uint8Array) => {

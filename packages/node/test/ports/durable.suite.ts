@@ -14,11 +14,13 @@ export function durableSuite({ open, reopen }: Ports & Required<Pick<Ports, 'reo
         before.index.bind(tx, 'k', A)
         before.index.locate(tx, locationOf('a', 'x', 'k', { state: 'synced', holds: { id: A, etag: 'e' } }))
       })
-      const read = async ({ index }: typeof before) => [
-        await index.binding('k'),
-        await index.known(A),
-        await collect(index.keys(A)),
-      ]
+      const read = ({ index, ledger }: typeof before) =>
+        ledger.look((view) => [
+          index.binding(view, 'k'),
+          index.facts(view, A),
+          index.locations(view, A, 'synced'),
+          index.keys(view, A),
+        ])
       const expected = await read(before)
       const after = await reopen(before)
       expect(await read(after)).toEqual(expected)

@@ -31,12 +31,12 @@ export function indexSuite(current: Current): void {
     })
   const keep = (text: string) => commit(current(), (tx) => current().index.keep(tx, factsOf(text)))
   const look = <T>(read: (view: View) => T) => current().ledger.look(read)
-  const binding = (key: string) => look((view) => current().index.bindingOn(view, key))
-  const location = (place: Place) => look((view) => current().index.locationOn(view, place))
-  const facts = (id: BlobId) => look((view) => current().index.factsOn(view, id))
+  const binding = (key: string) => look((view) => current().index.binding(view, key))
+  const location = (place: Place) => look((view) => current().index.location(view, place))
+  const facts = (id: BlobId) => look((view) => current().index.facts(view, id))
   const placesOf = (id: BlobId) =>
-    look((view) => STANDINGS.flatMap((standing) => current().index.locationsOn(view, id, standing)))
-  const keys = (text: string) => look((view) => current().index.keysOn(view, idOf(text)))
+    look((view) => STANDINGS.flatMap((standing) => current().index.locations(view, id, standing)))
+  const keys = (text: string) => look((view) => current().index.keys(view, idOf(text)))
   /** All pages of a walk, each of a few rows. */
   async function walk<T>(read: (view: View, from: Cursor | undefined) => Page<T>): Promise<T[]> {
     const all: T[] = []
@@ -49,11 +49,9 @@ export function indexSuite(current: Current): void {
     return all
   }
   const bindings = async (o: { prefix?: string; after?: string } = {}) =>
-    (await walk((view, from) => current().index.bindingsOn(view, { limit: 3, ...o, from }))).map(({ key }) => key)
+    (await walk((view, from) => current().index.bindings(view, { limit: 3, ...o, from }))).map(({ key }) => key)
   const located = async (backend: string, o: { prefix?: string; after?: string } = {}) =>
-    (await walk((view, from) => current().index.locatedOn(view, { limit: 3, ...o, backend, from }))).map(
-      ({ key }) => key,
-    )
+    (await walk((view, from) => current().index.located(view, { limit: 3, ...o, backend, from }))).map(({ key }) => key)
 
   describe('bind()', () => {
     test('of a new key: it has this blob, and the blob this key', async () => {
@@ -119,7 +117,7 @@ export function indexSuite(current: Current): void {
   describe('bindings()', () => {
     test('come in UTF-8 order of their keys, each with its blob and revision', async () => {
       await bind(...[...SORTED].reverse().map((key): [string, string] => [key, key]))
-      const all = await walk((view, from) => current().index.bindingsOn(view, { limit: 3, from }))
+      const all = await walk((view, from) => current().index.bindings(view, { limit: 3, from }))
       expect(all.map(({ key }) => key)).toEqual(SORTED)
       expect(SORTED).toEqual([...SORTED].sort(compareKeys))
       for (const one of all) expect(one).toEqual(await binding(one.key))
@@ -198,13 +196,13 @@ export function indexSuite(current: Current): void {
     )
 
     test('are those that stand so, each with all that is known of it', async () => {
-      const all = await look((view) => STANDINGS.map((one) => current().index.locationsOn(view, A, one)))
+      const all = await look((view) => STANDINGS.map((one) => current().index.locations(view, A, one)))
       expect(all).toEqual([written(failed), written(missing), written(synced, shared)])
     })
 
     test('come a page at a time', async () => {
       const page = (after?: Place) =>
-        look((view) => current().index.locationsOn(view, A, 'synced', { limit: 1, ...(after && { after }) }))
+        look((view) => current().index.locations(view, A, 'synced', { limit: 1, ...(after && { after }) }))
       expect(await page()).toEqual(written(synced))
       expect(await page(synced)).toEqual(written(shared))
       expect(await page(shared)).toEqual([])
@@ -212,12 +210,12 @@ export function indexSuite(current: Current): void {
 
     test('at a key are those of all blobs and backends, and no other row of that key', async () => {
       await bind(['k', 'a'])
-      const rows = await look((view) => current().index.locationsAtOn(view, 'k'))
+      const rows = await look((view) => current().index.locationsAt(view, 'k'))
       expect(rows).toEqual(written(synced, shared, locationOf('b', 'z', 'k')))
     })
 
     test('by their names, up to a limit, are those of any standing', async () => {
-      const names = await look((view) => current().index.placesOn(view, A, { limit: 3 }))
+      const names = await look((view) => current().index.places(view, A, { limit: 3 }))
       expect(names).toEqual([failed, missing, synced].map(({ backend, key }) => ({ backend, key })))
     })
   })
@@ -238,7 +236,7 @@ export function indexSuite(current: Current): void {
 
   describe('hasPlace()', () => {
     const has = (standing: Standing, except: Place[] = []) =>
-      look((view) => current().index.hasPlaceOn(view, { id: A, standing, except }))
+      look((view) => current().index.hasPlace(view, { id: A, standing, except }))
 
     test.for([
       ['pending', 'owing'],
@@ -349,7 +347,7 @@ export function indexSuite(current: Current): void {
 
     test('are the rows that location() returns', async () => {
       await locate(['a', 'x', 'k', { state: 'synced', holds: { id: A, etag: 'e' }, shared: true }])
-      const [row] = await walk((view, from) => current().index.locatedOn(view, { backend: 'x', from }))
+      const [row] = await walk((view, from) => current().index.located(view, { backend: 'x', from }))
       expect(row).toEqual(await location({ backend: 'x', key: 'k' }))
     })
   })

@@ -10,6 +10,7 @@ import type {
   Staging,
   Transaction,
 } from '@stored/core'
+import { StorageError } from '@stored/core/backend'
 
 /** An implementation of the ports, fresh and empty. */
 export interface Subject {
@@ -77,4 +78,9 @@ export async function* chunksOf(...chunks: (string | Uint8Array)[]): AsyncGenera
 /** Writes with `write`, in a commit of its own. */
 export function commit<T>({ ledger }: Subject, write: (tx: Transaction) => T): Promise<Committed<T>> {
   return ledger.transact(write)
+}
+
+/** Has the plan that calls it rejected. */
+export function failPlan(): never {
+  throw new StorageError('CONFLICT', { op: 'commit' })
 }

@@ -60,8 +60,11 @@ async function* sourcesOf(
     // Kept once more, they are other bytes, and may be whole where these were not.
     return staged && named(`staged ${staged.rev}`, staged)
   }
-  const known = await services.index.known(id)
-  const others = known?.locations.filter((other) => other.backend !== backend) ?? []
+  const { index, ledger } = services
+  const places = await ledger.look((view) =>
+    (['synced', 'neither'] as const).flatMap((standing) => index.locations(view, id, standing)),
+  )
+  const others = places.filter((other) => other.backend !== backend)
   // What was found bad may be whole again, and no wrong byte passes: better tried than given up.
   for (const copy of [...others.filter(({ state }) => state === 'synced'), ...others.filter(isDoubtful)]) {
     const name = placeKey(copy).toString()

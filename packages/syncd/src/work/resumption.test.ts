@@ -86,7 +86,7 @@ async function claim(): Promise<Claimed> {
 async function run(job: Claimed, { breaks = false, Backend = BreakingBackend } = {}): Promise<void> {
   await using backend = guardBackend(new Backend(place, puts, breaks), { name: 'far' })
   const location = { ...AT, id: ID, state: 'pending', rev: '1' } as unknown as Location
-  const answers = { locationOn: () => location, known: async () => null, hasPlaceOn: () => false }
+  const answers = { location: () => location, locations: () => [], hasPlace: () => false }
   const index = { ...answers, locate() {} }
   const staging = { open: async () => opened(staged), release() {}, markReleasable() {} }
   const services: Services = {

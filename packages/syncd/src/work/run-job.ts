@@ -17,7 +17,7 @@ export async function runJob(
   job: Claimed,
   { signal, moved }: { signal: AbortSignal; moved: () => void },
 ): Promise<Logged<SyncOutcome> | null> {
-  const location = await services.ledger.look((view) => services.index.locationOn(view, job))
+  const location = await services.ledger.look((view) => services.index.location(view, job))
   if (!location || !isWanted(location, job)) {
     await services.ledger.transact((tx) => services.queue.complete(tx, job))
     return null

@@ -20,7 +20,7 @@ test('parkJob() of a job whose key was bound anew ends it, records nothing and l
   const [job] = (await queue.claim('a', { max: 1, leaseMs: 60_000 })) as [Claimed]
   await ledger.transact((tx) => queue.enqueue(tx, jobFor(LATTER as BlobId)))
   const now = { ...PLACE, id: LATTER, state: 'pending' } as Location
-  const index = { locationOn: () => now } as unknown as Index
+  const index = { location: () => now } as unknown as Index
   const services = { ledger, queue, index } as unknown as Services
 
   expect(await parkJob(services, job, new StorageError('TOO_LARGE', { op: 'put', ...PLACE }))).toBeNull()

@@ -11,7 +11,7 @@ export async function settle(services: Services, job: Claimed, ending: Ending): 
   const event: SyncOutcome = { type: 'sync:complete', ...progress(job), op: job.op }
   return recorded(services, event, (tx) => {
     const { index, queue } = services
-    const now = index.locationOn(tx, job)
+    const now = index.location(tx, job)
     queue.complete(tx, job)
     const row = now && ending(now)
     if (row) index.locate(tx, row)
@@ -24,7 +24,7 @@ export async function settle(services: Services, job: Claimed, ending: Ending): 
 
 /** One copy less is owed. */
 function spare({ index, staging }: Services, tx: Transaction, { id }: Claimed, isDone: boolean): void {
-  if (!index.hasPlaceOn(tx, { id, standing: 'owing' })) staging.release(tx, id)
+  if (!index.hasPlace(tx, { id, standing: 'owing' })) staging.release(tx, id)
   else if (isDone) staging.markReleasable(tx, id)
 }
 
@@ -35,7 +35,7 @@ function spare({ index, staging }: Services, tx: Transaction, { id }: Claimed, i
  */
 export async function dropIfUnwanted({ index, ledger, queue }: Services, job: Claimed): Promise<boolean> {
   const { value } = await ledger.transact((tx) => {
-    if (isWanted(index.locationOn(tx, job), job) && !queue.isOvertaken(tx, job)) return false
+    if (isWanted(index.location(tx, job), job) && !queue.isOvertaken(tx, job)) return false
     queue.complete(tx, job)
     return true
   })
@@ -56,7 +56,7 @@ export async function parkJob(
   const { index, queue } = services
   const event: SyncOutcome = { type: 'sync:error', ...progress(job), op: job.op, error: failureOf(error) }
   return recorded(services, event, (tx) => {
-    const now = index.locationOn(tx, job)
+    const now = index.location(tx, job)
     if (!isWanted(now, job) || queue.isOvertaken(tx, job)) {
       queue.complete(tx, job)
       return false
@@ -70,7 +70,7 @@ export async function parkJob(
 /** Lets the place of a job that was parked be owed again: it is tried once more. */
 export async function oweAgain({ index, ledger }: Services, job: Claimed): Promise<void> {
   await ledger.transact((tx) => {
-    const now = index.locationOn(tx, job)
+    const now = index.location(tx, job)
     if (isWanted(now, job)) index.locate(tx, owedAgain(now))
   })
 }

@@ -11,7 +11,7 @@ const MOST = 1000
 export function countBad(index: Index, view: View, backend: string): BackendInfo['bad'] {
   const counts: Partial<Record<BadState, number>> = {}
   for (const state of STATES) {
-    const { length } = index.badOn(view, { backend, state, limit: MOST })
+    const { length } = index.bad(view, { backend, state, limit: MOST })
     if (length > 0) counts[state] = length
   }
   return counts

@@ -52,7 +52,7 @@ export async function retryParked(
 /** The parked job of a place waits again, whichever it is by now. */
 function planRetry({ index, queue }: Services, tx: Transaction, job: Job): void {
   queue.unpark(tx, job)
-  const now = index.locationOn(tx, job)
+  const now = index.location(tx, job)
   if (now?.id === job.id) index.locate(tx, owedAgain(now))
 }
 

@@ -20,7 +20,7 @@ export async function doubtCopies(services: Services, backend: string, signal: A
 
 /** One page: puts wait for it. @returns Where to go on. */
 function planDoubt(index: Index, tx: Transaction, backend: string, from: Cursor | undefined): Cursor | null {
-  const { items, next } = index.locatedOn(tx, { backend, from })
+  const { items, next } = index.located(tx, { backend, from })
   for (const location of items) if (isSynced(location)) index.locate(tx, doubted(location))
   return next
 }

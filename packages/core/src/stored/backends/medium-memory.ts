@@ -24,7 +24,7 @@ export class MediumMemories {
 
   of(name: string): MediumMemory {
     return {
-      known: () => this.#ledger.look((view) => this.#index.mediumOn(view, name)),
+      known: () => this.#ledger.look((view) => this.#index.medium(view, name)),
       remember: (medium) => this.#remember(name, medium),
       check: (medium) => {
         const names = this.#before(name)
@@ -43,7 +43,7 @@ export class MediumMemories {
 
   #refuse(view: View, name: string, medium: string, others: readonly string[]): void {
     for (const other of others)
-      if (other !== name && this.#index.mediumOn(view, other) === medium) throw sameMark(name, other)
+      if (other !== name && this.#index.medium(view, other) === medium) throw sameMark(name, other)
   }
 
   #before(name: string): readonly string[] {

@@ -65,7 +65,7 @@ function planRelease(
   let bytes = 0
   for (const id of ids) {
     if (bytes >= excess) break
-    const facts = staging.has(tx, id) ? index.factsOn(tx, id) : null
+    const facts = staging.has(tx, id) ? index.facts(tx, id) : null
     if (!facts || !isSpared(services, tx, id, isGood)) {
       staging.unmarkReleasable(tx, id)
       continue
@@ -79,9 +79,9 @@ function planRelease(
 
 /** Whether nobody needs the staged bytes: there is a copy, and one for each place that owes them. */
 function isSpared(services: Services, tx: Transaction, id: BlobId, isGood: (location: Location) => boolean): boolean {
-  const owing = services.index.locationsOn(tx, id, 'owing', { limit: MOST_OWING + 1 })
+  const owing = services.index.locations(tx, id, 'owing', { limit: MOST_OWING + 1 })
   if (owing.length > MOST_OWING) return false
-  const copies = services.index.locationsOn(tx, id, 'synced').filter(isGood)
+  const copies = services.index.locations(tx, id, 'synced').filter(isGood)
   const shared = copies.filter((copy) => copy.shared)
   return copies.length > 0 && areCovered(services, tx, id, { owing, shared, isCopy: isGood })
 }

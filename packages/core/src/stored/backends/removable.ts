@@ -19,7 +19,7 @@ export async function checkRemovable(services: Services, name: string, signal: A
     throw new StorageError('PRECONDITION_FAILED', at, { detail })
   }
   const onlyCopies = walk(ledger, signal, (view, from) => {
-    const { items, next } = index.locatedOn(view, { backend: name, from, limit: PAGE })
+    const { items, next } = index.located(view, { backend: name, from, limit: PAGE })
     return { items: items.filter((location) => isOnlyCopy(services, view, location)), next }
   })
   for await (const { key } of onlyCopies)
@@ -34,7 +34,7 @@ function isOnlyCopy(services: Services, view: View, location: Location): boolean
   const { index, staging } = services
   if (location.state !== 'synced' || staging.has(view, location.id)) return false
   // Of a blob without facts only places being cleaned are left.
-  return index.factsOn(view, location.id) !== null && !isCopiedElsewhere(services, view, location)
+  return index.facts(view, location.id) !== null && !isCopiedElsewhere(services, view, location)
 }
 
 /** Whether every key that this object serves has another copy, one that goes with no other key. */

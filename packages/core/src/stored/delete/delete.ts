@@ -53,7 +53,7 @@ export async function remove(
 /** Reads the keys of a blob once beforehand, a page a turn: a plan that takes long cannot be aborted. */
 async function passKeys({ index, ledger }: Services, id: BlobId, signal: AbortSignal): Promise<void> {
   const keys = walk(ledger, signal, (view, from) => {
-    const last = index.keysOn(view, id, from && { after: Buffer.from(from).toString() }).at(-1)
+    const last = index.keys(view, id, from && { after: Buffer.from(from).toString() }).at(-1)
     return { items: [], next: last === undefined ? null : Buffer.from(last) }
   })
   for await (const _ of keys);

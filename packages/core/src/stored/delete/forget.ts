@@ -36,7 +36,7 @@ export async function forget(services: Services, place: Place, options: ForgetOp
 function forgettable(services: Services, view: View, place: Place): Location {
   const { index, queue } = services
   const at = { op: 'forget', ...place }
-  const location = index.locationOn(view, place)
+  const location = index.location(view, place)
   if (!location) throw new StorageError('NOT_FOUND', at, { detail: 'no copy is there, and none is being removed' })
   if (queue.isRunning(view, place))
     throw new StorageError('UNAVAILABLE', at, {
@@ -49,6 +49,6 @@ function forgettable(services: Services, view: View, place: Place): Location {
 function planForget(services: Services, tx: Transaction, location: Location): Location {
   const { index, staging } = services
   vacate(services, tx, location)
-  if (owes(location) && !index.hasPlaceOn(tx, { id: location.id, standing: 'owing' })) staging.release(tx, location.id)
+  if (owes(location) && !index.hasPlace(tx, { id: location.id, standing: 'owing' })) staging.release(tx, location.id)
   return location
 }

@@ -16,7 +16,7 @@ export interface Leaving {
 
 /** What goes with a key of a blob: its own copies; with the last key all of them, and the blob. */
 export function leavingWith(rows: Pick<Rows, 'index'>, view: View, id: BlobId, key: string): Leaving {
-  const isForgotten = rows.index.keysOn(view, id, { limit: 2 }).every((other) => other === key)
+  const isForgotten = rows.index.keys(view, id, { limit: 2 }).every((other) => other === key)
   return { id, isForgotten, places: isForgotten ? livePlaces(rows, view, id) : objectsOf(rows, view, id, key) }
 }
 
@@ -25,7 +25,7 @@ export function leave(rows: Rows, tx: Transaction, { id, places, isForgotten }: 
   const { index, staging } = rows
   for (const place of places) giveUp(rows, tx, place)
   if (isForgotten) index.forget(tx, id)
-  if (!index.hasPlaceOn(tx, { id, standing: 'owing' })) staging.release(tx, id)
+  if (!index.hasPlace(tx, { id, standing: 'owing' })) staging.release(tx, id)
 }
 
 /** What becomes of a place that nobody wants any more; `null`: nothing can lie there. */

@@ -54,7 +54,7 @@ export function checkRemains(
 /** Whether there are still bytes for readers, and for every place that owes them. */
 function remains(rows: Rows, view: View, id: BlobId, dropped: readonly Location[], isLeft: Test): boolean {
   const { backends, index, staging } = rows
-  const isOwed = index.hasPlaceOn(view, { id, standing: 'owing', except: dropped })
+  const isOwed = index.hasPlace(view, { id, standing: 'owing', except: dropped })
   if (isOwed && staging.has(view, id)) return true
   // A copy on a backend that is not configured is none to rely on.
   const isCopy: Test = (one) => one.state === 'synced' && backends.has(one.backend) && isLeft(one)
@@ -69,7 +69,7 @@ function bareKey(rows: Rows, view: View, id: BlobId, dropped: readonly Location[
   const isBacking: Test = (one) => (isStaged && owes(one)) || (one.state === 'synced' && rows.backends.has(one.backend))
   const shared = sharedPlaces(rows, view, id).filter(isBacking)
   if (shared.some(isLeft)) return undefined
-  const isBound = (key: string) => rows.index.bindingOn(view, key)?.id === id
+  const isBound = (key: string) => rows.index.binding(view, key)?.id === id
   const keys = shared.length > 0 ? eachKey(rows, view, id) : dropped.map(({ key }) => key).filter(isBound)
   for (const key of keys) {
     const own = objectsOf(rows, view, id, key).filter(isBacking)

@@ -103,10 +103,10 @@ async function readNear<T>(
 ): Promise<{ value: T } | null> {
   const { cache, index, ledger, staging } = services
   const near = await ledger.look((view) => {
-    const id = isId(idOrKey) ? idOrKey : index.bindingOn(view, idOrKey)?.id
+    const id = isId(idOrKey) ? idOrKey : index.binding(view, idOrKey)?.id
     if (id === undefined) return null
     const isStaged = staging.has(view, id)
-    return { id, isStaged, isKnown: isStaged || index.factsOn(view, id) !== null }
+    return { id, isStaged, isKnown: isStaged || index.facts(view, id) !== null }
   })
   if (!near) return null
   const { id, isStaged, isKnown } = near

@@ -15,8 +15,8 @@ const SOME = 16
 
 /** The blob behind an id or a key. */
 export function factsUnder({ index }: Pick<Rows, 'index'>, view: View, idOrKey: string): BlobFacts | null {
-  const id = isId(idOrKey) ? idOrKey : index.bindingOn(view, idOrKey)?.id
-  return id === undefined ? null : index.factsOn(view, id)
+  const id = isId(idOrKey) ? idOrKey : index.binding(view, idOrKey)?.id
+  return id === undefined ? null : index.facts(view, id)
 }
 
 /** Places of a blob, those being cleaned too. Reads as far as it is asked, a page at a time. */
@@ -27,9 +27,9 @@ export function* eachPlace(
   standings = STANDINGS,
 ): Generator<Location, void, void> {
   for (const standing of standings)
-    for (let page = index.locationsOn(view, id, standing); page.length > 0; ) {
+    for (let page = index.locations(view, id, standing); page.length > 0; ) {
       yield* page
-      page = index.locationsOn(view, id, standing, { after: page.at(-1) as Location })
+      page = index.locations(view, id, standing, { after: page.at(-1) as Location })
     }
 }
 
@@ -40,25 +40,25 @@ export function livePlaces(rows: Pick<Rows, 'index'>, view: View, id: BlobId): L
 
 /** The keys of a blob. Reads as far as it is asked, a page at a time. */
 export function* eachKey({ index }: Pick<Rows, 'index'>, view: View, id: BlobId): Generator<string, void, void> {
-  for (let page = index.keysOn(view, id); page.length > 0; ) {
+  for (let page = index.keys(view, id); page.length > 0; ) {
     yield* page
-    page = index.keysOn(view, id, { after: page.at(-1) as string })
+    page = index.keys(view, id, { after: page.at(-1) as string })
   }
 }
 
 /** The places of a blob that one key has for itself. */
 export function objectsOf({ index }: Pick<Rows, 'index'>, view: View, id: BlobId, key: string): Location[] {
-  return index.locationsAtOn(view, key).filter((location) => location.id === id && isObjectOf(location, key))
+  return index.locationsAt(view, key).filter((location) => location.id === id && isObjectOf(location, key))
 }
 
 /** The places of a blob that all its keys share. As cheap for a blob with thousands of places as for one with two. */
 export function sharedPlaces({ index, prefix }: Rows, view: View, id: BlobId): Location[] {
-  const shared = index.locationsAtOn(view, idKey(prefix, id)).filter((one) => one.id === id && one.shared)
+  const shared = index.locationsAt(view, idKey(prefix, id)).filter((one) => one.id === id && one.shared)
   // Where the prefix was another one, objects have another key, of the same end.
   const end = idKey('', id)
-  for (const place of index.placesOn(view, id, { limit: FEW })) {
+  for (const place of index.places(view, id, { limit: FEW })) {
     if (!place.key.endsWith(end) || place.key === idKey(prefix, id)) continue
-    const location = index.locationOn(view, place)
+    const location = index.location(view, place)
     if (location?.shared) shared.push(location)
   }
   return shared.filter(({ state }) => state !== 'deleting')
@@ -77,7 +77,7 @@ export function placesUnder(rows: Rows, view: View, id: BlobId, idOrKey: string)
 export function placesToRead(rows: Rows, view: View, id: BlobId, idOrKey: string): Location[] {
   const own = isId(idOrKey) ? [] : objectsOf(rows, view, id, idOrKey)
   const all = new Map<string, Location>()
-  const others = STANDINGS.flatMap((standing) => rows.index.locationsOn(view, id, standing, { limit: SOME }))
+  const others = STANDINGS.flatMap((standing) => rows.index.locations(view, id, standing, { limit: SOME }))
   for (const one of [...own, ...sharedPlaces(rows, view, id), ...others]) all.set(`${one.backend}\0${one.key}`, one)
   return [...all.values()].sort(byPlace)
 }

@@ -41,7 +41,7 @@ async function* entries(services: Services, options: ListOptions, signal: AbortS
   if (left === 0) return
   const scope = { prefix, limit: PAGE, ...(after !== undefined && { after }) }
   const found = walk(ledger, signal, (view, from) => {
-    const { items, next } = index.bindingsOn(view, { ...scope, from })
+    const { items, next } = index.bindings(view, { ...scope, from })
     return { items: items.flatMap((binding) => entryOf(services, view, binding, options) ?? []), next }
   })
   for await (const entry of found) {
@@ -53,7 +53,7 @@ async function* entries(services: Services, options: ListOptions, signal: AbortS
 /** @returns `null`: it is not asked for. */
 function entryOf(services: Services, view: View, { key, id }: Binding, options: ListOptions): ListEntry | null {
   const { backend, missing = false } = options
-  const facts = services.index.factsOn(view, id)
+  const facts = services.index.facts(view, id)
   if (!facts) return null
   const locations = placesUnder(services, view, id, key)
   const there = locations.filter((one) => one.backend === backend)

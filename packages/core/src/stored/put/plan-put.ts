@@ -51,21 +51,21 @@ export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcom
   const { index, ledger, staging } = rows
   const { key, facts: given, staged, options } = input
   const { id } = given
-  const bound = index.bindingOn(tx, key)
+  const bound = index.binding(tx, key)
   checkOwn(rows, key, id, bound)
   checkConditions(key, bound, options)
-  const former = bound && bound.id !== id && index.factsOn(tx, bound.id) ? bound.id : null
+  const former = bound && bound.id !== id && index.facts(tx, bound.id) ? bound.id : null
   const targets = input.targets.map((target) => targetAt(rows, tx, target, input))
   checkPlaces(rows, tx, key, id, former, targets)
-  const known = index.factsOn(tx, id)
+  const known = index.facts(tx, id)
   const facts = known ? merge(known, given, options.mimeType !== undefined) : given
   index.keep(tx, facts)
   index.bind(tx, key, id)
   const locations = targets.map((target) => owe(rows, tx, target, facts))
   // Also for a place that owed them before: they may have been released since.
-  if (index.hasPlaceOn(tx, { id, standing: 'owing' })) {
+  if (index.hasPlace(tx, { id, standing: 'owing' })) {
     staging.keep(tx, id, staged)
-    if (known && index.hasPlaceOn(tx, { id, standing: 'synced' })) staging.markReleasable(tx, id)
+    if (known && index.hasPlace(tx, { id, standing: 'synced' })) staging.markReleasable(tx, id)
   }
   // Its places that the new blob takes are no longer among its own.
   const leaving = former && leavingWith(rows, tx, former, key)
@@ -88,7 +88,7 @@ interface Target {
 
 function targetAt({ backends, index }: Rows, tx: Transaction, target: Configured, { key, facts }: PutInput): Target {
   const place = backends.placeOf(target, key, facts.id)
-  return { place, shared: target.layout === 'id', now: index.locationOn(tx, place) }
+  return { place, shared: target.layout === 'id', now: index.location(tx, place) }
 }
 
 /** @returns The copy as it stands from now on. */
@@ -140,7 +140,7 @@ function checkPlaces(
 ): void {
   for (const { place, now } of targets) {
     if (!now || now.id === id || now.state === 'deleting') continue
-    if (now.id === former && (isObjectOf(now, key) || index.keysOn(tx, former, { limit: 2 }).length === 1)) continue
+    if (now.id === former && (isObjectOf(now, key) || index.keys(tx, former, { limit: 2 }).length === 1)) continue
     const at: ErrorLocation = { op: 'put', key, backend: place.backend }
     throw new StorageError('KEY_CONFLICT', at, {
       detail: `the copy of another blob is at ${JSON.stringify(place.key)}: ${now.id}`,

@@ -94,7 +94,7 @@ async function checkFree({ index, ledger, prefix }: Services, { key, expect }: P
   if (key === undefined || !isAmongIds(prefix, key)) return
   const owner = idOfKey(prefix, key)
   if (owner !== null && (expect?.checksum ?? owner) === owner) return
-  if ((await ledger.look((view) => index.bindingOn(view, key))) === null) throw reserved(key, prefix)
+  if ((await ledger.look((view) => index.binding(view, key))) === null) throw reserved(key, prefix)
 }
 
 /**

@@ -38,7 +38,7 @@ export async function markDamaged(
   error: unknown,
   signal: AbortSignal,
 ): Promise<never> {
-  const now = await services.ledger.look((view) => services.index.locationOn(view, location))
+  const now = await services.ledger.look((view) => services.index.location(view, location))
   if (StorageError.is(error) && error.code !== 'ABORTED' && now?.rev !== location.rev) throw overtaken(error.at, error)
   const proof = await noteDamage(services, backend, location, error, { signal })
   throw proof?.state === 'synced' && StorageError.is(error) ? misread(error) : error
@@ -89,7 +89,7 @@ export async function rewrite(
   proof: Damage | Whole,
 ): Promise<boolean> {
   const { value } = await ledger.transact((tx) => {
-    if (index.locationOn(tx, location)?.rev !== location.rev) return false
+    if (index.location(tx, location)?.rev !== location.rev) return false
     index.locate(tx, found(location, proof))
     return true
   })

@@ -141,10 +141,10 @@ function planRepair(
   tx: Transaction,
   { facts: { id, size }, replaced, staged }: { facts: BlobFacts; replaced: readonly Replaced[]; staged: Staged },
 ): RepairedCopy[] {
-  const isKnown = index.factsOn(tx, id) !== null
+  const isKnown = index.facts(tx, id) !== null
   const copies = replaced.map(({ location, lies, kept }): RepairedCopy => {
     const aside = kept === undefined ? {} : { kept }
-    const now = index.locationOn(tx, location)
+    const now = index.location(tx, location)
     if (!isKnown || now?.id !== id || !isDoubtful(now)) return { ...outcome(location, 'overtaken'), ...aside }
     index.locate(tx, repaired(now, lies?.etag))
     queue.enqueue(tx, { op: 'put', backend: now.backend, key: now.key, id, size })
@@ -152,7 +152,7 @@ function planRepair(
   })
   if (!copies.some((copy) => copy.outcome === 'owed')) return copies
   staging.keep(tx, id, staged)
-  if (index.hasPlaceOn(tx, { id, standing: 'synced' })) staging.markReleasable(tx, id)
+  if (index.hasPlace(tx, { id, standing: 'synced' })) staging.markReleasable(tx, id)
   return copies
 }
 

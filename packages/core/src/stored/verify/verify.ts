@@ -97,7 +97,7 @@ async function* copies(
 ): AsyncGenerator<Location> {
   const scope = { backend: name, ...(prefix !== undefined && { prefix }), ...(after !== undefined && { after }) }
   const { index, ledger } = services
-  for await (const location of walk(ledger, signal, (view, from) => index.locatedOn(view, { ...scope, from })))
+  for await (const location of walk(ledger, signal, (view, from) => index.located(view, { ...scope, from })))
     if (isSampled(location.id, sample, day)) yield location
 }
 
@@ -106,8 +106,8 @@ async function verifyCopy(run: Run, target: Configured, place: Place): Promise<V
   const { index, ledger } = run.services
   for (let left = OVERTAKEN_TRIES; ; left--) {
     const { location, facts } = await ledger.look((view) => {
-      const location = index.locationOn(view, place)
-      return { location, facts: location && index.factsOn(view, location.id) }
+      const location = index.location(view, place)
+      return { location, facts: location && index.facts(view, location.id) }
     })
     if (!location || !isRead(location) || !facts) return null
     const found = await readCopy(run, target, location)
