@@ -321,7 +321,7 @@ test('@stored/node/config loads nothing that opens a store', async () => {
   const loaded = JSON.parse(stdout) as string[]
   const strange = loaded.filter(
     (url) =>
-      !/^node:|\/node\/src\/(config|byte-size|drivers|find-module|invalid)|\/core\/src\/backend|\/jsonc-parser\//.test(
+      !/^node:|\/node\/src\/(check-config|config|byte-size|drivers|find-module|invalid)|\/core\/src\/backend|\/jsonc-parser\//.test(
         url,
       ),
   )
