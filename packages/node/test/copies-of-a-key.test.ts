@@ -56,6 +56,20 @@ test('synced() of a key waits for its own copies, whatever another key has; get(
   expect(await store.get('two', { backend: 'b' })).toEqual(SAME)
 })
 
+test('get() of an id finds the copies on each backend, however many keys have theirs on another', async () => {
+  await using dir = await temp()
+  {
+    await using store = await openAt(dir.path)
+    for (let i = 0; i < 20; i++) await store.put(SAME, { key: `k${i}` })
+    await store.synced()
+    expect(await store.get(idOf(SAME), { backend: 'b' })).toEqual(SAME)
+    expect(await store.get(idOf(SAME), { backends: ['b', 'a'] })).toEqual(SAME)
+  }
+  // Its copies on `a` are detached from now on.
+  await using store = await openAt(dir.path, { backends: { b: { driver: 'fs', root: path.join(dir.path, 'b') } } })
+  expect(await store.get(idOf(SAME))).toEqual(SAME)
+})
+
 test('a copy of one key that is gone is told of that key, though another key has its own', async () => {
   await using dir = await temp()
   await using store = await openAt(dir.path)

@@ -348,6 +348,26 @@ describe('a job before whose commit another process', () => {
   })
 })
 
+test('retry() before whose commit another process puts other bytes to its place, which are refused too, lets those be owed again', async () => {
+  await using dir = await temp()
+  await using two = await openTwo(dir.path)
+  const { store, other, a, ledger } = two
+  a.put = async () => {
+    throw new StorageError('TOO_LARGE', { backend: 'a', op: 'put' })
+  }
+  await store.put(X, { key: 'k', backends: ['a'] })
+  await expect(store.synced('k')).rejects.toMatchObject({ code: 'TOO_LARGE' })
+  beforeNextCommit(ledger, async () => {
+    await other.put(Y, { key: 'k', backends: ['a'] })
+    await expect(store.synced('k')).rejects.toMatchObject({ code: 'TOO_LARGE' })
+    await store.pause('a')
+  })
+  await store.retry()
+  const [job] = await Array.fromAsync(store.jobs())
+  expect(job).toMatchObject({ id: idOf(Y), state: 'waiting' })
+  expect((await store.stat('k'))?.locations).toMatchObject([{ state: 'pending' }])
+})
+
 test('releaseVerified() before whose commit another process drops the copy it counts on releases nothing', async () => {
   await using dir = await temp()
   await using two = await openTwo(dir.path)

@@ -174,6 +174,15 @@ describe('delete({ backends })', () => {
       await expect(drop('k', 's')).rejects.toMatchObject(refused)
     })
 
+    test('is refused for such a key also where the object lies below a former prefix, behind many other places', async () => {
+      const others = Array.from({ length: 40 }, (_, i) => `k${i}`)
+      const key = SHARED.replace('blobs', 'former')
+      const former = copy('y', key, 'synced', { shared: true })
+      await world.given(ID_A, ['bare', ...others], former, ...others.map((key) => copy('x', key)))
+      await expect(drop(ID_A, 'y')).rejects.toMatchObject(refused)
+      await expect(world.store.forget({ backend: 'y', key })).rejects.toMatchObject(refused)
+    })
+
     test('is not refused for a key that had no copy before', async () => {
       await world.given(ID_A, ['k', 'l'], copy('x', 'k'), copy('y', 'k'), copy('x', 'l', 'missing'))
       expect(await drop()).toMatchObject({ pending: ['x'] })

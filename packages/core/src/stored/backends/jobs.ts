@@ -1,7 +1,7 @@
 import type { ErrorLocation } from '../../backend/error.ts'
 import { checkOptions } from '../../backend/options.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
-import { owedAgain } from '../../model/copy.ts'
+import { owedAgain, owes } from '../../model/copy.ts'
 import type { Job, JobFilter } from '../../model/job.ts'
 import type { Transaction } from '../../ports/ledger.ts'
 import { checkName, ID } from '../lookup/names.ts'
@@ -53,7 +53,7 @@ export async function retryParked(
 function planRetry({ index, queue }: Services, tx: Transaction, job: Job): void {
   queue.unpark(tx, job)
   const now = index.location(tx, job)
-  if (now?.id === job.id) index.locate(tx, owedAgain(now))
+  if (now && (owes(now) || now.state === 'deleting')) index.locate(tx, owedAgain(now))
 }
 
 function checkFilter({ backends }: Services, filter: JobFilter, at: ErrorLocation): void {

@@ -67,8 +67,10 @@ function remains(rows: Rows, view: View, id: BlobId, dropped: readonly Location[
 function bareKey(rows: Rows, view: View, id: BlobId, dropped: readonly Location[], isLeft: Test): string | undefined {
   const isStaged = rows.staging.has(view, id)
   const isBacking: Test = (one) => (isStaged && owes(one)) || (one.state === 'synced' && rows.backends.has(one.backend))
-  const shared = sharedPlaces(rows, view, id).filter(isBacking)
-  if (shared.some(isLeft)) return undefined
+  const sharedLeft = sharedPlaces(rows, view, id).filter(isLeft)
+  if (sharedLeft.some(isBacking)) return undefined
+  // Those that go are known: below a former prefix one may lie behind so many places of the blob that a search does not meet it.
+  const shared = dropped.filter((one) => one.shared && isBacking(one))
   const isBound = (key: string) => rows.index.binding(view, key)?.id === id
   const keys = shared.length > 0 ? eachKey(rows, view, id) : dropped.map(({ key }) => key).filter(isBound)
   for (const key of keys) {

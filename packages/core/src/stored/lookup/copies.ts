@@ -10,7 +10,7 @@ type Rows = Pick<Services, 'index' | 'prefix'>
 const STANDINGS: readonly Standing[] = ['owing', 'neither', 'synced']
 /** Up to so many places are looked through by their names for objects that lie below a former prefix. */
 const FEW = 32
-/** Places of each standing that a read has to choose from, beside those of its name. */
+/** Places of each standing, and of each backend where there are more, that a read has to choose from beside those of its name. */
 const SOME = 16
 
 /** The blob behind an id or a key. */
@@ -74,12 +74,32 @@ export function placesUnder(rows: Rows, view: View, id: BlobId, idOrKey: string)
 }
 
 /** The places of a name, and some others of the blob: its bytes are the same everywhere. */
-export function placesToRead(rows: Rows, view: View, id: BlobId, idOrKey: string): Location[] {
+export function placesToRead(
+  rows: Rows & Pick<Services, 'backends'>,
+  view: View,
+  id: BlobId,
+  idOrKey: string,
+): Location[] {
   const own = isId(idOrKey) ? [] : objectsOf(rows, view, id, idOrKey)
   const all = new Map<string, Location>()
-  const others = STANDINGS.flatMap((standing) => rows.index.locations(view, id, standing, { limit: SOME }))
+  const others = STANDINGS.flatMap((standing) => somePlaces(rows, view, id, standing))
   for (const one of [...own, ...sharedPlaces(rows, view, id), ...others]) all.set(`${one.backend}\0${one.key}`, one)
   return [...all.values()].sort(byPlace)
+}
+
+/** Places lie by their backends: of one with many, the first few would hide those of all others. */
+function somePlaces(
+  { index, backends }: Pick<Services, 'index' | 'backends'>,
+  view: View,
+  id: BlobId,
+  standing: Standing,
+): Location[] {
+  const first = index.locations(view, id, standing, { limit: SOME })
+  if (first.length < SOME) return first
+  return backends.all().flatMap(({ name }) => {
+    const behind = index.locations(view, id, standing, { after: { backend: name, key: '' }, limit: SOME })
+    return behind.filter(({ backend }) => backend === name)
+  })
 }
 
 function byPlace(a: Location, b: Location): number {
