@@ -83,6 +83,7 @@ export class Group {
 
   #apply(draft: Draft): void {
     for (const { tree, key, value } of draft.writes) {
+      this.#sums.settle(tree, key)
       if (value === null) this.#sink.remove(tree, key)
       else this.#sink.put(tree, key, value)
     }
@@ -121,7 +122,7 @@ class Sums implements Reader {
   }
 
   get: Reader['get'] = (tree, key, decode) => {
-    if (this.#byTree.get(tree)?.has(nameOf(key))) this.write()
+    this.settle(tree, key)
     return this.#sink.get(tree, key, decode)
   }
 
@@ -139,7 +140,11 @@ class Sums implements Reader {
     sums.set(name, former ? { tree, key, deltas: addNumbers(former.deltas, deltas) } : added)
   }
 
-  /** Before a plan reads them, and at the end of the group. */
+  /** Before the row is read or written: what earlier plans added is older than that. */
+  settle(tree: Tree, key: Uint8Array): void {
+    if (this.#byTree.get(tree)?.has(nameOf(key))) this.write()
+  }
+
   write(): void {
     for (const sums of this.#byTree.values())
       for (const { tree, key, deltas } of sums.values())

@@ -78,6 +78,17 @@ test('a look that reads the clock, or what an earlier run left, is rejected', as
   await expect(ledger.look(() => count++)).rejects.toMatchObject(IMPURE)
 })
 
+test('a look that returns a promise is INVALID_ARGUMENT, and what becomes of the promise of no run is unhandled', async () => {
+  const unhandled: unknown[] = []
+  const hear = (error: unknown) => void unhandled.push(error)
+  process.on('unhandledRejection', hear)
+  const look = new MemoryLedger().look(() => Promise.reject(new Error('lost')))
+  await expect(look).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+  await new Promise(setImmediate)
+  process.off('unhandledRejection', hear)
+  expect(unhandled).toEqual([])
+})
+
 test('clock and randomness are back once a plan is through, also when it throws', async () => {
   const [{ now }, { random }] = [Date, Math]
   await expect(new MemoryLedger().transact(() => Date.now())).rejects.toMatchObject(IMPURE)

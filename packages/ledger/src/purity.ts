@@ -36,7 +36,7 @@ export class Rehearsal {
 
   look<T>(read: (view: View) => T, base: Reader): T {
     const viewOf = (reader: Reader) => reader as unknown as View
-    this.#guess(() => read(viewOf(this.#absent(base))))
+    this.#guess(() => requireResult(read(viewOf(this.#absent(base)))))
     const run = (): Run<{ value: T }> => {
       const traced = new TracedReader(base)
       const outcome = outcomeOf(() => ({ value: requireResult(read(viewOf(traced))) }))

@@ -5,6 +5,7 @@ import type { Transaction } from '@stored/core'
 import {
   decodeNumbers,
   END,
+  encodeNumbers,
   MemoryLedger,
   type Reader,
   readerOf,
@@ -184,6 +185,16 @@ describe.each(implementations)('$name', ({ open }) => {
       expect(seen.map(({ value }) => value)).toEqual([undefined, [1], [11]])
       expect(ledger.range('counts', { from: START, to: END })).toHaveLength(1)
       expect(ledger.get('counts', bytes('n'), decodeNumbers)).toEqual([111])
+    })
+
+    test('that writes or removes a row of numbers leaves none of what earlier ones of the same turn added', async () => {
+      const add = (delta: number) => ledger.transact((tx) => writerOf(tx).add('counts', bytes('n'), [delta]))
+      const set = (value: number) =>
+        ledger.transact((tx) => writerOf(tx).put('counts', bytes('n'), encodeNumbers([value])))
+      await Promise.all([add(1), set(10), add(100)])
+      expect(ledger.get('counts', bytes('n'), decodeNumbers)).toEqual([110])
+      await Promise.all([add(1), ledger.transact((tx) => writerOf(tx).remove('counts', bytes('n')))])
+      expect(ledger.get('counts', bytes('n'), decodeNumbers)).toBeUndefined()
     })
 
     test('that fails adds no numbers', async () => {

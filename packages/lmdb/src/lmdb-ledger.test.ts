@@ -4,6 +4,7 @@ import { readlinkSync } from 'node:fs'
 import { chmod, type FileHandle, mkdtemp, open as openFile, readFile, realpath, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { readerOf, Table, writerOf } from '@stored/ledger'
 import { type Database, open as openEnvironment } from 'lmdb'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -232,6 +233,19 @@ describe('LmdbLedger', () => {
     const again = new Table<string>(ledger, 'objects', 'O')
     expect((await ledger.look((view) => again.get(key, readerOf(view))))?.value).toBe('an object')
     expect(ledger.get('keys', row, String)).toBe('kept')
+  })
+
+  test('has the tree of a table that was made while a commit was under way, for plans and looks', async () => {
+    const ledger = await open()
+    const first = putRow(ledger, 'first')
+    await setImmediate()
+    const objects = new Table<string>(ledger, 'objects', 'O')
+    const key = objects.key(row)
+    const plan = ledger.transact((tx) => objects.put(tx, key, 'an object'))
+    const look = ledger.look((view) => objects.get(key, readerOf(view))?.value)
+    new Table<string>(ledger, 'others', 'O')
+    await Promise.all([first, plan])
+    expect(await look).toBe('an object')
   })
 
   test('a damaged row is CORRUPT to its readers, and to a commit that reads it', async () => {

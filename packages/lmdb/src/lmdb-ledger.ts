@@ -193,7 +193,7 @@ export class LmdbLedger implements TreeLedger {
   }
 
   async look<T>(read: (view: View) => T): Promise<T> {
-    if (this.#environment.lacksTrees) await this.transact(() => {})
+    while (this.#environment.lacksTrees) await this.transact(() => {})
     this.refresh()
     return requireResult(read(this as unknown as View))
   }
@@ -310,6 +310,8 @@ export class LmdbLedger implements TreeLedger {
       this.#requireHealth()
       await this.#environment.openTrees()
       await this.#environment.commit(() => {
+        // Those of a table that was made a moment ago: the plans stay in line until they are opened.
+        if (this.#environment.lacksTrees) return
         this.#expectedEnd = this.#environment.end + PAGES_PER_COMMIT * PAGE
         group = new Group(this.#sink, this.#log, { seq: this.seq, ticket: this.#ticket })
         this.#runWaiting(group)

@@ -107,4 +107,12 @@ describe('a staged file that is read by its name', () => {
   ])('and %s ends with SOURCE_CHANGED', async (_, meanwhile) => {
     await expect(read(meanwhile)).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
   })
+
+  test('and held other bytes before its body was read, as a clone may have taken, ends with SOURCE_CHANGED', async () => {
+    const file = path.join(directory, 'staged')
+    await writeFile(file, 'right')
+    await using opened = await readNamedFile(file, { offset: 0, end: 5, signal })
+    for (const bytes of ['wrong', 'right']) await writeFile(file, bytes, { flag: 'r+' })
+    await expect(Array.fromAsync(opened?.body ?? [])).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
+  })
 })

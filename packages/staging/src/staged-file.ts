@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs'
+import { type BigIntStats, fstatSync } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { mapErrno, StorageError } from '@stored/core/backend'
 import { setMode } from '@stored/core/files'
@@ -82,11 +82,16 @@ export async function readFileBody(file: string, o: FileRange): Promise<FileBody
 export async function readNamedFile(file: string, o: FileRange): Promise<(FileBody & { file: string }) | null> {
   const handle = await openIfThere(file)
   if (!handle) return null
-  return { file, body: unchanged(file, handle, o), [Symbol.asyncDispose]: () => handle.close() }
+  // Before the name is told: a clone may be made of the file before the body is read.
+  const was = fstatSync(handle.fd, { bigint: true })
+  return { file, body: unchanged(file, { handle, was }, o), [Symbol.asyncDispose]: () => handle.close() }
 }
 
-async function* unchanged(file: string, handle: FileHandle, o: FileRange): AsyncGenerator<Uint8Array> {
-  const was = fstatSync(handle.fd, { bigint: true })
+async function* unchanged(
+  file: string,
+  { handle, was }: { readonly handle: FileHandle; readonly was: BigIntStats },
+  o: FileRange,
+): AsyncGenerator<Uint8Array> {
   yield* chunks(handle, o)
   const named = await stat(file, { bigint: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null
