@@ -132,7 +132,7 @@ const REFUSED = {
   code: 'UNAVAILABLE',
   ambiguous: false,
   retryable: false,
-  message: expect.stringMatching(/open.*anew/),
+  message: expect.stringMatching(/open the store again/),
 }
 
 describe.skipIf(strace !== null)(`a commit that fails${strace ? ` (${strace})` : ''}`, () => {

@@ -9,6 +9,12 @@ const BYTES = Buffer.from('hello')
 const ID: BlobId = `sha256:${createHash('sha256').update(BYTES).digest('hex')}`
 const NEVER = new AbortController().signal
 
+/** Runs looks and plans over nothing. */
+const LEDGER = {
+  look: async (read: (view: unknown) => unknown) => read(null),
+  transact: async (plan: (tx: unknown) => unknown) => ({ value: plan(null) }),
+}
+
 describe('openCopy()', () => {
   test('of bytes that leave staging meanwhile, for a copy that was just confirmed, opens that copy', async () => {
     await using backend = guardBackend(new MemoryBackend(), { name: 'near' })
@@ -16,7 +22,10 @@ describe('openCopy()', () => {
     let isReleased = false
     const copy = { backend: 'near', key: 'a', id: ID, state: 'synced' }
     const services = {
-      index: { known: async () => ({ locations: isReleased ? [copy] : [] }) },
+      index: {
+        locations: (_: unknown, __: BlobId, standing: string) => (isReleased && standing === 'synced' ? [copy] : []),
+      },
+      ledger: LEDGER,
       staging: {
         open: async () => {
           isReleased = true
@@ -38,7 +47,8 @@ describe('openCopy()', () => {
         return { rev, size: 0, body: [], [Symbol.asyncDispose]: async () => void open-- }
       },
     }
-    const services = { index: { known: async () => null }, staging, target: () => undefined } as unknown as Services
+    const index = { locations: () => [] }
+    const services = { index, ledger: LEDGER, staging, target: () => undefined } as unknown as Services
     const job = { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed
     const first = await openCopy(services, job, NEVER)
     await first[Symbol.asyncDispose]()
@@ -50,6 +60,7 @@ describe('openCopy()', () => {
     await using again = await openCopy(services, job, NEVER, failed)
     expect(again.name).not.toBe(first.name)
   })
+
   test('of a copy whose bytes are wrong fails at once, and looks at it again when it is asked to explain that', async () => {
     let reads = 0
     class Counting extends MemoryBackend {
@@ -64,11 +75,11 @@ describe('openCopy()', () => {
     const noted: unknown[] = []
     const services = {
       index: {
-        known: async () => ({ locations: [copy] }),
-        expect: () => {},
+        locations: (_: unknown, __: BlobId, standing: string) => (standing === 'synced' ? [copy] : []),
+        location: () => copy,
         locate: (_: unknown, { state }: { state: string }) => noted.push(state),
       },
-      ledger: { transact: async (write: (tx: unknown) => void) => write(null) },
+      ledger: LEDGER,
       staging: { open: async () => null },
       target: () => ({ backend }),
     } as unknown as Services
