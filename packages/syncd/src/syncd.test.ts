@@ -73,7 +73,7 @@ async function formerLeader(): Promise<Leadership> {
 }
 
 async function open(): Promise<SyncD> {
-  const index = { locationOn: () => null } as unknown as Index
+  const index = { location: () => null } as unknown as Index
   const staging = { isAboveHighWater: () => false } as Staging
   const syncd = await SyncD.open({ ledger, index, queue, staging, directory })
   opened.push(syncd)

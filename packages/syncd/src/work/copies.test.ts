@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type BlobId, type Claimed, guardBackend } from '@stored/core'
+import { type BlobId, type Claimed, guardBackend, type Index, type Location, type Place } from '@stored/core'
 import { MemoryBackend } from '@stored/core/backend'
 import { describe, expect, test } from 'vitest'
 import { openCopy } from './copies.ts'
@@ -15,7 +15,32 @@ const LEDGER = {
   transact: async (plan: (tx: unknown) => unknown) => ({ value: plan(null) }),
 }
 
+/** The synced places of a blob, given in order. */
+function pagesOf(copies: readonly Location[]): Pick<Index, 'locations'> {
+  const orderOf = ({ backend, key }: Place) => `${backend}\0${key}`
+  const isBehind = (one: Place, after: Place | undefined) => !after || orderOf(one) > orderOf(after)
+  return {
+    locations: (_, __, standing, { after, limit = 500 } = {}) =>
+      standing === 'synced' ? copies.filter((one) => isBehind(one, after)).slice(0, limit) : [],
+  }
+}
+
 describe('openCopy()', () => {
+  test('finds the copy on another backend, however many keys have theirs on the backend of the job and on one that is gone', async () => {
+    await using backend = guardBackend(new MemoryBackend(), { name: 'near' })
+    await backend.put('a', BYTES)
+    const copyAt = (name: string, key: string) => ({ backend: name, key, id: ID, state: 'synced' }) as Location
+    const many = (name: string) => Array.from({ length: 600 }, (_, i) => copyAt(name, `k${1000 + i}`))
+    const services = {
+      index: pagesOf([...many('far'), ...many('gone'), copyAt('near', 'a')]),
+      ledger: LEDGER,
+      staging: { open: async () => null },
+      target: (name: string) => (name === 'near' ? { backend } : undefined),
+    } as unknown as Services
+    const opened = await openCopy(services, { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed, NEVER)
+    expect(Buffer.concat(await Array.fromAsync(opened.body))).toEqual(BYTES)
+  })
+
   test('of bytes that leave staging meanwhile, for a copy that was just confirmed, opens that copy', async () => {
     await using backend = guardBackend(new MemoryBackend(), { name: 'near' })
     await backend.put('a', BYTES)

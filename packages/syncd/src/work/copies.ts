@@ -1,7 +1,18 @@
-import { type BlobId, type Claimed, isDoubtful, type Location, noteDamage, type Opened } from '@stored/core'
+import {
+  type BlobId,
+  type Claimed,
+  isDoubtful,
+  type Location,
+  noteDamage,
+  type Opened,
+  placesOfEach,
+} from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { placeKey } from '../queue/keys.ts'
 import type { Services } from './services.ts'
+
+/** Copies on each backend, of each standing, that are tried as sources. */
+const SOME = 100
 
 /** The bytes of a job, and which of those that have them delivers them. */
 export interface Source extends Opened {
@@ -60,9 +71,8 @@ async function* sourcesOf(
     // Kept once more, they are other bytes, and may be whole where these were not.
     return staged && named(`staged ${staged.rev}`, staged)
   }
-  const { index, ledger } = services
-  const places = await ledger.look((view) =>
-    (['synced', 'neither'] as const).flatMap((standing) => index.locations(view, id, standing)),
+  const places = await services.ledger.look((view) =>
+    (['synced', 'neither'] as const).flatMap((standing) => placesOfEach(services, view, id, standing, SOME)),
   )
   const others = places.filter((other) => other.backend !== backend)
   // What was found bad may be whole again, and no wrong byte passes: better tried than given up.

@@ -1,6 +1,6 @@
 import { compareKeys, isId } from '../../backend/keys.ts'
 import type { BlobFacts, BlobId } from '../../model/blob.ts'
-import { isObjectOf, type Location, type Standing } from '../../model/copy.ts'
+import { isObjectOf, type Location, type Place, type Standing } from '../../model/copy.ts'
 import type { View } from '../../ports/ledger.ts'
 import type { Services } from '../services.ts'
 import { idKey } from './names.ts'
@@ -10,7 +10,7 @@ type Rows = Pick<Services, 'index' | 'prefix'>
 const STANDINGS: readonly Standing[] = ['owing', 'neither', 'synced']
 /** Up to so many places are looked through by their names for objects that lie below a former prefix. */
 const FEW = 32
-/** Places of each standing, and of each backend where there are more, that a read has to choose from beside those of its name. */
+/** Places of each backend and standing that a read has to choose from, beside those of its name. */
 const SOME = 16
 
 /** The blob behind an id or a key. */
@@ -74,32 +74,31 @@ export function placesUnder(rows: Rows, view: View, id: BlobId, idOrKey: string)
 }
 
 /** The places of a name, and some others of the blob: its bytes are the same everywhere. */
-export function placesToRead(
-  rows: Rows & Pick<Services, 'backends'>,
-  view: View,
-  id: BlobId,
-  idOrKey: string,
-): Location[] {
+export function placesToRead(rows: Rows, view: View, id: BlobId, idOrKey: string): Location[] {
   const own = isId(idOrKey) ? [] : objectsOf(rows, view, id, idOrKey)
   const all = new Map<string, Location>()
-  const others = STANDINGS.flatMap((standing) => somePlaces(rows, view, id, standing))
+  const others = STANDINGS.flatMap((standing) => placesOfEach(rows, view, id, standing, SOME))
   for (const one of [...own, ...sharedPlaces(rows, view, id), ...others]) all.set(`${one.backend}\0${one.key}`, one)
   return [...all.values()].sort(byPlace)
 }
 
-/** Places lie by their backends: of one with many, the first few would hide those of all others. */
-function somePlaces(
-  { index, backends }: Pick<Services, 'index' | 'backends'>,
+/** At most `most` places of each backend: they lie by their backends, and the first of one with many would hide all others. */
+export function placesOfEach(
+  { index }: Pick<Rows, 'index'>,
   view: View,
   id: BlobId,
   standing: Standing,
+  most: number,
 ): Location[] {
-  const first = index.locations(view, id, standing, { limit: SOME })
-  if (first.length < SOME) return first
-  return backends.all().flatMap(({ name }) => {
-    const behind = index.locations(view, id, standing, { after: { backend: name, key: '' }, limit: SOME })
-    return behind.filter(({ backend }) => backend === name)
-  })
+  const found: Location[] = []
+  for (let after: Place | undefined; ; ) {
+    const page = index.locations(view, id, standing, { limit: most, ...(after && { after }) })
+    found.push(...page)
+    const last = page.at(-1)
+    if (!last || page.length < most) return found
+    // Behind all places of that backend: no name holds a control character.
+    after = { backend: `${last.backend}\u0001`, key: '' }
+  }
 }
 
 function byPlace(a: Location, b: Location): number {
