@@ -14,9 +14,10 @@ import {
 import { MemoryBackend, StorageError } from '@stored/core/backend'
 import { encodeRow, MemoryLedger, writerOf } from '@stored/ledger'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Leadership } from './coordination/leadership.ts'
+import { Leadership, leaderOf } from './coordination/leadership.ts'
 import { JobQueue } from './queue/job-queue.ts'
 import { SyncD } from './syncd.ts'
+import { type Health, readHealth } from './work/health.ts'
 
 /** A busy machine may take its time; what never happens fails all the same. */
 const PATIENCE = { timeout: 60_000 }
@@ -163,4 +164,17 @@ describe('who was replaced, and does not know it yet,', () => {
     expect((await open()).active).toBe(false)
     expect(await Array.fromAsync(queue.jobs({}))).toMatchObject([{ state: 'running' }])
   })
+})
+
+test('remove() of a backend that fails removes what other processes are told of it', async () => {
+  const health: Health = { state: 'failing', error: { code: 'UNAVAILABLE', message: 'away' }, asOf: 1 }
+  const syncd = await open()
+  syncd.add(target('a'))
+  await ledger.transact((tx) =>
+    writerOf(tx).put('meta', Buffer.from('health\0a'), encodeRow({ health, leader: leaderOf(tx) }, tx.ticket)),
+  )
+  const told = () => ledger.look((view) => readHealth(view, 'a'))
+  expect(await told()).toEqual({ health, isHistory: false })
+  await syncd.remove('a')
+  await vi.waitFor(async () => expect((await told()).health).toBeNull(), PATIENCE)
 })

@@ -136,6 +136,8 @@ export class SyncD implements Syncer {
     this.#targets.delete(backend)
     this.#lanes.delete(backend)
     await lane?.stop(0)
+    // Else another process would take what is known of it for known of the next backend of this name.
+    this.#health?.note(backend, true)
   }
 
   async state(backend: string): Promise<BackendState> {

@@ -47,8 +47,10 @@ export async function tryAgain(store: StoreD, { backend }: Owed): Promise<void> 
 }
 
 /** Whether a try of a job that waits has failed. Those queued first are tried first: a queue of millions tells no more. */
-async function hasFailed(store: StoreD, { name, jobs }: BackendInfo): Promise<boolean> {
+async function hasFailed(store: StoreD, { name, state, jobs }: BackendInfo): Promise<boolean> {
   if (jobs.waiting === 0) return false
+  // Jobs that came since wait without an error.
+  if (state === 'failing' || state === 'unusable') return true
   let left = LOOK
   for await (const { error } of store.jobs({ backend: name, state: 'waiting' })) {
     if (error) return true
