@@ -1,7 +1,17 @@
 import { access, constants, realpath, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import type { Committed, DiskUsage, DurableEvent, Failure, Logged, Position, Transaction, View } from '@stored/core'
+import {
+  type Committed,
+  type DiskUsage,
+  type DurableEvent,
+  type Failure,
+  type Logged,
+  type Position,
+  type Transaction,
+  traced,
+  type View,
+} from '@stored/core'
 import { checkOptions, is, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, fileMode, makeDirectory, mapFileError, syncDirectory } from '@stored/core/files'
 import { type Range, type Tree, type TreeLedger, writerOf } from '@stored/ledger'
@@ -104,6 +114,8 @@ export class LmdbLedger implements TreeLedger {
   #committing: Promise<void> | null = null
   /** Where the pages of the present commit may end, in bytes. */
   #expectedEnd = 0
+  /** Of all values that it writes. */
+  #groupBytes = 0
   #degraded: Failure | null = null
   #closing: Promise<void> | undefined
   #closed = false
@@ -309,13 +321,20 @@ export class LmdbLedger implements TreeLedger {
       this.#requireFiles(this.#files.commitFailure)
       this.#requireHealth()
       await this.#environment.openTrees()
-      await this.#environment.commit(() => {
+      this.#groupBytes = 0
+      const write = () => {
         // Those of a table that was made a moment ago: the plans stay in line until they are opened.
         if (this.#environment.lacksTrees) return
         this.#expectedEnd = this.#environment.end + PAGES_PER_COMMIT * PAGE
         group = new Group(this.#sink, this.#log, { seq: this.seq, ticket: this.#ticket })
         this.#runWaiting(group)
-      })
+      }
+      await traced(
+        'commit',
+        {},
+        () => this.#environment.commit(write),
+        () => this.#groupBytes,
+      )
       return group?.tell ?? []
     } catch (error) {
       const failure = StorageError.is(error) ? error : await this.#failure(error, group?.numbers.seq ?? 0)
@@ -342,6 +361,7 @@ export class LmdbLedger implements TreeLedger {
     const end = this.#expectedEnd + rows * PAGES_PER_ROW * PAGE + bytes
     this.#tail.provide(end)
     this.#expectedEnd = end
+    this.#groupBytes += bytes
   }
 
   /**

@@ -4,7 +4,7 @@ import type { Trace } from '@stored/core'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openAt, type TempDirectory, temp } from './temp.ts'
 
-const NAMES = ['put', 'stage', 'sync', 'get'] as const
+const NAMES = ['put', 'stage', 'commit', 'sync', 'get'] as const
 const BYTES = Buffer.alloc(300_000, 'bytes ')
 
 let dir: TempDirectory
@@ -46,12 +46,13 @@ describe('who subscribes to the channels of a store', () => {
   test('is told of a put, of its staging, and of a job for each backend, with their bytes', async () => {
     await store.put(BYTES, { key: 'k' })
     await store.synced()
-    expect(ended).toMatchObject([
+    expect(ended.filter(({ name }) => name !== 'commit')).toMatchObject([
       { name: 'stage', key: 'k', bytes: BYTES.length },
       { name: 'put', key: 'k', bytes: BYTES.length },
       { name: 'sync', op: 'put', key: 'k', bytes: BYTES.length },
       { name: 'sync', op: 'put', key: 'k', bytes: BYTES.length },
     ])
+    expect(ended.find(({ name }) => name === 'commit')?.bytes).toBeGreaterThan(100)
     expect(ended.flatMap(({ backend }) => backend ?? []).sort()).toEqual(['a', 'b'])
   })
 
