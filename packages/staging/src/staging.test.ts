@@ -7,7 +7,7 @@ import path from 'node:path'
 import type { BlobId } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { THIS_PROCESS } from '@stored/core/processes'
-import { MemoryLedger } from '@stored/ledger'
+import { MemoryLedger, writerOf } from '@stored/ledger'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { DurableStaging } from './staging.ts'
 
@@ -247,6 +247,19 @@ describe('open()', () => {
     await expect(reading()).rejects.toMatchObject({ code: 'CORRUPT' })
     expect(Buffer.concat(read)).toHaveLength(10)
   })
+})
+
+test('releasable() removes a row that leads to no mark, as an earlier version leaves it: it would be found for good', async () => {
+  const at = Buffer.alloc(6, 1)
+  const astray = Buffer.concat([Buffer.from('R'), at, Buffer.from(ID.slice('sha256:'.length), 'hex')])
+  await ledger.transact((tx) => writerOf(tx).put('bytes', astray, Buffer.alloc(0)))
+  expect(await staging.releasable({ limit: 1 })).toEqual([])
+  await keep()
+  await ledger.transact((tx) => {
+    writerOf(tx).put('bytes', astray, Buffer.alloc(0))
+    staging.markReleasable(tx, ID)
+  })
+  expect(await staging.releasable({ limit: 9 })).toEqual([ID])
 })
 
 describe('receive()', () => {

@@ -3,7 +3,16 @@ import path from 'node:path'
 import type { BlobId, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction, View } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, fileMode, makeDirectory } from '@stored/core/files'
-import { decodeNumbers, type Reader, readerOf, Table, type TreeLedger, type Writer, writerOf } from '@stored/ledger'
+import {
+  decodeNumbers,
+  type Row as LedgerRow,
+  type Reader,
+  readerOf,
+  Table,
+  type TreeLedger,
+  type Writer,
+  writerOf,
+} from '@stored/ledger'
 import { newName, ownerOf } from './owner.ts'
 import { Room, type Share } from './room.ts'
 import { SharedSync } from './shared-sync.ts'
@@ -47,6 +56,9 @@ const OPTIONS: RulesOf<DurableStagingOptions> = {
 /** Where the bytes of a blob are: in the tree `bytes`, at the ticket of the plan that kept them, or in a file. */
 type Row = { readonly size: number; readonly commit: number } | { readonly size: number; readonly file: string }
 
+/** When a blob was marked; `null`: by an earlier version, in the commit that wrote the row. */
+type Mark = { readonly at: number } | null
+
 /** Bytes that were received, until they are kept or discarded. */
 export interface Received extends Staged {
   readonly share: Share
@@ -79,7 +91,7 @@ export class DurableStaging implements Staging {
   readonly #fileMode: number
   readonly #inlineMax: number
   readonly #rows: Table<Row>
-  readonly #marks: Table<{ readonly at: number } | null>
+  readonly #marks: Table<Mark>
   protected readonly room: Room
   readonly #names: SharedSync
   readonly #receiving = new Set<string>()
@@ -231,8 +243,26 @@ export class DurableStaging implements Staging {
 
   async releasable({ limit }: { limit: number }): Promise<BlobId[]> {
     const range = { from: FIRST_MARK, to: AFTER_MARKS, limit }
-    const rows = await this.ledger.look((view) => readerOf(view).range('bytes', range))
-    return rows.map(([key]): BlobId => `sha256:${key.toString('hex', FIRST_MARK.length + 6)}`)
+    for (;;) {
+      const { ids, astray } = await this.ledger.look((view) => {
+        const reader = readerOf(view)
+        const keys = reader.range('bytes', range).map(([key]) => key)
+        return { ids: keys.map(markedId), astray: keys.filter((key) => !this.#isMark(reader, key)) }
+      })
+      if (astray.length === 0) return ids
+      // An earlier version, at work beside this one, takes a mark away by another number. Such a row would be found first for good.
+      await this.ledger.transact((tx) => {
+        const writer = writerOf(tx)
+        for (const key of astray) if (!this.#isMark(writer, key)) writer.remove('bytes', key)
+      })
+    }
+  }
+
+  /** Whether a row that finds a mark by its age leads to one. */
+  #isMark(reader: Reader, key: Buffer): boolean {
+    const id = markedId(key)
+    const mark = this.#marks.get(this.#markKey(id), reader)
+    return mark !== undefined && markRowOf(mark, id).equals(key)
   }
 
   has(view: View, id: BlobId): boolean {
@@ -405,7 +435,7 @@ export class DurableStaging implements Staging {
     const mark = this.#marks.get(key, writer)
     if (!mark) return
     writer.remove('blobs', key)
-    writer.remove('bytes', markKey(mark.value?.at ?? Number(mark.ticket), id))
+    writer.remove('bytes', markRowOf(mark, id))
   }
 
   #rowKey(id: BlobId): Buffer {
@@ -440,6 +470,14 @@ function removeBytes(writer: Writer, id: BlobId, row: Row): string | undefined {
 
 function markKey(at: number, id: BlobId): Buffer {
   return Buffer.concat([FIRST_MARK, bytesKey(at, id)])
+}
+
+function markRowOf({ value, ticket }: LedgerRow<Mark>, id: BlobId): Buffer {
+  return markKey(value?.at ?? Number(ticket), id)
+}
+
+function markedId(key: Buffer): BlobId {
+  return `sha256:${key.toString('hex', FIRST_MARK.length + 6)}`
 }
 
 function addKept(writer: Writer, bytes: number, count: number): void {
