@@ -7,7 +7,7 @@ import { areCovered } from '../delete/remaining.ts'
 
 /** Blobs in one commit: puts wait for it. */
 const BATCH = 64
-/** Places of one blob that owe its bytes and are looked at: where there are more, its bytes stay. */
+/** Places that owe bytes and are looked at in one commit: it begins no other blob behind them. Of a blob with more the bytes stay. */
 const MOST_OWING = 500
 /** How long a copy is relied upon after it was confirmed, in milliseconds: 30 days. */
 const FRESH_MS = 30 * 24 * 60 * 60 * 1000
@@ -63,10 +63,13 @@ function planRelease(
   const { index, staging } = services
   let blobs = 0
   let bytes = 0
+  let looked = 0
   for (const id of ids) {
-    if (bytes >= excess) break
+    if (bytes >= excess || looked >= MOST_OWING) break
     const facts = staging.has(tx, id) ? index.facts(tx, id) : null
-    if (!facts || !isSpared(services, tx, id, isGood)) {
+    const owing = index.locations(tx, id, 'owing', { limit: MOST_OWING + 1 })
+    looked += owing.length
+    if (!facts || !isSpared(services, tx, { id, owing }, isGood)) {
       staging.unmarkReleasable(tx, id)
       continue
     }
@@ -78,8 +81,12 @@ function planRelease(
 }
 
 /** Whether nobody needs the staged bytes: there is a copy, and one for each place that owes them. */
-function isSpared(services: Services, tx: Transaction, id: BlobId, isGood: (location: Location) => boolean): boolean {
-  const owing = services.index.locations(tx, id, 'owing', { limit: MOST_OWING + 1 })
+function isSpared(
+  services: Services,
+  tx: Transaction,
+  { id, owing }: { id: BlobId; owing: readonly Location[] },
+  isGood: (location: Location) => boolean,
+): boolean {
   if (owing.length > MOST_OWING) return false
   const copies = services.index.locations(tx, id, 'synced').filter(isGood)
   const shared = copies.filter((copy) => copy.shared)
