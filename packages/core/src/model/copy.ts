@@ -126,10 +126,6 @@ export function isSettled(now: LocationFacts | null, id: BlobId): boolean {
   return now?.id === id && (now.state === 'synced' || now.state === 'pending')
 }
 
-export function isSamePlace(a: Place, b: Place): boolean {
-  return a.backend === b.backend && a.key === b.key
-}
-
 /** Whether a place holds this key's own object. */
 export function isObjectOf({ key, shared, state }: LocationFacts, bound: string): boolean {
   return key === bound && !shared && state !== 'deleting'

@@ -1,6 +1,6 @@
 import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import type { BlobId } from '../../model/blob.ts'
-import { isSamePlace, type Location, owes } from '../../model/copy.ts'
+import { type Location, owes, type Place } from '../../model/copy.ts'
 import type { View } from '../../ports/ledger.ts'
 import { eachKey, eachPlace, objectsOf, sharedPlaces } from '../lookup/copies.ts'
 import type { Services } from '../services.ts'
@@ -42,7 +42,8 @@ export function checkRemains(
   dropped: readonly Location[],
   at: ErrorLocation,
 ): void {
-  const isLeft: Test = (location) => !dropped.some((one) => isSamePlace(one, location))
+  const going = new Set(dropped.map(nameOf))
+  const isLeft: Test = (location) => !going.has(nameOf(location))
   if (!remains(rows, view, id, dropped, isLeft))
     throw new StorageError('PRECONDITION_FAILED', at, { detail: 'no synced or staged copy would remain' })
   const bare = bareKey(rows, view, id, dropped, isLeft)
@@ -78,4 +79,9 @@ function bareKey(rows: Rows, view: View, id: BlobId, dropped: readonly Location[
     if (shared.length + own.length > 0 && !own.some(isLeft)) return key
   }
   return undefined
+}
+
+/** Neither a backend's name nor a key holds a NUL. */
+function nameOf({ backend, key }: Place): string {
+  return `${backend}\0${key}`
 }
