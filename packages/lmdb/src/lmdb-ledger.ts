@@ -205,6 +205,7 @@ export class LmdbLedger implements TreeLedger {
   }
 
   async look<T>(read: (view: View) => T): Promise<T> {
+    if (this.#closed) throw new StorageError('CLOSED', { op: 'read' })
     while (this.#environment.lacksTrees) await this.transact(() => {})
     this.refresh()
     return requireResult(read(this as unknown as View))
