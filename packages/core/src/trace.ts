@@ -1,5 +1,4 @@
 import { tracingChannel } from 'node:diagnostics_channel'
-import { once } from 'node:events'
 import type { Readable } from 'node:stream'
 
 /**
@@ -63,7 +62,8 @@ export function tracedStream(trace: Trace, open: (count: Count) => Promise<Reada
     const delivered = traced('get', trace, async () => {
       trace.bytes = 0
       const stream = await open((chunks) => counted(trace, chunks))
-      const closed = stream.closed ? Promise.resolve() : once(stream, 'close')
+      // Not by events.once(): it would listen for errors, which are the reader's to hear, or the process's.
+      const closed = new Promise<void>((end) => (stream.closed ? end() : stream.once('close', end)))
       resolve(stream)
       await closed
       if (stream.errored) throw stream.errored

@@ -61,7 +61,11 @@ export class Model {
     if (ifAbsent && bound) return 'ALREADY_EXISTS'
     if (ifMatch && bound !== ifMatch) return 'PRECONDITION_FAILED'
     const known = this.facts.get(id)
-    if (bound && bound !== id) this.#unbind(key, bound)
+    if (bound && bound !== id) {
+      this.#unbind(key, bound)
+      // It lost its last key, and goes.
+      if (!this.facts.has(bound)) this.#log({ type: 'delete', checksum: bound, keys: [] })
+    }
     this.bindings.set(key, id)
     for (const backend of backends ?? this.#setup.names) this.#owe(backend, key, id)
     const now = Date.now()
