@@ -19,6 +19,7 @@ const COUNT_KEY = Buffer.of(0xff, 0)
 /** The number of the newest event that was dropped. */
 const DROPPED_KEY = Buffer.of(0xff, 1)
 
+/** How much of the log is kept. */
 export interface EventLogOptions {
   /** Events that are kept; older ones are dropped, some hundred at a time. @default 100,000 */
   keepEvents?: number

@@ -107,6 +107,7 @@ const STANDINGS: Readonly<Record<LocationState, CopyStanding>> = {
   deleting: 'deleting',
 }
 
+/** Whether a copy in this state is owed, lies there, is doubted, or is to be removed. */
 export function standingOf({ state }: Pick<LocationFacts, 'state'>): CopyStanding {
   return STANDINGS[state]
 }
@@ -266,11 +267,13 @@ export function found(now: LocationFacts, what: Damage | Whole): LocationFacts {
   return what.state === 'synced' ? whole(now, what) : damaged(now, what)
 }
 
+/** Reads found it damaged, changed or gone. @throws {StorageError} INTERNAL: a copy in this state is not read. */
 export function damaged(now: LocationFacts, { state, error }: Damage): LocationFacts {
   if (!isRead(now)) throw refusal('damaged', now)
   return { ...factsOf(now), state, error }
 }
 
+/** A read found it whole: whatever was said of it before is settled. @throws {StorageError} INTERNAL: a copy in this state is not read. */
 export function whole(now: LocationFacts, { holds, verified }: Omit<Whole, 'state'>): LocationFacts {
   if (!isRead(now)) throw refusal('whole', now)
   const { error: _, ...facts } = factsOf(now)

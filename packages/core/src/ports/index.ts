@@ -21,6 +21,7 @@ export interface Page<T> {
   readonly next: Cursor | null
 }
 
+/** What is walked through, and how far in one look. */
 export interface WalkOptions {
   readonly prefix?: string
   /** Begins behind this key. */
