@@ -8,6 +8,8 @@ import { idKey } from './names.ts'
 type Rows = Pick<Services, 'index' | 'prefix'>
 
 const STANDINGS: readonly Standing[] = ['owing', 'neither', 'synced']
+/** Rows that are read at once. */
+const PAGE = 500
 /** Up to so many places are looked through by their names for objects that lie below a former prefix. */
 const FEW = 32
 /** Places of each backend and standing that a read has to choose from, beside those of its name. */
@@ -27,10 +29,7 @@ export function* eachPlace(
   standings = STANDINGS,
 ): Generator<Location, void, void> {
   for (const standing of standings)
-    for (let page = index.locations(view, id, standing); page.length > 0; ) {
-      yield* page
-      page = index.locations(view, id, standing, { after: page.at(-1) as Location })
-    }
+    yield* paged<Location>((after) => index.locations(view, id, standing, { limit: PAGE, ...(after && { after }) }))
 }
 
 /** Places of a blob where a copy is, or shall be. */
@@ -40,9 +39,16 @@ export function livePlaces(rows: Pick<Rows, 'index'>, view: View, id: BlobId): L
 
 /** The keys of a blob. Reads as far as it is asked, a page at a time. */
 export function* eachKey({ index }: Pick<Rows, 'index'>, view: View, id: BlobId): Generator<string, void, void> {
-  for (let page = index.keys(view, id); page.length > 0; ) {
+  yield* paged<string>((after) => index.keys(view, id, { limit: PAGE, ...(after !== undefined && { after }) }))
+}
+
+/** One page after the other; what does not fill a page is the last. */
+function* paged<T>(read: (after: T | undefined) => T[]): Generator<T, void, void> {
+  for (let after: T | undefined; ; ) {
+    const page = read(after)
     yield* page
-    page = index.keys(view, id, { after: page.at(-1) as string })
+    after = page.at(-1)
+    if (page.length < PAGE) return
   }
 }
 
