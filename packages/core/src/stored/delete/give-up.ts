@@ -25,7 +25,8 @@ export function leave(rows: Rows, tx: Transaction, { id, places, isForgotten }: 
   const { index, staging } = rows
   for (const place of places) giveUp(rows, tx, place)
   if (isForgotten) index.forget(tx, id)
-  if (!index.hasPlace(tx, { id, standing: 'owing' })) staging.release(tx, id)
+  // Of a blob that goes, every place was given up.
+  if (isForgotten || !index.hasPlace(tx, { id, standing: 'owing' })) staging.release(tx, id)
 }
 
 /** What becomes of a place that nobody wants any more; `null`: nothing can lie there. */

@@ -34,7 +34,13 @@ export function* eachPlace(
 
 /** Places of a blob where a copy is, or shall be. */
 export function livePlaces(rows: Pick<Rows, 'index'>, view: View, id: BlobId): Location[] {
-  return [...eachPlace(rows, view, id)].filter(({ state }) => state !== 'deleting')
+  // Of most blobs one range has them all.
+  const places = rows.index.places(view, id, { limit: PAGE })
+  const all =
+    places.length < PAGE
+      ? places.flatMap((place) => rows.index.location(view, place) ?? [])
+      : [...eachPlace(rows, view, id)]
+  return all.filter(({ state }) => state !== 'deleting')
 }
 
 /** The keys of a blob. Reads as far as it is asked, a page at a time. */

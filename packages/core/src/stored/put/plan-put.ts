@@ -7,6 +7,7 @@ import {
   type LocationFacts,
   leavesTry,
   owed,
+  owes,
   sharedByAll,
 } from '../../model/copy.ts'
 import type { PutEvent } from '../../model/event.ts'
@@ -63,7 +64,7 @@ export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcom
   index.bind(tx, key, id)
   const locations = targets.map((target) => owe(rows, tx, target, facts))
   // Also for a place that owed them before: they may have been released since.
-  if (index.hasPlace(tx, { id, standing: 'owing' })) {
+  if (locations.some(owes) || index.hasPlace(tx, { id, standing: 'owing' })) {
     staging.keep(tx, id, staged)
     if (known && index.hasPlace(tx, { id, standing: 'synced' })) staging.markReleasable(tx, id)
   }

@@ -47,7 +47,8 @@ export async function put(
 ): Promise<PutDone> {
   const custom = checkPut(options)
   targetsOf(services, options)
-  await checkFree(services, options)
+  const checking = checkFree(services, options)
+  if (checking) await checking
   const opened = await openSource(source, { signal, reuse: true, at: { op: 'put', key: options.key } })
   try {
     const { size } = opened
@@ -90,11 +91,13 @@ function checkPut(options: PutOptions): Readonly<Record<string, unknown>> {
  * Refuses, before the source is read, a key that no blob may have: those below `<prefix>/sha256/` are the blobs' own. A key that
  * is bound already may be put again, with the same bytes: it was adopted, or is older than the prefix.
  */
-async function checkFree({ index, ledger, prefix }: Services, { key, expect }: PutOptions): Promise<void> {
-  if (key === undefined || !isAmongIds(prefix, key)) return
+function checkFree({ index, ledger, prefix }: Services, { key, expect }: PutOptions): Promise<void> | null {
+  if (key === undefined || !isAmongIds(prefix, key)) return null
   const owner = idOfKey(prefix, key)
-  if (owner !== null && (expect?.checksum ?? owner) === owner) return
-  if ((await ledger.look((view) => index.binding(view, key))) === null) throw reserved(key, prefix)
+  if (owner !== null && (expect?.checksum ?? owner) === owner) return null
+  return ledger.look((view) => {
+    if (index.binding(view, key) === null) throw reserved(key, prefix)
+  })
 }
 
 /**
