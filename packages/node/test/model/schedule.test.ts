@@ -84,5 +84,5 @@ async function demandSettled(world: ScheduledStore, layout: 'key' | 'id'): Promi
     )
   equal(world.objects(), expected, 'what lies on the backends')
   equal(world.staging.usage().count, 0, 'blobs staged')
-  equal(await collect(world.queue.jobs({})), [], 'jobs')
+  equal(await world.run(collect(world.queue.jobs({}))), [], 'jobs')
 }
