@@ -206,7 +206,7 @@ export function removed(now: LocationFacts, job: Pick<Task, 'id'>): LocationFact
   return rest
 }
 
-/** Its job was given up for now. */
+/** Its job was parked: it waits for `retry`. */
 export function parked(now: LocationFacts, error: Failure): LocationFacts {
   return { ...factsOf(now), state: parkedState(now, error), error: { code: error.code, message: error.message } }
 }
