@@ -7,12 +7,13 @@ import path from 'node:path'
 import type { BlobId } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { THIS_PROCESS } from '@stored/core/processes'
-import { MemoryLedger, writerOf } from '@stored/ledger'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { MemoryLedger, readerOf, writerOf } from '@stored/ledger'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DurableStaging } from './staging.ts'
 
 const ID: BlobId = `sha256:${'a'.repeat(64)}`
 const NEVER = new AbortController().signal
+const HOUR_MS = 60 * 60 * 1000
 const FILE = Buffer.alloc(100_000, 'a')
 
 let directory: string
@@ -70,15 +71,18 @@ describe('sweep()', () => {
     await utimes(file, then, then)
   }
 
-  /** Sweeps as a process that cannot see this one, as what this one was doing for long. */
+  /** Sweeps as another thread would, by a copy of the package that does not see what this one receives and was idle for long. */
   const sweepUnseen = async () => {
     const then = Date.now() / 1000 - 2 * 3600
     for (const name of await files()) await utimes(path.join(directory, name), then, then)
-    await staging.close()
+    vi.resetModules()
+    const { DurableStaging } = await import('./staging.ts')
     const other = await DurableStaging.open({ ledger, path: directory })
     await other.sweep()
     await other.close()
   }
+  const sweptRows = () =>
+    ledger.look((view) => readerOf(view).range('bytes', { from: Buffer.from('X'), to: Buffer.from('Y') }).length)
 
   test('removes what a process that is gone left behind', async () => {
     await write(nameOf(deadPid()))
@@ -104,7 +108,40 @@ describe('sweep()', () => {
     expect(staging.usage()).toMatchObject({ count: 0 })
   })
 
-  test('that takes a file for abandoned leaves it where it was kept meanwhile', async () => {
+  test('leaves no row behind of a file that this process let go of', async () => {
+    const file = await keep()
+    const other = await DurableStaging.open({ ledger, path: directory })
+    await ledger.transact((tx) => staging.release(tx, ID))
+    await other.sweep()
+    await other.close()
+    await expect.poll(() => existsSync(file)).toBe(false)
+    expect(await sweptRows()).toBe(0)
+  })
+
+  test('forgets what it swept once nobody could keep it', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    onTestFinished(() => void vi.useRealTimers())
+    await write(nameOf(deadPid(), { namespace: '1' }), 2)
+    await staging.sweep()
+    expect(await sweptRows()).toBe(1)
+    vi.setSystemTime(Date.now() + 47 * HOUR_MS)
+    await staging.sweep()
+    expect(await sweptRows()).toBe(1)
+    vi.setSystemTime(Date.now() + 2 * HOUR_MS)
+    await staging.sweep()
+    expect(await sweptRows()).toBe(0)
+  })
+
+  test('is no danger to what was received a day ago: it is kept no more', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    onTestFinished(() => void vi.useRealTimers())
+    await using staged = await receive(FILE)
+    vi.setSystemTime(Date.now() + 25 * HOUR_MS)
+    const keeping = ledger.transact((tx) => staging.keep(tx, ID, staged))
+    await expect(keeping).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+  })
+
+  test('that takes a file for abandoned leaves it where it was kept since', async () => {
     await using staged = await receive(FILE)
     await ledger.transact((tx) => staging.keep(tx, ID, staged))
     await sweepUnseen()

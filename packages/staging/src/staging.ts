@@ -5,6 +5,7 @@ import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '
 import { ACCESS_MODE, type AccessMode, fileMode, makeDirectory } from '@stored/core/files'
 import {
   decodeNumbers,
+  encodeNumbers,
   type Row as LedgerRow,
   type Reader,
   readerOf,
@@ -70,10 +71,14 @@ export interface Received extends Staged {
   replacing?: Promise<unknown>
   readonly bytes?: Buffer
   readonly file?: string
+  /** When the file was complete. */
+  readonly at?: number
 }
 
-/** Names of files that the open stagings of this process write: none takes those of another for debris. */
-const RECEIVING = new Set<ReadonlySet<string>>()
+/** Names of files that stagings of this process receive: none takes those of another for debris. */
+const RECEIVING = new Set<string>()
+/** How long after it was received a file may still be kept, in milliseconds. */
+const KEPT_WITHIN_MS = 24 * 60 * 60 * 1000
 
 /**
  * Bytes owed to a backend, as tables of a ledger and files beside it:
@@ -82,7 +87,7 @@ const RECEIVING = new Set<ReadonlySet<string>>()
  * - tree `bytes`: ticket + id → the bytes of a small blob, appended · `F` + name of a file → nothing, so that a file without
  *   such a row is known to be debris · `R` + when it was marked + id → nothing, so that releasable blobs are found by age. Earlier
  *   versions wrote the number of the commit there, which is below every time: those marks are older · `X` + name of a file →
- *   nothing: it was swept, and its process may live, so no plan may keep it
+ *   when it was swept, in milliseconds: its process may live, so no plan may keep it
  * - tree `meta`: `staged` → bytes and number of blobs kept
  */
 export class DurableStaging implements Staging {
@@ -94,7 +99,6 @@ export class DurableStaging implements Staging {
   readonly #marks: Table<Mark>
   protected readonly room: Room
   readonly #names: SharedSync
-  readonly #receiving = new Set<string>()
   #sweeping: Promise<number> = Promise.resolve(0)
   /** Files of rows that are gone. */
   readonly #leaving = new Set<Promise<boolean>>()
@@ -132,7 +136,6 @@ export class DurableStaging implements Staging {
     this.#marks = new Table(ledger, 'blobs', 'R')
     this.room = room
     this.#names = new SharedSync(directory)
-    RECEIVING.add(this.#receiving)
   }
 
   async receive(
@@ -174,11 +177,11 @@ export class DurableStaging implements Staging {
 
   keep(tx: Transaction, id: BlobId, staged: Staged): void {
     const received = staged as Received
-    const { bytes, file, size } = received
+    const { bytes, file, size, at = tx.now } = received
     const writer = writerOf(tx)
     const former = this.#rows.get(this.#rowKey(id), writer)?.value
     if (former && this.#isSame(former, received, id, writer)) return
-    if (file !== undefined && has(writer, sweptKey(file))) throw swept(id)
+    if (file !== undefined && (tx.now - at > KEPT_WITHIN_MS || has(writer, sweptKey(file)))) throw swept(id)
     const replaced = former && removeBytes(writer, id, former)
     addKept(writer, size - (former?.size ?? 0), former ? 0 : 1)
     const commit = Number(tx.ticket)
@@ -316,13 +319,14 @@ export class DurableStaging implements Staging {
     })
     for (const name of names) {
       if (this.#closed) break
-      if (isReceiving(name)) continue
+      if (RECEIVING.has(name)) continue
       const owner = await ownerOf(path.join(this.directory, name), name)
       if (owner === 'alive') continue
       // What a dead process wrote it keeps no more; one that cannot be seen may live.
       if (owner === 'dead' ? await this.#isKept(name) : !(await this.#giveUp(name))) continue
       if (await this.#discard(name)) count++
     }
+    await this.#forgetSwept()
     return count
   }
 
@@ -331,16 +335,24 @@ export class DurableStaging implements Staging {
     const { value } = await this.ledger.transact((tx) => {
       const writer = writerOf(tx)
       if (has(writer, fileKey(file))) return false
-      writer.put('bytes', sweptKey(file), NOTHING)
+      writer.put('bytes', sweptKey(file), encodeNumbers([tx.now]))
       return true
     })
     return value
   }
 
+  /** Removes the rows of swept files that are too old to be kept, were they still there. */
+  async #forgetSwept(): Promise<void> {
+    if (this.#closed || !(await this.ledger.look((view) => firstSwept(readerOf(view)).length > 0))) return
+    await this.ledger.transact((tx) => {
+      const writer = writerOf(tx)
+      for (const [key, value] of firstSwept(writer)) if (isPast(value, tx.now)) writer.remove('bytes', key)
+    })
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     this.room.close(new StorageError('CLOSED', { op: 'put' }))
-    RECEIVING.delete(this.#receiving)
     await this.#sweeping
     await Promise.all(this.#leaving)
   }
@@ -364,7 +376,7 @@ export class DurableStaging implements Staging {
     signal: AbortSignal,
   ): Promise<Received> {
     const file = newName()
-    this.#receiving.add(file)
+    RECEIVING.add(file)
     try {
       const require = async (bytes: number, total: number) => {
         await share.require(total)
@@ -389,9 +401,10 @@ export class DurableStaging implements Staging {
       size,
       file,
       share,
+      at: Date.now(),
       kept: false,
       [Symbol.asyncDispose]: async () => {
-        this.#receiving.delete(file)
+        RECEIVING.delete(file)
         if (!received.kept && (await this.#isNowhere(file))) await this.#discard(file)
         await received.replacing
         share.trim(0)
@@ -406,7 +419,7 @@ export class DurableStaging implements Staging {
   }
 
   async #discard(file: string): Promise<boolean> {
-    this.#receiving.delete(file)
+    RECEIVING.delete(file)
     try {
       await unlink(path.join(this.directory, file))
       return true
@@ -453,6 +466,8 @@ const KEPT = Buffer.from('staged')
 /** Sorts after all commits and files. */
 const FIRST_MARK = Buffer.from('R')
 const AFTER_MARKS = Buffer.from('S')
+const FIRST_SWEPT = Buffer.from('X')
+const AFTER_SWEPT = Buffer.from('Y')
 
 function hashOf(id: BlobId): Buffer {
   return Buffer.from(id.slice('sha256:'.length), 'hex')
@@ -512,6 +527,17 @@ function sweptKey(file: string): Buffer {
   return Buffer.from(`X${file}`)
 }
 
+/** Rows of swept files: no more than one commit removes. */
+function firstSwept(reader: Reader): [key: Buffer, value: Buffer][] {
+  return reader.range('bytes', { from: FIRST_SWEPT, to: AFTER_SWEPT })
+}
+
+/** Whether a file that was swept then could not be kept even if it were still there. Twice the time, as clocks are set. */
+function isPast(swept: Buffer, now: number): boolean {
+  const [at = 0] = decodeNumbers(swept)
+  return now - at > 2 * KEPT_WITHIN_MS
+}
+
 function has(reader: Reader, key: Buffer): boolean {
   return reader.get('bytes', key, () => true) ?? false
 }
@@ -531,9 +557,4 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 async function* prepend(head: Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
   yield* head.splice(0)
   yield* { [Symbol.asyncIterator]: () => rest }
-}
-
-function isReceiving(name: string): boolean {
-  for (const names of RECEIVING) if (names.has(name)) return true
-  return false
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 
 /**
@@ -11,8 +10,6 @@ export interface ProcessIdentity {
   readonly namespace: string
   /** When it started, in clock ticks since boot; empty where the system does not tell. @see proc_pid_stat(5), starttime */
   readonly start: string
-  /** Of this copy of the package in one thread. */
-  readonly token: string
 }
 
 /** Who this process is. */
@@ -20,14 +17,13 @@ export const THIS_PROCESS: ProcessIdentity = {
   pid: process.pid,
   namespace: readNamespace(),
   start: readStart('self') ?? '',
-  token: randomBytes(6).toString('hex'),
 }
 
 /** Without /proc all PID namespaces look the same. */
 const CANNOT_TELL = process.platform === 'linux' && THIS_PROCESS.namespace === ''
 
 /** Whether a process lives. `unknown` where that cannot be seen from here: it is in another PID namespace, or has our own pid. */
-export function lifeOf({ pid, namespace, start }: Omit<ProcessIdentity, 'token'>): 'alive' | 'dead' | 'unknown' {
+export function lifeOf({ pid, namespace, start }: ProcessIdentity): 'alive' | 'dead' | 'unknown' {
   if (namespace !== THIS_PROCESS.namespace || CANNOT_TELL) return 'unknown'
   if (pid !== process.pid && !hasPid(pid)) return 'dead'
   const now = start === '' ? undefined : readStart(pid)
