@@ -175,8 +175,11 @@ async function checkLedger(): Promise<void> {
   const ledger = await LmdbLedger.open({ path: places.store })
   const rows = (tree: Tree) => [...scan(ledger, tree, Buffer.alloc(0), Buffer.alloc(40, 0xff))].map(([key]) => key)
   for (const tree of ['bytes', 'due', 'running', 'parked'] as const) {
-    const count = rows(tree).length
-    if (count > 0) violations.push(`${count} rows are left in the tree "${tree}"`)
+    const [first, ...others] = rows(tree)
+    if (first)
+      violations.push(
+        `the tree "${tree}" still holds ${JSON.stringify(first.toString('latin1'))}, and ${others.length} rows more`,
+      )
   }
   const blobs = new Set(Object.values(bindings).map(({ sha256 }) => sha256))
   const known = new Set(rows('blobs').map((key) => key.toString('hex', 0, 32)))
