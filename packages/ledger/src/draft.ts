@@ -161,6 +161,13 @@ export function requireResult<T>(value: T): T {
   throw new StorageError('INVALID_ARGUMENT', AT, { detail: 'a plan is synchronous: it returns no promise' })
 }
 
+/** @throws {StorageError} INVALID_ARGUMENT: there is nothing to run. */
+export function requireFunction(what: 'a plan' | 'a look', run: unknown): void {
+  if (typeof run === 'function') return
+  const detail = `${what} is a function, not ${run === null ? 'null' : typeof run}`
+  throw new StorageError('INVALID_ARGUMENT', { op: what === 'a plan' ? 'commit' : 'read' }, { detail })
+}
+
 function requireLength(key: Uint8Array): void {
   if (key.length <= MAX_KEY_BYTES) return
   const detail = `a row's key takes ${key.length} bytes of ${MAX_KEY_BYTES}`

@@ -1,5 +1,5 @@
 // Entry `@stored/ledger/engine`: what an implementation of a ledger is made of.
-export { requireResult } from './draft.ts'
+export { requireFunction, requireResult } from './draft.ts'
 export { EventLog, type EventLogOptions } from './event-log.ts'
 export { attempt, type Caller, Group, type Numbers, type Run } from './group.ts'
 export { TREES, unknownTree } from './ledger.ts'

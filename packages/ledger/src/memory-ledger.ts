@@ -1,5 +1,6 @@
 import type { Committed, DurableEvent, Logged, Position, Transaction, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
+import { requireFunction } from './draft.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
 import { Group, type Numbers, type Run } from './group.ts'
 import { nameOf } from './key-name.ts'
@@ -37,11 +38,13 @@ export class MemoryLedger implements TreeLedger, Sink {
   }
 
   async look<T>(read: (view: View) => T): Promise<T> {
+    requireFunction('a look', read)
     if (this.#closed) throw new StorageError('CLOSED', { op: 'read' })
     return this.#rehearsal.look(read, this)
   }
 
   async transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>> {
+    requireFunction('a plan', plan)
     if (this.#closed) throw new StorageError('CLOSED', { op: 'commit' })
     return new Promise((resolve, reject) => {
       const group = new Group(this, this.#log, this.#numbers, this.#run)

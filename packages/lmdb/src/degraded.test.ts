@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { readerOf } from '@stored/ledger'
 import { testDirectory } from '@stored/testing/directory'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { isPageWrite, isPanic, mapLmdbError } from './environment.ts'
@@ -27,7 +28,7 @@ interface Report {
   readonly thrown: unknown
   /** Of a plan in line behind that group. */
   readonly late: unknown
-  readonly rows: (string | null)[]
+  readonly rows: (string | null)[] | string
   readonly range: number
   readonly requireSpace: string | null
   readonly degraded: { code: string } | null
@@ -37,12 +38,13 @@ interface Report {
 
 const CHILD = `
   import { writeSync } from 'node:fs'
-  import { writerOf } from ${JSON.stringify(import.meta.resolve('@stored/ledger'))}
+  import { readerOf, writerOf } from ${JSON.stringify(import.meta.resolve('@stored/ledger'))}
   import { LmdbLedger } from ${JSON.stringify(new URL('lmdb-ledger.ts', import.meta.url).href)}
   const unhandled = []
   process.on('unhandledRejection', (error) => unhandled.push(String(error)))
   const ledger = await LmdbLedger.open({ path: process.argv[1], reserve: 0 })
-  const put = (key) => ledger.transact((tx) => writerOf(tx).put('keys', Buffer.from(key), Buffer.from(key)))
+  let tree = 'keys'
+  const put = (key) => ledger.transact((tx) => writerOf(tx).put(tree, Buffer.from(key), Buffer.from(key)))
   await put('before')
   const heard = []
   ledger.onDegraded((failure) => heard.push(failure))
@@ -50,6 +52,8 @@ const CHILD = `
   writeSync(1, 'ready\\n')
   await new Promise((resolve) => process.stdin.once('data', resolve))
   process.stdin.destroy()
+  tree = process.argv[2]
+  ledger.useTree(tree)
   const throwing = () => ledger.transact(() => {
     // Cuts the group off.
     for (const end = performance.now() + 6; performance.now() < end; );
@@ -61,8 +65,9 @@ const CHILD = `
     reason ? { code: reason.code, ambiguous: reason.ambiguous, retryable: reason.retryable, message: reason.message } : null,
   )
   const commits = [first, second, next]
-  const rows = ['before', 'a', 'b', 'c'].map((key) => ledger.get('keys', Buffer.from(key), String) ?? null)
-  const range = ledger.range('keys', { from: Buffer.from('before'), to: Buffer.from('c') }).length
+  const look = (read) => ledger.look((view) => read(readerOf(view))).catch(({ code }) => code)
+  const rows = await look((reader) => ['before', 'a', 'b', 'c'].map((key) => reader.get(tree, Buffer.from(key), String) ?? null))
+  const range = await look((reader) => reader.range('keys', { from: Buffer.from('before'), to: Buffer.from('c') }).length)
   let requireSpace = null
   try {
     ledger.requireSpace(1)
@@ -75,8 +80,8 @@ const CHILD = `
 `
 
 /** Two commits at once and one after them, while a call of the system fails once. Its trace is left beside the store. */
-async function commitWhile(call: string, error: string | null, nth = 1): Promise<Report> {
-  const child = spawn(process.execPath, ['--input-type=module', '-e', CHILD, path.join(directory, 'store')], {
+async function commitWhile(call: string, error: string | null, nth = 1, tree = 'keys'): Promise<Report> {
+  const child = spawn(process.execPath, ['--input-type=module', '-e', CHILD, path.join(directory, 'store'), tree], {
     stdio: ['pipe', 'pipe', 'ignore'],
     env: { ...process.env, UV_THREADPOOL_SIZE: '1' },
   })
@@ -110,7 +115,9 @@ async function findPublishing(): Promise<number> {
 
 async function rowsAfterwards(): Promise<(string | null)[]> {
   const ledger = await LmdbLedger.open({ path: path.join(directory, 'store'), reserve: 0 })
-  const rows = ['before', 'a', 'b', 'c'].map((key) => ledger.get('keys', Buffer.from(key), String) ?? null)
+  const rows = await ledger.look((view) =>
+    ['before', 'a', 'b', 'c'].map((key) => readerOf(view).get('keys', Buffer.from(key), String) ?? null),
+  )
   await ledger.close()
   return rows
 }
@@ -145,6 +152,21 @@ describe.skipIf(strace !== null)(`a commit that fails${strace ? ` (${strace})` :
     expect(report.rows).toEqual(['before', null, null, 'c'])
     expect(report).toMatchObject({ degraded: null, heard: [], requireSpace: null, unhandled: [] })
     expect(await rowsAfterwards()).toEqual(report.rows)
+  })
+
+  test('as a tree is made for it fails the plans in line, and the next one makes the tree', async () => {
+    const report = await commitWhile('pwrite64', 'EIO', 1, 'objects')
+    const rejection = expect.objectContaining({ code: 'UNAVAILABLE', ambiguous: false, retryable: true })
+    expect(report.commits).toEqual([rejection, rejection, null])
+    expect(report.rows).toEqual([null, null, null, 'c'])
+    expect(report).toMatchObject({ degraded: null, heard: [], unhandled: [] })
+  })
+
+  test('as it flushes a tree that it made is not ambiguous, as no plan ran; reads of all others go on', async () => {
+    const report = await commitWhile('fdatasync', 'EIO', 1, 'objects')
+    const rejection = expect.objectContaining({ code: 'UNAVAILABLE', ambiguous: false })
+    expect(report.commits).toEqual([rejection, rejection, REFUSED])
+    expect(report).toMatchObject({ rows: 'INVALID_ARGUMENT', range: 1, heard: [report.degraded] })
   })
 
   test.each(['ENOSPC', 'EDQUOT'])('with %s as pages are written is NO_SPACE', async (error) => {

@@ -21,10 +21,13 @@ const DAMAGE: ReadonlySet<number | undefined> = new Set([-30794, -30793, -30796,
 /** Begins what LMDB says of a page that it could not write. @see mdb.c, mdb_page_flush() */
 const PAGE_WRITE = 'Attempting to write page'
 
+/** Trees that a process may use at once. */
+export const MAX_TREES = 64
+
 const BINARY = { encoding: 'binary', keyEncoding: 'binary' } as const
 const OPTIONS = {
   ...BINARY,
-  maxDbs: 64,
+  maxDbs: MAX_TREES,
   maxReaders: 512,
   // Flush, then publish: a commit whose flush failed is nowhere. The default publishes first, so that it is everywhere, and takes a
   // commit for durable whose last write failed. As fast: a commit costs two flushes either way (measured: 1,070 to 1,350
@@ -125,10 +128,13 @@ export class Environment {
   /** A commit of its own: opened inside one that goes on to read, a tree would end what lmdb-js reads by. */
   async openTrees(): Promise<void> {
     if (!this.lacksTrees) return
+    const opened = new Map<Tree, Bytes>()
     await this.commit(() => {
       for (const name of this.#names)
-        if (!this.#trees.has(name)) this.#trees.set(name, this.#root.openDB<Buffer, Buffer>({ ...BINARY, name }))
+        if (!this.#trees.has(name)) opened.set(name, this.#root.openDB<Buffer, Buffer>({ ...BINARY, name }))
     })
+    // Not before: a commit that fails closes what was opened in it.
+    for (const [name, tree] of opened) this.#trees.set(name, tree)
   }
 }
 

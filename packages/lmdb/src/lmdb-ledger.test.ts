@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { readerOf, Table, writerOf } from '@stored/ledger'
+import { TREES } from '@stored/ledger/engine'
 import { type Database, open as openEnvironment } from 'lmdb'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { LmdbLedger } from './lmdb-ledger.ts'
@@ -246,6 +247,22 @@ describe('LmdbLedger', () => {
     new Table<string>(ledger, 'others', 'O')
     await Promise.all([first, plan])
     expect(await look).toBe('an object')
+  })
+
+  test('has room for 64 trees: one more is refused where its table is made, and harms nothing', async () => {
+    const ledger = await open()
+    const make = (i: number) => new Table<string>(ledger, `tree ${i}`, 'O')
+    const tables = Array.from({ length: 64 - TREES.length }, (_, i) => make(i))
+    await putRow(ledger, 'beside 64 trees')
+    expect(() => make(64)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining('64 trees') }),
+    )
+    for (const table of [tables[0], tables.at(-1), make(0)] as Table<string>[]) {
+      const key = table.key(row)
+      await ledger.transact((tx) => table.put(tx, key, table.tree))
+      expect(await ledger.look((view) => table.get(key, readerOf(view))?.value)).toBe(table.tree)
+    }
+    expect(ledger.degraded).toBeNull()
   })
 
   test('a damaged row is CORRUPT to its readers, and to a commit that reads it', async () => {

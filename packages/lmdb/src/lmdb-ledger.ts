@@ -21,12 +21,13 @@ import {
   EventLog,
   type EventLogOptions,
   Group,
+  requireFunction,
   requireResult,
   type Sink,
   TREES,
 } from '@stored/ledger/engine'
 import { Ballast } from './ballast.ts'
-import { Environment, INDEX_FILE, isDamage, isPageWrite, isPanic, mapLmdbError } from './environment.ts'
+import { Environment, INDEX_FILE, isDamage, isPageWrite, isPanic, MAX_TREES, mapLmdbError } from './environment.ts'
 import { FileTail } from './file-tail.ts'
 import { FilesInPlace } from './files-in-place.ts'
 import { GATE_FILES, Gate } from './gate.ts'
@@ -205,13 +206,16 @@ export class LmdbLedger implements TreeLedger {
   }
 
   async look<T>(read: (view: View) => T): Promise<T> {
+    requireFunction('a look', read)
     if (this.#closed) throw new StorageError('CLOSED', { op: 'read' })
-    while (this.#environment.lacksTrees) await this.transact(() => {})
+    // Degraded, it makes no tree any more, and its other rows are read all the same.
+    while (this.#environment.lacksTrees && !this.#degraded) await this.transact(() => {})
     this.refresh()
     return requireResult(read(this as unknown as View))
   }
 
   async transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>> {
+    requireFunction('a plan', plan)
     if (this.#closing) throw new StorageError('CLOSED', { op: 'commit' })
     this.#requireHealth()
     return new Promise((resolve, reject) => {
@@ -247,7 +251,12 @@ export class LmdbLedger implements TreeLedger {
     if (!this.#files.failure) this.#environment.refresh()
   }
 
+  /** @throws {StorageError} INVALID_ARGUMENT: there are 64 already. Met by a commit, it would fail the plans of others. */
   useTree(tree: Tree): void {
+    if (this.#trees.size === MAX_TREES && !this.#trees.has(tree)) {
+      const detail = `no room for a tree ${JSON.stringify(tree)}: a ledger has at most ${MAX_TREES} trees`
+      throw new StorageError('INVALID_ARGUMENT', { op: 'open' }, { detail })
+    }
     this.#trees.add(tree)
   }
 
@@ -338,7 +347,7 @@ export class LmdbLedger implements TreeLedger {
       )
       return group?.tell ?? []
     } catch (error) {
-      const failure = StorageError.is(error) ? error : await this.#failure(error, group?.numbers.seq ?? 0)
+      const failure = StorageError.is(error) ? error : await this.#failure(error, group?.numbers.seq)
       // Those that came into no group waited for this commit, and are told as well. Plans that came later stay in line.
       const failed = group?.callers ?? this.#waiting.splice(0, inLine)
       return failed.map((caller) => () => caller.reject(failure))
@@ -366,12 +375,12 @@ export class LmdbLedger implements TreeLedger {
   }
 
   /**
-   * Why a commit failed, and whether `seq`, its last, is there all the same.
+   * Why a commit failed, and whether `seq`, its last, is there all the same; `undefined`: no plan ran, none can be there.
    *
    * A page that was not written is written again by the next commit. After a failed flush nothing of the commit is there either,
    * but the system may take pages for written that are not: no later flush proves anything, so none is tried.
    */
-  async #failure(cause: unknown, seq: number): Promise<StorageError> {
+  async #failure(cause: unknown, seq: number | undefined): Promise<StorageError> {
     const at = { op: 'commit' }
     if (isPageWrite(cause)) {
       const { code, detail } = mapLmdbError(cause, at)
@@ -389,9 +398,9 @@ export class LmdbLedger implements TreeLedger {
     return failure
   }
 
-  async #mayBeThere(seq: number): Promise<boolean> {
+  async #mayBeThere(seq: number | undefined): Promise<boolean> {
     try {
-      return this.seq >= seq
+      return seq !== undefined && this.seq >= seq
     } catch {
       // Published or not: what LMDB wrote last, and then took back, may come to the disk in either order. Read what it says now.
       await this.#reopen()

@@ -215,6 +215,19 @@ export const CASES: readonly LedgerCase[] = [
     },
   },
   {
+    id: 'plan.no-function',
+    title: 'a plan, and a look, that is no function is INVALID_ARGUMENT',
+    why: 'A mistake of a caller in plain JavaScript would fail the commit of others, or end the process.',
+    async run(ledger) {
+      for (const none of [null, undefined, 7, {}]) {
+        await rejects(ledger.transact(none as never), { code: 'INVALID_ARGUMENT' })
+        await rejects(ledger.look(none as never), { code: 'INVALID_ARGUMENT' })
+      }
+      await ledger.transact((tx) => put(tx, 'k', '1'))
+      deepEqual(await all(ledger), ['k=1'])
+    },
+  },
+  {
     id: 'plan.impure',
     title: 'a plan that uses clock, randomness or what an earlier run left is rejected',
     why: 'Such a plan works until a ledger runs it twice, and then writes something else.',
