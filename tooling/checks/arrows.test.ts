@@ -66,6 +66,11 @@ const unsound: [string, Tree, string[]][] = [
     ['packages/index/src/index.ts:3: @stored/index may not import @stored/syncd'],
   ],
   [
+    'a room that knows one above it',
+    { 'packages/core/src/model/copy.ts': `import '../backend/error.ts'\nimport type { Put } from '../stored/put.ts'` },
+    ['packages/core/src/model/copy.ts:2: packages/core/src/model may not import packages/core/src/stored/put.ts'],
+  ],
+  [
     'a service whose test imports another',
     {
       'packages/lmdb/src/index.test.ts': `await import('@stored/index')`,

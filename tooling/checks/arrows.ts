@@ -2,7 +2,7 @@
 // package no files import each other.
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
-import { dirname, join, relative, resolve, sep } from 'node:path'
+import { dirname, join, posix, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { findCircles } from './circles.ts'
@@ -85,6 +85,16 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   'create-stored-driver': { source: [], tests: ['@stored/conformance', BACKEND] },
 }
 const DRIVER: Arrows = { source: [BACKEND], tests: ['@stored/conformance', '@stored/services'] }
+
+/** Rooms of a package, and which beside it each may import. One that is not named here may import any. */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  'packages/core/src/model': ['backend'],
+  'packages/core/src/source': ['backend'],
+  'packages/core/src/guard': ['backend', 'source'],
+  'packages/core/src/ports': ['backend', 'model', 'guard'],
+  'packages/syncd/src/queue': [],
+  'packages/syncd/src/coordination': [],
+}
 
 /** What any test may import; its package may import anything, so sources never do. */
 const TESTING = '@stored/testing'
@@ -196,7 +206,15 @@ function relativeComplaints({ directory, manifest }: Package, { file, specifier 
   const contract = join(directory, 'src', 'backend')
   const isContract =
     manifest.name === '@stored/core' && (isWithin(contract, resolve(root, file)) || file.endsWith('/src/backend.ts'))
-  return isContract && !isWithin(contract, target) ? [`${BACKEND} imports nothing else of @stored/core`] : []
+  if (isContract && !isWithin(contract, target)) return [`${BACKEND} imports nothing else of @stored/core`]
+  return roomComplaints(file, toPosix(relative(root, target)))
+}
+
+function roomComplaints(file: string, target: string): string[] {
+  const room = Object.keys(ROOMS).find((each) => file.startsWith(`${each}/`))
+  if (room === undefined) return []
+  const mayImport = [room, ...(ROOMS[room] ?? []).map((other) => `${posix.dirname(room)}/${other}`)]
+  return mayImport.some((each) => target.startsWith(`${each}/`)) ? [] : [`${room} may not import ${target}`]
 }
 
 function isWithin(directory: string, path: string): boolean {

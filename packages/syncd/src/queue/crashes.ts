@@ -1,5 +1,5 @@
-import { INNOCENT_MS } from '../work/suspects.ts'
 import type { JobRow } from './job-rows.ts'
+import { INNOCENT_MS } from './limits.ts'
 
 /** What becomes of the row of a job that its process died with. */
 export type Verdict = (row: JobRow) => JobRow

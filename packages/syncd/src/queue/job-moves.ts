@@ -1,8 +1,8 @@
 import type { JobCounts, Place } from '@stored/core'
 import { encodeNumbers, type Writer } from '@stored/ledger'
-import { MAX_DELAY_MS } from '../work/policy.ts'
 import type { JobRow, JobRows } from './job-rows.ts'
 import { dueKey, owedKey } from './keys.ts'
+import { MAX_DELAY_MS } from './limits.ts'
 
 export const NOTHING = Buffer.alloc(0)
 

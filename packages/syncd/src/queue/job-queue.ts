@@ -12,12 +12,12 @@ import {
   type Writer,
   writerOf,
 } from '@stored/ledger'
-import { MAX_DELAY_MS } from '../work/policy.ts'
 import { judgeOf, unchanged, type Verdict } from './crashes.ts'
 import { JobFinder, pagesOf } from './find-jobs.ts'
 import { JobMoves } from './job-moves.ts'
 import { claimedOf, type JobRow, JobRows, jobOf } from './job-rows.ts'
 import { backendPrefix, dueKey, dueLimit, owedKey, parseDueKey, pauseKey, seqAt } from './keys.ts'
+import { MAX_DELAY_MS } from './limits.ts'
 
 const BOOT_KEY = Buffer.from('boot')
 

@@ -1,5 +1,6 @@
 import type { Failure } from '@stored/core'
-import { MAX_DELAY_MS, type Verdict } from './policy.ts'
+import { MAX_DELAY_MS } from '../queue/limits.ts'
+import type { Verdict } from './policy.ts'
 
 /** Failures in a row that open it. */
 const IN_A_ROW = 5

@@ -1,12 +1,11 @@
 import { StorageError, type StorageErrorCode } from '@stored/core/backend'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-
+import { MAX_DELAY_MS } from '../queue/limits.ts'
 import {
   backoff,
   decide,
   MAX_ATTEMPTS,
-  MAX_DELAY_MS,
   mayGoOn,
   needsSomebody,
   speaksOfOutage,

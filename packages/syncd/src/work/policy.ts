@@ -1,4 +1,5 @@
 import type { StorageError, StorageErrorCode } from '@stored/core/backend'
+import { MAX_DELAY_MS } from '../queue/limits.ts'
 
 /**
  * What a try says of its backend.
@@ -15,8 +16,6 @@ export type Verdict = 'answered' | 'failed' | 'unclear' | 'unusable' | 'nothing'
 export const MAX_ATTEMPTS = 25
 const BASE_MS = 1000
 const CAP_MS = 15 * 60 * 1000
-/** The longest any job waits: a time to come that lies further ahead is a clock that was set back. */
-export const MAX_DELAY_MS = 60 * 60 * 1000
 
 /** Trying again cannot help: somebody has to change something first. */
 const PERMANENT: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([

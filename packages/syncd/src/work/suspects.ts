@@ -1,13 +1,12 @@
 import type { Claimed } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
+import { INNOCENT_MS } from '../queue/limits.ts'
 import { LEASE_MS } from './lane.ts'
 
 /** Tries that took their process with them before a job is parked. */
 const MAX_CRASHES = 3
 /** What has run for so long seldom kills its process any more, and may hang: the next suspect begins. */
 const PATIENCE_MS = 5000
-/** What has run for so long when its process dies is not why. */
-export const INNOCENT_MS = 60_000
 /** By then a renewal of its lease shows that it ran for that long. */
 const ALONE_MS = INNOCENT_MS + LEASE_MS / 3
 const FIRST_RETRIAL_MS = 60 * 60 * 1000
