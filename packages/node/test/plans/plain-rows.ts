@@ -1,0 +1,23 @@
+import type { StoreRows } from '@stored/testing/rows/rows'
+
+/** What rows say, without tickets and etags: these only have to differ from each other. */
+export function plainRows(rows: StoreRows) {
+  const { bindings, facts, keysOf, placesOf, parked, due, owed, counts, marks, markRows, bad } = rows
+  const untold = ({ lease: _, ...job }: { readonly lease?: string }) => job
+  return {
+    ...{ bindings, facts, keysOf, placesOf, parked, due, owed, counts, marks, markRows, bad },
+    locations: mapped(rows.locations, ({ holds, ...location }) => ({ ...location, holds: holds?.id })),
+    waiting: mapped(rows.waiting, untold),
+    running: mapped(rows.running, untold),
+    staged: mapped(rows.staged, ({ size }) => size),
+    bytes: new Map(rows.bytes.map(({ id, value }) => [id, value.toString()])),
+    stagedTotal: rows.stagedTotal,
+    events: rows.events.map(({ value }) => value),
+    eventCount: rows.eventCount,
+    swept: rows.swept,
+  }
+}
+
+function mapped<K, V, W>(map: ReadonlyMap<K, V>, to: (value: V) => W): Map<K, W> {
+  return new Map([...map].map(([key, value]) => [key, to(value)]))
+}
