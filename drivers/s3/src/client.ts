@@ -193,7 +193,7 @@ async function inTime<T>(s3: S3Client, send: () => Promise<T>): Promise<T> {
 }
 
 /** Lets `command` be signed with a digest of its body that is known, so that nobody computes it again. */
-export function signedWith(command: PutObjectCommand, sha256: string | undefined): PutObjectCommand {
+function signedWith(command: PutObjectCommand, sha256: string | undefined): PutObjectCommand {
   if (sha256 !== undefined)
     command.middlewareStack.add(
       (next) => (args) => {

@@ -24,7 +24,7 @@ export async function makeOwn(connection: Connection, path: string, at: ErrorLoc
 }
 
 /** @throws {StorageError} MISCONFIGURED: a link or something else has the place of a directory of the driver. */
-export async function checkOwn(connection: Connection, path: string, at: ErrorLocation): Promise<void> {
+async function checkOwn(connection: Connection, path: string, at: ErrorLocation): Promise<void> {
   const [found, place] = await Promise.all([connection.lstat(path), connection.realpath(path)])
   if (!found.isDirectory() || place !== path) throw notOwn(path, at)
 }

@@ -29,7 +29,7 @@ let collectGarbage: () => void = () => {
 }
 
 /** Watches how far memory grows while bytes go by. */
-export class MemoryWatch {
+class MemoryWatch {
   /** The most so far, in bytes. */
   growth = 0
   readonly limit = GROWTH_BYTES

@@ -43,7 +43,7 @@ export async function keepingThroughout(signal: AbortSignal): Promise<string[]> 
 }
 
 /** What keeps the process now. What is over with this turn of its event loop is left out. */
-export function keeping(): string[] {
+function keeping(): string[] {
   return process.getActiveResourcesInfo().filter((kind) => kind !== 'Immediate')
 }
 

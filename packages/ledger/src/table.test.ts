@@ -19,9 +19,6 @@ async function fill(of: Table<number>, partition: string, suffixes: readonly str
   })
 }
 
-const suffixes = async (of: Table<number>, partition: string) =>
-  (await Array.fromAsync(of.suffixes(Buffer.from(partition)))).map(String)
-
 describe('Table', () => {
   test('get() returns value and ticket of a row; ticket() the ticket alone', async () => {
     const key = table.key(Buffer.from('p'))
@@ -39,20 +36,6 @@ describe('Table', () => {
     await ledger.transact((tx) => table.remove(tx, key))
     expect(table.get(key)).toBeUndefined()
     expect(table.ticket(key)).toBeUndefined()
-  })
-
-  test('suffixes() of a partition are those of this table, not of its sibling, and of no longer partition', async () => {
-    await fill(table, 'p', ['', 'x', 'y'])
-    await fill(sibling, 'p', ['z'])
-    await fill(table, 'pp', ['other'])
-    expect(await suffixes(table, 'p')).toEqual(['', 'x', 'y'])
-    expect(await suffixes(sibling, 'p')).toEqual(['z'])
-  })
-
-  test('suffixes() of more than a page come all, once, in order', async () => {
-    const names = Array.from({ length: 1001 }, (_, i) => String(i).padStart(5, '0'))
-    await fill(table, 'p', names)
-    expect(await suffixes(table, 'p')).toEqual(names)
   })
 
   test('suffix() tells a row of this table from one of another', () => {

@@ -56,13 +56,6 @@ export class Table<T> {
   remove(tx: Transaction, key: Uint8Array): void {
     writerOf(tx).remove(this.tree, key)
   }
-
-  /** The suffixes of all rows of a partition, in order. @see pages */
-  async *suffixes(partition: Uint8Array, signal?: AbortSignal): AsyncGenerator<Buffer, void, void> {
-    const first = this.key(partition)
-    for await (const page of pages(this.#ledger, this.tree, { from: first, to: after(first), signal }))
-      for (const [key] of page) yield key.subarray(first.length)
-  }
 }
 
 /** Rows that are read in one turn of the event loop. */

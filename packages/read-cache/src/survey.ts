@@ -75,7 +75,7 @@ async function namesIn(directory: string): Promise<string[]> {
 }
 
 /** @returns `null` when it is not there, or no directory. */
-export function unlessGone(error: unknown): null {
+function unlessGone(error: unknown): null {
   if (isGone(error)) return null
   throw error
 }

@@ -16,7 +16,7 @@ export interface Stat {
   readonly modified?: number
   /** An opaque token that changes whenever the content does. Never a checksum. */
   readonly etag?: string
-  /** Changes whenever a scan should look at the blob again; finer than `etag`. */
+  /** Changes whenever a scan should look at the blob again; finer than `etag`. For packages that scan: the store does not read it. */
   readonly fingerprint?: string
   /** Digests of the whole blob that the backend itself keeps, in lower-case hex. */
   readonly checksums?: Readonly<Partial<Record<NativeChecksum, string>>>
@@ -439,7 +439,8 @@ export abstract class StorageBackend {
   abstract list(options: ListOptions): AsyncIterable<Stat>
 
   /**
-   * Copies a blob within the medium, replacing what is at `to` as `put` does. Only with `capabilities.copy`.
+   * Copies a blob within the medium, replacing what is at `to` as `put` does. Only with `capabilities.copy`. For outer packages: the store
+   * does not call it.
    *
    * - Must copy bytes, content type and metadata. Later changes of one blob do not affect the other.
    * - Must change nothing if `from` and `to` are equal.
@@ -453,7 +454,7 @@ export abstract class StorageBackend {
   copy?(from: string, to: string, options: Op): Promise<Stat>
 
   /**
-   * Removes many blobs. Only with `capabilities.deleteMany`.
+   * Removes many blobs. Only with `capabilities.deleteMany`. For outer packages: the store does not call it.
    *
    * Must take any number of keys: none, or the same one twice. An absent blob is not a failure.
    *
@@ -467,7 +468,8 @@ export abstract class StorageBackend {
   deleteMany?(keys: readonly string[], options: Op): Promise<Map<string, StorageError>>
 
   /**
-   * Makes a URL that reads or writes one blob without further credentials. Only with `capabilities.signedUrl`.
+   * Makes a URL that reads or writes one blob without further credentials. Only with `capabilities.signedUrl`. For
+   * outer packages: the store does not call it.
    *
    * May reject with UNSUPPORTED for a method that the medium cannot sign.
    *
@@ -480,7 +482,8 @@ export abstract class StorageBackend {
   signedUrl?(key: string, options: Op & { method: 'GET' | 'PUT'; expiresMs: number }): Promise<string>
 
   /**
-   * Reports changes until it is aborted, including those that others make. Only with `capabilities.watch`.
+   * Reports changes until it is aborted, including those that others make. Only with `capabilities.watch`. For outer
+   * packages: the store does not call it.
    *
    * - Must report a put once its blob is whole, and nothing about a put that fails.
    * - Must report an overwrite as a put, without a delete.

@@ -10,7 +10,7 @@ export async function describeOwner(file: string): Promise<string> {
 }
 
 /** `0600` */
-export function octal(mode: number): string {
+function octal(mode: number): string {
   return (mode & 0o777).toString(8).padStart(4, '0')
 }
 

@@ -4,7 +4,7 @@ import type { JobRow, JobRows } from './job-rows.ts'
 import { dueKey, owedKey } from './keys.ts'
 import { MAX_DELAY_MS } from './limits.ts'
 
-export const NOTHING = Buffer.alloc(0)
+const NOTHING = Buffer.alloc(0)
 
 /** Moves jobs between the trees: the rows of `due` and `owed`, and the counts, go with them. */
 export class JobMoves {

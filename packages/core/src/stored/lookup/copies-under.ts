@@ -6,7 +6,7 @@ interface Copy {
 }
 
 /** Whether a copy lasts as long as a key: it is the key's own object, or the one that all keys of the blob share. */
-export function isCopyOf({ key, shared }: Copy, bound: string): boolean {
+function isCopyOf({ key, shared }: Copy, bound: string): boolean {
   return shared === true || key === bound
 }
 

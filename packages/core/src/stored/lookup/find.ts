@@ -11,7 +11,7 @@ export interface Found {
 }
 
 /** What is known under an id or a key. Places being cleaned are gone for readers. */
-export function findOn(rows: Pick<Services, 'index' | 'prefix'>, view: View, idOrKey: string): Found | null {
+function findOn(rows: Pick<Services, 'index' | 'prefix'>, view: View, idOrKey: string): Found | null {
   const facts = factsUnder(rows, view, idOrKey)
   return facts && { facts, locations: placesUnder(rows, view, facts.id, idOrKey) }
 }

@@ -44,7 +44,7 @@ export async function keepAside(
 }
 
 /** `<key>.stored-kept-<time>`, its last part cut where that would be too long. */
-export function keptName(key: string, now: Date, count: number, segmentBytes = SEGMENT_BYTES): string {
+function keptName(key: string, now: Date, count: number, segmentBytes = SEGMENT_BYTES): string {
   const time = now.toISOString().replace(/[-:]|\.\d+/g, '')
   const suffix = `.stored-kept-${time}${count === 1 ? '' : `-${count}`}`
   const parent = key.slice(0, key.lastIndexOf('/') + 1)
