@@ -151,10 +151,14 @@ describe('events', () => {
     expect(code).toBe(0)
     expect(stdout).toMatch(/^\d+ .* put .* p\/x\n/)
     const { records } = await at.json('events')
-    const last = records.findLast(({ type }) => type === 'event')
+    const [before, last] = records.filter(({ type }) => type === 'event').slice(-2)
     expect(last).toMatchObject({ event: { type: 'sync:complete', key: 'new', backend: 'a' } })
-    const seq = last?.type === 'event' ? last.event.seq : 0
-    expect((await at.json('events', '--since', `${seq - 1}`)).records).toMatchObject([last, { events: 1, last: seq }])
+    const positionOf = (record: typeof last) => (record?.type === 'event' ? record.event.position : '')
+    const { records: since } = await at.json('events', '--since', positionOf(before))
+    expect(since).toMatchObject([last, { events: 1, last: positionOf(last) }])
+    expect((await at.json('events', '--since', positionOf(last))).records).toMatchObject([
+      { events: 0, last: positionOf(last) },
+    ])
     expect(await at.stored('events', '--since', 'x')).toMatchObject({ code: 2 })
   })
 })

@@ -68,12 +68,12 @@ describe('events()', () => {
     await using dir = await temp()
     await using store = await openAt(dir.path, { sync: false })
     await store.put(Buffer.from('one'), { key: 'k' })
-    const [{ seq } = { seq: 0 }] = await collect(store.events())
+    const [{ position } = { position: '' }] = await collect(store.events())
     const refused = store.put(Buffer.from('two'), { key: 'k', ifAbsent: true })
     await expect(refused).rejects.toMatchObject({ code: 'ALREADY_EXISTS' })
     await store.delete('unknown')
     await store.delete('k', { backends: ['a'] })
-    expect(await collect(store.events({ since: seq }))).toEqual([])
+    expect(await collect(store.events({ since: position }))).toEqual([])
   })
 
   test('holds the error of a job that was parked, as it was announced', async () => {
@@ -97,8 +97,8 @@ describe('events()', () => {
     for (const key of ['a', 'b', 'c', 'd']) await store.put(Buffer.from(key), { key })
     const all = await collect(store.events())
     expect(await collect(store.events({ since: 0 }))).toEqual(all)
-    for (const [i, { seq }] of all.entries())
-      expect(await collect(store.events({ since: seq }))).toEqual(all.slice(i + 1))
+    for (const [i, { position, seq }] of all.entries())
+      for (const since of [position, seq]) expect(await collect(store.events({ since }))).toEqual(all.slice(i + 1))
   })
 
   test('with follow goes on with what comes, until the loop is left', async () => {
@@ -167,9 +167,9 @@ describe('events()', () => {
   })
 
   test.each([
-    [{ since: -1 }, /"since" is a whole number/],
-    [{ since: 1.5 }, /"since" is a whole number/],
-    [{ since: '1' }, /"since" is a whole number/],
+    [{ since: -1 }, /"since" is the position of an event, not -1/],
+    [{ since: 1.5 }, /"since" is the position of an event/],
+    [{ since: '' }, /"since" is the position of an event, not an empty string/],
     [{ follow: 1 }, /"follow" is true or false, not number/],
     [{ folow: true }, /unknown option "folow"; did you mean "follow"\?/],
     [null, /options are an object, not null/],

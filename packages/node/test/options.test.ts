@@ -98,7 +98,11 @@ const CALLS: Readonly<Record<string, Call>> = {
     make: (store, options) => store.synced('k', options),
   },
   events: {
-    options: { since: NOT.whole, follow: NOT.boolean, signal: NOT.signal } satisfies Wrong<EventsOptions>,
+    options: {
+      since: [-1, 1.5, '', Number.NaN, null, {}, [], true, 2n],
+      follow: NOT.boolean,
+      signal: NOT.signal,
+    } satisfies Wrong<EventsOptions>,
     make: (store, options) => collect(store.events(options) as AsyncIterable<unknown>),
   },
   verify: {

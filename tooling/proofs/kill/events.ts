@@ -6,15 +6,15 @@ type Store = Awaited<ReturnType<typeof openStore>>
 /** What the log of a store says of puts and deletes. */
 export interface Log {
   readonly told: readonly Told[]
-  /** Number of the last event. */
-  readonly last: number
+  /** Position of the last event. */
+  readonly last: string
 }
 
-export async function readLog(store: Store, since: number): Promise<Log> {
+export async function readLog(store: Store, since: string): Promise<Log> {
   const told: Told[] = []
   let last = since
   for await (const event of store.events({ since })) {
-    last = event.seq
+    last = event.position
     if (event.type === 'put') told.push({ op: 'put', key: event.key, sha256: event.checksum.slice('sha256:'.length) })
     // Copies that were given up: no key was unbound.
     if (event.type === 'delete') told.push(...event.keys.map((key) => ({ op: 'delete', key }) as const))

@@ -13,7 +13,7 @@ export class Model {
   readonly #stored = new Set<string>()
   /** Since the last look, in their order. */
   #calls: { readonly call: Call; isAcknowledged: boolean }[] = []
-  #lastEvent = 0
+  #lastEvent = '0'
   readonly violations: string[] = []
   acknowledged = 0
   /** Calls that were under way at a kill, by what became of them. */

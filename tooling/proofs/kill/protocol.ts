@@ -57,7 +57,7 @@ export interface Inspection {
 
 /** What the log of events must hold, behind the last event that was seen. */
 export interface ExpectedLog {
-  readonly since: number
+  readonly since: string
   /** Of each key in the order of its calls. */
   readonly told: readonly (Told & { readonly isAcknowledged: boolean })[]
 }
@@ -66,8 +66,8 @@ export interface Finding {
   /** From the call of openStore() until the store was open and a first record was read. */
   readonly openMs: number
   readonly bindings: Bindings
-  /** Number of the last event in the log. */
-  readonly lastEvent: number
+  /** Position of the last event in the log. */
+  readonly lastEvent: string
   /** Compared with what they should be: reads, objects found on disk, and events. */
   readonly checked: number
   readonly violations: readonly string[]

@@ -352,7 +352,7 @@ export const COMMANDS: readonly Command[] = [
     args: [],
     flags: [
       { name: 'follow', help: 'Continue with new events until interrupted' },
-      { name: 'since', value: 'SEQ', help: 'Only events after this number' },
+      { name: 'since', value: 'POSITION', help: 'Only events after this position' },
     ],
     help: 'Show what happened: the log of puts, deletions and syncing',
     examples: ['stored events --since 120', 'stored events --follow --json'],

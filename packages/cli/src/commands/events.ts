@@ -7,23 +7,23 @@ import type { Outcome } from '../session/outcome.ts'
 
 export async function run(context: Context): Promise<Outcome> {
   const { input, out, signal } = context
-  const since = input.count('since', 0) ?? 0
+  const since = input.text('since')
   const follow = input.has('follow')
   await using store = await openSession(context, { sync: false })
   if (follow && (await store.status()).syncing === 'nowhere')
     out.note('nobody syncs the store: what others put is heard of once somebody does')
   let events = 0
-  let last = since
-  for await (const event of store.events({ since, follow, signal })) {
+  let last = since ?? '0'
+  for await (const event of store.events({ ...(since !== undefined && { since }), follow, signal })) {
     await out.tell({ type: 'event', event }, lineOf(event))
     events++
-    last = event.seq
+    last = event.position
   }
   return { exit: EXIT.ok, summary: { events, last } }
 }
 
 function lineOf(event: Logged<DurableEvent>): string {
-  const head = `${event.seq}  ${time(event.time)}  ${event.type.padEnd(13)}  ${shortId(event.checksum)}`
+  const head = `${event.position}  ${time(event.time)}  ${event.type.padEnd(13)}  ${shortId(event.checksum)}`
   if (event.type === 'put') return `${head}  ${event.key}`
   if (event.type === 'delete') return `${head}  ${event.keys.join(' ')}`
   const error = event.type === 'sync:error' ? `  ${event.error.message}` : ''

@@ -408,12 +408,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /**
    * Reads the event log of the store, in the order of its commits: `put`, `delete`, `sync:complete`, `sync:error`, from every
-   * process that has it open. The last 100,000 events are kept. A consumer that saves the `seq` of the last event it handled misses
-   * nothing, even while it is not running.
+   * process that has it open. The last 100,000 events are kept. A consumer that saves the `position` of the last event it handled
+   * misses nothing, even while it is not running.
    *
-   * @throws {StorageError} INVALID_ARGUMENT, at once · NOT_FOUND: events after `since` were dropped, or the store has not reached
-   *   `since`, because it was restored from a backup or the number belongs to another store · CORRUPT: an event is damaged; you can
-   *   continue after it · ABORTED · CLOSED: with `follow`, when the store closes.
+   * @throws {StorageError} INVALID_ARGUMENT, at once; with the first event, if `since` is not a position · NOT_FOUND: events after
+   *   `since` were dropped, or the store has not reached `since`, because it was restored from a backup or the position belongs to
+   *   another store · CORRUPT: an event is damaged; you can continue after it · ABORTED · CLOSED: with `follow`, when the store closes.
    */
   events(options: EventsOptions = {}): AsyncIterableIterator<Logged<DurableEvent>, void, void> {
     this.#enter('events')

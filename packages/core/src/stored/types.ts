@@ -2,7 +2,7 @@ import type { Capabilities, LogEvent, StorageBackend } from '../backend/contract
 import type { OwnPlace } from '../backend/one-medium.ts'
 import type { Algorithm, BlobFacts, BlobId } from '../model/blob.ts'
 import type { BadState, LocationState, Place } from '../model/copy.ts'
-import type { DeleteEvent, Logged, PutEvent, SyncEvent } from '../model/event.ts'
+import type { DeleteEvent, Logged, Position, PutEvent, SyncEvent } from '../model/event.ts'
 import type { Failure } from '../model/failure.ts'
 import type { JobCounts } from '../model/job.ts'
 import type { Checksums, MimeTypeOf } from '../ports/checksums.ts'
@@ -176,8 +176,8 @@ export interface SyncedOptions<Names extends string = string> {
 
 /** Options of `events`. */
 export interface EventsOptions {
-  /** The `seq` of the last event that you handled. @default start from the oldest event that is kept */
-  since?: number
+  /** The `position` of the last event that you handled; a `seq` is taken too. @default start from the oldest event that is kept */
+  since?: Position | number
   /**
    * Continue with new events until `signal` is aborted, the loop is left or the store closes. Events of other processes arrive while
    * one of them, or this process, syncs. @default false

@@ -1,12 +1,19 @@
 import { checkOptions } from '../../backend/options.ts'
-import { is, type RulesOf } from '../../backend/rules.ts'
-import type { DurableEvent, Logged } from '../../model/event.ts'
+import { type Check, is, type RulesOf } from '../../backend/rules.ts'
+import type { DurableEvent, Logged, Position } from '../../model/event.ts'
 import type { Services } from '../services.ts'
 import type { EventsOptions } from '../types.ts'
 import { type Changes, waitFor } from './changes.ts'
 
 const AT = { op: 'events' }
-const OPTIONS: RulesOf<EventsOptions> = { since: is.whole(0), follow: is.boolean, signal: is.signal }
+const NUMBER = is.whole(0)
+/** Which positions there are, the ledger knows. Numbers of earlier versions stay valid. */
+const SINCE: Check = {
+  expected: 'the position of an event',
+  holds: (value) => is.text.holds(value) || NUMBER.holds(value),
+  shown: 'number',
+}
+const OPTIONS: RulesOf<EventsOptions> = { since: SINCE, follow: is.boolean, signal: is.signal }
 
 /** @returns What was checked. @throws {StorageError} INVALID_ARGUMENT. */
 export function checkEventsOptions(options: EventsOptions): EventsOptions {
@@ -20,11 +27,11 @@ export async function* readEvents(
   { since = 0, follow = false }: EventsOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Logged<DurableEvent>, void, void> {
-  for (let last = since; ; ) {
+  for (let last: Position | number = since; ; ) {
     const changed = changes.next()
     for await (const event of ledger.events({ since: last, signal })) {
       yield event
-      last = event.seq
+      last = event.position
     }
     if (!follow) return
     await waitFor(changed, signal, AT)
