@@ -43,10 +43,10 @@ export class MemoryLedger implements TreeLedger, Sink {
     return this.#rehearsal.look(read, this)
   }
 
-  async transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>> {
-    requireFunction('a plan', plan)
-    if (this.#closed) throw new StorageError('CLOSED', { op: 'commit' })
+  transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>> {
     return new Promise((resolve, reject) => {
+      requireFunction('a plan', plan)
+      if (this.#closed) throw new StorageError('CLOSED', { op: 'commit' })
       const group = new Group(this, this.#log, this.#numbers, this.#run)
       group.add({ plan, now: Date.now(), resolve, reject })
       group.end()

@@ -214,11 +214,11 @@ export class LmdbLedger implements TreeLedger {
     return requireResult(read(this as unknown as View))
   }
 
-  async transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>> {
-    requireFunction('a plan', plan)
-    if (this.#closing) throw new StorageError('CLOSED', { op: 'commit' })
-    this.#requireHealth()
+  transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>> {
     return new Promise((resolve, reject) => {
+      requireFunction('a plan', plan)
+      if (this.#closing) throw new StorageError('CLOSED', { op: 'commit' })
+      this.#requireHealth()
       // What comes in the same turn of the event loop, or while a commit is under way, shares one transaction and one flush.
       this.#waiting.push({ plan, now: Date.now(), resolve, reject })
       if (this.#waiting.length === 1) setImmediate(() => this.#commit())

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
+import type { Chunks } from '@stored/core'
 import { mapErrno, StorageError } from '@stored/core/backend'
 import { stagedFiles } from './owner.ts'
 import { DurableStaging, type DurableStagingOptions, type Received } from './staging.ts'
@@ -30,10 +31,7 @@ export class RecoveredStaging extends DurableStaging {
     this.#file = undefined
   }
 
-  override async receive(
-    source: AsyncIterable<Uint8Array>,
-    o: Parameters<DurableStaging['receive']>[1],
-  ): Promise<Received> {
+  override async receive(source: Chunks, o: Parameters<DurableStaging['receive']>[1]): Promise<Received> {
     const file = this.#file
     if (file === undefined)
       throw new StorageError('UNSUPPORTED', { op: 'put' }, { detail: 'the store is being recovered' })

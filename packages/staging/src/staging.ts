@@ -1,6 +1,6 @@
 import { readdir, statfs, unlink } from 'node:fs/promises'
 import path from 'node:path'
-import type { BlobId, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction, View } from '@stored/core'
+import type { BlobId, Chunks, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction, View } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, fileMode, makeDirectory } from '@stored/core/files'
 import {
@@ -75,6 +75,8 @@ export interface Received extends Staged {
   readonly at?: number
 }
 
+type Steps = Iterator<Uint8Array, void, void> | AsyncIterator<Uint8Array, void, void>
+
 /** Names of files that stagings of this process receive: none takes those of another for debris. */
 const RECEIVING = new Set<string>()
 /** How long after it was received a file may still be kept, in milliseconds. */
@@ -139,29 +141,31 @@ export class DurableStaging implements Staging {
   }
 
   async receive(
-    source: AsyncIterable<Uint8Array>,
+    source: Chunks,
     o: { signal: AbortSignal; size?: number | undefined; whenFull: 'wait' | 'refuse' },
   ): Promise<Received> {
     const share = this.room.share(o)
-    const iterator = source[Symbol.asyncIterator]()
+    const steps = Symbol.iterator in source ? source[Symbol.iterator]() : source[Symbol.asyncIterator]()
     try {
-      await share.require(o.size ?? 0)
-      const received = await this.#read(iterator, share, o.signal)
+      const waiting = share.require(o.size ?? 0)
+      if (waiting) await waiting
+      const received = await this.#read(steps, share, o.signal)
       share.trim(received.size)
       return received
     } catch (error) {
       share.trim(0)
       // Ended here, too: a generator over the source that never began has no `finally`. What ending it throws says less than `error`.
-      await Promise.allSettled([iterator.return?.()])
+      await (async () => steps.return?.())().catch(() => {})
       throw error
     }
   }
 
-  async #read(iterator: AsyncIterator<Uint8Array>, share: Share, signal: AbortSignal): Promise<Received> {
+  async #read(steps: Steps, share: Share, signal: AbortSignal): Promise<Received> {
     const head: Buffer[] = []
     let size = 0
     while (true) {
-      const next = await iterator.next()
+      const step = steps.next()
+      const next = 'then' in step ? await step : step
       if (next.done) {
         this.ledger.requireSpace(size)
         return this.#inline(head, size, share)
@@ -171,7 +175,7 @@ export class DurableStaging implements Staging {
       size += next.value.length
       const waiting = share.require(size)
       if (waiting) await waiting
-      if (size > this.#inlineMax) return this.#toFile(head, iterator, share, signal)
+      if (size > this.#inlineMax) return this.#toFile(head, steps, share, signal)
     }
   }
 
@@ -369,12 +373,7 @@ export class DurableStaging implements Staging {
     return { size, bytes, share, kept: false, [Symbol.asyncDispose]: async () => share.trim(0) }
   }
 
-  async #toFile(
-    head: Uint8Array[],
-    rest: AsyncIterator<Uint8Array>,
-    share: Share,
-    signal: AbortSignal,
-  ): Promise<Received> {
+  async #toFile(head: Uint8Array[], rest: Steps, share: Share, signal: AbortSignal): Promise<Received> {
     const file = newName()
     RECEIVING.add(file)
     try {
@@ -554,7 +553,7 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   if (bytes.length > 0) yield bytes
 }
 
-async function* prepend(head: Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* prepend(head: Uint8Array[], rest: Steps): AsyncGenerator<Uint8Array, void, void> {
   yield* head.splice(0)
-  yield* { [Symbol.asyncIterator]: () => rest }
+  for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value
 }

@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import type { Chunks } from '../source/source.ts'
 
 /** What a body is to be. */
 export interface Expected {
@@ -36,11 +37,7 @@ export class Meter {
    *
    * @throws {StorageError} SIZE_MISMATCH · TOO_LARGE · CHECKSUM_MISMATCH · what `body` throws.
    */
-  async *pass(
-    body: AsyncIterable<Uint8Array>,
-    expected: Expected,
-    at: ErrorLocation,
-  ): AsyncGenerator<Uint8Array, void, void> {
+  async *pass(body: Chunks, expected: Expected, at: ErrorLocation): AsyncGenerator<Uint8Array, void, void> {
     const { size, maxSize = Number.POSITIVE_INFINITY } = expected
     let held: Uint8Array | undefined
     for await (const chunk of body) {

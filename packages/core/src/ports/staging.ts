@@ -1,6 +1,7 @@
 import type { Op } from '../backend/contract.ts'
 import type { BlobId } from '../model/blob.ts'
 import type { Rev } from '../model/revision.ts'
+import type { Chunks } from '../source/source.ts'
 import type { Ledger, Transaction, View } from './ledger.ts'
 
 /** Bytes received but not yet part of a commit. Disposed without `keep`, they are discarded. */
@@ -47,10 +48,7 @@ export interface Staging {
    * @throws {StorageError} STAGING_FULL: there is no room, and it is not to wait · it is larger than all of staging · all room is
    *   taken by receivers of unknown size that wait for each other.
    */
-  receive(
-    source: AsyncIterable<Uint8Array>,
-    o: Op & { size?: number | undefined; whenFull: 'wait' | 'refuse' },
-  ): Promise<Staged>
+  receive(source: Chunks, o: Op & { size?: number | undefined; whenFull: 'wait' | 'refuse' }): Promise<Staged>
   /** Keeps received bytes, in place of those that are kept already: nobody knows whether these can still be read. */
   keep(tx: Transaction, id: BlobId, staged: Staged): void
   release(tx: Transaction, id: BlobId): void

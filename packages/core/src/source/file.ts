@@ -31,7 +31,7 @@ export async function openFile(
   if ('bytes' in small) {
     const { bytes } = small
     signal?.throwIfAborted()
-    return { body: once(bytes), size: bytes.byteLength, path, keepsStill: true, release() {} }
+    return { body: [bytes], size: bytes.byteLength, path, keepsStill: true, release() {} }
   }
   const { stats } = small
   const size = mayLie(stats) ? {} : { size: Number(stats.size) }
@@ -64,10 +64,6 @@ function pathOfUrl(url: URL, invalid: (detail: string, cause?: unknown) => Stora
   } catch (cause) {
     throw invalid('the file: URL holds an escape that no path can have', cause)
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
-  if (bytes.byteLength > 0) yield bytes
 }
 
 /**

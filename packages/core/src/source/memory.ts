@@ -35,11 +35,11 @@ function bytesOf(view: ArrayBufferView): Uint8Array {
 }
 
 /** @throws {StorageError} SOURCE_CHANGED when the buffer is detached, or becomes shorter or longer, while it is read. */
-async function* chunksOf(
+function* chunksOf(
   bytes: Uint8Array,
   signal: AbortSignal | undefined,
   at: ErrorLocation,
-): AsyncGenerator<Uint8Array, void, void> {
+): Generator<Uint8Array, void, void> {
   const size = bytes.byteLength
   for (let offset = 0; offset < size; offset += CHUNK_BYTES) {
     signal?.throwIfAborted()

@@ -7,7 +7,7 @@ import { PassThrough, Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openSource } from './open-source.ts'
-import type { BlobSource, Source } from './source.ts'
+import type { BlobSource, Chunks, Source } from './source.ts'
 
 let directory: string
 beforeAll(async () => {
@@ -23,6 +23,12 @@ async function file(name: string, bytes: Uint8Array | string): Promise<string> {
 
 async function read({ body }: Source): Promise<Buffer> {
   return Buffer.concat(await Array.fromAsync(body))
+}
+
+/** The steps of what does not lie in memory. */
+function inTime(body: Chunks): AsyncIterator<Uint8Array, void> {
+  if (Symbol.iterator in body) throw new Error('it comes without waiting')
+  return body[Symbol.asyncIterator]()
 }
 
 const LARGE = Buffer.from(Uint8Array.from({ length: 2_500_000 }, (_, i) => (i * 31) % 251))
@@ -91,9 +97,9 @@ describe('openSource() gives the same bytes for', () => {
   })
 })
 
-test('bytes in memory are opened synchronously, and come in chunks of 1 MiB', async () => {
+test('bytes in memory are opened synchronously, and come without waiting, in chunks of 1 MiB', () => {
   const source = openSource(LARGE) as Source
-  const chunks = await Array.fromAsync(source.body)
+  const chunks = [...(source.body as Iterable<Uint8Array>)]
   expect(chunks.map((chunk) => chunk.byteLength)).toEqual([1 << 20, 1 << 20, LARGE.byteLength - (2 << 20)])
 })
 
@@ -255,7 +261,7 @@ describe('an abort', () => {
     const controller = new AbortController()
     const { body } = await openSource(await file('aborted', LARGE), { signal: controller.signal })
     const before = openFiles()
-    const iterator = body[Symbol.asyncIterator]()
+    const iterator = inTime(body)
     await iterator.next()
     expect(openFiles()).toBeGreaterThan(before)
     controller.abort(reason)
@@ -384,7 +390,7 @@ test.each([
 test('a Readable that is destroyed in silence throws instead of ending', async () => {
   const stream = new PassThrough()
   stream.write('half')
-  const iterator = (openSource(stream) as Source).body[Symbol.asyncIterator]()
+  const iterator = inTime((openSource(stream) as Source).body)
   await iterator.next()
   const rest = iterator.next()
   stream.destroy()
@@ -403,14 +409,13 @@ test('a Readable that fails before it is read throws its error, and does not end
 
 test('what the source throws is the cause of SOURCE_FAILED, again and again', async () => {
   const error = new Error('torn')
-  const iterator = (
-    openSource(
-      (async function* () {
-        yield text('a')
-        throw error
-      })(),
-    ) as Source
-  ).body[Symbol.asyncIterator]()
+  const source = openSource(
+    (async function* () {
+      yield text('a')
+      throw error
+    })(),
+  )
+  const iterator = inTime((source as Source).body)
   await iterator.next()
   const failed = { code: 'SOURCE_FAILED', cause: error, retryable: false }
   await expect(iterator.next()).rejects.toMatchObject(failed)

@@ -14,10 +14,13 @@ export type BlobSource =
   | Iterable<Uint8Array>
   | AsyncIterable<Uint8Array>
 
+/** The bytes of a blob, front to back. Bytes in memory come without waiting: a promise for each step costs more than the step. */
+export type Chunks = Iterable<Uint8Array, void, void> | AsyncIterable<Uint8Array, void, void>
+
 /** A source that was opened. Whoever opened it releases it. */
 export interface Source {
   /** Read once, front to back. Throws SOURCE_FAILED where the source does; never ends early. */
-  readonly body: AsyncIterable<Uint8Array>
+  readonly body: Chunks
   /** In bytes, where it is known beforehand. */
   readonly size?: number
   /** The file it is read from. */

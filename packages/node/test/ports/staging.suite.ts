@@ -225,6 +225,32 @@ export function stagingSuite(current: Current): void {
       },
     )
 
+    test.for([
+      ['small', ['ab', 'c']],
+      ['so large that it is a file', [FILE, 'abc']],
+    ] as [string, (string | Uint8Array)[]][])('of chunks in memory, %s, keeps them all', async ([, parts]) => {
+      const chunks = parts.map((part) => Buffer.from(part as string))
+      await using staged = await current().staging.receive(chunks, { signal: NEVER, whenFull: 'wait' })
+      await commit(current(), (tx) => current().staging.keep(tx, A, staged))
+      expect((await read(A)).equals(Buffer.concat(chunks))).toBe(true)
+    })
+
+    test('of chunks in memory that end with an error ends them once, and leaves nothing', async () => {
+      const error = new Error('changed')
+      let ended = 0
+      function* failing() {
+        try {
+          yield FILE
+          throw error
+        } finally {
+          ended++
+        }
+      }
+      await expect(current().staging.receive(failing(), { signal: NEVER, whenFull: 'wait' })).rejects.toBe(error)
+      expect(ended).toBe(1)
+      expect(await files()).toEqual([])
+    })
+
     test('aborted while it writes a file rejects with the reason, ends its source and leaves nothing', async () => {
       const abort = new AbortController()
       const reason = new Error('enough')

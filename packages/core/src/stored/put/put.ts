@@ -5,7 +5,7 @@ import type { BlobFacts } from '../../model/blob.ts'
 import type { Logged, PutEvent } from '../../model/event.ts'
 import type { Hasher } from '../../ports/checksums.ts'
 import { openSource } from '../../source/open-source.ts'
-import type { BlobSource, Source } from '../../source/source.ts'
+import type { BlobSource, Chunks, Source } from '../../source/source.ts'
 import { traced } from '../../trace.ts'
 import type { Configured } from '../backends/backends.ts'
 import { checkStoreKey, ID, idKey, idOfKey, isAmongIds } from '../lookup/names.ts'
@@ -49,7 +49,8 @@ export async function put(
   targetsOf(services, options)
   const checking = checkFree(services, options)
   if (checking) await checking
-  const opened = await openSource(source, { signal, reuse: true, at: { op: 'put', key: options.key } })
+  const opening = openSource(source, { signal, reuse: true, at: { op: 'put', key: options.key } })
+  const opened = 'body' in opening ? opening : await opening
   try {
     const { size } = opened
     if (size !== undefined) checkSize(size, options)
@@ -165,22 +166,41 @@ class Pass {
     this.#options = options
   }
 
-  async *bytes(): AsyncGenerator<Uint8Array> {
-    const { body, keepsStill, size: total } = this.#source
-    const { expect, key, onProgress } = this.#options
-    const at = { op: 'put', key }
-    for await (const read of body) {
-      // A caller may fill its buffer again as soon as it is asked for more.
-      const chunk = keepsStill ? read : Buffer.from(read)
-      this.size += chunk.length
-      // Not read any further: it may have no end.
-      if (expect?.size !== undefined && this.size > expect.size)
-        throw wrongSize(expect.size, `${this.size} or more`, at)
-      this.#hasher.update(chunk)
-      if (this.#headSize < HEAD_BYTES) this.#keepHead(chunk)
-      yield chunk
-      if (onProgress) tellProgress(() => onProgress({ bytes: this.size, total }), at)
+  bytes(): Chunks {
+    const { body } = this.#source
+    return Symbol.iterator in body ? this.#atOnce(body) : this.#inTime(body)
+  }
+
+  *#atOnce(body: Iterable<Uint8Array>): Generator<Uint8Array, void, void> {
+    for (const read of body) {
+      yield this.#take(read)
+      this.#tell()
     }
+  }
+
+  async *#inTime(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+    for await (const read of body) {
+      yield this.#take(read)
+      this.#tell()
+    }
+  }
+
+  #take(read: Uint8Array): Uint8Array {
+    const { expect, key } = this.#options
+    // A caller may fill its buffer again as soon as it is asked for more.
+    const chunk = this.#source.keepsStill ? read : Buffer.from(read)
+    this.size += chunk.length
+    // Not read any further: it may have no end.
+    if (expect?.size !== undefined && this.size > expect.size)
+      throw wrongSize(expect.size, `${this.size} or more`, { op: 'put', key })
+    this.#hasher.update(chunk)
+    if (this.#headSize < HEAD_BYTES) this.#keepHead(chunk)
+    return chunk
+  }
+
+  #tell(): void {
+    const { key, onProgress } = this.#options
+    if (onProgress) tellProgress(() => onProgress({ bytes: this.size, total: this.#source.size }), { op: 'put', key })
   }
 
   head(): Uint8Array {
