@@ -201,6 +201,21 @@ describe('beside a process that syncs', () => {
     expect((await at.json('whereis', 'y')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'synced' } })
   })
 
+  it('put does not wait for a backend that was added since, which that process does not know of, and says so', async () => {
+    await using at = await place()
+    const daemon = at.start('sync')
+    await says(daemon, 'syncing;')
+    expect(await at.stored('backend', 'add', 'c', 'fs', 'root=./c')).toMatchObject({ code: 0 })
+    await at.file('x', 'x')
+    const left = 'c is not configured in the process that syncs: 1 job left for when that is started again'
+    const { code, stderr } = await at.stored('put', 'x')
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining(left) })
+    expect((await at.json('backend', 'show', 'c')).records[0]).toMatchObject({ state: 'unknown' })
+    expect(await interrupt(daemon, 'SIGINT')).toBe(130)
+    expect(await at.stored('sync', '--until-idle')).toMatchObject({ code: 0 })
+    expect((await at.json('backend', 'show', 'c')).records[0]).toMatchObject({ jobs: { waiting: 0 } })
+  })
+
   it('put --no-wait rings and ends', async () => {
     await using at = await place()
     const daemon = at.start('sync')

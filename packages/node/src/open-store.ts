@@ -85,6 +85,8 @@ export async function assemble<Name extends string>(
       ? await openReadCache({ ...cached, mode, hasRoom: roomFor(cached.location, config, ledger) })
       : undefined
     if (cache) opened.unshift(cache)
+    // Before the syncer: it tells other processes which backends it is given, and they are to follow at once.
+    const own = await ownPlaces(config)
     const syncer = await SyncD.open({
       directory,
       mode,
@@ -97,7 +99,6 @@ export async function assemble<Name extends string>(
     opened.unshift(syncer)
     const { defaultBackends, checksums: algorithms, prefix } = config
     const services = { ledger, index, queue, staging, cache, syncer, checksums, mimeTypeOf }
-    const own = await ownPlaces(config)
     return new StoreD({ ...services, backends, defaultBackends, algorithms, prefix, whenFull, own })
   } catch (error) {
     // Whatever fails now: the ledger must be closed, or it could not be opened again.

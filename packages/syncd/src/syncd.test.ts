@@ -174,7 +174,24 @@ test('remove() of a backend that fails removes what other processes are told of 
     writerOf(tx).put('meta', Buffer.from('health\0a'), encodeRow({ health, leader: leaderOf(tx) }, tx.ticket)),
   )
   const told = () => ledger.look((view) => readHealth(view, 'a'))
-  expect(await told()).toEqual({ health, isHistory: false })
+  expect(await told()).toMatchObject({ health, isHistory: false })
   await syncd.remove('a')
   await vi.waitFor(async () => expect((await told()).health).toBeNull(), PATIENCE)
+})
+
+test('state() of a backend that the leader is not configured with is unknown, until it is', async () => {
+  const leader = await open()
+  leader.add(target('a'))
+  const other = await open()
+  for (const name of ['a', 'b']) other.add(target(name))
+  const told = (state: string) => vi.waitFor(async () => expect(await other.state('b')).toEqual({ state }), PATIENCE)
+  await told('unknown')
+  expect([await leader.state('a'), await other.state('a')]).toEqual([{ state: 'ok' }, { state: 'ok' }])
+  leader.add(target('b'))
+  await told('ok')
+  await leader.remove('b')
+  await told('unknown')
+  // The next leader has both.
+  await leader.close()
+  await told('ok')
 })

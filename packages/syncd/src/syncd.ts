@@ -128,6 +128,7 @@ export class SyncD implements Syncer {
     // The queue tries again by itself; a request for each try is what the backend sees of an outage.
     this.#targets.set(name, { ...target, backend: target.backend.withoutRetries() })
     if (this.#recovered) this.#startLane(name)
+    this.#health?.noteSynced()
   }
 
   async remove(backend: string): Promise<void> {
@@ -138,13 +139,14 @@ export class SyncD implements Syncer {
     await lane?.stop(0)
     // Else another process would take what is known of it for known of the next backend of this name.
     this.#health?.note(backend, true)
+    this.#health?.noteSynced()
   }
 
   async state(backend: string): Promise<BackendState> {
     if (await this.#services.queue.isPaused(backend)) return { state: 'paused' }
     if (this.#lanes.has(backend)) return (await this.#healthOf(backend)) ?? { state: 'ok' }
-    const { health, isHistory } = await this.#ledger.look((view) => readHealth(view, backend))
-    if (this.attended) return health && !isHistory ? health : { state: 'ok' }
+    const { health, isHistory, isLeft } = await this.#ledger.look((view) => readHealth(view, backend))
+    if (this.attended && !isLeft) return health && !isHistory ? health : { state: 'ok' }
     return { state: 'unknown', ...(health && { error: health.error, asOf: health.asOf }) }
   }
 
@@ -212,8 +214,12 @@ export class SyncD implements Syncer {
         ledger: this.#ledger,
         fence: () => this.#leadership.fence(),
         look: (backend) => this.#healthOf(backend),
+        backends: () => [...this.#targets.keys()],
+        // Somebody there may wait for what is synced no more.
+        onTold: () => this.#leadership.ring(),
         onError: warn,
       })
+      this.#health.noteSynced()
     } catch (error) {
       if (!StorageError.is(error) || error.code !== 'CONFLICT') throw error
       await this.#leadership.stepDown()

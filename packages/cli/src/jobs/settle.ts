@@ -24,8 +24,8 @@ export interface Owed {
 }
 
 /**
- * Waits until these jobs have settled, whichever process syncs, apart from those of backends that are paused or fail; says what was
- * parked and what was left. When the process that syncs ends, this one takes over.
+ * Waits until these jobs have settled, whichever process syncs, apart from those of backends that are paused, fail or are not synced; says
+ * what was parked and what was left. When the process that syncs ends, this one takes over.
  *
  * @returns `partial`: jobs were parked · that of the error that a backend fails with · `ok`.
  * @throws What the signal was aborted with.
@@ -75,7 +75,7 @@ async function waitForJobs(store: StoreD, { out, signal }: Context, owed: Meant)
     const began = performance.now()
     if (syncing === 'nowhere') {
       out.note('no process syncs the store: its jobs remain')
-      return backends
+      return backends.filter(({ state }) => state !== 'unknown')
     }
     const mayAsk = since === undefined && syncing === 'elsewhere'
     since ??= mayAsk ? Date.now() : 0
@@ -98,7 +98,7 @@ function isMeant({ name }: BackendInfo, { backend }: Owed): boolean {
 
 /** @param since What was found out before, in milliseconds since the epoch, does not count. */
 function isLeftAlone({ state, asOf = 0 }: BackendInfo, since = 0): boolean {
-  return state === 'paused' || ((state === 'failing' || state === 'unusable') && asOf >= since)
+  return state === 'paused' || state === 'unknown' || ((state === 'failing' || state === 'unusable') && asOf >= since)
 }
 
 /** Whether something is owed still. What was found settled once is not looked at again. */
@@ -157,12 +157,14 @@ async function reportLeft(
   for (const backend of backends) {
     const { name, state, error, jobs } = backend
     if (!isMeant(backend, owed) || !isLeftAlone(backend) || !(await looker(store, owed, signal)([backend]))) continue
-    const left = `${count(jobs.waiting + jobs.running, 'job')} left for when it is back`
-    if (state === 'paused') out.note(`${name} is paused: ${left}`)
+    const left = `${count(jobs.waiting + jobs.running, 'job')} left for when`
+    if (state === 'paused') out.note(`${name} is paused: ${left} it is back`)
+    else if (state === 'unknown')
+      out.note(`${name} is not configured in the process that syncs: ${left} that is started again`)
     else {
       const failure = error ?? { code: 'UNAVAILABLE', message: `${name} fails` }
       exit = firstFailure(exit, exitCodeOf(failure.code))
-      await out.fault(recordedError(failure, `; ${left}`), name)
+      await out.fault(recordedError(failure, `; ${left} it is back`), name)
     }
   }
   return exit

@@ -20,7 +20,8 @@ export interface SyncTarget {
  * - `paused`: by `pause`, until `resume`
  * - `failing`: it failed too often; one job at a time probes it
  * - `unusable`: its credentials, configuration, quota or root are wrong; it is probed in the same way, and by `resume`
- * - `unknown`: no process syncs; `error` and `asOf` are the last that is known
+ * - `unknown`: no process syncs it: none syncs the store, or the one that does is not configured with it; `error` and `asOf` are the
+ *   last that is known
  */
 export interface BackendState {
   readonly state: 'ok' | 'paused' | 'failing' | 'unusable' | 'unknown'

@@ -271,7 +271,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *
    * @throws {StorageError} The error of a parked job, once the others have settled; for a name also the error of a copy found damaged
    *   or missing, with `at.backend` · NOT_FOUND without `at.backend`: the name is unknown · UNAVAILABLE: all its copies are on backends
-   *   that are not configured · INVALID_ARGUMENT · UNSUPPORTED: something is owed, but no process syncs the store.
+   *   that are not configured · INVALID_ARGUMENT · UNSUPPORTED: something is owed, but no process syncs those backends.
    */
   synced(idOrKey?: string, options: SyncedOptions<Names> = {}): Promise<void> {
     return this.#call(

@@ -8,6 +8,8 @@ const FAILING: Health = { state: 'failing', error: { code: 'UNAVAILABLE', messag
 let ledger: MemoryLedger
 let now: Health | null
 let looks: number
+let backends: string[]
+let told: number
 let errors: unknown[]
 let guard: () => void
 let recorder: HealthRecorder
@@ -17,6 +19,8 @@ beforeEach(async () => {
   ledger = new MemoryLedger()
   now = null
   looks = 0
+  backends = []
+  told = 0
   errors = []
   guard = () => {}
   recorder = made()
@@ -35,6 +39,8 @@ function made(): HealthRecorder {
       looks++
       return now
     },
+    backends: () => backends,
+    onTold: () => void told++,
     onError: (error) => void errors.push(error),
   })
 }
@@ -54,8 +60,8 @@ describe('HealthRecorder', () => {
     now = FAILING
     recorder.note('a', false)
     await vi.advanceTimersByTimeAsync(0)
-    expect(await read('a')).toEqual({ health: FAILING, isHistory: false })
-    expect(await read('b')).toEqual({ health: null, isHistory: false })
+    expect(await read('a')).toEqual({ health: FAILING, isHistory: false, isLeft: false })
+    expect(await read('b')).toEqual({ health: null, isHistory: false, isLeft: false })
     now = null
     recorder.note('a', true)
     await vi.advanceTimersByTimeAsync(1000)
@@ -76,6 +82,41 @@ describe('HealthRecorder', () => {
     expect([looks, (await read('a')).health]).toEqual([3, now])
   })
 
+  test('begins no row of a backend before the last one is committed, however long that takes', async () => {
+    const commit = Promise.withResolvers<void>()
+    let commits = 0
+    vi.spyOn(ledger, 'transact').mockImplementation(async () => {
+      commits++
+      await commit.promise
+      return { value: undefined as never, position: '0' as never, seq: 0 }
+    })
+    now = FAILING
+    for (let i = 0; i < 5; i++) {
+      recorder.note('a', false)
+      await vi.advanceTimersByTimeAsync(1000)
+    }
+    expect(commits).toBe(1)
+    commit.resolve()
+    await recorder.stop()
+    expect(commits).toBe(2)
+  })
+
+  test('writes what could not be written once that is possible, and tells of each try, ever later', async () => {
+    guard = () => {
+      throw new StorageError('UNAVAILABLE', { op: 'commit' })
+    }
+    now = FAILING
+    for (let i = 0; i < 130; i++) {
+      recorder.note('a', i % 2 === 0)
+      await vi.advanceTimersByTimeAsync(100)
+    }
+    // At once, after 2 s, 4 s and 8 s.
+    expect(errors).toHaveLength(3)
+    guard = () => {}
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(await read('a')).toMatchObject({ health: FAILING })
+  })
+
   test('looks once at a backend that is well, and sets no timer for it later', async () => {
     for (let i = 0; i < 3; i++) {
       recorder.note('a', true)
@@ -89,7 +130,7 @@ describe('HealthRecorder', () => {
     recorder.note('a', false)
     await recorder.stop()
     await lead('second')
-    expect(await read('a')).toEqual({ health: FAILING, isHistory: true })
+    expect(await read('a')).toEqual({ health: FAILING, isHistory: true, isLeft: false })
     now = null
     recorder = made()
     recorder.note('a', true)
@@ -111,5 +152,15 @@ describe('HealthRecorder', () => {
     recorder.note('a', true)
     await recorder.stop()
     expect(errors).toMatchObject([{ code: 'UNAVAILABLE' }])
+  })
+  test('tells which backends are synced: of another, the leader knows nothing', async () => {
+    recorder.noteSynced()
+    // A store that opens adds one after the other, and tells of all at once.
+    backends = ['a']
+    await recorder.stop()
+    expect([await read('a'), await read('b')]).toMatchObject([{ isLeft: false }, { isLeft: true }])
+    expect(told).toBe(1)
+    await lead('second')
+    expect(await read('b')).toMatchObject({ isLeft: false })
   })
 })

@@ -1,10 +1,14 @@
+import { setImmediate } from 'node:timers/promises'
 import type { BackendState, Failure, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { decodeRow, encodeRow, readerOf, type TreeLedger, writerOf } from '@stored/ledger'
 import { leaderOf } from '../coordination/leadership.ts'
 
-/** The least time between two rows of one backend. */
+/** The least time between two rows of one backend, and the longest before one that could not be written is tried again. */
 const PACE_MS = 1000
+const MAX_PACE_MS = 60_000
+/** In the tree `meta`. */
+const SYNCED_KEY = Buffer.from('synced')
 
 /** What is known of a backend that fails. */
 export interface Health {
@@ -17,16 +21,38 @@ export interface Health {
 }
 
 /** A row in the tree `meta`, under `health NUL backend`. A backend without one is well. */
-interface Row {
+interface HealthRow {
   readonly health: Health
   /** The leader that wrote it: what a former one wrote is history. */
   readonly leader: number | undefined
 }
 
-/** What was written last of a backend, and whether a former leader wrote it. */
-export function readHealth(view: View, backend: string): { health: Health | null; isHistory: boolean } {
-  const row = readerOf(view).get('meta', rowKey(backend), decodeRow<Row>)?.value
-  return { health: row?.health ?? null, isHistory: row !== undefined && row.leader !== leaderOf(view) }
+/** Which backends the leader syncs: those that it is configured with. */
+interface SyncedRow {
+  readonly backends: readonly string[]
+  readonly leader: number | undefined
+}
+
+/** What is recorded of a backend. */
+interface Recorded {
+  /** What was written last. */
+  readonly health: Health | null
+  /** Whether a former leader wrote it. */
+  readonly isHistory: boolean
+  /** Whether the leader of now has told which backends it syncs, and this is none of them. */
+  readonly isLeft: boolean
+}
+
+export function readHealth(view: View, backend: string): Recorded {
+  const reader = readerOf(view)
+  const leader = leaderOf(view)
+  const row = reader.get('meta', healthKey(backend), decodeRow<HealthRow>)?.value
+  const synced = reader.get('meta', SYNCED_KEY, decodeRow<SyncedRow>)?.value
+  return {
+    health: row?.health ?? null,
+    isHistory: row !== undefined && row.leader !== leader,
+    isLeft: synced !== undefined && synced.leader === leader && !synced.backends.includes(backend),
+  }
 }
 
 export interface HealthRecorderOptions {
@@ -35,19 +61,31 @@ export interface HealthRecorderOptions {
   readonly fence: () => (view: View) => void
   /** How a backend fares now; `null`: it is well. */
   readonly look: (backend: string) => Promise<Health | null>
+  /** The backends that are synced now. */
+  readonly backends: () => readonly string[]
+  /** Other processes can read which backends are synced. */
+  readonly onTold: () => void
   readonly onError: (error: unknown) => void
 }
 
-/** Tells other processes how backends fare, for as long as this one leads: a row when that changes, at most one a second. */
+/** What a row is about: a backend, or, without one, which of them are synced. */
+type Subject = string | null
+
+/**
+ * Tells other processes which backends are synced and how they fare, for as long as this one leads. One row of a backend is written at
+ * a time, at most one a second, and none while it is well and has none. An idle store sets no timer.
+ */
 export class HealthRecorder {
   readonly #options: HealthRecorderOptions
   /** Backends that have no row, or will have none in a moment. */
   readonly #well = new Set<string>()
-  /** Of backends that fail, for a second after each row: an idle store sets no timer. */
-  readonly #timers = new Map<string, NodeJS.Timeout>()
-  /** Backends of which something was shown while their timer ran. */
-  readonly #changed = new Set<string>()
-  #writing: Promise<unknown> = Promise.resolve()
+  /** What has changed since its row was begun. */
+  readonly #changed = new Set<Subject>()
+  /** Rows being written, and the pauses behind them. */
+  readonly #recording = new Map<Subject, Promise<void>>()
+  /** End the pauses. */
+  readonly #ends = new Map<Subject, () => void>()
+  #isStopping = false
 
   constructor(options: HealthRecorderOptions) {
     this.#options = options
@@ -55,52 +93,88 @@ export class HealthRecorder {
 
   /** To be called when a job has shown how a backend fares. Cheap while it is well and has no row. */
   note(backend: string, isWell: boolean): void {
-    if (isWell && this.#well.has(backend)) return
-    if (this.#timers.has(backend)) this.#changed.add(backend)
-    else if (isWell) this.#write(backend)
-    else this.#pace(backend)
+    if (!isWell || !this.#well.has(backend)) this.#change(backend)
+  }
+
+  /** To be called when other backends are synced than before. */
+  noteSynced(): void {
+    this.#change(null)
   }
 
   /** Records what is left, and resolves when nothing is written any more. */
   async stop(): Promise<void> {
-    for (const timer of this.#timers.values()) clearTimeout(timer)
-    for (const backend of this.#changed) this.#write(backend)
-    await this.#writing
+    this.#isStopping = true
+    for (const end of this.#ends.values()) end()
+    await Promise.all(this.#recording.values())
   }
 
-  #pace(backend: string): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(backend)
-      if (this.#changed.delete(backend)) this.#pace(backend)
-    }, PACE_MS)
-    this.#timers.set(backend, timer.unref())
-    this.#write(backend)
+  #change(subject: Subject): void {
+    this.#changed.add(subject)
+    if (!this.#recording.has(subject)) this.#recording.set(subject, this.#record(subject))
   }
 
-  #write(backend: string): void {
-    this.#well.add(backend)
-    const writing = this.#commit(backend).catch((error) => {
-      this.#well.delete(backend)
-      // Somebody else leads by now.
-      if (!StorageError.is(error) || error.code !== 'CONFLICT') this.#options.onError(error)
+  async #record(subject: Subject): Promise<void> {
+    let waitMs = PACE_MS
+    while (this.#changed.delete(subject)) {
+      try {
+        if (!(await (subject === null ? this.#writeSynced() : this.#writeHealth(subject)))) continue
+        waitMs = PACE_MS
+      } catch (error) {
+        this.#well.delete(`${subject}`)
+        // Somebody else leads by now.
+        if (StorageError.is(error) && error.code === 'CONFLICT') continue
+        this.#options.onError(error)
+        // No job may come that shows it once more.
+        if (!this.#isStopping) this.#changed.add(subject)
+        waitMs = Math.min(2 * waitMs, MAX_PACE_MS)
+      }
+      if (!this.#isStopping) await this.#pause(subject, waitMs)
+    }
+    this.#recording.delete(subject)
+  }
+
+  #pause(subject: Subject, ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms).unref()
+      this.#ends.set(subject, () => {
+        clearTimeout(timer)
+        resolve()
+      })
     })
-    this.#writing = Promise.all([this.#writing, writing])
   }
 
-  async #commit(backend: string): Promise<void> {
-    const { ledger, look } = this.#options
+  /** @returns Whether the next row has to wait. */
+  async #writeHealth(backend: string): Promise<boolean> {
     const fence = this.#options.fence()
-    const health = await look(backend)
-    await ledger.transact((tx) => {
+    const health = await this.#options.look(backend)
+    if (health) this.#well.delete(backend)
+    else this.#well.add(backend)
+    const { value } = await this.#options.ledger.transact((tx) => {
       fence(tx)
       const writer = writerOf(tx)
-      if (health) writer.put('meta', rowKey(backend), encodeRow({ health, leader: leaderOf(tx) }, tx.ticket))
-      else if (readHealth(tx, backend).health) writer.remove('meta', rowKey(backend))
+      if (health) writer.put('meta', healthKey(backend), encodeRow({ health, leader: leaderOf(tx) }, tx.ticket))
+      else if (readHealth(tx, backend).health) writer.remove('meta', healthKey(backend))
+      else return false
+      return true
     })
-    if (health) this.#well.delete(backend)
+    return value
+  }
+
+  /** Seldom, and waited for: at once. */
+  async #writeSynced(): Promise<false> {
+    const fence = this.#options.fence()
+    // A store that opens adds one backend after the other.
+    await setImmediate()
+    const backends = this.#options.backends()
+    await this.#options.ledger.transact((tx) => {
+      fence(tx)
+      writerOf(tx).put('meta', SYNCED_KEY, encodeRow({ backends, leader: leaderOf(tx) }, tx.ticket))
+    })
+    this.#options.onTold()
+    return false
   }
 }
 
-function rowKey(backend: string): Buffer {
+function healthKey(backend: string): Buffer {
   return Buffer.from(`health\0${backend}`)
 }

@@ -194,7 +194,7 @@ export class StoreRows {
   }
 }
 
-const KNOWN_META: ReadonlySet<string> = new Set(['store', 'syncer', 'boot', 'medium', 'pause', 'health'])
+const KNOWN_META: ReadonlySet<string> = new Set(['store', 'syncer', 'boot', 'medium', 'pause', 'health', 'synced'])
 
 export function placeName(backend: string, key: string): PlaceName {
   return `${backend}\0${key}`

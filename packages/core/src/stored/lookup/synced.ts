@@ -10,7 +10,11 @@ import { checkName } from './names.ts'
 
 export const SYNCED_OPTIONS: RulesOf<SyncedOptions> = { copies: is.whole(1), backends: is.names, signal: is.signal }
 
-/** Waits until no jobs are left, of one blob or of all. @throws {StorageError} The error of a job that was parked. */
+/**
+ * Waits until no jobs are left, of one blob or of all.
+ *
+ * @throws {StorageError} The error of a job that was parked · UNSUPPORTED: no process does those that are left.
+ */
 export async function synced(
   services: Services,
   changes: Changes,
@@ -23,40 +27,54 @@ export async function synced(
   if (options.backends !== undefined) services.backends.select(options.backends, at)
   if (options.copies !== undefined && idOrKey === undefined)
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'copies are counted for one blob: name it' })
-  const isSettled =
-    idOrKey === undefined ? () => allSettled(services, options, at) : () => blobSettled(services, idOrKey, options, at)
+  const owing =
+    idOrKey === undefined ? () => allOwing(services, options, at) : () => blobOwing(services, idOrKey, options, at)
   for (;;) {
     const changed = changes.next()
-    if (await isSettled()) return
-    if (!services.syncer.attended) throw new StorageError('UNSUPPORTED', at, { detail: 'no process syncs the store' })
+    const names = await owing()
+    if (names.length === 0) return
+    await checkSynced(services, names, at)
     await waitFor(changed, signal, at)
   }
 }
 
-async function allSettled({ queue, backends }: Services, options: SyncedOptions, at: ErrorLocation): Promise<boolean> {
+/** Whether somebody syncs at least one of these backends: another process may be configured with fewer. */
+async function checkSynced({ syncer }: Services, names: readonly string[], at: ErrorLocation): Promise<void> {
+  if (syncer.active) return
+  if (!syncer.attended) throw new StorageError('UNSUPPORTED', at, { detail: 'no process syncs the store' })
+  for (const name of names) if ((await syncer.state(name)).state !== 'unknown') return
+  const detail = `the process that syncs the store has no ${names.join(' or ')}`
+  throw new StorageError('UNSUPPORTED', at, { detail })
+}
+
+/** @returns The backends that are owed something: none once all is settled. */
+async function allOwing({ queue, backends }: Services, options: SyncedOptions, at: ErrorLocation): Promise<string[]> {
   const counts = await queue.counts()
   const names = options.backends ?? backends.all().map(({ name }) => name)
-  if (names.some((name) => (counts[name]?.waiting ?? 0) + (counts[name]?.running ?? 0) > 0)) return false
+  const owing = names.filter((name) => (counts[name]?.waiting ?? 0) + (counts[name]?.running ?? 0) > 0)
+  if (owing.length > 0) return owing
   for (const backend of names) {
     if ((counts[backend]?.parked ?? 0) === 0) continue
     for await (const job of queue.jobs({ backend, state: 'parked' })) throw unsettled(job, job.error, at)
   }
-  return true
+  return []
 }
 
-async function blobSettled(
+/** The same of one blob. */
+async function blobOwing(
   services: Services,
   idOrKey: string,
   options: SyncedOptions,
   at: ErrorLocation,
-): Promise<boolean> {
+): Promise<string[]> {
   const known = await find(services, idOrKey)
   if (!known) throw new StorageError('NOT_FOUND', at)
   const locations = countedOf(services, known.locations, options)
   if (locations.length === 0) throw uncounted(known.locations, options, at)
   const done = locations.filter(({ state }) => state === 'synced').length
-  if (options.copies !== undefined && done >= options.copies) return true
-  if (locations.some(({ state }) => state === 'pending')) return false
+  if (options.copies !== undefined && done >= options.copies) return []
+  const owing = locations.filter(({ state }) => state === 'pending')
+  if (owing.length > 0) return [...new Set(owing.map(({ backend }) => backend))]
   const failed = locations.find(({ state }) => state === 'failed' || state === 'conflict')
   if (failed) throw unsettled(failed, failed.error, at)
   if (options.copies !== undefined && options.copies > locations.length)
@@ -65,7 +83,7 @@ async function blobSettled(
     })
   const bad = locations.find(({ state }) => state !== 'synced')
   if (bad) throw unsettled(bad, bad.error, at)
-  return true
+  return []
 }
 
 /** No copy counts: what is nowhere is not where it shall be. */
