@@ -6,14 +6,14 @@ import type { Random } from './random.ts'
 
 export const NAMES = ['a', 'b', 'c'] as const
 export type Name = (typeof NAMES)[number]
-export const KEYS = ['x', 'y', 'z'] as const
-
 /** How often each call is made, of all. */
 export const WEIGHTS = {
   put: 28,
   putSome: 14,
   putIfAbsent: 5,
   putIfMatch: 5,
+  /** Under the key that follows from the bytes. */
+  putById: 0,
   deleteKey: 12,
   deleteId: 5,
   dropCopies: 7,
@@ -43,11 +43,18 @@ export interface Call {
   readonly afterMs: number
 }
 
-export function callOf(random: Random, blobs: number, weights: Readonly<Record<Kind, number>>): Call {
+export interface CallChoice {
+  readonly keys: readonly string[]
+  /** How many there are. */
+  readonly blobs: number
+  readonly weights: Readonly<Record<Kind, number>>
+}
+
+export function callOf(random: Random, { keys, blobs, weights }: CallChoice): Call {
   const some = NAMES.filter(() => random.next() < 0.5)
   return {
     kind: random.weighted(weights),
-    key: random.pick(KEYS),
+    key: random.pick(keys),
     blob: random.below(blobs),
     other: random.below(blobs),
     backends: some.length > 0 ? some : [random.pick(NAMES)],
@@ -57,7 +64,10 @@ export function callOf(random: Random, blobs: number, weights: Readonly<Record<K
 
 export interface Caller {
   readonly store: StoreD<Name>
+  readonly keys: readonly string[]
   readonly blobs: readonly Buffer[]
+  /** Whether an object of one blob can lie where one of another shall be: backends had another layout, or the store another prefix. */
+  readonly hasFormerLayouts: boolean
   readonly history: History
   /** Adds the backend that comes and goes. */
   add(): void
@@ -68,6 +78,7 @@ const REFUSALS: Readonly<Partial<Record<Kind, readonly string[]>>> = {
   put: ['STAGING_FULL'],
   putIfAbsent: ['STAGING_FULL'],
   putIfMatch: ['STAGING_FULL'],
+  putById: ['STAGING_FULL'],
   // The backend was removed at that moment.
   putSome: ['INVALID_ARGUMENT', 'STAGING_FULL'],
   dropCopies: ['INVALID_ARGUMENT', 'PRECONDITION_FAILED'],
@@ -90,6 +101,9 @@ const REFUSALS: Readonly<Partial<Record<Kind, readonly string[]>>> = {
   addBackend: ['INVALID_ARGUMENT'],
 }
 
+/** What puts are refused with besides, where backends had another layout. */
+const LAYOUT_REFUSALS: readonly string[] = ['KEY_CONFLICT', 'INVALID_KEY']
+
 /** @returns What it should not have been refused with. */
 export async function make(caller: Caller, call: Call): Promise<StorageError | null> {
   try {
@@ -97,6 +111,7 @@ export async function make(caller: Caller, call: Call): Promise<StorageError | n
     return null
   } catch (error) {
     if (!StorageError.is(error)) throw error
+    if (caller.hasFormerLayouts && call.kind.startsWith('put') && LAYOUT_REFUSALS.includes(error.code)) return null
     return REFUSALS[call.kind]?.includes(error.code) ? null : error
   }
 }
@@ -107,17 +122,23 @@ const CALLS: Readonly<Record<Kind, (caller: Caller, call: Call) => Promise<unkno
   putIfAbsent: (caller, call) => put(caller, call, { ifAbsent: true }),
   putIfMatch: (caller, call) => put(caller, call, { ifMatch: idOf(caller.blobs[call.other] as Buffer) }),
 
+  async putById({ store, blobs, history }, { blob }) {
+    const end = history.begin('put by its id')
+    const { id, key } = await store.put(blobs[blob] as Buffer)
+    end(key, { becomes: id })
+  },
+
   async deleteKey({ store, history }, { key }) {
     const end = history.begin(`delete ${key}`)
     const { deleted } = await store.delete(key)
     end(key, deleted.length > 0 ? { found: { not: null }, becomes: null } : { found: { value: null } })
   },
 
-  async deleteId({ store, blobs, history }, { blob }) {
+  async deleteId({ store, keys, blobs, history }, { blob }) {
     const id = idOf(blobs[blob] as Buffer)
     const end = history.begin(`delete ${id.slice(7, 13)}`)
     const { deleted } = await store.delete(id)
-    for (const key of KEYS)
+    for (const key of keys)
       end(key, deleted.includes(key) ? { found: { value: id }, becomes: null } : { found: { not: id } })
   },
 
@@ -142,11 +163,11 @@ const CALLS: Readonly<Record<Kind, (caller: Caller, call: Call) => Promise<unkno
     end(key, { found: { value: (await store.stat(key))?.id ?? null } })
   },
 
-  async list({ store, history }) {
+  async list({ store, keys, history }) {
     const end = history.begin('list')
     const listed = new Map((await Array.fromAsync(store.list({ missing: true }))).map(({ key, id }) => [key, id]))
     // A listing is no picture of one moment: each of its rows is a read.
-    for (const key of KEYS) end(key, { found: { value: listed.get(key) ?? null } })
+    for (const key of keys) end(key, { found: { value: listed.get(key) ?? null } })
   },
 
   async synced({ store }, { key, afterMs }) {

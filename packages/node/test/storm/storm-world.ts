@@ -10,6 +10,14 @@ import { JobQueue, SyncD } from '@stored/syncd'
 import { LateBackend } from '../model/late-backend.ts'
 import type { Name } from './calls.ts'
 
+/** How a store is opened; the next opening may be another. */
+export interface Opening {
+  readonly layouts: Readonly<Record<Name, 'key' | 'id'>>
+  readonly prefix: string
+}
+
+export const FIRST_OPENING: Opening = { layouts: { a: 'key', b: 'id', c: 'key' }, prefix: 'blobs' }
+
 /** Of `a` and `c`. */
 const FAULTS: Partial<FaultRates> = { error: 0.15, applied: 0.1, rateLimited: 0.02, cut: 0.02 }
 
@@ -25,8 +33,8 @@ export interface WorldOptions {
 }
 
 /**
- * Stores over one ledger and three backends: `a` has an object for each key, and fails now and then; `b` has one for each blob; `c` has one
- * for each key, decides no conditions, fails too, and comes and goes.
+ * Stores over one ledger and three backends: `a` has an object for each key to begin with, and fails now and then; `b` has one for each
+ * blob; `c` has one for each key, decides no conditions, fails too, and comes and goes.
  */
 export class StormWorld {
   readonly places: Readonly<Record<Name, MemoryPlace>> = {
@@ -37,21 +45,20 @@ export class StormWorld {
   readonly ledger: TreeLedger
   readonly staged: string
   readonly stores: StoreD<Name>[] = []
-  readonly stagings: DurableStaging[] = []
   readonly #options: WorldOptions
   readonly #faulty: FaultyBackend[] = []
+  #opening = FIRST_OPENING
   #isHealed = false
 
-  static async open(options: WorldOptions): Promise<StormWorld> {
-    const world = new StormWorld(options)
-    for (let i = 0; i < options.stores; i++) await world.#open(i === 0)
-    return world
-  }
-
-  private constructor(options: WorldOptions) {
+  constructor(options: WorldOptions) {
     this.#options = options
     this.ledger = options.ledger
     this.staged = path.join(options.directory, 'staging')
+  }
+
+  async open(opening: Opening): Promise<void> {
+    this.#opening = opening
+    for (let i = 0; i < this.#options.stores; i++) await this.#open(i === 0)
   }
 
   async #open(sync: boolean): Promise<void> {
@@ -64,21 +71,21 @@ export class StormWorld {
     const syncer = await SyncD.open({ ledger, index, queue, staging, sync })
     const services = { ledger, index, queue, staging, syncer, checksums, mimeTypeOf: () => 'text/plain' }
     const backends = { a: this.#backend('a'), b: this.#backend('b'), c: this.#backend('c') }
-    this.stagings.push(staging)
-    this.stores.push(new StoreD<Name>({ ...services, backends }))
+    this.stores.push(new StoreD<Name>({ ...services, backends, prefix: this.#opening.prefix }))
   }
 
   /** Another backend over the same place: one that was closed is not used again. */
   #backend(name: Name): BackendOptions {
     const late = new LateBackend({ place: this.places[name], latencyMs: 1, plain: name === 'c', local: name === 'a' })
-    if (name === 'b') return { backend: late, layout: 'id', concurrency: 4 }
+    const layout = this.#opening.layouts[name]
+    if (name === 'b') return { backend: late, layout, concurrency: 4 }
     const faulty = new FaultyBackend(late, {
       ...(this.#isHealed ? {} : FAULTS),
       retryAfterMs: 5,
       seed: this.#options.seed,
     })
     this.#faulty.push(faulty)
-    return { backend: faulty, concurrency: 4, overwrite: name === 'c' }
+    return { backend: faulty, layout, concurrency: 4, overwrite: name === 'c' }
   }
 
   /** Adds `c` to a store, unless it has it. */
@@ -97,6 +104,6 @@ export class StormWorld {
   }
 
   async close(): Promise<void> {
-    for (const store of this.stores.toReversed()) await store.close()
+    for (const store of this.stores.splice(0).toReversed()) await store.close()
   }
 }

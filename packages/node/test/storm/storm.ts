@@ -5,16 +5,18 @@ import { checkLog } from '@stored/testing/rows/replay'
 import { checkRows } from '@stored/testing/rows/row-check'
 import { type Dump, keyOf, type StoreRows } from '@stored/testing/rows/rows'
 import { idOf } from '../temp.ts'
-import { type Call, callOf, KEYS, type Kind, make, NAMES, type Name, WEIGHTS } from './calls.ts'
+import { type Call, callOf, type Kind, make, NAMES, type Name, WEIGHTS } from './calls.ts'
 import { History } from './history.ts'
 import { Random } from './random.ts'
-import { StormWorld, type WorldOptions } from './storm-world.ts'
+import { FIRST_OPENING, type Opening, StormWorld, type WorldOptions } from './storm-world.ts'
 
 export interface StormOptions extends Omit<WorldOptions, 'ledger'> {
   readonly ledger: TreeLedger
   /** At the same moment, one call after the other each. */
   readonly callers: number
   readonly callsEach: number
+  /** How often the store is opened, each time but the first with any layouts and any prefix. */
+  readonly openings: number
   /** How many commits are made between two comparisons of all rows. */
   readonly checkEvery: number
   /** In bytes. */
@@ -31,8 +33,11 @@ export interface Stormed {
   readonly undecided: number
 }
 
+const PREFIXES = ['blobs', 'data'] as const
 /** How long a storm may stand still. */
 const NURSE_MS = 300
+/** Several times as many as any storm makes. */
+const MOST_COMMITS = 3000
 /** Rounds in which what failed is tried again once nothing fails any more. */
 const ROUNDS = 8
 
@@ -46,18 +51,18 @@ export async function storm(o: StormOptions): Promise<Stormed> {
   const random = new Random(o.seed)
   const blobs = o.sizes.map((size, i) => Buffer.alloc(size, `${o.seed}/${i} `))
   const weights = { ...WEIGHTS, ...o.weights }
-  const plan = Array.from({ length: o.callers }, () =>
-    Array.from({ length: o.callsEach }, () => callOf(random, blobs.length, weights)),
-  )
+  const keys = keysOf(o, blobs)
+  const choice = { keys, blobs: blobs.length, weights }
+  const planned = () =>
+    Array.from({ length: o.callers }, () => Array.from({ length: o.callsEach }, () => callOf(random, choice)))
   const watch = new Watch(o.ledger, o.checkEvery, random)
-  // Opening looks at the disk, for which no clock waits.
-  const world = await StormWorld.open({ ...o, ledger: watch.ledger })
-  watch.isOn = true
+  const world = new StormWorld({ ...o, ledger: watch.ledger })
   const history = new History()
   const wrong: string[] = []
   const call = async (calls: readonly Call[], i: number) => {
     const store = world.stores[i % world.stores.length] as StoreD<Name>
-    const caller = { store, blobs, history, add: () => world.add(store) }
+    const hasFormerLayouts = o.openings > 1
+    const caller = { store, keys, blobs, history, hasFormerLayouts, add: () => world.add(store) }
     for (const one of calls) {
       if (one.afterMs > 0) await pause(one.afterMs)
       const error = await make(caller, one)
@@ -65,11 +70,18 @@ export async function storm(o: StormOptions): Promise<Stormed> {
     }
   }
   try {
-    await o.until(nursed(world, Promise.all(plan.map(call))))
+    for (let i = 0; i < o.openings; i++) {
+      await o.until(world.close())
+      // It looks at the disk, for which no clock waits.
+      watch.isOn = false
+      await world.open(i === 0 ? FIRST_OPENING : anyOpening(random))
+      watch.isOn = true
+      await o.until(nursed(world, Promise.all(planned().map(call))))
+    }
     await o.until(calm(world))
     const rows = watch.check()
     wrong.push(...watch.violations, ...checkLog(rows), ...history.check())
-    wrong.push(...(await o.until(compare(world, rows, blobs))))
+    wrong.push(...(await o.until(compare(world, rows, { keys, blobs }))))
   } finally {
     await o.until(world.close())
     await o.ledger.close()
@@ -77,7 +89,28 @@ export async function storm(o: StormOptions): Promise<Stormed> {
   // What was let go is gone by now.
   wrong.push(...checkRows(watch.dump, await filesIn(world.staged, true)).violations)
   if (wrong.length > 0) throw new Error(`seed ${o.seed}: ${wrong.length} wrong\n${wrong.slice(0, 8).join('\n')}`)
-  return { calls: o.callers * o.callsEach, commits: watch.commits, checks: watch.checks, undecided: history.undecided }
+  return {
+    calls: o.openings * o.callers * o.callsEach,
+    commits: watch.commits,
+    checks: watch.checks,
+    undecided: history.undecided,
+  }
+}
+
+/** With layouts that change, two keys are those that blobs have by their ids, below one prefix or the other. */
+function keysOf({ openings }: StormOptions, blobs: readonly Buffer[]): readonly string[] {
+  if (openings === 1) return ['x', 'y', 'z']
+  return ['x', 'y', ...PREFIXES.map((prefix, i) => idKey(prefix, idOf(blobs[i] as Buffer)))]
+}
+
+function idKey(prefix: string, id: string): string {
+  const hash = id.slice('sha256:'.length)
+  return `${prefix}/sha256/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash}`
+}
+
+function anyOpening(random: Random): Opening {
+  const layout = () => random.pick(['key', 'id'] as const)
+  return { layouts: { a: layout(), b: layout(), c: layout() }, prefix: random.pick(PREFIXES) }
 }
 
 function pause(ms: number): Promise<void> {
@@ -117,7 +150,9 @@ class Watch {
     await this.#letIn()
     const result = await this.#ledger.transact(plan)
     this.commits++
-    if (this.commits % this.#every === 0) this.check()
+    if (this.commits % this.#every === 0 && this.violations.length === 0) this.check()
+    // What never comes to an end gets no answer any more: then nothing is left that could happen.
+    if (this.commits > MOST_COMMITS) await new Promise(() => {})
     await this.#letIn()
     return result
   }
@@ -177,12 +212,16 @@ function isNone(bad: Readonly<Record<string, number>>): boolean {
 }
 
 /** What is wrong with what is read, and with what lies on the backends, by the rows. */
-async function compare(world: StormWorld, rows: StoreRows, blobs: readonly Buffer[]): Promise<string[]> {
+async function compare(
+  world: StormWorld,
+  rows: StoreRows,
+  { keys, blobs }: { readonly keys: readonly string[]; readonly blobs: readonly Buffer[] },
+): Promise<string[]> {
   const wrong: string[] = []
   const bytesOf = new Map<string, Buffer>(blobs.map((bytes) => [idOf(bytes), bytes]))
   for (const [i, store] of world.stores.entries()) {
     const listed = await Array.fromAsync(store.list({ missing: true }))
-    for (const key of KEYS) {
+    for (const key of keys) {
       const found = listed.find((entry) => entry.key === key)
       if (found?.id !== rows.bindings.get(key)) wrong.push(`store ${i} lists ${key} as ${found?.id}`)
       if (!found) continue
