@@ -161,11 +161,28 @@ export class Root {
   }
 }
 
-/** Makes a directory and its missing parents, and flushes their entries. */
+/**
+ * Makes a directory and its missing parents, and flushes their entries. Not by `mkdir({ recursive: true })`: in Node.js 24 that never ends
+ * where a directory answers ENOENT to every `mkdir` in it, as those of autofs and `/proc` do.
+ */
 async function makeDirectories(path: string): Promise<void> {
-  const first = await io.mkdir(path, { recursive: true })
-  if (first === undefined) return
-  for (let made = path; made.length >= first.length; made = dirname(made)) await flushDirectory(dirname(made))
+  try {
+    await makeEntry(path)
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error
+    await makeDirectories(dirname(path))
+    await makeEntry(path)
+  }
+}
+
+async function makeEntry(path: string): Promise<void> {
+  try {
+    await io.mkdir(path)
+    await flushDirectory(dirname(path))
+  } catch (error) {
+    // What it is shows when it is opened.
+    if (errnoOf(error) !== 'EEXIST') throw error
+  }
 }
 
 async function flushDirectory(path: string): Promise<void> {

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { testDirectory } from '@stored/testing/directory'
 import { describe, expect, it } from 'vitest'
 import { FsBackend } from '../src/index.ts'
@@ -173,3 +175,18 @@ describe('open()', () => {
     await expect(backend.stat('key', { signal })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
   })
 })
+
+// In a process of its own: the call that never ended could not be ended either.
+it.runIf(process.platform === 'linux')(
+  'a root where the system makes no directories, though the one above is there, is MISCONFIGURED',
+  async () => {
+    const script = `
+      import { FsBackend } from ${JSON.stringify(join(import.meta.dirname, '../src/index.ts'))}
+      await new FsBackend({ root: '/proc/stored/below' }).open({}).catch(({ code }) => console.log(code))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+      timeout: 10_000,
+      killSignal: 'SIGKILL',
+    })
+    expect(stdout).toBe('MISCONFIGURED\n')
+  },
+)

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { StorageError } from '@stored/core/backend'
+import { makeDirectories } from '@stored/core/files'
 import type { StoreConfig } from '@stored/node'
 import { EXIT } from '../errors/exit-codes.ts'
 import { usage } from '../errors/fault.ts'
@@ -58,7 +59,7 @@ export async function run(context: Context): Promise<Outcome> {
 
 async function make(file: string, answers: Answers): Promise<void> {
   const { createConfigFile } = await import('@stored/node/config')
-  await mkdir(path.dirname(file), { recursive: true })
+  await makeDirectories(path.dirname(file))
   await createConfigFile(file, configOf(answers))
 }
 

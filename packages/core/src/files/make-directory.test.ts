@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
 import { type FileHandle, open, stat, symlink } from 'node:fs/promises'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { testDirectory } from '@stored/testing/directory'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { makeDirectory } from './make-directory.ts'
@@ -46,5 +48,17 @@ describe.runIf(process.platform === 'linux')('makeDirectory()', () => {
       code: 'MISCONFIGURED',
       detail: expect.stringContaining('leads nowhere'),
     })
+  })
+
+  // In a process of its own: the call that never ended could not be ended either.
+  test('ends, MISCONFIGURED, where the system makes no directories, though the one above is there', async () => {
+    const script = `
+      import { makeDirectory } from ${JSON.stringify(path.join(import.meta.dirname, 'make-directory.ts'))}
+      await makeDirectory('/proc/stored/below', { op: 'open' }).catch(({ code }) => console.log(code))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+      timeout: 10_000,
+      killSignal: 'SIGKILL',
+    })
+    expect(stdout).toBe('MISCONFIGURED\n')
   })
 })

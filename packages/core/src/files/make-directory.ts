@@ -12,7 +12,7 @@ import { mapFileError } from './file-owner.ts'
 export async function makeDirectory(directory: string, at: ErrorLocation, mode: AccessMode = 0o700): Promise<void> {
   const leaf = path.resolve(directory)
   try {
-    const first = await makeAll(leaf, directoryMode(mode))
+    const first = await makeDirectories(leaf, directoryMode(mode))
     if (first === undefined) return
     for (let made = leaf; made.length >= first.length; made = path.dirname(made))
       await syncDirectory(path.dirname(made))
@@ -47,26 +47,32 @@ export async function syncDirectory(directory: string): Promise<void> {
   }
 }
 
-/** @returns The first directory that it made. */
-async function makeAll(leaf: string, mode: number): Promise<string | undefined> {
+/**
+ * Makes a directory with its parents. Not by `mkdir({ recursive: true })`: in Node.js 24 that never ends where a directory answers ENOENT to every `mkdir` in it, as those of
+ * autofs and `/proc` do.
+ *
+ * @param mode Of the directory; its parents get the usual one.
+ * @returns The first directory that it made.
+ */
+export async function makeDirectories(directory: string, mode?: number): Promise<string | undefined> {
   try {
-    return await make(leaf, mode)
+    return await make(directory, mode)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
-  const parent = await mkdir(path.dirname(leaf), { recursive: true })
-  const made = await make(leaf, mode)
+  const parent = await makeDirectories(path.dirname(directory))
+  const made = await make(directory, mode)
   return parent ?? made
 }
 
 /** @returns `undefined`: it was there. */
-async function make(leaf: string, mode: number): Promise<string | undefined> {
+async function make(directory: string, mode?: number): Promise<string | undefined> {
   try {
-    await mkdir(leaf, { mode: mode & 0o777 })
+    await mkdir(directory, mode === undefined ? {} : { mode: mode & 0o777 })
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST' && (await stat(leaf)).isDirectory()) return undefined
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' && (await stat(directory)).isDirectory()) return undefined
     throw error
   }
-  await setMode(leaf, mode)
-  return leaf
+  if (mode !== undefined) await setMode(directory, mode)
+  return directory
 }
