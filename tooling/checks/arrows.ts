@@ -75,7 +75,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   '@stored/conformance': { source: CORE, tests: [] },
   '@stored/node': {
     source: [...CORE, ...SERVICES],
-    tests: ['@stored/conformance', '@stored/driver-fs', '@stored/driver-s3', '@stored/services'],
+    tests: ['@stored/conformance', '@stored/driver-fs', '@stored/driver-s3', '@stored/ledger/kit', '@stored/services'],
   },
   '@stored/cli': {
     source: [...CORE, '@stored/node', '@stored/node/config'],

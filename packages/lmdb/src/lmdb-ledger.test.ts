@@ -80,13 +80,6 @@ describe('LmdbLedger.open()', () => {
     expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
   })
 
-  test('after close() opens again, and finds what was written', async () => {
-    const former = await open()
-    await putRow(former, 'kept')
-    await former.close()
-    expect((await open()).get('keys', row, String)).toBe('kept')
-  })
-
   test('goes on with the sequence number of the last process', async () => {
     const former = await open()
     const { seq } = await putRow(former, '1')
@@ -177,49 +170,6 @@ describe('LmdbLedger', () => {
     expect((await commits()) - before).toBe(3)
   })
 
-  test('a plan that throws is told so once the commit that it read from is durable', async () => {
-    const ledger = await open()
-    const told: string[] = []
-    await Promise.allSettled([
-      putRow(ledger, 'durable').then(() => told.push('durable')),
-      ledger
-        .transact((tx) => {
-          throw new Error(readerOf(tx).get('keys', row, String))
-        })
-        .catch((error: Error) => {
-          told.push(`refused: ${error.message}`)
-        }),
-    ])
-    expect(told).toEqual(['durable', 'refused: durable'])
-  })
-
-  test('look() sees what another process has committed by then', async () => {
-    const ledger = await open()
-    await putRow(ledger, 'ours')
-    expect(await ledger.look((view) => readerOf(view).get('keys', row, String))).toBe('ours')
-    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', CHILD, directory], {
-      encoding: 'utf8',
-    })
-    expect(stdout).toContain('ack 19')
-    expect(await ledger.look((view) => readerOf(view).get('keys', row, String))).toBe('19')
-  })
-
-  test('tickets are unique beside those of another process', async () => {
-    const ledger = await open()
-    const own: bigint[] = []
-    // Those that write nothing leave no trace that another process could go by.
-    for (let i = 0; i < 5; i++) own.push((await ledger.transact((tx) => tx.ticket)).value)
-    spawnSync(process.execPath, ['--input-type=module', '-e', CHILD, directory])
-    const theirs = new Table(ledger, 'meta', 'X')
-    const { value } = await ledger.transact((tx) => {
-      theirs.put(tx, row, null)
-      return tx.ticket
-    })
-    expect(value).toBeGreaterThan(20n)
-    expect(own).not.toContain(value)
-    expect(theirs.ticket(row)).toBe(value)
-  })
-
   test('keeps the tree of a table that it has never heard of, beside those that it had', async () => {
     const former = await open()
     await putRow(former, 'kept')
@@ -263,6 +213,21 @@ describe('LmdbLedger', () => {
       expect(await ledger.look((view) => table.get(key, readerOf(view))?.value)).toBe(table.tree)
     }
     expect(ledger.degraded).toBeNull()
+  })
+
+  test('keeps to its number of events when each process records only one', async () => {
+    const recorded: string[] = []
+    const kept: string[] = []
+    for (let i = 0; i < 7; i++) {
+      const ledger = await LmdbLedger.open({ path: directory, reserve: 0, keepEvents: 2 })
+      const event = { type: 'delete', checksum: `sha256:${'0'.repeat(64)}`, keys: [], time: 0 } as const
+      recorded.push((await ledger.transact((tx) => ledger.record(tx, event))).position)
+      const events = ledger.events({ since: 0, signal: new AbortController().signal })
+      kept.splice(0, kept.length, ...(await Array.fromAsync(events, ({ position }) => position)))
+      await ledger.close()
+    }
+    expect(kept).toEqual(recorded.slice(-kept.length))
+    expect([2, 3]).toContain(kept.length)
   })
 
   test('a damaged row is CORRUPT to its readers, and to a commit that reads it', async () => {

@@ -1,7 +1,6 @@
 import { beforeEach, describe } from 'vitest'
 import { durableSuite } from './ports/durable.suite.ts'
 import { indexSuite } from './ports/index.suite.ts'
-import { ledgerSuite } from './ports/ledger.suite.ts'
 import { queueProperties } from './ports/queue.property.ts'
 import { queueSuite } from './ports/queue.suite.ts'
 import { stagingSuite } from './ports/staging.suite.ts'
@@ -17,7 +16,6 @@ export function portsSuite(ports: Ports): void {
     })
     const current = () => subject
 
-    describe('Ledger', () => ledgerSuite(current))
     describe('Index', () => indexSuite(current))
     describe('Queue', () => queueSuite(current))
     describe('Staging', () => stagingSuite(current))

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { BlobIndex } from '@stored/index'
 import { MemoryLedger, type TreeLedger } from '@stored/ledger'
+import { withWrongHints } from '@stored/ledger/kit'
 import { LmdbLedger } from '@stored/lmdb'
 import { DurableStaging } from '@stored/staging'
 import { JobQueue } from '@stored/syncd'
-import { afterAll } from 'vitest'
-import type { Subject } from './ports/subject.ts'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { queueSuite } from './ports/queue.suite.ts'
+import { idOf, type Subject } from './ports/subject.ts'
 import { portsSuite } from './ports.suite.ts'
 
 const directories: string[] = []
@@ -44,6 +46,32 @@ portsSuite({
   name: 'in memory',
   durable: false,
   open: async () => subjectOf(new MemoryLedger(), await temporary()),
+})
+
+describe('in memory, with hints that are stale and doubled', () => {
+  let subject: Subject
+  beforeEach(async () => {
+    subject = await subjectOf(withWrongHints(new MemoryLedger()), await temporary())
+    return () => subject.close()
+  })
+  queueSuite(() => subject)
+})
+
+test('a queue whose hints leave rows out claims each job once, in the end', async () => {
+  const { ledger, queue, close } = await subjectOf(
+    withWrongHints(new MemoryLedger(), { leavesOut: true }),
+    await temporary(),
+  )
+  const keys = Array.from({ length: 30 }, (_, i) => `k${i}`)
+  await ledger.transact((tx) => {
+    for (const key of keys) queue.enqueue(tx, { op: 'put', backend: 'a', key, id: idOf(key), size: 1 })
+  })
+  const claimed: string[] = []
+  for (let tries = 0; tries < 200 && claimed.length < keys.length; tries++)
+    claimed.push(...(await queue.claim('a', { max: 5, leaseMs: 60_000 })).map(({ key }) => key))
+  expect(claimed.sort()).toEqual(keys.sort())
+  expect((await queue.counts()).a).toMatchObject({ waiting: 0, running: 30 })
+  await close()
 })
 
 const openLmdb = async (directory: string) =>

@@ -1,32 +1,29 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict'
-import type { DurableEvent, Transaction, View } from '@stored/core'
-import { readerOf, type TreeLedger, writerOf } from '../ledger.ts'
-import { decodeNumbers } from '../numbers.ts'
+import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
+import type { Transaction, View } from '@stored/core'
+import { readerOf, writerOf } from '../ledger.ts'
+import { encodeNumbers } from '../numbers.ts'
+import { FAILURE_CASES } from './failure-cases.ts'
+import {
+  all,
+  bytes,
+  COUNTER,
+  COUNTS,
+  claim,
+  count,
+  counter,
+  eventOf,
+  get,
+  increment,
+  put,
+  record,
+  recorded,
+  remove,
+  rows,
+  TREE,
+  takeFirst,
+} from './rows.ts'
 import type { LedgerCase } from './run-case.ts'
-
-const TREE = 'keys'
-const COUNTS = 'counts'
-const COUNTER = Buffer.from('counter')
-const bytes = (text: string) => Buffer.from(text)
-
-const put = (tx: Transaction, key: string, value: string) => writerOf(tx).put(TREE, bytes(key), bytes(value))
-const remove = (tx: Transaction, key: string) => writerOf(tx).remove(TREE, bytes(key))
-const get = (view: View, key: string) => readerOf(view).get(TREE, bytes(key), String)
-const rows = (view: View, { from = '', to = '\xff', limit = 500 } = {}) =>
-  readerOf(view)
-    .range(TREE, { from: bytes(from), to: bytes(to), limit })
-    .map(([key, value]) => `${key}=${value}`)
-const counter = (view: View) => readerOf(view).get(COUNTS, COUNTER, decodeNumbers)
-const all = (ledger: TreeLedger) => ledger.look((view) => rows(view))
-
-function eventOf(key: string): DurableEvent {
-  return { type: 'put', checksum: `sha256:${'0'.repeat(64)}`, key, size: 1, isNew: true, time: 0 }
-}
-
-async function recorded(ledger: TreeLedger, since: string | number = 0): Promise<{ key: string; position: string }[]> {
-  const events = await Array.fromAsync(ledger.events({ since, signal: new AbortController().signal }))
-  return events.map((event) => ({ key: 'key' in event ? event.key : '', position: event.position }))
-}
+import { TWO_HANDLES_CASES } from './two-handles-cases.ts'
 
 /** A row of a partition, for as long as it has any; its last one takes a row of another partition along, as a blob's last key does. */
 function unlink(tx: Transaction, key: string): void {
@@ -143,6 +140,76 @@ export const CASES: readonly LedgerCase[] = [
     },
   },
   {
+    id: 'reads.range',
+    title: 'a range begins with its first key, ends before its last, holds to its limit, and is of one tree',
+    why: 'Pages that overlap are met twice; rows left out between two pages are never met.',
+    async run(ledger) {
+      await ledger.transact((tx) => {
+        for (const key of ['a', 'b', 'c', 'd']) put(tx, key, '')
+        writerOf(tx).put('blobs', bytes('b'), bytes('of another tree'))
+      })
+      const found = await ledger.look((view) => [
+        rows(view, { from: 'b', to: 'd' }),
+        rows(view, { limit: 3 }),
+        rows(view, { from: 'e' }),
+      ])
+      deepEqual(found, [['b=', 'c='], ['a=', 'b=', 'c='], []])
+    },
+  },
+  {
+    id: 'reads.copies',
+    title: 'rows that a range returned stay as they were read',
+    why: 'A page that is still being handled would change under its reader.',
+    async run(ledger) {
+      await ledger.transact((tx) => put(tx, 'k', 'before'))
+      const [row] = await ledger.look((view) => readerOf(view).range(TREE, { from: bytes('k'), to: bytes('l') }))
+      for (const value of ['behind', 'later!']) await ledger.transact((tx) => put(tx, 'k', value))
+      equal(String(row?.[1]), 'before')
+    },
+  },
+  {
+    id: 'reads.bytes',
+    title: 'keys and values are any bytes, in the order of the bytes of their keys',
+    why: 'Times and digests are parts of keys: another order, or a key taken for text, loses jobs.',
+    async run(ledger) {
+      const below = chances()
+      const any = (least: number, most: number) =>
+        Buffer.from(Array.from({ length: least + below(most) }, () => below(256)))
+      const model = new Map<string, string>()
+      for (let plan = 0; plan < 30; plan++) {
+        const writes = Array.from({ length: 8 }, () => [any(1, 40), below(4) > 0 ? any(0, 300) : null] as const)
+        await ledger.transact((tx) => {
+          for (const [key, value] of writes)
+            value ? writerOf(tx).put('blobs', key, value) : writerOf(tx).remove('blobs', key)
+        })
+        for (const [key, value] of writes)
+          value ? model.set(key.toString('hex'), value.toString('hex')) : model.delete(key.toString('hex'))
+      }
+      const range = { from: Buffer.alloc(0), to: Buffer.alloc(41, 0xff), limit: 10_000 }
+      const found = await ledger.look((view) => readerOf(view).range('blobs', range))
+      // Hex digits compare as the bytes they stand for.
+      deepEqual(
+        found.map((row) => row.map((part) => part.toString('hex'))),
+        [...model].sort(),
+      )
+    },
+  },
+  {
+    id: 'reads.same-turn',
+    title: 'a plan reads what those handed in before it wrote, added and removed',
+    why: 'Calls of one moment would each decide over a state that the others have changed.',
+    async run(ledger) {
+      await ledger.transact((tx) => put(tx, 'gone', ''))
+      const [, , , { value }] = await Promise.all([
+        ledger.transact((tx) => put(tx, 'k', '1')),
+        ledger.transact((tx) => remove(tx, 'gone')),
+        count(ledger, 5),
+        ledger.transact((tx) => [rows(tx), counter(tx)]),
+      ])
+      deepEqual(value, [['k=1'], [5]])
+    },
+  },
+  {
     id: 'reads.model',
     title: 'a plan that writes and reads in any order reads what a map holds',
     why: 'Overlapping pages, removed rows and rewritten ones meet in combinations that nobody lists.',
@@ -179,7 +246,7 @@ export const CASES: readonly LedgerCase[] = [
       const refused = ledger.transact((tx) => {
         put(tx, 'b', '1')
         writerOf(tx).add(COUNTS, COUNTER, [1])
-        writerOf(tx).record(eventOf('b'))
+        record(tx, 'b')
         throw error
       })
       const others = ['a', 'c'].map((key) => ledger.transact((tx) => put(tx, key, '1')))
@@ -209,9 +276,53 @@ export const CASES: readonly LedgerCase[] = [
     title: 'a plan that returns a promise is INVALID_ARGUMENT and writes nothing',
     why: 'What runs after an await would write into a transaction that is over.',
     async run(ledger) {
-      const failing = ledger.transact(async (tx) => put(tx, 'k', '1'))
-      await rejects(failing, { code: 'INVALID_ARGUMENT' })
+      // biome-ignore lint/suspicious/noThenProperty: what is refused
+      const promises = [async () => {}, () => Promise.reject(new Error('unhandled')), () => ({ then() {} })]
+      for (const promise of promises) {
+        const failing = ledger.transact((tx) => {
+          put(tx, 'k', '1')
+          return promise()
+        })
+        await rejects(failing, { code: 'INVALID_ARGUMENT' })
+      }
+      await rejects(
+        ledger.look(async () => {}),
+        { code: 'INVALID_ARGUMENT' },
+      )
       deepEqual(await all(ledger), [])
+    },
+  },
+  {
+    id: 'plan.over',
+    title: 'a transaction takes no write once its plan has returned',
+    why: 'What a callback writes later is lost without a word.',
+    async run(ledger) {
+      const escaped: Transaction[] = []
+      await ledger.transact((tx) => void escaped.push(tx))
+      for (const tx of escaped) throws(() => put(tx, 'k', '1'), { code: 'INVALID_ARGUMENT' })
+      deepEqual(await all(ledger), [])
+    },
+  },
+  {
+    id: 'plan.now',
+    title: 'a plan is told the time at which it was handed in',
+    why: 'Jobs fall due by that time: a plan must not look at a clock.',
+    async run(ledger) {
+      const before = Date.now()
+      const { value } = await ledger.transact(({ now }) => now)
+      ok(value >= before && value <= Date.now(), `${value} is not between ${before} and now`)
+    },
+  },
+  {
+    id: 'look.throws',
+    title: 'a look that throws is rejected with that error',
+    why: 'A row that cannot be read would be taken for one that is not there.',
+    async run(ledger) {
+      const error = new Error('no')
+      const failing = ledger.look(() => {
+        throw error
+      })
+      await rejects(failing, (found) => found === error)
     },
   },
   {
@@ -231,7 +342,7 @@ export const CASES: readonly LedgerCase[] = [
     id: 'plan.impure',
     title: 'a plan that uses clock, randomness or what an earlier run left is rejected',
     why: 'Such a plan works until a ledger runs it twice, and then writes something else.',
-    rehearsed: true,
+    needs: 'rehearses',
     async run(ledger) {
       let count = 0
       const plans = [() => Date.now(), () => Math.random(), (tx: Transaction) => put(tx, 'k', String(count++))]
@@ -248,8 +359,7 @@ export const CASES: readonly LedgerCase[] = [
     title: '40 increments of one row at once lose none',
     why: 'A ledger that does not check the rows that a plan read loses updates.',
     async run(ledger) {
-      const increment = () => ledger.transact((tx) => put(tx, 'n', String(Number(get(tx, 'n') ?? 0) + 1)))
-      await Promise.all(Array.from({ length: 40 }, increment))
+      await Promise.all(Array.from({ length: 40 }, () => ledger.transact((tx) => increment(tx, 'n'))))
       deepEqual(await all(ledger), ['n=40'])
     },
   },
@@ -258,12 +368,7 @@ export const CASES: readonly LedgerCase[] = [
     title: 'of 20 plans at once that take the first place of an empty range one takes it',
     why: 'A range without a guard lets two put a row where each saw none: a blob is released while a copy is still owed.',
     async run(ledger) {
-      const take = (i: number) =>
-        ledger.transact((tx) => {
-          const isFirst = rows(tx, { from: 'p/', to: 'p0', limit: 1 }).length === 0
-          if (isFirst) put(tx, `p/${i}`, '')
-          return isFirst
-        })
+      const take = (i: number) => ledger.transact((tx) => takeFirst(tx, 'p', String(i)))
       const taken = await Promise.all(Array.from({ length: 20 }, (_, i) => take(i)))
       equal(taken.filter(({ value }) => value).length, 1)
       equal((await all(ledger)).length, 1)
@@ -298,6 +403,34 @@ export const CASES: readonly LedgerCase[] = [
     },
   },
   {
+    id: 'add.set',
+    title: 'a row of numbers that a plan writes or removes holds nothing of what was added before',
+    why: 'A count that was made anew would be wrong by what others added in the same moment.',
+    async run(ledger) {
+      const set = (value: number) => ledger.transact((tx) => writerOf(tx).put(COUNTS, COUNTER, encodeNumbers([value])))
+      await Promise.all([count(ledger, 1), set(10), count(ledger, 100)])
+      deepEqual(await ledger.look(counter), [110])
+      await Promise.all([count(ledger, 1), ledger.transact((tx) => writerOf(tx).remove(COUNTS, COUNTER))])
+      equal(await ledger.look(counter), undefined)
+    },
+  },
+  {
+    id: 'hint.no-guard',
+    title: 'plans that hint at a range that all of them write to do not conflict',
+    why: 'Every claim of a backend would be run again for every other: with n workers n² times.',
+    async run(ledger) {
+      let runs = 0
+      const hinting = (i: number) =>
+        ledger.transact((tx) => {
+          runs++
+          writerOf(tx).hint(TREE, { from: bytes('h/'), to: bytes('h0') })
+          put(tx, `h/${i}`, '')
+        })
+      await Promise.all(Array.from({ length: 60 }, (_, i) => hinting(i)))
+      ok(runs <= 600, `60 plans ran ${runs} times`)
+    },
+  },
+  {
     id: 'hint.read-again',
     title: 'a plan that reads again what hint() named takes each row once',
     why: 'Hints may be stale: two workers would claim one job.',
@@ -305,14 +438,7 @@ export const CASES: readonly LedgerCase[] = [
       await ledger.transact((tx) => {
         for (let i = 0; i < 10; i++) put(tx, `job/${i}`, 'waiting')
       })
-      const claim = () =>
-        ledger.transact((tx) => {
-          const named = writerOf(tx).hint(TREE, { from: bytes('job/'), to: bytes('job0') })
-          const key = named.map(([one]) => String(one)).find((one) => get(tx, one) === 'waiting')
-          if (key !== undefined) put(tx, key, 'running')
-          return key
-        })
-      const claimed = await Promise.all(Array.from({ length: 10 }, claim))
+      const claimed = await Promise.all(Array.from({ length: 10 }, () => ledger.transact(claim)))
       const keys = claimed.flatMap(({ value }) => value ?? [])
       equal(new Set(keys).size, keys.length)
     },
@@ -322,12 +448,12 @@ export const CASES: readonly LedgerCase[] = [
     title: 'events come in the order in which they were recorded, plan by plan, each once',
     why: 'A follower that replays the log ends with other bindings than the store.',
     async run(ledger) {
-      const record = (key: string) =>
+      const recordTwice = (key: string) =>
         ledger.transact((tx) => {
-          writerOf(tx).record(eventOf(`${key}.1`))
-          writerOf(tx).record(eventOf(`${key}.2`))
+          record(tx, `${key}.1`)
+          record(tx, `${key}.2`)
         })
-      const commits = await Promise.all(['a', 'b', 'c', 'd'].map(record))
+      const commits = await Promise.all(['a', 'b', 'c', 'd'].map(recordTwice))
       const events = await recorded(ledger)
       deepEqual(
         events.map(({ key }) => key),
@@ -341,6 +467,96 @@ export const CASES: readonly LedgerCase[] = [
       deepEqual(
         (await recorded(ledger, commits[1]?.position)).map(({ key }) => key),
         ['c.1', 'c.2', 'd.1', 'd.2'],
+      )
+    },
+  },
+  {
+    id: 'events.since',
+    title: 'events() begins behind any position that a commit came to, over any number of pages',
+    why: 'A consumer that resumes misses what happened while it was away, or is told it twice.',
+    async run(ledger) {
+      await ledger.transact((tx) => record(tx, 'first'))
+      const none = await ledger.transact((tx) => put(tx, 'k', '1'))
+      const many = Array.from({ length: 1203 }, (_, i) => `e${i}`)
+      await ledger.transact((tx) => {
+        for (const key of many) record(tx, key)
+      })
+      const log = await recorded(ledger)
+      deepEqual(
+        log.map(({ key }) => key),
+        ['first', ...many],
+      )
+      deepEqual(await recorded(ledger, none.position), log.slice(1))
+      for (const i of [0, 1, 499, 500, 501, 1203]) deepEqual(await recorded(ledger, log[i]?.position), log.slice(i + 1))
+    },
+  },
+  {
+    id: 'events.meanwhile',
+    title: 'a consumer that leaves and resumes while commits go on is told each event once, in order',
+    why: 'What is committed while a page is read would be missing between that page and the next.',
+    async run(ledger) {
+      const below = chances()
+      const keys: string[] = []
+      const seen: string[] = []
+      let since: string | number = 0
+      const consume = async (most: number) => {
+        let left = most
+        for await (const event of ledger.events({ since, signal: new AbortController().signal })) {
+          if (left-- === 0) return
+          seen.push('key' in event ? event.key : '')
+          since = event.position
+        }
+      }
+      for (let turn = 0; turn < 30; turn++) {
+        const more = Array.from({ length: below(40) }, (_, i) => `${turn}.${i}`)
+        keys.push(...more)
+        const commits = more.map((key) => ledger.transact((tx) => record(tx, key)))
+        await Promise.all([consume(below(30)), ...commits])
+      }
+      await consume(Number.POSITIVE_INFINITY)
+      deepEqual(seen, keys)
+    },
+  },
+  {
+    id: 'events.no-position',
+    title: 'events() behind what is no position of this store is refused',
+    why: 'A consumer of a store that was restored from a backup waits for a position that comes again, and misses all before it.',
+    async run(ledger) {
+      await ledger.transact((tx) => record(tx, 'k'))
+      for (const none of ['', 'no position']) await rejects(recorded(ledger, none), { code: 'INVALID_ARGUMENT' })
+      await rejects(recorded(ledger, Number.MAX_SAFE_INTEGER), { code: 'NOT_FOUND' })
+    },
+  },
+  {
+    id: 'events.abort',
+    title: 'events() whose signal is aborted throws its reason',
+    why: 'A loop over a long log could not be left.',
+    async run(ledger) {
+      await ledger.transact((tx) => record(tx, 'k'))
+      const reason = new Error('enough')
+      const events = ledger.events({ since: 0, signal: AbortSignal.abort(reason) })
+      await rejects(Array.fromAsync(events), (found) => found === reason)
+    },
+  },
+  {
+    id: 'events.unreadable',
+    title: 'an event that is no JSON fails its plan alone',
+    why: 'Metadata of one caller would fail the puts of all others.',
+    async run(ledger) {
+      const circular: Record<string, unknown> = { ...eventOf('b') }
+      circular.self = circular
+      const outcomes = await Promise.allSettled([
+        ledger.transact((tx) => record(tx, 'a')),
+        ledger.transact((tx) => ledger.record(tx, circular as never)),
+        ledger.transact((tx) => ledger.record(tx, eventOf('c'))),
+      ])
+      deepEqual(
+        outcomes.map(({ status }) => status),
+        ['fulfilled', 'rejected', 'fulfilled'],
+      )
+      deepEqual(
+        (await recorded(ledger)).map(({ key }) => key),
+        ['a', 'c'],
       )
     },
   },
@@ -400,14 +616,17 @@ export const CASES: readonly LedgerCase[] = [
     title: 'a key of 1,979 bytes is INVALID_KEY, and fails its plan alone',
     why: 'Met only as the group is written, it would take the other plans with it.',
     async run(ledger) {
+      const long = 'k'.repeat(1979)
       const outcomes = await Promise.allSettled([
         ledger.transact((tx) => put(tx, 'a', '1')),
-        ledger.transact((tx) => put(tx, 'k'.repeat(1979), '1')),
+        ledger.transact((tx) => put(tx, long, '1')),
+        ledger.transact((tx) => remove(tx, long)),
+        ledger.transact((tx) => writerOf(tx).add(COUNTS, bytes(long), [1])),
         ledger.transact((tx) => put(tx, 'c', '1')),
       ])
       deepEqual(
         outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason.code : 'done')),
-        ['done', 'INVALID_KEY', 'done'],
+        ['done', 'INVALID_KEY', 'INVALID_KEY', 'INVALID_KEY', 'done'],
       )
       deepEqual(await all(ledger), ['a=1', 'c=1'])
     },
@@ -428,4 +647,6 @@ export const CASES: readonly LedgerCase[] = [
         await rejects(ledger.look<string | undefined>(read), { code: 'CLOSED' })
     },
   },
+  ...TWO_HANDLES_CASES,
+  ...FAILURE_CASES,
 ]
