@@ -22,6 +22,8 @@ export class Root {
   readonly path: string
   readonly medium: Medium
   readonly pace: Pace
+  /** The directory on another file system that a file could not be cloned from last. Those that a store stages lie in one. */
+  apart: string | undefined
   readonly #own: string
   /** Written into the marker when the root was made. */
   readonly id: string

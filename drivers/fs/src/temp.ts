@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { dirname } from 'node:path'
 import type { ErrorLocation } from '@stored/core/backend'
 import { errnoOf } from './errors.ts'
 import type { Held } from './held.ts'
@@ -39,12 +40,13 @@ export class Temp implements AsyncDisposable {
    * @param tmp Has to stay open as long as this.
    * @param source A file to share the blocks of, where the medium can do that.
    */
-  static async create(tmp: Held, { medium, pace }: Pick<Root, 'medium' | 'pace'>, source?: string): Promise<Temp> {
+  static async create(tmp: Held, root: Pick<Root, 'medium' | 'pace' | 'apart'>, source?: string): Promise<Temp> {
+    const { medium, pace } = root
     const name = temporaryName()
     const path = tmp.at(name)
     live.add(name)
     try {
-      const shared = source !== undefined && medium.reflinks ? await clone(source, path) : null
+      const shared = source !== undefined && medium.reflinks ? await clone(source, path, root) : null
       const fd = shared ?? (await io.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, MODE, pace))
       return new Temp(name, path, fd, shared !== null, pace)
     } catch (error) {
@@ -132,12 +134,14 @@ async function isOld(path: string, olderThanMs: number): Promise<boolean> {
 }
 
 /** @returns The descriptor; `null` when the blocks cannot be shared, as between file systems: nothing is left then. */
-async function clone(source: string, path: string): Promise<number | null> {
+async function clone(source: string, path: string, root: Pick<Root, 'apart'>): Promise<number | null> {
+  if (dirname(source) === root.apart) return null
   try {
     await io.copyFile(source, path, COPYFILE_EXCL | COPYFILE_FICLONE_FORCE)
     return await openClone(path)
-  } catch {
-    // Why does not matter: the body is then written, and what is wrong with it or the medium comes up there.
+  } catch (error) {
+    // Why else does not matter: the body is then written, and what is wrong with it or the medium comes up there.
+    if (errnoOf(error) === 'EXDEV') root.apart = dirname(source)
     await unlinkIfThere(path).catch(() => {})
     return null
   }

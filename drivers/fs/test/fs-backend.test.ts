@@ -138,6 +138,23 @@ describe('put()', () => {
       expect(await readBlob(backend, 'key')).toBe('bytes')
     })
 
+    it('of another file system is not tried to be shared again, nor are others beside it; one elsewhere is', async () => {
+      const armed = reflinks({ failing: 'EXDEV' })
+      const { backend, place } = await openBackend()
+      const clone = armed()
+      const put = (file: string) => backend.put(file, bodyOf('bytes'), { signal, file: join(place, file) })
+      for (const file of ['staging/1', 'staging/1', 'staging/2', 'elsewhere/1']) await put(file)
+      expect(clone.mock.calls.map(([from]) => from)).toEqual([join(place, 'staging/1'), join(place, 'elsewhere/1')])
+    })
+
+    it('that was not there is tried to be shared again', async () => {
+      const armed = reflinks({ failing: 'ENOENT' })
+      const { backend, place } = await openBackend()
+      const clone = armed()
+      for (const key of ['1', '2']) await backend.put(key, bodyOf('bytes'), { signal, file: join(place, 'none') })
+      expect(clone).toHaveBeenCalledTimes(2)
+    })
+
     it('on a medium without reflinks writes the body, and does not try', async () => {
       const clone = vi.spyOn(io, 'copyFile').mockRejectedValue(Object.assign(new Error(), { code: 'EOPNOTSUPP' }))
       const { backend, place } = await openBackend()
