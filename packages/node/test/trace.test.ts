@@ -52,7 +52,9 @@ describe('who subscribes to the channels of a store', () => {
       { name: 'sync', op: 'put', key: 'k', bytes: BYTES.length },
       { name: 'sync', op: 'put', key: 'k', bytes: BYTES.length },
     ])
-    expect(ended.find(({ name }) => name === 'commit')?.bytes).toBeGreaterThan(100)
+    // That of the put: the process that syncs makes small ones of its own.
+    const commits = ended.filter(({ name }) => name === 'commit').map(({ bytes = 0 }) => bytes)
+    expect(Math.max(...commits)).toBeGreaterThan(100)
     expect(ended.flatMap(({ backend }) => backend ?? []).sort()).toEqual(['a', 'b'])
   })
 
