@@ -1,8 +1,7 @@
-import { conformance, killMutants, type Profile } from '@stored/conformance'
+import { conformance, type Profile } from '@stored/conformance'
 import { afterAll, describe, it } from 'vitest'
 import { harness } from './harness.ts'
 
 const fs = await harness()
 conformance(fs, { describe, it }, { profile: (process.env.CONFORMANCE_PROFILE ?? 'quick') as Profile })
-killMutants(fs, { describe, it })
 afterAll(() => fs.close?.())

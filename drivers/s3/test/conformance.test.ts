@@ -1,4 +1,4 @@
-import { conformance, type Harness, killMutants, type Profile } from '@stored/conformance'
+import { conformance, type Harness, type Profile } from '@stored/conformance'
 import { afterAll, describe, it, vi } from 'vitest'
 import { harness } from './harness.ts'
 import { harness as emulator } from './harness-fauxqs.ts'
@@ -12,7 +12,6 @@ if (typeof ceph === 'string') {
   prove(await insteadOfCeph(ceph))
 } else {
   prove(ceph)
-  killMutants(ceph, { describe, it })
 }
 
 /** @param reason Why there is no Ceph. With REQUIRE_SERVICES=1 that is an error, and this is not reached. */

@@ -17,7 +17,7 @@ export async function harness(): Promise<Harness | string> {
 }
 
 /** How the kit reaches one server. */
-export async function harnessOf(sshd: Server): Promise<Harness> {
+async function harnessOf(sshd: Server): Promise<Harness> {
   const keys = { good: await sshd.key(), bad: await sshd.makeKey(), readonly: await sshd.makeKey(READ_ONLY) }
   const options = await sshd.options()
   // For the process that `child` runs in.

@@ -88,12 +88,14 @@ describe('the parts', () => {
     )
   })
 
-  test('are 1,000 kills, 200 power cuts, 20,000 sequences of the model, and every call that can be made to fail', () => {
+  test('are 1,000 kills, 200 power cuts, 20,000 sequences of the model, 100,000 schedules, 200,000 jobs over a backend that fails, and every call that can be made to fail', () => {
     const sum = (stage: string, of: (part: (typeof parts)[number]) => number) =>
       parts.filter(({ name }) => name.startsWith(`${stage} `)).reduce((total, part) => total + of(part), 0)
     expect(sum('kill', ({ args }) => Number(args[1]))).toBe(1000)
     expect(sum('power', ({ args }) => Number(args[1]))).toBe(200)
     expect(sum('model', ({ env }) => Number(env.MODEL_SEQUENCES))).toBe(20_000)
+    expect(sum('schedules', ({ env }) => Number(env.MODEL_SCHEDULES))).toBe(100_000)
+    expect(sum('proof', ({ env }) => Number(env.PROOF_JOBS))).toBe(200_000)
     expect(parts.filter(({ name }) => name.startsWith('inject ')).map(({ args }) => args.at(-1))).toEqual(
       Object.keys(CALLS),
     )

@@ -49,7 +49,10 @@ const STAGES: Readonly<Record<string, Stage>> = {
   proof: {
     parts: 10,
     minutes: 60,
-    run: (seed) => ({ args: ['test', 'packages/node/test/proof'], env: { PROOF_SEED: String(seed) } }),
+    run: (seed) => ({
+      args: ['test', 'packages/node/test/proof'],
+      env: { PROOF_JOBS: '20000', PROOF_OUTAGE_JOBS: '10000', PROOF_ISOLATION_BLOBS: '5000', PROOF_SEED: String(seed) },
+    }),
   },
   power: { parts: 10, minutes: 30, run: (seed) => ({ args: ['power', '20', '--seed', String(seed)] }) },
   kill: { parts: 20, minutes: 30, run: (seed) => ({ args: ['kill', '50', '--seed', String(seed)] }) },

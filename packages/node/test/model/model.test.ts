@@ -10,7 +10,7 @@ import { Model } from './model.ts'
 import { WallClock } from './wall-clock.ts'
 import { type Name, type Setup, World } from './world.ts'
 
-const SEQUENCES = fromEnvironment('MODEL_SEQUENCES', 2000)
+const SEQUENCES = fromEnvironment('MODEL_SEQUENCES', 400)
 /** On average; twice as many at most. */
 const LENGTH = 50
 

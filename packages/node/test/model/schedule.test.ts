@@ -11,7 +11,7 @@ import { idKey } from './model.ts'
 import { ScheduledStore } from './scheduled-store.ts'
 import { WallClock } from './wall-clock.ts'
 
-const SCHEDULES = fromEnvironment('MODEL_SCHEDULES', 10_000)
+const SCHEDULES = fromEnvironment('MODEL_SCHEDULES', 2000)
 
 const layouts = fc.constantFrom('key', 'id')
 

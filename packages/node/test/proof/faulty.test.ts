@@ -5,9 +5,9 @@ import { blob, fromEnvironment, keyOf, SEED, seedRandom, TIMEOUT_MS, tell } from
 import { openProof, type Proof } from './proof-store.ts'
 import { RemoteBackend } from './remote-backend.ts'
 
-const JOBS = fromEnvironment('PROOF_JOBS', 20_000)
+const JOBS = fromEnvironment('PROOF_JOBS', 4000)
 /** Waiting at a time. */
-const WAVE = 5000
+const WAVE = 2000
 const AT_ONCE = 500
 const PUTS_PER_JOB = 1.8
 /** What a read may fail with while reads fail on purpose. */

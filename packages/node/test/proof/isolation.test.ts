@@ -3,7 +3,7 @@ import { blob, fromEnvironment, keyOf, SEED, seedRandom, TIMEOUT_MS, tell } from
 import { openProof } from './proof-store.ts'
 import { HangingBackend, RemoteBackend } from './remote-backend.ts'
 
-const BLOBS = fromEnvironment('PROOF_ISOLATION_BLOBS', 5000)
+const BLOBS = fromEnvironment('PROOF_ISOLATION_BLOBS', 2000)
 const LATENCY_MS = 20
 /** Two minutes in all: calls of the backend that hangs are given up after one. */
 const BURST = 50

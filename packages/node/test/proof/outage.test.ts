@@ -6,7 +6,7 @@ import { openProof } from './proof-store.ts'
 import { RemoteBackend } from './remote-backend.ts'
 
 /** No fewer than take a few seconds. */
-const JOBS = fromEnvironment('PROOF_OUTAGE_JOBS', 10_000, 2000)
+const JOBS = fromEnvironment('PROOF_OUTAGE_JOBS', 2000, 2000)
 /** To see how fast it is with nothing wrong. */
 const NORMAL_JOBS = 2000
 const LATENCY_MS = 20
