@@ -1,11 +1,20 @@
 import type { BadState, Location, LocationState, Place, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { after, encodeRow, type Reader, rowTicket, type TreeLedger, type Writer, writerOf } from '@stored/ledger'
+import {
+  after,
+  decodeRow,
+  encodeRow,
+  type Reader,
+  readerOf,
+  type TreeLedger,
+  type Writer,
+  writerOf,
+} from '@stored/ledger'
 
 /** Rows that are looked at, or marked, in one go. */
 const BATCH = 500
 const NOTHING = Buffer.alloc(0)
-/** Says that places which were bad before there were marks are marked too. */
+/** Says whether all bad places are marked: `null`, or since when not. Without it none were marked by an older version. */
 const COMPLETE = Buffer.from('bad-copies')
 const BAD: ReadonlySet<string> = new Set<BadState>(['failed', 'conflict', 'missing', 'corrupt', 'unknown'])
 
@@ -23,8 +32,8 @@ export class BadCopies {
 
   /** Moves the mark of a place. @param to `undefined`: the place is gone. */
   move(writer: Writer, place: Place, from: LocationState | undefined, to: LocationState | undefined): void {
-    if (from === to) return
-    if (from !== undefined && BAD.has(from)) writer.remove('meta', markOf(place, from))
+    if (from !== undefined && from !== to && BAD.has(from)) writer.remove('meta', markOf(place, from))
+    // Also where it stands as before: it may be one that is not marked yet.
     if (to !== undefined && BAD.has(to)) writer.put('meta', markOf(place, to), NOTHING)
   }
 
@@ -34,19 +43,37 @@ export class BadCopies {
     return rows.map(([key]) => key.toString('utf8', first.length))
   }
 
-  get isComplete(): boolean {
-    return this.#ledger.get('meta', COMPLETE, rowTicket) !== undefined
+  /** Copies have become bad that are not marked. */
+  beIncomplete(writer: Writer): void {
+    writer.put('meta', COMPLETE, encodeRow(String(writer.ticket), writer.ticket))
   }
 
   /**
-   * Marks what was bad before marks were kept. Other processes may work on the store in the meantime.
+   * Marks what has become bad without a mark, if there may be any. Other processes may work on the store in the meantime. Where there is no
+   * room for it, it is left to the next call.
    *
-   * @param places Those that are not synced.
+   * @param places Those that may be bad.
    */
   async complete(
-    places: AsyncIterable<Place>,
+    places: () => AsyncIterable<Place>,
     locationOn: (view: View, place: Place) => Location | null,
   ): Promise<void> {
+    try {
+      for (;;) {
+        const since = await this.#ledger.look(sinceWhen)
+        if (since === null) return
+        await this.#mark(places(), locationOn)
+        await this.#ledger.transact((tx) => {
+          // If more became bad behind the walk, it begins again.
+          if (sinceWhen(tx) === since) writerOf(tx).put('meta', COMPLETE, encodeRow(null, tx.ticket))
+        })
+      }
+    } catch (error) {
+      if (!StorageError.is(error) || error.code !== 'NO_SPACE') throw error
+    }
+  }
+
+  async #mark(places: AsyncIterable<Place>, locationOn: (view: View, place: Place) => Location | null): Promise<void> {
     let batch: Place[] = []
     const flush = async () => {
       const marked = batch
@@ -63,7 +90,6 @@ export class BadCopies {
     }
     for await (const place of places) if (batch.push(place) === BATCH) await flush()
     await flush()
-    await this.#ledger.transact((tx) => writerOf(tx).put('meta', COMPLETE, encodeRow(null, tx.ticket)))
   }
 }
 
@@ -75,6 +101,11 @@ function stateOf(location: () => Location | null): LocationState | undefined {
     if (StorageError.is(error) && (error.code === 'CORRUPT' || error.code === 'INCOMPATIBLE')) return undefined
     throw error
   }
+}
+
+/** Since when marks are missing; `undefined`: since ever, `null`: none is. */
+function sinceWhen(view: View): string | null | undefined {
+  return readerOf(view).get('meta', COMPLETE, decodeRow<string | null>)?.value
 }
 
 /** Neither a backend's name nor a state nor a key holds a NUL. */

@@ -89,7 +89,7 @@ describe('bad()', () => {
   const BACKENDS = ['x', 'y'] as const
   const KEYS = ['a', 'b', 'ä'] as const
   const BAD = ['failed', 'conflict', 'missing', 'corrupt', 'unknown'] as const
-  const states = fc.constantFrom<LocationState | null>('pending', 'synced', 'deleting', ...BAD, null)
+  const states = fc.constantFrom<LocationState | 'ended' | null>('pending', 'synced', 'deleting', ...BAD, 'ended', null)
   const steps = fc.array(fc.tuple(fc.constantFrom(...BACKENDS), fc.constantFrom(...KEYS), states), { maxLength: 30 })
 
   const all = async () =>
@@ -121,9 +121,13 @@ describe('bad()', () => {
         index = new BlobIndex(ledger)
         for (const [backend, key, state] of run)
           await ledger.transact((tx) => {
-            if (state === null) index.unlocate(tx, { backend, key })
+            if (state === 'ended') index.endTenure(tx, backend)
+            else if (state === null) index.unlocate(tx, { backend, key })
             else index.locate(tx, { backend, key, id: ID, state })
           })
+        if (run.every(([, , state]) => state !== 'ended')) expect(await all()).toEqual(await looked())
+        // A backend that was removed leaves marks to be written.
+        await index.completeBad()
         expect(await all()).toEqual(await looked())
         // As a store that was written before.
         const marks = ledger.range('meta', { from: Buffer.from('bad'), to: Buffer.from('bae') })
@@ -134,6 +138,27 @@ describe('bad()', () => {
         expect(await all()).toEqual(await looked())
       }),
     )
+  })
+
+  test('names all that was left by a backend removed while it is completed', async () => {
+    await ledger.transact((tx) => {
+      for (const key of KEYS) index.locate(tx, { backend: 'y', key, id: ID, state: 'synced' })
+      index.endTenure(tx, 'x')
+    })
+    const transact = ledger.transact.bind(ledger)
+    ledger.transact = async (plan) => {
+      ledger.transact = transact
+      await transact((tx) => index.endTenure(tx, 'y'))
+      return transact(plan)
+    }
+    await index.completeBad()
+    expect(await look((view) => index.bad(view, { backend: 'y', state: 'unknown', limit: 9 }))).toEqual([...KEYS])
+  })
+
+  test('names a copy that is written down as what it is read as, before it was marked', async () => {
+    await ledger.transact((tx) => index.endTenure(tx, 'x'))
+    await ledger.transact((tx) => index.locate(tx, { ...PLACE, id: ID, state: 'unknown' }))
+    expect(await look((view) => index.bad(view, { backend: 'x', state: 'unknown', limit: 9 }))).toEqual(['k'])
   })
 
   test('names no more than it is asked for', async () => {

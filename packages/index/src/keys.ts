@@ -10,12 +10,30 @@ export function placeSuffix({ backend, key }: Place): Buffer {
   return Buffer.from(`${backend}\0${key}`)
 }
 
+/** Behind the name of a backend: the generation of a confirmed copy, unless it is the first. No name holds a control character. */
+const GENERATION = '\u0002'
+
+/** Confirmed places of one generation of a backend lie side by side. */
+export function confirmedSuffix({ backend, key }: Place, generation: number): Buffer {
+  return placeSuffix({ backend: generation === 0 ? backend : `${backend}${GENERATION}${generation}`, key })
+}
+
 export function placeOf(suffix: Buffer): Place {
+  const { backend, key } = confirmedOf(suffix)
+  return { backend, key }
+}
+
+export function confirmedOf(suffix: Buffer): Place & { readonly generation: number } {
   const text = suffix.toString()
   const end = text.indexOf('\0')
-  return { backend: text.slice(0, end), key: text.slice(end + 1) }
+  const [backend = '', generation = '0'] = text.slice(0, end).split(GENERATION)
+  return { backend, key: text.slice(end + 1), generation: Number(generation) }
 }
 
 export function mediumKey(backend: string): Buffer {
   return Buffer.from(`medium\0${backend}`)
+}
+
+export function tenureKey(backend: string): Buffer {
+  return Buffer.from(`tenure\0${backend}`)
 }

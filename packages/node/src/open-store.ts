@@ -79,7 +79,7 @@ export async function assemble<Name extends string>(
     const staging = await openStaging({ ledger, path: stagingOf(config), mode, ...(limit !== null && { limit }) })
     opened.unshift(staging)
     // A new index that has commits is no longer seen to be new: whose the staged files are is settled first.
-    await completeBad(index)
+    await index.completeBad()
     const cached = cacheOptions(config.cache, directory)
     const cache = cached
       ? await openReadCache({ ...cached, mode, hasRoom: roomFor(cached.location, config, ledger) })
@@ -105,13 +105,6 @@ export async function assemble<Name extends string>(
     for (const service of opened) await Promise.allSettled([service.close()])
     throw error
   }
-}
-
-/** Without room for it a store is opened all the same: what was bad before is counted from the next time on. */
-async function completeBad(index: BlobIndex): Promise<void> {
-  await index.completeBad().catch((error: unknown) => {
-    if (!StorageError.is(error) || error.code !== 'NO_SPACE') throw error
-  })
 }
 
 /** A cache leaves the reserve of its disk alone. In the directory of the store it leaves what a put leaves. */

@@ -55,9 +55,11 @@ afterEach(async () => {
   vi.restoreAllMocks()
 })
 
+const FIRST = { value: 0, known: Promise.resolve() }
+
 function target(name: string): SyncTarget {
   const backend = guardBackend(new MemoryBackend(), { name })
-  return { backend, concurrency: 4, bytesInFlight: 2 ** 20, overwrite: false }
+  return { backend, generation: FIRST, concurrency: 4, bytesInFlight: 2 ** 20, overwrite: false }
 }
 
 /** Of a place that nobody wants a copy at: they are done as soon as they are tried. */
@@ -74,7 +76,7 @@ async function formerLeader(): Promise<Leadership> {
 }
 
 async function open(): Promise<SyncD> {
-  const index = { location: () => null } as unknown as Index
+  const index = { location: () => null, tenure: () => ({ generation: 0 }) } as unknown as Index
   const staging = { isAboveHighWater: () => false } as Staging
   const syncd = await SyncD.open({ ledger, index, queue, staging, directory })
   opened.push(syncd)

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { BackendState, Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
-import { releaseVerified, type Trace, traced } from '@stored/core'
+import { isCurrent, releaseVerified, type Trace, traced, type View } from '@stored/core'
 import { checkOptions, is, needed, type RulesOf, StorageError, toStorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode } from '@stored/core/files'
 import type { TreeLedger } from '@stored/ledger'
@@ -10,7 +10,7 @@ import { type Health, HealthRecorder, readHealth } from './work/health.ts'
 import { Lane, LEASE_MS, type Try } from './work/lane.ts'
 import { decide, mayGoOn, needsSomebody, verdictOn } from './work/policy.ts'
 import { runJob } from './work/run-job.ts'
-import type { Services } from './work/services.ts'
+import { type Services, Targets } from './work/services.ts'
 import { dropIfUnwanted, failureOf, oweAgain, parkJob, progress } from './work/settle.ts'
 import { isSuspect, poisonOf, retrialAfter, Suspects } from './work/suspects.ts'
 
@@ -57,7 +57,7 @@ export class SyncD implements Syncer {
   readonly #services: Services
   readonly #boot: string | undefined
   readonly #leadership: Leadership
-  readonly #targets = new Map<string, SyncTarget>()
+  readonly #targets: Targets
   readonly #lanes = new Map<string, Lane>()
   readonly #suspects = new Suspects()
   /** The last `resume` that was heeded, by backend. */
@@ -98,7 +98,8 @@ export class SyncD implements Syncer {
   ) {
     this.#boot = boot
     this.#ledger = services.ledger
-    this.#services = { ...services, target: (name) => this.#targets.get(name) }
+    this.#targets = new Targets(services.index)
+    this.#services = { ...services, backends: this.#targets }
     this.#leadership = leadership
     this.#unsubscribe = [
       services.queue.onWork((backend) => {
@@ -250,7 +251,7 @@ export class SyncD implements Syncer {
     const lane = new Lane({
       queue,
       target,
-      claim: (max, o) => this.#claim(name, { max, ...o }),
+      claim: (max, o) => this.#claim(target, { max, ...o }),
       run: (job, attempt) => this.#run(target, job, attempt),
       onVerdict: (isWell) => this.#health?.note(name, isWell),
       onError: warn,
@@ -279,13 +280,25 @@ export class SyncD implements Syncer {
     lane.retry()
   }
 
-  /** Fenced: who does not lead any more, and may not know it yet, claims nothing. */
-  async #claim(backend: string, o: { max: number; leaseMs: number; key?: string }): Promise<Claimed[]> {
+  /** Fenced: who does not lead any more, or has a backend open that was removed, and may not know it yet, claims nothing. */
+  async #claim(
+    { backend: { name }, generation }: SyncTarget,
+    o: { max: number; leaseMs: number; key?: string },
+  ): Promise<Claimed[]> {
+    const leads = this.#leadership.fence()
+    await generation.known
+    const fence = (view: View) => {
+      leads(view)
+      if (!isCurrent(this.#services, view, name, generation)) throw new StorageError('MISCONFIGURED', { op: 'claim' })
+    }
     try {
-      return await this.#services.queue.claim(backend, { ...o, fence: this.#leadership.fence() })
+      return await this.#services.queue.claim(name, { ...o, fence })
     } catch (error) {
-      if (!StorageError.is(error) || error.code !== 'CONFLICT') throw error
-      await this.#leadership.stepDown()
+      if (!StorageError.is(error)) throw error
+      if (error.code === 'CONFLICT') await this.#leadership.stepDown()
+      // Not waited for: the lane waits for this claim.
+      else if (error.code !== 'MISCONFIGURED') throw error
+      else if (this.#targets.get(name)?.generation === generation) this.remove(name).catch(warn)
       return []
     }
   }
@@ -306,7 +319,7 @@ export class SyncD implements Syncer {
     const giveBack = () => this.#persist(job, () => this.#giveBack(job))
     if (signal.aborted) return giveBack()
     const poison = poisonOf(job)
-    if (poison) return this.#persist(job, () => this.#park(job, poison, { retrialAfterMs: retrialAfter(job) }))
+    if (poison) return this.#persist(job, () => this.#park(target, job, poison, { retrialAfterMs: retrialAfter(job) }))
     return this.#suspects.take(job, signal, () => (signal.aborted ? giveBack() : this.#try(target, job, attempt)))
   }
 
@@ -323,11 +336,11 @@ export class SyncD implements Syncer {
       if (event) this.#emit(event)
       this.#makeRoom()
     } catch (cause) {
-      await this.#fail(job, toStorageError(cause, { backend, op, key }, signal), attempt)
+      await this.#fail(target, job, toStorageError(cause, { backend, op, key }, signal), attempt)
     }
   }
 
-  async #fail(job: Claimed, error: StorageError, { signal, isProbe, moved }: Try): Promise<void> {
+  async #fail(target: SyncTarget, job: Claimed, error: StorageError, { signal, isProbe, moved }: Try): Promise<void> {
     const verdict = signal.aborted ? 'nothing' : verdictOn(job.backend, error)
     moved(verdict, failureOf(error), error.retryAfterMs)
     await this.#persist(job, async () => {
@@ -335,7 +348,7 @@ export class SyncD implements Syncer {
       // Cut off by us, which says nothing of the backend: it goes on with the next start.
       if (signal.aborted) return this.#putBack(job, { afterMs: 0, free: true })
       const decision = decide(error, { attempts: job.attempts, verdict, isProbe })
-      if (decision.park) return this.#park(job, error)
+      if (decision.park) return this.#park(target, job, error)
       const { afterMs, free } = decision
       await this.#putBack(job, { error, afterMs, free, anew: !mayGoOn(error) })
       this.#emit({ type: 'sync:retry', ...progress(job), attempts: job.attempts, error: failureOf(error), afterMs })
@@ -347,8 +360,13 @@ export class SyncD implements Syncer {
     await ledger.transact((tx) => queue.retry(tx, job, o))
   }
 
-  async #park(job: Claimed, error: StorageError, o: { retrialAfterMs?: number } = {}): Promise<void> {
-    const event = await parkJob(this.#services, job, error, o)
+  async #park(
+    target: SyncTarget,
+    job: Claimed,
+    error: StorageError,
+    o: { retrialAfterMs?: number } = {},
+  ): Promise<void> {
+    const event = await parkJob(this.#services, target, job, error, o)
     if (event) this.#emit(event)
   }
 
@@ -376,7 +394,11 @@ export class SyncD implements Syncer {
   /** One more copy was verified: bytes that others still owe may leave staging when that is too full. */
   #makeRoom(): void {
     if (!this.#services.staging.isAboveHighWater()) return
-    this.#releasing ??= releaseVerified(this.#services, (name) => this.#targets.has(name), Date.now())
+    this.#releasing ??= releaseVerified(
+      this.#services,
+      (view, name) => this.#targets.isReliable(view, name),
+      Date.now(),
+    )
       .catch(warn)
       .finally(() => {
         this.#releasing = null

@@ -28,6 +28,6 @@ export async function run(context: Context): Promise<Outcome> {
   await removeBackendFromFile(file, name)
   await out.line(`removed ${name} from ${file}`)
   out.note(`its copies stay where they are; if you add it again, they count after stored verify --backend ${name}`)
-  out.note('processes that have the store open use it until they are restarted')
+  out.note('processes that have the store open no longer use it; if you add it again, restart them')
   return { exit: EXIT.ok, summary: { backends: 1 } }
 }

@@ -58,8 +58,11 @@ export interface Location extends LocationFacts {
   readonly rev: Rev
 }
 
-/** Whether a place still needs the blob's bytes from us, holds them, or neither. */
-export type Standing = 'owing' | 'synced' | 'neither'
+/**
+ * Whether a place still needs the blob's bytes from us, holds them, or neither. `former`: its copy was confirmed on a backend of this name
+ * that was removed since, and is read as `unknown`.
+ */
+export type Standing = 'owing' | 'synced' | 'neither' | 'former'
 
 /** Any place of a blob that stands so, but for a few. */
 export interface SomePlace {
@@ -285,7 +288,7 @@ export function isRead(copy: Pick<LocationFacts, 'state'>): boolean {
   return copy.state === 'synced' || isDoubtful(copy)
 }
 
-/** Its backend was removed: what is added under that name may be another place. */
+/** How a copy is read whose backend was removed since: what is added under that name may be another place. Its row stays as it is. */
 export function doubted(now: LocationFacts): LocationFacts {
   if (now.state !== 'synced') throw refusal('doubted', now)
   const message = 'its backend was removed: verify shows what is there'

@@ -1,6 +1,7 @@
 import type { BlobFacts, BlobId } from '../model/blob.ts'
 import type { BadState, Location, LocationFacts, Place, SomePlace, Standing } from '../model/copy.ts'
 import type { Binding } from '../model/key.ts'
+import type { Leaving, Tenure } from '../model/tenure.ts'
 import type { Ledger, Transaction, View } from './ledger.ts'
 
 /** Which rows of several, each read at once. */
@@ -57,13 +58,25 @@ export interface Index {
   bad(view: View, o: { backend: string; state: BadState; limit: number }): string[]
   /** Which medium lay at a backend when it was first opened; `null` before. */
   medium(view: View, backend: string): string | null
+  tenure(view: View, backend: string): Tenure
+  /** Backends that are being removed. */
+  leaving(view: View): string[]
+  /**
+   * Makes `bad` complete: copies stand so that were not marked, in a store of an older version or after `endTenure`. Begins again where it was
+   * cut off, also by another process. Without room for it it stops, until the next time.
+   */
+  completeBad(): Promise<void>
   keep(tx: Transaction, facts: BlobFacts): void
   /** Removes the facts; places have rows of their own. */
   forget(tx: Transaction, id: BlobId): void
   bind(tx: Transaction, key: string, id: BlobId): void
   unbind(tx: Transaction, key: string): void
-  /** Writes the row of one place, whoever it belonged to before. */
+  /** Writes the row of one place, whoever it belonged to before. A copy that is synced is one of the backend's present generation. */
   locate(tx: Transaction, location: LocationFacts): void
   unlocate(tx: Transaction, place: Place): void
-  setMedium(tx: Transaction, backend: string, medium: string | null): void
+  setMedium(tx: Transaction, backend: string, medium: string): void
+  /** Marks a backend as being removed; `null` takes the mark back. */
+  setLeaving(tx: Transaction, backend: string, leaving: Leaving | null): void
+  /** The backend is removed: its copies are read as `unknown` from now on, its medium is forgotten, and `bad` is incomplete. */
+  endTenure(tx: Transaction, backend: string): void
 }

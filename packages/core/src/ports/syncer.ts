@@ -2,9 +2,20 @@ import type { GuardedBackend } from '../guard/guarded-backend.ts'
 import type { SyncEvent } from '../model/event.ts'
 import type { Failure } from '../model/failure.ts'
 
+/**
+ * Which backend of a name a process has open: the one that was there when it was added. When that was removed, by whatever process, this one
+ * does nothing for it any more.
+ */
+export interface Generation {
+  /** `undefined` until it is `known`. */
+  readonly value: number | undefined
+  readonly known: Promise<void>
+}
+
 /** A backend that jobs run for. */
 export interface SyncTarget {
   readonly backend: GuardedBackend
+  readonly generation: Generation
   /** Concurrent jobs. */
   readonly concurrency: number
   /** Bytes of all running jobs together. A larger job runs alone. */

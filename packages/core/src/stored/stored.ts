@@ -6,16 +6,16 @@ import { is, needed, type RulesOf } from '../backend/rules.ts'
 import type { Place } from '../model/copy.ts'
 import type { DurableEvent, Logged } from '../model/event.ts'
 import type { Job, JobFilter } from '../model/job.ts'
+import type { View } from '../ports/ledger.ts'
 import type { Opened } from '../ports/staging.ts'
 import type { BlobSource } from '../source/source.ts'
 import { type Trace, traced, tracedStream } from '../trace.ts'
-import { Backends } from './backends/backends.ts'
+import { Backends, type Configured } from './backends/backends.ts'
 import { countBad } from './backends/count-bad.ts'
 import { checkJobsFilter, jobs, RETRY_FILTER, retryParked } from './backends/jobs.ts'
-import { doubtCopies } from './backends/mark-unknown.ts'
 import { MediumMemories } from './backends/medium-memory.ts'
 import { releaseVerified } from './backends/release.ts'
-import { checkRemovable } from './backends/removable.ts'
+import { removeBackend } from './backends/remove-backend.ts'
 import { DELETE_OPTIONS, remove } from './delete/delete.ts'
 import { FORGET_OPTIONS, forget } from './delete/forget.ts'
 import { readAhead, readBuffer, toReadable } from './get/bodies.ts'
@@ -139,8 +139,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     checkKey(idKey(prefix, `sha256:${'0'.repeat(64)}`), { op: 'open' })
     const mediums = new MediumMemories({ ledger, index }, () => configured.all().map(({ name }) => name))
     const configured: Backends = new Backends({
+      index,
+      ledger,
       prefix,
-      mediumOf: (name) => mediums.of(name),
+      mediumOf: (name, generation) => mediums.of(name, generation),
       log: (backend, event) => this.#events.emit({ type: 'log', backend, ...event, time: Date.now() }),
       own,
     })
@@ -155,6 +157,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
         ledger.refresh()
         this.#changes.notify()
         staging.recheck()
+        this.#run({ op: 'removeBackend' }, () => this.#dropRemoved()).catch(() => {}) // The next ring, or status(), does it.
       }),
       staging.onFull(() => this.#makeRoom()),
       ledger.onDegraded((error) => this.#events.emit({ type: 'degraded', error, time: Date.now() })),
@@ -296,30 +299,40 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   /**
    * Forgets a backend. Nothing on it is deleted. Its copies show as `detached`. If a backend of this name is added again, which may be
    * another place, they show as `unknown` until `verify` has read them. Jobs of puts still in flight wait as well; their bytes stay
-   * staged.
+   * staged. Other processes stop using it. While it is checked for the last time, a put that names it is refused, and one that names none
+   * goes to the others.
    *
-   * @throws {StorageError} PRECONDITION_FAILED if jobs are waiting for it, or if it holds the only copy of a blob; `force` overrides.
-   *   With `dryRun` it only checks, and changes nothing.
+   * @throws {StorageError} PRECONDITION_FAILED if jobs are waiting for it, or if it holds the only copy of a blob, or if it may have come to
+   *   hold one while it was checked; `force` overrides. With `dryRun` it only checks, and changes nothing · CONFLICT: another call removes it.
    */
   removeBackend(name: Names, options: { force?: boolean; dryRun?: boolean } = {}): Promise<void> {
     const at = { op: 'removeBackend', backend: name }
     return this.#call(at, [options, REMOVE_OPTIONS], async ({ force, dryRun }, signal) => {
-      const { backends, index, ledger, syncer } = this.#services
-      const { backend } = backends.get(name, at)
-      if (!force) await checkRemovable(this.#services, name, signal)
+      const target = this.#services.backends.get(name, at)
+      await removeBackend(this.#services, target, { ...(force && { force }), ...(dryRun && { dryRun }) }, signal)
       if (dryRun) return
-      await syncer.remove(name)
-      backends.remove(name)
-      // Closed first: while it is being opened it may note the medium yet.
-      await backend.close().finally(async () => {
-        await doubtCopies(this.#services, name, signal)
-        await ledger.transact((tx) => index.setMedium(tx, name, null))
-      })
-      this.#changes.notify()
+      await this.#drop(target).finally(() => this.#committed())
+      await this.#services.index.completeBad()
     })
   }
 
+  /** Closes what was removed, here or by another process. */
+  async #drop(target: Configured): Promise<void> {
+    const { backends, syncer } = this.#services
+    if (!backends.remove(target)) return
+    await syncer.remove(target.name)
+    await target.backend.close()
+  }
+
+  async #dropRemoved(): Promise<void> {
+    const { backends, ledger } = this.#services
+    const all = backends.all()
+    const removed = await ledger.look((view) => all.filter(({ name }) => !backends.isCurrent(view, name)))
+    for (const target of removed) await this.#drop(target)
+  }
+
   async listBackends(): Promise<BackendInfo[]> {
+    await this.#run({ op: 'listBackends' }, () => this.#dropRemoved())
     return Promise.all(this.#services.backends.all().map(({ name }) => this.getBackend(name as Names)))
   }
 
@@ -518,7 +531,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       return
     }
     this.#makesRoom = 'once'
-    this.#run({ op: 'put' }, () => releaseVerified(this.#services, this.#isConfigured, Date.now()))
+    this.#run({ op: 'put' }, () => releaseVerified(this.#services, this.#isReliable, Date.now()))
       .catch((error: Error) => process.emitWarning(error, { code: 'STORED_RELEASE' }))
       .finally(() => {
         const isMore = this.#makesRoom === 'again'
@@ -527,6 +540,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       })
   }
 
+  readonly #isReliable = (view: View, backend: string) => this.#services.backends.isReliable(view, backend)
   readonly #isConfigured = (backend: string): boolean => this.#services.backends.has(backend)
 
   /** Every call starts here. It sees everything that any process acknowledged before. */
@@ -573,7 +587,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   ): Promise<T> {
     if (signal?.aborted) throw new StorageError('ABORTED', at, { cause: signal.reason })
     const closing = this.#closing.signal
-    const running = operation(signal ? AbortSignal.any([signal, closing]) : closing)
+    const combined = signal ? AbortSignal.any([signal, closing]) : closing
+    const unknown = this.#services.backends.known()
+    const running = unknown ? unknown.then(() => operation(combined)) : operation(combined)
     if (closeWaits) this.#busy.add(running)
     try {
       return await running

@@ -160,6 +160,32 @@ describe('a store that the first version of format 2 left, its process killed at
     )
   })
 
+  test('doubts the copies of a backend that is removed and added again, until they are verified', async () => {
+    await using dir = await temp()
+    const { at, open } = await left(dir.path)
+    const statesOn = async (backend: Name) => {
+      const { rows, violations } = checkRows(await rowsOf(at))
+      expect(violations).toEqual([KEPT])
+      return [...rows.locations].filter(([place]) => place.startsWith(`${backend}\0`)).map(([, { state }]) => state)
+    }
+    const before = await statesOn('a')
+    expect(before).toContain('synced')
+    {
+      await using store = await open(false)
+      await store.removeBackend('a', { force: true })
+    }
+    const doubted = before.map((state) => (state === 'synced' ? 'unknown' : state))
+    expect(await statesOn('a')).toEqual(doubted)
+    {
+      await using store = await open(false)
+      const unknown = doubted.filter((state) => state === 'unknown').length
+      expect((await store.getBackend('a')).bad).toMatchObject({ unknown })
+      await collect(store.verify({ backend: 'a' }))
+    }
+    const verified = await statesOn('a')
+    expect(before.flatMap((state, i) => (state === 'synced' ? verified[i] : []))).not.toContain('unknown')
+  })
+
   test('takes new work beside the old', async () => {
     await using dir = await temp()
     const { open, places } = await left(dir.path)

@@ -282,6 +282,98 @@ export function indexSuite(current: Current): void {
     })
   })
 
+  describe('endTenure()', () => {
+    const end = (backend: string) => commit(current(), (tx) => current().index.endTenure(tx, backend))
+    const has = (standing: Standing, except: Place[] = []) =>
+      look((view) => current().index.hasPlace(view, { id: A, standing, except }))
+
+    test('reads what was synced as unknown, wherever it is read, and everything else as before', async () => {
+      await locate(['a', 'x', 'k', { state: 'synced' }], ['a', 'y', 'k', { state: 'synced' }], ['a', 'x', 'l'])
+      const before = await location({ backend: 'x', key: 'k' })
+      await end('x')
+      const doubtful = expect.objectContaining({ backend: 'x', key: 'k', state: 'unknown', rev: before?.rev })
+      const { index } = current()
+      expect(await location({ backend: 'x', key: 'k' })).toEqual(doubtful)
+      expect(await look((view) => index.locationsAt(view, 'k'))).toMatchObject([doubtful, { state: 'synced' }])
+      expect((await look((view) => index.located(view, { backend: 'x' }))).items).toMatchObject([
+        doubtful,
+        { key: 'l' },
+      ])
+      expect(await look((view) => index.locations(view, A, 'former'))).toEqual([doubtful])
+      expect(await look((view) => index.locations(view, A, 'synced'))).toMatchObject([{ backend: 'y' }])
+      expect(await location({ backend: 'x', key: 'l' })).toMatchObject({ state: 'pending' })
+    })
+
+    test('of a backend with the longest name: its next copies of the longest keys are told from the former', async () => {
+      const place = { backend: 'b'.repeat(64), key: '😀'.repeat(256) }
+      await end(place.backend)
+      await locate(['a', place.backend, place.key, { state: 'synced' }])
+      expect(await location(place)).toMatchObject({ ...place, state: 'synced' })
+      expect(await placesOf(A)).toMatchObject([place])
+    })
+
+    test('agrees with the states of places, page by page, whatever becomes of them and of their backends', async () => {
+      // Names of which one begins with the other.
+      const backends = ['x', 'x-', 'y'] as const
+      const keysOfPlaces = ['k', 'l', 'm', 'n'] as const
+      const change = fc.record({
+        backend: fc.constantFrom(...backends),
+        key: fc.constantFrom(...keysOfPlaces),
+        state: fc.constantFrom('pending', 'synced', 'synced', 'synced', 'missing', 'ended', null),
+        pages: fc.integer({ min: 1, max: 3 }),
+      })
+      await fc.assert(
+        fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 12 }), async (changes) => {
+          const { index } = current()
+          for (const { backend, key, state } of changes)
+            if (state === 'ended') await end(backend)
+            else if (state) await locate(['a', backend, key, { state }])
+            else await commit(current(), (tx) => index.unlocate(tx, { backend, key }))
+          const places = backends.flatMap((backend) => keysOfPlaces.map((key) => ({ backend, key })))
+          const all = (await Promise.all(places.map(location))).flatMap((one) => one ?? [])
+          const stands = { synced: ['synced'], owing: ['pending'], doubtful: ['missing', 'unknown'] }
+          const paged = (standing: Standing, limit: number) =>
+            look((view) => {
+              const found: Place[] = []
+              for (let after: Place | undefined; ; after = found.at(-1)) {
+                const page = index.locations(view, A, standing, { limit, ...(after && { after }) })
+                found.push(...page)
+                if (page.length < limit) return found.map(({ backend, key }) => `${backend} ${key}`).sort()
+              }
+            })
+          const named = (states: string[]) =>
+            all.filter(({ state }) => states.includes(state)).map(({ backend, key }) => `${backend} ${key}`)
+          const limit = changes[0]?.pages ?? 1
+          expect(await paged('synced', limit)).toEqual(named(stands.synced).sort())
+          expect(await paged('owing', limit)).toEqual(named(stands.owing).sort())
+          const doubtful = [...(await paged('neither', limit)), ...(await paged('former', limit))]
+          expect(doubtful.sort()).toEqual(named(stands.doubtful).sort())
+          const synced = all.filter(({ state }) => state === 'synced')
+          expect(await has('synced')).toBe(synced.length > 0)
+          expect(await has('synced', synced)).toBe(false)
+          expect(await has('synced', synced.slice(1))).toBe(synced.length > 0)
+          expect(await look((view) => index.places(view, A, { limit: 20 }))).toHaveLength(all.length)
+        }),
+      )
+    })
+  })
+
+  describe('setLeaving()', () => {
+    test('is told until it is taken back, or the backend is removed', async () => {
+      const { index } = current()
+      const leaving = { token: 't', until: 1 }
+      const tell = () => look((view) => [index.tenure(view, 'x'), index.leaving(view)])
+      expect(await tell()).toEqual([{ generation: 0 }, []])
+      await commit(current(), (tx) => index.setLeaving(tx, 'x', leaving))
+      expect(await tell()).toEqual([{ generation: 0, leaving }, ['x']])
+      await commit(current(), (tx) => index.setLeaving(tx, 'x', null))
+      expect(await tell()).toEqual([{ generation: 0 }, []])
+      await commit(current(), (tx) => index.setLeaving(tx, 'x', leaving))
+      await commit(current(), (tx) => index.endTenure(tx, 'x'))
+      expect(await tell()).toEqual([{ generation: 1 }, []])
+    })
+  })
+
   describe('locate()', () => {
     test('of a place of another blob takes it over, whole', async () => {
       await keep('a')

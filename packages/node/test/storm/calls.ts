@@ -70,7 +70,7 @@ export interface Caller {
   readonly hasFormerLayouts: boolean
   readonly history: History
   /** Adds the backend that comes and goes. */
-  add(): void
+  add(): Promise<void>
 }
 
 /** What a call may be refused with, whatever else happens. */
@@ -97,7 +97,7 @@ const REFUSALS: Readonly<Partial<Record<Kind, readonly string[]>>> = {
   resume: ['INVALID_ARGUMENT'],
   // A copy may be the only one that is not damaged, and its backend fail.
   repair: ['NOT_FOUND', 'UNAVAILABLE', 'CONFLICT', 'STAGING_FULL'],
-  removeBackend: ['INVALID_ARGUMENT', 'PRECONDITION_FAILED'],
+  removeBackend: ['INVALID_ARGUMENT', 'PRECONDITION_FAILED', 'CONFLICT'],
   addBackend: ['INVALID_ARGUMENT'],
 }
 
@@ -180,8 +180,8 @@ const CALLS: Readonly<Record<Kind, (caller: Caller, call: Call) => Promise<unkno
   resume: ({ store }, { backends: [name] }) => store.resume(name as Name),
   verify: ({ store }) => Array.fromAsync(store.verify()),
   repair: ({ store, blobs }, { blob }) => store.repair(idOf(blobs[blob] as Buffer)),
-  removeBackend: ({ store }) => store.removeBackend('c', { force: true }),
-  addBackend: async ({ add }) => add(),
+  removeBackend: ({ store }, { other }) => store.removeBackend('c', { force: other % 2 === 0 }),
+  addBackend: ({ add }) => add(),
 }
 
 async function put(

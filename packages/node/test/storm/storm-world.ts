@@ -88,8 +88,9 @@ export class StormWorld {
     return { backend: faulty, layout, concurrency: 4, overwrite: name === 'c' }
   }
 
-  /** Adds `c` to a store, unless it has it. */
-  add(store: StoreD<Name>): void {
+  /** Adds `c` to a store, unless it has it, and no other store removed it. */
+  async add(store: StoreD<Name>): Promise<void> {
+    await store.listBackends()
     try {
       store.addBackend('c', this.#backend('c'))
     } catch (error) {

@@ -183,7 +183,7 @@ async function nursed(world: StormWorld, calls: Promise<unknown>): Promise<void>
     await Promise.race([over, pause(NURSE_MS)])
     if (isOver) return void (await over)
     const [store] = world.stores as [StoreD<Name>]
-    world.add(store)
+    await world.add(store)
     // It may be removed at that moment.
     await Promise.allSettled(NAMES.map((name) => store.resume(name)))
     await store.retry()
@@ -194,7 +194,7 @@ async function nursed(world: StormWorld, calls: Promise<unknown>): Promise<void>
 async function calm(world: StormWorld): Promise<void> {
   const [store] = world.stores as [StoreD<Name>]
   world.heal()
-  for (const one of world.stores) world.add(one)
+  for (const one of world.stores) await world.add(one)
   for (let round = 0; round < ROUNDS; round++) {
     for (const { name } of await store.listBackends()) await store.resume(name as Name)
     await store.retry()

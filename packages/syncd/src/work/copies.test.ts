@@ -35,7 +35,7 @@ describe('openCopy()', () => {
       index: pagesOf([...many('far'), ...many('gone'), copyAt('near', 'a')]),
       ledger: LEDGER,
       staging: { open: async () => null },
-      target: (name: string) => (name === 'near' ? { backend } : undefined),
+      backends: { get: (name: string) => (name === 'near' ? { backend } : undefined) },
     } as unknown as Services
     const opened = await openCopy(services, { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed, NEVER)
     expect(Buffer.concat(await Array.fromAsync(opened.body))).toEqual(BYTES)
@@ -57,7 +57,7 @@ describe('openCopy()', () => {
           return null
         },
       },
-      target: () => ({ backend }),
+      backends: { get: () => ({ backend }), isCurrent: () => true },
     } as unknown as Services
     const opened = await openCopy(services, { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed, NEVER)
     expect(Buffer.concat(await Array.fromAsync(opened.body))).toEqual(BYTES)
@@ -73,7 +73,7 @@ describe('openCopy()', () => {
       },
     }
     const index = { locations: () => [] }
-    const services = { index, ledger: LEDGER, staging, target: () => undefined } as unknown as Services
+    const services = { index, ledger: LEDGER, staging, backends: new Map() } as unknown as Services
     const job = { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed
     const first = await openCopy(services, job, NEVER)
     await first[Symbol.asyncDispose]()
@@ -102,11 +102,12 @@ describe('openCopy()', () => {
       index: {
         locations: (_: unknown, __: BlobId, standing: string) => (standing === 'synced' ? [copy] : []),
         location: () => copy,
+        leaving: () => [],
         locate: (_: unknown, { state }: { state: string }) => noted.push(state),
       },
       ledger: LEDGER,
       staging: { open: async () => null },
-      target: () => ({ backend }),
+      backends: { get: () => ({ backend }), isCurrent: () => true },
     } as unknown as Services
     await using opened = await openCopy(services, { backend: 'far', key: 'a', id: ID, op: 'put' } as Claimed, NEVER)
     const error: unknown = await Array.fromAsync(opened.body).catch((failure: unknown) => failure)

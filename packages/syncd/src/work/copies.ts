@@ -66,13 +66,13 @@ async function* sourcesOf(
   failed: ReadonlyMap<string, unknown>,
 ) {
   yield async () => {
-    const toClone = services.target(backend)?.backend.capabilities.usesFile === true
+    const toClone = services.backends.get(backend)?.backend.capabilities.usesFile === true
     const staged = await services.staging.open(id, { signal, toClone })
     // Kept once more, they are other bytes, and may be whole where these were not.
     return staged && named(`staged ${staged.rev}`, staged)
   }
   const places = await services.ledger.look((view) =>
-    (['synced', 'neither'] as const).flatMap((standing) => placesOfEach(services, view, id, standing, SOME)),
+    (['synced', 'neither', 'former'] as const).flatMap((standing) => placesOfEach(services, view, id, standing, SOME)),
   )
   const others = places.filter((other) => other.backend !== backend)
   // What was found bad may be whole again, and no wrong byte passes: better tried than given up.
@@ -104,7 +104,7 @@ async function openOnBackend(
   copy: Location,
   signal: AbortSignal,
 ): Promise<Omit<Source, 'name'> | null> {
-  const { backend } = services.target(copy.backend) ?? {}
+  const { backend } = services.backends.get(copy.backend) ?? {}
   if (!backend) return null
   const explain = async (error: unknown): Promise<unknown> => {
     const found = await noteDamage(services, backend, copy, error, { signal })

@@ -12,7 +12,7 @@ import { MemoryLedger } from '@stored/ledger'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { JobQueue } from '../queue/job-queue.ts'
 import { runJob } from './run-job.ts'
-import type { Services } from './services.ts'
+import { type Services, Targets } from './services.ts'
 
 const CHUNKS = ['one ', 'two ', 'three '].map((text) => Buffer.from(text))
 const BYTES = Buffer.concat(CHUNKS)
@@ -86,7 +86,8 @@ async function claim(): Promise<Claimed> {
 async function run(job: Claimed, { breaks = false, Backend = BreakingBackend } = {}): Promise<void> {
   await using backend = guardBackend(new Backend(place, puts, breaks), { name: 'far' })
   const location = { ...AT, id: ID, state: 'pending', rev: '1' } as unknown as Location
-  const answers = { location: () => location, locations: () => [], hasPlace: () => false }
+  const tenure = () => ({ generation: 0 })
+  const answers = { location: () => location, locations: () => [], hasPlace: () => false, tenure }
   const index = { ...answers, locate() {} }
   const staging = { open: async () => opened(staged), release() {}, markReleasable() {} }
   const services: Services = {
@@ -94,9 +95,10 @@ async function run(job: Claimed, { breaks = false, Backend = BreakingBackend } =
     queue,
     index: index as unknown as Index,
     staging: staging as unknown as Staging,
-    target: () => undefined,
+    backends: new Targets(index as unknown as Index),
   }
-  const target = { backend, concurrency: 1, bytesInFlight: 2 ** 20, overwrite: false }
+  const generation = { value: 0, known: Promise.resolve() }
+  const target = { backend, generation, concurrency: 1, bytesInFlight: 2 ** 20, overwrite: false }
   await runJob(services, target, job, { signal, moved: () => {} })
 }
 

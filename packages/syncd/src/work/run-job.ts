@@ -27,7 +27,7 @@ export async function runJob(
   const ending =
     job.op === 'put' ? await put(services, target, job, location, signal) : await remove(target, job, location, signal)
   moved()
-  return settle(services, job, ending)
+  return settle(services, target, job, ending)
 }
 
 async function put(

@@ -1,9 +1,38 @@
-import type { Index, Ledger, Queue, Staging, SyncTarget } from '@stored/core'
+import {
+  type Index,
+  isCurrent,
+  isLeaving,
+  type Ledger,
+  type Queue,
+  type Staging,
+  type SyncTarget,
+  type View,
+} from '@stored/core'
 
 export interface Services {
   readonly ledger: Ledger
   readonly index: Index
   readonly queue: Queue
   readonly staging: Staging
-  target(backend: string): SyncTarget | undefined
+  readonly backends: Targets
+}
+
+/** The backends that jobs run for in this process, by name. */
+export class Targets extends Map<string, SyncTarget> {
+  readonly #index: Index
+
+  constructor(index: Index) {
+    super()
+    this.#index = index
+  }
+
+  /** Whether what this process has open under a name is what has it in the store. */
+  isCurrent(view: View, name: string): boolean {
+    return isCurrent({ index: this.#index }, view, name, this.get(name)?.generation)
+  }
+
+  /** Whether a copy there may be relied on. */
+  isReliable(view: View, name: string): boolean {
+    return this.isCurrent(view, name) && !isLeaving({ index: this.#index }, view, name)
+  }
 }

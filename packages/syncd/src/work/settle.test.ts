@@ -1,4 +1,4 @@
-import type { BlobId, Claimed, Index, Location, NewJob } from '@stored/core'
+import type { BlobId, Claimed, Index, Location, NewJob, SyncTarget } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { MemoryLedger } from '@stored/ledger'
 import { expect, test } from 'vitest'
@@ -20,10 +20,11 @@ test('parkJob() of a job whose key was bound anew ends it, records nothing and l
   const [job] = (await queue.claim('a', { max: 1, leaseMs: 60_000 })) as [Claimed]
   await ledger.transact((tx) => queue.enqueue(tx, jobFor(LATTER as BlobId)))
   const now = { ...PLACE, id: LATTER, state: 'pending' } as Location
-  const index = { location: () => now } as unknown as Index
+  const index = { location: () => now, tenure: () => ({ generation: 0 }) } as unknown as Index
+  const target = { generation: { value: 0, known: Promise.resolve() } } as SyncTarget
   const services = { ledger, queue, index } as unknown as Services
 
-  expect(await parkJob(services, job, new StorageError('TOO_LARGE', { op: 'put', ...PLACE }))).toBeNull()
+  expect(await parkJob(services, target, job, new StorageError('TOO_LARGE', { op: 'put', ...PLACE }))).toBeNull()
   expect(await Array.fromAsync(ledger.events({ since: 0, signal: new AbortController().signal }))).toEqual([])
   expect(await queue.claim('a', { max: 2, leaseMs: 60_000 })).toMatchObject([{ id: LATTER }])
 })

@@ -1,5 +1,14 @@
-import type { Claimed, Failure, Location, LocationFacts, Logged, SyncOutcome, Transaction } from '@stored/core'
-import { isWanted, owedAgain, parked } from '@stored/core'
+import type {
+  Claimed,
+  Failure,
+  Location,
+  LocationFacts,
+  Logged,
+  SyncOutcome,
+  SyncTarget,
+  Transaction,
+} from '@stored/core'
+import { isCurrent, isWanted, owedAgain, parked } from '@stored/core'
 import type { StorageError } from '@stored/core/backend'
 import type { Services } from './services.ts'
 
@@ -7,12 +16,20 @@ import type { Services } from './services.ts'
 export type Ending = (now: Location) => LocationFacts | null
 
 /** Completes `job` with what became of its place, and drops staged bytes that nothing owes any more. */
-export async function settle(services: Services, job: Claimed, ending: Ending): Promise<Logged<SyncOutcome> | null> {
+export async function settle(
+  services: Services,
+  target: SyncTarget,
+  job: Claimed,
+  ending: Ending,
+): Promise<Logged<SyncOutcome> | null> {
   const event: SyncOutcome = { type: 'sync:complete', ...progress(job), op: job.op }
   return recorded(services, event, (tx) => {
     const { index, queue } = services
+    if (isRemoved(services, tx, target, job)) return false
     const now = index.location(tx, job)
     queue.complete(tx, job)
+    // Who removes the backend did not count this copy.
+    if (job.op === 'put' && index.tenure(tx, job.backend).leaving) index.setLeaving(tx, job.backend, null)
     const row = now && ending(now)
     if (row) index.locate(tx, row)
     else if (now) index.unlocate(tx, job)
@@ -20,6 +37,13 @@ export async function settle(services: Services, job: Claimed, ending: Ending): 
     if (job.op === 'put') spare(services, tx, job, isDone)
     return isDone
   })
+}
+
+/** What was done was done at a backend that is gone: the job waits for the one that has its name now. */
+function isRemoved(services: Services, tx: Transaction, { generation }: SyncTarget, job: Claimed): boolean {
+  if (isCurrent(services, tx, job.backend, generation)) return false
+  services.queue.retry(tx, job, { afterMs: 0, free: true })
+  return true
 }
 
 /** One copy less is owed. */
@@ -49,6 +73,7 @@ export async function dropIfUnwanted({ index, ledger, queue }: Services, job: Cl
  */
 export async function parkJob(
   services: Services,
+  target: SyncTarget,
   job: Claimed,
   error: StorageError,
   o: { retrialAfterMs?: number } = {},
@@ -56,6 +81,7 @@ export async function parkJob(
   const { index, queue } = services
   const event: SyncOutcome = { type: 'sync:error', ...progress(job), op: job.op, error: failureOf(error) }
   return recorded(services, event, (tx) => {
+    if (isRemoved(services, tx, target, job)) return false
     const now = index.location(tx, job)
     if (!isWanted(now, job) || queue.isOvertaken(tx, job)) {
       queue.complete(tx, job)

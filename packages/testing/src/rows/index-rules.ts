@@ -1,4 +1,4 @@
-import { keyOf, type LocationRow, type StoreRows } from './rows.ts'
+import { backendOf, keyOf, type LocationRow, type StoreRows } from './rows.ts'
 import type { Rule } from './rule.ts'
 
 const OWING: ReadonlySet<string> = new Set(['pending', 'failed', 'conflict'])
@@ -10,7 +10,7 @@ export function owes({ state }: Pick<LocationRow, 'state'>): boolean {
 }
 
 function tagOf(location: LocationRow): string {
-  if (location.state === 'synced') return 'N'
+  if (location.state === 'synced' || location.isFormer) return 'N'
   return owes(location) ? 'L' : 'M'
 }
 
@@ -47,14 +47,26 @@ export const indexRules: readonly Rule[] = [
     why: 'by these rows it is decided what is owed, what is synced, and what goes with a blob',
     *check({ locations, placesOf }) {
       const found = new Map<string, string[]>()
-      for (const { id, tag, place } of placesOf) found.set(place, [...(found.get(place) ?? []), `${tag} of ${id}`])
+      for (const { id, tag, place, generation } of placesOf)
+        found.set(place, [...(found.get(place) ?? []), `${tag}${generation} of ${id}`])
       for (const [place, location] of locations) {
-        const expected = `${tagOf(location)} of ${location.id}`
+        const expected = `${tagOf(location)}${location.generation ?? 0} of ${location.id}`
         const there = found.get(place) ?? []
         if (there.length !== 1 || there[0] !== expected) yield `${place} is ${expected}, and has ${there.join(', ')}`
       }
       for (const [place, there] of found)
         if (!locations.has(place)) yield `${place} is none, and has ${there.join(', ')}`
+    },
+  },
+  {
+    name: 'only a synced copy is of a generation, and of none to come',
+    why: 'a copy that a process with a former backend confirmed would count for the one that has its name now',
+    *check({ locations, generations }) {
+      for (const [place, { generation = 0, state, isFormer }] of locations) {
+        if (generation > 0 && state !== 'synced' && !isFormer) yield `${place} is ${state} of ${generation}`
+        const present = generations.get(backendOf(place)) ?? 0
+        if (generation > present) yield `${place} is of ${generation}, and the backend is of ${present}`
+      }
     },
   },
   {

@@ -16,6 +16,10 @@ export interface LocationRow {
   readonly shared?: boolean
   readonly holds?: { readonly id: string; readonly etag?: string }
   readonly tried?: readonly string[]
+  /** Of its backend, when a copy that is synced was confirmed. */
+  readonly generation?: number
+  /** Its backend was removed since: the row says `synced`, and is read as `unknown`. */
+  readonly isFormer?: boolean
 }
 
 export interface JobRow {
@@ -62,6 +66,7 @@ export interface PlaceOfBlob {
   readonly id: string
   readonly tag: string
   readonly place: PlaceName
+  readonly generation: number
 }
 
 /** The rows of a store, by what they say. */
@@ -90,7 +95,9 @@ export class StoreRows {
   readonly swept = new Set<string>()
   readonly markRows: { readonly commit: number; readonly id: string }[] = []
   readonly bad: { readonly place: PlaceName; readonly state: string }[] = []
-  /** Whether each bad copy has a mark; a store of an older version has not, until it is opened. */
+  /** How often a backend of a name was removed. Read before the rows of copies, which are read by it. */
+  readonly generations = new Map<string, number>()
+  /** Whether each bad copy has a mark: not in a store of an older version, until it is opened, nor for a moment after a backend was removed. */
   isBadComplete = false
   stagedTotal: readonly number[] = [0, 0]
   readonly events: EventRow[] = []
@@ -136,7 +143,8 @@ export class StoreRows {
       if (kind === 'seq') this.last = value.readUIntBE(0, 6)
     } else if (kind === 'staged') this.stagedTotal = decodeNumbers(value)
     else if (kind === 'bad') this.bad.push({ place: placeName(`${backend}`, `${place}`), state: `${state}` })
-    else if (kind === 'bad-copies') this.isBadComplete = true
+    else if (kind === 'bad-copies') this.isBadComplete = decode(value).value === null
+    else if (kind === 'tenure') this.generations.set(`${backend}`, (decode(value).value as TenureRow).generation)
     else if (KNOWN_META.has(`${kind}`)) decode(value)
     else return false
     return true
@@ -151,7 +159,7 @@ export class StoreRows {
     else if (tag === 'K') this.keysOf.push({ id, key: suffix })
     else if (tag === 'S') this.staged.set(id, decode(value).value as StagedRow)
     else if (tag === 'R') this.marks.set(id, markTime(decode(value)))
-    else if ('LMN'.includes(tag)) this.placesOf.push({ id, tag, place: suffix })
+    else if ('LMN'.includes(tag)) this.placesOf.push({ id, tag, ...placeOfBlob(suffix) })
     else return false
     return key[32] === 0
   }
@@ -164,10 +172,15 @@ export class StoreRows {
     const read = decode(value).value
     const tag = String.fromCharCode(row[end + 1] as number)
     if (tag === 'B') this.bindings.set(key, (read as { id: string }).id)
-    else if (tag === 'L') this.locations.set(place, read as LocationRow)
+    else if (tag === 'L') this.locations.set(place, this.#asRead(place, read as LocationRow))
     else if (tag === 'W') this.waiting.set(place, read as JobRow)
     else return false
     return true
+  }
+
+  #asRead(place: PlaceName, row: LocationRow): LocationRow {
+    const isFormer = row.state === 'synced' && (row.generation ?? 0) !== (this.generations.get(backendOf(place)) ?? 0)
+    return isFormer ? { ...row, state: 'unknown', isFormer } : row
   }
 
   /** number (6 bytes) id (32) · F file · X file · R age (6) id (32) */
@@ -195,6 +208,16 @@ export class StoreRows {
 }
 
 const KNOWN_META: ReadonlySet<string> = new Set(['store', 'syncer', 'boot', 'medium', 'pause', 'health', 'synced'])
+
+interface TenureRow {
+  readonly generation: number
+}
+
+/** backend NUL key, or, of a later generation, backend 0x02 generation NUL key */
+function placeOfBlob(suffix: string): { place: PlaceName; generation: number } {
+  const [backend = '', generation = '0'] = backendOf(suffix).split('\u0002')
+  return { place: placeName(backend, keyOf(suffix)), generation: Number(generation) }
+}
 
 export function placeName(backend: string, key: string): PlaceName {
   return `${backend}\0${key}`

@@ -8,9 +8,12 @@ import type { GuardedBackend } from '../../guard/guarded-backend.ts'
 import type { MediumMemory } from '../../guard/session.ts'
 import type { BlobId } from '../../model/blob.ts'
 import type { Place } from '../../model/copy.ts'
-import type { SyncTarget } from '../../ports/syncer.ts'
+import type { Index } from '../../ports/index.ts'
+import type { Ledger, View } from '../../ports/ledger.ts'
+import type { Generation, SyncTarget } from '../../ports/syncer.ts'
 import { checkBackendName, idKey } from '../lookup/names.ts'
 import type { BackendOptions } from '../types.ts'
+import { isCurrent, isLeaving } from './tenancy.ts'
 
 const OPTIONS: RulesOf<BackendOptions> = {
   backend: needed({ expected: 'a StorageBackend', holds: isBackend }),
@@ -30,8 +33,10 @@ export interface Configured extends SyncTarget {
 }
 
 interface BackendsContext {
+  readonly index: Index
+  readonly ledger: Ledger
   readonly prefix: string
-  readonly mediumOf: (name: string) => MediumMemory
+  readonly mediumOf: (name: string, generation: Generation) => MediumMemory
   /** Hears what drivers, and the guards before them, have to say. */
   readonly log: (name: string, event: LogEvent) => void
   readonly own: readonly OwnPlace[]
@@ -40,12 +45,16 @@ interface BackendsContext {
 /** The configured backends, in the order of the configuration. */
 export class Backends {
   readonly #byName = new Map<string, Configured>()
+  readonly #index: Index
+  readonly #ledger: Ledger
   readonly #prefix: string
-  readonly #mediumOf: (name: string) => MediumMemory
+  readonly #mediumOf: BackendsContext['mediumOf']
   readonly #log: (name: string, event: LogEvent) => void
   readonly #own: readonly OwnPlace[]
 
-  constructor({ prefix, mediumOf, log, own }: BackendsContext) {
+  constructor({ index, ledger, prefix, mediumOf, log, own }: BackendsContext) {
+    this.#index = index
+    this.#ledger = ledger
     this.#prefix = prefix
     this.#mediumOf = mediumOf
     this.#log = log
@@ -60,17 +69,51 @@ export class Backends {
     const addressed = { name, address: options.backend.address }
     checkApart(addressed, this.#addressed(), at)
     checkOutside(addressed, this.#own, at)
-    const configured = configure(name, options, this.#mediumOf(name), (event) => this.#log(name, event))
+    const generation = this.#generationOf(name)
+    const medium = this.#mediumOf(name, generation)
+    const log = (event: LogEvent) => this.#log(name, event)
+    const configured = { ...configure(name, options, medium, log), generation }
     this.#byName.set(name, configured)
     return configured
+  }
+
+  #generationOf(name: string): Generation {
+    const generation: { value: number | undefined; known: Promise<void> } = {
+      value: undefined,
+      known: Promise.resolve(),
+    }
+    generation.known = this.#ledger
+      .look((view) => this.#index.tenure(view, name))
+      .then((tenure) => {
+        generation.value = tenure.generation
+      })
+    generation.known.catch(() => {}) // Told to the first call that needs it.
+    return generation
+  }
+
+  /** What calls and plans need to know of those that were added a moment ago. */
+  known(): Promise<unknown> | null {
+    const unknown = [...this.#byName.values()].filter(({ generation }) => generation.value === undefined)
+    return unknown.length > 0 ? Promise.all(unknown.map(({ generation }) => generation.known)) : null
+  }
+
+  /** Whether what this process has open under a name is what has it in the store. */
+  isCurrent(view: View, name: string): boolean {
+    return isCurrent({ index: this.#index }, view, name, this.#byName.get(name)?.generation)
+  }
+
+  /** Whether a copy there may be relied on, or one be owed. */
+  isReliable(view: View, name: string): boolean {
+    return this.isCurrent(view, name) && !isLeaving({ index: this.#index }, view, name)
   }
 
   *#addressed(): Generator<Addressed> {
     for (const { name, backend } of this.#byName.values()) yield { name, address: backend.address }
   }
 
-  remove(name: string): void {
-    this.#byName.delete(name)
+  /** @returns Whether it was there. */
+  remove({ name, backend }: Configured): boolean {
+    return this.#byName.get(name)?.backend === backend && this.#byName.delete(name)
   }
 
   has(name: string): boolean {
@@ -119,7 +162,7 @@ function configure(
   options: BackendOptions,
   medium: MediumMemory,
   log: (event: LogEvent) => void,
-): Configured {
+): Omit<Configured, 'generation'> {
   const { backend, layout = 'key', overwrite = false, idleTimeoutMs } = options
   const most = backend.capabilities.limits?.maxConcurrent ?? DEFAULT_CONCURRENCY
   return {

@@ -6,6 +6,7 @@ import type { Job, JobFilter } from '../../model/job.ts'
 import type { Transaction } from '../../ports/ledger.ts'
 import { checkName, ID } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
+import { isLeaving } from './tenancy.ts'
 
 const STATES: readonly Job['state'][] = ['waiting', 'running', 'parked']
 export const RETRY_FILTER: RulesOf<Omit<JobFilter, 'state'>> = {
@@ -43,17 +44,19 @@ export async function retryParked(
   checkFilter(services, filter, at)
   let count = 0
   for await (const job of services.queue.jobs({ ...filter, state: 'parked', signal })) {
-    await services.ledger.transact((tx) => planRetry(services, tx, job))
-    count++
+    const { value } = await services.ledger.transact((tx) => planRetry(services, tx, job))
+    if (value) count++
   }
   return count
 }
 
-/** The parked job of a place waits again, whichever it is by now. */
-function planRetry({ index, queue }: Services, tx: Transaction, job: Job): void {
+/** The parked job of a place waits again, whichever it is by now; not while its backend is being removed. */
+function planRetry({ index, queue }: Services, tx: Transaction, job: Job): boolean {
+  if (isLeaving({ index }, tx, job.backend)) return false
   queue.unpark(tx, job)
   const now = index.location(tx, job)
   if (now && (owes(now) || now.state === 'deleting')) index.locate(tx, owedAgain(now))
+  return true
 }
 
 function checkFilter({ backends }: Services, filter: JobFilter, at: ErrorLocation): void {

@@ -2,6 +2,8 @@ import { sameMark } from '../../backend/one-medium.ts'
 import type { MediumMemory } from '../../guard/session.ts'
 import type { Index } from '../../ports/index.ts'
 import type { Ledger, View } from '../../ports/ledger.ts'
+import type { Generation } from '../../ports/syncer.ts'
+import { isCurrent } from './tenancy.ts'
 
 /**
  * Remembers what lay at each backend, by its mark, and refuses the mark of another backend: two names may reach one medium by
@@ -22,10 +24,10 @@ export class MediumMemories {
     this.#names = names
   }
 
-  of(name: string): MediumMemory {
+  of(name: string, generation: Generation): MediumMemory {
     return {
       known: () => this.#ledger.look((view) => this.#index.medium(view, name)),
-      remember: (medium) => this.#remember(name, medium),
+      remember: (medium) => this.#remember(name, generation, medium),
       check: (medium) => {
         const names = this.#before(name)
         return this.#ledger.look((view) => this.#refuse(view, name, medium, names))
@@ -33,11 +35,13 @@ export class MediumMemories {
     }
   }
 
-  async #remember(name: string, medium: string): Promise<void> {
+  async #remember(name: string, generation: Generation, medium: string): Promise<void> {
     const names = this.#names()
+    await generation.known
     await this.#ledger.transact((tx) => {
       this.#refuse(tx, name, medium, names)
-      this.#index.setMedium(tx, name, medium)
+      // Removed while it was opened: the next of this name may be another medium.
+      if (isCurrent({ index: this.#index }, tx, name, generation)) this.#index.setMedium(tx, name, medium)
     })
   }
 

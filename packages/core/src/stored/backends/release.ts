@@ -1,7 +1,7 @@
 import type { BlobId } from '../../model/blob.ts'
 import type { Location } from '../../model/copy.ts'
 import type { Index } from '../../ports/index.ts'
-import type { Ledger, Transaction } from '../../ports/ledger.ts'
+import type { Ledger, Transaction, View } from '../../ports/ledger.ts'
 import type { Staging } from '../../ports/staging.ts'
 import { areCovered } from '../delete/remaining.ts'
 
@@ -18,6 +18,8 @@ type Services = {
   readonly staging: Staging
 }
 
+type IsGood = (view: View, location: Location) => boolean
+
 /** What a release freed. */
 export interface Released {
   readonly blobs: number
@@ -31,16 +33,16 @@ export interface Released {
  * Never the only copy, and none that could go before the places that need it. What cannot be released loses its mark, until the next
  * copy is confirmed.
  *
- * @param isConfigured A copy on a backend that is not configured is none to rely on.
+ * @param isReliable A copy on a backend that is not configured, or is being removed, is none to rely on.
  * @param now In milliseconds since the epoch.
  */
 export async function releaseVerified(
   services: Services,
-  isConfigured: (backend: string) => boolean,
+  isReliable: (view: View, backend: string) => boolean,
   now: number,
 ): Promise<Released> {
-  const isGood = ({ state, backend, verified = 0 }: Location) =>
-    state === 'synced' && isConfigured(backend) && verified > now - FRESH_MS
+  const isGood = (view: View, { state, backend, verified = 0 }: Location) =>
+    state === 'synced' && verified > now - FRESH_MS && isReliable(view, backend)
   let blobs = 0
   let bytes = 0
   while (services.staging.isAboveHighWater()) {
@@ -58,7 +60,7 @@ export async function releaseVerified(
 function planRelease(
   services: Services,
   tx: Transaction,
-  { ids, excess, isGood }: { ids: readonly BlobId[]; excess: number; isGood: (location: Location) => boolean },
+  { ids, excess, isGood }: { ids: readonly BlobId[]; excess: number; isGood: IsGood },
 ): Released {
   const { index, staging } = services
   let blobs = 0
@@ -85,10 +87,11 @@ function isSpared(
   services: Services,
   tx: Transaction,
   { id, owing }: { id: BlobId; owing: readonly Location[] },
-  isGood: (location: Location) => boolean,
+  isGood: IsGood,
 ): boolean {
   if (owing.length > MOST_OWING) return false
-  const copies = services.index.locations(tx, id, 'synced').filter(isGood)
+  const isCopy = (location: Location) => isGood(tx, location)
+  const copies = services.index.locations(tx, id, 'synced').filter(isCopy)
   const shared = copies.filter((copy) => copy.shared)
-  return copies.length > 0 && areCovered(services, tx, id, { owing, shared, isCopy: isGood })
+  return copies.length > 0 && areCovered(services, tx, id, { owing, shared, isCopy })
 }

@@ -40,7 +40,8 @@ function isOnlyCopy(services: Services, view: View, location: Location): boolean
 /** Whether every key that this object serves has another copy, one that goes with no other key. */
 function isCopiedElsewhere(services: Services, view: View, { id, key, shared, backend }: Location): boolean {
   const { backends } = services
-  const isCopy = (one: Location) => one.state === 'synced' && one.backend !== backend && backends.has(one.backend)
+  const isCopy = (one: Location) =>
+    one.state === 'synced' && one.backend !== backend && backends.isReliable(view, one.backend)
   if (sharedPlaces(services, view, id).some(isCopy)) return true
   const served = shared ? eachKey(services, view, id) : [key].values()
   return (

@@ -57,8 +57,8 @@ function remains(rows: Rows, view: View, id: BlobId, dropped: readonly Location[
   const { backends, index, staging } = rows
   const isOwed = index.hasPlace(view, { id, standing: 'owing', except: dropped })
   if (isOwed && staging.has(view, id)) return true
-  // A copy on a backend that is not configured is none to rely on.
-  const isCopy: Test = (one) => one.state === 'synced' && backends.has(one.backend) && isLeft(one)
+  // A copy on a backend that is not configured, or is being removed, is none to rely on.
+  const isCopy: Test = (one) => one.state === 'synced' && backends.isReliable(view, one.backend) && isLeft(one)
   if (!eachPlace(rows, view, id, ['synced']).some(isCopy)) return false
   const owing = eachPlace(rows, view, id, ['owing']).filter(isLeft)
   return areCovered(rows, view, id, { owing, shared: sharedPlaces(rows, view, id), isCopy })
@@ -67,7 +67,8 @@ function remains(rows: Rows, view: View, id: BlobId, dropped: readonly Location[
 /** A key that loses its last copy, or the last staged bytes for one. The object of another key goes with that key. */
 function bareKey(rows: Rows, view: View, id: BlobId, dropped: readonly Location[], isLeft: Test): string | undefined {
   const isStaged = rows.staging.has(view, id)
-  const isBacking: Test = (one) => (isStaged && owes(one)) || (one.state === 'synced' && rows.backends.has(one.backend))
+  const isBacking: Test = (one) =>
+    (isStaged && owes(one)) || (one.state === 'synced' && rows.backends.isReliable(view, one.backend))
   const sharedLeft = sharedPlaces(rows, view, id).filter(isLeft)
   if (sharedLeft.some(isBacking)) return undefined
   // Those that go are known: below a former prefix one may lie behind so many places of the blob that a search does not meet it.

@@ -7,7 +7,7 @@ import { idKey } from './names.ts'
 
 type Rows = Pick<Services, 'index' | 'prefix'>
 
-const STANDINGS: readonly Standing[] = ['owing', 'neither', 'synced']
+const STANDINGS: readonly Standing[] = ['owing', 'neither', 'former', 'synced']
 /** Rows that are read at once. */
 const PAGE = 500
 /** Up to so many places are looked through by their names for objects that lie below a former prefix. */
@@ -109,7 +109,7 @@ export function placesOfEach(
     const last = page.at(-1)
     if (!last || page.length < most) return found
     // Behind all places of that backend: no name holds a control character.
-    after = { backend: `${last.backend}\u0001`, key: '' }
+    after = { backend: `${last.backend}\u0003`, key: '' }
   }
 }
 

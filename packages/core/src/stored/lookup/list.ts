@@ -65,7 +65,7 @@ function entryOf(services: Services, view: View, { key, id }: Binding, options: 
 
 /** Whether a copy is there, or shall be: of what was only found missing, none is. */
 export function isBlobThere({ index }: Pick<Services, 'index'>, view: View, id: BlobId): boolean {
-  return eachPlace({ index }, view, id, ['synced', 'owing', 'neither']).some(isCopyThere)
+  return eachPlace({ index }, view, id, ['synced', 'owing', 'former', 'neither']).some(isCopyThere)
 }
 
 function isCopyThere({ state }: LocationFacts): boolean {

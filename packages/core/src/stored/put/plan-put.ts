@@ -26,7 +26,7 @@ export interface PutInput {
   readonly facts: BlobFacts
   readonly staged: Staged
   readonly targets: readonly Configured[]
-  readonly options: Pick<PutOptions, 'ifAbsent' | 'ifMatch' | 'mimeType'>
+  readonly options: Pick<PutOptions, 'backends' | 'ifAbsent' | 'ifMatch' | 'mimeType'>
 }
 
 export interface PutOutcome {
@@ -46,7 +46,8 @@ type Rows = Pick<Services, 'backends' | 'index' | 'ledger' | 'prefix' | 'queue' 
  * Binds a key to a blob, and owes its copies.
  *
  * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: the caller's condition on the binding does not hold · KEY_CONFLICT: a copy
- *   of another blob lies where one of this blob shall be · INVALID_KEY: the key is for blobs named by their checksum.
+ *   of another blob lies where one of this blob shall be · INVALID_KEY: the key is for blobs named by their checksum · INVALID_ARGUMENT: a
+ *   backend that the caller names is being removed, or was; or there is no other.
  */
 export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcome {
   const { index, ledger, staging } = rows
@@ -56,7 +57,7 @@ export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcom
   checkOwn(rows, key, id, bound)
   checkConditions(key, bound, options)
   const former = bound && bound.id !== id && index.facts(tx, bound.id) ? bound.id : null
-  const targets = input.targets.map((target) => targetAt(rows, tx, target, input))
+  const targets = openTargets(rows, tx, input).map((target) => targetAt(rows, tx, target, input))
   checkPlaces(rows, tx, key, id, former, targets)
   const known = index.facts(tx, id)
   const facts = known ? merge(known, given, options.mimeType !== undefined) : given
@@ -77,6 +78,17 @@ export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcom
   const event: PutEvent = { type: 'put', checksum: id, key, size: facts.size, isNew, time: tx.now }
   ledger.record(tx, event)
   return { facts, isNew, locations, forgotten, event }
+}
+
+/** Without those that are being removed, or were by another process: by default what remains is enough. */
+function openTargets({ backends }: Rows, tx: Transaction, { key, targets, options }: PutInput): Configured[] {
+  const open = targets.filter(({ name }) => backends.isReliable(tx, name))
+  const closed = targets.find((target) => !open.includes(target))
+  if (closed && (options.backends !== undefined || open.length === 0)) {
+    const detail = `backend "${closed.name}" ${backends.isCurrent(tx, closed.name) ? 'is being' : 'was'} removed`
+    throw new StorageError('INVALID_ARGUMENT', { op: 'put', key, backend: closed.name }, { detail })
+  }
+  return open
 }
 
 /** A place where a copy shall be, and what is known of it. */

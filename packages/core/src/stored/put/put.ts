@@ -66,7 +66,10 @@ export async function put(
     const facts = factsOf(services, pass, opened, options, custom)
     checkExpected(facts, options)
     const key = options.key ?? idKey(services.prefix, facts.id)
-    return await commit(services, { key, facts, staged, options, targets: targetsOf(services, options) })
+    const targets = targetsOf(services, options)
+    const unknown = services.backends.known()
+    if (unknown) await unknown
+    return await commit(services, { key, facts, staged, options, targets })
   } finally {
     opened.release()
   }

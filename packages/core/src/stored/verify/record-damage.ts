@@ -3,10 +3,14 @@ import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import type { GuardedBackend } from '../../guard/guarded-backend.ts'
 import { type Damage, found, type Location, type LocationFacts, type Whole } from '../../model/copy.ts'
 import type { Index } from '../../ports/index.ts'
-import type { Ledger } from '../../ports/ledger.ts'
+import type { Ledger, View } from '../../ports/ledger.ts'
 import { diagnose, heldBy, type Look } from './diagnose.ts'
 
-type Services = { readonly ledger: Ledger; readonly index: Index }
+type Services = {
+  readonly ledger: Ledger
+  readonly index: Index
+  readonly backends: { isCurrent(view: View, name: string): boolean }
+}
 
 const BEGIN_AGAIN = Symbol('begin again')
 
@@ -82,14 +86,21 @@ function isNews({ state, holds }: Location, proof: Damage | Whole): boolean {
   return proof.state !== 'synced' || state !== 'synced' || holds?.etag !== proof.holds.etag
 }
 
-/** Changes the row of a place, if it is still as it was before the place was read. @returns Whether it was. */
+/**
+ * Changes the row of a place, if it is still as it was before the place was read, and its backend the one that was read. Damage takes back
+ * every removal under way: it may have counted on this copy.
+ *
+ * @returns Whether it was.
+ */
 export async function rewrite(
-  { index, ledger }: Services,
+  { backends, index, ledger }: Services,
   location: Location,
   proof: Damage | Whole,
 ): Promise<boolean> {
   const { value } = await ledger.transact((tx) => {
     if (index.location(tx, location)?.rev !== location.rev) return false
+    if (!backends.isCurrent(tx, location.backend)) return false
+    if (proof.state !== 'synced') for (const name of index.leaving(tx)) index.setLeaving(tx, name, null)
     index.locate(tx, found(location, proof))
     return true
   })

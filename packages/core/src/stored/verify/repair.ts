@@ -137,7 +137,7 @@ function untold({ backend, key }: Location): StorageError {
 
 /** Owes the copies again that are still known to be bad. @returns What became of each. */
 function planRepair(
-  { index, queue, staging }: Services,
+  { backends, index, queue, staging }: Services,
   tx: Transaction,
   { facts: { id, size }, replaced, staged }: { facts: BlobFacts; replaced: readonly Replaced[]; staged: Staged },
 ): RepairedCopy[] {
@@ -145,7 +145,8 @@ function planRepair(
   const copies = replaced.map(({ location, lies, kept }): RepairedCopy => {
     const aside = kept === undefined ? {} : { kept }
     const now = index.location(tx, location)
-    if (!isKnown || now?.id !== id || !isDoubtful(now)) return { ...outcome(location, 'overtaken'), ...aside }
+    const isOver = now?.id !== id || !isDoubtful(now) || !backends.isReliable(tx, now.backend)
+    if (!isKnown || isOver) return { ...outcome(location, 'overtaken'), ...aside }
     index.locate(tx, repaired(now, lies?.etag))
     queue.enqueue(tx, { op: 'put', backend: now.backend, key: now.key, id, size })
     return { ...outcome(location, 'owed'), ...aside }

@@ -66,6 +66,7 @@ export async function* verify(
   const after = options.after === undefined ? undefined : decodeCursor(options.after, AT)
   const pace = new Pace(options.maxBytesPerSecond)
   const run: Run = { services, options, signal, pace, day: after?.day ?? today(), onChange }
+  await services.backends.known()
   const all = services.backends.all()
   const first = after ? all.findIndex(({ name }) => name === after.backend) : 0
   for (const configured of all.slice(Math.max(first, 0)))

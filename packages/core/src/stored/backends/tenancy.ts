@@ -1,0 +1,23 @@
+import type { Index } from '../../ports/index.ts'
+import type { Transaction, View } from '../../ports/ledger.ts'
+import type { Generation } from '../../ports/syncer.ts'
+
+type Rows = { readonly index: Index }
+
+/** Whether the backend that this process has open is still the one of its name: another process may have removed it. */
+export function isCurrent({ index }: Rows, view: View, name: string, generation: Generation | undefined): boolean {
+  return generation !== undefined && index.tenure(view, name).generation === generation.value
+}
+
+/**
+ * Whether a backend is being removed: then nothing may come to rely on it.
+ *
+ * A mark whose time is over is taken back, by whoever it hinders: the process that set it died, or stood still. It finds its mark gone.
+ */
+export function isLeaving({ index }: Rows, view: View | Transaction, name: string): boolean {
+  const { leaving } = index.tenure(view, name)
+  if (!leaving) return false
+  if (!('now' in view) || view.now < leaving.until) return true
+  index.setLeaving(view, name, null)
+  return false
+}
