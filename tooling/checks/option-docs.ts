@@ -2,14 +2,16 @@
 import ts from 'typescript'
 import type { OptionRule } from '../../packages/core/src/backend/rules.ts'
 
-type Described = Readonly<Record<string, Pick<OptionRule, 'doc' | 'default' | 'otherwise'>>>
+export type Described = Readonly<Record<string, Pick<OptionRule, 'doc' | 'default' | 'otherwise'>>>
 
 /** As long as a line of a docstring may be. */
 const COLUMNS = 120
 
 /** `readme` with the table of `options` between its two marks. */
 export function withOptionTable(readme: string, options: Described): string {
-  const rows = Object.entries(options).map(([name, option]) => `| \`${name}\` | ${defaultOf(option)} | ${option.doc} |`)
+  const rows = Object.entries(options).map(
+    ([name, option]) => `| \`${name}\` | ${defaultOf(option)} | ${option.doc.replaceAll('|', '\\|')} |`,
+  )
   const table = ['| option | default | |', '| --- | --- | --- |', ...rows].join('\n')
   const marked = /(?<=<!-- options -->\n)[\s\S]*(?=\n<!-- \/options -->)/
   if (!marked.test(readme)) throw new Error('the README has no marks for its options')
@@ -32,10 +34,10 @@ export function withDocstrings(source: string, name: string, options: Described)
 }
 
 function docstring(option: Described[string]): string {
-  const tag = defaultOf(option)
-  const lines = [...wrapped(option.doc), ...(tag === '' ? [] : ['', `@default ${tag.replace(/^`([^`]*)`$/, '$1')}`])]
-  const [only = ''] = lines
-  if (lines.length === 1 && only.length <= COLUMNS - 8) return `  /** ${only} */\n`
+  const tag = defaultOf(option) && `@default ${defaultOf(option).replace(/^`([^`]*)`$/, '$1')}`
+  const only = `${option.doc} ${tag}`.trim()
+  if (only.length <= COLUMNS - 8) return `  /** ${only} */\n`
+  const lines = [...wrapped(option.doc), ...(tag === '' ? [] : ['', tag])]
   return `  /**\n${lines.map((line) => `   * ${line}`.trimEnd()).join('\n')}\n   */\n`
 }
 
@@ -52,5 +54,5 @@ function wrapped(text: string): string[] {
 function defaultOf({ default: value, otherwise }: Described[string]): string {
   if (otherwise !== undefined) return otherwise
   if (value === undefined) return ''
-  return `\`${typeof value === 'string' ? `'${value}'` : JSON.stringify(value)}\``
+  return `\`${JSON.stringify(value).replaceAll('"', "'")}\``
 }

@@ -14,11 +14,7 @@ export interface FsBackendOptions {
    * @default true
    */
   readonly fsync?: boolean
-  /**
-   * The only choice: links below the root are not read, not written through and not listed.
-   *
-   * @default 'refuse'
-   */
+  /** The only choice: links below the root are not read, not written through and not listed. @default 'refuse' */
   readonly symlinks?: 'refuse'
 }
 

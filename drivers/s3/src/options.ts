@@ -34,17 +34,9 @@ export interface S3BackendOptions {
    * @default by `endpoint`: `aws`, `r2` or `generic`
    */
   readonly flavor?: Flavor
-  /**
-   * Whether the bucket is in the path instead of the host name.
-   *
-   * @default `true`, except for AWS
-   */
+  /** Whether the bucket is in the path instead of the host name. @default `true`, except for AWS */
   readonly forcePathStyle?: boolean
-  /**
-   * Put before every key; `backup/` keeps the blobs below that.
-   *
-   * @default none
-   */
+  /** Put before every key; `backup/` keeps the blobs below that. @default none */
   readonly prefix?: string
   /**
    * Text, or a function that is called again when the credentials are refused. Together with `secretAccessKey`.
@@ -52,17 +44,9 @@ export interface S3BackendOptions {
    * @default what the SDK finds
    */
   readonly accessKeyId?: Secret<string>
-  /**
-   * Text or a function, together with `accessKeyId`.
-   *
-   * @default what the SDK finds
-   */
+  /** Text or a function, together with `accessKeyId`. @default what the SDK finds */
   readonly secretAccessKey?: Secret<string>
-  /**
-   * Text or a function: the token of temporary credentials.
-   *
-   * @default what the SDK finds
-   */
+  /** Text or a function: the token of temporary credentials. @default what the SDK finds */
   readonly sessionToken?: Secret<string>
   /**
    * Instead of those three: all of them at once, or a function that returns them, with an `expiration` if they have one.
@@ -88,6 +72,7 @@ const AT: ErrorLocation = { backend: 's3', op: 'constructor' }
 const SECRET: Check = {
   expected: 'a string or a function',
   holds: (value) => isName(value) || typeof value === 'function',
+  schema: is.text.schema,
 }
 
 const ENDPOINT =
@@ -98,12 +83,14 @@ export const OPTIONS = {
     expected: 'the name of a bucket',
     holds: (value: unknown) => typeof value === 'string' && /^[\w.-]{3,255}$/.test(value),
     shown: 'string',
+    schema: { type: 'string', pattern: '^[\\w.-]{3,255}$' },
     doc: 'The bucket. It must already exist.',
   }),
   // It may hold a password, so it is not shown.
   endpoint: {
     expected: ENDPOINT,
     holds: isEndpoint,
+    schema: is.text.schema,
     otherwise: 'that of AWS in `region`',
     doc: "An http or https URL. It may have a path, like Supabase's: `https://ID.supabase.co/storage/v1/s3`. It never holds the bucket, which has its own option.",
   },
@@ -127,6 +114,7 @@ export const OPTIONS = {
     expected: 'the beginning of a key, of at most 512 bytes',
     holds: isPrefix,
     shown: 'string',
+    schema: { type: 'string', maxLength: 512 },
     default: '',
     otherwise: 'none',
     doc: 'Put before every key; `backup/` keeps the blobs below that.',
@@ -149,6 +137,7 @@ export const OPTIONS = {
   credentials: {
     expected: 'accessKeyId and secretAccessKey, or a function',
     holds: (value) => typeof value === 'function' || isIdentity(value),
+    schema: { type: 'object', required: ['accessKeyId', 'secretAccessKey'] },
     doc: 'Instead of those three: all of them at once, or a function that returns them, with an `expiration` if they have one.',
   },
   partSize: {

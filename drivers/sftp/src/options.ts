@@ -13,11 +13,7 @@ import {
 export interface SftpBackendOptions {
   /** Name or address of the server. */
   readonly host: string
-  /**
-   * Where the server listens.
-   *
-   * @default 22
-   */
+  /** Where the server listens. @default 22 */
   readonly port?: number
   /** The user to log in as. */
   readonly username: string
@@ -41,11 +37,7 @@ export interface SftpBackendOptions {
    * parents.
    */
   readonly root: string
-  /**
-   * Maximum number of open connections, 1 to 4.
-   *
-   * @default 4
-   */
+  /** Maximum number of open connections, 1 to 4. @default 4 */
   readonly connections?: number
   /**
    * Maximum reads or writes of one blob in flight, up to 2 MiB together, 1 to 64. Set 1 for a server that cannot handle
@@ -69,11 +61,13 @@ export type Settings = SftpBackendOptions &
 
 const AT: ErrorLocation = { backend: 'sftp', op: 'constructor' }
 const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}=?$/
+const ONE_FINGERPRINT = { type: 'string', pattern: FINGERPRINT.source }
 
 const TEXT: Check = { ...is.text, holds: isText }
 const SECRET: Check = {
   expected: 'a string or a function that gives one',
   holds: (value) => isText(value) || typeof value === 'function',
+  schema: is.text.schema,
 }
 
 export const OPTIONS = {
@@ -84,24 +78,25 @@ export const OPTIONS = {
   privateKey: { ...SECRET, doc: 'Secret. The text of the key, not its path: OpenSSH, PEM or PuTTY.' },
   passphrase: { ...SECRET, doc: 'Secret. The passphrase of an encrypted `privateKey`.' },
   agent: {
+    ...TEXT,
     expected: 'the path of a socket',
-    holds: isText,
     doc: 'Path of the socket of an ssh-agent: `process.env.SSH_AUTH_SOCK`.',
   },
   hostFingerprint: {
     expected: 'one or more of the form SHA256: and 43 characters, as ssh-keygen -lf prints it',
     holds: (value) =>
       [value].flat().length > 0 && [value].flat().every((each) => isText(each) && FINGERPRINT.test(each)),
+    schema: { anyOf: [ONE_FINGERPRINT, { type: 'array', items: ONE_FINGERPRINT, minItems: 1 }] },
     doc: "The server's host key, or several while it is being changed. This or `knownHosts` is required.",
   },
   knownHosts: {
+    ...TEXT,
     expected: 'the path of a file',
-    holds: isText,
     doc: "Path of a file of host keys in OpenSSH's format. Hashed names, patterns and `@revoked` are supported; certificates are not.",
   },
   root: needed({
+    ...TEXT,
     expected: 'the path of a directory',
-    holds: isText,
     doc: 'The directory that holds the blobs, absolute or relative to where the server starts. `open` creates it, but not its parents.',
   }),
   connections: { ...is.whole(1, 4), default: 4, doc: 'Maximum number of open connections, 1 to 4.' },

@@ -1,6 +1,6 @@
 // Entry `@stored/ledger/engine`: what an implementation of a ledger is made of.
 export { requireFunction, requireResult } from './draft.ts'
-export { EventLog, type EventLogOptions } from './event-log.ts'
+export { EventLog, type EventLogOptions, LOG_OPTIONS } from './event-log.ts'
 export { attempt, type Caller, Group, type Numbers, type Run } from './group.ts'
 export { TREES, unknownTree } from './ledger.ts'
 export type { Sink } from './sink.ts'

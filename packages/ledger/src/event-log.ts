@@ -1,5 +1,5 @@
 import type { DurableEvent, Logged, Position } from '@stored/core'
-import { checkOption, is, StorageError } from '@stored/core/backend'
+import { checkOptions, is, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import type { Added } from './draft.ts'
 import type { Reader } from './ledger.ts'
 import { decodeNumbers, encodeNumbers } from './numbers.ts'
@@ -7,7 +7,6 @@ import { decodeRow, sealRow } from './row.ts'
 import type { Sink } from './sink.ts'
 import { pages } from './table.ts'
 
-const DEFAULT_KEEP = 100_000
 /** Events of one process between two looks at how many there are. */
 const TRIM_EVERY = 128
 /** Rows that one commit drops at most, beside as many as it and those since the last look wrote: few enough to slow nobody down. */
@@ -21,9 +20,18 @@ const DROPPED_KEY = Buffer.of(0xff, 1)
 
 /** How much of the log is kept. */
 export interface EventLogOptions {
-  /** Events that are kept; older ones are dropped, some hundred at a time. @default 100,000 */
+  /** Events that are kept. Older ones are dropped, some hundred at a time. @default 100,000 */
   keepEvents?: number
 }
+
+export const LOG_OPTIONS = {
+  keepEvents: {
+    ...is.whole(1),
+    default: 100_000,
+    otherwise: '100,000',
+    doc: 'Events that are kept. Older ones are dropped, some hundred at a time.',
+  },
+} as const satisfies OptionRulesOf<EventLogOptions>
 
 /**
  * The durable log: tree `events`, by the number of the commit. How many there are is counted, not looked up, and looked at
@@ -37,8 +45,8 @@ export class EventLog {
   #untilTrim = 1
 
   /** @param lastSeq The number of the last commit. */
-  constructor(reader: Reader, lastSeq: () => number, { keepEvents = DEFAULT_KEEP }: EventLogOptions = {}) {
-    checkOption('keepEvents', keepEvents, is.whole(1), { op: 'open' })
+  constructor(reader: Reader, lastSeq: () => number, options: EventLogOptions) {
+    const { keepEvents } = checkOptions(options as Required<EventLogOptions>, LOG_OPTIONS, { op: 'open' })
     this.#reader = reader
     this.#lastSeq = lastSeq
     this.#keep = keepEvents

@@ -12,7 +12,7 @@ import {
   traced,
   type View,
 } from '@stored/core'
-import { checkOptions, is, needed, type RulesOf, StorageError } from '@stored/core/backend'
+import { checkOptions, is, needed, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, fileMode, makeDirectory, mapFileError, syncDirectory } from '@stored/core/files'
 import { type Range, type Tree, type TreeLedger, writerOf } from '@stored/ledger'
 import {
@@ -21,6 +21,7 @@ import {
   EventLog,
   type EventLogOptions,
   Group,
+  LOG_OPTIONS,
   requireFunction,
   requireResult,
   type Sink,
@@ -55,23 +56,37 @@ const YIELD_MS = 1
 
 /** How an environment is opened. */
 export interface LmdbLedgerOptions extends EventLogOptions {
-  /** Directory of the environment; made when missing. */
+  /** Directory of the environment, on a local disk. It is created if missing. */
   path: string
-  /** Of the directory, and with it of the files, that are made now. @default 0o700 */
+  /** Who may use the directory and its files, of those that are created now. @default 0o700 */
   mode?: AccessMode
-  /** Open it although it lies on a network or FUSE file system, where LMDB may lose what was committed. @default false */
+  /** Open it on a network or FUSE file system, where LMDB may lose what was committed. @default false */
   allowNetworkFileSystem?: boolean
-  /** Bytes of the disk that puts leave free, beside the ballast. @default the larger of 256 MiB and 1 % of the disk, but at most a tenth of it */
+  /**
+   * Bytes of the disk that puts leave free, in addition to the ballast.
+   *
+   * @default the larger of 256 MiB and 1 % of the disk, but at most a tenth of it
+   */
   reserve?: number
 }
 
-const OPTIONS: RulesOf<LmdbLedgerOptions> = {
-  path: needed(is.text),
-  mode: ACCESS_MODE,
-  allowNetworkFileSystem: is.boolean,
-  reserve: is.whole(0, undefined, 'of bytes'),
-  keepEvents: is.whole(1),
-}
+export const OPTIONS = {
+  path: needed({ ...is.text, doc: 'Directory of the environment, on a local disk. It is created if missing.' }),
+  mode: { ...ACCESS_MODE, doc: 'Who may use the directory and its files, of those that are created now.' },
+  allowNetworkFileSystem: {
+    ...is.boolean,
+    default: false,
+    doc: 'Open it on a network or FUSE file system, where LMDB may lose what was committed.',
+  },
+  reserve: {
+    ...is.whole(0, undefined, 'of bytes'),
+    otherwise: 'the larger of 256 MiB and 1 % of the disk, but at most a tenth of it',
+    doc: 'Bytes of the disk that puts leave free, in addition to the ballast.',
+  },
+  ...LOG_OPTIONS,
+} as const satisfies OptionRulesOf<LmdbLedgerOptions>
+
+type Checked = LmdbLedgerOptions & Required<Pick<LmdbLedgerOptions, 'mode' | 'allowNetworkFileSystem'>>
 
 /** What a ledger is made of. */
 interface Parts {
@@ -128,8 +143,8 @@ export class LmdbLedger implements TreeLedger {
    */
   static async open(options: LmdbLedgerOptions): Promise<LmdbLedger> {
     const at = { op: 'open' }
-    checkOptions(options, OPTIONS, at)
-    const { path: directory, mode = 0o700, reserve, allowNetworkFileSystem = false, ...log } = options
+    const checked = checkOptions(options as Checked, OPTIONS, at)
+    const { path: directory, mode, reserve, allowNetworkFileSystem, ...log } = checked
     try {
       await makeDirectory(directory, at, mode)
       // LMDB reports a directory it cannot write to only with its first commit.

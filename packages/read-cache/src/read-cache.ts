@@ -4,7 +4,7 @@ import { open, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { BlobId, CachedBlob, CacheEntry, CacheStats, EvictChoice, ReadCache } from '@stored/core'
-import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
+import { checkOptions, is, mapErrno, needed, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, makeDirectory } from '@stored/core/files'
 import { readBlocks } from './body.ts'
 import { Calls } from './calls.ts'
@@ -23,25 +23,47 @@ const CHOSEN_IN_A_TURN = 500
 
 /** How a read cache is opened. */
 export interface DiskReadCacheOptions {
-  /** Directory of the entries; made when missing. Processes may share one. */
+  /** Directory of the entries, on a local disk. It is created if missing, and processes may share it. */
   location: string
-  /** Who may use the directory, where it is made now. For a group each of its users has a directory of their own there. @default 0o700 */
+  /**
+   * Who may use the directory, if it is created now. For a group, each user has a separate directory there.
+   *
+   * @default 0o700
+   */
   mode?: AccessMode
-  /** Of the bodies together, in bytes; of one, a quarter of it. */
+  /** Bytes of all bodies together. A body above a quarter of it does not enter. */
   maxSize: number
-  /** What goes first: what was not read for the longest time (`lru`), or what was there first (`fifo`). @default 'lru' */
+  /** What goes first: the least recently read (`lru`), or the oldest (`fifo`). @default 'lru' */
   evictionPolicy?: 'lru' | 'fifo'
-  /** Whether the disk has room for so many bytes more; what it has none for is not kept. @default always */
+  /** Whether the disk has space for that many more bytes. If not, a body is not kept. @default always */
   hasRoom?: (bytes: number) => boolean
 }
 
-const OPTIONS: RulesOf<DiskReadCacheOptions> = {
-  location: needed(is.text),
-  mode: ACCESS_MODE,
-  maxSize: needed(is.whole(1, undefined, 'of bytes')),
-  evictionPolicy: is.oneOf(['lru', 'fifo']),
-  hasRoom: is.callback,
-}
+export const OPTIONS = {
+  location: needed({
+    ...is.text,
+    doc: 'Directory of the entries, on a local disk. It is created if missing, and processes may share it.',
+  }),
+  mode: {
+    ...ACCESS_MODE,
+    doc: 'Who may use the directory, if it is created now. For a group, each user has a separate directory there.',
+  },
+  maxSize: needed({
+    ...is.whole(1, undefined, 'of bytes'),
+    doc: 'Bytes of all bodies together. A body above a quarter of it does not enter.',
+  }),
+  evictionPolicy: {
+    ...is.oneOf(['lru', 'fifo']),
+    default: 'lru',
+    doc: 'What goes first: the least recently read (`lru`), or the oldest (`fifo`).',
+  },
+  hasRoom: {
+    ...is.callback,
+    default: () => true,
+    otherwise: 'always',
+    doc: 'Whether the disk has space for that many more bytes. If not, a body is not kept.',
+  },
+} as const satisfies OptionRulesOf<DiskReadCacheOptions>
 
 interface Wanted {
   readonly signal: AbortSignal
@@ -73,12 +95,13 @@ export class DiskReadCache implements ReadCache {
 
   /** @throws {StorageError} INVALID_ARGUMENT · PERMISSION_DENIED, NO_SPACE …: the directory. */
   static async open(options: DiskReadCacheOptions): Promise<DiskReadCache> {
-    const checked = checkCacheOptions(options)
+    const at = { op: 'open' }
+    const checked = checkOptions(options as Required<DiskReadCacheOptions>, OPTIONS, at)
     try {
       const location = await makeLocation(checked)
       return new DiskReadCache({ ...checked, location }, await Calls.for(location))
     } catch (error) {
-      throw mapErrno(error, { op: 'open' })
+      throw mapErrno(error, at)
     }
   }
 
@@ -312,15 +335,10 @@ export class DiskReadCache implements ReadCache {
   }
 }
 
-function checkCacheOptions(options: DiskReadCacheOptions): Required<DiskReadCacheOptions> {
-  const at = { op: 'open' }
-  checkOptions(options, OPTIONS, at)
-  const { location, mode = 0o700, maxSize, evictionPolicy = 'lru', hasRoom = () => true } = options
-  return { location: path.resolve(location), mode, maxSize, evictionPolicy, hasRoom }
-}
-
 /** @returns Where the entries go. cacache makes files as the umask says, so that nobody else could add to them. */
-async function makeLocation({ location, mode }: Required<DiskReadCacheOptions>): Promise<string> {
+async function makeLocation(options: Required<DiskReadCacheOptions>): Promise<string> {
+  const { mode } = options
+  const location = path.resolve(options.location)
   await makeDirectory(location, { op: 'open' }, mode)
   if (mode === 0o700 || !process.getuid) return location
   const own = path.join(location, `user-${process.getuid()}`)

@@ -14,7 +14,7 @@ export class RecoveredStaging extends DurableStaging {
   #file: string | undefined
 
   static override async open(options: DurableStagingOptions): Promise<RecoveredStaging> {
-    return new RecoveredStaging(options, await RecoveredStaging.prepare(options))
+    return new RecoveredStaging(await RecoveredStaging.prepare(options))
   }
 
   /** @yields The path of each staged file that holds bytes. The caller puts it before it asks for the next one. */

@@ -1,7 +1,7 @@
 import { readdir, statfs, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId, Chunks, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction, View } from '@stored/core'
-import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
+import { checkOptions, is, mapErrno, needed, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, fileMode, makeDirectory } from '@stored/core/files'
 import {
   decodeNumbers,
@@ -21,37 +21,54 @@ import { readFileBody, readNamedFile, writeFileBody } from './staged-file.ts'
 
 /** Up to this size bytes are part of the commit; above it they are a file. At 256 KiB both cost the same (measured). */
 const INLINE_MAX = 64 * 1024
-/** Of the disk. */
-const LIMIT = 1 / 4
-/** Of the limit. */
-const HIGH_WATER = 3 / 4
 
 /** How much may be staged, and what a put does beyond. */
 export interface DurableStagingOptions {
+  /** The ledger of the store. */
   ledger: TreeLedger
-  /** Directory of the files; made when missing. */
+  /** Directory of the files. It is created if missing. */
   path: string
   /** Who may use the store. @default 0o700 */
   mode?: AccessMode
-  /** In bytes. @default 65,536 */
+  /** Bytes up to which a blob is written with the commit; a larger one is a file. @default 65536 */
   inlineMax?: number
-  /** Bytes of all blobs that are kept, by whatever process, and of those being received by this one. @default a quarter of the disk */
+  /**
+   * Bytes of all blobs that any process keeps, and of those that this one is receiving.
+   *
+   * @default a quarter of the disk
+   */
   limit?: number
-  /** Part of the limit above which blobs with a verified copy may leave, from 0 to 1. @default 0.75 */
+  /** Fraction of `limit`, from 0 to 1, above which blobs with one verified copy may leave. @default 0.75 */
   highWater?: number
 }
 
-const OPTIONS: RulesOf<DurableStagingOptions> = {
-  ledger: needed(is.object),
-  path: needed(is.text),
-  mode: ACCESS_MODE,
-  inlineMax: is.whole(0, undefined, 'of bytes'),
-  limit: is.whole(1, undefined, 'of bytes'),
+export const OPTIONS = {
+  ledger: needed({ ...is.object, doc: 'The ledger of the store.' }),
+  path: needed({ ...is.text, doc: 'Directory of the files. It is created if missing.' }),
+  mode: { ...ACCESS_MODE, doc: 'Who may use the store.' },
+  inlineMax: {
+    ...is.whole(0, undefined, 'of bytes'),
+    default: INLINE_MAX,
+    doc: 'Bytes up to which a blob is written with the commit; a larger one is a file.',
+  },
+  limit: {
+    ...is.whole(1, undefined, 'of bytes'),
+    otherwise: 'a quarter of the disk',
+    doc: 'Bytes of all blobs that any process keeps, and of those that this one is receiving.',
+  },
   highWater: {
     expected: 'a number from 0 to 1',
     holds: (value) => typeof value === 'number' && value >= 0 && value <= 1,
     shown: 'number',
+    default: 0.75,
+    doc: 'Fraction of `limit`, from 0 to 1, above which blobs with one verified copy may leave.',
   },
+} as const satisfies OptionRulesOf<DurableStagingOptions>
+
+/** What was checked, with its defaults, and how much may be staged. */
+interface Prepared {
+  readonly options: Required<DurableStagingOptions>
+  readonly room: Room
 }
 
 /** Where the bytes of a blob are: in the tree `bytes`, at the ticket of the plan that kept them, or in a file. */
@@ -112,24 +129,24 @@ export class DurableStaging implements Staging {
    * @throws {StorageError} INVALID_ARGUMENT: `limit` or `highWater` · what ails the directory.
    */
   static async open(options: DurableStagingOptions): Promise<DurableStaging> {
-    const staging = new DurableStaging(options, await DurableStaging.prepare(options))
+    const staging = new DurableStaging(await DurableStaging.prepare(options))
     // In the background: a large directory must not delay the first put.
     staging.#sweeping = staging.sweep()
     staging.#sweeping.catch(() => {}) // Reported by close().
     return staging
   }
 
-  /** Makes the directory where it is missing. @returns How much may be staged in it. */
-  protected static async prepare(options: DurableStagingOptions): Promise<Room> {
-    checkOptions(options, OPTIONS, { op: 'open' })
-    const { ledger, path, mode, limit, highWater = HIGH_WATER } = options
+  /** Makes the directory where it is missing. */
+  protected static async prepare(given: DurableStagingOptions): Promise<Prepared> {
+    const options = checkOptions(given as Required<DurableStagingOptions>, OPTIONS, { op: 'open' })
+    const { ledger, path, mode, highWater } = options
     await makeDirectory(path, { op: 'open' }, mode)
-    const bytes = limit ?? Math.floor((await sizeOfDisk(path)) * LIMIT)
-    return new Room({ limit: bytes, highWater: bytes * highWater, kept: () => keptIn(ledger).bytes })
+    const limit = options.limit ?? Math.floor((await sizeOfDisk(path)) / 4)
+    return { options, room: new Room({ limit, highWater: limit * highWater, kept: () => keptIn(ledger).bytes }) }
   }
 
-  protected constructor(options: DurableStagingOptions, room: Room) {
-    const { ledger, path: directory, mode = 0o700, inlineMax = INLINE_MAX } = options
+  protected constructor({ options, room }: Prepared) {
+    const { ledger, path: directory, mode, inlineMax } = options
     this.ledger = ledger
     this.directory = directory
     this.#fileMode = fileMode(mode)

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { BackendState, Claimed, Index, Queue, Staging, SyncEvent, Syncer, SyncTarget } from '@stored/core'
 import { isCurrent, releaseVerified, type Trace, traced, type View } from '@stored/core'
-import { checkOptions, is, needed, type RulesOf, StorageError, toStorageError } from '@stored/core/backend'
+import { checkOptions, is, needed, type OptionRulesOf, StorageError, toStorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode } from '@stored/core/files'
 import type { TreeLedger } from '@stored/ledger'
 import { bootId } from './coordination/boot.ts'
@@ -25,31 +25,47 @@ const CLOSE_GRACE_MS = 5000
 
 /** What SyncD works with. */
 export interface SyncDOptions {
+  /** The ledger of the store. */
   ledger: TreeLedger
+  /** Its index. */
   index: Index
+  /** Its queue. */
   queue: Queue
+  /** Its staging. */
   staging: Staging
-  /** Directory of the store, where its processes find each other. @default this process has the store to itself */
+  /** Directory of the store, in which its processes find each other. @default this process has the store to itself */
   directory?: string
   /** Who may use the store. @default 0o700 */
   mode?: AccessMode
-  /** Names the time since the machine was started: what another one names did not kill its process. @default what the kernel says */
+  /**
+   * Names the time since the machine was started. If another time is recorded, the machine went down, so no job killed its
+   * process.
+   *
+   * @default what the kernel says
+   */
   boot?: string
   /** `false`: leave the syncing to another process, or to a later one. @default true */
   sync?: boolean
 }
 
-const SERVICE = needed(is.object)
-const OPTIONS: RulesOf<SyncDOptions> = {
-  ledger: SERVICE,
-  index: SERVICE,
-  queue: SERVICE,
-  staging: SERVICE,
-  directory: is.text,
-  mode: ACCESS_MODE,
-  boot: is.text,
-  sync: is.boolean,
-}
+export const OPTIONS = {
+  ledger: needed({ ...is.object, doc: 'The ledger of the store.' }),
+  index: needed({ ...is.object, doc: 'Its index.' }),
+  queue: needed({ ...is.object, doc: 'Its queue.' }),
+  staging: needed({ ...is.object, doc: 'Its staging.' }),
+  directory: {
+    ...is.text,
+    otherwise: 'this process has the store to itself',
+    doc: 'Directory of the store, in which its processes find each other.',
+  },
+  mode: { ...ACCESS_MODE, doc: 'Who may use the store.' },
+  boot: {
+    ...is.text,
+    otherwise: 'what the kernel says',
+    doc: 'Names the time since the machine was started. If another time is recorded, the machine went down, so no job killed its process.',
+  },
+  sync: { ...is.boolean, default: true, doc: '`false`: leave the syncing to another process, or to a later one.' },
+} as const satisfies OptionRulesOf<SyncDOptions>
 
 /** Empties the queue into the backends. Of the processes that have a store open, one syncs; when it ends, another takes over. */
 export class SyncD implements Syncer {
@@ -76,11 +92,10 @@ export class SyncD implements Syncer {
   #closed: Promise<void> | undefined
 
   static async open(options: SyncDOptions): Promise<SyncD> {
-    checkOptions(options, OPTIONS, { op: 'open' })
-    const { sync = true, directory, mode, boot, ...services } = options
+    const checked = checkOptions(options as SyncDOptions & { sync: boolean }, OPTIONS, { op: 'open' })
+    const { sync: lead, directory, mode, boot, ...services } = checked
     const { ledger } = services
-    const where = directory === undefined ? {} : { directory }
-    const leadership = await Leadership.open({ ledger, lead: sync, onError: warn, mode, ...where })
+    const leadership = await Leadership.open({ ledger, lead, onError: warn, mode, directory })
     const syncd = new SyncD(services, leadership, boot ?? bootId())
     try {
       if (leadership.leads) await syncd.#inTurn(() => syncd.#recover())

@@ -8,16 +8,18 @@ export interface Check {
   readonly holds: (value: unknown) => boolean
   /** A wrong value of this type may be shown in a message: it is never a secret. @default a message names its type */
   readonly shown?: 'number' | 'string'
+  /** The same as a JSON Schema, as far as one can say it and a configuration can hold it. @default no configuration holds it */
+  readonly schema?: Readonly<Record<string, unknown>>
   /** The options of an object, each with a rule of its own. */
   readonly options?: Rules
 }
 
 /** What an option is. */
-export interface Rule extends Check {
+export interface Rule<Value = unknown> extends Check {
   /** Without the option nothing can be done. @default it may be left out */
   readonly needed?: true
   /** What `checkOptions` gives for an option that is left out. @default nothing */
-  readonly default?: unknown
+  readonly default?: Value
 }
 
 /** What the options of a call, a driver or a configuration are, by their names. */
@@ -27,15 +29,12 @@ export type Rules = Readonly<Record<string, Rule>>
 export type RulesOf<Options> = Readonly<Record<keyof Options & string, Rule>>
 
 /**
- * All that is said of an option, once: the check and its error text, the default, and the text of its README and its docstring, which
- * a test writes and compares.
+ * All that is said of an option, once: the check and its error text, the default, and the text of its README, its docstring and its
+ * JSON Schema, which a test writes and compares.
  */
-export interface OptionRule<Value = unknown> extends Check {
-  /** Without the option nothing can be done. @default it may be left out */
-  readonly needed?: true
+export interface OptionRule<Value = unknown> extends Rule<Value> {
   /** For people, in Markdown; with the unit. */
   readonly doc: string
-  readonly default?: Value
   /** The default in words, where it depends on something or is clearer so. */
   readonly otherwise?: string
 }
@@ -52,14 +51,16 @@ export type OptionRulesOf<Options> = {
 /** Two tokens, then parameters in visible ASCII. @see RFC 9110 section 8.3.1. */
 const MIME_TYPE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+ *(?:;[ -~]*)?$/
 
+const TEXT = { type: 'string', minLength: 1 }
+
 /** The usual rules. */
 export const is = {
-  boolean: { expected: 'true or false', holds: (value) => typeof value === 'boolean' },
-  text: { expected: 'a string that is not empty', holds: isText },
+  boolean: { expected: 'true or false', holds: (value) => typeof value === 'boolean', schema: { type: 'boolean' } },
+  text: { expected: 'a string that is not empty', holds: isText, schema: TEXT },
   /** Also an empty one. */
-  anyText: { expected: 'a string', holds: (value) => typeof value === 'string' },
+  anyText: { expected: 'a string', holds: (value) => typeof value === 'string', schema: { type: 'string' } },
   /** Of this machine. */
-  path: { expected: 'a path, without NUL or half of a surrogate pair', holds: isPath },
+  path: { expected: 'a path, without NUL or half of a surrogate pair', holds: isPath, schema: TEXT },
   object: { expected: 'an object', holds: isObject },
   callback: { expected: 'a function', holds: (value) => typeof value === 'function' },
   signal: {
@@ -89,12 +90,13 @@ export const is = {
       expected: `a whole number${unit && ` ${unit}`} from ${least}${end}`,
       holds: (value) => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most,
       shown: 'number',
+      schema: { type: 'integer', minimum: least, ...(end && { maximum: most }) },
     }
   },
   oneOf(choices: readonly string[]): Check {
     const quoted = choices.map((choice) => JSON.stringify(choice))
     const expected = [quoted.slice(0, -1).join(', '), ...quoted.slice(-1)].filter(Boolean).join(' or ')
-    return { expected, holds: (value) => choices.includes(value as string), shown: 'string' }
+    return { expected, holds: (value) => choices.includes(value as string), shown: 'string', schema: { enum: choices } }
   },
   group(options: Rules): Check {
     return { expected: 'an object', holds: isObject, options }

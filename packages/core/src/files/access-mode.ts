@@ -1,14 +1,16 @@
 import { chmod } from 'node:fs/promises'
-import type { Rule } from '../backend/rules.ts'
+import type { OptionRule } from '../backend/rules.ts'
 
 /** Who may use a store: its owner, or everybody in the group of its directory. Whoever may read its files may lock them. */
 export type AccessMode = 0o700 | 0o770
 
-/** What an option of that type may be. */
-export const ACCESS_MODE: Rule = {
+/** What is said of any option of that type, its text apart. */
+export const ACCESS_MODE: Omit<OptionRule<AccessMode>, 'doc' | 'needed'> = {
   expected: '0o700 or 0o770',
   holds: (value) => value === 0o700 || value === 0o770,
   shown: 'number',
+  default: 0o700,
+  otherwise: '`0o700`',
 }
 
 /** Of directories. Files made in one for a group belong to that group, whichever is the first one of their maker. */

@@ -3,7 +3,7 @@ import type { Capabilities, LogEvent, Stat, StorageBackend, WatchEvent } from '.
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
 import { checkOption, checkOptions } from '../backend/options.ts'
-import { is, needed, type RulesOf } from '../backend/rules.ts'
+import { is, needed, type Rules, type RulesOf } from '../backend/rules.ts'
 import { openSource } from '../source/open-source.ts'
 import type { BlobSource, Source } from '../source/source.ts'
 import { CALL, checkGet, checkList, checkPut, DELETE, mayGoOn, SIGNED_URL, SWEEP, WATCH } from './arguments.ts'
@@ -49,20 +49,21 @@ export interface GuardOptions {
 
 const OPTIONS: RulesOf<GuardOptions> = {
   name: is.text,
-  idleTimeoutMs: is.whole(1, undefined, 'of milliseconds'),
-  retries: is.whole(0),
-  discardLimit: is.whole(0, undefined, 'of bytes'),
-  sortLimit: is.whole(0),
+  idleTimeoutMs: { ...is.whole(1, undefined, 'of milliseconds'), default: 60_000 },
+  retries: { ...is.whole(0), default: 4 },
+  discardLimit: { ...is.whole(0, undefined, 'of bytes'), default: 16 << 20 },
+  sortLimit: { ...is.whole(0), default: 100_000 },
   medium: is.object,
-  log: is.callback,
-  random: is.callback,
-  delay: is.callback,
+  log: { ...is.callback, default: () => {} },
+  random: { ...is.callback, default: Math.random },
+  delay: { ...is.callback, default: delay },
 }
+
+type Settings = Required<Omit<GuardOptions, 'name' | 'medium'>> & Pick<GuardOptions, 'name' | 'medium'>
 
 /** Wraps a driver in a guard. Every program that uses a backend should use it through this. */
 export function guardBackend(backend: StorageBackend, options: GuardOptions = {}): GuardedBackend {
-  checkOptions(options, OPTIONS, { op: 'guardBackend' })
-  return new Guard(backend, options)
+  return new Guard(backend, checkOptions(options as Settings, OPTIONS, { op: 'guardBackend' }))
 }
 
 type Flag = 'ifAbsent' | 'ifMatch' | 'resume' | 'signedUrl' | 'watch' | 'sweep'
@@ -70,25 +71,17 @@ type Flag = 'ifAbsent' | 'ifMatch' | 'resume' | 'signedUrl' | 'watch' | 'sweep'
 class Guard implements GuardedBackend {
   readonly name: string
   readonly #driver: StorageBackend
-  readonly #options: GuardOptions
-  readonly #discardLimit: number
-  readonly #sortLimit: number
+  readonly #options: Settings
   readonly #retry: RetryPolicy
   readonly #session: Session
 
-  constructor(driver: StorageBackend, options: GuardOptions, session?: Session) {
-    this.name = options.name ?? driver.name
+  constructor(driver: StorageBackend, options: Settings, session?: Session) {
+    const { name = driver.name, retries, random, delay, idleTimeoutMs, log, medium } = options
+    this.name = name
     this.#driver = driver
     this.#options = options
-    this.#discardLimit = options.discardLimit ?? 16 << 20
-    this.#sortLimit = options.sortLimit ?? 100_000
-    this.#retry = {
-      retries: options.retries ?? 4,
-      random: options.random ?? Math.random,
-      delay: options.delay ?? delay,
-      onRetry: ({ at, message }) => this.#session.say('debug', `tried again: ${message}`, at.key),
-    }
-    const { name = driver.name, idleTimeoutMs = 60_000, log = () => {}, medium } = options
+    const onRetry = ({ at, message }: StorageError) => this.#session.say('debug', `tried again: ${message}`, at.key)
+    this.#retry = { retries, random, delay, onRetry }
     this.#session = session ?? new Session(driver, { name, idleTimeoutMs, log, medium })
   }
 
@@ -109,16 +102,13 @@ class Guard implements GuardedBackend {
   }
 
   async open(options: CallOptions = {}): Promise<void> {
-    const at = this.#session.at('open')
-    checkOptions(options, CALL, at)
-    await this.#session.run(this.#session.begin(at, options.signal), async () => {})
+    await this.#run(['open'], [options, CALL], async () => {})
   }
 
   async reconnect(options: CallOptions = {}): Promise<void> {
-    const at = this.#session.at('reconnect')
-    checkOptions(options, CALL, at)
-    const operation = this.#session.begin(at, options.signal)
-    await this.#session.run(operation, async () => operation.settle(Promise.resolve(this.#driver.reconnect?.())))
+    await this.#run(['reconnect'], [options, CALL], async (operation) =>
+      operation.settle(Promise.resolve(this.#driver.reconnect?.())),
+    )
   }
 
   async put(
@@ -158,7 +148,7 @@ class Guard implements GuardedBackend {
     try {
       await this.#session.ready(operation)
       if (options.ifMatch !== undefined) this.#need('ifMatch', at)
-      const context = { driver: this.#driver, operation, discardLimit: this.#discardLimit }
+      const context = { driver: this.#driver, operation, discardLimit: this.#options.discardLimit }
       const opened = await this.#retried(operation, () => openRange(context, key, options))
       return reading(opened, this.#resumption(opened, context, key, options), options.sha256)
     } catch (error) {
@@ -168,11 +158,7 @@ class Guard implements GuardedBackend {
   }
 
   async stat(key: string, options: CallOptions = {}): Promise<Stat | null> {
-    const at = this.#session.at('stat', key)
-    checkKey(key, at)
-    checkOptions(options, CALL, at)
-    const operation = this.#session.begin(at, options.signal)
-    return this.#session.run(operation, async () => {
+    return this.#run(['stat', key], [options, CALL], async (operation) => {
       const { signal } = operation
       const stat = await this.#retried(operation, () => operation.settle(this.#driver.stat(key, { signal })))
       operation.throwIfAborted()
@@ -185,15 +171,10 @@ class Guard implements GuardedBackend {
   }
 
   async delete(key: string, options: CallOptions & { readonly ifMatch?: string | undefined } = {}): Promise<void> {
-    const at = this.#session.at('delete', key)
-    checkKey(key, at)
-    checkOptions(options, DELETE, at)
-    const { ifMatch } = options
-    const operation = this.#session.begin(at, options.signal)
-    return this.#session.run(operation, () => {
+    return this.#run(['delete', key], [options, DELETE], (operation, { ifMatch }) => {
+      const { at, signal } = operation
       this.#checkWritable(at)
       if (ifMatch !== undefined) this.#need('ifMatch', at)
-      const { signal } = operation
       const passed = ifMatch === undefined ? { signal } : { signal, ifMatch }
       return this.#session.inPlace(operation, () => operation.settle(this.#driver.delete(key, passed)))
     })
@@ -209,19 +190,14 @@ class Guard implements GuardedBackend {
   }
 
   async copy(from: string, to: string, options: CallOptions = {}): Promise<Stat> {
-    const at = this.#session.at('copy', from)
-    checkKey(from, at)
-    checkKey(to, { ...at, key: to })
-    checkOptions(options, CALL, at)
-    const { signal } = options
-    const operation = this.#session.begin(at, signal)
-    const native = await this.#session.run(operation, async () => {
+    const native = await this.#run(['copy', from, to], [options, CALL], async (operation) => {
+      const { at, signal } = operation
       this.#checkWritable(at)
       if (!this.capabilities.copy) return null
-      const { signal } = operation
       return this.#session.inPlace(operation, () => operation.settle(this.#call('copy', at)(from, to, { signal })))
     })
     if (native !== null) return native
+    const { signal } = options
     const { stat, body } = await this.get(from, { signal })
     const { size, contentType, metadata } = stat
     return this.put(to, body, { size, contentType, metadata, signal })
@@ -231,12 +207,10 @@ class Guard implements GuardedBackend {
     const at = this.#session.at('deleteMany')
     checkOption('keys', keys, needed(is.names), at)
     for (const key of keys) checkKey(key, at)
-    checkOptions(options, CALL, at)
-    const operation = this.#session.begin(at, options.signal)
-    return this.#session.run(operation, async () => {
+    return this.#run(['deleteMany'], [options, CALL], async (operation) => {
+      const { signal } = operation
       this.#checkWritable(at)
       if (!this.capabilities.deleteMany) return this.#deleteEach(keys, operation)
-      const { signal } = operation
       return this.#session.inPlace(operation, () => operation.settle(this.#call('deleteMany', at)(keys, { signal })))
     })
   }
@@ -245,15 +219,10 @@ class Guard implements GuardedBackend {
     key: string,
     options: CallOptions & { readonly method: 'GET' | 'PUT'; readonly expiresMs: number },
   ): Promise<string> {
-    const at = this.#session.at('signedUrl', key)
-    checkKey(key, at)
-    checkOptions(options, SIGNED_URL, at)
-    const { method, expiresMs } = options
-    const operation = this.#session.begin(at, options.signal)
-    return this.#session.run(operation, () => {
+    return this.#run(['signedUrl', key], [options, SIGNED_URL], (operation, { method, expiresMs }) => {
+      const { at, signal } = operation
       if (method === 'PUT') this.#checkWritable(at)
       this.#need('signedUrl', at)
-      const { signal } = operation
       return operation.settle(this.#call('signedUrl', at)(key, { method, expiresMs, signal }))
     })
   }
@@ -271,14 +240,10 @@ class Guard implements GuardedBackend {
   }
 
   async sweep(options: CallOptions & { readonly olderThanMs: number }): Promise<number> {
-    const at = this.#session.at('sweep')
-    checkOptions(options, SWEEP, at)
-    const { olderThanMs } = options
-    const operation = this.#session.begin(at, options.signal)
-    return this.#session.run(operation, () => {
+    return this.#run(['sweep'], [options, SWEEP], (operation, { olderThanMs }) => {
+      const { at, signal } = operation
       this.#checkWritable(at)
       this.#need('sweep', at)
-      const { signal } = operation
       return operation.settle(this.#call('sweep', at)({ olderThanMs, signal }))
     })
   }
@@ -291,6 +256,19 @@ class Guard implements GuardedBackend {
     return this.close()
   }
 
+  /** Checks a call before anything is touched, then runs it on an open backend. Options are read once. */
+  async #run<Options extends CallOptions, T>(
+    [op, ...keys]: readonly [op: string, ...keys: string[]],
+    [options, rules]: readonly [Options, Rules],
+    work: (operation: Operation, options: Options) => Promise<T>,
+  ): Promise<T> {
+    for (const key of keys) checkKey(key, this.#session.at(op, key))
+    const at = this.#session.at(op, keys[0])
+    const checked = checkOptions(options, rules, at)
+    const operation = this.#session.begin(at, checked.signal)
+    return this.#session.run(operation, () => work(operation, checked))
+  }
+
   async *#list(operation: Operation, options: GuardedListOptions): AsyncGenerator<Stat, void, void> {
     await this.#session.ready(operation)
     const context: ListContext = {
@@ -298,7 +276,7 @@ class Guard implements GuardedBackend {
       operation,
       run: (step) => this.#session.inPlace(operation, step),
       retry: this.#retry,
-      sortLimit: this.#sortLimit,
+      sortLimit: this.#options.sortLimit,
       onForeign: (key: string, fault: string) => this.#session.warn(`left out of the listing: ${fault}`, key),
     }
     yield* list(context, options)

@@ -234,7 +234,11 @@ export type VerifyResult = VerifiedCopy | SkippedBackend
 /** A backend and how the store uses it. */
 export interface BackendOptions {
   backend: StorageBackend
-  /** `key`: one object per key, at that key. `id`: one object per blob, at `<prefix>/sha256/ab/cd/<hash>`. @default 'key' */
+  /**
+   * `key`: one object per key, at that key. `id`: one object per blob, at `<prefix>/sha256/ab/cd/<hash>`.
+   *
+   * @default 'key'
+   */
   layout?: 'key' | 'id'
   /** Overwrite what StoreD did not put there. @default false */
   overwrite?: boolean

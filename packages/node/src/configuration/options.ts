@@ -23,32 +23,34 @@ export interface Option {
 
 export type Options = Readonly<Record<string, Option>>
 
-const SIZE = 'in bytes, or like "500 MB" and "1GiB"'
-
-const STAGING_OPTIONS = {
+export const STAGING_OPTIONS = {
   limit: {
     is: 'size',
-    about: `Bytes that are not at all their backends yet, together: ${SIZE}.`,
+    about: 'Bytes that some backend has not received yet, or a text such as `500 MB`, `1GiB`.',
     otherwise: 'a quarter of the disk',
   },
   whenFull: {
     is: 'choice',
-    about: 'What a put does at the limit: wait for room, in turn, or reject with STAGING_FULL.',
+    about: 'What a put does at the limit: `wait` for space, in turn, or `refuse`, with STAGING_FULL.',
     choices: ['wait', 'refuse'],
     default: 'wait',
   },
 } as const satisfies Record<keyof StagingConfig, Option>
 
-const CACHE_OPTIONS = {
-  maxSize: { is: 'size', about: `Bytes of the read cache, together: ${SIZE}.`, default: '1GB' },
+export const CACHE_OPTIONS = {
+  maxSize: {
+    is: 'size',
+    about: 'Bytes of the read cache, or a text such as `500 MB`, `1GiB`. A blob above a quarter of it does not enter.',
+    default: '1GB',
+  },
   location: {
     is: 'path',
-    about: 'Directory of the read cache, on a local disk; stores may share one.',
+    about: 'Directory of the read cache, on a local disk. Stores may share one.',
     otherwise: '"cache" in the directory of the store',
   },
   evictionPolicy: {
     is: 'choice',
-    about: 'What goes first: what was not read for the longest time (lru), or what was there first (fifo).',
+    about: 'What goes first: the least recently read (`lru`), or the oldest (`fifo`).',
     choices: ['lru', 'fifo'],
     default: 'lru',
   },
@@ -57,52 +59,55 @@ const CACHE_OPTIONS = {
 export const STORE_OPTIONS = {
   path: {
     is: 'path',
-    about: 'Directory of the store: index, queue and staged bytes. Made when missing; a local disk.',
+    about: 'Directory of the store, on a local disk: index, queue and staged bytes. It is created if missing.',
     required: true,
   },
   backends: {
     is: 'backends',
-    about: 'Where copies can be, by name: the name of a driver and its options.',
+    about:
+      'Where copies can be, by name: `{ driver, …its options }`; in a program also a backend, or `{ backend, layout … }`.',
     required: true,
   },
   defaultBackends: {
     is: 'list',
-    about: 'Where copies shall be unless a put says otherwise.',
+    about: 'Where copies go unless a put says otherwise.',
     otherwise: 'all backends',
   },
   checksums: {
     is: 'list',
-    about: 'What is computed of every blob; SHA-256 always is.',
+    about: 'Digests to compute of every blob: `sha1`, `md5`, `xxh3`, and always `sha256`.',
     choices: ['sha256', 'sha1', 'md5', 'xxh3'],
     default: ['sha256'],
   },
   prefix: { is: 'prefix', about: 'First part of the keys of objects named by their id.', default: 'blobs' },
   sync: {
     is: 'boolean',
-    about: 'false: leave the syncing to another process, or to a later one.',
+    about: '`false`: leave the syncing to another process, or to a later one.',
     default: true,
   },
   reserve: {
     is: 'count',
     about: 'Bytes of the disk that puts leave free.',
     least: 0,
-    otherwise: '256 MiB or 1 % of the disk, at most a tenth of it',
+    otherwise: 'the larger of 256 MiB and 1 % of the disk, but at most a tenth of it',
   },
   allowNetworkFileSystem: {
     is: 'boolean',
-    about: 'Open the store although it lies on a network or FUSE file system, where it may lose what it acknowledged.',
+    about: 'Open the store on a network or FUSE file system, where it may lose what it acknowledged.',
     default: false,
   },
   mode: {
     is: 'choice',
-    about: 'Who may use the store, as the mode of its directories: its owner (0700), or also their group (0770).',
+    about:
+      'Who may use a new store: only its owner (`0700`), or also the group of its directory (`0770`). `stored doctor --fix` changes an existing one.',
     choices: ['0700', '0770'],
     default: '0700',
   },
-  staging: { is: 'group', about: 'Bytes that are not at all their backends yet.', options: STAGING_OPTIONS },
+  staging: { is: 'group', about: 'Bytes that some backend has not received yet.', options: STAGING_OPTIONS },
   cache: {
     is: 'group',
-    about: 'Keeps blobs of backends that are not local, to be read again; needs the package @stored/read-cache.',
+    about:
+      'Keeps blobs of backends that are not local, to be read again; `{}` has the defaults. Needs the package `@stored/read-cache`.',
     options: CACHE_OPTIONS,
     default: false,
     orFalse: true,
@@ -113,27 +118,29 @@ export const STORE_OPTIONS = {
 export const BACKEND_OPTIONS = {
   layout: {
     is: 'choice',
-    about: 'key: an object for each key, at that key. id: one for each blob, at <prefix>/sha256/ab/cd/<hash>.',
+    about: '`key`: one object per key, at that key. `id`: one object per blob, at `<prefix>/sha256/ab/cd/<hash>`.',
     choices: ['key', 'id'],
     default: 'key',
   },
-  overwrite: { is: 'boolean', about: 'Write over what StoreD did not put there.', default: false },
-  concurrency: { is: 'count', about: 'Jobs at a time.', otherwise: 'what the driver allows, at most 16' },
+  overwrite: { is: 'boolean', about: 'Overwrite what StoreD did not put there.', default: false },
+  concurrency: { is: 'count', about: 'Concurrent jobs.', otherwise: 'what the driver allows, at most 16' },
   bytesInFlight: {
     is: 'count',
-    about: 'Bytes of the jobs under way at a time, together; a larger one goes alone.',
+    about: 'Bytes of all running jobs together. A larger job runs alone.',
     default: 2 ** 30,
+    otherwise: '1 GiB',
   },
   idleTimeoutMs: {
     is: 'count',
-    about: 'No byte either way for so many milliseconds is a stall and ends the call with TIMEOUT.',
+    about: 'A call in which no byte moves for this many milliseconds ends with TIMEOUT.',
     default: 60_000,
+    otherwise: '60,000',
   },
 } as const satisfies Record<Exclude<keyof BackendOptions, 'backend'>, Option>
 
 export const DRIVER_OPTION: Option = {
   is: 'text',
-  about: 'fs, s3 …, the name of a package, or the path of a module that begins with a dot.',
+  about: '`fs`, `s3` …, the name of a package, or the path of a module that begins with a dot.',
   required: true,
 }
 

@@ -260,9 +260,9 @@ describe('createConfigFile()', () => {
     expect(newConfigText({ path: 'store', backends: { a: { driver: 'fs' } }, sync: undefined })).toBe(`{
   // Relative paths start from the directory of this file.
   "$schema": "./node_modules/@stored/node/stored.schema.json",
-  // Directory of the store: index, queue and staged bytes. Made when missing; a local disk.
+  // Directory of the store, on a local disk: index, queue and staged bytes. It is created if missing.
   "path": "store",
-  // Where copies can be, by name: the name of a driver and its options.
+  // Where copies can be, by name: \`{ driver, …its options }\`; in a program also a backend, or \`{ backend, layout … }\`.
   "backends": {
     "a": {
       "driver": "fs"

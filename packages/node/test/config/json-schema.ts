@@ -1,3 +1,4 @@
+import type { OptionRule } from '@stored/core/backend'
 import {
   BACKEND_NAME,
   BACKEND_OPTIONS,
@@ -12,6 +13,9 @@ export interface Schema {
   readonly const?: unknown
   readonly enum?: readonly unknown[]
   readonly anyOf?: readonly Schema[]
+  readonly allOf?: readonly Schema[]
+  readonly if?: Schema
+  readonly then?: Schema
   readonly pattern?: string
   readonly minLength?: number
   readonly minimum?: number
@@ -26,8 +30,12 @@ export interface Schema {
 /** As `parseByteSize` reads it. */
 const SIZE_PATTERN = '^\\s*\\d+(\\.\\d+)? ?(([KkMmGgTt][Ii]?)?[Bb])?\\s*$'
 
+/** The options of drivers that have a table of them, by the name of the driver. */
+export type DriverOptions = Readonly<Record<string, Readonly<Record<string, DriverOption>>>>
+type DriverOption = Pick<OptionRule, 'doc' | 'default' | 'otherwise' | 'needed' | 'schema'>
+
 /** The JSON Schema of `stored.config.json`, from what the code knows. */
-export function configSchema(): Schema {
+export function configSchema(drivers: DriverOptions): Schema {
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'Configuration of StoreD',
@@ -36,6 +44,38 @@ export function configSchema(): Schema {
     allowTrailingCommas: true,
     ...objectSchema(STORE_OPTIONS, { $schema: { type: 'string' } }),
     additionalProperties: false,
+    definitions: {
+      backend: {
+        ...objectSchema({ driver: DRIVER_OPTION, ...BACKEND_OPTIONS }),
+        allOf: Object.entries(drivers).map(([name, options]) => driverSchema(name, options)),
+      },
+      reference: {
+        description: 'The value is in a variable of the environment, or in a file.',
+        anyOf: ['env', 'file'].map((kind) => ({
+          type: 'object',
+          properties: { [kind]: { type: 'string', minLength: 1 } },
+          required: [kind],
+          additionalProperties: false,
+        })),
+      },
+    },
+  }
+}
+
+/** What a backend of a driver may say. What a configuration cannot hold, such as a function, is left out. */
+function driverSchema(name: string, options: DriverOptions[string]): Schema {
+  const known = ['driver', ...Object.keys(BACKEND_OPTIONS)].map((option) => [option, {}] as const)
+  const own = Object.entries(options).flatMap(([option, { doc, schema, otherwise, default: value }]) => {
+    if (!schema) return []
+    const description = otherwise ? `${doc} Default: ${otherwise}.` : doc
+    const given = { anyOf: [schema as Schema, { $ref: '#/definitions/reference' }] }
+    return [[option, { description, ...(value !== undefined && { default: value }), ...given }] as const]
+  })
+  const required = Object.keys(options).filter((option) => options[option]?.needed)
+  return {
+    if: { properties: { driver: { enum: [name, `@stored/driver-${name}`] } } },
+    // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+    then: { properties: Object.fromEntries([...known, ...own]), required, additionalProperties: false },
   }
 }
 
@@ -76,36 +116,47 @@ const KINDS: Readonly<Record<Option['is'], (option: Option) => Schema>> = {
     type: 'object',
     propertyNames: { pattern: BACKEND_NAME.source },
     additionalProperties: {
-      ...objectSchema({ driver: DRIVER_OPTION, ...BACKEND_OPTIONS }),
-      description:
-        'Options of the store and of the driver. An option of the driver may be { "env": "NAME" } or { "file": "path" }: its value is there.',
+      $ref: '#/definitions/backend',
     },
   }),
 }
 
-/** Whether `value` is as `schema` has it, by the keywords that are used here. */
-export function fits(value: unknown, schema: Schema): boolean {
+/** Whether `value` is as `schema` has it, by the keywords that are used here; `root` is what references start from. */
+export function fits(value: unknown, schema: Schema, root = schema): boolean {
+  if (typeof schema.$ref === 'string') return fits(value, referred(root, schema.$ref), root)
   const { type, anyOf, pattern, minLength = 0, minimum, items, propertyNames } = schema
+  if (schema.allOf && !schema.allOf.every((each) => fits(value, each, root))) return false
+  if (schema.if && schema.then && fits(value, schema.if, root) && !fits(value, schema.then, root)) return false
   if ('const' in schema && value !== schema.const) return false
   if (schema.enum && !schema.enum.includes(value)) return false
-  if (anyOf && !anyOf.some((each) => fits(value, each))) return false
+  if (anyOf && !anyOf.some((each) => fits(value, each, root))) return false
   if (type && !TYPES[type]?.(value)) return false
   if (typeof value === 'string') return value.length >= minLength && (!pattern || new RegExp(pattern).test(value))
   if (typeof value === 'number') return minimum === undefined || value >= minimum
-  if (Array.isArray(value)) return !items || value.every((item) => fits(item, items))
+  if (Array.isArray(value)) return !items || value.every((item) => fits(item, items, root))
   if (typeof value !== 'object' || value === null) return true
   const names = Object.keys(value)
-  if (propertyNames && !names.every((name) => fits(name, propertyNames))) return false
+  if (propertyNames && !names.every((name) => fits(name, propertyNames, root))) return false
   return (
     (schema.required ?? []).every((name) => names.includes(name)) &&
-    names.every((name) => fitsProperty(value, name, schema))
+    names.every((name) => fitsProperty(value, name, schema, root))
   )
 }
 
-function fitsProperty(value: object, name: string, { properties = {}, additionalProperties = true }: Schema): boolean {
+function referred(root: Schema, reference: string): Schema {
+  const steps = reference.slice('#/'.length).split('/')
+  return steps.reduce<unknown>((at, step) => (at as Record<string, unknown>)[step], root) as Schema
+}
+
+function fitsProperty(
+  value: object,
+  name: string,
+  { properties = {}, additionalProperties = true }: Schema,
+  root: Schema,
+): boolean {
   const schema = Object.hasOwn(properties, name) ? properties[name] : additionalProperties
   if (schema === undefined || typeof schema === 'boolean') return schema !== false
-  return fits((value as Record<string, unknown>)[name], schema)
+  return fits((value as Record<string, unknown>)[name], schema, root)
 }
 
 const TYPES: Readonly<Record<string, (value: unknown) => boolean>> = {

@@ -11,15 +11,15 @@ import {
   type ListOptions,
   needed,
   type Op,
+  type OptionRulesOf,
   type PutOptions,
-  type RulesOf,
   type Stat,
   StorageBackend,
   StorageError,
 } from '@stored/core/backend'
 
 export interface AcmeBackendOptions {
-  /** Which blobs: instances with the same bucket see the same ones. */
+  /** The bucket. Instances with the same bucket see the same blobs. */
   readonly bucket: string
 }
 
@@ -34,16 +34,18 @@ let version = 0
 
 const CHUNK_BYTES = 65_536
 
-/** What each option is. One that has no rule here does not compile. */
-const OPTIONS: RulesOf<AcmeBackendOptions> = {
-  bucket: needed({ ...is.text, expected: 'the name of a bucket' }),
-}
+/** What each option is, its default and its text. An option without a row here does not compile. */
+export const OPTIONS = {
+  bucket: needed({
+    ...is.text,
+    expected: 'the name of a bucket',
+    doc: 'The bucket. Instances with the same bucket see the same blobs.',
+  }),
+} as const satisfies OptionRulesOf<AcmeBackendOptions>
 
 /** Called before anything is connected to. @throws {StorageError} INVALID_ARGUMENT, naming the option and what it is. */
 export function parseOptions(options: unknown): AcmeBackendOptions {
-  const at = { backend: 'acme', op: 'constructor' }
-  checkOptions(options, OPTIONS, at)
-  return options as AcmeBackendOptions
+  return checkOptions(options as AcmeBackendOptions, OPTIONS, { backend: 'acme', op: 'constructor' })
 }
 
 /** Blobs in acme. */
