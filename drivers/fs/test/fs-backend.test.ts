@@ -413,7 +413,7 @@ describe('driver()', () => {
   it('refuses an option of a wrong type, naming both', () => {
     expect(() => driver({})).toThrow(/"root".*undefined/)
     expect(() => driver({ root: '' })).toThrow(/"root"/)
-    expect(() => driver({ root: '/x', fsync: 'yes' })).toThrow(/"fsync" is true or false, not string/)
+    expect(() => driver({ root: '/x', fsync: 'yes' })).toThrow(/"fsync" must be true or false, not string/)
     expect(() => driver({ root: '/x', symlinks: 'follow' })).toThrow(/"symlinks".*"refuse".*"follow"/)
   })
 })

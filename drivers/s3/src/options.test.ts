@@ -29,14 +29,14 @@ const BAD: readonly [string, unknown, string][] = [
   [
     'an unknown flavor',
     { bucket: 'photos', flavor: 'gcs' },
-    '"flavor" is "aws", "r2", "minio", "ceph" or "generic", not "gcs"',
+    '"flavor" must be "aws", "r2", "minio", "ceph" or "generic", not "gcs"',
   ],
   ['parts that are too small', { bucket: 'photos', partSize: 1024 }, '"partSize"'],
   ['a prefix that begins with a slash', { bucket: 'photos', prefix: '/a' }, '"prefix"'],
   ['half of the credentials', { bucket: 'photos', accessKeyId: 'a' }, 'come together'],
   ['two kinds of credentials', { bucket: 'photos', accessKeyId: 'a', credentials: () => {} }, 'exclude each other'],
   ['credentials without a secret', { bucket: 'photos', credentials: { accessKeyId: 'a' } }, '"credentials"'],
-  ['no object', 'photos', 'options are an object'],
+  ['no object', 'photos', 'options must be an object'],
 ]
 
 describe('parseOptions', () => {

@@ -36,7 +36,7 @@ export function unchanged(before: BigIntStats, after: BigIntStats, bytesRead: nu
 export function checkTask({ path, algorithms }: FileTask, options: object): void {
   checkAlgorithms(algorithms, AT)
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-    throw new StorageError('INVALID_ARGUMENT', AT, { detail: 'a path is a string, not empty and without NUL' })
+    throw new StorageError('INVALID_ARGUMENT', AT, { detail: 'a path must be a string, not empty and without NUL' })
   }
   checkOptions(options, { signal: is.signal }, AT)
 }

@@ -54,7 +54,8 @@ class OnePass implements Hasher {
 
 /** @throws {StorageError} INVALID_ARGUMENT unless each is an algorithm that is known here. */
 export function checkAlgorithms(algorithms: readonly Algorithm[], at: ErrorLocation): void {
-  if (!Array.isArray(algorithms)) throw new StorageError('INVALID_ARGUMENT', at, { detail: 'algorithms are an array' })
+  if (!Array.isArray(algorithms))
+    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'algorithms must be an array' })
   for (const algorithm of algorithms) {
     if (!Object.hasOwn(START, algorithm)) throw unknownName('algorithm', String(algorithm), Object.keys(START), at)
   }

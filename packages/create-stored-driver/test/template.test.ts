@@ -17,8 +17,8 @@ describe('the driver that is written', () => {
   })
 
   it.each([
-    [{}, 'option "bucket" is the name of a bucket, not undefined'],
-    [{ bucket: '' }, 'option "bucket" is the name of a bucket, not an empty string'],
+    [{}, 'option "bucket" must be the name of a bucket, not undefined'],
+    [{ bucket: '' }, 'option "bucket" must be the name of a bucket, not an empty string'],
     [{ bucket: 'photos', bukket: 1 }, 'unknown option "bukket"; did you mean "bucket"?'],
   ])('refuses %j with INVALID_ARGUMENT', (options, detail) => {
     const error = thrownBy(() => driver(options))

@@ -18,7 +18,7 @@ const DEFAULT_CACHE_BYTES = 1e9
  * @throws {StorageError} INVALID_ARGUMENT, naming the option and the type of its value, never the value.
  */
 export function checkConfig(config: UntypedConfig): void {
-  if (describeType(config) !== 'object') throw invalid(`a configuration is an object, not ${describeType(config)}`)
+  if (describeType(config) !== 'object') throw invalid(`a configuration must be an object, not ${describeType(config)}`)
   const faults = checkTree(treeOf(config))
   if (faults.length > 0) throw invalid(faults.map(({ text }) => text).join('\n'))
 }

@@ -12,11 +12,11 @@ describe('openStore() refuses before anything is touched', () => {
   const base = { path: 'store', backends: {} }
   test.each([
     ['an unknown option', { ...base, backend: {} }, /unknown option "backend"; did you mean "backends"\?/],
-    ['a path of the wrong type', { ...base, path: 7 }, /path is a string, not number/],
+    ['a path of the wrong type', { ...base, path: 7 }, /path must be a string, not number/],
     [
       'a wrong checksum',
       { ...base, checksums: ['sha265'] },
-      /checksums\[0\] is "sha256".* not this string; did you mean "sha256"\?/,
+      /checksums\[0\] must be "sha256".* not this string; did you mean "sha256"\?/,
     ],
     ['an unknown driver', { ...base, backends: { x: { driver: 'fss' } } }, /no driver "fss".*did you mean "fs"\?/],
     [
@@ -30,11 +30,11 @@ describe('openStore() refuses before anything is touched', () => {
       { ...base, backends: { x: { driver: 'fs', rot: '/x' } } },
       /unknown option "rot"; did you mean "root"\?/,
     ],
-    ['a backend that is none', { ...base, backends: { x: 'fs' } }, /backends\.x is an object, not string/],
+    ['a backend that is none', { ...base, backends: { x: 'fs' } }, /backends\.x must be an object, not string/],
     [
       'a default that is no backend',
       { ...base, backends: {}, defaultBackends: ['a'] },
-      /defaultBackends\[0\] is the name of a backend, not this string/,
+      /defaultBackends\[0\] must be the name of a backend, not this string/,
     ],
     ['a name that is none', { ...base, backends: { 'a b': { driver: 'fs', root: 'x' } } }, /is not a backend name/],
   ])('%s', async (_, config, message) => {

@@ -151,12 +151,12 @@ describe('above the high-water mark', () => {
 
 describe('openStore()', () => {
   test.for([
-    [{ limit: 0 }, 'staging.limit is a number of bytes'],
-    [{ limit: 'much' }, 'staging.limit is a number of bytes from 1'],
-    [{ limit: [4] }, 'staging.limit is a number of bytes from 1, or a text like "500 MB" or "1GiB", not array'],
-    [{ whenFull: 'drop' }, 'staging.whenFull is "wait" or "refuse"'],
+    [{ limit: 0 }, 'staging.limit must be a number of bytes'],
+    [{ limit: 'much' }, 'staging.limit must be a number of bytes from 1'],
+    [{ limit: [4] }, 'staging.limit must be a number of bytes from 1, or a text like "500 MB" or "1GiB", not array'],
+    [{ whenFull: 'drop' }, 'staging.whenFull must be "wait" or "refuse"'],
     [{ size: 1 }, 'size'],
-    ['4GB', 'staging is an object, not string'],
+    ['4GB', 'staging must be an object, not string'],
   ])('with staging: %j rejects INVALID_ARGUMENT', async ([staging, detail]) => {
     await using dir = await temp()
     const invalid = { code: 'INVALID_ARGUMENT', message: expect.stringContaining(detail as string) }

@@ -225,22 +225,22 @@ const PUTS: Readonly<Record<string, Mistake>> = {
     code: 'SIZE_MISMATCH',
     says: /expected 7 bytes, got 10 or more/,
   },
-  'a signal that is none': { options: () => ({ signal: {} }), code: ARGUMENT, says: /"signal" is an AbortSignal/ },
+  'a signal that is none': { options: () => ({ signal: {} }), code: ARGUMENT, says: /"signal" must be an AbortSignal/ },
   'the prototype of a signal': {
     options: () => ({ signal: Object.create(AbortSignal.prototype) }),
     code: ARGUMENT,
-    says: /"signal" is an AbortSignal/,
+    says: /"signal" must be an AbortSignal/,
   },
-  'ifMatch: null': { options: () => ({ ifMatch: null }), code: ARGUMENT, says: /"ifMatch" is .* not null/ },
+  'ifMatch: null': { options: () => ({ ifMatch: null }), code: ARGUMENT, says: /"ifMatch" must be .* not null/ },
   'a MIME type with a line end': {
     options: () => ({ mimeType: 'text/plain\r\nx-evil: 1' }),
     code: ARGUMENT,
-    says: /"mimeType" is a MIME type/,
+    says: /"mimeType" must be a MIME type/,
   },
   'a MIME type with a control character': {
     options: () => ({ mimeType: 'text/plain; a=\x1b[2J' }),
     code: ARGUMENT,
-    says: /"mimeType" is a MIME type/,
+    says: /"mimeType" must be a MIME type/,
   },
   'a MIME type that is too long': {
     options: () => ({ mimeType: `text/${'x'.repeat(100_000)}` }),
@@ -509,7 +509,7 @@ const CONFIGURATIONS: Readonly<Record<string, { of: (at: string) => unknown; cod
   'a path with a NUL': {
     of: (at) => ({ path: path.join(at, 'x\0'), backends: {} }),
     code: ARGUMENT,
-    says: /path is a path.*NUL/,
+    says: /path must be a path.*NUL/,
   },
   'a root with half of a surrogate pair': {
     of: (at) => ({ ...base(at), backends: { a: { driver: 'fs', root: 'x\ud800' } } }),

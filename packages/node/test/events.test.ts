@@ -167,12 +167,12 @@ describe('events()', () => {
   })
 
   test.each([
-    [{ since: -1 }, /"since" is the position of an event, not -1/],
-    [{ since: 1.5 }, /"since" is the position of an event/],
-    [{ since: '' }, /"since" is the position of an event, not an empty string/],
-    [{ follow: 1 }, /"follow" is true or false, not number/],
+    [{ since: -1 }, /"since" must be the position of an event, not -1/],
+    [{ since: 1.5 }, /"since" must be the position of an event/],
+    [{ since: '' }, /"since" must be the position of an event, not an empty string/],
+    [{ follow: 1 }, /"follow" must be true or false, not number/],
     [{ folow: true }, /unknown option "folow"; did you mean "follow"\?/],
-    [null, /options are an object, not null/],
+    [null, /options must be an object, not null/],
   ])('with %j is refused at once with INVALID_ARGUMENT', async (options, message) => {
     await using dir = await temp()
     await using store = await openAt(dir.path, { sync: false })

@@ -181,7 +181,7 @@ describe.each(Object.entries(CALLS))('%s() refuses an option of the wrong type, 
     await expect(calling).rejects.toMatchObject({
       name: 'StorageError',
       code: 'INVALID_ARGUMENT',
-      message: expect.stringMatching(new RegExp(`option "(\\w+\\.)?${option}" is .+, not .+`)),
+      message: expect.stringMatching(new RegExp(`option "(\\w+\\.)?${option}" must be .+, not .+`)),
     })
     expect(await snapshot()).toEqual(before)
   })
@@ -194,7 +194,7 @@ describe('on()', () => {
   })
 
   test.each([undefined, ...NOT.callback])('a listener that is no function is refused: %o', (listener) => {
-    expect(() => store.on('put', listener as never)).toThrow(/option "listener" is a function, not/)
+    expect(() => store.on('put', listener as never)).toThrow(/option "listener" must be a function, not/)
   })
 })
 
@@ -241,7 +241,7 @@ describe('openStore() refuses a value of the wrong type before anything is touch
     await using empty = await temp()
     const backends = { a: { backend: new MemoryBackend(), overwrite: 'false' } }
     const opening = openStore({ path: path.join(empty.path, 'store'), backends } as never)
-    await expect(opening).rejects.toThrow(/backends\.a\.overwrite is true or false, not string/)
+    await expect(opening).rejects.toThrow(/backends\.a\.overwrite must be true or false, not string/)
     expect(await readdir(empty.path)).toEqual([])
   })
 })

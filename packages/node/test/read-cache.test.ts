@@ -368,14 +368,14 @@ describe('openStore({ cache })', () => {
   })
 
   test.each([
-    ['a number', 7, /cache is an object or false, not number/],
-    ['true', true, /cache is an object or false, not boolean/],
+    ['a number', 7, /cache must be an object or false, not number/],
+    ['true', true, /cache must be an object or false, not boolean/],
     ['an unknown option', { maxsize: 7 }, /unknown option "cache\.maxsize"; did you mean "cache\.maxSize"\?/],
-    ['a size of the wrong type', { maxSize: true }, /cache\.maxSize is a number of bytes from 1, .*, not boolean/],
-    ['a size that is none', { maxSize: '1 XB' }, /cache\.maxSize is a number of bytes from 1, or a text like/],
-    ['no bytes', { maxSize: 0 }, /cache\.maxSize is a number of bytes from 1/],
-    ['a place of the wrong type', { location: 7 }, /cache\.location is a string, not number/],
-    ['an unknown policy', { evictionPolicy: 'lifo' }, /cache\.evictionPolicy is "lru" or "fifo"/],
+    ['a size of the wrong type', { maxSize: true }, /cache\.maxSize must be a number of bytes from 1, .*, not boolean/],
+    ['a size that is none', { maxSize: '1 XB' }, /cache\.maxSize must be a number of bytes from 1, or a text like/],
+    ['no bytes', { maxSize: 0 }, /cache\.maxSize must be a number of bytes from 1/],
+    ['a place of the wrong type', { location: 7 }, /cache\.location must be a string, not number/],
+    ['an unknown policy', { evictionPolicy: 'lifo' }, /cache\.evictionPolicy must be "lru" or "fifo"/],
   ])('with %s is refused before anything is touched', async (_, cache, message) => {
     await using dir = await temp()
     await expect(openRemote(dir.path, { cache: cache as never })).rejects.toThrow(message)

@@ -364,9 +364,9 @@ describe('verify()', () => {
   test.each([
     [{ backend: 'c' }, /unknown backend "c"/],
     [{ prefix: 1 }, /"prefix" is well-formed text/],
-    [{ sample: 0 }, /"sample" is a number above 0/],
-    [{ sample: 1.1 }, /"sample" is a number above 0/],
-    [{ maxBytesPerSecond: 0.5 }, /"maxBytesPerSecond" is a whole number/],
+    [{ sample: 0 }, /"sample" must be a number above 0/],
+    [{ sample: 1.1 }, /"sample" must be a number above 0/],
+    [{ maxBytesPerSecond: 0.5 }, /"maxBytesPerSecond" must be a whole number/],
     [{ after: 'x' }, /`after` is not a cursor/],
     [{ after: Buffer.from('["c","k",1]').toString('base64url') }, /a cursor of backend "c"/],
     [{ backend: 'a', after: Buffer.from('["b","k",1]').toString('base64url') }, /a cursor of backend "b"/],

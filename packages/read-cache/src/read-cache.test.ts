@@ -555,9 +555,9 @@ describe('damage', () => {
 
 test.each([
   ['an unknown option', { maxsize: 1 }, /unknown option "maxsize"; did you mean "maxSize"\?/],
-  ['an unknown policy', { maxSize: 1, evictionPolicy: 'lifo' }, /"evictionPolicy" is "lru" or "fifo", not "lifo"/],
-  ['no size', {}, /"maxSize" is a whole number of bytes from 1, not undefined/],
-  ['half a byte', { maxSize: 0.5 }, /"maxSize" is a whole number of bytes from 1, not 0.5/],
+  ['an unknown policy', { maxSize: 1, evictionPolicy: 'lifo' }, /"evictionPolicy" must be "lru" or "fifo", not "lifo"/],
+  ['no size', {}, /"maxSize" must be a whole number of bytes from 1, not undefined/],
+  ['half a byte', { maxSize: 0.5 }, /"maxSize" must be a whole number of bytes from 1, not 0.5/],
 ])('open() with %s is refused', async (_, options, message) => {
   await expect(open(options as never)).rejects.toThrow(message)
 })

@@ -12,15 +12,15 @@ const ID = /^sha256:[0-9a-f]{64}$/
 
 /** Why `key` is not a valid key of a backend, or `null` when it is one. */
 export function keyFault(key: unknown): string | null {
-  if (typeof key !== 'string') return `a key is a string, not ${key === null ? 'null' : typeof key}`
-  if (key === '') return 'a key is not empty'
-  if (!key.isWellFormed()) return 'it holds half of a surrogate pair'
-  if (CONTROL.test(key)) return 'it holds a control character'
-  if (BAD_SEGMENT.test(key)) return 'a segment between slashes is not empty, "." or ".."'
+  if (typeof key !== 'string') return `a key must be a string, not ${key === null ? 'null' : typeof key}`
+  if (key === '') return 'a key must not be empty'
+  if (!key.isWellFormed()) return 'it contains half of a surrogate pair'
+  if (CONTROL.test(key)) return 'it contains a control character'
+  if (BAD_SEGMENT.test(key)) return 'a segment between slashes must not be empty, "." or ".."'
   if (key.startsWith(RESERVED_PREFIX)) return `"${RESERVED_PREFIX}" is reserved`
   // A UTF-16 unit takes at most 3 bytes in UTF-8: most keys need no count.
   if (key.length * 3 > MAX_KEY_BYTES && Buffer.byteLength(key) > MAX_KEY_BYTES)
-    return `it takes ${Buffer.byteLength(key)} bytes of ${MAX_KEY_BYTES}`
+    return `it has ${Buffer.byteLength(key)} bytes, more than ${MAX_KEY_BYTES}`
   return null
 }
 

@@ -17,7 +17,7 @@ export function checkOptions<Options>(
   group?: string,
 ): Options {
   if (!isObject(options)) {
-    const detail = `options are an object, not ${describeType(options)}`
+    const detail = `options must be an object, not ${describeType(options)}`
     throw new StorageError('INVALID_ARGUMENT', at, { detail })
   }
   const names = Array.isArray(known) ? known : Object.keys(known)
@@ -48,7 +48,7 @@ export function checkOptions<Options>(
 export function checkOption(name: string, value: unknown, rule: Rule, at: ErrorLocation): unknown {
   if (value === undefined && !rule.needed) return rule.default
   if (!holds(rule, value)) {
-    const detail = `option ${JSON.stringify(name)} is ${rule.expected}, not ${describeValue(value, rule)}`
+    const detail = `option ${JSON.stringify(name)} must be ${rule.expected}, not ${describeValue(value, rule)}`
     throw new StorageError('INVALID_ARGUMENT', at, { detail })
   }
   return rule.options ? checkOptions(value, rule.options, at, name) : value
@@ -96,7 +96,7 @@ export function unknownName(kind: string, name: string, known: readonly string[]
   const best = nearest(name, known)
   const hint =
     best === undefined
-      ? `there ${known.length ? `is ${known.join(', ')}` : 'is none'}`
+      ? `known: ${known.length > 0 ? known.join(', ') : 'none'}`
       : `did you mean ${JSON.stringify(best)}?`
   return new StorageError('INVALID_ARGUMENT', at, { detail: `unknown ${kind} ${JSON.stringify(name)}; ${hint}` })
 }

@@ -66,7 +66,7 @@ function checkItem(item: Entry, { choices }: Option, path: string, tree: Branch)
   if (typeof value === 'string' && known.includes(value)) return []
   const expected = choices ? oneOf(choices) : 'the name of a backend'
   const found = typeof value === 'string' ? `this string; ${hint(value, known)}` : describeType(value)
-  return [{ where: item.where, text: `${path} is ${expected}, not ${found}` }]
+  return [{ where: item.where, text: `${path} must be ${expected}, not ${found}` }]
 }
 
 function checkBackends(backends: Branch, path: string, tree: Branch): Fault[] {
@@ -83,7 +83,7 @@ function checkBackends(backends: Branch, path: string, tree: Branch): Fault[] {
 function checkBackend(backend: Entry, path: string, tree: Branch): Fault[] {
   // A module can name an object of a driver's class.
   if (isMade(backend)) return []
-  if (!isObject(backend)) return [{ where: backend.where, text: `${path} is an object, not ${typeOf(backend)}` }]
+  if (!isObject(backend)) return [{ where: backend.where, text: `${path} must be an object, not ${typeOf(backend)}` }]
   const isWrapped = isMade(backend.children.get('backend'))
   const options = isWrapped ? BACKEND_OPTIONS : { driver: DRIVER_OPTION, ...BACKEND_OPTIONS }
   const given = [...backend.children].flatMap(([name, entry]) => {
@@ -101,13 +101,13 @@ function isObject(entry: Entry): entry is Branch {
   return isBranch(entry) && !entry.isList
 }
 
-/** `is a string, not number`; `null`: all is well. */
+/** `must be a string, not number`, or `null` if all is well. */
 function faultOf(value: unknown, option: Option): string | null {
   const { expected, type, ok, why } = EXPECTATIONS[option.is](value, option)
   if (ok) return null
-  if (value === '') return `is ${expected}, not an empty string`
+  if (value === '') return `must be ${expected}, not an empty string`
   const found = describeType(value)
-  return `is ${expected}, not ${type.includes(found) ? `this ${found}` : found}${why ? `; ${why}` : ''}`
+  return `must be ${expected}, not ${type.includes(found) ? `this ${found}` : found}${why ? `; ${why}` : ''}`
 }
 
 interface Expectation {
@@ -157,7 +157,7 @@ function expectText(value: unknown): Expectation {
 
 function expectPath(value: unknown): Expectation {
   if (!expectText(value).ok || is.path.holds(value)) return expectText(value)
-  return { expected: 'a path', type: ['string'], ok: false, why: 'it holds a NUL or half of a surrogate pair' }
+  return { expected: 'a path', type: ['string'], ok: false, why: 'it contains a NUL or half of a surrogate pair' }
 }
 
 function oneOf(choices: readonly string[]): string {
@@ -168,5 +168,5 @@ function oneOf(choices: readonly string[]): string {
 function hint(name: string, known: readonly string[], path = ''): string {
   const best = nearest(name, known)
   if (best !== undefined) return `did you mean ${JSON.stringify(childOption(path, best, false))}?`
-  return `there is ${known.length > 0 ? known.join(', ') : 'none'}`
+  return `known: ${known.length > 0 ? known.join(', ') : 'none'}`
 }

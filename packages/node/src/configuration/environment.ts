@@ -135,7 +135,7 @@ export function nearestVariable(name: string, tree: Branch): string {
   const roots = Object.keys(STORE_OPTIONS).map(toVariablePart)
   const wrongRoot = rest.length > 0 && !roots.includes(root)
   const best = wrongRoot ? nearest(root, roots) : nearest(part, allVariables(tree))
-  if (best === undefined) return `there is ${roots.map((each) => PREFIX + each).join(', ')}`
+  if (best === undefined) return `known: ${roots.map((each) => PREFIX + each).join(', ')}`
   return `did you mean ${PREFIX}${wrongRoot ? [best, ...rest].join('__') : best}?`
 }
 

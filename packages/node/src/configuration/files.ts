@@ -20,7 +20,7 @@ export async function findConfigFile(directory: string): Promise<string | null> 
     // A directory that may be passed through, but not listed, is passed through.
     const found = (await readdir(at).catch(() => [])).filter((name) => names.includes(name)).sort()
     const [first, second] = found
-    if (second) throw configError('MISCONFIGURED', [{ where: at, text: `there is ${found.join(' and ')}: keep one` }])
+    if (second) throw configError('MISCONFIGURED', [{ where: at, text: `found ${found.join(' and ')}: keep one` }])
     if (first) return path.join(at, first)
     if (path.dirname(at) === at) return null
   }
@@ -64,7 +64,7 @@ async function importConfig(file: string, { shown, base }: FileName): Promise<Br
   const module = await importModule(file, shown)
   const tree = entryOf(module.config, { from: 'file', where: shown, base })
   if (isBranch(tree) && !tree.isList) return tree
-  const text = 'config' in module ? `"config" is an object, not ${typeOf(tree)}` : 'it exports no "config"'
+  const text = 'config' in module ? `"config" must be an object, not ${typeOf(tree)}` : 'it exports no "config"'
   throw configError('MISCONFIGURED', [{ where: shown, text }])
 }
 

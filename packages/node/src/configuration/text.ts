@@ -18,7 +18,7 @@ export function parseConfigText(text: string, file: FileName): Branch {
   const faults: Fault[] = []
   const tree = toEntry(root, { text, file, faults }, root)
   if (!isBranch(tree) || tree.isList) {
-    const text = `the configuration is an object, not ${typeOf(tree)}`
+    const text = `the configuration must be an object, not ${typeOf(tree)}`
     throw configError('MISCONFIGURED', [{ where: tree.where, text }])
   }
   if (faults.length > 0) throw configError('MISCONFIGURED', faults)

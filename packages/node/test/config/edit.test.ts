@@ -273,7 +273,7 @@ describe('createConfigFile()', () => {
   })
 
   test('refuses what is no configuration, and a directory that is not there', async () => {
-    expect(() => newConfigText({ path: 7, backends: {} })).toThrow('path is a string, not number')
+    expect(() => newConfigText({ path: 7, backends: {} })).toThrow('path must be a string, not number')
     await expect(createConfigFile('/nowhere/x.json', CONFIG)).rejects.toMatchObject({ code: 'MISCONFIGURED' })
   })
 })

@@ -34,7 +34,7 @@ describe('loadConfig() refuses the file', () => {
       'MISCONFIGURED stored.config.json:3:3: not JSON: comma expected',
     ],
     ['with an open brace', '{\n  "path": "x"', 'MISCONFIGURED stored.config.json:2:14: not JSON: close brace expected'],
-    ['that holds a list', '[]', 'MISCONFIGURED stored.config.json:1: the configuration is an object, not array'],
+    ['that holds a list', '[]', 'MISCONFIGURED stored.config.json:1: the configuration must be an object, not array'],
     [
       'with an option given twice',
       '{\n  "path": "a",\n  "path": "b"\n}',
@@ -53,82 +53,82 @@ describe('loadConfig() refuses the file', () => {
     [
       'with an option that nothing comes near',
       option('"colour": "red"'),
-      'INVALID_ARGUMENT stored.config.json:4: unknown option "colour"; there is path, backends, defaultBackends, checksums, prefix, sync, reserve, allowNetworkFileSystem, mode, staging, cache',
+      'INVALID_ARGUMENT stored.config.json:4: unknown option "colour"; known: path, backends, defaultBackends, checksums, prefix, sync, reserve, allowNetworkFileSystem, mode, staging, cache',
     ],
     [
       'with the prototype of objects as an option',
       option('"__proto__": {}'),
-      'INVALID_ARGUMENT stored.config.json:4: unknown option "__proto__"; there is path, backends, defaultBackends, checksums, prefix, sync, reserve, allowNetworkFileSystem, mode, staging, cache',
+      'INVALID_ARGUMENT stored.config.json:4: unknown option "__proto__"; known: path, backends, defaultBackends, checksums, prefix, sync, reserve, allowNetworkFileSystem, mode, staging, cache',
     ],
     [
       'with a path that is a number',
       '{\n  "backends": {},\n  "path": 7\n}',
-      'INVALID_ARGUMENT stored.config.json:3: path is a string, not number',
+      'INVALID_ARGUMENT stored.config.json:3: path must be a string, not number',
     ],
     [
       'with an empty path',
       '{\n  "backends": {},\n  "path": ""\n}',
-      'INVALID_ARGUMENT stored.config.json:3: path is a string, not an empty string',
+      'INVALID_ARGUMENT stored.config.json:3: path must be a string, not an empty string',
     ],
     [
       'with a list of backends',
       '{\n  "path": "store",\n  "backends": []\n}',
-      'INVALID_ARGUMENT stored.config.json:3: backends is an object, not array',
+      'INVALID_ARGUMENT stored.config.json:3: backends must be an object, not array',
     ],
     [
       'with checksums that are no list',
       option('"checksums": "sha256"'),
-      'INVALID_ARGUMENT stored.config.json:4: checksums is an array, not string',
+      'INVALID_ARGUMENT stored.config.json:4: checksums must be an array, not string',
     ],
     [
       'with a checksum misspelled, naming its own line',
       option('"checksums": [\n    "sha256",\n    "sha265"\n  ]'),
-      'INVALID_ARGUMENT stored.config.json:6: checksums[1] is "sha256", "sha1", "md5" or "xxh3", not this string; did you mean "sha256"?',
+      'INVALID_ARGUMENT stored.config.json:6: checksums[1] must be "sha256", "sha1", "md5" or "xxh3", not this string; did you mean "sha256"?',
     ],
     [
       'with a checksum that is null',
       option('"checksums": [null]'),
-      'INVALID_ARGUMENT stored.config.json:4: checksums[0] is "sha256", "sha1", "md5" or "xxh3", not null',
+      'INVALID_ARGUMENT stored.config.json:4: checksums[0] must be "sha256", "sha1", "md5" or "xxh3", not null',
     ],
     [
       'with a default that is no backend',
       option('"defaultBackends": ["ubs"]'),
-      'INVALID_ARGUMENT stored.config.json:4: defaultBackends[0] is the name of a backend, not this string; did you mean "usb"?',
+      'INVALID_ARGUMENT stored.config.json:4: defaultBackends[0] must be the name of a backend, not this string; did you mean "usb"?',
     ],
     [
       'with a switch that is a text',
       option('"sync": "no"'),
-      'INVALID_ARGUMENT stored.config.json:4: sync is true or false, not string',
+      'INVALID_ARGUMENT stored.config.json:4: sync must be true or false, not string',
     ],
     [
       'with a reserve below zero',
       option('"reserve": -1'),
-      'INVALID_ARGUMENT stored.config.json:4: reserve is a whole number from 0, not this number',
+      'INVALID_ARGUMENT stored.config.json:4: reserve must be a whole number from 0, not this number',
     ],
     [
       'with a reserve that is a text',
       option('"reserve": "1GB"'),
-      'INVALID_ARGUMENT stored.config.json:4: reserve is a whole number from 0, not string',
+      'INVALID_ARGUMENT stored.config.json:4: reserve must be a whole number from 0, not string',
     ],
     [
       'with a prefix that climbs',
       option('"prefix": "a/../b"'),
-      'INVALID_ARGUMENT stored.config.json:4: prefix is the first part of a key, not this string; a segment between slashes is not empty, "." or ".."',
+      'INVALID_ARGUMENT stored.config.json:4: prefix must be the first part of a key, not this string; a segment between slashes must not be empty, "." or ".."',
     ],
     [
       'with staging that is null',
       option('"staging": null'),
-      'INVALID_ARGUMENT stored.config.json:4: staging is an object, not null',
+      'INVALID_ARGUMENT stored.config.json:4: staging must be an object, not null',
     ],
     [
       'with a choice that is a number',
       option('"staging": { "whenFull": 1 }'),
-      'INVALID_ARGUMENT stored.config.json:4: staging.whenFull is "wait" or "refuse", not number',
+      'INVALID_ARGUMENT stored.config.json:4: staging.whenFull must be "wait" or "refuse", not number',
     ],
     [
       'with a cache that is true',
       option('"cache": true'),
-      'INVALID_ARGUMENT stored.config.json:4: cache is an object or false, not boolean',
+      'INVALID_ARGUMENT stored.config.json:4: cache must be an object or false, not boolean',
     ],
     [
       'with an inner option misspelled',
@@ -138,22 +138,22 @@ describe('loadConfig() refuses the file', () => {
     [
       'with a size that is none',
       option('"cache": { "maxSize": "1 XB" }'),
-      `INVALID_ARGUMENT stored.config.json:4: cache.maxSize is ${SIZE}, not this string`,
+      `INVALID_ARGUMENT stored.config.json:4: cache.maxSize must be ${SIZE}, not this string`,
     ],
     [
       'with a size that is a list',
       option('"staging": { "limit": [] }'),
-      `INVALID_ARGUMENT stored.config.json:4: staging.limit is ${SIZE}, not array`,
+      `INVALID_ARGUMENT stored.config.json:4: staging.limit must be ${SIZE}, not array`,
     ],
     [
       'with a choice misspelled',
       option('"cache": { "evictionPolicy": "lfu" }'),
-      'INVALID_ARGUMENT stored.config.json:4: cache.evictionPolicy is "lru" or "fifo", not this string; did you mean "lru"?',
+      'INVALID_ARGUMENT stored.config.json:4: cache.evictionPolicy must be "lru" or "fifo", not this string; did you mean "lru"?',
     ],
     [
       'with a backend that is a text',
       '{\n  "path": "store",\n  "backends": {\n    "usb": "fs"\n  }\n}',
-      'INVALID_ARGUMENT stored.config.json:4: backends.usb is an object, not string',
+      'INVALID_ARGUMENT stored.config.json:4: backends.usb must be an object, not string',
     ],
     [
       'with a backend without a driver',
@@ -168,12 +168,12 @@ describe('loadConfig() refuses the file', () => {
     [
       'with a layout misspelled',
       ofBackend('"layout": "keys"'),
-      'INVALID_ARGUMENT stored.config.json:6: backends.usb.layout is "key" or "id", not this string; did you mean "key"?',
+      'INVALID_ARGUMENT stored.config.json:6: backends.usb.layout must be "key" or "id", not this string; did you mean "key"?',
     ],
     [
       'with no jobs at a time',
       ofBackend('"concurrency": 0'),
-      'INVALID_ARGUMENT stored.config.json:6: backends.usb.concurrency is a whole number from 1, not this number',
+      'INVALID_ARGUMENT stored.config.json:6: backends.usb.concurrency must be a whole number from 1, not this number',
     ],
     [
       'with a secret in a variable that is not set',
@@ -221,16 +221,16 @@ describe('loadConfig() refuses the environment', () => {
     [
       'what nothing comes near',
       { STORED_XYZZY: '1' },
-      'STORED_XYZZY: unknown variable; there is STORED_PATH, STORED_BACKENDS, STORED_DEFAULT_BACKENDS, STORED_CHECKSUMS, STORED_PREFIX, STORED_SYNC, STORED_RESERVE, STORED_ALLOW_NETWORK_FILE_SYSTEM, STORED_MODE, STORED_STAGING, STORED_CACHE',
+      'STORED_XYZZY: unknown variable; known: STORED_PATH, STORED_BACKENDS, STORED_DEFAULT_BACKENDS, STORED_CHECKSUMS, STORED_PREFIX, STORED_SYNC, STORED_RESERVE, STORED_ALLOW_NETWORK_FILE_SYSTEM, STORED_MODE, STORED_STAGING, STORED_CACHE',
     ],
-    ['an option below a text', { STORED_PATH__X: '1' }, 'STORED_PATH__X: path is a string, not object'],
-    ['a text for a switch', { STORED_SYNC: 'yes' }, 'STORED_SYNC: sync is true or false, not string'],
+    ['an option below a text', { STORED_PATH__X: '1' }, 'STORED_PATH__X: path must be a string, not object'],
+    ['a text for a switch', { STORED_SYNC: 'yes' }, 'STORED_SYNC: sync must be true or false, not string'],
     [
       'a list with a name that is none',
       { STORED_DEFAULT_BACKENDS: 'usb, ubs' },
-      'STORED_DEFAULT_BACKENDS: defaultBackends[1] is the name of a backend, not this string; did you mean "usb"?',
+      'STORED_DEFAULT_BACKENDS: defaultBackends[1] must be the name of a backend, not this string; did you mean "usb"?',
     ],
-    ['JSON that breaks off', { STORED_BACKENDS: '{"usb":' }, 'STORED_BACKENDS: backends is an object, not string'],
+    ['JSON that breaks off', { STORED_BACKENDS: '{"usb":' }, 'STORED_BACKENDS: backends must be an object, not string'],
     [
       'two variables that cannot both be meant',
       { STORED_CACHE: 'false', STORED_CACHE__MAX_SIZE: '1GB' },
@@ -244,7 +244,7 @@ describe('loadConfig() refuses the environment', () => {
     [
       'a choice misspelled, of a backend in the file',
       { STORED_BACKENDS__USB__LAYOUT: 'ids' },
-      'STORED_BACKENDS__USB__LAYOUT: backends.usb.layout is "key" or "id", not this string; did you mean "id"?',
+      'STORED_BACKENDS__USB__LAYOUT: backends.usb.layout must be "key" or "id", not this string; did you mean "id"?',
     ],
   ])('%s', async (_, env, message) => {
     expect(await faultOf({ files: { [FILE]: SOUND }, env })).toBe(`INVALID_ARGUMENT ${message}`)
@@ -277,7 +277,7 @@ describe('loadConfig() refuses', () => {
     [
       'two files in one directory',
       { files: { [FILE]: SOUND, 'stored.config.ts': '' } },
-      'DIR: there is stored.config.json and stored.config.ts: keep one',
+      'DIR: found stored.config.json and stored.config.ts: keep one',
     ],
     ['a file that is not there', { file: 'other.json' }, 'other.json: cannot be read: ENOENT'],
     ['a file that is longer than a person writes', { files: { [FILE]: LONG } }, `${FILE}: cannot be read: EFBIG`],
@@ -291,7 +291,7 @@ describe('loadConfig() refuses', () => {
     [
       'a module whose configuration is a function',
       { files: { 'stored.config.mjs': 'export const config = () => ({})' } },
-      'stored.config.mjs: "config" is an object, not function',
+      'stored.config.mjs: "config" must be an object, not function',
     ],
     [
       'a module that throws',
@@ -305,8 +305,8 @@ describe('loadConfig() refuses', () => {
   test('several faults at once, a line each', async () => {
     const fault = await faultOf({ files: { [FILE]: option('"sync": 1,\n  "prefix": 2') }, env: { STORED_CASHE: '1' } })
     expect(fault.split('\n')).toEqual([
-      'INVALID_ARGUMENT stored.config.json:4: sync is true or false, not number',
-      'stored.config.json:5: prefix is the first part of a key, not number',
+      'INVALID_ARGUMENT stored.config.json:4: sync must be true or false, not number',
+      'stored.config.json:5: prefix must be the first part of a key, not number',
       'STORED_CASHE: unknown variable; did you mean STORED_CACHE?',
     ])
   })

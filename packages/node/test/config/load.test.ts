@@ -285,10 +285,10 @@ describe('openStore() of a loaded configuration', () => {
     [
       '"root": "data",\n      "layot": "id"',
       7,
-      'unknown option "layot"; there is root, fsync, symlinks; did you mean "layout"?',
+      'unknown option "layot"; known: root, fsync, symlinks; did you mean "layout"?',
     ],
-    ['"root": 7', 6, 'option "root" is the path of a directory, not number'],
-    ['"fsync": true', 4, 'option "root" is the path of a directory, not undefined'],
+    ['"root": 7', 6, 'option "root" must be the path of a directory, not number'],
+    ['"fsync": true', 4, 'option "root" must be the path of a directory, not undefined'],
   ])('says where the option is that its driver refuses: %j', async (option, line, detail) => {
     await using dir = await temp()
     const head = '{\n  "path": "store",\n  "backends": {\n    "usb": {\n      "driver": "fs",\n'

@@ -124,7 +124,7 @@ export class Backends {
   get(name: string, at: ErrorLocation): Configured {
     if (typeof name !== 'string')
       throw new StorageError('INVALID_ARGUMENT', at, {
-        detail: `a backend is named by a string, not ${describeType(name)}`,
+        detail: `the name of a backend must be a string, not ${describeType(name)}`,
       })
     const configured = this.#byName.get(name)
     if (!configured) throw unknownName('backend', name, [...this.#byName.keys()], at)
@@ -135,7 +135,7 @@ export class Backends {
   select(names: unknown, at: ErrorLocation): Configured[] {
     if (!Array.isArray(names))
       throw new StorageError('INVALID_ARGUMENT', at, {
-        detail: `backends is an array of names, not ${describeType(names)}`,
+        detail: `backends must be an array of names, not ${describeType(names)}`,
       })
     return [...new Set(names)].map((name) => this.get(name, at))
   }
