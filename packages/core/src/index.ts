@@ -10,7 +10,7 @@ export type {
 } from './guard/guarded-backend.ts'
 export type * from './model/blob.ts'
 export type * from './model/copy.ts'
-export { doubted, isDoubtful, isWanted, owedAgain, owes, parked, removed, written } from './model/copy.ts'
+export { doubted, isDoubtful, isWanted, owedAgain, owes, parked, removed, standingOf, written } from './model/copy.ts'
 export type * from './model/event.ts'
 export type * from './model/failure.ts'
 export type * from './model/job.ts'

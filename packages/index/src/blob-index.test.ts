@@ -1,5 +1,5 @@
 import type { BlobId, LocationFacts, LocationState, View } from '@stored/core'
-import { MemoryLedger, writerOf } from '@stored/ledger'
+import { END, MemoryLedger, writerOf } from '@stored/ledger'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { BlobIndex } from './blob-index.ts'
@@ -127,14 +127,21 @@ describe('bad()', () => {
           })
         if (run.every(([, , state]) => state !== 'ended')) expect(await all()).toEqual(await looked())
         // A backend that was removed leaves marks to be written.
-        await index.completeBad()
+        await index.complete()
         expect(await all()).toEqual(await looked())
         // As a store that was written before.
         const marks = ledger.range('meta', { from: Buffer.from('bad'), to: Buffer.from('bae') })
+        const isLater = ([key]: [Buffer, Buffer]) => 'OPQ'.includes(String.fromCharCode(key[33] as number))
+        const places = ledger.range('blobs', { from: Buffer.alloc(0), to: END }).filter(isLater)
         await ledger.transact((tx) => {
           for (const [key] of marks) writerOf(tx).remove('meta', key)
+          for (const [key] of places) {
+            writerOf(tx).remove('blobs', key)
+            key[33] = 'M'.charCodeAt(0)
+            writerOf(tx).put('blobs', key, Buffer.alloc(0))
+          }
         })
-        await index.completeBad()
+        await index.complete()
         expect(await all()).toEqual(await looked())
       }),
     )
@@ -151,7 +158,7 @@ describe('bad()', () => {
       await transact((tx) => index.endTenure(tx, 'y'))
       return transact(plan)
     }
-    await index.completeBad()
+    await index.complete()
     expect(await look((view) => index.bad(view, { backend: 'y', state: 'unknown', limit: 9 }))).toEqual([...KEYS])
   })
 

@@ -3,18 +3,19 @@ import {
   type Binding,
   type BlobFacts,
   type BlobId,
+  type Cursor,
   doubted,
   type Index,
   type Leaving,
   type Location,
   type LocationFacts,
-  owes,
   type Page,
   type PageOptions,
   type Place,
   type Rev,
   type SomePlace,
   type Standing,
+  standingOf,
   type Tenure,
   type Transaction,
   type View,
@@ -35,42 +36,79 @@ import {
   writerOf,
 } from '@stored/ledger'
 import { BadCopies } from './bad-copies.ts'
-import { blobPartition, confirmedOf, confirmedSuffix, mediumKey, placeOf, placeSuffix, tenureKey } from './keys.ts'
+import { completeRows } from './complete-rows.ts'
+import {
+  blobPartition,
+  confirmedOf,
+  confirmedSuffix,
+  deletionKey,
+  deletionOf,
+  generationPrefix,
+  mediumKey,
+  placeOf,
+  placeSuffix,
+  tenureKey,
+} from './keys.ts'
 
 const NOTHING = Buffer.alloc(0)
 /** Rows that are read at once. */
 const PAGE = 500
-/** Of the partitions of the tree `blobs`. */
-const ID_BYTES = 32
+/** Of the partition of a blob, its NUL and a tag. */
+const HEAD_BYTES = 34
+
+/** What is kept of a blob. */
+interface FactsRow extends Omit<BlobFacts, 'id'> {
+  /** How often it was put again while its deletion was at work: its keys are those of this generation. @default 0 */
+  readonly generation?: number
+  /** It was deleted; rows of its keys and places are left. */
+  readonly deleting?: true
+}
+
+interface BindingRow {
+  readonly id: BlobId
+  readonly generation?: number
+}
+
+type LocationRow = Omit<LocationFacts, keyof Place> & {
+  /** Of a synced copy: that of its backend when it was confirmed. Absent: the first. */
+  readonly generation?: number
+}
 
 /**
  * The canonical truth, as tables of a ledger:
  *
- * - tree `blobs`, by id: `F` facts · `K` + key: a key bound to the blob · `L`, `M`, `N` + place: a place that owes it, that neither owes
- *   nor holds it, where it was confirmed (by generations: what is read as `unknown` stands in runs of its own); tags side by side, so that all
- *   of them are one range
+ * - tree `blobs`, by id: `F` facts · `K` + key: a key bound to the blob; `G` + generation + key: one of a later generation · `L`, `N`,
+ *   `O`, `P`, `Q` + place: a place that owes it, was confirmed (by generations: what is read as `unknown` stands in runs of its own), was
+ *   found empty, holds something else, is being cleaned; tags side by side, so that all but the last are one range · `H` + place: a place that all keys share, unless it is being cleaned
  * - tree `keys`, by key: `B` binding · `L` + backend: the row of a place
- * - tree `meta`: the medium and the tenure of each backend · the places whose copy is bad (`BadCopies`)
+ * - tree `meta`: the medium and the tenure of each backend · the places whose copy is bad (`BadCopies`) · blobs whose deletion is at work
  *
  * Staging and queue keep rows of their own beside them, under other tags.
  */
 export class BlobIndex implements Index {
   readonly ledger: TreeLedger
-  readonly #facts: Table<Omit<BlobFacts, 'id'>>
+  readonly #facts: Table<FactsRow>
   readonly #keysOf: Table<null>
+  readonly #laterKeysOf: Table<null>
+  readonly #sharedOf: Table<null>
   readonly #placesOf: Readonly<Record<Exclude<Standing, 'former'>, Table<null>>>
-  readonly #bindings: Table<{ id: BlobId }>
+  readonly #bindings: Table<BindingRow>
   readonly #locations: Table<LocationRow>
   readonly #bad: BadCopies
 
   constructor(ledger: TreeLedger) {
     this.ledger = ledger
+    const ofBlob = (tag: string) => new Table<null>(ledger, 'blobs', tag)
     this.#facts = new Table(ledger, 'blobs', 'F')
-    this.#keysOf = new Table(ledger, 'blobs', 'K')
+    this.#keysOf = ofBlob('K')
+    this.#laterKeysOf = ofBlob('G')
+    this.#sharedOf = ofBlob('H')
     this.#placesOf = {
-      owing: new Table(ledger, 'blobs', 'L'),
-      neither: new Table(ledger, 'blobs', 'M'),
-      synced: new Table(ledger, 'blobs', 'N'),
+      owing: ofBlob('L'),
+      synced: ofBlob('N'),
+      missing: ofBlob('O'),
+      wrong: ofBlob('P'),
+      deleting: ofBlob('Q'),
     }
     this.#bindings = new Table(ledger, 'keys', 'B')
     this.#locations = new Table(ledger, 'keys', 'L')
@@ -78,13 +116,18 @@ export class BlobIndex implements Index {
   }
 
   binding(view: View, key: string): Binding | null {
-    const row = this.#bindings.get(this.#bindings.key(Buffer.from(key)), readerOf(view))
-    return row ? { key, id: row.value.id, rev: revOf(row) } : null
+    const reader = readerOf(view)
+    const row = this.#bindings.get(this.#bindings.key(Buffer.from(key)), reader)
+    return row ? this.#binding(reader, key, row) : null
   }
 
   facts(view: View, id: BlobId): BlobFacts | null {
-    const row = this.#facts.get(this.#facts.key(blobPartition(id)), readerOf(view))
-    return row ? { id, ...row.value } : null
+    return factsIn(id, this.#factsRow(id, readerOf(view))?.value)
+  }
+
+  version(view: View, id: BlobId): Rev | null {
+    const row = this.#factsRow(id, readerOf(view))
+    return row ? revOf(row) : null
   }
 
   location(view: View, place: Place): Location | null {
@@ -103,40 +146,45 @@ export class BlobIndex implements Index {
 
   locations(view: View, id: BlobId, standing: Standing, o: PageOptions<Place> = {}): Location[] {
     const reader = readerOf(view)
-    const suffixes = this.#suffixes(reader, id, standing, o)
-    const generations = generationsOf(reader)
-    return suffixes.flatMap((suffix) => this.#location(placeOf(suffix), reader, generations) ?? [])
+    return this.#named(reader, this.#suffixes(reader, id, standing, o))
   }
 
-  places(view: View, id: BlobId, { limit }: { limit: number }): Place[] {
-    const first = this.#placesOf.owing.key(blobPartition(id))
-    const to = after(this.#placesOf.synced.key(blobPartition(id)))
-    const rows = readerOf(view).range('blobs', { from: first, to, limit })
-    return rows.map(([key]) => placeOf(key.subarray(first.length)))
+  live(view: View, id: BlobId, o: { from?: Cursor | undefined; limit?: number } = {}): Page<Location> {
+    const partition = blobPartition(id)
+    const from = o.from ?? this.#placesOf.owing.key(partition)
+    const to = after(this.#placesOf.wrong.key(partition))
+    return this.#located(readerOf(view), { from, to, limit: o.limit })
   }
 
-  hasPlace(view: View, some: SomePlace): boolean {
-    return this.#hasPlace(some, readerOf(view))
+  shared(view: View, id: BlobId): Location[] {
+    const first = this.#sharedOf.key(blobPartition(id))
+    return this.#located(readerOf(view), { from: first, to: after(first) }).items
+  }
+
+  hasPlace(view: View, { id, standing, except = [] }: SomePlace): boolean {
+    const excepted = new Set(except.map(nameOf))
+    const suffixes = this.#suffixes(readerOf(view), id, standing, { limit: except.length + 1 })
+    return suffixes.some((suffix) => !excepted.has(nameOf(placeOf(suffix))))
   }
 
   keys(view: View, id: BlobId, o: PageOptions<string> = {}): string[] {
-    const first = this.#keysOf.key(blobPartition(id))
-    const suffixes = suffixesOf(readerOf(view), first, {
-      ...o,
-      after: o.after === undefined ? undefined : Buffer.from(o.after),
-    })
-    return suffixes.map(String)
+    const reader = readerOf(view)
+    const first = this.#keyOfBlob(id, this.#factsRow(id, reader)?.value.generation)
+    const from = o.after === undefined ? first : Buffer.concat([first, Buffer.from(o.after), Buffer.of(0)])
+    const rows = reader.range('blobs', { from, to: after(first), limit: o.limit ?? PAGE })
+    return rows.map(([key]) => key.toString('utf8', first.length))
   }
 
   bindings(view: View, o: WalkOptions): Page<Binding> {
-    return this.#page(view, o, this.#bindings, (key, suffix, row) =>
-      suffix === '' ? { key, id: row.value.id, rev: revOf(row) } : null,
+    const reader = readerOf(view)
+    return this.#page(reader, o, this.#bindings, (key, suffix, row) =>
+      suffix === '' ? this.#binding(reader, key, row) : null,
     )
   }
 
   located(view: View, o: WalkOptions & { backend: string }): Page<Location> {
     const generations = generationsOf(readerOf(view))
-    return this.#page(view, o, this.#locations, (key, backend, row) =>
+    return this.#page(readerOf(view), o, this.#locations, (key, backend, row) =>
       backend === o.backend ? locationOf({ backend, key }, row, generations) : null,
     )
   }
@@ -147,6 +195,29 @@ export class BlobIndex implements Index {
 
   medium(view: View, backend: string): string | null {
     return readerOf(view).get('meta', mediumKey(backend), decodeRow<string>)?.value ?? null
+  }
+
+  deletions(view: View, { limit }: { limit: number }): BlobId[] {
+    const first = deletionKey('')
+    return readerOf(view)
+      .range('meta', { from: first, to: after(first), limit })
+      .map(([key]) => deletionOf(key))
+  }
+
+  deletedKeys(view: View, id: BlobId, { limit }: { limit: number }): string[] {
+    const reader = readerOf(view)
+    const { generation = 0, deleting } = this.#factsRow(id, reader)?.value ?? {}
+    const gone = deleting ? generation + 1 : generation
+    if (gone === 0) return []
+    const partition = blobPartition(id)
+    const first = this.#keysOf.key(partition)
+    const rows = reader.range('blobs', { from: first, to: after(first), limit })
+    const keys = rows.map(([key]) => key.toString('utf8', first.length))
+    if (keys.length === limit) return keys
+    const later = this.#laterKeysOf.key(partition, generationPrefix(1))
+    const to = this.#laterKeysOf.key(partition, generationPrefix(gone))
+    const others = reader.range('blobs', { from: later, to, limit: limit - keys.length })
+    return [...keys, ...others.map(([key]) => key.toString('utf8', later.length))]
   }
 
   tenure(view: View, backend: string): Tenure {
@@ -161,40 +232,65 @@ export class BlobIndex implements Index {
     )
   }
 
-  /** Reads the names of all places, and the rows of those that are not synced. To be called as a store is opened. */
-  completeBad(): Promise<void> {
-    return this.#bad.complete(
+  /** Reads the names of all places, once in the life of a store and after a backend was removed. To be called as a store is opened. */
+  async complete(): Promise<void> {
+    await completeRows(this.ledger, (tx, place) => {
+      const row = this.#locations.get(this.#locationKey(place), writerOf(tx))
+      if (row) this.#mark(writerOf(tx), place, undefined, row)
+    })
+    await this.#bad.complete(
       () => this.#unsynced(),
       (view, place) => this.location(view, place),
     )
   }
 
   keep(tx: Transaction, { id, ...facts }: BlobFacts): void {
-    this.#facts.put(tx, this.#facts.key(blobPartition(id)), facts)
+    const { generation = 0, deleting } = this.#factsRow(id, readerOf(tx))?.value ?? {}
+    const next = deleting ? generation + 1 : generation
+    this.#facts.put(tx, this.#facts.key(blobPartition(id)), { ...facts, ...(next > 0 && { generation: next }) })
   }
 
   forget(tx: Transaction, id: BlobId): void {
-    this.#facts.remove(tx, this.#facts.key(blobPartition(id)))
+    const writer = writerOf(tx)
+    const generation = this.#factsRow(id, writer)?.value.generation ?? 0
+    const isAtWork = generation > 0 && writer.get('meta', deletionKey(id), () => true)
+    if (isAtWork) this.beginDeletion(tx, id)
+    else this.#facts.remove(tx, this.#facts.key(blobPartition(id)))
+  }
+
+  beginDeletion(tx: Transaction, id: BlobId): void {
+    const writer = writerOf(tx)
+    const row = this.#factsRow(id, writer)
+    if (!row) return
+    this.#facts.putNow(writer, this.#facts.key(blobPartition(id)), { ...row.value, deleting: true })
+    writer.put('meta', deletionKey(id), encodeRow(null, writer.ticket))
+  }
+
+  endDeletion(tx: Transaction, id: BlobId): void {
+    const writer = writerOf(tx)
+    writer.remove('meta', deletionKey(id))
+    if (this.#factsRow(id, writer)?.value.deleting) writer.remove('blobs', this.#facts.key(blobPartition(id)))
   }
 
   bind(tx: Transaction, key: string, id: BlobId): void {
-    const name = Buffer.from(key)
-    const rowKey = this.#bindings.key(name)
+    const rowKey = this.#bindings.key(Buffer.from(key))
     const writer = writerOf(tx)
-    const former = this.#bindings.get(rowKey, writer)
-    if (former && former.value.id !== id) this.#dropKey(writer, former.value.id, name)
-    this.#bindings.putNow(writer, rowKey, { id })
-    writer.put('blobs', this.#keysOf.key(blobPartition(id), name), NOTHING)
+    const former = this.#bindings.get(rowKey, writer)?.value
+    const generation = this.#factsRow(id, writer)?.value.generation ?? 0
+    const keyOfBlob = this.#keyOfBlob(id, generation, key)
+    const formerKey = former && this.#keyOfBlob(former.id, former.generation, key)
+    if (formerKey && !formerKey.equals(keyOfBlob)) writer.remove('blobs', formerKey)
+    this.#bindings.putNow(writer, rowKey, { id, ...(generation > 0 && { generation }) })
+    writer.put('blobs', keyOfBlob, NOTHING)
   }
 
   unbind(tx: Transaction, key: string): void {
-    const name = Buffer.from(key)
-    const rowKey = this.#bindings.key(name)
+    const rowKey = this.#bindings.key(Buffer.from(key))
     const writer = writerOf(tx)
-    const former = this.#bindings.get(rowKey, writer)
+    const former = this.#bindings.get(rowKey, writer)?.value
     if (!former) return
     writer.remove('keys', rowKey)
-    this.#dropKey(writer, former.value.id, name)
+    writer.remove('blobs', this.#keyOfBlob(former.id, former.generation, key))
   }
 
   locate(tx: Transaction, { backend, key, ...location }: LocationFacts): void {
@@ -203,13 +299,9 @@ export class BlobIndex implements Index {
     const writer = writerOf(tx)
     const former = this.#locations.get(rowKey, writer)
     const generation = location.state === 'synced' ? generationOf(writer, backend) : 0
-    const row = { ...location, ...(generation > 0 && { generation }) }
-    const placeKey = this.#placeKey(row, place)
-    const formerKey = former && this.#placeKey(former.value, place)
-    if (formerKey && !formerKey.equals(placeKey)) writer.remove('blobs', formerKey)
-    this.#locations.putNow(writer, rowKey, row)
-    writer.put('blobs', placeKey, NOTHING)
-    this.#bad.move(writer, place, stateOf(writer, place, former), location.state)
+    const value = { ...location, ...(generation > 0 && { generation }) }
+    this.#locations.putNow(writer, rowKey, value)
+    this.#mark(writer, place, former, { value, ticket: tx.ticket })
   }
 
   unlocate(tx: Transaction, place: Place): void {
@@ -218,12 +310,16 @@ export class BlobIndex implements Index {
     const former = this.#locations.get(rowKey, writer)
     if (!former) return
     writer.remove('keys', rowKey)
-    writer.remove('blobs', this.#placeKey(former.value, place))
-    this.#bad.move(writer, place, stateOf(writer, place, former), undefined)
+    this.#mark(writer, place, former, undefined)
   }
 
-  #dropKey(writer: Writer, id: BlobId, key: Buffer): void {
-    writer.remove('blobs', this.#keysOf.key(blobPartition(id), key))
+  /** Moves the rows by which a place is found beside its own. */
+  #mark(writer: Writer, place: Place, from: Row<LocationRow> | undefined, to: Row<LocationRow> | undefined): void {
+    const names = to ? this.#placeKeys(to.value, place) : []
+    for (const name of from ? this.#placeKeys(from.value, place) : [])
+      if (!names.some((kept) => kept.equals(name))) writer.remove('blobs', name)
+    for (const name of names) writer.put('blobs', name, NOTHING)
+    this.#bad.move(writer, place, stateOf(writer, place, from), stateOf(writer, place, to))
   }
 
   setMedium(tx: Transaction, backend: string, medium: string): void {
@@ -248,21 +344,36 @@ export class BlobIndex implements Index {
     writer.put('meta', tenureKey(backend), encodeRow(tenure, writer.ticket))
   }
 
-  #placeKey({ id, state, generation = 0 }: Pick<LocationRow, 'id' | 'state' | 'generation'>, place: Place): Buffer {
+  #factsRow(id: BlobId, reader: Reader): Row<FactsRow> | undefined {
+    return this.#facts.get(this.#facts.key(blobPartition(id)), reader)
+  }
+
+  #binding(reader: Reader, key: string, row: Row<BindingRow>): Binding {
+    const { id, generation = 0 } = row.value
+    const facts = this.#factsRow(id, reader)?.value
+    const isLive = (facts?.generation ?? 0) === generation
+    return { key, id, facts: isLive ? factsIn(id, facts) : null, rev: revOf(row) }
+  }
+
+  /** The row of a key of a blob, or what begins those of all keys of a generation. */
+  #keyOfBlob(id: BlobId, generation = 0, key = ''): Buffer {
+    const partition = blobPartition(id)
+    const name = Buffer.from(key)
+    if (generation === 0) return this.#keysOf.key(partition, name)
+    return this.#laterKeysOf.key(partition, Buffer.concat([generationPrefix(generation), name]))
+  }
+
+  #placeKeys({ id, state, shared, generation = 0 }: LocationRow, place: Place): Buffer[] {
+    const partition = blobPartition(id)
     const suffix = state === 'synced' ? confirmedSuffix(place, generation) : placeSuffix(place)
-    return this.#placesOf[tableOf(state)].key(blobPartition(id), suffix)
+    const name = this.#placesOf[standingOf({ state })].key(partition, suffix)
+    return shared && state !== 'deleting' ? [name, this.#sharedOf.key(partition, placeSuffix(place))] : [name]
   }
 
   #location({ backend, key }: Place, reader: Reader, generations = generationsOf(reader)): Location | null {
     const row = this.#locations.get(this.#locationKey({ backend, key }), reader)
     // Of what is given only these: whatever else it holds must not come to be written into the row.
     return row ? locationOf({ backend, key }, row, generations) : null
-  }
-
-  #hasPlace({ id, standing, except = [] }: SomePlace, reader: Reader): boolean {
-    const excepted = new Set(except.map(nameOf))
-    const suffixes = this.#suffixes(reader, id, standing, { limit: except.length + 1 })
-    return suffixes.some((suffix) => !excepted.has(nameOf(placeOf(suffix))))
   }
 
   /** Of the places of a blob that stand so, a page. */
@@ -304,13 +415,28 @@ export class BlobIndex implements Index {
     return this.#locations.key(Buffer.from(key), Buffer.from(backend))
   }
 
+  /** A page of places that rows of their blob name. */
+  #located(
+    reader: Reader,
+    { from, to, limit = PAGE }: { from: Uint8Array; to: Uint8Array; limit?: number | undefined },
+  ): Page<Location> {
+    const rows = reader.range('blobs', { from, to, limit })
+    const suffixes = rows.map(([key]) => key.subarray(HEAD_BYTES))
+    return { items: this.#named(reader, suffixes), next: nextOf(rows, limit) }
+  }
+
+  #named(reader: Reader, suffixes: readonly Buffer[]): Location[] {
+    const generations = generationsOf(reader)
+    return suffixes.flatMap((suffix) => this.#location(placeOf(suffix), reader, generations) ?? [])
+  }
+
   async *#unsynced(): AsyncGenerator<Place> {
     const tables = Object.values(this.#placesOf)
     for await (const page of pages(this.ledger, 'blobs', { from: NOTHING, to: END })) {
       const generations = generationsOf(this.ledger)
       for (const [key] of page) {
-        const table = tables.find((one) => one.suffix(key, ID_BYTES) !== null)
-        const place = table && confirmedOf(key.subarray(ID_BYTES + 2))
+        const table = tables.find((one) => one.suffix(key, HEAD_BYTES - 2) !== null)
+        const place = table && confirmedOf(key.subarray(HEAD_BYTES))
         if (place && (table !== this.#placesOf.synced || place.generation !== generations(place.backend))) yield place
       }
     }
@@ -318,7 +444,7 @@ export class BlobIndex implements Index {
 
   /** A page of rows of one table of the tree `keys`, whose partitions end at the first NUL. */
   #page<T, Item>(
-    view: View,
+    reader: Reader,
     o: WalkOptions,
     table: Table<T>,
     itemOf: (key: string, suffix: string, row: Row<T>) => Item | null,
@@ -327,21 +453,15 @@ export class BlobIndex implements Index {
     const behind = o.after === undefined ? prefix : later(prefix, Buffer.concat([Buffer.from(o.after), Buffer.of(1)]))
     const from = o.from ?? behind
     const limit = o.limit ?? PAGE
-    const rows = readerOf(view).range('keys', { from, to: prefix.length ? after(prefix) : END, limit })
+    const rows = reader.range('keys', { from, to: prefix.length ? after(prefix) : END, limit })
     const items = rows.flatMap(([key, value]) => {
       const end = key.indexOf(0)
       const suffix = table.suffix(key, end)
       const item = suffix && itemOf(key.toString('utf8', 0, end), suffix.toString(), table.decode(value))
       return item ?? []
     })
-    const last = rows.length < limit ? undefined : rows.at(-1)
-    return { items, next: last ? Buffer.concat([last[0], Buffer.of(0)]) : null }
+    return { items, next: nextOf(rows, limit) }
   }
-}
-
-type LocationRow = Omit<LocationFacts, keyof Place> & {
-  /** Of a synced copy: that of its backend when it was confirmed. Absent: the first. */
-  readonly generation?: number
 }
 
 /** The one place where it is decided how a row is read: a copy of a backend that was removed since counts for nothing until it is verified. */
@@ -374,11 +494,6 @@ function generationsOf(reader: Reader): (backend: string) => number {
   }
 }
 
-function tableOf(state: LocationFacts['state']): Exclude<Standing, 'former'> {
-  if (state === 'synced') return 'synced'
-  return owes({ state }) ? 'owing' : 'neither'
-}
-
 function nameOf(place: Place): string {
   return placeSuffix(place).toString()
 }
@@ -388,6 +503,18 @@ function suffixesOf(reader: Reader, first: Buffer, o: PageOptions<Buffer | undef
   const from = o.after === undefined ? first : Buffer.concat([first, o.after, Buffer.of(0)])
   const rows = reader.range('blobs', { from, to: after(first), limit: o.limit ?? PAGE })
   return rows.map(([key]) => key.subarray(first.length))
+}
+
+function factsIn(id: BlobId, row: FactsRow | undefined): BlobFacts | null {
+  if (!row || row.deleting) return null
+  const { generation: _, ...facts } = row
+  return { id, ...facts }
+}
+
+/** Where a walk goes on behind a page; `null`: it was not full. */
+function nextOf(rows: readonly [Buffer, Buffer][], limit: number): Buffer | null {
+  const last = rows.length < limit ? undefined : rows.at(-1)
+  return last ? Buffer.concat([last[0], Buffer.of(0)]) : null
 }
 
 function later(a: Buffer, b: Buffer): Buffer {

@@ -37,3 +37,20 @@ export function mediumKey(backend: string): Buffer {
 export function tenureKey(backend: string): Buffer {
   return Buffer.from(`tenure\0${backend}`)
 }
+
+/** Of the keys of a later generation: their rows lie behind those of the one before. */
+export function generationPrefix(generation: number): Buffer {
+  const prefix = Buffer.alloc(4)
+  prefix.writeUInt32BE(generation)
+  return prefix
+}
+
+const DELETING = 'deleting\0'
+
+export function deletionKey(id: BlobId | ''): Buffer {
+  return Buffer.from(`${DELETING}${id}`)
+}
+
+export function deletionOf(key: Buffer): BlobId {
+  return key.toString('utf8', DELETING.length) as BlobId
+}

@@ -79,7 +79,7 @@ export async function assemble<Name extends string>(
     const staging = await openStaging({ ledger, path: stagingOf(config), mode, ...(limit !== null && { limit }) })
     opened.unshift(staging)
     // A new index that has commits is no longer seen to be new: whose the staged files are is settled first.
-    await index.completeBad()
+    await index.complete()
     const cached = cacheOptions(config.cache, directory)
     const cache = cached
       ? await openReadCache({ ...cached, mode, hasRoom: roomFor(cached.location, config, ledger) })

@@ -200,7 +200,9 @@ const OWES = ['pending', 'failed', 'conflict']
 /** What is known of a blob, and whether it is staged, at one moment. */
 function look({ index, staging }: World, id: ReturnType<typeof idOf>) {
   return staging.ledger.look((view) => ({
-    locations: (['owing', 'neither', 'synced'] as const).flatMap((standing) => index.locations(view, id, standing)),
+    locations: (['owing', 'synced', 'missing', 'wrong', 'deleting'] as const).flatMap((standing) =>
+      index.locations(view, id, standing),
+    ),
     isStaged: staging.has(view, id),
   }))
 }

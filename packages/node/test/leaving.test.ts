@@ -66,7 +66,7 @@ async function open({ sync = stores.length === 0, highWater = 1 } = {}) {
   const index = new BlobIndex(ledger)
   const queue = new JobQueue(ledger)
   const staging = await DurableStaging.open({ ledger, path: dir.path, highWater })
-  await index.completeBad()
+  await index.complete()
   const syncer = await SyncD.open({ ledger, index, queue, staging, sync })
   const services = { ledger, index, queue, staging, syncer, checksums, mimeTypeOf: () => 'text/plain' }
   const backends = { a: new MemoryBackend({ place: places.a }), b: new MemoryBackend({ place: places.b }) }

@@ -101,8 +101,9 @@ describe('a call that goes through more than a page', () => {
     return abort.signal
   }
 
-  test('delete() of a blob with so many keys is ABORTED before it reads them all, and removes none', async () => {
-    await expect(store.delete(idOf(TEXT), { signal: soon() })).rejects.toMatchObject({ code: 'ABORTED' })
+  test('delete() that only tells what it would do is ABORTED before it reads all keys of a blob', async () => {
+    const telling = store.delete(idOf(TEXT), { dryRun: true, signal: soon() })
+    await expect(telling).rejects.toMatchObject({ code: 'ABORTED' })
     expect(await store.has(keyOf(MANY - 1))).toBe(true)
   })
 
@@ -110,5 +111,11 @@ describe('a call that goes through more than a page', () => {
     await expect(store.retry({ signal: soon() })).rejects.toMatchObject({ code: 'ABORTED' })
     const { parked } = (await store.getBackend('b')).jobs
     expect(parked).toBeGreaterThan(0)
+  })
+
+  // The last: what it deletes is gone.
+  test('delete() of a blob with so many keys is ABORTED on the way: nobody sees any of them, and it goes on', async () => {
+    await expect(store.delete(idOf(TEXT), { signal: soon() })).rejects.toMatchObject({ code: 'ABORTED' })
+    expect([await store.has(idOf(TEXT)), await store.has(keyOf(MANY - 1))]).toEqual([false, false])
   })
 })

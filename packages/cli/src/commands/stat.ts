@@ -26,7 +26,7 @@ export async function run(context: Context): Promise<Outcome> {
 }
 
 async function print(out: Output, name: string, record: BlobRecord): Promise<void> {
-  const { id, size, mimeType, created, modified, checksums, custom, locations } = record
+  const { id, size, mimeType, created, modified, checksums, custom, locations, more = false } = record
   const fields = out.table([{ title: 'name' }, { title: name }])
   await fields.row('id', id)
   await fields.row('size', `${bytes(size)} (${size})`)
@@ -42,5 +42,6 @@ async function print(out: Output, name: string, record: BlobRecord): Promise<voi
       `on ${backend}`,
       [state, key, verified && `${time(verified)} UTC`, error?.message].filter(Boolean).join('  '),
     )
+  if (more) await fields.row('and', 'more copies, of other keys: name one of them')
   await fields.end()
 }

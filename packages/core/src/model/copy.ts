@@ -59,10 +59,10 @@ export interface Location extends LocationFacts {
 }
 
 /**
- * Whether a place still needs the blob's bytes from us, holds them, or neither. `former`: its copy was confirmed on a backend of this name
- * that was removed since, and is read as `unknown`.
+ * Whether a place still needs the blob's bytes from us, holds them, was found empty or with something else, or is being cleaned. `former`: its
+ * copy was confirmed on a backend of this name that was removed since, and is read as `unknown`.
  */
-export type Standing = 'owing' | 'synced' | 'neither' | 'former'
+export type Standing = 'owing' | 'synced' | 'former' | 'missing' | 'wrong' | 'deleting'
 
 /** Any place of a blob that stands so, but for a few. */
 export interface SomePlace {
@@ -96,22 +96,18 @@ export interface SomePlace {
  * (6) forget() removes the row of any state and leaves what lies there.
  */
 
-/** Whether a place still needs the blob's bytes from us, holds them, may hold them, or is being cleaned. */
-export type CopyStanding = 'owing' | 'synced' | 'doubtful' | 'deleting'
-
-const STANDINGS: Readonly<Record<LocationState, CopyStanding>> = {
+const STANDINGS: Readonly<Record<LocationState, Exclude<Standing, 'former'>>> = {
   pending: 'owing',
   failed: 'owing',
   conflict: 'owing',
   synced: 'synced',
-  missing: 'doubtful',
-  corrupt: 'doubtful',
-  unknown: 'doubtful',
+  missing: 'missing',
+  corrupt: 'wrong',
+  unknown: 'wrong',
   deleting: 'deleting',
 }
 
-/** Whether a copy in this state is owed, lies there, is doubted, or is to be removed. */
-export function standingOf({ state }: Pick<LocationFacts, 'state'>): CopyStanding {
+export function standingOf({ state }: Pick<LocationFacts, 'state'>): Exclude<Standing, 'former'> {
   return STANDINGS[state]
 }
 

@@ -43,6 +43,8 @@ export interface DeleteEvent {
   readonly type: 'delete'
   readonly checksum: BlobId
   readonly keys: readonly string[]
+  /** The blob had more keys than one commit removes. None of them can be read any more; later events name them. */
+  readonly more?: true
   readonly time: number
 }
 

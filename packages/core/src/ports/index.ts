@@ -1,6 +1,7 @@
 import type { BlobFacts, BlobId } from '../model/blob.ts'
 import type { BadState, Location, LocationFacts, Place, SomePlace, Standing } from '../model/copy.ts'
 import type { Binding } from '../model/key.ts'
+import type { Rev } from '../model/revision.ts'
 import type { Leaving, Tenure } from '../model/tenure.ts'
 import type { Ledger, Transaction, View } from './ledger.ts'
 
@@ -17,7 +18,7 @@ export type Cursor = Uint8Array
 
 /** What of a walk is read at once. */
 export interface Page<T> {
-  readonly items: readonly T[]
+  readonly items: T[]
   /** `null`: this was the last page. It may be empty while others follow. */
   readonly next: Cursor | null
 }
@@ -37,15 +38,19 @@ export interface WalkOptions {
 export interface Index {
   readonly ledger: Ledger
   binding(view: View, key: string): Binding | null
-  /** @returns `null` also for a blob of which only places being cleaned are left. */
+  /** @returns `null` also for a blob of which only rows are left that are being removed. */
   facts(view: View, id: BlobId): BlobFacts | null
+  /** Stands for the facts of a blob, and changes with every `keep`. */
+  version(view: View, id: BlobId): Rev | null
   location(view: View, place: Place): Location | null
   /** The places of one key, on all backends. */
   locationsAt(view: View, key: string): Location[]
   /** Places of a blob that stand so, in the order of backends, then of keys: a page. */
   locations(view: View, id: BlobId, standing: Standing, o?: PageOptions<Place>): Location[]
-  /** Where the first places of a blob are, whatever their state: by standing, then in the order of backends and keys. */
-  places(view: View, id: BlobId, o: { limit: number }): Place[]
+  /** Places of a blob where a copy is, or shall be: a page. */
+  live(view: View, id: BlobId, o?: { readonly from?: Cursor | undefined; readonly limit?: number }): Page<Location>
+  /** Places of a blob that all its keys share, and where a copy is or shall be: as many as there are backends, and former prefixes. */
+  shared(view: View, id: BlobId): Location[]
   /** Whether there is such a place: as cheap for a blob with thousands of places as for one with two. */
   hasPlace(view: View, some: SomePlace): boolean
   /** Keys bound to `id`, in UTF-8 order: a page. */
@@ -65,10 +70,19 @@ export interface Index {
    * Makes `bad` complete: copies stand so that were not marked, in a store of an older version or after `endTenure`. Begins again where it was
    * cut off, also by another process. Without room for it it stops, until the next time.
    */
-  completeBad(): Promise<void>
+  complete(): Promise<void>
+  /** Writes the facts. A blob that was deleted lives again, without the keys that it had. */
   keep(tx: Transaction, facts: BlobFacts): void
-  /** Removes the facts; places have rows of their own. */
+  /** Removes the facts; places have rows of their own. Where keys of a deletion before are left, that one goes on. */
   forget(tx: Transaction, id: BlobId): void
+  /** Deletes a blob with more rows than one plan may walk: the facts, and all its keys, are gone for readers. */
+  beginDeletion(tx: Transaction, id: BlobId): void
+  /** Keys whose blob was deleted, and whose rows are still there: some of them. */
+  deletedKeys(view: View, id: BlobId, o: { limit: number }): string[]
+  /** Blobs whose deletion has not ended: some of them. */
+  deletions(view: View, o: { limit: number }): BlobId[]
+  /** Nothing of it is left. */
+  endDeletion(tx: Transaction, id: BlobId): void
   bind(tx: Transaction, key: string, id: BlobId): void
   unbind(tx: Transaction, key: string): void
   /** Writes the row of one place, whoever it belonged to before. A copy that is synced is one of the backend's present generation. */

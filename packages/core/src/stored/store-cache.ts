@@ -2,7 +2,6 @@ import { types } from 'node:util'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { describeType } from '../backend/options.ts'
 import type { CacheEntry, CacheStats, EvictChoice } from '../ports/read-cache.ts'
-import { eachKey } from './lookup/copies.ts'
 import type { Services } from './services.ts'
 import type { EvictResult } from './types.ts'
 
@@ -30,7 +29,12 @@ function choiceOf(services: Services, which: unknown, at: ErrorLocation): EvictC
   return async (id) => {
     if (matches(id)) return true
     const { index, ledger } = services
-    return ledger.look((view) => eachKey({ index }, view, id).some(matches))
+    for (let after: string | undefined; ; ) {
+      const keys = await ledger.look((view) => index.keys(view, id, after === undefined ? {} : { after }))
+      if (keys.some(matches)) return true
+      after = keys.at(-1)
+      if (after === undefined) return false
+    }
   }
 }
 

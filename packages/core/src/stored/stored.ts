@@ -17,6 +17,7 @@ import { MediumMemories } from './backends/medium-memory.ts'
 import { releaseVerified } from './backends/release.ts'
 import { removeBackend } from './backends/remove-backend.ts'
 import { DELETE_OPTIONS, remove } from './delete/delete.ts'
+import { finishDeletions } from './delete/deletion.ts'
 import { FORGET_OPTIONS, forget } from './delete/forget.ts'
 import { readAhead, readBuffer, toReadable } from './get/bodies.ts'
 import { GET_OPTIONS, readBlob } from './get/get.ts'
@@ -25,10 +26,10 @@ import { Changes } from './lookup/changes.ts'
 import { factsUnder } from './lookup/copies.ts'
 import { checkEventsOptions, readEvents } from './lookup/event-log.ts'
 import { Events } from './lookup/events.ts'
-import { find } from './lookup/find.ts'
+import { eachPlace, find } from './lookup/find.ts'
 import { isBlobThere, LIST_OPTIONS, list } from './lookup/list.ts'
 import { checkName, idKey } from './lookup/names.ts'
-import { recordOf } from './lookup/record.ts'
+import { locationOf, recordOf } from './lookup/record.ts'
 import { SYNCED_OPTIONS, synced } from './lookup/synced.ts'
 import { PUT_OPTIONS, put } from './put/put.ts'
 import type { Services } from './services.ts'
@@ -37,6 +38,7 @@ import type {
   BackendInfo,
   BackendOptions,
   BlobRecord,
+  CopiesOptions,
   DeleteOptions,
   DeleteResult,
   EventsOptions,
@@ -47,6 +49,7 @@ import type {
   ListOptions,
   PutOptions,
   PutResult,
+  RecordLocation,
   RepairOptions,
   RepairResult,
   StoreCache,
@@ -82,6 +85,7 @@ const OPTIONS: RulesOf<StoreDOptions<string>> = {
   whenFull: is.oneOf(['wait', 'refuse']),
   own: { expected: 'an array of places', holds: Array.isArray },
 }
+const COPIES_OPTIONS: RulesOf<CopiesOptions> = { signal: is.signal }
 const REMOVE_OPTIONS = { force: is.boolean, dryRun: is.boolean }
 const NO_JOBS = { waiting: 0, running: 0, parked: 0, bytes: 0 }
 
@@ -99,6 +103,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
   #makesRoom: 'no' | 'once' | 'again' = 'no'
+  #isFinishing = false
 
   /** The read cache: what it holds, and ways to empty it. It holds nothing that cannot be read again. */
   readonly cache: StoreCache = {
@@ -158,12 +163,14 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
         this.#changes.notify()
         staging.recheck()
         this.#run({ op: 'removeBackend' }, () => this.#dropRemoved()).catch(() => {}) // The next ring, or status(), does it.
+        if (syncer.active) this.#finishDeletions()
       }),
       staging.onFull(() => this.#makeRoom()),
       ledger.onDegraded((error) => this.#events.emit({ type: 'degraded', error, time: Date.now() })),
     ]
     this.#unsubscribe = () => unsubscribe.forEach((end) => void end())
     for (const target of configured.all()) syncer.add(target)
+    this.#finishDeletions()
   }
 
   /**
@@ -222,7 +229,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /**
    * @returns The record, or `null` if this id or key is unknown. A key shows its own copies and those that all keys of the blob
-   *   share; the id shows all copies.
+   *   share; the id shows these, and up to 100 others, with `more` if there are more.
    */
   stat(idOrKey: string): Promise<BlobRecord | null> {
     return this.#run({ op: 'stat', key: idOrKey }, async () => {
@@ -230,6 +237,24 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       const known = await find(this.#services, idOrKey)
       return known && recordOf(known, this.#isConfigured)
     })
+  }
+
+  /**
+   * Lists the copies of a key, as `stat` shows them, or all copies of an id, those that are owed first. Asks no backend.
+   *
+   * @throws {StorageError} INVALID_KEY, at once · NOT_FOUND: this id or key is unknown · ABORTED · CLOSED.
+   */
+  copies(idOrKey: string, options: CopiesOptions = {}): AsyncIterableIterator<RecordLocation, void, void> {
+    this.#enter('copies')
+    const at = { op: 'copies' }
+    checkName(idOrKey, at)
+    const { signal } = checkOptions(options, COPIES_OPTIONS, at)
+    return this.#iterate('copies', signal, (ending) => this.#copies(idOrKey, at, ending))
+  }
+
+  async *#copies(idOrKey: string, at: { op: string }, signal: AbortSignal): AsyncGenerator<RecordLocation, void, void> {
+    for await (const location of eachPlace(this.#services, idOrKey, at, signal))
+      yield locationOf(location, this.#isConfigured(location.backend))
   }
 
   /**
@@ -257,14 +282,23 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * Unbinds a key, or all keys of an id, and removes their objects in the background. Readers no longer see them from now on. With
    * `backends` it only drops copies, and never the last one.
    *
+   * Of an id with more than 100 keys the first commit deletes the blob for all readers, and further ones remove 100 keys each. The call
+   * resolves after the last of them. If it is aborted or killed before, the deletion goes on in the background, or when the store is
+   * next opened. With `backends`, each commit is decided by itself, and an error leaves those before it.
+   *
    * @returns Two empty lists if this id or key is unknown.
-   * @throws {StorageError} PRECONDITION_FAILED: no synced or staged copy would remain.
+   * @throws {StorageError} PRECONDITION_FAILED: no synced or staged copy would remain · CONFLICT: with `backends`, other calls changed a
+   *   blob with many keys again and again.
    */
   delete(idOrKey: string, options: DeleteOptions<Names> = {}): Promise<DeleteResult> {
     return this.#call({ op: 'delete', key: idOrKey }, [options, DELETE_OPTIONS], async (checked, signal) => {
-      const { deleted, pending, isDone, event } = await remove(this.#services, idOrKey, checked, signal)
-      if (isDone) this.#committed(event)
-      return { deleted, pending }
+      try {
+        return await remove(this.#services, idOrKey, checked, this.#committed, signal)
+      } catch (error) {
+        // It may have begun, and is not to wait until the store is opened again.
+        this.#finishDeletions()
+        throw error
+      }
     })
   }
 
@@ -312,7 +346,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       await removeBackend(this.#services, target, { ...(force && { force }), ...(dryRun && { dryRun }) }, signal)
       if (dryRun) return
       await this.#drop(target).finally(() => this.#committed())
-      await this.#services.index.completeBad()
+      await this.#services.index.complete()
     })
   }
 
@@ -478,8 +512,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   UNAVAILABLE: a job is running there.
    */
   forget(place: Place, options: ForgetOptions = {}): Promise<ForgottenCopy> {
-    return this.#call({ op: 'forget' }, [options, FORGET_OPTIONS], async (checked) => {
-      const forgotten = await forget(this.#services, place, checked)
+    return this.#call({ op: 'forget' }, [options, FORGET_OPTIONS], async (checked, signal) => {
+      const forgotten = await forget(this.#services, place, checked, signal)
       if (!checked.dryRun) this.#committed()
       return forgotten
     })
@@ -520,6 +554,22 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     this.#changes.notify()
     this.#services.syncer.ring()
     if (event) this.#events.emit(event)
+  }
+
+  /** Goes on with deletions that were cut off, here or in a process that is gone. */
+  #finishDeletions(): void {
+    if (this.#closed || this.#isFinishing) return
+    this.#isFinishing = true
+    this.#run({ op: 'delete' }, () =>
+      finishDeletions(this.#services, this.#committed, () => this.#closed !== undefined),
+    )
+      .catch((error: Error) => {
+        // The next opening goes on.
+        if (!this.#closed) process.emitWarning(error, { code: 'STORED_DELETE' })
+      })
+      .finally(() => {
+        this.#isFinishing = false
+      })
   }
 
   /** For puts that wait here: the process that syncs does not know about them. */

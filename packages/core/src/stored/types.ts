@@ -28,8 +28,10 @@ export interface RecordLocation extends Place {
 
 /** Everything known about a blob. */
 export interface BlobRecord extends BlobFacts {
-  /** For a key: its own copies, and those that all keys of the blob share. For an id: all copies. */
+  /** For a key: its own copies, and those that all keys of the blob share. For an id: those, and up to 100 others. */
   readonly locations: readonly RecordLocation[]
+  /** The id has more copies: `copies` lists all of them. */
+  readonly more?: true
 }
 
 /** What `put` stored. */
@@ -93,6 +95,11 @@ export interface DeleteOptions<Names extends string = string> {
   backends?: readonly Names[]
   /** Change nothing, and reject with what would refuse it. @default false */
   dryRun?: boolean
+  signal?: AbortSignal
+}
+
+/** Options of `copies`. */
+export interface CopiesOptions {
   signal?: AbortSignal
 }
 

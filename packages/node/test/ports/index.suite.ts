@@ -15,7 +15,7 @@ import { type Current, commit, factsOf, idOf, locationOf } from './subject.ts'
 
 const A = idOf('a')
 const B = idOf('b')
-const STANDINGS: readonly Standing[] = ['owing', 'neither', 'synced']
+const STANDINGS: readonly Standing[] = ['owing', 'synced', 'missing', 'wrong', 'deleting']
 /** In the order of their bytes in UTF-8; JavaScript's own order swaps the last two. */
 const SORTED = ['a', 'a b', 'a/b', 'a/c', 'ab', 'ä', '～', '😀']
 
@@ -56,7 +56,7 @@ export function indexSuite(current: Current): void {
   describe('bind()', () => {
     test('of a new key: it has this blob, and the blob this key', async () => {
       await bind(['k', 'a'])
-      expect(await binding('k')).toEqual({ key: 'k', id: A, rev: expect.any(String) })
+      expect(await binding('k')).toEqual({ key: 'k', id: A, facts: null, rev: expect.any(String) })
       expect(await keys('a')).toEqual(['k'])
     })
 
@@ -197,7 +197,7 @@ export function indexSuite(current: Current): void {
 
     test('are those that stand so, each with all that is known of it', async () => {
       const all = await look((view) => STANDINGS.map((one) => current().index.locations(view, A, one)))
-      expect(all).toEqual([written(failed), written(missing), written(synced, shared)])
+      expect(all).toEqual([written(failed), written(synced, shared), written(missing), [], []])
     })
 
     test('come a page at a time', async () => {
@@ -214,9 +214,21 @@ export function indexSuite(current: Current): void {
       expect(rows).toEqual(written(synced, shared, locationOf('b', 'z', 'k')))
     })
 
-    test('by their names, up to a limit, are those of any standing', async () => {
-      const names = await look((view) => current().index.places(view, A, { limit: 3 }))
-      expect(names).toEqual([failed, missing, synced].map(({ backend, key }) => ({ backend, key })))
+    test('where a copy is or shall be are those of any standing but one, a page at a time', async () => {
+      await locate(['a', 'x', 'going', { state: 'deleting' }])
+      const all = await walk((view, from) => current().index.live(view, A, { from, limit: 3 }))
+      expect(all).toEqual(written(failed, synced, shared, missing))
+    })
+
+    test('that all keys share are found by that, until they are cleaned or belong to another blob', async () => {
+      const sharedPlaces = () => look((view) => current().index.shared(view, A))
+      expect(await sharedPlaces()).toEqual(written(shared))
+      await locate(['a', 'y', 'id', { state: 'pending', shared: true }], ['b', 'y', 'other', { shared: true }])
+      expect(await sharedPlaces()).toMatchObject([{ key: 'id' }, shared])
+      await locate(['a', 'y', 'id', { state: 'deleting', shared: true }])
+      expect(await sharedPlaces()).toEqual(written(shared))
+      await locate(['b', shared.backend, shared.key, { shared: true }])
+      expect(await sharedPlaces()).toEqual([])
     })
   })
 
@@ -243,13 +255,13 @@ export function indexSuite(current: Current): void {
       ['failed', 'owing'],
       ['conflict', 'owing'],
       ['synced', 'synced'],
-      ['missing', 'neither'],
-      ['corrupt', 'neither'],
-      ['unknown', 'neither'],
-      ['deleting', 'neither'],
+      ['missing', 'missing'],
+      ['corrupt', 'wrong'],
+      ['unknown', 'wrong'],
+      ['deleting', 'deleting'],
     ] as const)('of a blob whose one place is %s: it is %s', async ([state, standing]) => {
       await locate(['b', 'x', 'l', { state: 'synced' }], ['b', 'x', 'm'], ['a', 'x', 'k', { state }])
-      for (const one of ['owing', 'synced', 'neither'] as const) expect(await has(one)).toBe(one === standing)
+      for (const one of STANDINGS) expect(await has(one)).toBe(one === standing)
     })
 
     test('but for some places finds another, if there is one', async () => {
@@ -346,13 +358,13 @@ export function indexSuite(current: Current): void {
           const limit = changes[0]?.pages ?? 1
           expect(await paged('synced', limit)).toEqual(named(stands.synced).sort())
           expect(await paged('owing', limit)).toEqual(named(stands.owing).sort())
-          const doubtful = [...(await paged('neither', limit)), ...(await paged('former', limit))]
-          expect(doubtful.sort()).toEqual(named(stands.doubtful).sort())
+          const doubtful = [await paged('missing', limit), await paged('wrong', limit), await paged('former', limit)]
+          expect(doubtful.flat().sort()).toEqual(named(stands.doubtful).sort())
           const synced = all.filter(({ state }) => state === 'synced')
           expect(await has('synced')).toBe(synced.length > 0)
           expect(await has('synced', synced)).toBe(false)
           expect(await has('synced', synced.slice(1))).toBe(synced.length > 0)
-          expect(await look((view) => index.places(view, A, { limit: 20 }))).toHaveLength(all.length)
+          expect((await look((view) => index.live(view, A, { limit: 20 }))).items).toHaveLength(all.length)
         }),
       )
     })

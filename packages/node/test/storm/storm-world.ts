@@ -67,6 +67,7 @@ export class StormWorld {
     // That of open() reads the disk as well: from here on it is read for files alone.
     await staging.sweep()
     const index = new BlobIndex(ledger)
+    await index.complete()
     const queue = new JobQueue(ledger)
     const syncer = await SyncD.open({ ledger, index, queue, staging, sync })
     const services = { ledger, index, queue, staging, syncer, checksums, mimeTypeOf: () => 'text/plain' }

@@ -72,7 +72,9 @@ async function* sourcesOf(
     return staged && named(`staged ${staged.rev}`, staged)
   }
   const places = await services.ledger.look((view) =>
-    (['synced', 'neither', 'former'] as const).flatMap((standing) => placesOfEach(services, view, id, standing, SOME)),
+    (['synced', 'former', 'missing', 'wrong'] as const).flatMap((standing) =>
+      placesOfEach(services, view, id, standing, SOME),
+    ),
   )
   const others = places.filter((other) => other.backend !== backend)
   // What was found bad may be whole again, and no wrong byte passes: better tried than given up.

@@ -13,6 +13,8 @@ export interface Replayed {
  */
 export function replay({ events }: Pick<StoreRows, 'events'>): Replayed {
   const bound = new Map<string, string>()
+  /** Keys that went with a blob of many keys, and were not named yet. */
+  const leaving = new Map<string, string>()
   const told = new Map<PlaceName, SyncValue & { readonly type: string }>()
   const violations: string[] = []
   const isKnown = (id: string) => [...bound.values()].includes(id)
@@ -20,18 +22,26 @@ export function replay({ events }: Pick<StoreRows, 'events'>): Replayed {
     if (value.type === 'put') {
       if (value.isNew === isKnown(value.checksum)) violations.push(`put at ${position}: isNew is ${value.isNew}`)
       bound.set(value.key, value.checksum)
+      leaving.delete(value.key)
     } else if (value.type === 'delete') {
       for (const key of value.keys) {
-        if (bound.get(key) !== value.checksum)
-          violations.push(`delete at ${position}: ${key} was bound to ${bound.get(key)}, not to ${value.checksum}`)
-        bound.delete(key)
+        const before = bound.get(key) ?? leaving.get(key)
+        if (before !== value.checksum)
+          violations.push(`delete at ${position}: ${key} was bound to ${before}, not to ${value.checksum}`)
+        if (!leaving.delete(key)) bound.delete(key)
       }
+      if (value.more)
+        for (const [key, id] of bound)
+          if (id === value.checksum) {
+            leaving.set(key, id)
+            bound.delete(key)
+          }
     } else {
-      if (value.op === 'put' && !isKnown(value.checksum))
+      if (value.op === 'put' && !isKnown(value.checksum) && ![...leaving.values()].includes(value.checksum))
         violations.push(`${value.type} at ${position}: a copy of ${value.checksum}, which no key is bound to`)
       told.set(placeName(value.backend, value.key), value)
     }
-  return { bound, told, violations }
+  return { bound: new Map([...leaving, ...bound]), told, violations }
 }
 
 /** Compares the log with the rows: what it says is what there is. */

@@ -10,6 +10,13 @@ export type Dump = Readonly<Record<Tree, readonly RawRow[]>>
 /** One copy's place: backend NUL key. */
 export type PlaceName = string
 
+export interface FactsRow {
+  readonly size: number
+  readonly checksums: { readonly sha256: string }
+  readonly generation?: number
+  readonly deleting?: true
+}
+
 export interface LocationRow {
   readonly id: string
   readonly state: string
@@ -51,7 +58,7 @@ export interface EventRow {
 
 export type EventValue =
   | { readonly type: 'put'; readonly checksum: string; readonly key: string; readonly isNew: boolean }
-  | { readonly type: 'delete'; readonly checksum: string; readonly keys: readonly string[] }
+  | { readonly type: 'delete'; readonly checksum: string; readonly keys: readonly string[]; readonly more?: true }
   | ({ readonly type: 'sync:complete' | 'sync:error' } & SyncValue)
 
 export interface SyncValue {
@@ -76,10 +83,15 @@ export class StoreRows {
   /** The last number that was given to a commit, where it is kept. */
   last: number | undefined
   readonly bindings = new Map<string, string>()
+  /** By key, where it is not 0. */
+  readonly keyGenerations = new Map<string, number>()
   readonly locations = new Map<PlaceName, LocationRow>()
-  readonly facts = new Map<string, { readonly size: number; readonly checksums: { readonly sha256: string } }>()
-  readonly keysOf: { readonly id: string; readonly key: string }[] = []
+  readonly facts = new Map<string, FactsRow>()
+  readonly keysOf: { readonly id: string; readonly generation: number; readonly key: string }[] = []
   readonly placesOf: PlaceOfBlob[] = []
+  readonly sharedOf: Pick<PlaceOfBlob, 'id' | 'place'>[] = []
+  /** Blobs whose deletion is at work. */
+  readonly deletions = new Set<string>()
   readonly waiting = new Map<PlaceName, JobRow>()
   readonly running = new Map<PlaceName, JobRow>()
   readonly parked = new Map<PlaceName, JobRow>()
@@ -99,6 +111,8 @@ export class StoreRows {
   readonly generations = new Map<string, number>()
   /** Whether each bad copy has a mark: not in a store of an older version, until it is opened, nor for a moment after a backend was removed. */
   isBadComplete = false
+  /** Whether each place has all its rows; a store of an older version has not, until it is opened. */
+  isComplete = false
   stagedTotal: readonly number[] = [0, 0]
   readonly events: EventRow[] = []
   eventCount = 0
@@ -145,6 +159,8 @@ export class StoreRows {
     else if (kind === 'bad') this.bad.push({ place: placeName(`${backend}`, `${place}`), state: `${state}` })
     else if (kind === 'bad-copies') this.isBadComplete = decode(value).value === null
     else if (kind === 'tenure') this.generations.set(`${backend}`, (decode(value).value as TenureRow).generation)
+    else if (kind === 'place-rows') this.isComplete = true
+    else if (kind === 'deleting') this.deletions.add(`${backend}`)
     else if (KNOWN_META.has(`${kind}`)) decode(value)
     else return false
     return true
@@ -156,10 +172,12 @@ export class StoreRows {
     const tag = String.fromCharCode(key[33] as number)
     const suffix = key.toString('utf8', 34)
     if (tag === 'F') this.facts.set(id, decode(value).value as never)
-    else if (tag === 'K') this.keysOf.push({ id, key: suffix })
+    else if (tag === 'K') this.keysOf.push({ id, generation: 0, key: suffix })
+    else if (tag === 'G') this.keysOf.push({ id, generation: key.readUInt32BE(34), key: key.toString('utf8', 38) })
+    else if (tag === 'H') this.sharedOf.push({ id, place: suffix })
     else if (tag === 'S') this.staged.set(id, decode(value).value as StagedRow)
     else if (tag === 'R') this.marks.set(id, markTime(decode(value)))
-    else if ('LMN'.includes(tag)) this.placesOf.push({ id, tag, ...placeOfBlob(suffix) })
+    else if ('LMNOPQ'.includes(tag)) this.placesOf.push({ id, tag, ...placeOfBlob(suffix) })
     else return false
     return key[32] === 0
   }
@@ -171,7 +189,7 @@ export class StoreRows {
     const place = placeName(row.toString('utf8', end + 2), key)
     const read = decode(value).value
     const tag = String.fromCharCode(row[end + 1] as number)
-    if (tag === 'B') this.bindings.set(key, (read as { id: string }).id)
+    if (tag === 'B') this.#bind(key, read as { id: string; generation?: number })
     else if (tag === 'L') this.locations.set(place, this.#asRead(place, read as LocationRow))
     else if (tag === 'W') this.waiting.set(place, read as JobRow)
     else return false
@@ -181,6 +199,17 @@ export class StoreRows {
   #asRead(place: PlaceName, row: LocationRow): LocationRow {
     const isFormer = row.state === 'synced' && (row.generation ?? 0) !== (this.generations.get(backendOf(place)) ?? 0)
     return isFormer ? { ...row, state: 'unknown', isFormer } : row
+  }
+
+  #bind(key: string, { id, generation }: { readonly id: string; readonly generation?: number }): void {
+    this.bindings.set(key, id)
+    if (generation !== undefined) this.keyGenerations.set(key, generation)
+  }
+
+  /** Whether a key goes with a deletion that is at work: readers do not see it. */
+  isDeleted(key: string): boolean {
+    const { generation = 0, deleting = false } = this.facts.get(`${this.bindings.get(key)}`) ?? {}
+    return deleting || (this.keyGenerations.get(key) ?? 0) !== generation
   }
 
   /** number (6 bytes) id (32) · F file · X file · R age (6) id (32) */
@@ -207,7 +236,7 @@ export class StoreRows {
   }
 }
 
-const KNOWN_META: ReadonlySet<string> = new Set(['store', 'syncer', 'boot', 'medium', 'pause', 'health', 'synced'])
+const KNOWN_META: ReadonlySet<string> = new Set([...['store', 'syncer', 'boot', 'medium', 'pause', 'health', 'synced']])
 
 interface TenureRow {
   readonly generation: number

@@ -62,8 +62,14 @@ const ROWS: readonly Rule[] = [
     name: 'what is owed can be read',
     why: 'its only bytes were dropped: the copy can never be made',
     *check(rows) {
+      // What goes with a deletion is given up by it, and until then may owe what is gone.
       for (const [place, location] of rows.locations)
-        if (owes(location) && !rows.staged.has(location.id) && !isCovered(rows, place, location))
+        if (
+          owes(location) &&
+          !rows.staged.has(location.id) &&
+          !rows.isDeleted(keyOf(place)) &&
+          !isCovered(rows, place, location)
+        )
           yield `${place} owes ${location.id}, and no copy that lasts as long is left`
     },
   },

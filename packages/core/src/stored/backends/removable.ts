@@ -1,7 +1,7 @@
 import { StorageError } from '../../backend/error.ts'
 import type { Location } from '../../model/copy.ts'
 import type { View } from '../../ports/ledger.ts'
-import { eachKey, eachPlace, objectsOf, sharedPlaces } from '../lookup/copies.ts'
+import { objectsOf, placesOfEach } from '../lookup/copies.ts'
 import { walk } from '../lookup/walk.ts'
 import type { Services } from '../services.ts'
 
@@ -18,38 +18,50 @@ export async function checkRemovable(services: Services, name: string, signal: A
     const detail = `${jobs === 1 ? '1 job is' : `${jobs} jobs are`} waiting for it; the option force leaves them`
     throw new StorageError('PRECONDITION_FAILED', at, { detail })
   }
-  const onlyCopies = walk(ledger, signal, (view, from) => {
+  const copies = walk(ledger, signal, (view, from) => {
     const { items, next } = index.located(view, { backend: name, from, limit: PAGE })
-    return { items: items.filter((location) => isOnlyCopy(services, view, location)), next }
+    return { items: items.filter((location) => isNeeded(services, view, location)), next }
   })
-  for await (const { key } of onlyCopies)
-    throw new StorageError(
-      'PRECONDITION_FAILED',
-      { ...at, key },
-      { detail: 'it holds the only copy of this blob, or of one of its keys; the option force gives it up' },
-    )
+  for await (const location of copies) {
+    if (!(await isOnlyCopy(services, location, signal))) continue
+    const detail = 'it holds the only copy of this blob, or of one of its keys; the option force gives it up'
+    throw new StorageError('PRECONDITION_FAILED', { ...at, key: location.key }, { detail })
+  }
 }
 
-function isOnlyCopy(services: Services, view: View, location: Location): boolean {
+/** Whether it may be that no copy on another backend serves all keys that this one serves. */
+function isNeeded(services: Services, view: View, { id, key, state, shared, backend }: Location): boolean {
   const { index, staging } = services
-  if (location.state !== 'synced' || staging.has(view, location.id)) return false
-  // Of a blob without facts only places being cleaned are left.
-  return index.facts(view, location.id) !== null && !isCopiedElsewhere(services, view, location)
+  if (state !== 'synced' || staging.has(view, id)) return false
+  // Of a blob without facts only places being cleaned are left; so it is with a key that went with a deletion.
+  if (shared ? !index.facts(view, id) : index.binding(view, key)?.facts?.id !== id) return false
+  const isCopy = copyBeside(services, view, backend)
+  return ![...index.shared(view, id), ...(shared ? [] : objectsOf(services, view, id, key))].some(isCopy)
 }
 
-/** Whether every key that this object serves has another copy, one that goes with no other key. */
-function isCopiedElsewhere(services: Services, view: View, { id, key, shared, backend }: Location): boolean {
-  const { backends } = services
-  const isCopy = (one: Location) =>
-    one.state === 'synced' && one.backend !== backend && backends.isReliable(view, one.backend)
-  if (sharedPlaces(services, view, id).some(isCopy)) return true
-  const served = shared ? eachKey(services, view, id) : [key].values()
-  return (
-    served.every((bound) => objectsOf(services, view, id, bound).some(isCopy)) && hasCopy(services, view, id, isCopy)
-  )
+/** Whether some key that a copy serves has no other one, one that goes with no other key: each of them is looked at. */
+async function isOnlyCopy(
+  services: Services,
+  { id, shared, backend }: Location,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!shared) return true
+  const { index, ledger } = services
+  const bare = walk(ledger, signal, (view, from) => {
+    const isCopy = copyBeside(services, view, backend)
+    const keys = index.keys(view, id, { limit: PAGE, ...(from && { after: Buffer.from(from).toString() }) })
+    const last = keys.at(-1)
+    // A blob may have no key.
+    const isKeyless = last === undefined && !from && !placesOfEach(services, view, id, 'synced', 1).some(isCopy)
+    return {
+      items: isKeyless ? [id] : keys.filter((key) => !objectsOf(services, view, id, key).some(isCopy)),
+      next: last === undefined ? null : Buffer.from(last),
+    }
+  })
+  for await (const _ of bare) return true
+  return false
 }
 
-/** A blob may have no key. */
-function hasCopy(services: Services, view: View, id: Location['id'], isCopy: (one: Location) => boolean): boolean {
-  return eachPlace(services, view, id, ['synced']).some(isCopy)
+function copyBeside({ backends }: Services, view: View, backend: string): (one: Location) => boolean {
+  return (one) => one.state === 'synced' && one.backend !== backend && backends.isReliable(view, one.backend)
 }

@@ -1,103 +1,115 @@
-import type { ErrorLocation } from '../../backend/error.ts'
 import { isId } from '../../backend/keys.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import type { BlobId } from '../../model/blob.ts'
 import type { DeleteEvent, Logged } from '../../model/event.ts'
 import type { Transaction, View } from '../../ports/ledger.ts'
-import { eachKey, factsUnder, livePlaces, placesUnder } from '../lookup/copies.ts'
+import { factsUnder } from '../lookup/copies.ts'
 import { checkName } from '../lookup/names.ts'
 import { walk } from '../lookup/walk.ts'
 import type { Services } from '../services.ts'
 import type { DeleteOptions, DeleteResult } from '../types.ts'
-import { type Leaving, leave, leavingWith, whenGivenUp } from './give-up.ts'
-import { checkRemains } from './remaining.ts'
-
-export interface DeleteOutcome extends DeleteResult {
-  /** Whether something was committed. */
-  readonly isDone: boolean
-  /** Absent when no key was unbound. */
-  readonly event?: Logged<DeleteEvent>
-}
+import { type DeletedPage, planPage, removePages } from './deletion.ts'
+import { dropCopies } from './drop.ts'
+import { type Leaving, leave, leavingBlob, leavingWith, pendingOn } from './give-up.ts'
 
 export const DELETE_OPTIONS: RulesOf<DeleteOptions> = { backends: is.names, dryRun: is.boolean, signal: is.signal }
 
-/** What a deletion does: which keys it unbinds, and which places go. */
-interface Deletion extends Leaving {
-  readonly keys: readonly string[]
-}
+/** Hears of each commit, at once: of a blob with many keys there are many. */
+export type OnCommit = (event?: Logged<DeleteEvent>) => void
 
-type Rows = Pick<Services, 'backends' | 'index' | 'ledger' | 'prefix' | 'queue' | 'staging'>
+const NOTHING: DeleteResult = { deleted: [], pending: [] }
 
 /** Unbinds and queues the removal of objects; or, with `backends`, only drops copies. */
 export async function remove(
   services: Services,
   idOrKey: string,
   options: DeleteOptions,
+  onCommit: OnCommit,
   signal: AbortSignal,
-): Promise<DeleteOutcome> {
+): Promise<DeleteResult> {
   const at = { op: 'delete', key: idOrKey }
   checkName(idOrKey, at)
-  const { backends, dryRun } = options
-  if (backends !== undefined) services.backends.select(backends, at)
-  const decide = (view: View) =>
-    backends ? dropOf(services, view, idOrKey, backends) : deletionOf(services, view, idOrKey)
-  if (isId(idOrKey)) await passKeys(services, idOrKey, signal)
-  if (dryRun) return services.ledger.look((view) => resultOf(services, view, decide(view)))
-  const { value, position, seq } = await services.ledger.transact((tx) => planDelete(services, tx, decide(tx)))
-  // Bytes that were deleted are kept nowhere.
-  if (value.forgotten) await services.cache?.drop(value.forgotten)
-  const { deleted, pending, event } = value
-  return { deleted, pending, isDone: value.isDone, ...(event && { event: { ...event, position, seq } }) }
+  const { backends, dryRun = false } = options
+  if (backends !== undefined) {
+    services.backends.select(backends, at)
+    return { deleted: [], pending: await dropCopies(services, idOrKey, { backends, dryRun, onCommit, signal }) }
+  }
+  return dryRun ? preview(services, idOrKey, signal) : removeName(services, idOrKey, onCommit, signal)
 }
 
-/** Reads the keys of a blob once beforehand, a page a turn: a plan that takes long cannot be aborted. */
-async function passKeys({ index, ledger }: Services, id: BlobId, signal: AbortSignal): Promise<void> {
-  const keys = walk(ledger, signal, (view, from) => {
-    const last = index.keys(view, id, from && { after: Buffer.from(from).toString() }).at(-1)
-    return { items: [], next: last === undefined ? null : Buffer.from(last) }
-  })
-  for await (const _ of keys);
+async function removeName(
+  services: Services,
+  idOrKey: string,
+  onCommit: OnCommit,
+  signal: AbortSignal,
+): Promise<DeleteResult> {
+  const { value, position, seq } = await services.ledger.transact((tx) => planDelete(services, tx, idOrKey))
+  if (!value) return NOTHING
+  onCommit({ ...value.event, position, seq })
+  const { id, isForgotten, keys, pending } = value
+  // Bytes that were deleted are kept nowhere.
+  if (isForgotten) await services.cache?.drop(id)
+  if (value.isLast) return { deleted: keys, pending }
+  const pages: DeletedPage[] = [value]
+  for await (const { event, ...page } of removePages(services, id, signal)) {
+    pages.push(page)
+    onCommit(event)
+  }
+  return {
+    deleted: pages.flatMap((page) => page.keys),
+    pending: [...new Set(pages.flatMap((page) => page.pending))],
+  }
+}
+
+interface Planned extends DeletedPage {
+  readonly id: BlobId
+  readonly isForgotten: boolean
+  readonly event: DeleteEvent
+}
+
+/** @returns `null`: nothing has this name. */
+function planDelete(services: Services, tx: Transaction, idOrKey: string): Planned | null {
+  const leaving = leavingUnder(services, tx, idOrKey)
+  if (!leaving) return null
+  const { id, isForgotten, isMore } = leaving
+  const pending = pendingOn(services, tx, leaving.places)
+  leave(services, tx, leaving)
+  const page = isMore && leaving.keys.length === 0 ? planPage(services, tx, id) : { keys: [], pending: [] }
+  const keys = [...leaving.keys, ...page.keys]
+  const event: DeleteEvent = { type: 'delete', checksum: id, keys, ...(isMore && { more: true }), time: tx.now }
+  services.ledger.record(tx, event)
+  return { id, isForgotten, keys, pending: [...new Set([...pending, ...page.pending])], isLast: !isMore, event }
 }
 
 /** What a name means: a key its binding, an id all its keys. */
-function deletionOf(rows: Rows, view: View, idOrKey: string): Deletion | null {
-  const id = factsUnder(rows, view, idOrKey)?.id
+function leavingUnder(services: Services, view: View, idOrKey: string): Leaving | null {
+  const id = factsUnder(services, view, idOrKey)?.id
   if (id === undefined) return null
-  if (!isId(idOrKey)) return { ...leavingWith(rows, view, id, idOrKey), keys: [idOrKey] }
-  return { id, isForgotten: true, keys: [...eachKey(rows, view, id)], places: livePlaces(rows, view, id) }
+  return isId(idOrKey) ? leavingBlob(services, view, id) : leavingWith(services, view, id, idOrKey)
 }
 
-/** Copies on some backends, and neither keys nor the blob. @throws {StorageError} PRECONDITION_FAILED: too little would remain. */
-function dropOf(rows: Rows, view: View, idOrKey: string, backends: readonly string[]): Deletion | null {
-  const id = factsUnder(rows, view, idOrKey)?.id
-  if (id === undefined) return null
-  const places = placesUnder(rows, view, id, idOrKey).filter(({ backend }) => backends.includes(backend))
-  const at: ErrorLocation = { op: 'delete', key: idOrKey }
-  if (places.length > 0) checkRemains(rows, view, id, places, at)
-  return { id, isForgotten: false, keys: [], places }
+/** What a deletion would do. */
+async function preview(services: Services, idOrKey: string, signal: AbortSignal): Promise<DeleteResult> {
+  const { index, ledger } = services
+  const leaving = await ledger.look((view) => {
+    const found = leavingUnder(services, view, idOrKey)
+    return found && { ...found, pending: pendingOn(services, view, found.places) }
+  })
+  if (!leaving) return NOTHING
+  const { id, keys, pending, isMore } = leaving
+  if (!isMore) return { deleted: keys, pending }
+  const places = walk(ledger, signal, (view, from) => {
+    const { items, next } = index.live(view, id, { from })
+    return { items: pendingOn(services, view, items), next }
+  })
+  return { deleted: await allKeys(services, id, signal), pending: [...new Set(await Array.fromAsync(places))] }
 }
 
-interface Planned extends DeleteResult {
-  readonly isDone: boolean
-  readonly forgotten?: BlobId
-  readonly event?: DeleteEvent
-}
-
-function planDelete(rows: Rows, tx: Transaction, deletion: Deletion | null): Planned {
-  const result = resultOf(rows, tx, deletion)
-  if (!deletion) return result
-  const { id, keys, isForgotten } = deletion
-  for (const key of keys) rows.index.unbind(tx, key)
-  leave(rows, tx, deletion)
-  if (keys.length === 0 && !isForgotten) return { ...result, isDone: true }
-  const event: DeleteEvent = { type: 'delete', checksum: id, keys, time: tx.now }
-  rows.ledger.record(tx, event)
-  return { ...result, isDone: true, event, ...(isForgotten && { forgotten: id }) }
-}
-
-/** What its caller is told. */
-function resultOf(rows: Rows, view: View, deletion: Deletion | null): DeleteOutcome {
-  if (!deletion) return { deleted: [], pending: [], isDone: false }
-  const left = deletion.places.filter((place) => whenGivenUp(rows, view, place) !== null)
-  return { deleted: deletion.keys, pending: [...new Set(left.map(({ backend }) => backend))], isDone: false }
+async function allKeys({ index, ledger }: Services, id: BlobId, signal: AbortSignal): Promise<string[]> {
+  const keys = walk(ledger, signal, (view, from) => {
+    const items = index.keys(view, id, from && { after: Buffer.from(from).toString() })
+    const last = items.at(-1)
+    return { items, next: last === undefined ? null : Buffer.from(last) }
+  })
+  return Array.fromAsync(keys)
 }

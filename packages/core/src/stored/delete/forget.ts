@@ -6,8 +6,9 @@ import type { Transaction, View } from '../../ports/ledger.ts'
 import { checkBackendName, checkStoreKey } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { ForgetOptions, ForgottenCopy } from '../types.ts'
+import { among } from './drop.ts'
 import { vacate } from './give-up.ts'
-import { checkRemains } from './remaining.ts'
+import { checkRemains, type Token, Unchecked, whenChecked } from './remaining.ts'
 
 const PLACE: RulesOf<Place> = {
   backend: needed(is.text),
@@ -18,37 +19,57 @@ const PLACE: RulesOf<Place> = {
 export const FORGET_OPTIONS: RulesOf<ForgetOptions> = { dryRun: is.boolean }
 
 /** Gives up a copy, or its removal, and leaves what lies there. */
-export async function forget(services: Services, place: Place, options: ForgetOptions): Promise<ForgottenCopy> {
+export async function forget(
+  services: Services,
+  place: Place,
+  options: ForgetOptions,
+  signal: AbortSignal,
+): Promise<ForgottenCopy> {
   const { backend, key } = checkOptions(place, PLACE, { op: 'forget' })
   checkBackendName(backend, { op: 'forget' })
   checkStoreKey(key, { op: 'forget' })
-  const { ledger } = services
-  const decide = (view: View) => forgettable(services, view, { backend, key })
-  const { id, state } = options.dryRun
-    ? await ledger.look(decide)
-    : (await ledger.transact((tx) => planForget(services, tx, decide(tx)))).value
+  const at = { op: 'forget', backend, key }
+  const decide = (token: Token | undefined, view: View) => forgettable(services, view, at, token)
+  const { id, state } = await whenChecked(services, at, signal, async (token) => {
+    if (options.dryRun) return services.ledger.look((view) => decide(token, view))
+    const { value } = await services.ledger.transact((tx) => {
+      const location = decide(token, tx)
+      if (!(location instanceof Unchecked)) planForget(services, tx, location)
+      return location
+    })
+    return value
+  })
   return { backend, key, id, was: state }
 }
 
 /**
  * @throws {StorageError} NOT_FOUND · UNAVAILABLE: a job is at work there · PRECONDITION_FAILED: it is a copy, and no other would remain.
  */
-function forgettable(services: Services, view: View, place: Place): Location {
+function forgettable(
+  services: Services,
+  view: View,
+  at: Place & { readonly op: string },
+  token: Token | undefined,
+): Location | Unchecked {
   const { index, queue } = services
-  const at = { op: 'forget', ...place }
-  const location = index.location(view, place)
+  const location = index.location(view, at)
   if (!location) throw new StorageError('NOT_FOUND', at, { detail: 'no copy is there, and none is being removed' })
-  if (queue.isRunning(view, place))
+  if (queue.isRunning(view, at))
     throw new StorageError('UNAVAILABLE', at, {
       detail: 'a job is running there: pause the backend, or wait until it ends',
     })
-  if (location.state !== 'deleting') checkRemains(services, view, location.id, [location], at)
-  return location
+  const { id, key, state, shared } = location
+  if (state === 'deleting') return location
+  const dropped = { id, isDropped: among([location]), beside: 1, keys: shared ? null : [key] }
+  return checkRemains(services, view, dropped, at, token) ? location : new Unchecked(dropped)
 }
 
-function planForget(services: Services, tx: Transaction, location: Location): Location {
+function planForget(services: Services, tx: Transaction, location: Location): void {
   const { index, staging } = services
+  const { id } = location
   vacate(services, tx, location)
-  if (owes(location) && !index.hasPlace(tx, { id: location.id, standing: 'owing' })) staging.release(tx, location.id)
-  return location
+  // @see giveUp
+  const facts = index.facts(tx, id)
+  if (facts) index.keep(tx, facts)
+  if (owes(location) && !index.hasPlace(tx, { id, standing: 'owing' })) staging.release(tx, id)
 }

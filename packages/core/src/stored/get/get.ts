@@ -1,6 +1,5 @@
 import type { Stat } from '../../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../../backend/error.ts'
-import { isId } from '../../backend/keys.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import type { GuardedBackend } from '../../guard/guarded-backend.ts'
 import { verified } from '../../guard/verify.ts'
@@ -103,15 +102,13 @@ async function readNear<T>(
 ): Promise<{ value: T } | null> {
   const { cache, index, ledger, staging } = services
   const near = await ledger.look((view) => {
-    const id = isId(idOrKey) ? idOrKey : index.binding(view, idOrKey)?.id
-    if (id === undefined) return null
-    const isStaged = staging.has(view, id)
-    return { id, isStaged, isKnown: isStaged || index.facts(view, id) !== null }
+    const facts = factsUnder({ index }, view, idOrKey)
+    return facts && { id: facts.id, isStaged: staging.has(view, facts.id) }
   })
   if (!near) return null
-  const { id, isStaged, isKnown } = near
+  const { id, isStaged } = near
   if (isStaged) return readStaged(services, id, signal, consume)
-  if (!cache || !isCacheFirst(services, options) || !isKnown) return null
+  if (!cache || !isCacheFirst(services, options)) return null
   const opened = await openCached({ cache, signal }, id, () => refetch(services, id, signal))
   return opened && { value: await consume(opened, opened.size) }
 }

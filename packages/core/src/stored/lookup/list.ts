@@ -6,7 +6,7 @@ import type { Binding } from '../../model/key.ts'
 import type { View } from '../../ports/ledger.ts'
 import type { Services } from '../services.ts'
 import type { ListEntry, ListOptions } from '../types.ts'
-import { eachPlace, placesUnder } from './copies.ts'
+import { placesUnder } from './copies.ts'
 import { recordOf } from './record.ts'
 import { walk } from './walk.ts'
 
@@ -51,9 +51,8 @@ async function* entries(services: Services, options: ListOptions, signal: AbortS
 }
 
 /** @returns `null`: it is not asked for. */
-function entryOf(services: Services, view: View, { key, id }: Binding, options: ListOptions): ListEntry | null {
+function entryOf(services: Services, view: View, { key, id, facts }: Binding, options: ListOptions): ListEntry | null {
   const { backend, missing = false } = options
-  const facts = services.index.facts(view, id)
   if (!facts) return null
   const locations = placesUnder(services, view, id, key)
   const there = locations.filter((one) => one.backend === backend)
@@ -65,7 +64,7 @@ function entryOf(services: Services, view: View, { key, id }: Binding, options: 
 
 /** Whether a copy is there, or shall be: of what was only found missing, none is. */
 export function isBlobThere({ index }: Pick<Services, 'index'>, view: View, id: BlobId): boolean {
-  return eachPlace({ index }, view, id, ['synced', 'owing', 'former', 'neither']).some(isCopyThere)
+  return (['synced', 'owing', 'former', 'wrong'] as const).some((standing) => index.hasPlace(view, { id, standing }))
 }
 
 function isCopyThere({ state }: LocationFacts): boolean {

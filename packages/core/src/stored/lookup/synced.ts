@@ -5,7 +5,7 @@ import type { Failure } from '../../model/failure.ts'
 import type { Services } from '../services.ts'
 import type { SyncedOptions } from '../types.ts'
 import { type Changes, waitFor } from './changes.ts'
-import { find } from './find.ts'
+import { eachPlace } from './find.ts'
 import { checkName } from './names.ts'
 
 export const SYNCED_OPTIONS: RulesOf<SyncedOptions> = { copies: is.whole(1), backends: is.names, signal: is.signal }
@@ -28,7 +28,9 @@ export async function synced(
   if (options.copies !== undefined && idOrKey === undefined)
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'copies are counted for one blob: name it' })
   const owing =
-    idOrKey === undefined ? () => allOwing(services, options, at) : () => blobOwing(services, idOrKey, options, at)
+    idOrKey === undefined
+      ? () => allOwing(services, options, at)
+      : () => blobOwing(services, idOrKey, options, at, signal)
   for (;;) {
     const changed = changes.next()
     const names = await owing()
@@ -65,12 +67,12 @@ async function blobOwing(
   services: Services,
   idOrKey: string,
   options: SyncedOptions,
-  at: ErrorLocation,
+  at: ErrorLocation & { readonly op: string },
+  signal: AbortSignal,
 ): Promise<string[]> {
-  const known = await find(services, idOrKey)
-  if (!known) throw new StorageError('NOT_FOUND', at)
-  const locations = countedOf(services, known.locations, options)
-  if (locations.length === 0) throw uncounted(known.locations, options, at)
+  const all = await Array.fromAsync(eachPlace(services, idOrKey, at, signal))
+  const locations = countedOf(services, all, options)
+  if (locations.length === 0) throw uncounted(all, options, at)
   const done = locations.filter(({ state }) => state === 'synced').length
   if (options.copies !== undefined && done >= options.copies) return []
   const owing = locations.filter(({ state }) => state === 'pending')

@@ -15,7 +15,7 @@ import type { Binding } from '../../model/key.ts'
 import type { Transaction } from '../../ports/ledger.ts'
 import type { Staged } from '../../ports/staging.ts'
 import type { Configured } from '../backends/backends.ts'
-import { leave, leavingWith } from '../delete/give-up.ts'
+import { leave, leavingWith, retire } from '../delete/give-up.ts'
 import { idKey, isAmongIds } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { PutOptions } from '../types.ts'
@@ -53,10 +53,13 @@ export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcom
   const { index, ledger, staging } = rows
   const { key, facts: given, staged, options } = input
   const { id } = given
-  const bound = index.binding(tx, key)
+  const row = index.binding(tx, key)
+  // It went with a deletion that has not come to it: first it is removed, as by that.
+  if (row && !row.facts) retire(rows, tx, row)
+  const bound = row?.facts ? row : null
   checkOwn(rows, key, id, bound)
   checkConditions(key, bound, options)
-  const former = bound && bound.id !== id && index.facts(tx, bound.id) ? bound.id : null
+  const former = bound && bound.id !== id ? bound.id : null
   const targets = openTargets(rows, tx, input).map((target) => targetAt(rows, tx, target, input))
   checkPlaces(rows, tx, key, id, former, targets)
   const known = index.facts(tx, id)

@@ -7,7 +7,8 @@ import { isDoubtful, type Location, repaired } from '../../model/copy.ts'
 import type { Transaction } from '../../ports/ledger.ts'
 import type { Opened, Staged } from '../../ports/staging.ts'
 import { readBlob } from '../get/get.ts'
-import { find } from '../lookup/find.ts'
+import { byPlace, factsUnder } from '../lookup/copies.ts'
+import { eachPlace } from '../lookup/find.ts'
 import { checkName, hexOf } from '../lookup/names.ts'
 import { tellProgress } from '../put/progress.ts'
 import type { Services } from '../services.ts'
@@ -17,6 +18,9 @@ import { keepAside } from './keep-aside.ts'
 import { noteWhole, rewrite } from './record-damage.ts'
 
 export const REPAIR_OPTIONS: RulesOf<RepairOptions> = { signal: is.signal, onProgress: is.callback }
+
+/** Copies that are owed once more in one commit. */
+const BATCH = 100
 
 /** A copy that is to be replaced. */
 interface Replaced {
@@ -32,7 +36,7 @@ type Looked = { readonly location: Location; readonly done: RepairedCopy | null 
 
 /**
  * Looks again at the copies of a name that were found damaged, changed or gone; reads good bytes, verified, into staging; keeps
- * aside what somebody made of a copy; then owes the copies once more, in one commit.
+ * aside what somebody made of a copy; then owes the copies once more, up to 100 in one commit.
  *
  * @throws {StorageError} NOT_FOUND · what the only copy, or all of them, failed with: nothing was changed.
  */
@@ -44,15 +48,26 @@ export async function repair(
 ): Promise<RepairResult> {
   const at = { op: 'repair', key: idOrKey }
   checkName(idOrKey, at)
-  const known = await find(services, idOrKey)
-  if (!known) throw new StorageError('NOT_FOUND', at)
-  const { facts } = known
+  const facts = await services.ledger.look((view) => factsUnder(services, view, idOrKey))
+  if (!facts) throw new StorageError('NOT_FOUND', at)
+  const all = await Array.fromAsync(eachPlace(services, idOrKey, at, signal))
+  const doubtful = all.filter((one) => isDoubtful(one) && services.backends.has(one.backend)).sort(byPlace)
+  const copies: RepairedCopy[] = []
+  for (let next = 0; next < doubtful.length; next += BATCH)
+    copies.push(...(await repairSome(services, facts, doubtful.slice(next, next + BATCH), options, signal)))
+  return { id: facts.id, copies }
+}
+
+async function repairSome(
+  services: Services,
+  facts: BlobFacts,
+  doubtful: readonly Location[],
+  options: RepairOptions,
+  signal: AbortSignal,
+): Promise<RepairedCopy[]> {
   const looked: Looked[] = []
-  for (const location of known.locations)
-    if (isDoubtful(location) && services.backends.has(location.backend))
-      looked.push(await look(services, location, signal))
-  const bad = looked.filter(({ done }) => done === null)
-  if (bad.length === 0) return { id: facts.id, copies: looked.flatMap(({ done }) => done ?? []) }
+  for (const location of doubtful) looked.push(await look(services, location, signal))
+  if (looked.every(({ done }) => done !== null)) return looked.flatMap(({ done }) => done ?? [])
   await using staged = await receiveGood(services, facts, options, signal)
   const copies: RepairedCopy[] = []
   const replaced: Replaced[] = []
@@ -65,7 +80,7 @@ export async function repair(
     const { value } = await services.ledger.transact((tx) => planRepair(services, tx, { facts, replaced, staged }))
     copies.push(...value)
   }
-  return { id: facts.id, copies }
+  return copies
 }
 
 async function look(services: Services, location: Location, signal: AbortSignal): Promise<Looked> {
