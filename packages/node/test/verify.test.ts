@@ -363,7 +363,7 @@ describe('verify()', () => {
 
   test.each([
     [{ backend: 'c' }, /unknown backend "c"/],
-    [{ prefix: 1 }, /"prefix" is well-formed text/],
+    [{ prefix: 1 }, /"prefix" must be well-formed text/],
     [{ sample: 0 }, /"sample" must be a number above 0/],
     [{ sample: 1.1 }, /"sample" must be a number above 0/],
     [{ maxBytesPerSecond: 0.5 }, /"maxBytesPerSecond" must be a whole number/],

@@ -117,7 +117,7 @@ export const COMMANDS: readonly Command[] = [
     name: 'has',
     args: [NAMES],
     flags: [],
-    help: 'Tell whether blobs are known: exit code 0 if all are, 1 if one is not',
+    help: 'Tell whether blobs are there: exit code 0 if all are, 1 if one is not',
     examples: ['stored has photos/a.jpg && echo yes'],
     load: () => import('../commands/has.ts'),
   },

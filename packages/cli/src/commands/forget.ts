@@ -10,7 +10,7 @@ export async function run(context: Context): Promise<Outcome> {
   const name = input.first
   await using store = await openSession(context, { sync: false })
   const backend = input.text('backend')
-  if (backend === undefined) throw usage('forget needs --backend: where the copy lies that is given up')
+  if (backend === undefined) throw usage('forget needs --backend: the backend whose copy is given up')
   const batch = new Batch(out)
   for (const place of await placesOf(store, name, backend)) {
     signal.throwIfAborted()

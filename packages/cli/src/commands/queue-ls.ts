@@ -39,5 +39,5 @@ export async function run(context: Context): Promise<Outcome> {
 /** @throws {Fault} USAGE. */
 export function stateOf(text: string | undefined): Job['state'] | undefined {
   if (text === undefined || STATES.includes(text)) return text as Job['state'] | undefined
-  throw usage(`--state is one of ${STATES.join(', ')}`)
+  throw usage(`--state must be one of ${STATES.join(', ')}`)
 }

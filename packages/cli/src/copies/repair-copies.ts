@@ -18,7 +18,7 @@ export async function repairCopies(
     await out.record({ type: 'repair', name, id, copies })
     const failed = copies.filter(({ outcome }) => outcome === 'failed')
     for (const copy of copies) if (copy.outcome !== 'failed') await out.line(lineOf(copy))
-    if (copies.length === 0) out.note(`no copy of ${name} is known to be damaged: stored verify searches`)
+    if (copies.length === 0) out.note(`no copy of ${name} is known to be damaged; stored verify looks for damage`)
     for (const { error, key } of failed) if (error) await batch.fault(recordedError(error), key)
     if (copies.length > failed.length) batch.done++
     return failed.length === 0

@@ -41,6 +41,6 @@ export async function tooFewCheck(
   }
   const among = `of ${count(looked, 'key')} looked at`
   if (short === 0) return { check: 'too few copies', result: 'ok', message: `none ${among}` }
-  const message = `${short.toLocaleString('en')} ${among}; stored copies lists them, stored copies --fix brings copies`
+  const message = `${short.toLocaleString('en')} ${among}; stored copies lists them, stored copies --fix makes the rest`
   return { check: 'too few copies', result: 'warning', message, exit: EXIT.tooFew }
 }

@@ -17,10 +17,10 @@ export function overview(commands: readonly Command[]): string {
   const rows = commands.map(({ name, help }) => [name, help] as const)
   return [
     'usage: stored COMMAND [arguments]\n',
-    'Blobs by key or checksum, brought to every backend you name.\n',
+    'Stores blobs by key or checksum, and copies them to every backend you name.\n',
     columns(rows),
     `\nflags of every command:\n${flagTable(GLOBAL_FLAGS)}`,
-    '\nstored COMMAND --help tells more of one.\n',
+    '\nstored COMMAND --help shows the details of a command.\n',
   ].join('\n')
 }
 
