@@ -5,32 +5,32 @@ import type { Rev } from '../model/revision.ts'
 import type { Leaving, Tenure } from '../model/tenure.ts'
 import type { Ledger, Transaction, View } from './ledger.ts'
 
-/** Which rows of several, each read at once. */
+/** Which page of rows to read. */
 export interface PageOptions<Position> {
-  /** Begins behind this one. */
+  /** Starts after this one. */
   readonly after?: Position
   /** @default 500 */
   readonly limit?: number
 }
 
-/** Where a walk goes on. Opaque. */
+/** Where a walk continues. Opaque. */
 export type Cursor = Uint8Array
 
-/** What of a walk is read at once. */
+/** One page of a walk. */
 export interface Page<T> {
   readonly items: T[]
   /** `null`: this was the last page. It may be empty while others follow. */
   readonly next: Cursor | null
 }
 
-/** What is walked through, and how far in one look. */
+/** What to walk through, and how far in one look. */
 export interface WalkOptions {
   readonly prefix?: string
-  /** Begins behind this key. */
+  /** Starts after this key. */
   readonly after?: string
-  /** Goes on where a page ended. */
+  /** Continues where a page ended. */
   readonly from?: Cursor | undefined
-  /** Rows that are looked at. @default 500 */
+  /** How many rows to read. @default 500 */
   readonly limit?: number
 }
 
@@ -45,23 +45,23 @@ export interface Index {
   location(view: View, place: Place): Location | null
   /** The places of one key, on all backends. */
   locationsAt(view: View, key: string): Location[]
-  /** Places of a blob that stand so, in the order of backends, then of keys: a page. */
+  /** A page of the places of a blob that have this standing, ordered by backend, then by key. */
   locations(view: View, id: BlobId, standing: Standing, o?: PageOptions<Place>): Location[]
   /** Places of a blob where a copy is, or shall be: a page. */
   live(view: View, id: BlobId, o?: { readonly from?: Cursor | undefined; readonly limit?: number }): Page<Location>
   /** Places of a blob that all its keys share, and where a copy is or shall be: as many as there are backends, and former prefixes. */
   shared(view: View, id: BlobId): Location[]
-  /** Whether there is such a place: as cheap for a blob with thousands of places as for one with two. */
+  /** Whether such a place exists. As cheap for a blob with thousands of places as for one with two. */
   hasPlace(view: View, some: SomePlace): boolean
-  /** Keys bound to `id`, in UTF-8 order: a page. */
+  /** A page of the keys bound to `id`, in UTF-8 order. */
   keys(view: View, id: BlobId, o?: PageOptions<string>): string[]
-  /** Bindings in UTF-8 order of their keys: a page of what is walked through. */
+  /** A page of a walk through the bindings, in UTF-8 order of their keys. */
   bindings(view: View, o: WalkOptions): Page<Binding>
-  /** Locations on one backend, in UTF-8 order of their keys: a page of what is walked through. */
+  /** A page of a walk through the locations on one backend, in UTF-8 order of their keys. */
   located(view: View, o: WalkOptions & { backend: string }): Page<Location>
-  /** Keys of copies on one backend that stand so, in UTF-8 order, at most `limit`. Reads these alone, however many others there are. */
+  /** Keys of at most `limit` copies on one backend in this state, in UTF-8 order. Reads no others, however many there are. */
   bad(view: View, o: { backend: string; state: BadState; limit: number }): string[]
-  /** Which medium lay at a backend when it was first opened; `null` before. */
+  /** The medium that a backend had when it was first opened; `null` before that. */
   medium(view: View, backend: string): string | null
   tenure(view: View, backend: string): Tenure
   /** Backends that are being removed. */

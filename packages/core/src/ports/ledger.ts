@@ -4,14 +4,14 @@ import type { Failure } from '../model/failure.ts'
 
 declare const view: unique symbol
 
-/** Rows as they are at one moment. Index, queue and staging are read by it. */
+/** Rows as they are at one moment. Index, queue and staging read through it. */
 export interface View {
   readonly [view]: true
 }
 
 /** A view that also collects writes, and sees them. */
 export interface Transaction extends View {
-  /** Unique in the store among transactions that write, and the same in every run of one plan. It says nothing of their order. */
+  /** Unique in the store among transactions that write, and the same in every run of one plan. It says nothing about their order. */
   readonly ticket: bigint
   /** When the plan was handed in, in milliseconds since the epoch: the same in every run. */
   readonly now: number
@@ -19,7 +19,7 @@ export interface Transaction extends View {
   afterwards(action: () => void): void
 }
 
-/** What a commit came to. */
+/** The result of a commit. */
 export interface Committed<T> {
   /** What the plan returned. */
   readonly value: T
@@ -45,7 +45,7 @@ export interface Ledger {
    *   the outcome is unknown; read before claiming either. Not `retryable` once degraded.
    */
   transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>>
-  /** What is read from here on includes all that any process has committed by now. */
+  /** Later reads include everything that any process has committed by now. */
   refresh(): void
   /** Writes an event into the log, behind those that were recorded before it. Its position is known once it is committed. */
   record(tx: Transaction, event: DurableEvent): void
@@ -55,16 +55,16 @@ export interface Ledger {
    * @throws {StorageError} NOT_FOUND: events after `since` were dropped already, or no commit has come to it.
    */
   events(o: Op & { since: Position | number }): AsyncIterable<Logged<DurableEvent>>
-  /** Why nothing is committed any more, though reads go on; `null` while all is well. It ends with opening the ledger anew. */
+  /** Why nothing more is committed, although reads still work; `null` while all is well. Opening the ledger again ends it. */
   readonly degraded: Failure | null
-  /** Calls `listener` once, when it becomes degraded. @returns A function that ends it. */
+  /** Calls `listener` once, when the ledger becomes degraded. @returns A function that removes the listener. */
   onDegraded(listener: (failure: Failure) => void): () => void
-  /** How its disk is now; `null`: it has none. */
+  /** The state of its disk; `null` if it has none. */
   disk(): DiskUsage | null
   close(): Promise<void>
 }
 
-/** The disk that a ledger lies on, in bytes. */
+/** The disk that a ledger is on, in bytes. */
 export interface DiskUsage {
   readonly free: number
   /** Space that puts leave free, for operations that free space. */

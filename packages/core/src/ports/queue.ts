@@ -4,8 +4,8 @@ import type { Claimed, Job, JobCounts, JobFilter, NewJob } from '../model/job.ts
 import type { Ledger, Transaction, View } from './ledger.ts'
 
 /**
- * The durable queue. For one place there is at most one job running and one waiting behind it; a newer one replaces a waiting
- * or parked older one.
+ * The durable queue. Each place has at most one running job and one waiting behind it. A new job replaces a waiting or parked
+ * one.
  */
 export interface Queue {
   readonly ledger: Ledger
@@ -16,9 +16,9 @@ export interface Queue {
    * @throws {StorageError} CONFLICT: one is running there.
    */
   drop(tx: Transaction, place: Place): void
-  /** Whether a try of the job of a place, in whatever state, was begun: it may have landed. */
+  /** Whether an attempt of a place's job has begun, whatever the job's state. The attempt may have taken effect. */
   begun(view: View, place: Place): boolean
-  /** Whether a job is at work at a place. */
+  /** Whether a job is running at a place. */
   isRunning(view: View, place: Place): boolean
   /** Whether a newer job waits behind this one. */
   isOvertaken(view: View, job: Claimed): boolean
@@ -29,18 +29,18 @@ export interface Queue {
    */
   complete(tx: Transaction, job: Claimed): void
   /**
-   * Keeps what lets the next try of the job go on where this one ends, in a commit of its own. It goes with the job, by `park`,
-   * and when a newer job takes its place. A text other than the last is progress: crashes before it count no more.
+   * Keeps what lets the next attempt continue where this one ends, in a commit of its own. It is dropped with the job, by `park`,
+   * and when a newer job replaces it. A text that differs from the last one is progress: earlier crashes no longer count.
    *
    * @throws {StorageError} CONFLICT: the lease is lost; stop writing.
    */
   keepCheckpoint(job: Claimed, checkpoint: string): Promise<void>
   /**
-   * Puts the job back after a try, unless a newer one waits behind it.
+   * Puts the job back after an attempt, unless a newer one waits behind it.
    *
-   * @param o.error What the try failed with. @default it was cut off; what the job noted of the try before holds
-   * @param o.free The try does not count.
-   * @param o.anew The next try begins anew: the checkpoint is dropped.
+   * @param o.error What the attempt failed with. @default the attempt was cut off; the error of the one before stands
+   * @param o.free The attempt does not count.
+   * @param o.anew The next attempt starts over: the checkpoint is dropped.
    */
   retry(
     tx: Transaction,
@@ -50,33 +50,33 @@ export interface Queue {
   /** Puts the job back as if it had not been claimed. */
   giveBack(tx: Transaction, job: Claimed): void
   /**
-   * Keeps the job, with its error, until `unpark`. INVALID_KEY came before anything was written: this try is then none that was
+   * Keeps the job, with its error, until `unpark`. INVALID_KEY comes before anything is written, so such an attempt does not count as
    * begun.
    *
    * @param o.retrialAfterMs When `claim` may take it again, as a `retrial`. @default never
    */
   park(tx: Transaction, job: Claimed, error: StorageError, o?: { retrialAfterMs?: number }): void
-  /** Lets the parked job of a place wait again, due at once, its attempts forgotten; nothing where there is none. */
+  /** Puts the parked job of a place, if there is one, back in the queue: due at once, with no attempts counted. */
   unpark(tx: Transaction, place: Place): void
   /**
-   * Takes due jobs, the longest due first, in a commit of its own that also counts the attempt; none while the backend is paused.
+   * Takes due jobs, longest due first, in a commit of its own that also counts the attempt. Takes none while the backend is paused.
    *
-   * @param o.key This one alone, if it is due.
-   * @param o.fence Called inside the plan: throws if the caller may not claim any more.
+   * @param o.key Takes only the job of this key, if it is due.
+   * @param o.fence Called inside the plan. Throws if the caller may no longer claim.
    */
   claim(
     backend: string,
     o: { max: number; leaseMs: number; key?: string; fence?: (view: View) => void },
   ): Promise<Claimed[]>
   /**
-   * The key of the due job of the least nearness, of several the one longest due. Reads as many as it takes to find one of nearness 0.
+   * The key of the due job with the least nearness; among equals, the one longest due. Reads jobs until it finds one of nearness 0.
    *
-   * @param o.since Leaves out what fell due before, in milliseconds since the epoch.
-   * @param o.nearness `Infinity` for a job that is not to be chosen.
+   * @param o.since Skips jobs that fell due before, in milliseconds since the epoch.
+   * @param o.nearness `Infinity` for a job that must not be chosen.
    * @returns `null` when there is none.
    */
   choose(backend: string, o: { since: number; nearness: (job: Job) => number }): Promise<string | null>
-  /** Notes durably that a try begins: if it never ends, `recover` counts a crash. Needed for jobs with `crashes` only. */
+  /** Records durably that an attempt begins: if it never ends, `recover` counts a crash. Needed only for jobs with `crashes`. */
   mark(job: Claimed, leaseMs: number): Promise<void>
   /** @throws {StorageError} CONFLICT: the lease is lost; stop writing. */
   renew(job: Claimed, leaseMs: number): Promise<void>
@@ -92,22 +92,22 @@ export interface Queue {
    * @returns How many.
    */
   recover(now?: number, o?: { fence?: (view: View) => void; boot?: string }): Promise<number>
-  /** Claims nothing more for a backend, in no process, until `resume`. Durable; safe to repeat. */
+  /** No process claims anything more for a backend until `resume`. Durable; safe to repeat. */
   pause(backend: string): Promise<void>
   /**
-   * Ends the pause, if there is one, and makes all that waits for a later try due now. Each commit moves some hundred jobs, so that
-   * others get their turn in between.
+   * Ends the pause, if there is one, and makes every waiting job due now. Each commit moves a few hundred jobs, so that others get their
+   * turn in between.
    */
   resume(backend: string): Promise<void>
   isPaused(backend: string): Promise<boolean>
-  /** Stands for the last `resume`: another text after each, in no order. `null` before the first, and while it is paused. */
+  /** Identifies the last `resume`: a different text after each, in no order. `null` before the first, and while the backend is paused. */
   resumed(backend: string): Promise<string | null>
-  /** When `claim` may next find a job, in milliseconds since the epoch; `null` when nothing waits, or the backend is paused. */
+  /** When `claim` may next find a job, in milliseconds since the epoch; `null` if nothing waits, or the backend is paused. */
   nextDue(backend: string): Promise<number | null>
-  /** Those that run, those that are parked, then those that wait, of each backend in the order they were queued. */
+  /** For each backend: running jobs, then parked ones, then waiting ones, in the order they were queued. */
   jobs(filter: JobFilter): AsyncIterable<Job>
   /** By backend, without a scan. */
   counts(): Promise<Readonly<Record<string, JobCounts>>>
-  /** Calls `listener` with the name of each backend whose jobs changed, after the commit. @returns A function that ends it. */
+  /** Calls `listener` with the name of each backend whose jobs changed, after the commit. @returns A function that removes the listener. */
   onWork(listener: (backend: string) => void): () => void
 }
