@@ -51,7 +51,7 @@ const GET: RulesOf<GuardedGetOptions> = {
   sha256: DIGEST,
 }
 
-const LIST: RulesOf<GuardedListOptions> = {
+export const LIST: RulesOf<GuardedListOptions> = {
   ...CALL,
   prefix: is.keyPart,
   startAfter: is.keyPart,
@@ -83,11 +83,6 @@ export function checkGet(given: GuardedGetOptions, at: ErrorLocation): GuardedGe
   if (options.last !== undefined && (options.offset !== undefined || options.length !== undefined))
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'last excludes offset and length' })
   return options
-}
-
-/** @returns What was checked. */
-export function checkList(options: GuardedListOptions, at: ErrorLocation): GuardedListOptions {
-  return checkOptions(options, LIST, at)
 }
 
 /** Metadata with lower-case names, as HTTP fields have them. @see RFC 9110 section 5.1. */

@@ -6,7 +6,7 @@ import { checkOption, checkOptions } from '../backend/options.ts'
 import { is, needed, type Rules, type RulesOf } from '../backend/rules.ts'
 import { openSource } from '../source/open-source.ts'
 import type { BlobSource, Source } from '../source/source.ts'
-import { CALL, checkGet, checkList, checkPut, DELETE, mayGoOn, SIGNED_URL, SWEEP, WATCH } from './arguments.ts'
+import { CALL, checkGet, checkPut, DELETE, LIST, mayGoOn, SIGNED_URL, SWEEP, WATCH } from './arguments.ts'
 import type {
   CallOptions,
   GuardedBackend,
@@ -183,7 +183,7 @@ class Guard implements GuardedBackend {
   list(given: GuardedListOptions = {}): AsyncIterableIterator<Stat, void, void> {
     return new Stream(() => {
       const at = this.#session.at('list')
-      const options = checkList(given, at)
+      const options = checkOptions(given, LIST, at)
       const operation = this.#session.begin(at, options.signal)
       return { operation, items: this.#list(operation, options) }
     })

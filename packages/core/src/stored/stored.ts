@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { type ErrorLocation, StorageError, toStorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
+import type { OwnPlace } from '../backend/one-medium.ts'
 import { checkOptions } from '../backend/options.ts'
 import { is, needed, type RulesOf } from '../backend/rules.ts'
 import type { Place } from '../model/copy.ts'
@@ -80,11 +81,13 @@ const OPTIONS: RulesOf<StoreDOptions<string>> = {
   mimeTypeOf: needed(is.callback),
   backends: SERVICE,
   defaultBackends: is.names,
-  algorithms: is.names,
-  prefix: is.text,
-  whenFull: is.oneOf(['wait', 'refuse']),
-  own: { expected: 'an array of places', holds: Array.isArray },
+  algorithms: { ...is.names, default: [] },
+  prefix: { ...is.text, default: 'blobs' },
+  whenFull: { ...is.oneOf(['wait', 'refuse']), default: 'wait' },
+  own: { expected: 'an array of places', holds: Array.isArray, default: [] },
 }
+type Checked<Names extends string> = StoreDOptions<Names> &
+  Pick<Services, 'algorithms' | 'prefix' | 'whenFull'> & { readonly own: readonly OwnPlace[] }
 const COPIES_OPTIONS: RulesOf<CopiesOptions> = { signal: is.signal }
 const REMOVE_OPTIONS = { force: is.boolean, dryRun: is.boolean }
 const NO_JOBS = { waiting: 0, running: 0, parked: 0, bytes: 0 }
@@ -120,21 +123,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /** @throws {StorageError} MISCONFIGURED if the services use different ledgers · INVALID_ARGUMENT. */
-  constructor(options: StoreDOptions<Names>) {
-    checkOptions(options, OPTIONS, { op: 'open' })
-    const {
-      ledger,
-      index,
-      queue,
-      staging,
-      syncer,
-      backends,
-      defaultBackends,
-      algorithms = [],
-      prefix = 'blobs',
-      whenFull = 'wait',
-      own = [],
-    } = options
+  constructor(given: StoreDOptions<Names>) {
+    const options = checkOptions(given as Checked<Names>, OPTIONS, { op: 'open' })
+    const { ledger, index, queue, staging, syncer, backends, defaultBackends, prefix, own } = options
     if ([index, queue, staging].some((service) => service.ledger !== ledger))
       throw new StorageError(
         'MISCONFIGURED',
@@ -153,7 +144,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     })
     for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
     for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
-    this.#services = { ...options, backends: configured, defaultBackends, algorithms, prefix, whenFull }
+    this.#services = { ...options, backends: configured, defaultBackends }
     // Not every job that ends is an event: one that was overtaken ends silently.
     const unsubscribe = [
       syncer.onEvent((event) => this.#events.emit(event)),

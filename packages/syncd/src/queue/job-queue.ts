@@ -1,4 +1,4 @@
-import type { Claimed, Failure, Job, JobCounts, JobFilter, NewJob, Place, Queue, Transaction, View } from '@stored/core'
+import type { Claimed, Job, JobCounts, JobFilter, NewJob, Place, Queue, Transaction, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import {
   after,
@@ -15,7 +15,7 @@ import {
 import { judgeOf, unchanged, type Verdict } from './crashes.ts'
 import { JobFinder, pagesOf } from './find-jobs.ts'
 import { JobMoves } from './job-moves.ts'
-import { claimedOf, type JobRow, JobRows, jobOf } from './job-rows.ts'
+import { claimedOf, failureOf, type JobRow, JobRows, jobOf } from './job-rows.ts'
 import { backendPrefix, dueKey, dueLimit, owedKey, parseDueKey, pauseKey, seqAt } from './keys.ts'
 import { MAX_DELAY_MS } from './limits.ts'
 
@@ -416,8 +416,4 @@ function isLeased({ until = 0 }: JobRow, now: number): boolean {
 
 function conflict(detail: string): StorageError {
   return new StorageError('CONFLICT', { op: 'commit' }, { detail })
-}
-
-function failureOf({ code, message }: StorageError): Failure {
-  return { code, message }
 }

@@ -1,4 +1,5 @@
-import type { Claimed, Job, Place } from '@stored/core'
+import type { Claimed, Failure, Job, Place } from '@stored/core'
+import type { StorageError } from '@stored/core/backend'
 import {
   decodeRow,
   encodeRow,
@@ -90,4 +91,9 @@ export function claimedOf(place: Place, row: JobRow): Claimed {
     ...(alone && { alone }),
     ...(retrial && { retrial }),
   }
+}
+
+/** What a row keeps of an error. */
+export function failureOf({ code, message }: StorageError): Failure {
+  return { code, message }
 }

@@ -69,7 +69,7 @@ async function* sourcesOf(
     const toClone = services.backends.get(backend)?.backend.capabilities.usesFile === true
     const staged = await services.staging.open(id, { signal, toClone })
     // Kept once more, they are other bytes, and may be whole where these were not.
-    return staged && named(`staged ${staged.rev}`, staged)
+    return staged && { name: `staged ${staged.rev}`, ...staged }
   }
   const places = await services.ledger.look((view) =>
     (['synced', 'former', 'missing', 'wrong'] as const).flatMap((standing) =>
@@ -85,17 +85,6 @@ async function* sourcesOf(
       const opened = await openOnBackend(services, id, copy, signal)
       return opened && { name, ...opened }
     }
-  }
-}
-
-function named(name: string, opened: Opened): Source {
-  const { size, body, file } = opened
-  return {
-    name,
-    size,
-    body,
-    ...(file !== undefined && { file }),
-    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   }
 }
 

@@ -104,7 +104,9 @@ export class Lane {
     clearTimeout(this.#timer)
     await this.#claiming
     this.#giveBack(CLOSING)
-    const patience = setTimeout(() => this.#abortAll(CLOSING), graceMs)
+    const patience = setTimeout(() => {
+      for (const { abort } of this.#running.values()) abort.abort(CLOSING)
+    }, graceMs)
     await Promise.all([...this.#running.values()].map(({ done }) => done))
     clearTimeout(patience)
   }
@@ -228,7 +230,10 @@ export class Lane {
       .then(() => this.#options.run(job, { signal: abort.signal, isProbe: permit?.isProbe ?? false, moved }))
       .then(() => {
         this.#running.delete(job)
-        if (this.#running.size === 0) this.#stopRenewing()
+        if (this.#running.size === 0) {
+          clearInterval(this.#renewal)
+          this.#renewal = undefined
+        }
         moved('nothing')
       })
     this.#running.set(job, { abort, done })
@@ -259,20 +264,11 @@ export class Lane {
     for (const job of this.#ready.splice(0)) this.#start(job, null).abort(reason)
   }
 
-  #stopRenewing(): void {
-    clearInterval(this.#renewal)
-    this.#renewal = undefined
-  }
-
   #renewAll(): void {
     const { queue, onError } = this.#options
     for (const [job, { abort }] of this.#running)
       queue.renew(job, LEASE_MS).catch((error: unknown) => abort.abort(error))
     for (const job of this.#ready) queue.renew(job, LEASE_MS).catch(onError)
-  }
-
-  #abortAll(reason: Error): void {
-    for (const { abort } of this.#running.values()) abort.abort(reason)
   }
 }
 

@@ -1,15 +1,7 @@
-import type {
-  Claimed,
-  Failure,
-  Location,
-  LocationFacts,
-  Logged,
-  SyncOutcome,
-  SyncTarget,
-  Transaction,
-} from '@stored/core'
+import type { Claimed, Location, LocationFacts, Logged, SyncOutcome, SyncTarget, Transaction } from '@stored/core'
 import { isCurrent, isWanted, owedAgain, parked } from '@stored/core'
 import type { StorageError } from '@stored/core/backend'
+import { failureOf } from '../queue/job-rows.ts'
 import type { Services } from './services.ts'
 
 /** What a job that ended leaves at its place, given what the place is now; `null`: nothing. */
@@ -118,8 +110,4 @@ async function recorded(
 /** What all events of a job tell. */
 export function progress({ id, backend, key }: Claimed) {
   return { checksum: id, backend, key, time: Date.now() }
-}
-
-export function failureOf({ code, message }: StorageError): Failure {
-  return { code, message }
 }
