@@ -110,7 +110,10 @@ function membersOf(statement: ts.Statement | undefined): readonly ts.Node[] {
 
 function propertiesOf(statement: ts.Statement): readonly ts.Node[] | null {
   if (!ts.isVariableStatement(statement)) return null
-  const initializer = statement.declarationList.declarations[0]?.initializer
+  let initializer = statement.declarationList.declarations[0]?.initializer
+  // `{ … } as const satisfies Rules` is an object, too.
+  while (initializer && (ts.isSatisfiesExpression(initializer) || ts.isAsExpression(initializer)))
+    initializer = initializer.expression
   return initializer !== undefined && ts.isObjectLiteralExpression(initializer) ? initializer.properties : null
 }
 
