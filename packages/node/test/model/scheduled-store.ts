@@ -72,7 +72,13 @@ export class ScheduledStore {
   }
 
   async close(): Promise<void> {
-    await this.staging.close()
+    let isClosed = false
+    const closed = this.staging.close().finally(() => {
+      isClosed = true
+    })
+    // Its sweep reads the disk, for as long as that takes, before its commit waits for its turn.
+    for (; !isClosed; await still()) if (this.#scheduler.count() > 0) await this.#scheduler.waitOne()
+    await closed
     await this.run(this.store.close())
   }
 }
