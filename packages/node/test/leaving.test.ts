@@ -138,7 +138,7 @@ describe('before the commit that removes a backend', () => {
     const one = await filled('k')
     const two = await open()
     await removing(one, async () => {
-      await expect(two.store.delete('k', { backends: ['b'] })).rejects.toEqual(refused('PRECONDITION_FAILED'))
+      await expect(two.store.delete('k', { backends: ['b'] })).rejects.toThrow(/staged copy would remain$/)
       await expect(two.store.forget({ backend: 'b', key: 'k' })).rejects.toEqual(refused('PRECONDITION_FAILED'))
     })
     expect(await one.store.get('k')).toEqual(X)
@@ -184,6 +184,17 @@ describe('before the commit that removes a backend', () => {
     await one.store.put(Y, { key: 'l' })
     await expect(one.store.synced('l')).rejects.toThrow()
     await removing(one, async () => expect(await two.store.retry()).toBe(0))
+  })
+
+  test('its bad copies are not owed again', async () => {
+    const one = await filled('k')
+    const two = await open()
+    places.a.blobs.delete('k')
+    await collect(one.store.verify())
+    await removing(one, async () => {
+      expect((await two.store.repair('k')).copies).toMatchObject([{ backend: 'a', outcome: 'overtaken' }])
+    })
+    expect(await collect(one.store.jobs())).toEqual([])
   })
 
   test('another removal of it is refused', async () => {
