@@ -1,11 +1,12 @@
-import type { DurableEvent, Logged, Position } from '@stored/core'
+import { setImmediate } from 'node:timers/promises'
+import type { DurableEvent, Ledger, Logged, Position } from '@stored/core'
 import { checkOptions, is, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import type { Added } from './draft.ts'
-import type { Reader } from './ledger.ts'
+import { type Reader, readerOf } from './ledger.ts'
 import { decodeNumbers, encodeNumbers } from './numbers.ts'
 import { decodeRow, sealRow } from './row.ts'
 import type { Sink } from './sink.ts'
-import { pages } from './table.ts'
+import { PAGE } from './table.ts'
 
 /** Events of one process between two looks at how many there are. */
 const TRIM_EVERY = 128
@@ -38,16 +39,16 @@ export const LOG_OPTIONS = {
  * once in a while only, so that an event costs a commit one row.
  */
 export class EventLog {
-  readonly #reader: Reader
-  readonly #lastSeq: () => number
+  readonly #ledger: Pick<Ledger, 'look'>
+  readonly #lastSeq: (reader: Reader) => number
   readonly #keep: number
   /** A process looks with its first event: one that ends soon may never come to another look. */
   #untilTrim = 1
 
   /** @param lastSeq The number of the last commit. */
-  constructor(reader: Reader, lastSeq: () => number, options: EventLogOptions) {
+  constructor(ledger: Pick<Ledger, 'look'>, lastSeq: (reader: Reader) => number, options: EventLogOptions) {
     const { keepEvents } = checkOptions(options as Required<EventLogOptions>, LOG_OPTIONS, { op: 'open' })
-    this.#reader = reader
+    this.#ledger = ledger
     this.#lastSeq = lastSeq
     this.#keep = keepEvents
   }
@@ -61,44 +62,35 @@ export class EventLog {
 
   async *events(o: { since: number | Position; signal: AbortSignal }): AsyncGenerator<Logged<DurableEvent>> {
     const { signal } = o
-    const since = numberOf(o.since)
-    this.#checkReached(since)
-    let last = since
-    for await (const page of pages(this.#reader, 'events', { ...ALL, from: keyOf(since + 1), signal })) {
-      // Looked at after the page was read: what is dropped from now on is in it already.
-      this.#checkKept(last)
+    for (let last = numberOf(o.since); ; await setImmediate()) {
+      signal.throwIfAborted()
+      const since = last
+      const page = await this.#ledger.look((view) => this.#page(readerOf(view), since))
       for (const [key, row] of page) {
         signal.throwIfAborted()
         last = seqOf(key)
         yield { ...decode(row, last), seq: last, position: String(last) }
       }
+      if (page.length < PAGE) return
     }
   }
 
+  /** Of one moment: what was dropped by then is not missed. */
+  #page(reader: Reader, since: number): [key: Buffer, value: Buffer][] {
+    this.#checkReached(reader, since)
+    checkKept(reader, since)
+    return reader.range('events', { ...ALL, from: keyOf(since + 1), limit: PAGE })
+  }
+
   /** Whoever was further than the store is would be told nothing until it gets there, and miss what happened until then. */
-  #checkReached(since: number): void {
-    const last = this.#lastSeq()
+  #checkReached(reader: Reader, since: number): void {
+    const last = this.#lastSeq(reader)
     if (since <= last) return
     throw new StorageError(
       'NOT_FOUND',
       { op: 'events' },
       {
         detail: `the last commit is ${last}, before ${since}: that number belongs to another store, or to this one before it was restored`,
-      },
-    )
-  }
-
-  #checkKept(since: number): void {
-    const dropped = this.#reader.get('events', DROPPED_KEY, seqOf)
-    if (since === 0 || dropped === undefined || since >= dropped) return
-    const [oldest] = this.#reader.range('events', { ...ALL, limit: 1 })
-    throw new StorageError(
-      'NOT_FOUND',
-      { op: 'events' },
-      {
-        detail:
-          `events after ${since} were dropped` +
-          (oldest ? `; the oldest kept is ${seqOf(oldest[0])}` : '; none is kept'),
       },
     )
   }
@@ -117,6 +109,20 @@ export class EventLog {
     const newest = oldest.at(-1)
     if (newest) sink.put('events', DROPPED_KEY, newest[0])
   }
+}
+
+function checkKept(reader: Reader, since: number): void {
+  const dropped = reader.get('events', DROPPED_KEY, seqOf)
+  if (since === 0 || dropped === undefined || since >= dropped) return
+  const [oldest] = reader.range('events', { ...ALL, limit: 1 })
+  throw new StorageError(
+    'NOT_FOUND',
+    { op: 'events' },
+    {
+      detail:
+        `events after ${since} were dropped` + (oldest ? `; the oldest kept is ${seqOf(oldest[0])}` : '; none is kept'),
+    },
+  )
 }
 
 /** Without room on the disk the log stays longer until there is some: dropping events must fail nobody's commit. */

@@ -26,16 +26,16 @@ describe('Table', () => {
       table.put(tx, key, 42)
       return tx.ticket
     })
-    expect(table.get(key)).toEqual({ value: 42, ticket })
-    expect(table.ticket(key)).toBe(ticket)
+    expect(table.get(key, ledger)).toEqual({ value: 42, ticket })
+    expect(table.ticket(key, ledger)).toBe(ticket)
   })
 
   test('get() of a removed row is undefined', async () => {
     const key = table.key(Buffer.from('p'))
     await ledger.transact((tx) => table.put(tx, key, 42))
     await ledger.transact((tx) => table.remove(tx, key))
-    expect(table.get(key)).toBeUndefined()
-    expect(table.ticket(key)).toBeUndefined()
+    expect(table.get(key, ledger)).toBeUndefined()
+    expect(table.ticket(key, ledger)).toBeUndefined()
   })
 
   test('suffix() tells a row of this table from one of another', () => {

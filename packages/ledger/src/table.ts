@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
-import type { Transaction } from '@stored/core'
-import { type Reader, type Tree, type TreeLedger, type Writer, writerOf } from './ledger.ts'
+import type { Ledger, Transaction } from '@stored/core'
+import { type Reader, readerOf, type Tree, type TreeLedger, type Writer, writerOf } from './ledger.ts'
 import { decodeRow, encodeRow, type Row, rowTicket } from './row.ts'
 
 /**
@@ -8,13 +8,11 @@ import { decodeRow, encodeRow, type Row, rowTicket } from './row.ts'
  * blob's id, a key) lie side by side. Partitions hold no NUL, or are all of one length.
  */
 export class Table<T> {
-  readonly #ledger: TreeLedger
   readonly tree: Tree
   readonly #tag: number
 
   constructor(ledger: TreeLedger, tree: Tree, tag: string) {
     ledger.useTree(tree)
-    this.#ledger = ledger
     this.tree = tree
     this.#tag = tag.charCodeAt(0)
   }
@@ -36,12 +34,12 @@ export class Table<T> {
     return key[partitionLength + 1] === this.#tag ? key.subarray(partitionLength + 2) : null
   }
 
-  get(key: Uint8Array, reader: Reader = this.#ledger): Row<T> | undefined {
+  get(key: Uint8Array, reader: Reader): Row<T> | undefined {
     return reader.get(this.tree, key, this.decode)
   }
 
   /** Of the transaction that wrote the row. */
-  ticket(key: Uint8Array, reader: Reader = this.#ledger): bigint | undefined {
+  ticket(key: Uint8Array, reader: Reader): bigint | undefined {
     return reader.get(this.tree, key, rowTicket)
   }
 
@@ -58,8 +56,8 @@ export class Table<T> {
   }
 }
 
-/** Rows that are read in one turn of the event loop. */
-const PAGE = 500
+/** Rows that are read in one look. */
+export const PAGE = 500
 
 /** What is walked through. */
 export interface Walk {
@@ -72,20 +70,21 @@ export interface Walk {
 }
 
 /**
- * Rows of a tree, a page at a time: what walks through many rows goes by this. Between two pages everybody else in the process has a
+ * Rows of a tree, a look for each page: what walks through many rows goes by this. Between two pages everybody else in the process has a
  * turn, so timers, signals and answers come, however many rows there are. Rows written meanwhile may or may not be met.
  *
  * @yields At least one page, which may be empty.
  * @throws The signal's reason, before the next page is read.
  */
 export async function* pages(
-  reader: Reader,
+  ledger: Ledger,
   tree: Tree,
   { from, to, signal }: Walk,
 ): AsyncGenerator<[key: Buffer, value: Buffer][], void, void> {
   for (let next: Uint8Array = from; ; await setImmediate()) {
     signal?.throwIfAborted()
-    const page = reader.range(tree, { from: next, to, limit: PAGE })
+    const range = { from: next, to, limit: PAGE }
+    const page = await ledger.look((view) => readerOf(view).range(tree, range))
     yield page
     const last = page.at(-1)
     if (page.length < PAGE || !last) return

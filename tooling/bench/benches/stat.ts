@@ -103,20 +103,21 @@ class Rows {
   }
 
   ofKey(key: string): unknown[] {
-    const bound = this.#bindings.get(this.#bindings.key(Buffer.from(key)))
+    const bound = this.#bindings.get(this.#bindings.key(Buffer.from(key)), this.#ledger)
     if (!bound) throw new Error(`no row of ${key}`)
     return [bound, ...this.ofId(bound.value.id)]
   }
 
   ofId(id: string): unknown[] {
     const partition = Buffer.from(id.slice('sha256:'.length), 'hex')
-    const facts = this.#facts.get(this.#facts.key(partition))
+    const facts = this.#facts.get(this.#facts.key(partition), this.#ledger)
     if (!facts) throw new Error(`no row of ${id}`)
     const first = this.#places.key(partition)
     const locations = [...scan(this.#ledger, 'blobs', first, after(first))].map(([key]) => {
       const suffix = key.subarray(first.length)
       const end = suffix.indexOf(0)
-      return this.#locations.get(this.#locations.key(suffix.subarray(end + 1), suffix.subarray(0, end)))
+      const place = this.#locations.key(suffix.subarray(end + 1), suffix.subarray(0, end))
+      return this.#locations.get(place, this.#ledger)
     })
     return [facts, ...locations]
   }
