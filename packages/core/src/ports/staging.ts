@@ -1,7 +1,6 @@
 import type { Op } from '../backend/contract.ts'
 import type { BlobId } from '../model/blob.ts'
 import type { Rev } from '../model/revision.ts'
-import type { Chunks } from '../source/source.ts'
 import type { Ledger, Transaction, View } from './ledger.ts'
 
 /** Bytes received but not yet part of a commit. Disposed without `keep`, they are discarded. */
@@ -48,7 +47,10 @@ export interface Staging {
    * @throws {StorageError} STAGING_FULL: there is no space, and it may not wait · it is larger than all of staging · all space is
    *   taken by receivers of unknown size that wait for each other.
    */
-  receive(source: Chunks, o: Op & { size?: number | undefined; whenFull: 'wait' | 'refuse' }): Promise<Staged>
+  receive(
+    source: Iterable<Uint8Array, void, void> | AsyncIterable<Uint8Array, void, void>,
+    o: Op & { size?: number | undefined; whenFull: 'wait' | 'refuse' },
+  ): Promise<Staged>
   /** Keeps received bytes. They replace bytes kept before, because nobody knows whether those can still be read. */
   keep(tx: Transaction, id: BlobId, staged: Staged): void
   release(tx: Transaction, id: BlobId): void
