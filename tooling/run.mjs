@@ -21,6 +21,12 @@ const tasks = {
   processes: [['node', 'tooling/proofs/processes/run.ts']],
   power: [['node', 'tooling/proofs/power/run.ts']],
   full: [['node', 'tooling/proofs/full/run.ts']],
+  mutants: [
+    [
+      ...['vitest', 'run', '--config', 'packages/node/test/mutants/vitest.config.ts'],
+      'packages/node/test/mutants/storms.mutants.ts',
+    ],
+  ],
   idle: [['node', 'tooling/proofs/idle/run.ts']],
   bench: [['node', 'tooling/bench/run.ts']],
   demo: [['node', 'tooling/demo/run.ts']],

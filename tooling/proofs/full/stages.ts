@@ -46,6 +46,11 @@ const STAGES: Readonly<Record<string, Stage>> = {
       env: { STORM: '100', STORM_SEED: String(1000 * seed) },
     }),
   },
+  guards: {
+    parts: 1,
+    minutes: 90,
+    run: () => ({ args: ['mutants'], env: { STORM: '10' } }),
+  },
   proof: {
     parts: 10,
     minutes: 60,

@@ -194,6 +194,17 @@ describe('delete({ backends })', () => {
     await expect(drop('k', 'x', 'y')).rejects.toMatchObject(refused)
   })
 
+  test('of a blob without keys counts no copy on a backend that is not configured', async () => {
+    await world.given(ID_A, [], copy('x', 'k'), copy('z', 'k'))
+    await expect(drop(ID_A)).rejects.toMatchObject(refused)
+  })
+
+  test('of a blob without keys counts no staged bytes that only what is dropped owes', async () => {
+    await world.given(ID_A, [], copy('x', 'k'), copy('y', 'k', 'pending'))
+    await world.stage(ID_A, A)
+    await expect(drop(ID_A, 'x', 'y')).rejects.toMatchObject(refused)
+  })
+
   test('of a blob without keys obeys the same rule', async () => {
     await world.given(ID_A, [], copy('x', 'k'), copy('y', 'k'))
     expect(await drop(ID_A)).toEqual({ deleted: [], pending: ['x'] })

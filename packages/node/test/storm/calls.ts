@@ -90,6 +90,7 @@ const REFUSALS: Readonly<Partial<Record<Kind, readonly string[]>>> = {
     'ABORTED',
     'UNAVAILABLE',
     'ALREADY_EXISTS',
+    'TOO_LARGE',
     'CHECKSUM_MISMATCH',
     'PRECONDITION_FAILED',
   ],
@@ -194,7 +195,9 @@ async function put(
   const wanted = options.ifAbsent ? null : options.ifMatch
   const end = history.begin(`put ${id.slice(7, 13)} ${JSON.stringify(options)}`)
   try {
-    await store.put(bytes, { key, ...options })
+    const { locations } = await store.put(bytes, { key, ...options })
+    for (const { backend, key: at, shared } of locations)
+      if (!shared && at !== key) throw new Error(`${key} counts on the object of ${at} on ${backend}`)
     end(key, { becomes: id, ...(wanted !== undefined && { found: { value: wanted } }) })
   } catch (error) {
     if (wanted === undefined || !(isCode(error, 'ALREADY_EXISTS') || isCode(error, 'PRECONDITION_FAILED'))) throw error

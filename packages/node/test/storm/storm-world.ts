@@ -2,13 +2,14 @@ import path from 'node:path'
 import { checksums } from '@stored/checksumd'
 import { type FaultRates, FaultyBackend } from '@stored/conformance'
 import { type BackendOptions, StoreD } from '@stored/core'
-import { MemoryPlace } from '@stored/core/backend'
+import { MemoryPlace, StorageError } from '@stored/core/backend'
 import { BlobIndex } from '@stored/index'
 import type { TreeLedger } from '@stored/ledger'
 import { DurableStaging } from '@stored/staging'
 import { JobQueue, SyncD } from '@stored/syncd'
 import { LateBackend } from '../model/late-backend.ts'
 import type { Name } from './calls.ts'
+import { Random } from './random.ts'
 
 /** How a store is opened; the next opening may be another. */
 export interface Opening {
@@ -20,6 +21,9 @@ export const FIRST_OPENING: Opening = { layouts: { a: 'key', b: 'id', c: 'key' }
 
 /** Of `a` and `c`. */
 const FAULTS: Partial<FaultRates> = { error: 0.15, applied: 0.1, rateLimited: 0.02, cut: 0.02 }
+
+/** How many writes `a` and `c` refuse for good: their jobs are parked. */
+const REFUSED = 0.08
 
 export interface WorldOptions {
   readonly ledger: TreeLedger
@@ -48,10 +52,12 @@ export class StormWorld {
   readonly #options: WorldOptions
   readonly #faulty: FaultyBackend[] = []
   #opening = FIRST_OPENING
+  readonly #random: Random
   #isHealed = false
 
   constructor(options: WorldOptions) {
     this.#options = options
+    this.#random = new Random(options.seed)
     this.ledger = options.ledger
     this.staged = path.join(options.directory, 'staging')
   }
@@ -79,6 +85,7 @@ export class StormWorld {
   #backend(name: Name): BackendOptions {
     const late = new LateBackend({ place: this.places[name], latencyMs: 1, plain: name === 'c', local: name === 'a' })
     const layout = this.#opening.layouts[name]
+    if (name !== 'b') this.#refuseSome(late)
     if (name === 'b') return { backend: late, layout, concurrency: 4 }
     const faulty = new FaultyBackend(late, {
       ...(this.#isHealed ? {} : FAULTS),
@@ -87,6 +94,15 @@ export class StormWorld {
     })
     this.#faulty.push(faulty)
     return { backend: faulty, layout, concurrency: 4, overwrite: name === 'c' }
+  }
+
+  #refuseSome(backend: LateBackend): void {
+    const put = backend.put.bind(backend)
+    backend.put = async (key, body, options) => {
+      if (!this.#isHealed && this.#random.next() < REFUSED)
+        throw new StorageError('TOO_LARGE', { backend: backend.name, op: 'put', key })
+      return put(key, body, options)
+    }
   }
 
   /** Adds `c` to a store, unless it has it, and no other store removed it. */

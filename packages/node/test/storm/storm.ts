@@ -1,13 +1,14 @@
 import type { StoreD } from '@stored/core'
 import type { TreeLedger } from '@stored/ledger'
 import { dumpOf, filesIn } from '@stored/testing/rows/dump'
-import { checkLog } from '@stored/testing/rows/replay'
+import { checkLog, untoldEnds } from '@stored/testing/rows/replay'
 import { checkRows } from '@stored/testing/rows/row-check'
 import { type Dump, keyOf, type StoreRows } from '@stored/testing/rows/rows'
 import { idOf } from '../temp.ts'
 import { type Call, callOf, type Kind, make, NAMES, type Name, WEIGHTS } from './calls.ts'
 import { History } from './history.ts'
 import { Random } from './random.ts'
+import { checkStep } from './steps.ts'
 import { FIRST_OPENING, type Opening, StormWorld, type WorldOptions } from './storm-world.ts'
 
 export interface StormOptions extends Omit<WorldOptions, 'ledger'> {
@@ -15,12 +16,14 @@ export interface StormOptions extends Omit<WorldOptions, 'ledger'> {
   /** At the same moment, one call after the other each. */
   readonly callers: number
   readonly callsEach: number
-  /** How often the store is opened, each time but the first with any layouts and any prefix. */
+  /** How often the store is opened, each time with other layouts and the other prefix. */
   readonly openings: number
   /** How many commits are made between two comparisons of all rows. */
   readonly checkEvery: number
   /** In bytes. */
   readonly sizes: readonly number[]
+  /** How many of the sizes are used. @default all */
+  readonly blobs?: number
   readonly weights?: Partial<Record<Kind, number>>
   /** Lets time pass until `work` is settled. */
   readonly until: <T>(work: Promise<T>) => Promise<T>
@@ -49,7 +52,7 @@ const ROUNDS = 8
  */
 export async function storm(o: StormOptions): Promise<Stormed> {
   const random = new Random(o.seed)
-  const blobs = o.sizes.map((size, i) => Buffer.alloc(size, `${o.seed}/${i} `))
+  const blobs = o.sizes.slice(0, o.blobs).map((size, i) => Buffer.alloc(size, `${o.seed}/${i} `))
   const weights = { ...WEIGHTS, ...o.weights }
   const keys = keysOf(o, blobs)
   const choice = { keys, blobs: blobs.length, weights }
@@ -74,13 +77,13 @@ export async function storm(o: StormOptions): Promise<Stormed> {
       await o.until(world.close())
       // It looks at the disk, for which no clock waits.
       watch.isOn = false
-      await world.open(i === 0 ? FIRST_OPENING : anyOpening(random))
+      await world.open(i === 0 ? FIRST_OPENING : { layouts: anyLayouts(random), prefix: PREFIXES[i % 2] as string })
       watch.isOn = true
       await o.until(nursed(world, Promise.all(planned().map(call))))
     }
     await o.until(calm(world))
     const rows = watch.check()
-    wrong.push(...watch.violations, ...checkLog(rows), ...history.check())
+    wrong.push(...watch.violations, ...checkLog(rows), ...untoldEnds(rows), ...history.check())
     wrong.push(...(await o.until(compare(world, rows, { keys, blobs }))))
   } finally {
     await o.until(world.close())
@@ -97,10 +100,10 @@ export async function storm(o: StormOptions): Promise<Stormed> {
   }
 }
 
-/** With layouts that change, two keys are those that blobs have by their ids, below one prefix or the other. */
+/** With layouts that change, two keys are those that a blob has by its id, below one prefix and the other. */
 function keysOf({ openings }: StormOptions, blobs: readonly Buffer[]): readonly string[] {
   if (openings === 1) return ['x', 'y', 'z']
-  return ['x', 'y', ...PREFIXES.map((prefix, i) => idKey(prefix, idOf(blobs[i] as Buffer)))]
+  return ['x', ...PREFIXES.map((prefix) => idKey(prefix, idOf(blobs[0] as Buffer)))]
 }
 
 function idKey(prefix: string, id: string): string {
@@ -108,9 +111,9 @@ function idKey(prefix: string, id: string): string {
   return `${prefix}/sha256/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash}`
 }
 
-function anyOpening(random: Random): Opening {
+function anyLayouts(random: Random): Opening['layouts'] {
   const layout = () => random.pick(['key', 'id'] as const)
-  return { layouts: { a: layout(), b: layout(), c: layout() }, prefix: random.pick(PREFIXES) }
+  return { a: layout(), b: layout(), c: layout() }
 }
 
 function pause(ms: number): Promise<void> {
@@ -127,6 +130,7 @@ class Watch {
   isOn = false
   /** The last that was compared. */
   dump!: Dump
+  #rows: StoreRows | undefined
   readonly #ledger: TreeLedger
   readonly #random: Random
   readonly #every: number
@@ -148,13 +152,23 @@ class Watch {
 
   readonly #transact: TreeLedger['transact'] = async (plan) => {
     await this.#letIn()
-    const result = await this.#ledger.transact(plan)
-    this.commits++
-    if (this.commits % this.#every === 0 && this.violations.length === 0) this.check()
+    const committing = this.#ledger.transact(plan)
+    // In memory it is done by now, and nothing else.
+    if (this.#every === 1) this.#count()
+    const result = await committing
+    if (this.#every > 1) this.#count()
     // What never comes to an end gets no answer any more: then nothing is left that could happen.
     if (this.commits > MOST_COMMITS) await new Promise(() => {})
     await this.#letIn()
     return result
+  }
+
+  #count(): void {
+    this.commits++
+    if (this.commits % this.#every !== 0 || this.violations.length > 0) return
+    const before = this.#rows
+    const after = this.check()
+    if (this.#every === 1 && before) this.#note(checkStep(before, after).map((what) => what.replaceAll('\0', ' ')))
   }
 
   /** Notes the first that is wrong: what follows from it tells nothing more. */
@@ -162,9 +176,14 @@ class Watch {
     this.dump = dumpOf(this.#ledger)
     const { rows, violations } = checkRows(this.dump)
     this.checks++
+    this.#rows = rows
+    this.#note(violations)
+    return rows
+  }
+
+  #note(violations: readonly string[]): void {
     if (this.violations.length === 0)
       this.violations.push(...violations.map((what) => `after ${this.commits} commits: ${what}`))
-    return rows
   }
 
   async #letIn(): Promise<void> {

@@ -62,3 +62,20 @@ export function checkLog(rows: StoreRows): string[] {
     }),
   ]
 }
+
+/** Ends of blobs that the log does not tell: a put that takes the last key of another blob says before that this one is gone. */
+export function untoldEnds({ events }: Pick<StoreRows, 'events'>): string[] {
+  const bound = new Map<string, string>()
+  const untold: string[] = []
+  for (const [i, { position, value }] of events.entries()) {
+    if (value.type === 'delete') for (const key of value.keys) bound.delete(key)
+    if (value.type !== 'put') continue
+    const former = bound.get(value.key)
+    bound.set(value.key, value.checksum)
+    if (former === undefined || [...bound.values()].includes(former)) continue
+    const last = events[i - 1]?.value
+    if (last?.type !== 'delete' || last.checksum !== former)
+      untold.push(`put at ${position}: nothing says that ${former} is gone with its last key`)
+  }
+  return untold
+}
