@@ -1,7 +1,6 @@
 import type { Mutant } from './mutant.ts'
 
 const CORE = 'packages/core/src/stored'
-const INDEX = 'packages/index/src/blob-index.ts'
 const QUEUE = 'packages/syncd/src/queue/job-queue.ts'
 const MOVES = 'packages/syncd/src/queue/job-moves.ts'
 const STAGING = 'packages/staging/src/staging.ts'
@@ -9,7 +8,6 @@ const STAGING = 'packages/staging/src/staging.ts'
 const RACES = 'packages/node/test/races.test.ts'
 const PORTS = 'packages/node/test/ports.test.ts'
 const PUT_PLANS = 'packages/node/test/plans/put.test.ts'
-const DELETE_PLANS = 'packages/node/test/plans/delete.test.ts'
 const STAGING_TESTS = 'packages/staging/src/staging.test.ts'
 const QUEUE_TESTS = 'packages/syncd/src/queue/job-queue.test.ts'
 const REPAIR_TESTS = 'packages/node/test/repair.test.ts'
@@ -26,11 +24,7 @@ function of(file: string, guards: readonly Guard[]): Mutant[] {
 /** What plans read before they write, taken away one by one. */
 export const MUTANTS: readonly Mutant[] = [
   ...of(`${CORE}/put/plan-put.ts`, [
-    [
-      'put: the former binding is not looked at',
-      '«bound && bound.id !== id && index.facts(tx, bound.id) ? bound.id : null»',
-      'null',
-    ],
+    ['put: the former binding is not looked at', '«bound && bound.id !== id ? bound.id : null»', 'null'],
     ['put: ifAbsent is not judged in the plan', '«ifAbsent && bound»', 'false'],
     ['put: ifMatch is not judged in the plan', '«ifMatch !== undefined && bound?.id !== ifMatch»', 'false'],
     ['put: the place of another blob is taken', "«!now || now.id === id || now.state === 'deleting'»", 'true'],
@@ -102,14 +96,6 @@ export const MUTANTS: readonly Mutant[] = [
       })`,
     ],
   ]),
-  ...of(`${CORE}/delete/delete.ts`, [
-    [
-      'delete: decided before the plan',
-      '«services.ledger.transact((tx) => planDelete(services, tx, decide(tx)))»',
-      'services.ledger.look(decide).then((early) => services.ledger.transact((tx) => planDelete(services, tx, early)))',
-    ],
-    ['drop: the last copy goes', '«places.length > 0»', 'false'],
-  ]),
   ...of(`${CORE}/delete/give-up.ts`, [
     [
       'delete: a key takes the blob along, whichever keys are left',
@@ -121,26 +107,8 @@ export const MUTANTS: readonly Mutant[] = [
       '«rows.index.keys(view, id, { limit: 2 }).every((other) => other === key)»',
       'false',
     ],
-    [
-      'delete: a key takes the copies of others along',
-      '«isForgotten ? livePlaces(rows, view, id) : objectsOf(rows, view, id, key)»',
-      'livePlaces(rows, view, id)',
-    ],
-    [
-      'delete: the last key takes its own copies along, and no others',
-      '«isForgotten ? livePlaces(rows, view, id) : objectsOf(rows, view, id, key)»',
-      'objectsOf(rows, view, id, key)',
-    ],
-    [
-      'delete: bytes leave that another key owes',
-      "«isForgotten || !index.hasPlace(tx, { id, standing: 'owing' })»",
-      'true',
-    ],
-    [
-      'delete: bytes stay that no other key owes',
-      "«isForgotten || !index.hasPlace(tx, { id, standing: 'owing' })»",
-      'isForgotten',
-    ],
+    ['delete: bytes leave that another key owes', "«!index.hasPlace(tx, { id, standing: 'owing' })»", 'true'],
+    ['delete: bytes stay that no other key owes', "«!index.hasPlace(tx, { id, standing: 'owing' })»", 'false'],
     [
       'delete: what a try may have left is not cleaned',
       '«location.holds?.id !== location.id && queue.begun(view, location)»',
@@ -150,63 +118,8 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   ...of(`${CORE}/delete/remaining.ts`, [
     ['drop: places that owe released bytes need no copy', '«shared.some(isCopy)»', 'true'],
-    [
-      'drop: the copy of another key is enough for a place that owes',
-      '«isOfAll || !objectsOf(rows, view, id, key).some(isCopy)»',
-      'isOfAll',
-      DELETE_PLANS,
-    ],
-    [
-      'drop: the object of one key is enough for a place of all keys',
-      '«isOfAll || !objectsOf(rows, view, id, key).some(isCopy)»',
-      '!objectsOf(rows, view, id, key).some(isCopy)',
-      DELETE_PLANS,
-    ],
-    [
-      'drop: what goes counts as left',
-      "«one.state === 'synced' && backends.isReliable(view, one.backend) && isLeft(one)»",
-      "one.state === 'synced' && backends.isReliable(view, one.backend)",
-      DELETE_PLANS,
-    ],
-    [
-      'drop: a copy on a backend that was removed counts',
-      "«one.state === 'synced' && backends.isReliable(view, one.backend) && isLeft(one)»",
-      "one.state === 'synced' && isLeft(one)",
-      DELETE_PLANS,
-    ],
-    ['drop: a key loses its own copy', '«bare === undefined»', 'true', DELETE_PLANS],
-    [
-      'drop: what goes is counted among what owes',
-      "«index.hasPlace(view, { id, standing: 'owing', except: dropped })»",
-      "index.hasPlace(view, { id, standing: 'owing' })",
-      DELETE_PLANS,
-    ],
-  ]),
-  ...of(`${CORE}/delete/forget.ts`, [
-    ['forget: a job at work is not looked for', '«queue.isRunning(view, place)»', 'false'],
-    ['forget: the last copy goes', "«location.state !== 'deleting'»", 'false'],
-    [
-      'forget: bytes leave that another place owes',
-      "«owes(location) && !index.hasPlace(tx, { id: location.id, standing: 'owing' })»",
-      'owes(location)',
-    ],
-    [
-      'forget: bytes stay that no place owes',
-      "«owes(location) && !index.hasPlace(tx, { id: location.id, standing: 'owing' })»",
-      'false',
-    ],
   ]),
   ...of(`${CORE}/backends/release.ts`, [
-    [
-      'release: bytes leave without a copy',
-      '«copies.length > 0 && areCovered(services, tx, id, { owing, shared, isCopy })»',
-      'true',
-    ],
-    [
-      'release: a place that outlives the copy is not looked at',
-      '«copies.length > 0 && areCovered(services, tx, id, { owing, shared, isCopy })»',
-      'copies.length > 0',
-    ],
     [
       'release: a copy on a backend that was removed counts',
       "«state === 'synced' && verified > now - FRESH_MS && isReliable(view, backend)»",
@@ -331,10 +244,6 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   ]),
   ...of(MOVES, [['park: the time of the next try stays when its job goes', '«row.rest !== undefined»', 'false']]),
-  ...of(INDEX, [
-    ['bind: the former blob keeps the key', '«former && former.value.id !== id»', 'false'],
-    ['locate: the former blob keeps the place', '«formerKey && !formerKey.equals(placeKey)»', 'false'],
-  ]),
   ...of(STAGING, [
     [
       'keep: bytes that are kept already stay beside the new ones',
