@@ -119,8 +119,7 @@ function checkKept(reader: Reader, since: number): void {
     'NOT_FOUND',
     { op: 'events' },
     {
-      detail:
-        `events after ${since} were dropped` + (oldest ? `; the oldest kept is ${seqOf(oldest[0])}` : '; none is kept'),
+      detail: `events after ${since} were dropped; ${oldest ? `the oldest kept is ${seqOf(oldest[0])}` : 'none is kept'}`,
     },
   )
 }

@@ -171,6 +171,17 @@ describe('sweep()', () => {
     expect(await files()).toHaveLength(1)
   })
 
+  test('removes what a staging that was closed since had received, which it keeps no more', async () => {
+    await using received = await receive(FILE)
+    await staging.close()
+    const other = await DurableStaging.open({ ledger, path: directory })
+    await other.sweep()
+    await other.close()
+    expect(await files()).toEqual([])
+    const keeping = ledger.transact((tx) => staging.keep(tx, ID, received))
+    await expect(keeping).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
   test('removes what a process before us with our pid left behind', async () => {
     // As earlier versions named it: this one names none so.
     await write(`${process.pid}.${THIS_PROCESS.namespace}-${randomUUID()}`)

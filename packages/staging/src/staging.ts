@@ -94,8 +94,8 @@ export interface Received extends Staged {
 
 type Steps = Iterator<Uint8Array, void, void> | AsyncIterator<Uint8Array, void, void>
 
-/** Names of files that stagings of this process receive: none takes those of another for debris. */
-const RECEIVING = new Set<string>()
+/** Names of files that the open stagings of this process receive: none takes those of another for debris. */
+const RECEIVING = new Set<ReadonlySet<string>>()
 /** How long after it was received a file may still be kept, in milliseconds. */
 const KEPT_WITHIN_MS = 24 * 60 * 60 * 1000
 
@@ -118,6 +118,7 @@ export class DurableStaging implements Staging {
   readonly #marks: Table<Mark>
   protected readonly room: Room
   readonly #names: SharedSync
+  readonly #receiving = new Set<string>()
   #sweeping: Promise<number> = Promise.resolve(0)
   /** Files of rows that are gone. */
   readonly #leaving = new Set<Promise<boolean>>()
@@ -155,6 +156,7 @@ export class DurableStaging implements Staging {
     this.#marks = new Table(ledger, 'blobs', 'R')
     this.room = room
     this.#names = new SharedSync(directory)
+    RECEIVING.add(this.#receiving)
   }
 
   async receive(
@@ -197,6 +199,8 @@ export class DurableStaging implements Staging {
   }
 
   keep(tx: Transaction, id: BlobId, staged: Staged): void {
+    // Another staging may take its files for debris by now.
+    if (this.#closed) throw new StorageError('CLOSED', { op: 'put', key: id })
     const received = staged as Received
     const { bytes, file, size, at = tx.now } = received
     const writer = writerOf(tx)
@@ -340,7 +344,7 @@ export class DurableStaging implements Staging {
     })
     for (const name of names) {
       if (this.#closed) break
-      if (RECEIVING.has(name)) continue
+      if (isReceiving(name)) continue
       const owner = await ownerOf(path.join(this.directory, name), name)
       if (owner === 'alive') continue
       // What a dead process wrote it keeps no more; one that cannot be seen may live.
@@ -374,6 +378,7 @@ export class DurableStaging implements Staging {
   async close(): Promise<void> {
     this.#closed = true
     this.room.close(new StorageError('CLOSED', { op: 'put' }))
+    RECEIVING.delete(this.#receiving)
     await this.#sweeping
     await Promise.all(this.#leaving)
   }
@@ -392,7 +397,7 @@ export class DurableStaging implements Staging {
 
   async #toFile(head: Uint8Array[], rest: Steps, share: Share, signal: AbortSignal): Promise<Received> {
     const file = newName()
-    RECEIVING.add(file)
+    this.#receiving.add(file)
     try {
       const require = async (bytes: number, total: number) => {
         await share.require(total)
@@ -420,7 +425,7 @@ export class DurableStaging implements Staging {
       at: Date.now(),
       kept: false,
       [Symbol.asyncDispose]: async () => {
-        RECEIVING.delete(file)
+        this.#receiving.delete(file)
         if (!received.kept && (await this.#isNowhere(file))) await this.#discard(file)
         await received.replacing
         share.trim(0)
@@ -435,7 +440,7 @@ export class DurableStaging implements Staging {
   }
 
   async #discard(file: string): Promise<boolean> {
-    RECEIVING.delete(file)
+    this.#receiving.delete(file)
     try {
       await unlink(path.join(this.directory, file))
       return true
@@ -573,4 +578,9 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 async function* prepend(head: Uint8Array[], rest: Steps): AsyncGenerator<Uint8Array, void, void> {
   yield* head.splice(0)
   for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value
+}
+
+function isReceiving(name: string): boolean {
+  for (const names of RECEIVING) if (names.has(name)) return true
+  return false
 }
