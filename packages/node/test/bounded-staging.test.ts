@@ -71,6 +71,21 @@ describe('put() at the limit of staging', () => {
     await small
   })
 
+  test('rejects SOURCE_CHANGED, and stores nothing, when its buffer is detached while it waits', async () => {
+    await using dir = await temp()
+    await using store = await openPaused(dir.path)
+    await store.put(blobOf('1', 4 * MIB), { key: '1' })
+    const bytes = new Uint8Array(1000)
+    const waiting = store.put(bytes, { key: '2' })
+    waiting.catch(() => {})
+    // By the time these are listed it waits for room.
+    await Array.fromAsync(store.list())
+    structuredClone(bytes, { transfer: [bytes.buffer] })
+    await store.delete('1')
+    await expect(waiting).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
+    expect(await store.has('2')).toBe(false)
+  })
+
   test('is let in by a delete', async () => {
     await using dir = await temp()
     await using store = await openPaused(dir.path)

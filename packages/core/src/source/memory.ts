@@ -16,9 +16,10 @@ export function inMemory(
   const bytes = 'buffer' in source ? bytesOf(source) : new Uint8Array(source)
   signal?.throwIfAborted()
   const isFixed = buffer instanceof ArrayBuffer && !buffer.resizable
+  const size = bytes.byteLength
   return {
-    body: chunksOf(bytes, signal, at),
-    size: bytes.byteLength,
+    body: chunksOf({ bytes, size }, signal, at),
+    size,
     release() {},
     ...(isFixed && { keepsStill: true }),
   }
@@ -34,18 +35,18 @@ function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
-/** @throws {StorageError} SOURCE_CHANGED when the buffer is detached, or becomes shorter or longer, while it is read. */
+/** @throws {StorageError} SOURCE_CHANGED when the buffer is detached, or becomes shorter or longer, before all was read. */
 function* chunksOf(
-  bytes: Uint8Array,
+  { bytes, size }: { bytes: Uint8Array; size: number },
   signal: AbortSignal | undefined,
   at: ErrorLocation,
 ): Generator<Uint8Array, void, void> {
-  const size = bytes.byteLength
-  for (let offset = 0; offset < size; offset += CHUNK_BYTES) {
-    signal?.throwIfAborted()
-    yield bytes.subarray(offset, offset + CHUNK_BYTES)
-    // Also behind the last one: it may not have been used yet.
+  for (let offset = 0; ; offset += CHUNK_BYTES) {
+    // Before the first one: the reader may have waited for room. And behind the last one: it may not have been used yet.
     if (bytes.byteLength !== size)
       throw new StorageError('SOURCE_CHANGED', at, { detail: 'the buffer was detached or resized while it was read' })
+    if (offset >= size) return
+    signal?.throwIfAborted()
+    yield bytes.subarray(offset, offset + CHUNK_BYTES)
   }
 }

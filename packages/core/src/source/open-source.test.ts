@@ -325,6 +325,12 @@ describe('a buffer that is no longer what it was throws SOURCE_CHANGED', () => {
       await expect(reading()).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
     }
   })
+  test.each(Object.entries(changes))('it %s before it is read', async (_, change) => {
+    const buffer = new ArrayBuffer(LARGE.byteLength, { maxByteLength: LARGE.byteLength + 1 })
+    const source = openSource(buffer) as Source
+    change(buffer)
+    await expect(read(source)).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
+  })
 })
 
 /** None of them changes by itself. */
