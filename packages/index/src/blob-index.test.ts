@@ -131,14 +131,16 @@ describe('bad()', () => {
         expect(await all()).toEqual(await looked())
         // As a store that was written before.
         const marks = ledger.range('meta', { from: Buffer.from('bad'), to: Buffer.from('bae') })
+        const isComplete = Buffer.from('place-rows')
         const isLater = ([key]: [Buffer, Buffer]) => 'OPQ'.includes(String.fromCharCode(key[33] as number))
         const places = ledger.range('blobs', { from: Buffer.alloc(0), to: END }).filter(isLater)
         await ledger.transact((tx) => {
-          for (const [key] of marks) writerOf(tx).remove('meta', key)
+          for (const key of [isComplete, ...marks.map(([mark]) => mark)]) writerOf(tx).remove('meta', key)
           for (const [key] of places) {
+            const former = Buffer.from(key)
+            former[33] = 'M'.charCodeAt(0)
             writerOf(tx).remove('blobs', key)
-            key[33] = 'M'.charCodeAt(0)
-            writerOf(tx).put('blobs', key, Buffer.alloc(0))
+            writerOf(tx).put('blobs', former, Buffer.alloc(0))
           }
         })
         await index.complete()

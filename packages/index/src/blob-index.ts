@@ -126,8 +126,11 @@ export class BlobIndex implements Index {
   }
 
   version(view: View, id: BlobId): Rev | null {
-    const row = this.#factsRow(id, readerOf(view))
-    return row ? revOf(row) : null
+    const reader = readerOf(view)
+    const row = this.#factsRow(id, reader)
+    if (!row) return null
+    const tenures = tenuresOf(reader).map(([, { ticket }]) => ticket)
+    return [row.ticket, ...tenures].join(' ') as Rev
   }
 
   location(view: View, place: Place): Location | null {
@@ -225,11 +228,7 @@ export class BlobIndex implements Index {
   }
 
   leaving(view: View): string[] {
-    const first = tenureKey('')
-    const rows = readerOf(view).range('meta', { from: first, to: after(first) })
-    return rows.flatMap(([key, value]) =>
-      decodeRow<Tenure>(value).value.leaving ? key.toString('utf8', first.length) : [],
-    )
+    return tenuresOf(readerOf(view)).flatMap(([backend, { value }]) => (value.leaving ? backend : []))
   }
 
   /** Reads the names of all places, once in the life of a store and after a backend was removed. To be called as a store is opened. */
@@ -478,6 +477,13 @@ function stateOf(reader: Reader, place: Place, row: Row<LocationRow> | undefined
 
 function tenureOf(reader: Reader, backend: string): Tenure {
   return reader.get('meta', tenureKey(backend), decodeRow<Tenure>)?.value ?? { generation: 0 }
+}
+
+/** Of each backend that was removed, or that somebody began to remove. */
+function tenuresOf(reader: Reader): [backend: string, row: Row<Tenure>][] {
+  const first = tenureKey('')
+  const rows = reader.range('meta', { from: first, to: after(first) })
+  return rows.map(([key, value]) => [key.toString('utf8', first.length), decodeRow(value)])
 }
 
 function generationOf(reader: Reader, backend: string): number {

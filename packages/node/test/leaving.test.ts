@@ -54,8 +54,8 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  vi.restoreAllMocks()
   for (const store of stores.toReversed()) await store.close()
+  vi.restoreAllMocks()
   expect(checkRows(dumpOf(shared)).violations).toEqual([])
   await dir[Symbol.asyncDispose]()
 })
@@ -131,6 +131,21 @@ describe('before the commit that removes a backend', () => {
     expect(await shared.look((view) => staging.has(view, idOf(X)))).toBe(true)
     await one.store.resume('b')
     await one.store.synced()
+    expect(await one.store.get('k')).toEqual(X)
+  })
+
+  test('staged bytes count for a key only while its own object, or one that all keys share, owes them', async () => {
+    const one = await open()
+    await one.store.put(X, { key: 'k', backends: ['a'] })
+    await one.store.synced()
+    await one.store.pause('b')
+    await one.store.put(X, { key: 'l', backends: ['b'] })
+    await expect(one.store.removeBackend('a')).rejects.toMatchObject({ code: 'PRECONDITION_FAILED', at: { key: 'k' } })
+    await one.store.put(X, { key: 'k', backends: ['b'] })
+    await one.store.removeBackend('a')
+    await one.store.resume('b')
+    await one.store.synced()
+    await one.store.delete('l')
     expect(await one.store.get('k')).toEqual(X)
   })
 
@@ -214,6 +229,14 @@ describe('before the commit that removes a backend', () => {
     expect(await one.store.get('k')).toEqual(X)
   })
 
+  test('a removal by force of a backend that it counts on takes the mark back', async () => {
+    const one = await filled('k')
+    const two = await open()
+    const removed = removing(one, () => two.store.removeBackend('b', { force: true }))
+    await expect(removed).rejects.toEqual(refused('PRECONDITION_FAILED'))
+    expect(await one.store.get('k')).toEqual(X)
+  })
+
   test('what was put since the first check is found by the second', async () => {
     const one = await filled('k')
     const two = await open()
@@ -240,6 +263,9 @@ describe('before the commit that removes a backend', () => {
 })
 
 describe('a process that dies while it removes a backend', () => {
+  // What the dead one would say.
+  beforeEach(() => void vi.spyOn(process, 'emitWarning').mockImplementation(() => {}))
+
   test.each([0, 1])(
     'before commit %i leaves all as it was, and hinders nobody for longer than half a minute',
     async (commits) => {

@@ -40,7 +40,7 @@ export interface Index {
   binding(view: View, key: string): Binding | null
   /** @returns `null` also for a blob of which only rows are left that are being removed. */
   facts(view: View, id: BlobId): BlobFacts | null
-  /** Stands for the facts of a blob, and changes with every `keep`. */
+  /** Stands for the facts of a blob, and for which backends are to be relied on: it changes with every `keep`, and whenever a backend leaves. */
   version(view: View, id: BlobId): Rev | null
   location(view: View, place: Place): Location | null
   /** The places of one key, on all backends. */

@@ -393,6 +393,26 @@ describe('of a blob under many keys', () => {
     })
   })
 
+  describe('a key whose own copy is not to be relied on any more, once the keys were looked at, keeps what all share', () => {
+    test.for<[string, (world: Awaited<ReturnType<typeof openShared>>) => Promise<unknown>]>([
+      ['it is found bad', async ({ open }) => collect((await open()).store.verify({ backend: 'x' }))],
+      [
+        'its backend is being removed',
+        ({ index, shared }) => shared.transact((tx) => index.setLeaving(tx, 'x', { token: 't', until: tx.now + 1e6 })),
+      ],
+    ])('%s', async ([_, happens]) => {
+      const world = await openShared()
+      await world.given(names(300), (key) => (key === keys[0] ? onBoth(key) : onX(key)), ofAll)
+      world.watched.before = async (commit) => {
+        if (commit === 2) await happens(world)
+      }
+      await expect(world.store.forget({ backend: 's', key: SHARED })).rejects.toMatchObject({
+        code: 'PRECONDITION_FAILED',
+        message: expect.stringContaining(keys[1] as string),
+      })
+    })
+  })
+
   test('staged bytes are released early once each place that owes them has a copy, and only then', async () => {
     const world = await openShared()
     const { staging, index, watched } = world

@@ -1,6 +1,8 @@
 import { StorageError } from '../../backend/error.ts'
+import type { BlobId } from '../../model/blob.ts'
 import type { Location } from '../../model/copy.ts'
 import type { View } from '../../ports/ledger.ts'
+import { backingOf } from '../delete/remaining.ts'
 import { objectsOf, placesOfEach } from '../lookup/copies.ts'
 import { walk } from '../lookup/walk.ts'
 import type { Services } from '../services.ts'
@@ -29,14 +31,14 @@ export async function checkRemovable(services: Services, name: string, signal: A
   }
 }
 
-/** Whether it may be that no copy on another backend serves all keys that this one serves. */
+/** Whether it may be that nothing on, or owed to, another backend serves all keys that this one serves. */
 function isNeeded(services: Services, view: View, { id, key, state, shared, backend }: Location): boolean {
-  const { index, staging } = services
-  if (state !== 'synced' || staging.has(view, id)) return false
+  const { index } = services
+  if (state !== 'synced') return false
   // Of a blob without facts only places being cleaned are left; so it is with a key that went with a deletion.
   if (shared ? !index.facts(view, id) : index.binding(view, key)?.facts?.id !== id) return false
-  const isCopy = copyBeside(services, view, backend)
-  return ![...index.shared(view, id), ...(shared ? [] : objectsOf(services, view, id, key))].some(isCopy)
+  const isBacking = backingBeside(services, view, id, backend)
+  return ![...index.shared(view, id), ...(shared ? [] : objectsOf(services, view, id, key))].some(isBacking)
 }
 
 /** Whether some key that a copy serves has no other one, one that goes with no other key: each of them is looked at. */
@@ -48,13 +50,14 @@ async function isOnlyCopy(
   if (!shared) return true
   const { index, ledger } = services
   const bare = walk(ledger, signal, (view, from) => {
-    const isCopy = copyBeside(services, view, backend)
+    const isBacking = backingBeside(services, view, id, backend)
     const keys = index.keys(view, id, { limit: PAGE, ...(from && { after: Buffer.from(from).toString() }) })
     const last = keys.at(-1)
     // A blob may have no key.
-    const isKeyless = last === undefined && !from && !placesOfEach(services, view, id, 'synced', 1).some(isCopy)
+    const places = (['owing', 'synced'] as const).flatMap((one) => placesOfEach(services, view, id, one, 1))
+    const isKeyless = last === undefined && !from && !places.some(isBacking)
     return {
-      items: isKeyless ? [id] : keys.filter((key) => !objectsOf(services, view, id, key).some(isCopy)),
+      items: isKeyless ? [id] : keys.filter((key) => !objectsOf(services, view, id, key).some(isBacking)),
       next: last === undefined ? null : Buffer.from(last),
     }
   })
@@ -62,6 +65,7 @@ async function isOnlyCopy(
   return false
 }
 
-function copyBeside({ backends }: Services, view: View, backend: string): (one: Location) => boolean {
-  return (one) => one.state === 'synced' && one.backend !== backend && backends.isReliable(view, one.backend)
+function backingBeside(services: Services, view: View, id: BlobId, backend: string): (one: Location) => boolean {
+  const isBacking = backingOf(services, view, id)
+  return (one) => one.backend !== backend && isBacking(one)
 }

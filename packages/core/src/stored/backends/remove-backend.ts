@@ -4,7 +4,7 @@ import type { Transaction } from '../../ports/ledger.ts'
 import type { Services } from '../services.ts'
 import type { Configured } from './backends.ts'
 import { checkRemovable } from './removable.ts'
-import { isCurrent, isLeaving } from './tenancy.ts'
+import { isCurrent, isLeaving, takeMarksBack } from './tenancy.ts'
 
 /** How long a mark holds by itself. */
 const HOLDS_MS = 30_000
@@ -78,6 +78,8 @@ function planRemoval(
       'while it was checked, it got a copy, another copy was found damaged, or the check stood still: try again'
     throw new StorageError('PRECONDITION_FAILED', atOf(name), { detail })
   }
+  // Of its copies nobody asked whether others count on them.
+  if (token === null) takeMarksBack(services, tx)
   index.endTenure(tx, name)
 }
 

@@ -9,6 +9,11 @@ export function isCurrent({ index }: Rows, view: View, name: string, generation:
   return generation !== undefined && index.tenure(view, name).generation === generation.value
 }
 
+/** Some copies count no more: every removal under way may have counted on them. */
+export function takeMarksBack({ index }: Rows, tx: Transaction): void {
+  for (const name of index.leaving(tx)) index.setLeaving(tx, name, null)
+}
+
 /**
  * Whether a backend is being removed: then nothing may come to rely on it.
  *

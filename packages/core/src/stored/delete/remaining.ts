@@ -129,7 +129,7 @@ async function checkAllKeys(
   return found.size === 1 ? [...found][0] : undefined
 }
 
-/** Puts and drops write the facts once more; staged bytes are released without. */
+/** Staged bytes are released without a change of the version. */
 function tokenOf({ index, staging }: Rows, view: View, id: BlobId): Token {
   return `${index.version(view, id)} ${staging.has(view, id)}`
 }
@@ -140,7 +140,7 @@ function isReliable({ backends }: Rows, view: View): Test {
 }
 
 /** Which places have bytes behind them. */
-function backingOf(rows: Rows, view: View, id: BlobId): Test {
+export function backingOf(rows: Rows, view: View, id: BlobId): Test {
   const isStaged = rows.staging.has(view, id)
   const isCopy = isReliable(rows, view)
   return (one) => (isStaged && owes(one)) || isCopy(one)

@@ -4,6 +4,7 @@ import type { GuardedBackend } from '../../guard/guarded-backend.ts'
 import { type Damage, found, type Location, type LocationFacts, type Whole } from '../../model/copy.ts'
 import type { Index } from '../../ports/index.ts'
 import type { Ledger, View } from '../../ports/ledger.ts'
+import { takeMarksBack } from '../backends/tenancy.ts'
 import { diagnose, heldBy, type Look } from './diagnose.ts'
 
 type Services = {
@@ -88,7 +89,7 @@ function isNews({ state, holds }: Location, proof: Damage | Whole): boolean {
 
 /**
  * Changes the row of a place, if it is still as it was before the place was read, and its backend the one that was read. Damage takes back
- * every removal under way: it may have counted on this copy.
+ * every removal under way, and writes the facts once more: they may have counted on this copy.
  *
  * @returns Whether it was.
  */
@@ -100,7 +101,11 @@ export async function rewrite(
   const { value } = await ledger.transact((tx) => {
     if (index.location(tx, location)?.rev !== location.rev) return false
     if (!backends.isCurrent(tx, location.backend)) return false
-    if (proof.state !== 'synced') for (const name of index.leaving(tx)) index.setLeaving(tx, name, null)
+    if (proof.state !== 'synced') {
+      takeMarksBack({ index }, tx)
+      const facts = index.facts(tx, location.id)
+      if (facts) index.keep(tx, facts)
+    }
     index.locate(tx, found(location, proof))
     return true
   })

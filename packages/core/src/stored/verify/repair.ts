@@ -156,17 +156,19 @@ function planRepair(
   tx: Transaction,
   { facts: { id, size }, replaced, staged }: { facts: BlobFacts; replaced: readonly Replaced[]; staged: Staged },
 ): RepairedCopy[] {
-  const isKnown = index.facts(tx, id) !== null
+  const known = index.facts(tx, id)
   const copies = replaced.map(({ location, lies, kept }): RepairedCopy => {
     const aside = kept === undefined ? {} : { kept }
     const now = index.location(tx, location)
     const isOver = now?.id !== id || !isDoubtful(now) || !backends.isReliable(tx, now.backend)
-    if (!isKnown || isOver) return { ...outcome(location, 'overtaken'), ...aside }
+    if (!known || isOver) return { ...outcome(location, 'overtaken'), ...aside }
     index.locate(tx, repaired(now, lies?.etag))
     queue.enqueue(tx, { op: 'put', backend: now.backend, key: now.key, id, size })
     return { ...outcome(location, 'owed'), ...aside }
   })
   if (!copies.some((copy) => copy.outcome === 'owed')) return copies
+  // More is owed: who looked at all of that before does not rely on what he found.
+  if (known) index.keep(tx, known)
   staging.keep(tx, id, staged)
   if (index.hasPlace(tx, { id, standing: 'synced' })) staging.markReleasable(tx, id)
   return copies
