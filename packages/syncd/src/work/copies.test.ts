@@ -103,6 +103,7 @@ describe('openCopy()', () => {
         locations: (_: unknown, __: BlobId, standing: string) => (standing === 'synced' ? [copy] : []),
         location: () => copy,
         leaving: () => [],
+        facts: () => null,
         locate: (_: unknown, { state }: { state: string }) => noted.push(state),
       },
       ledger: LEDGER,
