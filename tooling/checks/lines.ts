@@ -1,4 +1,4 @@
-// Prints how many lines of source a few packages have, tests apart: node tooling/run.mjs lines [PACKAGE...]
+// Prints how many lines of source a few packages have, without tests and the kits that test others: node tooling/run.mjs lines [PACKAGE...]
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,7 +15,7 @@ const packages = (named.length > 0 ? named : OF_A_STORE).filter((name) =>
 let total = 0
 for (const name of packages) {
   const directory = join(root, 'packages', name, 'src')
-  const sources = globSync('**/*.ts', { cwd: directory }).filter((file) => !/\.test\.ts$/.test(file))
+  const sources = globSync('**/*.ts', { cwd: directory }).filter((file) => !/\.test\.ts$|^kit\b/.test(file))
   const lines = sources.map((file) => readFileSync(join(directory, file), 'utf8').split('\n').length - 1)
   const sum = lines.reduce((all, one) => all + one, 0)
   total += sum
