@@ -164,6 +164,26 @@ describe('bad()', () => {
     expect(await look((view) => index.bad(view, { backend: 'y', state: 'unknown', limit: 9 }))).toEqual([...KEYS])
   })
 
+  test('goes on where it was cut off between two pages', async () => {
+    const keys = Array.from({ length: 1200 }, (_, i) => `k${String(i).padStart(4, '0')}`)
+    await index.complete()
+    await ledger.transact((tx) => {
+      for (const key of keys) index.locate(tx, { backend: 'y', key, id: ID, state: 'synced' })
+      index.endTenure(tx, 'y')
+    })
+    const abort = new AbortController()
+    const marked = () => look((view) => index.bad(view, { backend: 'y', state: 'unknown', limit: 2000 }))
+    const transact = ledger.transact.bind(ledger)
+    ledger.transact = (plan) => {
+      abort.abort()
+      return transact(plan)
+    }
+    await expect(index.complete(abort.signal)).rejects.toThrow(/abort/)
+    expect(await marked()).toHaveLength(500)
+    await index.complete()
+    expect(await marked()).toEqual(keys)
+  })
+
   test('names a copy that is written down as what it is read as, before it was marked', async () => {
     await ledger.transact((tx) => index.endTenure(tx, 'x'))
     await ledger.transact((tx) => index.locate(tx, { ...PLACE, id: ID, state: 'unknown' }))

@@ -232,13 +232,17 @@ export class BlobIndex implements Index {
   }
 
   /** Reads the names of all places, once in the life of a store and after a backend was removed. To be called as a store is opened. */
-  async complete(): Promise<void> {
-    await completeRows(this.ledger, (tx, place) => {
-      const row = this.#locations.get(this.#locationKey(place), writerOf(tx))
-      if (row) this.#mark(writerOf(tx), place, undefined, row)
-    })
+  async complete(signal?: AbortSignal): Promise<void> {
+    await completeRows(
+      this.ledger,
+      (tx, place) => {
+        const row = this.#locations.get(this.#locationKey(place), writerOf(tx))
+        if (row) this.#mark(writerOf(tx), place, undefined, row)
+      },
+      signal,
+    )
     await this.#bad.complete(
-      () => this.#unsynced(),
+      () => this.#unsynced(signal),
       (view, place) => this.location(view, place),
     )
   }
@@ -429,9 +433,9 @@ export class BlobIndex implements Index {
     return suffixes.flatMap((suffix) => this.#location(placeOf(suffix), reader, generations) ?? [])
   }
 
-  async *#unsynced(): AsyncGenerator<Place> {
+  async *#unsynced(signal: AbortSignal | undefined): AsyncGenerator<Place> {
     const tables = Object.values(this.#placesOf)
-    for await (const page of pages(this.ledger, 'blobs', { from: NOTHING, to: END })) {
+    for await (const page of pages(this.ledger, 'blobs', { from: NOTHING, to: END, signal })) {
       const generations = generationsOf(this.ledger)
       for (const [key] of page) {
         const table = tables.find((one) => one.suffix(key, HEAD_BYTES - 2) !== null)

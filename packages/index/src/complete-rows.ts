@@ -18,17 +18,25 @@ const FORMER = 'M'.charCodeAt(0)
  *
  * @param write Writes what a place has beside its own row.
  */
-export async function completeRows(ledger: TreeLedger, write: (tx: Transaction, place: Place) => void): Promise<void> {
+export async function completeRows(
+  ledger: TreeLedger,
+  write: (tx: Transaction, place: Place) => void,
+  signal?: AbortSignal,
+): Promise<void> {
   if (ledger.get('meta', COMPLETE, decodeRow)) return
   try {
-    await writeAll(ledger, write)
+    await writeAll(ledger, write, signal)
   } catch (error) {
     if (!StorageError.is(error) || error.code !== 'NO_SPACE') throw error
   }
 }
 
-async function writeAll(ledger: TreeLedger, write: (tx: Transaction, place: Place) => void): Promise<void> {
-  for await (const page of pages(ledger, 'blobs', { from: NOTHING, to: END })) {
+async function writeAll(
+  ledger: TreeLedger,
+  write: (tx: Transaction, place: Place) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  for await (const page of pages(ledger, 'blobs', { from: NOTHING, to: END, signal })) {
     const names = page.map(([key]) => key).filter(mayLack)
     if (names.length === 0) continue
     await ledger.transact((tx) => {

@@ -262,6 +262,24 @@ describe('before the commit that removes a backend', () => {
   })
 })
 
+test('a store that closes while it counts what a removed backend leaves does not wait for that: the next one that opens it goes on', async () => {
+  const one = await filled('k')
+  const counting = Promise.withResolvers<void>()
+  vi.spyOn(one.index, 'complete').mockImplementation(async (signal) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    counting.resolve()
+    await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)))
+  })
+  const removed = one.store.removeBackend('a')
+  await counting.promise
+  const closed = one.store.close()
+  vi.advanceTimersByTime(5000)
+  vi.useRealTimers()
+  await Promise.all([removed, closed])
+  const two = await open()
+  expect(await two.store.getBackend('a')).toMatchObject({ bad: { unknown: 1 } })
+})
+
 describe('a process that dies while it removes a backend', () => {
   // What the dead one would say.
   beforeEach(() => void vi.spyOn(process, 'emitWarning').mockImplementation(() => {}))

@@ -69,8 +69,10 @@ export interface Index {
   /**
    * Makes `bad` complete: copies stand so that were not marked, in a store of an older version or after `endTenure`. Begins again where it was
    * cut off, also by another process. Without room for it it stops, until the next time.
+   *
+   * @throws The signal's reason, between two pages.
    */
-  complete(): Promise<void>
+  complete(signal?: AbortSignal): Promise<void>
   /** Writes the facts. A blob that was deleted lives again, without the keys that it had. */
   keep(tx: Transaction, facts: BlobFacts): void
   /** Removes the facts; places have rows of their own. Where keys of a deletion before are left, that one goes on. */

@@ -337,8 +337,17 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
       await removeBackend(this.#services, target, { ...(force && { force }), ...(dryRun && { dryRun }) }, signal)
       if (dryRun) return
       await this.#drop(target).finally(() => this.#committed())
-      await this.#services.index.complete()
+      await this.#completeIndex(signal)
     })
+  }
+
+  /** What is removed is removed: when the store closes, the next opening goes on. */
+  async #completeIndex(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#services.index.complete(signal)
+    } catch (error) {
+      if (!signal.aborted) throw error
+    }
   }
 
   /** Closes what was removed, here or by another process. */

@@ -105,7 +105,7 @@ export interface CopiesOptions {
 
 /** What `delete` did, and what remains to be done in the background. */
 export interface DeleteResult {
-  /** Keys that are no longer bound. */
+  /** Keys that this call unbound. Of an id with more than 100, the process that syncs may remove some: only events name those. */
   readonly deleted: readonly string[]
   /** Backends that still hold objects to be removed. */
   readonly pending: readonly string[]

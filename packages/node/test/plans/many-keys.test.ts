@@ -90,6 +90,7 @@ async function openShared() {
     const queue = new JobQueue(ledger)
     const staging = await DurableStaging.open({ ledger, path: directory.path })
     const syncer = await SyncD.open({ ledger, index, queue, staging, sync: false })
+    const bells = vi.spyOn(syncer, 'onRing')
     const services = { ledger, index, queue, staging, syncer, checksums, mimeTypeOf: () => 'text/plain' }
     const backends = {
       x: { backend: new MemoryBackend() },
@@ -99,7 +100,9 @@ async function openShared() {
     const store = new StoreD<string>({ ...services, backends })
     opened.push(store)
     watched.commits = 0
-    return { store, watched, index, queue, staging }
+    /** As a commit of another process would: these share no directory. */
+    const ring = () => bells.mock.calls.forEach(([heard]) => void heard())
+    return { store, watched, index, queue, staging, syncer, ring }
   }
   onTestFinished(async () => {
     for (const store of opened) await store.close()
@@ -281,6 +284,25 @@ describe('delete(id) of more keys than one commit removes', () => {
       expect((await world.queue.counts()).x?.waiting).toBe(keys.length)
     },
   )
+
+  test('cut off in a process that is gone goes on in the one that syncs, when it hears of a commit', async () => {
+    const world = await openShared()
+    const [idle, syncing] = [await world.open(), await world.open()]
+    vi.spyOn(syncing.syncer, 'active', 'get').mockReturnValue(true)
+    await world.given(names(450), onX)
+    world.watched.before = (commit) => {
+      if (commit >= 3) throw new Error('killed')
+    }
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    await expect(world.store.delete(ID_A)).rejects.toThrow()
+    idle.ring()
+    await idle.store.status()
+    expect([world.wrong().isAtWork, idle.watched.commits, syncing.watched.commits]).toEqual([true, 0, 0])
+    syncing.ring()
+    await expect.poll(() => world.wrong()).toEqual({ violations: [], isAtWork: false })
+    const events = (await collect(syncing.store.events())).filter(({ type }) => type === 'delete')
+    expect(events.flatMap((event) => ('keys' in event ? event.keys : []))).toEqual(names(450))
+  })
 
   test('aborted between two commits goes on in the background', async () => {
     const world = await openShared()

@@ -1,7 +1,7 @@
 import {
   type Index,
   isCurrent,
-  isLeaving,
+  isReliable,
   type Ledger,
   type Queue,
   type Staging,
@@ -33,6 +33,6 @@ export class Targets extends Map<string, SyncTarget> {
 
   /** Whether a copy there may be relied on. */
   isReliable(view: View, name: string): boolean {
-    return this.isCurrent(view, name) && !isLeaving({ index: this.#index }, view, name)
+    return isReliable({ index: this.#index }, view, name, this.get(name)?.generation)
   }
 }

@@ -13,7 +13,7 @@ import type { Ledger, View } from '../../ports/ledger.ts'
 import type { Generation, SyncTarget } from '../../ports/syncer.ts'
 import { checkBackendName, idKey } from '../lookup/names.ts'
 import type { BackendOptions } from '../types.ts'
-import { isCurrent, isLeaving } from './tenancy.ts'
+import { isCurrent, isReliable } from './tenancy.ts'
 
 const OPTIONS: RulesOf<BackendOptions> = {
   backend: needed({ expected: 'a StorageBackend', holds: isBackend }),
@@ -104,7 +104,7 @@ export class Backends {
 
   /** Whether a copy there may be relied on, or one be owed. */
   isReliable(view: View, name: string): boolean {
-    return this.isCurrent(view, name) && !isLeaving({ index: this.#index }, view, name)
+    return isReliable({ index: this.#index }, view, name, this.#byName.get(name)?.generation)
   }
 
   *#addressed(): Generator<Addressed> {

@@ -1,3 +1,4 @@
+import type { Tenure } from '../../model/tenure.ts'
 import type { Index } from '../../ports/index.ts'
 import type { Transaction, View } from '../../ports/ledger.ts'
 import type { Generation } from '../../ports/syncer.ts'
@@ -6,7 +7,17 @@ type Rows = { readonly index: Index }
 
 /** Whether the backend that this process has open is still the one of its name: another process may have removed it. */
 export function isCurrent({ index }: Rows, view: View, name: string, generation: Generation | undefined): boolean {
-  return generation !== undefined && index.tenure(view, name).generation === generation.value
+  return isOf(index.tenure(view, name), generation)
+}
+
+/** Whether a copy there may be relied on, or one be owed: it is current, and is not being removed. */
+export function isReliable(rows: Rows, view: View, name: string, generation: Generation | undefined): boolean {
+  const tenure = rows.index.tenure(view, name)
+  return isOf(tenure, generation) && !isLeaving(rows, view, name, tenure)
+}
+
+function isOf(tenure: Tenure, generation: Generation | undefined): boolean {
+  return generation !== undefined && tenure.generation === generation.value
 }
 
 /** Some copies count no more: every removal under way may have counted on them. */
@@ -19,8 +30,12 @@ export function takeMarksBack({ index }: Rows, tx: Transaction): void {
  *
  * A mark whose time is over is taken back, by whoever it hinders: the process that set it died, or stood still. It finds its mark gone.
  */
-export function isLeaving({ index }: Rows, view: View | Transaction, name: string): boolean {
-  const { leaving } = index.tenure(view, name)
+export function isLeaving(
+  { index }: Rows,
+  view: View | Transaction,
+  name: string,
+  { leaving } = index.tenure(view, name),
+): boolean {
   if (!leaving) return false
   if (!('now' in view) || view.now < leaving.until) return true
   index.setLeaving(view, name, null)
