@@ -3,6 +3,7 @@ import {
   type Binding,
   type BlobFacts,
   type BlobId,
+  type BoundPlaces,
   type Cursor,
   doubted,
   type Index,
@@ -51,6 +52,8 @@ import {
 } from './keys.ts'
 
 const NOTHING = Buffer.alloc(0)
+/** Behind a key: sorts after all its rows, of which its binding is the first, and before those of the keys that begin with it. */
+const BEHIND = Buffer.of(1)
 /** Rows that are read at once. */
 const PAGE = 500
 /** Of the partition of a blob, its NUL and a tag. */
@@ -178,18 +181,42 @@ export class BlobIndex implements Index {
     return rows.map(([key]) => key.toString('utf8', first.length))
   }
 
-  bindings(view: View, o: WalkOptions): Page<Binding> {
+  bindings(view: View, o: WalkOptions): Page<BoundPlaces> {
     const reader = readerOf(view)
-    return this.#page(reader, o, this.#bindings, (key, suffix, row) =>
-      suffix === '' ? this.#binding(reader, key, row) : null,
-    )
+    const { rows, limit } = pageOf(reader, o)
+    const generations = generationsOf(reader)
+    const items: (Binding & { locations: Location[] })[] = []
+    for (const [rowKey, value] of rows) {
+      const end = rowKey.indexOf(0)
+      const isBinding = this.#bindings.holds(rowKey, end)
+      if (!isBinding && !this.#locations.holds(rowKey, end)) continue
+      const key = rowKey.toString('utf8', 0, end)
+      const bound = items.at(-1)
+      if (isBinding) items.push({ ...this.#binding(reader, key, this.#bindings.decode(value)), locations: [] })
+      else if (bound?.key === key)
+        bound.locations.push(
+          locationOf({ backend: rowKey.toString('utf8', end + 2), key }, this.#locations.decode(value), generations),
+        )
+    }
+    const last = rows.length < limit ? undefined : rows.at(-1)?.[0]
+    if (!last) return { items, next: null }
+    // It goes on behind that key, of which the page may not hold all rows.
+    const cut = items.at(-1)
+    if (cut) cut.locations = this.locationsAt(view, cut.key)
+    return { items, next: Buffer.concat([last.subarray(0, last.indexOf(0)), BEHIND]) }
   }
 
   located(view: View, o: WalkOptions & { backend: string }): Page<Location> {
-    const generations = generationsOf(readerOf(view))
-    return this.#page(readerOf(view), o, this.#locations, (key, backend, row) =>
-      backend === o.backend ? locationOf({ backend, key }, row, generations) : null,
-    )
+    const reader = readerOf(view)
+    const { rows, limit } = pageOf(reader, o)
+    const generations = generationsOf(reader)
+    const items = rows.flatMap(([rowKey, value]) => {
+      const end = rowKey.indexOf(0)
+      if (this.#locations.suffix(rowKey, end)?.toString() !== o.backend) return []
+      const place = { backend: o.backend, key: rowKey.toString('utf8', 0, end) }
+      return locationOf(place, this.#locations.decode(value), generations)
+    })
+    return { items, next: nextOf(rows, limit) }
   }
 
   bad(view: View, o: { backend: string; state: BadState; limit: number }): string[] {
@@ -444,27 +471,14 @@ export class BlobIndex implements Index {
       }
     }
   }
+}
 
-  /** A page of rows of one table of the tree `keys`, whose partitions end at the first NUL. */
-  #page<T, Item>(
-    reader: Reader,
-    o: WalkOptions,
-    table: Table<T>,
-    itemOf: (key: string, suffix: string, row: Row<T>) => Item | null,
-  ): Page<Item> {
-    const prefix = Buffer.from(o.prefix ?? '')
-    const behind = o.after === undefined ? prefix : later(prefix, Buffer.concat([Buffer.from(o.after), Buffer.of(1)]))
-    const from = o.from ?? behind
-    const limit = o.limit ?? PAGE
-    const rows = reader.range('keys', { from, to: prefix.length ? after(prefix) : END, limit })
-    const items = rows.flatMap(([key, value]) => {
-      const end = key.indexOf(0)
-      const suffix = table.suffix(key, end)
-      const item = suffix && itemOf(key.toString('utf8', 0, end), suffix.toString(), table.decode(value))
-      return item ?? []
-    })
-    return { items, next: nextOf(rows, limit) }
-  }
+/** A page of rows of the tree `keys`, whose partitions end at the first NUL. */
+function pageOf(reader: Reader, o: WalkOptions): { rows: [Buffer, Buffer][]; limit: number } {
+  const prefix = Buffer.from(o.prefix ?? '')
+  const behind = o.after === undefined ? prefix : later(prefix, Buffer.concat([Buffer.from(o.after), BEHIND]))
+  const { from = behind, limit = PAGE } = o
+  return { rows: reader.range('keys', { from, to: prefix.length ? after(prefix) : END, limit }), limit }
 }
 
 /** The one place where it is decided how a row is read: a copy of a backend that was removed since counts for nothing until it is verified. */

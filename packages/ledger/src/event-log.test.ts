@@ -17,7 +17,8 @@ async function recordMany(ledger: MemoryLedger, count: number): Promise<number[]
 }
 
 const keyOf = (event: DurableEvent) => ('key' in event ? event.key : event.type)
-const read = (ledger: MemoryLedger, since: number | string = 0) => Array.fromAsync(ledger.events({ since, signal }))
+const read = async (ledger: MemoryLedger, since: number | string = 0) =>
+  (await Array.fromAsync(ledger.events({ since, signal }))).flat()
 const seqs = async (ledger: MemoryLedger, since = 0) => (await read(ledger, since)).map(({ seq }) => seq)
 
 describe('record()', () => {
@@ -64,7 +65,7 @@ describe('events()', () => {
     await ledger.transact((tx) => writerOf(tx).put('events', key, row))
     const seen: number[] = []
     const reading = (async () => {
-      for await (const { seq } of ledger.events({ since: 0, signal })) seen.push(seq)
+      for await (const page of ledger.events({ since: 0, signal })) seen.push(...page.map(({ seq }) => seq))
     })()
     const detail = expect.stringContaining(`since: ${recorded[1]} resumes behind it`)
     await expect(reading).rejects.toMatchObject({ code: 'CORRUPT', detail })
@@ -110,8 +111,8 @@ describe('a log that keeps 100 events', () => {
     const ledger = new MemoryLedger({ keepEvents: 1000 })
     await recordMany(ledger, 700)
     const reading = (async () => {
-      for await (const { key } of ledger.events({ since: 0, signal }) as AsyncIterable<PutEvent>)
-        if (key === 'k0') for (let i = 0; i < 60; i++) await recordMany(ledger, 50)
+      for await (const [first] of ledger.events({ since: 0, signal }) as AsyncIterable<PutEvent[]>)
+        if (first?.key === 'k0') for (let i = 0; i < 60; i++) await recordMany(ledger, 50)
     })()
     await expect(reading).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })

@@ -60,18 +60,20 @@ export class EventLog {
     return { tree: 'events', key: COUNT_KEY, deltas: [1] }
   }
 
-  async *events(o: { since: number | Position; signal: AbortSignal }): AsyncGenerator<Logged<DurableEvent>> {
+  async *events(o: {
+    since: number | Position
+    signal: AbortSignal
+  }): AsyncGenerator<Logged<DurableEvent>[], void, void> {
     const { signal } = o
     for (let last = numberOf(o.since); ; await setImmediate()) {
       signal.throwIfAborted()
       const since = last
       const page = await this.#ledger.look((view) => this.#page(readerOf(view), since))
-      for (const [key, row] of page) {
-        signal.throwIfAborted()
-        last = seqOf(key)
-        yield { ...decode(row, last), seq: last, position: String(last) }
-      }
+      const { events, damage } = decoded(page)
+      if (events.length > 0) yield events
+      if (damage) throw damage
       if (page.length < PAGE) return
+      last = events.at(-1)?.seq ?? last
     }
   }
 
@@ -152,15 +154,29 @@ function seqOf(key: Buffer): number {
   return key.readUIntBE(0, 6)
 }
 
+/** The events of a page, up to one that is damaged. */
+function decoded(page: readonly [Buffer, Buffer][]): { events: Logged<DurableEvent>[]; damage?: unknown } {
+  const events: Logged<DurableEvent>[] = []
+  try {
+    for (const [key, row] of page) {
+      const seq = seqOf(key)
+      events.push(Object.assign(decode(row, seq), { seq, position: String(seq) }))
+    }
+    return { events }
+  } catch (damage) {
+    return { events, damage }
+  }
+}
+
 /** A damaged event is told apart from its end: who can do without it resumes behind it. */
 function decode(row: Buffer, seq: number): DurableEvent {
-  const at = { op: 'events' }
-  const detail = `event ${seq}; since: ${seq} resumes behind it`
+  let cause: unknown
   try {
     const { value, ticket } = decodeRow<DurableEvent>(row)
-    if (ticket === BigInt(seq)) return value
-  } catch (cause) {
-    throw new StorageError(StorageError.is(cause) ? cause.code : 'CORRUPT', at, { cause, detail })
+    if (Number(ticket) === seq) return value
+  } catch (error) {
+    cause = error
   }
-  throw new StorageError('CORRUPT', at, { detail })
+  const detail = `event ${seq}; since: ${seq} resumes behind it`
+  throw new StorageError(StorageError.is(cause) ? cause.code : 'CORRUPT', { op: 'events' }, { cause, detail })
 }

@@ -59,7 +59,7 @@ export class MemoryLedger implements TreeLedger, Sink {
     writerOf(tx).record(event)
   }
 
-  events(o: { since: number | Position; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>> {
+  events(o: { since: number | Position; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>[]> {
     return this.#log.events(o)
   }
 

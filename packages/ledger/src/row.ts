@@ -35,9 +35,8 @@ export function sealRow(json: string, ticket: number): Buffer {
 /** @throws {StorageError} INCOMPATIBLE for a newer version, CORRUPT for damage. */
 export function decodeRow<T>(row: Buffer): Row<T> {
   const ticket = rowTicket(row)
-  const json = row.subarray(HEADER)
   if (crc32(row.subarray(TICKET)) !== row.readUInt32BE(CRC)) throw corrupt('its checksum does not match')
-  return { value: JSON.parse(json.toString()) as T, ticket }
+  return { value: JSON.parse(row.toString('utf8', HEADER)) as T, ticket }
 }
 
 /** The ticket of the transaction that wrote the row, without reading the rest. */

@@ -29,9 +29,14 @@ export class Table<T> {
 
   readonly decode = decodeRow<T>
 
+  /** Whether `key` is that of a row of this kind. */
+  holds(key: Buffer, partitionLength: number): boolean {
+    return key[partitionLength + 1] === this.#tag
+  }
+
   /** The suffix of `key`, or `null` when it is a row of another kind. */
   suffix(key: Buffer, partitionLength: number): Buffer | null {
-    return key[partitionLength + 1] === this.#tag ? key.subarray(partitionLength + 2) : null
+    return this.holds(key, partitionLength) ? key.subarray(partitionLength + 2) : null
   }
 
   get(key: Uint8Array, reader: Reader): Row<T> | undefined {

@@ -222,12 +222,32 @@ describe('LmdbLedger', () => {
       const ledger = await LmdbLedger.open({ path: directory, reserve: 0, keepEvents: 2 })
       const event = { type: 'delete', checksum: `sha256:${'0'.repeat(64)}`, keys: [], time: 0 } as const
       recorded.push((await ledger.transact((tx) => ledger.record(tx, event))).position)
-      const events = ledger.events({ since: 0, signal: new AbortController().signal })
-      kept.splice(0, kept.length, ...(await Array.fromAsync(events, ({ position }) => position)))
+      const pages = await Array.fromAsync(ledger.events({ since: 0, signal: new AbortController().signal }))
+      kept.splice(0, kept.length, ...pages.flat().map(({ position }) => position))
       await ledger.close()
     }
     expect(kept).toEqual(recorded.slice(-kept.length))
     expect([2, 3]).toContain(kept.length)
+  })
+
+  test('rows of a range stay what they were, whatever is read and written after them', async () => {
+    const ledger = await open()
+    const rowOf = (i: number, size: number) => [Buffer.from(`k${i}`), Buffer.alloc(size, i)] as const
+    // Empty, small, and larger than what lmdb-js reads into at first.
+    const written = [0, 5, 500, 100_000].map((size, i) => rowOf(i, size))
+    const put = (rows: readonly (readonly [Buffer, Buffer])[]) =>
+      ledger.transact((tx) => {
+        for (const [key, value] of rows) writerOf(tx).put('keys', key, value)
+      })
+    await put(written)
+    const all = { from: Buffer.from('k'), to: Buffer.from('l') }
+    const kept = await ledger.look((view) => readerOf(view).range('keys', all))
+    await put(written.map(([key, value]) => [key, Buffer.alloc(value.length, 0xff)] as const))
+    await ledger.look((view) => readerOf(view).range('keys', all))
+    for (const [key] of written) ledger.get('keys', key, String)
+    const shown = (rows: readonly (readonly [Buffer, Buffer])[]) =>
+      rows.map(([key, value]) => [key.toString(), value.length, ...new Set(value)])
+    expect(shown(kept)).toEqual(shown(written))
   })
 
   test('a damaged row is CORRUPT to its readers, and to a commit that reads it', async () => {

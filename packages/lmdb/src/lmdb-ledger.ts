@@ -244,7 +244,7 @@ export class LmdbLedger implements TreeLedger {
     writerOf(tx).record(event)
   }
 
-  events(o: { since: number | Position; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>> {
+  events(o: { since: number | Position; signal: AbortSignal }): AsyncIterable<Logged<DurableEvent>[]> {
     return this.#log.events(o)
   }
 
@@ -287,7 +287,12 @@ export class LmdbLedger implements TreeLedger {
 
   range(tree: Tree, { from, to, limit = 500 }: Range): [Buffer, Buffer][] {
     const options = { start: from as Buffer, end: to as Buffer, limit }
-    return read(() => Array.from(this.#tree(tree).getRange(options), ({ key, value }) => [key, value]))
+    return read(() => {
+      const rows: [Buffer, Buffer][] = []
+      // Not by Array.from(): it takes half as long again.
+      for (const { key, value } of this.#tree(tree).getRange(options)) rows.push([key, value])
+      return rows
+    })
   }
 
   requireSpace(bytes: number): void {

@@ -156,7 +156,7 @@ describe('who was replaced, and does not know it yet,', () => {
     await replace()
     await enqueue('k')
     await vi.waitFor(() => expect(syncd.active).toBe(false), PATIENCE)
-    expect(await Array.fromAsync(queue.jobs({}))).toMatchObject([{ state: 'waiting', attempts: 0 }])
+    expect((await Array.fromAsync(queue.jobs({}))).flat()).toMatchObject([{ state: 'waiting', attempts: 0 }])
   })
 
   test('puts no job back: its successor may be at it', async () => {
@@ -164,7 +164,7 @@ describe('who was replaced, and does not know it yet,', () => {
     await queue.claim('a', { max: 1, leaseMs: 60_000 })
     ledger.before.push(async () => {}, replace)
     expect((await open()).active).toBe(false)
-    expect(await Array.fromAsync(queue.jobs({}))).toMatchObject([{ state: 'running' }])
+    expect((await Array.fromAsync(queue.jobs({}))).flat()).toMatchObject([{ state: 'running' }])
   })
 })
 

@@ -16,6 +16,11 @@ export interface PageOptions<Position> {
 /** Where a walk continues. Opaque. */
 export type Cursor = Uint8Array
 
+/** A binding, and the places of its key, whatever blob they hold. */
+export interface BoundPlaces extends Binding {
+  readonly locations: readonly Location[]
+}
+
 /** One page of a walk. */
 export interface Page<T> {
   readonly items: T[]
@@ -56,7 +61,7 @@ export interface Index {
   /** A page of the keys bound to `id`, in UTF-8 order. */
   keys(view: View, id: BlobId, o?: PageOptions<string>): string[]
   /** A page of a walk through the bindings, in UTF-8 order of their keys. */
-  bindings(view: View, o: WalkOptions): Page<Binding>
+  bindings(view: View, o: WalkOptions): Page<BoundPlaces>
   /** A page of a walk through the locations on one backend, in UTF-8 order of their keys. */
   located(view: View, o: WalkOptions & { backend: string }): Page<Location>
   /** Keys of at most `limit` copies on one backend in this state, in UTF-8 order. Reads no others, however many there are. */

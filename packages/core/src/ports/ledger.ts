@@ -50,11 +50,13 @@ export interface Ledger {
   /** Writes an event into the log, behind those that were recorded before it. Its position is known once it is committed. */
   record(tx: Transaction, event: DurableEvent): void
   /**
-   * Events behind the position `since`, in the order of commits, up to what is there now. The last 100,000 are kept.
+   * Events behind the position `since`, in the order of commits, up to what is there now, in pages, none of them empty. The last
+   * 100,000 are kept.
    *
-   * @throws {StorageError} NOT_FOUND: events after `since` were dropped already, or no commit has come to it.
+   * @throws {StorageError} NOT_FOUND: events after `since` were dropped already, or no commit has come to it · CORRUPT, behind those
+   *   before it: an event is damaged.
    */
-  events(o: Op & { since: Position | number }): AsyncIterable<Logged<DurableEvent>>
+  events(o: Op & { since: Position | number }): AsyncIterable<readonly Logged<DurableEvent>[]>
   /** Why nothing more is committed, although reads still work; `null` while all is well. Opening the ledger again ends it. */
   readonly degraded: Failure | null
   /** Calls `listener` once, when the ledger becomes degraded. @returns A function that removes the listener. */

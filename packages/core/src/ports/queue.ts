@@ -104,8 +104,8 @@ export interface Queue {
   resumed(backend: string): Promise<string | null>
   /** When `claim` may next find a job, in milliseconds since the epoch; `null` if nothing waits, or the backend is paused. */
   nextDue(backend: string): Promise<number | null>
-  /** For each backend: running jobs, then parked ones, then waiting ones, in the order they were queued. */
-  jobs(filter: JobFilter): AsyncIterable<Job>
+  /** In pages, none of them empty. For each backend: running jobs, then parked ones, then waiting ones, in the order they were queued. */
+  jobs(filter: JobFilter): AsyncIterable<readonly Job[]>
   /** By backend, without a scan. */
   counts(): Promise<Readonly<Record<string, JobCounts>>>
   /** Calls `listener` with the name of each backend whose jobs changed, after the commit. @returns A function that removes the listener. */

@@ -27,7 +27,7 @@ import { Changes } from './lookup/changes.ts'
 import { factsUnder } from './lookup/copies.ts'
 import { checkEventsOptions, readEvents } from './lookup/event-log.ts'
 import { Events } from './lookup/events.ts'
-import { eachPlace, find } from './lookup/find.ts'
+import { find, placesByPage } from './lookup/find.ts'
 import { isBlobThere, LIST_OPTIONS, list } from './lookup/list.ts'
 import { checkName, idKey } from './lookup/names.ts'
 import { locationOf, recordOf } from './lookup/record.ts'
@@ -243,9 +243,13 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     return this.#iterate('copies', signal, (ending) => this.#copies(idOrKey, at, ending))
   }
 
-  async *#copies(idOrKey: string, at: { op: string }, signal: AbortSignal): AsyncGenerator<RecordLocation, void, void> {
-    for await (const location of eachPlace(this.#services, idOrKey, at, signal))
-      yield locationOf(location, this.#isConfigured(location.backend))
+  async *#copies(
+    idOrKey: string,
+    at: { op: string },
+    signal: AbortSignal,
+  ): AsyncGenerator<readonly RecordLocation[], void, void> {
+    for await (const page of placesByPage(this.#services, idOrKey, at, signal))
+      yield page.map((location) => locationOf(location, this.#isConfigured(location.backend)))
   }
 
   /**
@@ -263,10 +267,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /** Lists the index in UTF-8 order of keys, a page at a time. No backend is asked. */
-  list(options: ListOptions<Names> = {}): AsyncIterable<ListEntry> {
+  list(options: ListOptions<Names> = {}): AsyncIterableIterator<ListEntry, void, void> {
     this.#enter('list')
     const checked = checkOptions(options, LIST_OPTIONS, { op: 'list' })
-    return list(this.#services, checked, checked.signal ?? this.#closing.signal)
+    return this.#iterate('list', checked.signal, (signal) => list(this.#services, checked, signal))
   }
 
   /**
@@ -602,7 +606,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   #iterate<T>(
     op: string,
     signal: AbortSignal | undefined,
-    begin: (signal: AbortSignal) => AsyncGenerator<T, void, void>,
+    begin: (signal: AbortSignal) => AsyncGenerator<readonly T[], void, void>,
   ): Iteration<T> {
     return new Iteration({ at: { op }, signal, closing: this.#closing.signal }, begin)
   }

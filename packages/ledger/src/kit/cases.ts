@@ -501,11 +501,12 @@ export const CASES: readonly LedgerCase[] = [
       let since: string | number = 0
       const consume = async (most: number) => {
         let left = most
-        for await (const event of ledger.events({ since, signal: new AbortController().signal })) {
-          if (left-- === 0) return
-          seen.push('key' in event ? event.key : '')
-          since = event.position
-        }
+        for await (const page of ledger.events({ since, signal: new AbortController().signal }))
+          for (const event of page) {
+            if (left-- === 0) return
+            seen.push('key' in event ? event.key : '')
+            since = event.position
+          }
       }
       for (let turn = 0; turn < 30; turn++) {
         const more = Array.from({ length: below(40) }, (_, i) => `${turn}.${i}`)

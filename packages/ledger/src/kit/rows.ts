@@ -31,8 +31,8 @@ export async function recorded(
   ledger: TreeLedger,
   since: string | number = 0,
 ): Promise<{ key: string; position: string }[]> {
-  const events = await Array.fromAsync(ledger.events({ since, signal: new AbortController().signal }))
-  return events.map((event) => ({ key: 'key' in event ? event.key : '', position: event.position }))
+  const pages = await Array.fromAsync(ledger.events({ since, signal: new AbortController().signal }))
+  return pages.flat().map((event) => ({ key: 'key' in event ? event.key : '', position: event.position }))
 }
 
 /** Increments a number that is a row. */

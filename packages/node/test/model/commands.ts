@@ -2,7 +2,7 @@ import type { FaultRates } from '@stored/conformance'
 import type { BlobId, GetOptions, PutOptions } from '@stored/core'
 import { compareKeys, StorageError, type StorageErrorCode } from '@stored/core/backend'
 import fc from 'fast-check'
-import { collect, idOf } from '../ports/subject.ts'
+import { collect, collectPages, idOf } from '../ports/subject.ts'
 import { compare, demand, equal, type Run } from './compare.ts'
 import { areToClean, idKey, type Model, OWING } from './model.ts'
 import type { Name, World } from './world.ts'
@@ -333,7 +333,8 @@ const synced = fc.tuple(optional(name), fc.boolean()).map(([name, isPatient]) =>
 
 /** Nothing is owed of a blob, or of all. */
 async function demandSynced({ store, services }: World, name: string | undefined): Promise<void> {
-  if (name === undefined) return equal(await collect(services.queue.jobs({})), [], 'jobs of a store that is synced')
+  if (name === undefined)
+    return equal(await collectPages(services.queue.jobs({})), [], 'jobs of a store that is synced')
   const { locations = [] } = (await store.stat(name)) ?? {}
   demand(!locations.some(({ state }) => (OWING as string[]).includes(state)), 'a blob that is synced owes a copy')
 }

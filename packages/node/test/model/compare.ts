@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { BlobId, BlobRecord, Job, JobCounts, LocationState } from '@stored/core'
 import { compareKeys } from '@stored/core/backend'
 import { expect } from 'vitest'
-import { collect } from '../ports/subject.ts'
+import { collect, collectPages } from '../ports/subject.ts'
 import { DAMAGED, type Model, type ModelPlace, OWING } from './model.ts'
 import type { Name, World } from './world.ts'
 
@@ -109,7 +109,7 @@ async function compareStaging({ world, model, blobs }: Run): Promise<void> {
 
 async function compareJobs(run: Run): Promise<void> {
   const { world, model } = run
-  const jobs = await collect(world.services.queue.jobs({}))
+  const jobs = await collectPages(world.services.queue.jobs({}))
   const counts = await world.services.queue.counts()
   for (const name of world.setup.names)
     equal(counts[name] ?? countsOf([]), countsOf(jobs.filter(({ backend }) => backend === name)), `counts of ${name}`)
@@ -157,7 +157,7 @@ export async function converge(run: Run): Promise<void> {
   await compare(run)
   equal(new Set(model.places().map(({ state }) => state)), new Set(model.places().map(() => 'synced')), 'states')
   equal(world.services.staging.usage().bytes, 0, 'bytes staged at the end')
-  equal(await collect(world.services.queue.jobs({})), [], 'jobs at the end')
+  equal(await collectPages(world.services.queue.jobs({})), [], 'jobs at the end')
   for (const name of world.setup.names) compareObjects(run, name)
   await compareEvents(run)
 }
@@ -173,7 +173,9 @@ async function drain(world: World): Promise<void> {
     if (counts.every(({ waiting, running }) => waiting + running === 0)) return
     await world.clock.pass(STEP_MS)
   }
-  throw new Error(`jobs are not done after half a day: ${JSON.stringify(await collect(world.services.queue.jobs({})))}`)
+  throw new Error(
+    `jobs are not done after half a day: ${JSON.stringify(await collectPages(world.services.queue.jobs({})))}`,
+  )
 }
 
 function compareObjects({ world, model, blobs }: Run, name: Name): void {

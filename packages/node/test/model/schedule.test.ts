@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, test } from 'vitest'
-import { collect, idOf } from '../ports/subject.ts'
+import { collect, collectPages, idOf } from '../ports/subject.ts'
 import { fromEnvironment, TIMEOUT_MS, tell } from '../proof/inputs.ts'
 import { Troubles } from '../proof/troubles.ts'
 import { type TempDirectory, temp } from '../temp.ts'
@@ -84,5 +84,5 @@ async function demandSettled(world: ScheduledStore, layout: 'key' | 'id'): Promi
     )
   equal(world.objects(), expected, 'what lies on the backends')
   equal(world.staging.usage().count, 0, 'blobs staged')
-  equal(await world.run(collect(world.queue.jobs({}))), [], 'jobs')
+  equal(await world.run(collectPages(world.queue.jobs({}))), [], 'jobs')
 }

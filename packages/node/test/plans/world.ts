@@ -82,6 +82,7 @@ export async function openWorld() {
   }
   const jobs = async () =>
     (await Array.fromAsync(queue.jobs({ state: 'waiting' })))
+      .flat()
       .map(({ op, backend, key }) => `${op} ${backend}/${key}`)
       .sort()
   const isKnown = (id: BlobId) => ledger.look((view) => index.facts(view, id) !== null)

@@ -1,6 +1,6 @@
 import type { Claimed } from '@stored/core'
 import { describe, expect, test } from 'vitest'
-import { chunksOf, collect, commit, factsOf, idOf, locationOf, NEVER, type Ports } from './subject.ts'
+import { chunksOf, collect, collectPages, commit, factsOf, idOf, locationOf, NEVER, type Ports } from './subject.ts'
 
 const A = idOf('a')
 
@@ -36,7 +36,11 @@ export function durableSuite({ open, reopen }: Ports & Required<Pick<Ports, 'reo
       if (!first) throw new Error('nothing claimed')
       await commit(before, (tx) => before.queue.park(tx, first, new Error('no') as never))
       const after = await reopen(before)
-      const states = (await collect(after.queue.jobs({}))).map(({ key, state, attempts }) => [key, state, attempts])
+      const states = (await collectPages(after.queue.jobs({}))).map(({ key, state, attempts }) => [
+        key,
+        state,
+        attempts,
+      ])
       expect(states.sort()).toEqual([
         ['parked', 'parked', 1],
         ['running', 'running', 1],

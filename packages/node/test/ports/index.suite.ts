@@ -120,7 +120,18 @@ export function indexSuite(current: Current): void {
       const all = await walk((view, from) => current().index.bindings(view, { limit: 3, from }))
       expect(all.map(({ key }) => key)).toEqual(SORTED)
       expect(SORTED).toEqual([...SORTED].sort(compareKeys))
-      for (const one of all) expect(one).toEqual(await binding(one.key))
+      for (const one of all) expect(one).toEqual({ ...(await binding(one.key)), locations: [] })
+    })
+
+    test('show the places of their keys, also where a page ends among the rows of a key', async () => {
+      const keys = ['a', 'b', 'bb', 'c']
+      await bind(...keys.map((key): [string, string] => [key, 'a']))
+      for (const key of keys) for (const backend of ['x', 'y', 'z']) await locate(['a', backend, key])
+      for (const limit of [1, 2, 3, 4, 5, 6, 7, 100]) {
+        const all = await walk((view, from) => current().index.bindings(view, { limit, from }))
+        const shown = all.map(({ key, locations }) => [key, locations.map((one) => `${one.backend}/${one.key}`)])
+        expect(shown).toEqual(keys.map((key) => [key, [`x/${key}`, `y/${key}`, `z/${key}`]]))
+      }
     })
 
     test('show nothing of places and jobs at the same keys', async () => {

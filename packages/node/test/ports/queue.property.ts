@@ -3,7 +3,7 @@ import { compareKeys, StorageError } from '@stored/core/backend'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { MAX_DELAY_MS, type ModelJob, type ModelRunning, QueueModel } from './queue.model.ts'
-import { collect, commit, idOf, type Ports, type Subject } from './subject.ts'
+import { collectPages, commit, idOf, type Ports, type Subject } from './subject.ts'
 
 const START = 1_732_844_100_000
 const YEAR = 365 * 24 * 60 * 60 * 1000
@@ -182,7 +182,7 @@ function hold(
 }
 
 async function compare({ subject: { queue }, model }: Run): Promise<void> {
-  const jobs = await collect(queue.jobs({}))
+  const jobs = await collectPages(queue.jobs({}))
   const expected = [...model.places.values()].flatMap((place) =>
     (['waiting', 'running', 'parked'] as const).flatMap((state) => (place[state] ? [{ ...place[state], state }] : [])),
   )

@@ -1,7 +1,7 @@
 import type { Claimed, Job, JobFilter, NewJob, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { type Current, collect, commit, failPlan, idOf } from './subject.ts'
+import { type Current, collectPages, commit, failPlan, idOf } from './subject.ts'
 
 const START = 1_732_844_100_000
 const LEASE = { leaseMs: 60_000 }
@@ -38,7 +38,7 @@ export function queueSuite(current: Current): void {
   const begun = (backend: string, key: string) =>
     current().ledger.look((view) => current().queue.begun(view, { backend, key }))
   const park = (job: Claimed) => commit(current(), (tx) => current().queue.park(tx, job, ERROR))
-  const jobs = (filter: JobFilter = {}) => collect(current().queue.jobs(filter))
+  const jobs = (filter: JobFilter = {}) => collectPages(current().queue.jobs(filter))
   const states = async (filter?: JobFilter) => (await jobs(filter)).map(({ state, key, id }) => [state, key, id])
   const counts = async (backend: string) => (await current().queue.counts())[backend]
   const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
@@ -335,7 +335,7 @@ export function queueSuite(current: Current): void {
       const ran = await claimOne('x')
       await enqueue('a', 'x', 'waited')
       const found: [string, string][] = []
-      for await (const { state, key } of current().queue.jobs({})) {
+      for await (const [{ state, key }] of current().queue.jobs({}) as AsyncIterable<[Job]>) {
         found.push([state, key])
         if (state !== 'parked') continue
         await claimOne('x')
@@ -488,7 +488,7 @@ export function queueSuite(current: Current): void {
         await current().queue.mark(job, 1000)
         if (checkpoint !== undefined) await keep(job, checkpoint)
         await current().queue.recover()
-        return (await collect(current().queue.jobs({})))[0]?.crashes
+        return (await collectPages(current().queue.jobs({})))[0]?.crashes
       }
       expect([await crash(), await crash(), await crash('one part')]).toEqual([1, 2, 1])
       expect([await crash('one part'), await crash('two parts')]).toEqual([2, 1])

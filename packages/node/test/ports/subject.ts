@@ -71,6 +71,10 @@ export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return all
 }
 
+export async function collectPages<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
+  return (await collect(pages)).flat()
+}
+
 export async function* chunksOf(...chunks: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
   for (const chunk of chunks) yield Buffer.from(chunk)
 }

@@ -21,7 +21,7 @@ const NOTHING = Buffer.alloc(0)
 const PAGE = 500
 
 /**
- * What `read` makes of the rows of a range, a look for each page: what it reads besides is of the same moment as the page.
+ * What `read` makes of the rows of a range, in pages, none empty, a look for each: what it reads besides is of the same moment.
  *
  * @throws The signal's reason, before the next page is read.
  */
@@ -30,7 +30,7 @@ export async function* pagesOf<T>(
   tree: Tree,
   { from, to, signal }: Walk,
   read: (reader: Reader, key: Buffer, value: Buffer) => T | undefined,
-): AsyncGenerator<T, void, void> {
+): AsyncGenerator<T[], void, void> {
   for (let next: Uint8Array = from; ; await setImmediate()) {
     signal?.throwIfAborted()
     const start = next
@@ -38,9 +38,9 @@ export async function* pagesOf<T>(
       const reader = readerOf(view)
       const rows = reader.range(tree, { from: start, to, limit: PAGE })
       const last = rows.length === PAGE ? rows.at(-1)?.[0] : undefined
-      return { last, found: rows.map(([key, value]) => read(reader, key, value)) }
+      return { last, found: rows.map(([key, value]) => read(reader, key, value)).filter((one) => one !== undefined) }
     })
-    for (const found of page.found) if (found !== undefined) yield found
+    if (page.found.length > 0) yield page.found
     if (!page.last) return
     next = Buffer.concat([page.last, Buffer.of(0)])
   }
@@ -56,16 +56,11 @@ export class JobFinder {
     this.#rows = rows
   }
 
-  /** Those that run, those that are parked, then those that wait, of each backend in the order they were queued. */
-  async *find({ backend, key, state, signal }: Omit<JobFilter, 'id'>): AsyncGenerator<FoundJob, void, void> {
+  /** Those that run, those that are parked, then those that wait, of each backend in the order they were queued: in pages. */
+  async *find({ backend, key, state, signal }: Omit<JobFilter, 'id'>): AsyncGenerator<FoundJob[], void, void> {
     const states = state === undefined ? STATES : [state]
-    if (key !== undefined)
-      return yield* await this.#ledger.look((view) => this.#atKey(readerOf(view), key, states, backend))
-    for await (const found of this.#walk(states, { ...rangeOf(backend), signal })) {
-      // The caller may take long over each.
-      signal?.throwIfAborted()
-      yield found
-    }
+    if (key === undefined) return yield* this.#walk(states, { ...rangeOf(backend), signal })
+    yield await this.#ledger.look((view) => this.#atKey(readerOf(view), key, states, backend))
   }
 
   counts(reader: Reader): Record<string, JobCounts> {
@@ -80,19 +75,20 @@ export class JobFinder {
     return counts
   }
 
-  async *#walk(states: readonly State[], range: Walk): AsyncGenerator<FoundJob> {
+  async *#walk(states: readonly State[], range: Walk): AsyncGenerator<FoundJob[], void, void> {
     const ran = states.includes('running') ? new Set<string>() : null
     for (const state of states) {
       if (state === 'waiting') yield* this.#walkOwed(range, ran)
       else
-        for await (const found of this.#walkTree(state, range)) {
-          if (state === 'running') ran?.add(owedKey(found.place, found.row.seq).toString('latin1'))
-          yield found
+        for await (const page of this.#walkTree(state, range)) {
+          if (state === 'running')
+            for (const { place, row } of page) ran?.add(owedKey(place, row.seq).toString('latin1'))
+          yield page
         }
     }
   }
 
-  #walkTree(state: 'running' | 'parked', range: Walk): AsyncGenerator<FoundJob, void, void> {
+  #walkTree(state: 'running' | 'parked', range: Walk): AsyncGenerator<FoundJob[], void, void> {
     return pagesOf(this.#ledger, state, range, (_, key, value): FoundJob => {
       return { state, place: parsePlaceKey(key), row: decodeRow<JobRow>(value).value }
     })
@@ -104,9 +100,9 @@ export class JobFinder {
    * @param ran Those found running just before, by their rows in `owed`; `null`: such are not asked for. A job that was claimed since
    *   is found too, and one that waits again is not found twice.
    */
-  #walkOwed(range: Walk, ran: ReadonlySet<string> | null): AsyncGenerator<FoundJob, void, void> {
+  #walkOwed(range: Walk, ran: ReadonlySet<string> | null): AsyncGenerator<FoundJob[], void, void> {
     return pagesOf(this.#ledger, 'owed', range, (reader, key): FoundJob | undefined => {
-      if (ran?.has(key.toString('latin1'))) return undefined
+      if (ran?.size && ran.has(key.toString('latin1'))) return undefined
       const { seq, ...place } = parseOwedKey(key)
       const waiting = this.#rows.get(reader, 'waiting', place)
       if (waiting?.seq === seq) return { state: 'waiting', place, row: waiting }

@@ -195,11 +195,12 @@ export class JobQueue implements Queue {
       const row = this.#rows.get(reader, 'waiting', place)
       return row && jobOf({ state: 'waiting', place, row })
     })
-    for await (const job of due) {
-      const found = nearness(job)
-      if (found === 0) return job.key
-      if (found < (best?.nearness ?? Number.POSITIVE_INFINITY)) best = { key: job.key, nearness: found }
-    }
+    for await (const page of due)
+      for (const job of page) {
+        const found = nearness(job)
+        if (found === 0) return job.key
+        if (found < (best?.nearness ?? Number.POSITIVE_INFINITY)) best = { key: job.key, nearness: found }
+      }
     return best?.key ?? null
   }
 
@@ -220,7 +221,7 @@ export class JobQueue implements Queue {
     now = Number.POSITIVE_INFINITY,
     { fence, boot }: { fence?: (view: View) => void; boot?: string } = {},
   ): Promise<number> {
-    const running = await Array.fromAsync(this.#finder.find({ state: 'running' }))
+    const running = (await Array.fromAsync(this.#finder.find({ state: 'running' }))).flat()
     const lost = running.filter(({ row }) => !isLeased(row, now))
     const known = await this.ledger.look((view) => readerOf(view).get('meta', BOOT_KEY, decodeRow<string>)?.value)
     // With leases that ended this process lives on: it lost them by itself.
@@ -280,9 +281,11 @@ export class JobQueue implements Queue {
     })
   }
 
-  async *jobs(filter: JobFilter): AsyncIterable<Job> {
-    for await (const found of this.#finder.find(filter))
-      if (filter.id === undefined || found.row.id === filter.id) yield jobOf(found)
+  async *jobs({ id, ...filter }: JobFilter): AsyncIterable<readonly Job[]> {
+    for await (const found of this.#finder.find(filter)) {
+      const page = id === undefined ? found : found.filter(({ row }) => row.id === id)
+      if (page.length > 0) yield page.map(jobOf)
+    }
   }
 
   counts(): Promise<Readonly<Record<string, JobCounts>>> {

@@ -77,9 +77,9 @@ export class JobRows {
 
 /** As others see it: the lease and the checkpoint are shown only to the worker that claimed it. */
 export function jobOf({ state, place: { backend, key }, row }: FoundJob): Job {
-  const { until: _, marked: __, lease: ___, checkpoint: ____, since: _____, renewed: ______, ...rest } = row
-  const { alone: _______, retrial: ________, rest: _________, ...kept } = rest
-  return { ...kept, backend, key, state }
+  const { op, id, size, attempts, crashes, begun, seq, created, due, error } = row
+  const noted = { ...(crashes !== undefined && { crashes }), ...(begun && { begun }), ...(error && { error }) }
+  return { backend, key, state, op, id, size, attempts, seq, created, due, ...noted }
 }
 
 export function claimedOf(place: Place, row: JobRow): Claimed {

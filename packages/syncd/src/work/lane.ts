@@ -143,8 +143,8 @@ export class Lane {
   /** A process that ends soon would else find out about an outage anew, and spend attempts on it: see what the oldest job notes. */
   async #recall(): Promise<void> {
     const { queue, target } = this.#options
-    for await (const { error } of queue.jobs({ backend: target.backend.name, state: 'waiting' })) {
-      if (error && speaksOfOutage(error.code)) this.breaker.doubt()
+    for await (const [oldest] of queue.jobs({ backend: target.backend.name, state: 'waiting' })) {
+      if (oldest?.error && speaksOfOutage(oldest.error.code)) this.breaker.doubt()
       break
     }
     this.#hasRecalled = true

@@ -30,8 +30,8 @@ export async function* jobs(
   { queue }: Services,
   filter: JobFilter,
   signal: AbortSignal,
-): AsyncGenerator<Job, void, void> {
-  for await (const job of queue.jobs({ ...filter, signal })) yield job
+): AsyncGenerator<readonly Job[], void, void> {
+  yield* queue.jobs({ ...filter, signal })
 }
 
 /** Lets parked jobs wait again, and their places be owed again. @returns How many. */
@@ -43,10 +43,12 @@ export async function retryParked(
   const at = { op: 'retry' }
   checkFilter(services, filter, at)
   let count = 0
-  for await (const job of services.queue.jobs({ ...filter, state: 'parked', signal })) {
-    const { value } = await services.ledger.transact((tx) => planRetry(services, tx, job))
-    if (value) count++
-  }
+  for await (const page of services.queue.jobs({ ...filter, state: 'parked', signal }))
+    for (const job of page) {
+      signal.throwIfAborted()
+      const { value } = await services.ledger.transact((tx) => planRetry(services, tx, job))
+      if (value) count++
+    }
   return count
 }
 

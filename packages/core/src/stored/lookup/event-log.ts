@@ -20,18 +20,18 @@ export function checkEventsOptions(options: EventsOptions): EventsOptions {
   return checkOptions(options, OPTIONS, AT)
 }
 
-/** What the log holds behind `since`, and with `follow` whatever comes. */
+/** What the log holds behind `since`, in pages, and with `follow` whatever comes. */
 export async function* readEvents(
   { ledger }: Services,
   changes: Changes,
   { since = 0, follow = false }: EventsOptions,
   signal: AbortSignal,
-): AsyncGenerator<Logged<DurableEvent>, void, void> {
+): AsyncGenerator<readonly Logged<DurableEvent>[], void, void> {
   for (let last: Position | number = since; ; ) {
     const changed = changes.next()
-    for await (const event of ledger.events({ since: last, signal })) {
-      yield event
-      last = event.position
+    for await (const page of ledger.events({ since: last, signal })) {
+      yield page
+      last = page.at(-1)?.position ?? last
     }
     if (!follow) return
     await waitFor(changed, signal, AT)

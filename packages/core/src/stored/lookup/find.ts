@@ -6,7 +6,7 @@ import type { Page } from '../../ports/index.ts'
 import type { View } from '../../ports/ledger.ts'
 import type { Services } from '../services.ts'
 import { byPlace, factsUnder, placesUnder } from './copies.ts'
-import { walk } from './walk.ts'
+import { walkPages } from './walk.ts'
 
 /** Copies of an id that a record shows, beside those that all keys share. */
 const MOST_SHOWN = 100
@@ -36,17 +36,17 @@ export function find(services: Pick<Services, 'index' | 'ledger'>, idOrKey: stri
 }
 
 /**
- * All places that are meant by a name, those that owe the blob first: each page as of one moment.
+ * All places that are meant by a name, those that owe the blob first, in pages, none of them empty: each as of one moment.
  *
  * @throws {StorageError} NOT_FOUND: the name is unknown.
  */
-export async function* eachPlace(
+export function placesByPage(
   services: Pick<Services, 'index' | 'ledger'>,
   idOrKey: string,
   at: { readonly op: string },
   signal: AbortSignal,
-): AsyncGenerator<Location, void, void> {
-  yield* walk(services.ledger, signal, (view, from): Page<Location> => {
+): AsyncGenerator<readonly Location[], void, void> {
+  return walkPages(services.ledger, signal, (view, from): Page<Location> => {
     const facts = factsUnder(services, view, idOrKey)
     if (!facts && !from) throw new StorageError('NOT_FOUND', { ...at, key: idOrKey })
     // Deleted since the page before.

@@ -1,17 +1,18 @@
-import { toStorageError } from '../../backend/error.ts'
 import { is, type Rule, type RulesOf } from '../../backend/rules.ts'
 import type { BlobId } from '../../model/blob.ts'
-import type { LocationFacts } from '../../model/copy.ts'
-import type { Binding } from '../../model/key.ts'
+import { isObjectOf, type LocationFacts } from '../../model/copy.ts'
+import type { BoundPlaces } from '../../ports/index.ts'
 import type { View } from '../../ports/ledger.ts'
 import type { Services } from '../services.ts'
 import type { ListEntry, ListOptions } from '../types.ts'
-import { placesUnder } from './copies.ts'
+import { byPlace } from './copies.ts'
 import { recordOf } from './record.ts'
-import { walk } from './walk.ts'
+import { walkPages } from './walk.ts'
 
-/** Rows that are looked at in one go: each key among them costs some reads. */
-const PAGE = 100
+/** Rows that are read in one go: a key has a few, and its blob costs two reads more. */
+const PAGE = 300
+/** The same where few keys are asked for: many rows may come before the first of them. */
+const LEAST = 50
 
 const COUNT = is.whole(0)
 const LIMIT: Rule = { ...COUNT, holds: (value) => value === Number.POSITIVE_INFINITY || COUNT.holds(value) }
@@ -24,40 +25,40 @@ export const LIST_OPTIONS: RulesOf<ListOptions> = {
   signal: is.signal,
 }
 
-/** Rows of the index in UTF-8 order of keys; no backend is asked. */
-export async function* list(services: Services, options: ListOptions, signal: AbortSignal): AsyncGenerator<ListEntry> {
-  try {
-    yield* entries(services, options, signal)
-  } catch (error) {
-    throw toStorageError(error, { op: 'list' }, signal)
-  }
-}
-
-async function* entries(services: Services, options: ListOptions, signal: AbortSignal): AsyncGenerator<ListEntry> {
+/** The index in UTF-8 order of keys, in pages; no backend is asked. */
+export async function* list(
+  services: Services,
+  options: ListOptions,
+  signal: AbortSignal,
+): AsyncGenerator<readonly ListEntry[], void, void> {
   const { backends, index, ledger } = services
   const { backend, prefix = '', after, limit = Number.POSITIVE_INFINITY } = options
   if (backend !== undefined) backends.get(backend, { op: 'list' })
   let left = limit
   if (left === 0) return
-  const scope = { prefix, limit: PAGE, ...(after !== undefined && { after }) }
-  const found = walk(ledger, signal, (view, from) => {
+  const scope = { prefix, limit: Math.min(PAGE, Math.max(LEAST, left)), ...(after !== undefined && { after }) }
+  const found = walkPages(ledger, signal, (view, from) => {
     const { items, next } = index.bindings(view, { ...scope, from })
-    return { items: items.flatMap((binding) => entryOf(services, view, binding, options) ?? []), next }
+    return { items: items.flatMap((bound) => entryOf(services, view, bound, options) ?? []), next }
   })
-  for await (const entry of found) {
-    yield entry
-    if (--left === 0) return
+  for await (const page of found) {
+    yield page.slice(0, left)
+    left -= page.length
+    if (left <= 0) return
   }
 }
 
 /** @returns `null`: it is not asked for. */
-function entryOf(services: Services, view: View, { key, id, facts }: Binding, options: ListOptions): ListEntry | null {
+function entryOf(services: Services, view: View, bound: BoundPlaces, options: ListOptions): ListEntry | null {
   const { backend, missing = false } = options
+  const { key, id, facts } = bound
   if (!facts) return null
-  const locations = placesUnder(services, view, id, key)
-  const there = locations.filter((one) => one.backend === backend)
+  const own = bound.locations.filter((one) => one.id === id && isObjectOf(one, key))
+  const locations = [...own, ...services.index.shared(view, id)].sort(byPlace)
+  const there = locations.filter((one) => backend === undefined || one.backend === backend)
   const isThere =
-    backend === undefined ? missing || isBlobThere(services, view, id) : there.some(missing ? Boolean : isCopyThere)
+    there.some(missing ? Boolean : isCopyThere) ||
+    (backend === undefined && (missing || isBlobThere(services, view, id)))
   if (!isThere) return null
   return { ...recordOf({ facts, locations }, (name) => services.backends.has(name)), key }
 }

@@ -5,7 +5,7 @@ import type { Failure } from '../../model/failure.ts'
 import type { Services } from '../services.ts'
 import type { SyncedOptions } from '../types.ts'
 import { type Changes, waitFor } from './changes.ts'
-import { eachPlace } from './find.ts'
+import { placesByPage } from './find.ts'
 import { checkName } from './names.ts'
 
 export const SYNCED_OPTIONS: RulesOf<SyncedOptions> = { copies: is.whole(1), backends: is.names, signal: is.signal }
@@ -57,7 +57,7 @@ async function allOwing({ queue, backends }: Services, options: SyncedOptions, a
   if (owing.length > 0) return owing
   for (const backend of names) {
     if ((counts[backend]?.parked ?? 0) === 0) continue
-    for await (const job of queue.jobs({ backend, state: 'parked' })) throw unsettled(job, job.error, at)
+    for await (const [job] of queue.jobs({ backend, state: 'parked' })) if (job) throw unsettled(job, job.error, at)
   }
   return []
 }
@@ -70,7 +70,7 @@ async function blobOwing(
   at: ErrorLocation & { readonly op: string },
   signal: AbortSignal,
 ): Promise<string[]> {
-  const all = await Array.fromAsync(eachPlace(services, idOrKey, at, signal))
+  const all = (await Array.fromAsync(placesByPage(services, idOrKey, at, signal))).flat()
   const locations = countedOf(services, all, options)
   if (locations.length === 0) throw uncounted(all, options, at)
   const done = locations.filter(({ state }) => state === 'synced').length

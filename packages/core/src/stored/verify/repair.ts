@@ -8,7 +8,7 @@ import type { Transaction } from '../../ports/ledger.ts'
 import type { Opened, Staged } from '../../ports/staging.ts'
 import { readBlob } from '../get/get.ts'
 import { byPlace, factsUnder } from '../lookup/copies.ts'
-import { eachPlace } from '../lookup/find.ts'
+import { placesByPage } from '../lookup/find.ts'
 import { checkName, hexOf } from '../lookup/names.ts'
 import { tellProgress } from '../put/progress.ts'
 import type { Services } from '../services.ts'
@@ -50,7 +50,7 @@ export async function repair(
   checkName(idOrKey, at)
   const facts = await services.ledger.look((view) => factsUnder(services, view, idOrKey))
   if (!facts) throw new StorageError('NOT_FOUND', at)
-  const all = await Array.fromAsync(eachPlace(services, idOrKey, at, signal))
+  const all = (await Array.fromAsync(placesByPage(services, idOrKey, at, signal))).flat()
   const doubtful = all.filter((one) => isDoubtful(one) && services.backends.has(one.backend)).sort(byPlace)
   const copies: RepairedCopy[] = []
   for (let next = 0; next < doubtful.length; next += BATCH)

@@ -62,7 +62,7 @@ export async function* verify(
   options: VerifyOptions,
   onChange: () => void,
   signal: AbortSignal,
-): AsyncGenerator<VerifyResult, void, void> {
+): AsyncGenerator<[VerifyResult], void, void> {
   const after = options.after === undefined ? undefined : decodeCursor(options.after, AT)
   const pace = new Pace(options.maxBytesPerSecond)
   const run: Run = { services, options, signal, pace, day: after?.day ?? today(), onChange }
@@ -74,14 +74,14 @@ export async function* verify(
       yield* verifyBackend(run, configured, configured.name === after?.backend ? after.key : undefined)
 }
 
-async function* verifyBackend(run: Run, target: Configured, after: string | undefined): AsyncGenerator<VerifyResult> {
+async function* verifyBackend(run: Run, target: Configured, after: string | undefined): AsyncGenerator<[VerifyResult]> {
   let failures = 0
   for await (const location of copies(run, target, after)) {
     const result = await verifyCopy(run, target, location)
     if (!result) continue
-    yield result
+    yield [result]
     if (result.checked || result.error?.code === 'CONFLICT') failures = 0
-    else if (++failures === PATIENCE) return yield skipped(result)
+    else if (++failures === PATIENCE) return yield [skipped(result)]
   }
 }
 
