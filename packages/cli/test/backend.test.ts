@@ -61,6 +61,16 @@ describe.concurrent('one medium under two names', () => {
     expect(await readFile(file, 'utf8')).toBe(before)
   })
 
+  it.each([
+    [['rot=b'], 'unknown option "rot"; did you mean "root"?'],
+    [[], 'option "root" is missing: it must be the path of a directory'],
+  ])('backend add with %j names the place of the mistake once', async (options, detail) => {
+    await using at = await place()
+    const { code, stderr } = await at.stored('backend', 'add', 'c', 'fs', ...options)
+    expect(code).toBe(2)
+    expect(stderr.split('\n')[0]).toBe(`stored: c open: INVALID_ARGUMENT: --backends.c: ${detail}`)
+  })
+
   it('doctor names both', async () => {
     await using at = await place()
     const backends = { a: { driver: 'fs', root: 'a' }, b: { driver: 'fs', root: 'a/b' } }

@@ -43,6 +43,15 @@ describe.concurrent('rm', () => {
     expect((await at.stored('ls')).stdout).toBe('p.txt\npp\n')
   })
 
+  it('without -r names that flag where keys lie below', async () => {
+    await using at = await place()
+    await fill(at, { 'p/x': 'x' })
+    expect(await at.stored('rm', 'p')).toMatchObject({ code: 4, stderr: expect.stringContaining('-r removes') })
+    expect((await at.stored('rm', 'x')).stderr).not.toContain('-r')
+    expect((await at.stored('rm', '-r', 'x')).stderr).not.toContain('-r removes')
+    expect((await at.stored('ls')).stdout).toBe('p/x\n')
+  })
+
   it('-r takes a slash at the end, as completion of a shell leaves it', async () => {
     await using at = await place()
     await fill(at, { 'p/a': 'a', 'p/b': 'b', p2: 'c' })

@@ -67,6 +67,27 @@ describe('stat', () => {
     ])
     expect(await at.stored('stat', 'gone')).toMatchObject({ code: 4, stdout: '' })
   })
+
+  it('of an id as `ls -l` shortens it says where it stands whole', async () => {
+    const [short] = /sha256:\w{12}(?!\w)/.exec((await at.stored('ls', '-l', 'z')).stdout) ?? []
+    for (const part of [`${short}`, `${short}`.slice('sha256:'.length)])
+      expect(await at.stored('stat', part)).toMatchObject({ code: 4, stderr: expect.stringContaining('64 digits') })
+    for (const other of [`sha256:${'0'.repeat(64)}`, 'gone', 'p'])
+      expect((await at.stored('stat', other)).stderr).not.toContain('64 digits')
+  })
+})
+
+describe('a backend that is not there', () => {
+  it.each([
+    ['backend', 'show', 'nowhere'],
+    ['queue', 'show', 'nowhere'],
+    ['queue', 'pause', 'nowhere'],
+    ['backend', 'resume', 'nowhere', '-n'],
+    ['sync', '--until-idle', '--backend', 'nowhere'],
+  ])('%s %s: 2, and the names of those that are', async (...args) => {
+    const stderr = 'stored: unknown backend "nowhere"; known: a, b\n'
+    expect(await at.stored(...args)).toEqual({ code: 2, stdout: '', stderr })
+  })
 })
 
 describe('has', () => {

@@ -17,7 +17,7 @@ describe('the driver that is written', () => {
   })
 
   it.each([
-    [{}, 'option "bucket" must be the name of a bucket, not undefined'],
+    [{}, 'option "bucket" is missing: it must be the name of a bucket'],
     [{ bucket: '' }, 'option "bucket" must be the name of a bucket, not an empty string'],
     [{ bucket: 'photos', bukket: 1 }, 'unknown option "bukket"; did you mean "bucket"?'],
   ])('refuses %j with INVALID_ARGUMENT', (options, detail) => {

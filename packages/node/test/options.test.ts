@@ -181,7 +181,11 @@ describe.each(Object.entries(CALLS))('%s() refuses an option of the wrong type, 
     await expect(calling).rejects.toMatchObject({
       name: 'StorageError',
       code: 'INVALID_ARGUMENT',
-      message: expect.stringMatching(new RegExp(`option "(\\w+\\.)?${option}" must be .+, not .+`)),
+      message: expect.stringMatching(
+        new RegExp(
+          `option "(\\w+\\.)?${option}" ${value === undefined ? 'is missing: it must be .+' : 'must be .+, not .+'}`,
+        ),
+      ),
     })
     expect(await snapshot()).toEqual(before)
   })
@@ -194,7 +198,9 @@ describe('on()', () => {
   })
 
   test.each([undefined, ...NOT.callback])('a listener that is no function is refused: %o', (listener) => {
-    expect(() => store.on('put', listener as never)).toThrow(/option "listener" must be a function, not/)
+    expect(() => store.on('put', listener as never)).toThrow(
+      /option "listener" (must be a function, not|is missing: it must be a function)/,
+    )
   })
 })
 

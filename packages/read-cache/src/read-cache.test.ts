@@ -556,7 +556,7 @@ describe('damage', () => {
 test.each([
   ['an unknown option', { maxsize: 1 }, /unknown option "maxsize"; did you mean "maxSize"\?/],
   ['an unknown policy', { maxSize: 1, evictionPolicy: 'lifo' }, /"evictionPolicy" must be "lru" or "fifo", not "lifo"/],
-  ['no size', {}, /"maxSize" must be a whole number of bytes from 1, not undefined/],
+  ['no size', {}, /"maxSize" is missing: it must be a whole number of bytes from 1/],
   ['half a byte', { maxSize: 0.5 }, /"maxSize" must be a whole number of bytes from 1, not 0.5/],
 ])('open() with %s is refused', async (_, options, message) => {
   await expect(open(options as never)).rejects.toThrow(message)

@@ -2,6 +2,7 @@ import { EXIT } from '../errors/exit-codes.ts'
 import type { Context } from '../session/context.ts'
 import { openSession } from '../session/open-session.ts'
 import type { Outcome } from '../session/outcome.ts'
+import { knownBackend } from './known-backend.ts'
 
 /** Pauses or resumes one backend, or all. */
 export async function switchBackends(context: Context, action: 'pause' | 'resume'): Promise<Outcome> {
@@ -9,7 +10,7 @@ export async function switchBackends(context: Context, action: 'pause' | 'resume
   await using store = await openSession(context, { sync: false })
   const all = (await store.listBackends()).map(({ name }) => name)
   const [named] = input.args
-  const chosen = named === undefined ? all : [(await store.getBackend(named)).name]
+  const chosen = named === undefined ? all : [(await knownBackend(store, named)).name]
   for (const name of chosen) {
     if (dryRun) {
       await out.tell({ type: 'plan', action, backend: name }, `would ${action} ${name}`)

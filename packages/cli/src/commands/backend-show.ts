@@ -1,4 +1,5 @@
 import { stateWord } from '../backends/backend-table.ts'
+import { knownBackend } from '../backends/known-backend.ts'
 import { EXIT } from '../errors/exit-codes.ts'
 import { bytes } from '../output/format.ts'
 import type { Context } from '../session/context.ts'
@@ -8,7 +9,7 @@ import type { Outcome } from '../session/outcome.ts'
 export async function run(context: Context): Promise<Outcome> {
   const { input, out } = context
   await using store = await openSession(context, { sync: false })
-  const info = await store.getBackend(input.first)
+  const info = await knownBackend(store, input.first)
   await out.record({ type: 'backend', ...info })
   const { name, driver, layout, jobs, capabilities, error } = info
   const state = stateWord(info)

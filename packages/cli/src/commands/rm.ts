@@ -38,11 +38,18 @@ async function* namesOf(store: StoreD, argument: string, { input, signal }: Cont
     yield argument
     return
   }
-  const isFolder = argument.endsWith('/')
-  if (!isFolder && (await store.stat(argument))) yield argument
+  if (!argument.endsWith('/') && (await store.stat(argument))) yield argument
   // Removing what was listed does not disturb the listing: it goes on behind the last key.
-  const prefix = isFolder ? argument : `${argument}/`
-  for await (const { key } of store.list({ prefix, missing: true, signal })) yield key
+  for await (const { key } of store.list({ prefix: folder(argument), missing: true, signal })) yield key
+}
+
+function folder(name: string): string {
+  return name.endsWith('/') ? name : `${name}/`
+}
+
+async function absent(store: StoreD, key: string): Promise<StorageError> {
+  const [below] = await Array.fromAsync(store.list({ prefix: folder(key), missing: true, limit: 1 }))
+  return new StorageError('NOT_FOUND', { op: 'delete', key }, below && { detail: 'keys lie below it: -r removes them' })
 }
 
 async function removeOne(
@@ -54,7 +61,7 @@ async function removeOne(
   const backends = input.texts('backend')
   try {
     const record = await store.stat(name)
-    if (!record) throw new StorageError('NOT_FOUND', { op: 'delete', key: name })
+    if (!record) throw await absent(store, name)
     const options = { signal, dryRun, ...(backends.length > 0 && { backends }) }
     const { deleted, pending } = await store.delete(name, options)
     if (dryRun) {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { StoreD, StoreStatus } from '@stored/core'
+import { knownBackend } from '../backends/known-backend.ts'
 import { EXIT } from '../errors/exit-codes.ts'
 import { Fault, usage } from '../errors/fault.ts'
 import { jobsOf, noteDetached } from '../jobs/detached-jobs.ts'
@@ -21,7 +22,7 @@ export async function run(context: Context): Promise<Outcome> {
   if (backend !== undefined && !untilIdle)
     throw usage('--backend goes with --until-idle: a process syncs all of a store')
   await using store = await openSession(context, { sync: !dryRun })
-  if (backend !== undefined) await store.getBackend(backend)
+  if (backend !== undefined) await knownBackend(store, backend)
   if (dryRun) return await plan(store, context, backend)
   if (untilIdle) return await syncUntilIdle(store, context, backend)
   watch(store, context)

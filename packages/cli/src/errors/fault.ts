@@ -1,3 +1,5 @@
+import type { StorageError } from '@stored/core/backend'
+
 /** A failure that is the command's own. */
 export type FaultCode = 'USAGE' | 'NO_STORE' | 'LOCKED' | 'SKIPPED' | 'ABORTED'
 
@@ -31,7 +33,17 @@ export function describeFault(error: unknown): FaultDescription {
   if (!(error instanceof Error)) return { code: 'INTERNAL', message: String(error) }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : 'INTERNAL'
   const fromSystem = SYSTEM[code]
-  return { code: fromSystem ?? code, message: error.message, ...pageOf(error) }
+  return { code: fromSystem ?? code, message: error.message + hintFor(error), ...pageOf(error) }
+}
+
+/** An id as `ls -l` shortens it, or any part of one that is as long. */
+const PART_OF_ID = /^(?:sha256:)?[0-9a-f]{12,63}$/
+
+/** What is likely to be meant by a name that is not there. */
+function hintFor(error: Error): string {
+  const { code, at } = error as Partial<StorageError>
+  const isPart = code === 'NOT_FOUND' && at?.backend === undefined && PART_OF_ID.test(at?.key ?? '')
+  return isPart ? '; an id has 64 digits, all of which stored stat KEY shows' : ''
 }
 
 function pageOf(error: Error): { url?: string } {

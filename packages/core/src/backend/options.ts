@@ -48,7 +48,9 @@ export function checkOptions<Options>(
 export function checkOption(name: string, value: unknown, rule: Rule, at: ErrorLocation): unknown {
   if (value === undefined && !rule.needed) return rule.default
   if (!holds(rule, value)) {
-    const detail = `option ${JSON.stringify(name)} must be ${rule.expected}, not ${describeValue(value, rule)}`
+    const wrong = value === undefined ? 'is missing: it must be' : 'must be'
+    const found = value === undefined ? '' : `, not ${describeValue(value, rule)}`
+    const detail = `option ${JSON.stringify(name)} ${wrong} ${rule.expected}${found}`
     throw new StorageError('INVALID_ARGUMENT', at, { detail })
   }
   return rule.options ? checkOptions(value, rule.options, at, name) : value

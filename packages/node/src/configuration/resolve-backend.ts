@@ -50,7 +50,9 @@ function locate(error: unknown, name: string, config: NamedDriver): unknown {
   const where = placesOf(config)?.whereOf(option)
   const hint =
     detail.startsWith('unknown option') && best !== undefined ? `; did you mean ${JSON.stringify(best)}?` : ''
-  const located = `${where === undefined ? '' : `${where}: backends.${name}: `}${detail}${hint}`
+  // A flag names the backend.
+  const subject = where?.startsWith(`--backends.${name}`) ? [] : [`backends.${name}`]
+  const located = [...(where === undefined ? [] : [where, ...subject]), `${detail}${hint}`].join(': ')
   return new StorageError(code, { op: 'open', backend: name }, { cause: error, detail: located })
 }
 

@@ -288,7 +288,7 @@ describe('openStore() of a loaded configuration', () => {
       'unknown option "layot"; known: root, fsync, symlinks; did you mean "layout"?',
     ],
     ['"root": 7', 6, 'option "root" must be the path of a directory, not number'],
-    ['"fsync": true', 4, 'option "root" must be the path of a directory, not undefined'],
+    ['"fsync": true', 4, 'option "root" is missing: it must be the path of a directory'],
   ])('says where the option is that its driver refuses: %j', async (option, line, detail) => {
     await using dir = await temp()
     const head = '{\n  "path": "store",\n  "backends": {\n    "usb": {\n      "driver": "fs",\n'
