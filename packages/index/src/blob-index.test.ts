@@ -85,6 +85,21 @@ test('a row says nothing twice: neither id, key nor backend are in the JSON of w
   expect(json('keys', 'k\0Lx')).toBe(JSON.stringify({ id: ID, state: 'synced' }))
 })
 
+test('live() shows no copy that is being removed, also of a former version, while there is no room to write it as of this one', async () => {
+  const place = { backend: 'y', key: 'gone' }
+  const placesOf = () => ledger.range('blobs', { from: Buffer.alloc(0), to: END })
+  await ledger.transact((tx) => index.locate(tx, { ...place, id: ID, state: 'deleting' }))
+  const row = placesOf().find(([key]) => key[33] === 'Q'.charCodeAt(0))?.[0] as Buffer
+  const former = Buffer.from(row)
+  former[33] = 'M'.charCodeAt(0)
+  await ledger.transact((tx) => {
+    writerOf(tx).remove('blobs', row)
+    writerOf(tx).put('blobs', former, Buffer.alloc(0))
+  })
+  const { items } = await look((view) => index.live(view, ID))
+  expect(items.map(({ key }) => key)).not.toContain('gone')
+})
+
 describe('bad()', () => {
   const BACKENDS = ['x', 'y'] as const
   const KEYS = ['a', 'b', 'ä'] as const

@@ -159,7 +159,9 @@ export class BlobIndex implements Index {
     const partition = blobPartition(id)
     const from = o.from ?? this.#placesOf.owing.key(partition)
     const to = after(this.#placesOf.wrong.key(partition))
-    return this.#located(readerOf(view), { from, to, limit: o.limit })
+    const { items, next } = this.#located(readerOf(view), { from, to, limit: o.limit })
+    // One that a former version left among the others, until its row is written as of this one.
+    return { items: items.filter(({ state }) => state !== 'deleting'), next }
   }
 
   shared(view: View, id: BlobId): Location[] {
