@@ -61,4 +61,19 @@ describe.runIf(process.platform === 'linux')('makeDirectory()', () => {
     })
     expect(stdout).toBe('MISCONFIGURED\n')
   })
+
+  test('ends, MISCONFIGURED, where not even the root is there, as on a drive that Windows does not have', async () => {
+    const script = `
+      import fs from 'node:fs/promises'
+      import { syncBuiltinESMExports } from 'node:module'
+      fs.mkdir = async () => { throw Object.assign(new Error(), { code: 'ENOENT' }) }
+      syncBuiltinESMExports()
+      const { makeDirectory } = await import(${JSON.stringify(path.join(import.meta.dirname, 'make-directory.ts'))})
+      await makeDirectory('/none/below', { op: 'open' }).catch(({ code }) => console.log(code))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+      timeout: 10_000,
+      killSignal: 'SIGKILL',
+    })
+    expect(stdout).toBe('MISCONFIGURED\n')
+  })
 })

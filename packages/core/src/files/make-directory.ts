@@ -55,12 +55,14 @@ export async function syncDirectory(directory: string): Promise<void> {
  * @returns The first directory that it made.
  */
 export async function makeDirectories(directory: string, mode?: number): Promise<string | undefined> {
+  const above = path.dirname(directory)
   try {
     return await make(directory, mode)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    // Above a root is the root, and Windows may have none: of a drive that is not there.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || above === directory) throw error
   }
-  const parent = await makeDirectories(path.dirname(directory))
+  const parent = await makeDirectories(above)
   const made = await make(directory, mode)
   return parent ?? made
 }
