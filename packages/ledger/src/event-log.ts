@@ -25,6 +25,7 @@ export interface EventLogOptions {
   keepEvents?: number
 }
 
+/** What a ledger that keeps a log takes for it. */
 export const LOG_OPTIONS = {
   keepEvents: {
     ...is.whole(1),

@@ -107,6 +107,7 @@ const STANDINGS: Readonly<Record<LocationState, Exclude<Standing, 'former'>>> = 
   deleting: 'deleting',
 }
 
+/** How a copy of the present generation stands. */
 export function standingOf({ state }: Pick<LocationFacts, 'state'>): Exclude<Standing, 'former'> {
   return STANDINGS[state]
 }
