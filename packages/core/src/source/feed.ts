@@ -5,8 +5,8 @@ import { describeType } from '../backend/options.ts'
 import { isDetached } from './memory.ts'
 import type { Source } from './source.ts'
 
-/** So many chunks without a byte in a row, then everything else has a turn: nobody waits for a disk in between. */
-const EMPTY_CHUNKS = 100
+/** So many chunks, then everything else has a turn: small ones wait for no disk in between. */
+const CHUNKS_A_TURN = 200
 
 /** What a body is read from: an iterator, or something made to look like one. */
 export interface Feed {
@@ -46,8 +46,8 @@ class FedBody implements AsyncIterableIterator<Uint8Array, void, void> {
   /** Set once nothing more is read; `reason` is for who goes on asking. */
   #ended: { readonly reason?: unknown } | undefined
   #reject: ((reason: unknown) => void) | undefined
-  /** Chunks without a byte, in a row. */
-  #empty = 0
+  /** Chunks since the last turn. */
+  #chunks = 0
 
   constructor(feed: Feed, signal: AbortSignal | undefined, at: ErrorLocation) {
     this.#feed = feed
@@ -98,8 +98,8 @@ class FedBody implements AsyncIterableIterator<Uint8Array, void, void> {
       throw failure
     }
     const result = this.#resultOf(step)
-    if (this.#empty >= EMPTY_CHUNKS) {
-      this.#empty = 0
+    if (++this.#chunks >= CHUNKS_A_TURN) {
+      this.#chunks = 0
       await setImmediate()
     }
     return result
@@ -113,7 +113,6 @@ class FedBody implements AsyncIterableIterator<Uint8Array, void, void> {
         return { done, value: undefined }
       }
       checkChunk(value, this.#at)
-      this.#empty = value.byteLength === 0 ? this.#empty + 1 : 0
       return { done, value }
     } catch (error) {
       this.stop(error)

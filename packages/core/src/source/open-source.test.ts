@@ -353,14 +353,24 @@ test('a sparse file is read whole', async () => {
   expect((await read(await openSource(path))).equals(Buffer.alloc(LARGE.byteLength))).toBe(true)
 })
 
-test('an endless source of empty chunks leaves others their turn, so that it can be aborted', async () => {
-  const empty = (function* () {
-    for (;;) yield new Uint8Array()
+test.each([
+  ['empty', 0],
+  ['tiny', 1],
+])('an endless source of %s chunks leaves others their turn, so that it can be aborted', async (_, size) => {
+  const chunks = (function* () {
+    for (;;) yield new Uint8Array(size)
   })()
   const controller = new AbortController()
-  const reading = read(openSource(empty, { signal: controller.signal }) as Source)
+  const { body } = openSource(chunks, { signal: controller.signal }) as Source
   setImmediate(() => controller.abort(new Error('enough')))
-  await expect(reading).rejects.toThrow('enough')
+  const drain = async () => {
+    let read = 0
+    for await (const chunk of body) {
+      read += chunk.length
+      if (read > 1_000_000) throw new Error('nobody had a turn')
+    }
+  }
+  await expect(drain()).rejects.toThrow('enough')
 })
 
 test.each([
