@@ -410,8 +410,8 @@ describe('driver()', () => {
     expect(() => driver({ root: '/x', fsnyc: true })).toThrow(/"fsnyc".*"fsync"/)
   })
 
-  it('refuses an option of a wrong type, naming both', () => {
-    expect(() => driver({})).toThrow(/"root".*undefined/)
+  it('refuses an option that is missing or of a wrong type, naming it', () => {
+    expect(() => driver({})).toThrow(/"root" is missing/)
     expect(() => driver({ root: '' })).toThrow(/"root"/)
     expect(() => driver({ root: '/x', fsync: 'yes' })).toThrow(/"fsync" must be true or false, not string/)
     expect(() => driver({ root: '/x', symlinks: 'follow' })).toThrow(/"symlinks".*"refuse".*"follow"/)

@@ -46,9 +46,9 @@ test.for([
   ['failed', 'owing', false],
   ['conflict', 'owing', false],
   ['synced', 'synced', true],
-  ['missing', 'doubtful', true],
-  ['corrupt', 'doubtful', true],
-  ['unknown', 'doubtful', true],
+  ['missing', 'missing', true],
+  ['corrupt', 'wrong', true],
+  ['unknown', 'wrong', true],
   ['deleting', 'deleting', false],
 ] as const)('a copy that is %s stands as %s; it can be read: %s', ([state, standing, canBeRead]) => {
   expect(standingOf({ state })).toBe(standing)

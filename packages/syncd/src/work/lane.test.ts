@@ -72,8 +72,8 @@ class FakeQueue {
     return this.paused
   }
 
-  async *jobs(): AsyncIterable<Job> {
-    yield { backend: 'x', key: 'oldest', ...(this.noted && { error: this.noted }) } as Job
+  async *jobs(): AsyncIterable<readonly Job[]> {
+    yield [{ backend: 'x', key: 'oldest', ...(this.noted && { error: this.noted }) } as Job]
   }
 }
 
