@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { type ErrorLocation, StorageError, toStorageError } from '../backend/error.ts'
+import { StorageError, toStorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
 import type { OwnPlace } from '../backend/one-medium.ts'
 import { checkOptions } from '../backend/options.ts'
@@ -7,22 +7,19 @@ import { is, needed, type RulesOf } from '../backend/rules.ts'
 import type { Place } from '../model/copy.ts'
 import type { DurableEvent, Logged } from '../model/event.ts'
 import type { Job, JobFilter } from '../model/job.ts'
-import type { View } from '../ports/ledger.ts'
 import type { Opened } from '../ports/staging.ts'
 import type { BlobSource } from '../source/source.ts'
 import { type Trace, traced, tracedStream } from '../trace.ts'
 import { Backends, type Configured } from './backends/backends.ts'
-import { countBad } from './backends/count-bad.ts'
+import { backendInfo, storeStatus } from './backends/info.ts'
 import { checkJobsFilter, jobs, RETRY_FILTER, retryParked } from './backends/jobs.ts'
 import { MediumMemories } from './backends/medium-memory.ts'
-import { releaseVerified } from './backends/release.ts'
 import { removeBackend } from './backends/remove-backend.ts'
+import { Calls } from './calls.ts'
 import { DELETE_OPTIONS, remove } from './delete/delete.ts'
-import { finishDeletions } from './delete/deletion.ts'
 import { FORGET_OPTIONS, forget } from './delete/forget.ts'
 import { readAhead, readBuffer, toReadable } from './get/bodies.ts'
 import { GET_OPTIONS, readBlob } from './get/get.ts'
-import { Iteration } from './iteration.ts'
 import { Changes } from './lookup/changes.ts'
 import { factsUnder } from './lookup/copies.ts'
 import { checkEventsOptions, readEvents } from './lookup/event-log.ts'
@@ -62,6 +59,7 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from './types.ts'
+import { Upkeep } from './upkeep.ts'
 import { REPAIR_OPTIONS, repair } from './verify/repair.ts'
 import { checkVerifyOptions, verify } from './verify/verify.ts'
 
@@ -90,7 +88,6 @@ type Checked<Names extends string> = StoreDOptions<Names> &
   Pick<Services, 'algorithms' | 'prefix' | 'whenFull'> & { readonly own: readonly OwnPlace[] }
 const COPIES_OPTIONS: RulesOf<CopiesOptions> = { signal: is.signal }
 const REMOVE_OPTIONS = { force: is.boolean, dryRun: is.boolean }
-const NO_JOBS = { waiting: 0, running: 0, parked: 0, bytes: 0 }
 
 /**
  * One store: blobs by id or key, staged durably, copied to their backends in the background.
@@ -102,24 +99,22 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   readonly #events = new Events()
   readonly #changes = new Changes()
   readonly #unsubscribe: () => void
-  readonly #busy = new Set<Promise<unknown>>()
-  readonly #closing = new AbortController()
+  readonly #calls: Calls
+  readonly #upkeep: Upkeep
   #closed: Promise<void> | undefined
-  #makesRoom: 'no' | 'once' | 'again' = 'no'
-  #isFinishing = false
 
   /** The read cache: what it holds, and ways to empty it. It holds nothing that cannot be read again. */
   readonly cache: StoreCache = {
-    stats: () => this.#run({ op: 'cache.stats' }, () => cacheStats(this.#services)),
+    stats: () => this.#calls.run({ op: 'cache.stats' }, () => cacheStats(this.#services)),
     evict: (which) => {
       const at = { op: 'cache.evict' }
-      return this.#run(at, () => evict(this.#services, which, at))
+      return this.#calls.run(at, () => evict(this.#services, which, at))
     },
     evictable: (which) => {
       const at = { op: 'cache.evictable' }
-      return this.#run(at, () => evictable(this.#services, which, at))
+      return this.#calls.run(at, () => evictable(this.#services, which, at))
     },
-    clear: () => this.#run({ op: 'cache.clear' }, async () => this.#services.cache?.clear()),
+    clear: () => this.#calls.run({ op: 'cache.clear' }, async () => this.#services.cache?.clear()),
   }
 
   /** @throws {StorageError} MISCONFIGURED if the services use different ledgers · INVALID_ARGUMENT. */
@@ -145,6 +140,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     for (const [name, backend] of Object.entries<BackendOptions>(backends)) configured.add(name, backend)
     for (const name of defaultBackends ?? []) configured.get(name, { op: 'open' })
     this.#services = { ...options, backends: configured, defaultBackends }
+    this.#calls = new Calls({ refresh: () => ledger.refresh(), known: () => configured.known() })
+    this.#upkeep = new Upkeep(this.#services, this.#calls, this.#committed)
     // Not every job that ends is an event: one that was overtaken ends silently.
     const unsubscribe = [
       syncer.onEvent((event) => this.#events.emit(event)),
@@ -153,15 +150,15 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
         ledger.refresh()
         this.#changes.notify()
         staging.recheck()
-        this.#run({ op: 'removeBackend' }, () => this.#dropRemoved()).catch(() => {}) // The next ring, or status(), does it.
-        if (syncer.active) this.#finishDeletions()
+        this.#calls.run({ op: 'removeBackend' }, () => this.#dropRemoved()).catch(() => {}) // The next ring, or status(), does it.
+        if (syncer.active) this.#upkeep.finishDeletions()
       }),
-      staging.onFull(() => this.#makeRoom()),
+      staging.onFull(() => this.#upkeep.makeRoom()),
       ledger.onDegraded((error) => this.#events.emit({ type: 'degraded', error, time: Date.now() })),
     ]
     this.#unsubscribe = () => unsubscribe.forEach((end) => void end())
     for (const target of configured.all()) syncer.add(target)
-    this.#finishDeletions()
+    this.#upkeep.finishDeletions()
   }
 
   /**
@@ -176,7 +173,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   STAGING_FULL: it must not wait, or the blob is larger than all of staging.
    */
   put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
-    return this.#call({ op: 'put' }, [options, PUT_OPTIONS], async (checked, signal) => {
+    return this.#calls.call({ op: 'put' }, [options, PUT_OPTIONS], async (checked, signal) => {
       const { key, isNew, event, ...known } = await traced(
         'put',
         { key: checked.key },
@@ -200,7 +197,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   get(idOrKey: string, options: GetOptions<Names> & { stream?: boolean } = {}): Promise<Readable | Buffer> {
     const at = { op: 'get', key: idOrKey }
     const trace: Trace = { key: idOrKey }
-    return this.#call(at, [options, GET_OPTIONS], (checked, signal) => {
+    return this.#calls.call(at, [options, GET_OPTIONS], (checked, signal) => {
       const read = <T>(consume: (opened: Opened, length: number) => Promise<T>) =>
         readBlob(this.#services, idOrKey, checked, signal, consume)
       if (!checked.stream)
@@ -223,7 +220,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   share; the id shows these, and up to 100 others, with `more` if there are more.
    */
   stat(idOrKey: string): Promise<BlobRecord | null> {
-    return this.#run({ op: 'stat', key: idOrKey }, async () => {
+    return this.#calls.run({ op: 'stat', key: idOrKey }, async () => {
       checkName(idOrKey, { op: 'stat' })
       const known = await find(this.#services, idOrKey)
       return known && recordOf(known, this.#isConfigured)
@@ -236,11 +233,11 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @throws {StorageError} INVALID_KEY, at once · NOT_FOUND: this id or key is unknown · ABORTED · CLOSED.
    */
   copies(idOrKey: string, options: CopiesOptions = {}): AsyncIterableIterator<RecordLocation, void, void> {
-    this.#enter('copies')
+    this.#calls.enter('copies')
     const at = { op: 'copies' }
     checkName(idOrKey, at)
     const { signal } = checkOptions(options, COPIES_OPTIONS, at)
-    return this.#iterate('copies', signal, (ending) => this.#copies(idOrKey, at, ending))
+    return this.#calls.iterate('copies', signal, (ending) => this.#copies(idOrKey, at, ending))
   }
 
   async *#copies(
@@ -257,7 +254,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * `stat` still returns the record. A copy that is owed, damaged or unreachable counts.
    */
   has(idOrKey: string): Promise<boolean> {
-    return this.#run({ op: 'has', key: idOrKey }, async () => {
+    return this.#calls.run({ op: 'has', key: idOrKey }, async () => {
       checkName(idOrKey, { op: 'has' })
       return this.#services.ledger.look((view) => {
         const facts = factsUnder(this.#services, view, idOrKey)
@@ -268,9 +265,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /** Lists the index in UTF-8 order of keys, a page at a time. No backend is asked. */
   list(options: ListOptions<Names> = {}): AsyncIterableIterator<ListEntry, void, void> {
-    this.#enter('list')
+    this.#calls.enter('list')
     const checked = checkOptions(options, LIST_OPTIONS, { op: 'list' })
-    return this.#iterate('list', checked.signal, (signal) => list(this.#services, checked, signal))
+    return this.#calls.iterate('list', checked.signal, (signal) => list(this.#services, checked, signal))
   }
 
   /**
@@ -286,12 +283,12 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   blob with many keys again and again.
    */
   delete(idOrKey: string, options: DeleteOptions<Names> = {}): Promise<DeleteResult> {
-    return this.#call({ op: 'delete', key: idOrKey }, [options, DELETE_OPTIONS], async (checked, signal) => {
+    return this.#calls.call({ op: 'delete', key: idOrKey }, [options, DELETE_OPTIONS], async (checked, signal) => {
       try {
         return await remove(this.#services, idOrKey, checked, this.#committed, signal)
       } catch (error) {
         // It may have begun, and is not to wait until the store is opened again.
-        this.#finishDeletions()
+        this.#upkeep.finishDeletions()
         throw error
       }
     })
@@ -306,7 +303,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   that are not configured · INVALID_ARGUMENT · UNSUPPORTED: something is owed, but no process syncs those backends.
    */
   synced(idOrKey?: string, options: SyncedOptions<Names> = {}): Promise<void> {
-    return this.#call(
+    return this.#calls.call(
       { op: 'synced', key: idOrKey },
       [options, SYNCED_OPTIONS],
       (checked, signal) => synced(this.#services, this.#changes, idOrKey, checked, signal),
@@ -321,7 +318,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   backend or of the store itself. If only the mark on the medium shows this, calls to the backend reject instead, and its jobs wait.
    */
   addBackend(name: string, options: BackendOptions): void {
-    this.#enter('addBackend')
+    this.#calls.enter('addBackend')
     this.#services.syncer.add(this.#services.backends.add(name, options))
   }
 
@@ -336,7 +333,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    */
   removeBackend(name: Names, options: { force?: boolean; dryRun?: boolean } = {}): Promise<void> {
     const at = { op: 'removeBackend', backend: name }
-    return this.#call(at, [options, REMOVE_OPTIONS], async ({ force, dryRun }, signal) => {
+    return this.#calls.call(at, [options, REMOVE_OPTIONS], async ({ force, dryRun }, signal) => {
       const target = this.#services.backends.get(name, at)
       await removeBackend(this.#services, target, { ...(force && { force }), ...(dryRun && { dryRun }) }, signal)
       if (dryRun) return
@@ -370,24 +367,14 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   async listBackends(): Promise<BackendInfo[]> {
-    await this.#run({ op: 'listBackends' }, () => this.#dropRemoved())
+    await this.#calls.run({ op: 'listBackends' }, () => this.#dropRemoved())
     return Promise.all(this.#services.backends.all().map(({ name }) => this.getBackend(name as Names)))
   }
 
   /** @throws {StorageError} INVALID_ARGUMENT for an unknown name. */
   getBackend(name: Names): Promise<BackendInfo> {
     const at = { op: 'getBackend', backend: name }
-    return this.#run(at, async () => {
-      const { backend, layout } = this.#services.backends.get(name, at)
-      const { index, ledger, queue, syncer } = this.#services
-      const { driver, capabilities } = backend
-      const { medium, bad } = await ledger.look((view) => {
-        return { medium: index.medium(view, name), bad: countBad(index, view, name) }
-      })
-      const state = await syncer.state(name)
-      const jobs = (await queue.counts())[name] ?? NO_JOBS
-      return { name, driver, capabilities, layout, ...(medium !== null && { medium }), ...state, jobs, bad }
-    })
+    return this.#calls.run(at, () => backendInfo(this.#services, this.#services.backends.get(name, at)))
   }
 
   /**
@@ -395,33 +382,22 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * be damaged, missing or refused. Asks no backend and scans nothing.
    */
   status(): Promise<StoreStatus> {
-    return this.#run({ op: 'status' }, async () => {
-      const { backends, ledger, queue, staging, syncer } = this.#services
-      const elsewhere = syncer.attended ? 'elsewhere' : 'nowhere'
-      const counts = Object.entries(await queue.counts())
-      return {
-        syncing: syncer.active ? 'here' : elsewhere,
-        backends: await this.listBackends(),
-        detached: Object.fromEntries(
-          counts.filter(([name, jobs]) => !backends.has(name) && jobs.waiting + jobs.running + jobs.parked > 0),
-        ),
-        staging: staging.usage(),
-        degraded: ledger.degraded,
-        disk: ledger.disk(),
-      }
+    return this.#calls.run({ op: 'status' }, async () => {
+      const { syncing, ...state } = await storeStatus(this.#services)
+      return { syncing, backends: await this.listBackends(), ...state }
     })
   }
 
   /** Starts no job for a backend, in any process, until `resume`. Outlives the process. Running jobs finish. */
   pause(name: Names): Promise<void> {
     const at = { op: 'pause', backend: name }
-    return this.#run(at, async () => this.#services.queue.pause(this.#services.backends.get(name, at).name))
+    return this.#calls.run(at, async () => this.#services.queue.pause(this.#services.backends.get(name, at).name))
   }
 
   /** Ends a pause, and makes the process that syncs try a failing backend at once: its credentials may have changed. */
   resume(name: Names): Promise<void> {
     const at = { op: 'resume', backend: name }
-    return this.#run(at, async () => this.#services.queue.resume(this.#services.backends.get(name, at).name))
+    return this.#calls.run(at, async () => this.#services.queue.resume(this.#services.backends.get(name, at).name))
   }
 
   /**
@@ -430,9 +406,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @throws {StorageError} INVALID_ARGUMENT, INVALID_KEY, at once · ABORTED · CLOSED.
    */
   jobs(filter: JobFilter & { backend?: Names } = {}): AsyncIterableIterator<Job, void, void> {
-    this.#enter('jobs')
+    this.#calls.enter('jobs')
     const checked = checkJobsFilter(this.#services, filter)
-    return this.#iterate('jobs', checked.signal, (signal) => jobs(this.#services, checked, signal))
+    return this.#calls.iterate('jobs', checked.signal, (signal) => jobs(this.#services, checked, signal))
   }
 
   /**
@@ -441,7 +417,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @returns The number of jobs.
    */
   retry(filter: Omit<JobFilter, 'state'> & { backend?: Names } = {}): Promise<number> {
-    return this.#call({ op: 'retry' }, [filter, RETRY_FILTER], (checked, signal) =>
+    return this.#calls.call({ op: 'retry' }, [filter, RETRY_FILTER], (checked, signal) =>
       retryParked(this.#services, checked, signal),
     )
   }
@@ -467,9 +443,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   another store · CORRUPT: an event is damaged; you can continue after it · ABORTED · CLOSED: with `follow`, when the store closes.
    */
   events(options: EventsOptions = {}): AsyncIterableIterator<Logged<DurableEvent>, void, void> {
-    this.#enter('events')
+    this.#calls.enter('events')
     const checked = checkEventsOptions(options)
-    return this.#iterate('events', checked.signal, (signal) =>
+    return this.#calls.iterate('events', checked.signal, (signal) =>
       readEvents(this.#services, this.#changes, checked, signal),
     )
   }
@@ -485,9 +461,11 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    * @throws {StorageError} INVALID_ARGUMENT, at once · ABORTED · CLOSED. Never the error of a backend.
    */
   verify(options: VerifyOptions<Names> = {}): AsyncIterableIterator<VerifyResult, void, void> {
-    this.#enter('verify')
+    this.#calls.enter('verify')
     const checked = checkVerifyOptions(this.#services, options)
-    return this.#iterate('verify', checked.signal, (signal) => verify(this.#services, checked, this.#committed, signal))
+    return this.#calls.iterate('verify', checked.signal, (signal) =>
+      verify(this.#services, checked, this.#committed, signal),
+    )
   }
 
   /**
@@ -500,7 +478,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   STAGING_FULL · ABORTED.
    */
   repair(idOrKey: string, options: RepairOptions = {}): Promise<RepairResult> {
-    return this.#call({ op: 'repair', key: idOrKey }, [options, REPAIR_OPTIONS], async (checked, signal) => {
+    return this.#calls.call({ op: 'repair', key: idOrKey }, [options, REPAIR_OPTIONS], async (checked, signal) => {
       const result = await repair(this.#services, idOrKey, checked, signal)
       if (result.copies.length > 0) this.#committed()
       return result
@@ -516,7 +494,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   UNAVAILABLE: a job is running there.
    */
   forget(place: Place, options: ForgetOptions = {}): Promise<ForgottenCopy> {
-    return this.#call({ op: 'forget' }, [options, FORGET_OPTIONS], async (checked, signal) => {
+    return this.#calls.call({ op: 'forget' }, [options, FORGET_OPTIONS], async (checked, signal) => {
       const forgotten = await forget(this.#services, place, checked, signal)
       if (!checked.dryRun) this.#committed()
       return forgotten
@@ -525,6 +503,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   /** Takes no more jobs, gives running jobs and calls 5 s, and closes everything. The next start continues the queue. */
   close(): Promise<void> {
+    this.#calls.close()
     this.#closed ??= this.#close()
     return this.#closed
   }
@@ -535,15 +514,14 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { syncer, backends, staging, cache, ledger } = this.#services
-    const closing = () => this.#closing.abort(new StorageError('CLOSED', { op: 'close' }))
-    const patience = setTimeout(closing, CLOSE_GRACE_MS)
+    const patience = setTimeout(() => this.#calls.abort(), CLOSE_GRACE_MS)
     // What calls under way failed with, their callers were told.
     // Staging first: a put that waits for room waits for nothing now.
-    const [staged, syncing] = await Promise.allSettled([staging.close(), syncer.close(), ...this.#busy])
+    const [staged, syncing] = await Promise.allSettled([staging.close(), syncer.close(), ...this.#calls.busy])
     const ended = [staged, syncing]
     clearTimeout(patience)
     // What still waits, such as synced(), waits for nothing now.
-    closing()
+    this.#calls.abort()
     this.#unsubscribe()
     ended.push(...(await Promise.allSettled(backends.all().map(({ backend }) => backend.close()))))
     ended.push(...(await Promise.allSettled([cache?.close()])))
@@ -560,105 +538,5 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     if (event) this.#events.emit(event)
   }
 
-  /** Goes on with deletions that were cut off, here or in a process that is gone. */
-  #finishDeletions(): void {
-    if (this.#closed || this.#isFinishing) return
-    this.#isFinishing = true
-    this.#run({ op: 'delete' }, () =>
-      finishDeletions(this.#services, this.#committed, () => this.#closed !== undefined),
-    )
-      .catch((error: Error) => {
-        // The next opening goes on.
-        if (!this.#closed) process.emitWarning(error, { code: 'STORED_DELETE' })
-      })
-      .finally(() => {
-        this.#isFinishing = false
-      })
-  }
-
-  /** For puts that wait here: the process that syncs does not know about them. */
-  #makeRoom(): void {
-    if (this.#closed) return
-    // Who comes while room is made may have been overlooked.
-    if (this.#makesRoom !== 'no') {
-      this.#makesRoom = 'again'
-      return
-    }
-    this.#makesRoom = 'once'
-    this.#run({ op: 'put' }, () => releaseVerified(this.#services, this.#isReliable, Date.now()))
-      .catch((error: Error) => process.emitWarning(error, { code: 'STORED_RELEASE' }))
-      .finally(() => {
-        const isMore = this.#makesRoom === 'again'
-        this.#makesRoom = 'no'
-        if (isMore) this.#makeRoom()
-      })
-  }
-
-  readonly #isReliable = (view: View, backend: string) => this.#services.backends.isReliable(view, backend)
   readonly #isConfigured = (backend: string): boolean => this.#services.backends.has(backend)
-
-  /** Every call starts here. It sees everything that any process acknowledged before. */
-  #enter(op: string): void {
-    if (this.#closed) throw new StorageError('CLOSED', { op })
-    this.#services.ledger.refresh()
-  }
-
-  #iterate<T>(
-    op: string,
-    signal: AbortSignal | undefined,
-    begin: (signal: AbortSignal) => AsyncGenerator<readonly T[], void, void>,
-  ): Iteration<T> {
-    return new Iteration({ at: { op }, signal, closing: this.#closing.signal }, begin)
-  }
-
-  /** Runs an operation with options. They are checked first, and read once: what is checked is what is used. */
-  async #call<Options extends object, T>(
-    at: ErrorLocation,
-    [options, rules]: readonly [Options, RulesOf<Options>],
-    operation: (checked: Options, signal: AbortSignal) => Promise<T>,
-    closeWaits = true,
-  ): Promise<T> {
-    this.#enter(at.op)
-    const checked = checkOptions(options, rules, at)
-    // A put has its key among its options.
-    const { signal, key } = checked as { readonly signal?: AbortSignal; readonly key?: string }
-    const place = key === undefined ? at : { ...at, key }
-    return this.#supervise(place, signal, (combined) => operation(checked, combined), closeWaits)
-  }
-
-  /** Runs an operation without options. */
-  async #run<T>(at: ErrorLocation, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    this.#enter(at.op)
-    return this.#supervise(at, undefined, operation, true)
-  }
-
-  /** Runs an operation that `close` waits for, and makes every failure a StorageError. */
-  async #supervise<T>(
-    at: ErrorLocation,
-    signal: AbortSignal | undefined,
-    operation: (signal: AbortSignal) => Promise<T>,
-    closeWaits: boolean,
-  ): Promise<T> {
-    if (signal?.aborted) throw new StorageError('ABORTED', at, { cause: signal.reason })
-    const closing = this.#closing.signal
-    const combined = signal ? AbortSignal.any([signal, closing]) : closing
-    const unknown = this.#services.backends.known()
-    const running = unknown ? unknown.then(() => operation(combined)) : operation(combined)
-    if (closeWaits) this.#busy.add(running)
-    try {
-      return await running
-    } catch (error) {
-      if (closing.aborted && !signal?.aborted) throw new StorageError('CLOSED', at, { cause: error })
-      throw namingCall(toStorageError(error, at, signal), at)
-    } finally {
-      this.#busy.delete(running)
-    }
-  }
-}
-
-/** A commit meets the full disk; the error names the call. */
-function namingCall(error: StorageError, at: ErrorLocation): StorageError {
-  const { code, detail } = error
-  if (code !== 'NO_SPACE' || error.at.op !== 'commit') return error
-  return new StorageError(code, at, { cause: error, ...(detail !== undefined && { detail }) })
 }
