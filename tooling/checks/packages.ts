@@ -135,10 +135,11 @@ import { strictEqual } from 'node:assert'
 import { writeFile } from 'node:fs/promises'
 import { ChecksumPool, checksums, fileDigests } from '@stored/checksumd'
 
-const hasher = checksums.hasher(['xxh3'])
+const hasher = await checksums.hasher(['xxh3', 'crc64nvme'])
 hasher.update(Buffer.from('abc'))
 const expected = hasher.digest()
 strictEqual(expected.xxh3, '78af5f94892f3950')
+strictEqual(expected.crc64nvme.length, 16)
 await writeFile('file', 'abc')
 strictEqual((await fileDigests('file', [])).sha256, expected.sha256)
 await using pool = new ChecksumPool({ threads: 1 })

@@ -42,7 +42,7 @@ async function readFile(task: FileTask, signal: AbortSignal | undefined): Promis
     await using handle = await open(task.path, OPEN_FLAGS)
     const before = await handle.stat({ bigint: true })
     if (!before.isFile()) return { fault: 'irregular' }
-    const hasher = checksums.hasher(task.algorithms)
+    const hasher = await checksums.hasher(task.algorithms)
     // One byte more than there should be, so that a small file and its end are found with small buffers.
     const total = await hashAll(handle, hasher, Math.min(CHUNK_BYTES, Number(before.size) + 1), signal)
     if (!unchanged(before, await handle.stat({ bigint: true }), total)) return { fault: 'changed' }

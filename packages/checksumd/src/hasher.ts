@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { xxh3 } from '@node-rs/xxhash'
 import type { Algorithm, Checksums, Digests, Hasher } from '@stored/core'
 import { type ErrorLocation, StorageError, unknownName } from '@stored/core/backend'
+import { Crc32, load, WasmCrc } from './crc.ts'
 
 interface Running {
   update(chunk: Uint8Array): unknown
@@ -25,6 +26,9 @@ const START: Readonly<Record<Algorithm, () => Running>> = {
   sha256: () => createHash('sha256'),
   sha1: () => createHash('sha1'),
   md5: () => createHash('md5'),
+  crc32: () => new Crc32(),
+  crc32c: () => new WasmCrc('crc32c'),
+  crc64nvme: () => new WasmCrc('crc64nvme'),
   xxh3: () => new Xxh3(),
 }
 
@@ -33,7 +37,7 @@ class OnePass implements Hasher {
   readonly #others: [Algorithm, Running][] = []
 
   constructor(algorithms: readonly Algorithm[]) {
-    for (const algorithm of algorithms) {
+    for (const algorithm of new Set(algorithms)) {
       if (algorithm !== 'sha256') this.#others.push([algorithm, START[algorithm]()])
     }
   }
@@ -62,14 +66,15 @@ export function checkAlgorithms(algorithms: readonly Algorithm[], at: ErrorLocat
 }
 
 /**
- * Digests of one pass over the bytes: SHA-256 always, and SHA-1, MD5 (node:crypto) and XXH3 with 64 bits as asked for.
- * A chunk may be reused as soon as `update` returned.
+ * Digests of one pass over the bytes: SHA-256 always, and the others as asked for. A chunk may be reused as soon as `update` returned.
+ * `hasher` returns a promise only while `crc32c` or `crc64nvme` are used for the first time: their library is loaded then.
  *
- * @throws {StorageError} `hasher`: INVALID_ARGUMENT for an algorithm that is not known.
+ * @throws {StorageError} `hasher`, at once: INVALID_ARGUMENT for an algorithm that is not known.
  */
 export const checksums: Checksums = {
   hasher(algorithms) {
     checkAlgorithms(algorithms, { op: 'checksum' })
-    return new OnePass(algorithms)
+    const loading = load(algorithms)
+    return loading ? loading.then(() => new OnePass(algorithms)) : new OnePass(algorithms)
   },
 }

@@ -1,5 +1,6 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { ALGORITHMS } from '@stored/core'
 import { describe, expect, it } from 'vitest'
 import { fill, place } from './place.ts'
 import { ended } from './run.ts'
@@ -41,6 +42,15 @@ describe.concurrent('put', () => {
     expect((await at.json('put', 'x', '--backend', 'b')).records[0]).toMatchObject({ backends: ['b'] })
   })
 
+  it('--checksum records others beside SHA-256, as stat shows', async () => {
+    await using at = await place()
+    await at.file('digits', '123456789')
+    const flags = ALGORITHMS.flatMap((name) => ['--checksum', name])
+    const { records } = await at.json('put', 'digits', ...flags)
+    expect(records[0]).toMatchObject({ checksums: { crc32c: 'e3069283', crc64nvme: 'ae8b14860a799888' } })
+    expect((await at.stored('stat', 'digits')).stdout).toMatch(/^crc32c +e3069283$/m)
+  })
+
   it('a file that is not there: 4; beside one that is: 3, and that one is stored', async () => {
     await using at = await place()
     await at.file('x', 'x')
@@ -57,6 +67,7 @@ describe.concurrent('put', () => {
     [['put', 'a', 'b', '--key', 'k'], '--key is for one source'],
     [['put', '.'], '-r stores what is in it'],
     [['put', 'a', '--meta', 'secret'], '--meta takes name=value'],
+    [['put', 'a', '--checksum', 'sha512'], '--checksum takes sha256, sha1, md5, crc32, crc32c, crc64nvme or xxh3'],
     [['put', 'x/a', 'y/a'], 'two sources would have the key "a"'],
     [['put', '-', '--prefix', 'p'], 'stdin takes a --key'],
     [['put', '-', '-'], 'stdin can be read once'],

@@ -9,6 +9,7 @@ export type {
   GuardedPutOptions,
 } from './guard/guarded-backend.ts'
 export type * from './model/blob.ts'
+export { ALGORITHMS } from './model/blob.ts'
 export type * from './model/copy.ts'
 export { doubted, isDoubtful, isWanted, owedAgain, owes, parked, removed, standingOf, written } from './model/copy.ts'
 export type * from './model/event.ts'

@@ -28,7 +28,12 @@ export interface StoreConfig<Backends extends Readonly<Record<string, BackendCon
   backends: Backends
   /** Where copies go unless a put says otherwise. @default all backends */
   defaultBackends?: readonly NoInfer<keyof Backends & string>[] | undefined
-  /** Digests to compute of every blob: `sha1`, `md5`, `xxh3`, and always `sha256`. @default ['sha256'] */
+  /**
+   * Digests to compute of every blob: `sha1`, `md5`, `crc32`, `crc32c`, `crc64nvme`, `xxh3`, and always `sha256`. A put can
+   * ask for more.
+   *
+   * @default ['sha256']
+   */
   checksums?: readonly Algorithm[]
   /** First part of the keys of objects named by their id. @default 'blobs' */
   prefix?: string

@@ -49,6 +49,7 @@ const CALLS: Readonly<Record<string, Call>> = {
     options: {
       key: [],
       backends: NOT.names,
+      checksums: NOT.names,
       metadata: NOT.object,
       mimeType: [...NOT.text, ''],
       ifAbsent: NOT.boolean,

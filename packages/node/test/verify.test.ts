@@ -106,6 +106,7 @@ describe('verify()', () => {
       backend: 'b',
       key: 'one',
       checksum: idOf('one'),
+      checksums: { sha256: idOf('one').slice(7) },
       size: 3,
       state: 'synced',
       checked: true,

@@ -1,8 +1,8 @@
 import path from 'node:path'
-import type { PutResult, StoreD } from '@stored/core'
+import { ALGORITHMS, type Algorithm, type PutResult, type StoreD } from '@stored/core'
 import { tellBackendLog } from '../backends/backend-log.ts'
 import { EXIT, type ExitCode, firstFailure } from '../errors/exit-codes.ts'
-import { describeFault } from '../errors/fault.ts'
+import { describeFault, usage } from '../errors/fault.ts'
 import { inOrder } from '../files/in-order.ts'
 import { type PutSource, type Skipped, sourcesOf } from '../files/sources.ts'
 import { settle } from '../jobs/settle.ts'
@@ -34,6 +34,7 @@ export async function run(context: Context): Promise<Outcome> {
   const { input, dryRun } = context
   const loaded = await loadConfiguration(context)
   const wait = !input.has('no-wait') && !dryRun
+  const options = optionsOf(context, loaded)
   await using store = await openConfigured(loaded, { sync: wait })
   tellBackendLog(store, context.out)
   const isOurs = ownDirectories(loaded)
@@ -41,7 +42,6 @@ export async function run(context: Context): Promise<Outcome> {
   const totals: Totals = { pending: [], bytes: 0, isNew: 0, read: 0, expected: undefined }
   totals.expected = context.out.progress.isLive ? await measure(context, isOurs) : undefined
   const since = Date.now()
-  const options = optionsOf(context, loaded)
   const putNext = (source: PutSource | Skipped) => putOne(store, source, options, context, totals)
   for await (const result of inOrder(sourcesOf(input, isOurs), dryRun ? 1 : AT_A_TIME, putNext))
     await tell(result, context, batch, totals)
@@ -56,6 +56,7 @@ interface Options {
   readonly backends: readonly string[]
   readonly metadata?: Record<string, string>
   readonly ifAbsent?: true
+  readonly checksums?: readonly Algorithm[]
 }
 
 function optionsOf({ input }: Context, { config }: LoadedConfig): Options {
@@ -65,7 +66,16 @@ function optionsOf({ input }: Context, { config }: LoadedConfig): Options {
     backends: named.length > 0 ? named : (config.defaultBackends ?? Object.keys(config.backends)),
     ...(Object.keys(metadata).length > 0 && { metadata }),
     ...(input.has('if-absent') && { ifAbsent: true }),
+    checksums: input.texts('checksum').map(checksumOf),
   }
+}
+
+function checksumOf(name: string): Algorithm {
+  const algorithm = ALGORITHMS.find((known) => known === name)
+  if (algorithm) return algorithm
+  throw usage(
+    `--checksum takes ${ALGORITHMS.slice(0, -1).join(', ')} or ${ALGORITHMS.at(-1)}, not ${JSON.stringify(name)}`,
+  )
 }
 
 type Result = { readonly from: string } & (
@@ -124,13 +134,13 @@ async function tell(result: Result, { out, signal }: Context, batch: Batch, tota
     await out.tell({ type: 'plan', action: 'put', source: from, ...result.plan }, text)
     return
   }
-  const { key, id, size, mimeType, isNew, locations } = result.put
+  const { key, id, size, mimeType, checksums, isNew, locations } = result.put
   totals.bytes += size
   if (isNew) totals.isNew++
   const isPending = locations.some(({ state }) => state === 'pending')
   if (isPending && totals.pending.length < MOST_KEYS) totals.pending.push(key)
   const backends = locations.map(({ backend }) => backend)
-  await out.record({ type: 'put', source: from, key, id, size, mimeType, isNew, backends })
+  await out.record({ type: 'put', source: from, key, id, size, mimeType, checksums, isNew, backends })
   await out.exact(`${id}  ${key}`)
 }
 

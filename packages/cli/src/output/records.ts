@@ -2,6 +2,7 @@ import type {
   BackendInfo,
   BlobRecord,
   CacheStats,
+  Digests,
   DurableEvent,
   ForgottenCopy,
   Job,
@@ -25,6 +26,7 @@ export type OutputRecord = { readonly v: 1 } & (
       readonly id: string
       readonly size: number
       readonly mimeType: string
+      readonly checksums: Digests
       readonly isNew: boolean
       readonly backends: readonly string[]
     }

@@ -7,10 +7,10 @@ export interface Hasher {
   digest(): Digests
 }
 
-/** Computes checksums. */
+/** Computes checksums. SHA-256 is always among them. */
 export interface Checksums {
-  /** SHA-256 is always among what it computes. */
-  hasher(algorithms: readonly Algorithm[]): Hasher
+  /** @returns A promise if the library of an algorithm has to be loaded first. */
+  hasher(algorithms: readonly Algorithm[]): Hasher | Promise<Hasher>
 }
 
 /** The MIME type of a blob by its first bytes, else by the extension of its key, else of its path. */

@@ -26,7 +26,7 @@ import { checkEventsOptions, readEvents } from './lookup/event-log.ts'
 import { Events } from './lookup/events.ts'
 import { find, placesByPage } from './lookup/find.ts'
 import { isBlobThere, LIST_OPTIONS, list } from './lookup/list.ts'
-import { checkName, idKey } from './lookup/names.ts'
+import { checkAlgorithms, checkName, idKey } from './lookup/names.ts'
 import { locationOf, recordOf } from './lookup/record.ts'
 import { SYNCED_OPTIONS, synced } from './lookup/synced.ts'
 import { PUT_OPTIONS, put } from './put/put.ts'
@@ -127,6 +127,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
         { op: 'open' },
         { detail: 'index, queue and staging must share one ledger' },
       )
+    checkAlgorithms(options.algorithms, { op: 'open' })
     checkKey(idKey(prefix, `sha256:${'0'.repeat(64)}`), { op: 'open' })
     const mediums = new MediumMemories({ ledger, index }, () => configured.all().map(({ name }) => name))
     const configured: Backends = new Backends({

@@ -1,6 +1,6 @@
 import type { Capabilities, LogEvent, StorageBackend } from '../backend/contract.ts'
 import type { OwnPlace } from '../backend/one-medium.ts'
-import type { Algorithm, BlobFacts, BlobId } from '../model/blob.ts'
+import type { Algorithm, BlobFacts, BlobId, Digests } from '../model/blob.ts'
 import type { BadState, LocationState, Place } from '../model/copy.ts'
 import type { DeleteEvent, Logged, Position, PutEvent, SyncEvent } from '../model/event.ts'
 import type { Failure } from '../model/failure.ts'
@@ -51,6 +51,11 @@ export interface PutOptions<Names extends string = string> {
   metadata?: Readonly<Record<string, unknown>>
   /** @default from the first bytes, else from the extension of key or path, else application/octet-stream */
   mimeType?: string
+  /**
+   * Checksums to compute in the same pass, beside those that the store computes of every blob. They join those that the blob has
+   * already; `expect.checksum` is always its SHA-256.
+   */
+  checksums?: readonly Algorithm[]
   /** Reject with ALREADY_EXISTS if the key is bound. */
   ifAbsent?: boolean
   /** Reject with PRECONDITION_FAILED unless the key is bound to this blob. */
@@ -214,6 +219,8 @@ export interface VerifyOptions<Names extends string = string> {
 /** A copy that `verify` read, or could not read. */
 export interface VerifiedCopy extends Place {
   readonly checksum: BlobId
+  /** All that are known of the blob. The copy was compared with its SHA-256. */
+  readonly checksums: Digests
   /** Size of the blob, in bytes. */
   readonly size: number
   /** The state after the read: `synced` if the copy is whole. */
@@ -348,7 +355,7 @@ export interface StoreDOptions<Names extends string> {
   backends: Readonly<Record<Names, BackendOptions>>
   /** @default all backends */
   defaultBackends?: readonly Names[] | undefined
-  /** Checksums in addition to SHA-256. @default none */
+  /** Checksums of every blob, in addition to SHA-256. @default none */
   algorithms?: readonly Algorithm[] | undefined
   /** The prefix of objects of layout `id`, and of keys that the caller does not choose. @default 'blobs' */
   prefix?: string | undefined

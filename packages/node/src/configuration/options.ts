@@ -1,4 +1,4 @@
-import type { BackendOptions } from '@stored/core'
+import type { Algorithm, BackendOptions } from '@stored/core'
 import type { CacheConfig, StagingConfig, StoreConfig } from '../config.ts'
 
 /** What a configuration can say: checks, variables, explanations and the published JSON Schema all come from these tables. */
@@ -75,8 +75,9 @@ export const STORE_OPTIONS = {
   },
   checksums: {
     is: 'list',
-    about: 'Digests to compute of every blob: `sha1`, `md5`, `xxh3`, and always `sha256`.',
-    choices: ['sha256', 'sha1', 'md5', 'xxh3'],
+    about:
+      'Digests to compute of every blob: `sha1`, `md5`, `crc32`, `crc32c`, `crc64nvme`, `xxh3`, and always `sha256`. A put can ask for more.',
+    choices: ['sha256', 'sha1', 'md5', 'crc32', 'crc32c', 'crc64nvme', 'xxh3'] satisfies readonly Algorithm[],
     default: ['sha256'],
   },
   prefix: { is: 'prefix', about: 'First part of the keys of objects named by their id.', default: 'blobs' },

@@ -83,12 +83,12 @@ describe('loadConfig() refuses the file', () => {
     [
       'with a checksum misspelled, naming its own line',
       option('"checksums": [\n    "sha256",\n    "sha265"\n  ]'),
-      'INVALID_ARGUMENT stored.config.json:6: checksums[1] must be "sha256", "sha1", "md5" or "xxh3", not this string; did you mean "sha256"?',
+      'INVALID_ARGUMENT stored.config.json:6: checksums[1] must be "sha256", "sha1", "md5", "crc32", "crc32c", "crc64nvme" or "xxh3", not this string; did you mean "sha256"?',
     ],
     [
       'with a checksum that is null',
       option('"checksums": [null]'),
-      'INVALID_ARGUMENT stored.config.json:4: checksums[0] must be "sha256", "sha1", "md5" or "xxh3", not null',
+      'INVALID_ARGUMENT stored.config.json:4: checksums[0] must be "sha256", "sha1", "md5", "crc32", "crc32c", "crc64nvme" or "xxh3", not null',
     ],
     [
       'with a default that is no backend',

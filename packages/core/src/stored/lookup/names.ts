@@ -1,8 +1,8 @@
 import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import { checkKey, isId } from '../../backend/keys.ts'
-import { describeType } from '../../backend/options.ts'
+import { describeType, unknownName } from '../../backend/options.ts'
 import type { Rule } from '../../backend/rules.ts'
-import type { BlobId } from '../../model/blob.ts'
+import { ALGORITHMS, type BlobId } from '../../model/blob.ts'
 
 const BACKEND_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
@@ -21,6 +21,12 @@ export function checkStoreKey(key: unknown, at: ErrorLocation): asserts key is s
 /** What is given where an id or a key is meant. @throws {StorageError} INVALID_KEY: it can be neither. */
 export function checkName(idOrKey: unknown, at: { op: string }): asserts idOrKey is string {
   if (typeof idOrKey !== 'string' || !isId(idOrKey)) checkKey(idOrKey, { op: at.op })
+}
+
+/** @throws {StorageError} INVALID_ARGUMENT: one is not among `ALGORITHMS`. */
+export function checkAlgorithms(algorithms: readonly string[], at: ErrorLocation): void {
+  const known: readonly string[] = ALGORITHMS
+  for (const name of algorithms) if (!known.includes(name)) throw unknownName('checksum', name, known, at)
 }
 
 /** @throws {StorageError} INVALID_ARGUMENT. */

@@ -8,7 +8,7 @@ import { openSource } from '../../source/open-source.ts'
 import type { BlobSource, Chunks, Source } from '../../source/source.ts'
 import { traced } from '../../trace.ts'
 import type { Configured } from '../backends/backends.ts'
-import { checkStoreKey, ID, idKey, idOfKey, isAmongIds } from '../lookup/names.ts'
+import { checkAlgorithms, checkStoreKey, ID, idKey, idOfKey, isAmongIds } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { PutOptions } from '../types.ts'
 import { jsonCopy } from './json-copy.ts'
@@ -21,6 +21,7 @@ export const PUT_OPTIONS: RulesOf<PutOptions> = {
   backends: is.names,
   metadata: is.object,
   mimeType: is.mimeType,
+  checksums: is.names,
   ifAbsent: is.boolean,
   ifMatch: ID,
   expect: is.group({ checksum: ID, size: is.whole(0, undefined, 'of bytes') } satisfies RulesOf<Expected>),
@@ -54,7 +55,8 @@ export async function put(
   try {
     const { size } = opened
     if (size !== undefined) checkSize(size, options)
-    const pass = new Pass(services.checksums.hasher(['sha256', ...services.algorithms]), opened, options)
+    const making = services.checksums.hasher([...services.algorithms, ...(options.checksums ?? [])])
+    const pass = new Pass('then' in making ? await making : making, opened, options)
     // Where nobody syncs there is nothing to wait for.
     const whenFull = services.syncer.attended ? services.whenFull : 'refuse'
     await using staged = await traced(
@@ -87,6 +89,7 @@ function checkPut(options: PutOptions): Readonly<Record<string, unknown>> {
   const at: ErrorLocation = { op: 'put', key: options.key }
   const refuse = (detail: string, cause?: unknown) => new StorageError('INVALID_ARGUMENT', at, { cause, detail })
   if (options.key !== undefined) checkStoreKey(options.key, { op: 'put' })
+  checkAlgorithms(options.checksums ?? [], at)
   if (options.ifAbsent && options.ifMatch !== undefined) throw refuse('ifAbsent and ifMatch exclude each other')
   return options.metadata === undefined ? {} : jsonCopy(options.metadata, refuse)
 }

@@ -1,6 +1,7 @@
 import { StorageError, toStorageError } from '../../backend/error.ts'
 import { checkOptions } from '../../backend/options.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
+import type { BlobFacts } from '../../model/blob.ts'
 import { type Damage, isRead, type Location, type Place, type Whole } from '../../model/copy.ts'
 import type { Failure } from '../../model/failure.ts'
 import type { Configured } from '../backends/backends.ts'
@@ -113,7 +114,7 @@ async function verifyCopy(run: Run, target: Configured, place: Place): Promise<V
     if (!location || !isRead(location) || !facts) return null
     const found = await readCopy(run, target, location)
     const settled = await settle(run, location, found)
-    if (settled || left === 1) return itemOf(run, location, facts.size, settled ?? OVERTAKEN)
+    if (settled || left === 1) return itemOf(run, location, facts, settled ?? OVERTAKEN)
   }
 }
 
@@ -145,9 +146,10 @@ async function settle({ services, onChange }: Run, location: Location, found: Fo
   return found
 }
 
-function itemOf({ day }: Run, { backend, key, id, state }: Location, size: number, found: Found): VerifiedCopy {
+function itemOf({ day }: Run, { backend, key, id, state }: Location, facts: BlobFacts, found: Found): VerifiedCopy {
+  const { checksums, size } = facts
   const cursor = encodeCursor({ backend, key, day })
-  const item = { backend, key, checksum: id, size, cursor }
+  const item = { backend, key, checksum: id, checksums, size, cursor }
   if ('error' in found) return { ...item, state, checked: false, error: found.error }
   const { changes } = found
   return { ...item, state: changes.state, checked: true, ...('error' in changes && { error: changes.error }) }
