@@ -1,5 +1,6 @@
 import { filetypemime } from 'magic-bytes.js'
 import mime from 'mime'
+import { mayMatch } from './first-bytes.ts'
 
 const UNKNOWN = 'application/octet-stream'
 
@@ -12,7 +13,7 @@ export function mimeTypeOf(
   { key, path }: { key?: string | undefined; path?: string | undefined },
 ): string {
   const byName = typeByName(key) ?? typeByName(path)
-  const byBytes = filetypemime(head)
+  const byBytes = mayMatch(head) ? filetypemime(head) : []
   if (byName !== undefined && byBytes.includes(byName)) return byName
   return byBytes[0] ?? byName ?? UNKNOWN
 }
