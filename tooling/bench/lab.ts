@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { type FlushCount, FlushCounter, type FlushDelay } from './flushes.ts'
 import { bytesRead, MemoryWatch } from './procfs.ts'
 import type { Command, Figures, Params, Report } from './side.ts'
+import { packagesOf, type Tree } from './tree.ts'
 
 /** When to give up space all the same, in bytes. */
 const LITTLE_SPACE = 20 * 2 ** 30
@@ -25,6 +26,8 @@ export interface Contestant {
   readonly kill?: boolean
   /** Prepares the directory, each time. */
   readonly before?: (directory: string) => Promise<unknown>
+  /** It does not run StoreD: where two trees are compared it is left out, and has no samples. */
+  readonly isForeign?: boolean
   /** Looks at what the process left behind; throws when that is wrong. */
   readonly check?: (directory: string) => Promise<unknown>
 }
@@ -52,6 +55,8 @@ export interface LabOptions {
   /** Multiplies counts and sizes. */
   readonly scale: number
   readonly onProgress: (text: string) => void
+  /** Whose packages the sides run, where two trees are compared. @default those of this tree, which has the machine for itself */
+  readonly tree?: Tree
 }
 
 /** Runs contestants in turns, each time in a fresh process, and in a fresh directory unless told otherwise. */
@@ -93,8 +98,7 @@ export class Lab {
 
   /** Runs a side once, which prepares something for others. @returns What it measured, if anything. */
   async prepare(side: string, directory: string, params: Params = {}): Promise<Sample | null> {
-    this.#options.onProgress(`preparing: ${side}`)
-    return this.#run({ name: side, side, params }, directory)
+    return this.#inTurn(`preparing: ${side}`, () => this.#run({ name: side, side, params }, directory))
   }
 
   /** Rounds of all contestants, each beginning with another one. @returns Their samples, in the order given. */
@@ -105,20 +109,22 @@ export class Lab {
       for (let turn = 0; turn < contestants.length; turn++) {
         const i = (round + turn) % contestants.length
         const contestant = contestants[i] as Contestant
-        this.#options.onProgress(`round ${round + 1} of ${rounds}: ${contestant.name}`)
-        samples[i]?.push(await this.#measure(contestant))
+        if (contestant.isForeign && this.#options.tree) continue
+        samples[i]?.push(await this.#measure(contestant, `round ${round + 1} of ${rounds}: ${contestant.name}`))
       }
     }
     return samples
   }
 
-  async #measure(contestant: Contestant): Promise<Sample> {
+  async #measure(contestant: Contestant, progress: string): Promise<Sample> {
     const directory = contestant.directory ?? this.makeDirectory()
     await contestant.before?.(directory)
-    // What one contestant left in the page cache must not be written at the expense of the next.
-    execFileSync('sync')
     try {
-      const sample = await this.#run(contestant, directory)
+      const sample = await this.#inTurn(progress, () => {
+        // What one contestant left in the page cache must not be written at the expense of the next.
+        execFileSync('sync')
+        return this.#run(contestant, directory)
+      })
       if (!sample) throw new Error(`${contestant.name} measured nothing`)
       await contestant.check?.(directory)
       return sample
@@ -128,6 +134,16 @@ export class Lab {
     }
   }
 
+  /** One process at a time: that of the other tree comes between any two of this one. */
+  #inTurn<T>(progress: string, run: () => Promise<T>): Promise<T> {
+    const { tree, onProgress } = this.#options
+    const told = () => {
+      onProgress(progress)
+      return run()
+    }
+    return tree ? tree.turns.take(told) : told()
+  }
+
   #removeUsed(): void {
     for (const directory of this.#used.splice(0)) rmSync(directory, { recursive: true })
   }
@@ -135,9 +151,13 @@ export class Lab {
   async #run(contestant: Contestant, directory: string): Promise<Sample | null> {
     const { side, params = {}, threads, delay, kill = false } = contestant
     if (delay && this.noFlushes !== null) throw new Error(`flushes cannot be delayed: ${this.noFlushes}`)
-    const child = fork(SUBJECT, [this.#options.bench, side, directory, JSON.stringify(params)], {
+    const { bench, tree } = this.#options
+    const { env, execArgv } = packagesOf(tree)
+    const child = fork(SUBJECT, [bench, side, directory, JSON.stringify(params)], {
+      execArgv,
       env: {
         ...process.env,
+        ...env,
         ...(threads !== undefined && { UV_THREADPOOL_SIZE: String(threads) }),
         ...(typeof this.#counter !== 'string' && this.#counter.environment(delay)),
       },

@@ -1,5 +1,6 @@
 import { readFileSync, statfsSync } from 'node:fs'
 import { availableParallelism, cpus, release, type } from 'node:os'
+import type { Change } from './against.ts'
 import type { Comparison } from './bench.ts'
 
 /** File systems by what statfs(2) says of them. */
@@ -42,8 +43,25 @@ export function toTable(comparisons: readonly Comparison[]): string {
       rivalName,
     ]
   })
+  return aligned(head, rows, (i) => i >= 2 && i <= 4)
+}
+
+/** A table of two trees, for people. */
+export function toChangeTable(changes: readonly Change[]): string {
+  const head = ['bench', 'unit', 'now', 'before', 'now/before', 'ratio now', 'ratio before', 'against']
+  const rows = changes.map(({ bench, unit, now, before, change, beside }) => {
+    const rival = beside ? [number(beside.now), number(beside.before), beside.name] : ['', '', '']
+    return [bench, unit, number(now), number(before), number(change), ...rival]
+  })
+  return aligned(head, rows, (i) => i >= 2 && i <= 6)
+}
+
+function aligned(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  isNumber: (column: number) => boolean,
+): string {
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)))
-  const isNumber = (i: number) => i >= 2 && i <= 4
   const line = (cells: readonly string[]) =>
     cells
       .map((cell, i) => (isNumber(i) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))

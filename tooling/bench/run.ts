@@ -3,18 +3,22 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { type Change, changes, install } from './against.ts'
 import type { Bench, Comparison } from './bench.ts'
 import { benches } from './benches.ts'
 import { Lab } from './lab.ts'
-import { describeMachine, toJson, toTable } from './report.ts'
+import { describeMachine, toChangeTable, toJson, toTable } from './report.ts'
+import { type Tree, Turns } from './tree.ts'
 
-const USAGE = `usage: npm run bench -- NAME… [--json] [--rounds N] [--scale F] [--dir DIR]
+const USAGE = `usage: npm run bench -- NAME… [--json] [--rounds N] [--scale F] [--dir DIR] [--against DIR]
 
   NAME      ${Object.keys(benches).join(' ')}, or all
   --json    one line for each comparison instead of a table
   --rounds  rounds of each comparison; the median counts (5)
   --scale   multiplies counts and sizes (1); below 1 the figures are for trying out only
   --dir     where to work (${tmpdir()}): on the disk that is to be measured
+  --against another checkout: runs these benches over its packages and over those of this tree, a process each by turns, and
+            compares the two; rivals that run no StoreD are left out
 `
 
 const { values, positionals } = parseArgs({
@@ -24,6 +28,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '5' },
     scale: { type: 'string', default: '1' },
     dir: { type: 'string', default: tmpdir() },
+    against: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -43,6 +48,8 @@ if (
   process.exit(values.help ? 0 : 2)
 }
 
+const other = values.against === undefined ? null : resolve(values.against)
+if (other !== null) install(other)
 mkdirSync(resolve(values.dir), { recursive: true })
 const directory = mkdtempSync(join(resolve(values.dir), 'stored-bench-'))
 const clean = (): void => rmSync(directory, { recursive: true, force: true })
@@ -65,19 +72,44 @@ function describeRun(): string {
 async function runOne(bench: Bench): Promise<void> {
   const place = join(directory, bench.name)
   mkdirSync(place)
+  const began = performance.now()
+  const lines = other === null ? await beside(bench, place) : await against(bench, place, other)
+  show('')
+  for (const line of lines) console.log(line)
+  if (!values.json)
+    console.log(`\n${bench.about}\n${bench.name} took ${Math.round((performance.now() - began) / 1000)} s.\n`)
+  rmSync(place, { recursive: true })
+}
+
+/** StoreD and its rivals. */
+async function beside(bench: Bench, place: string): Promise<string[]> {
+  const comparisons: Comparison[] = await bench.run(makeLab(bench, place))
+  return values.json ? comparisons.map(toJson) : [toTable(comparisons)]
+}
+
+/** This tree and the other one. */
+async function against(bench: Bench, place: string, other: string): Promise<string[]> {
+  const turns = new Turns()
+  const lab = (name: string, root: string | null) => {
+    mkdirSync(join(place, name))
+    return makeLab(bench, join(place, name), { root, turns })
+  }
+  const [now, before] = await Promise.all([bench.run(lab('now', null)), bench.run(lab('before', other))])
+  const changed: Change[] = changes(now, before)
+  return values.json ? changed.map((change) => JSON.stringify(change)) : [toChangeTable(changed)]
+}
+
+function makeLab(bench: Bench, place: string, tree?: Tree): Lab {
   const lab = new Lab({
     bench: bench.name,
     directory: place,
     rounds,
     scale,
     onProgress: (text) => show(`${bench.name}: ${text}`),
+    ...(tree && { tree }),
   })
   if (lab.noFlushes !== null) console.error(`${bench.name}: flushes are not counted and not delayed: ${lab.noFlushes}`)
-  const comparisons: Comparison[] = await bench.run(lab)
-  show('')
-  if (values.json) for (const comparison of comparisons) console.log(toJson(comparison))
-  else console.log(`${toTable(comparisons)}\n\n${bench.about}\n`)
-  rmSync(place, { recursive: true })
+  return lab
 }
 
 /** On one line that is written over, where there is someone to see it. */

@@ -98,7 +98,7 @@ ${ABOUT_COUNTS}`,
 }
 
 async function comparePlain(lab: Lab): Promise<Comparison[]> {
-  const count = lab.scaled(20_000, IN_FLIGHT)
+  const count = lab.scaled(8000, IN_FLIGHT)
   const files = withPools('files', 'file per blob', { count })
   const others = withPools('cacache', 'cacache.put, not durable', { count })
   const [ours = [], ...rivals] = await lab.compete([storedSide(lab, { count }), ...files, ...others])
@@ -127,7 +127,7 @@ async function compareDelayed(
   delay: FlushDelay,
   reach?: Comparison['reach'],
 ): Promise<Comparison> {
-  const count = lab.scaled(2500, IN_FLIGHT)
+  const count = lab.scaled(1500, IN_FLIGHT)
   const files = withPools('files', 'file per blob', { count, delay })
   const [ours = [], ...rivals] = await lab.compete([storedSide(lab, { count, delay }), ...files])
   const named = files.map(({ name }, i): Rival => ({ name, samples: rivals[i] ?? [] }))
@@ -151,6 +151,7 @@ function withPools(side: string, name: string, { count, delay }: Load): Contesta
     side,
     params: { count },
     threads,
+    isForeign: true,
     ...(delay && { delay }),
   }))
 }

@@ -61,7 +61,13 @@ longest of reading the file.`,
     await lab.prepare('fill', directory, { count })
     const samples = await lab.compete(
       NAMES.flatMap((walk) =>
-        ['stored', 'file'].map((side) => ({ name: `${side}: ${walk}`, side, params: { count, walk }, directory })),
+        ['stored', 'file'].map((side) => ({
+          name: `${side}: ${walk}`,
+          side,
+          params: { count, walk },
+          directory,
+          isForeign: side === 'file',
+        })),
       ),
     )
     return NAMES.flatMap((walk, i) => {
