@@ -35,6 +35,16 @@ describe.concurrent('rm', () => {
     expect((await at.stored('ls')).stdout).toBe('x\ny\n')
   })
 
+  it('-n of an id names all its keys, however many', async () => {
+    await using at = await place()
+    const keys = Array.from({ length: 101 }, (_, i) => `k${String(i).padStart(3, '0')}`)
+    await fill(at, Object.fromEntries(keys.map((key) => [key, 'same'])))
+    const { id } = await at.open(async (store) => store.put(Buffer.from('same'), { key: 'k000' }))
+    expect((await at.json('rm', id, '-n')).records[0]).toMatchObject({ name: id, deleted: keys, from: ['a', 'b'] })
+    expect((await at.stored('rm', id, '-n')).stdout).toBe(`would remove ${id} and its 101 keys from a, b\n`)
+    expect((await at.stored('ls')).stdout.split('\n')).toHaveLength(102)
+  })
+
   it('-r removes what lies below, and nothing beside it', async () => {
     await using at = await place()
     await fill(at, { 'p/x': 'x', 'p/y/z': 'z', 'p.txt': 'p', pp: 'pp' })

@@ -75,6 +75,30 @@ describe('stat', () => {
     for (const other of [`sha256:${'0'.repeat(64)}`, 'gone', 'p'])
       expect((await at.stored('stat', other)).stderr).not.toContain('64 digits')
   })
+
+  it.each(['stat', 'get', 'rm', 'verify', 'repair', 'whereis'])(
+    '%s of what begins like an id and is none says what an id is: 4',
+    async (command) => {
+      const stderr = expect.stringContaining('64 digits')
+      expect(await at.stored(command, 'sha256:zz')).toMatchObject({ code: 4, stderr })
+    },
+  )
+
+  it('of an id with more than a hundred copies says so, and --copies lists them', async () => {
+    await using many = await place()
+    const keys = Array.from({ length: 51 }, (_, i) => `k${i}`)
+    await fill(many, Object.fromEntries(keys.map((key) => [key, 'x'])))
+    const { stdout } = await many.stored('stat', X)
+    expect(stdout.match(/^on [ab] /gm)).toHaveLength(100)
+    expect(stdout).toMatch(/^and +more copies, of other keys: --copies lists all$/m)
+    const all = (await many.stored('stat', X, '--copies')).stdout
+    expect(all.match(/^on [ab] +synced {2}k\d+/gm)).toHaveLength(102)
+    expect(all).not.toContain('more copies')
+    const { records } = await many.json('stat', X, '--copies')
+    expect(records[0]).toMatchObject({ type: 'blob', more: true })
+    expect(records.filter((record) => record.type === 'copy')).toHaveLength(102)
+    expect(records[1]).toMatchObject({ type: 'copy', name: X, id: X, backend: 'a', key: 'k0', state: 'synced' })
+  })
 })
 
 describe('a backend that is not there', () => {
@@ -234,6 +258,11 @@ describe('cache evict --dry-run', () => {
     ])
     expect((await far.json('cache', 'stats')).records[0]).toMatchObject({ entries: 2 })
     expect(await far.stored('cache', 'evict', '*', '-n')).toMatchObject({ stderr: 'would evict 2 blobs, 3 B\n' })
+    for (let i = 0; i < 100; i++) await far.file(`p/same/${i}`, 'x')
+    expect(await far.stored('put', '-r', 'p/same', '--prefix', 'q')).toMatchObject({ code: 0 })
+    const { stdout } = await far.stored('cache', 'evict', `${X}`, '-n')
+    expect(stdout).toContain(`, and others, which stored stat ${X} --copies lists`)
+    expect((await far.json('cache', 'evict', X, '-n')).records[0]).toMatchObject({ id: X, more: true })
   })
 })
 

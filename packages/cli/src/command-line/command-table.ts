@@ -116,7 +116,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: 'stat',
     args: [NAMES],
-    flags: [],
+    flags: [{ name: 'copies', help: 'List all copies of an id, also if there are more than 100' }],
     help: 'Show everything known about blobs',
     examples: ['stored stat photos/a.jpg'],
     load: () => import('../commands/stat.ts'),

@@ -23,9 +23,14 @@ async function plan(store: StoreD, which: string, { out, signal }: Context): Pro
   for (const { id, size } of entries) {
     signal.throwIfAborted()
     total += size
-    const keys = [...new Set((await store.stat(id))?.locations.map(({ key }) => key))]
-    const text = `would evict ${id}  ${bytes(size)}  ${keys.join(', ')}`
-    await out.tell({ type: 'plan', action: 'cache evict', id, size, keys }, text.trimEnd())
+    const { locations = [], more = false } = (await store.stat(id)) ?? {}
+    const keys = [...new Set(locations.map(({ key }) => key))]
+    const text = `would evict ${id}  ${bytes(size)}  ${keys.join(', ')}`.trimEnd()
+    const others = `, and others, which stored stat ${id} --copies lists`
+    await out.tell(
+      { type: 'plan', action: 'cache evict', id, size, keys, ...(more && { more }) },
+      more ? text + others : text,
+    )
   }
   return {
     exit: EXIT.ok,

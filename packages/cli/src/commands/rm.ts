@@ -1,5 +1,5 @@
-import type { BlobRecord, RecordLocation, StoreD } from '@stored/core'
-import { StorageError } from '@stored/core/backend'
+import type { StoreD } from '@stored/core'
+import { isId, StorageError } from '@stored/core/backend'
 import { EXIT, type ExitCode, firstFailure } from '../errors/exit-codes.ts'
 import { settle } from '../jobs/settle.ts'
 import { count } from '../output/format.ts'
@@ -60,15 +60,13 @@ async function removeOne(
 ): Promise<void> {
   const backends = input.texts('backend')
   try {
-    const record = await store.stat(name)
-    if (!record) throw await absent(store, name)
+    if (!(await store.stat(name))) throw await absent(store, name)
     const options = { signal, dryRun, ...(backends.length > 0 && { backends }) }
     const { deleted, pending } = await store.delete(name, options)
     if (dryRun) {
-      const places = await ownPlaces(store, name, record)
-      const meant = places.filter(({ backend }) => backends.length === 0 || backends.includes(backend))
-      const from = [...new Set(meant.map(({ backend }) => backend))]
-      await out.tell({ type: 'plan', action: 'rm', name, from }, `would remove ${name} from ${from.join(', ')}`)
+      const keys = isId(name) && backends.length === 0 ? ` and its ${count(deleted.length, 'key')}` : ''
+      const from = pending.length === 0 ? '' : ` from ${pending.join(', ')}`
+      await out.tell({ type: 'plan', action: 'rm', name, deleted, from: pending }, `would remove ${name}${keys}${from}`)
       batch.done++
       return
     }
@@ -78,17 +76,4 @@ async function removeOne(
     signal.throwIfAborted()
     await batch.fault(error, name)
   }
-}
-
-/** Objects that go with a name: of an id all, of a key its own, and those of the blob itself when it has no other key. */
-async function ownPlaces(
-  store: StoreD,
-  name: string,
-  { id, locations }: BlobRecord,
-): Promise<readonly RecordLocation[]> {
-  if (name === id) return locations
-  const all = (await store.stat(id))?.locations ?? locations
-  const others = all.filter(({ key }) => key !== name)
-  const bound = await Promise.all(others.map(async ({ key }) => (await store.stat(key))?.id === id))
-  return bound.includes(true) ? locations.filter(({ key }) => key === name) : all
 }

@@ -36,14 +36,14 @@ export function describeFault(error: unknown): FaultDescription {
   return { code: fromSystem ?? code, message: error.message + hintFor(error), ...pageOf(error) }
 }
 
-/** An id as `ls -l` shortens it, or any part of one that is as long. */
-const PART_OF_ID = /^(?:sha256:)?[0-9a-f]{12,63}$/
+/** An id as `ls -l` shortens it, any part of one that is as long, and what begins like an id. */
+const LIKE_AN_ID = /^(?:[0-9a-f]{12,63}|sha256:(?![0-9a-f]{64}$).*)$/
 
 /** What is likely to be meant by a name that is not there. */
 function hintFor(error: Error): string {
   const { code, at } = error as Partial<StorageError>
-  const isPart = code === 'NOT_FOUND' && at?.backend === undefined && PART_OF_ID.test(at?.key ?? '')
-  return isPart ? '; an id has 64 digits, all of which stored stat KEY shows' : ''
+  const isMeant = code === 'NOT_FOUND' && at?.backend === undefined && LIKE_AN_ID.test(at?.key ?? '')
+  return isMeant ? '; an id is "sha256:" and 64 digits 0–9, a–f: stored stat KEY shows all of them' : ''
 }
 
 function pageOf(error: Error): { url?: string } {

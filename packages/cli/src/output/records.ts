@@ -8,6 +8,7 @@ import type {
   Job,
   ListEntry,
   Logged,
+  RecordLocation,
   RepairResult,
   StagingUsage,
   StoreStatus,
@@ -42,6 +43,8 @@ export type OutputRecord = { readonly v: 1 } & (
     }
   | ({ readonly type: 'entry' } & ListEntry)
   | ({ readonly type: 'blob'; readonly name: string } & BlobRecord)
+  /** Of `stat --copies`: the record shows a hundred of them. */
+  | ({ readonly type: 'copy'; readonly name: string; readonly id: string } & RecordLocation)
   | { readonly type: 'has'; readonly name: string; readonly found: boolean }
   | {
       readonly type: 'delete'
