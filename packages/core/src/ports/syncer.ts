@@ -9,6 +9,7 @@ import type { Failure } from '../model/failure.ts'
 export interface Generation {
   /** `undefined` until it is `known`. */
   readonly value: number | undefined
+  /** Rejects if it cannot be read; each time it is asked for, it is tried again. */
   readonly known: Promise<void>
 }
 

@@ -8,6 +8,7 @@ import type { GuardedBackend } from '../../guard/guarded-backend.ts'
 import type { MediumMemory } from '../../guard/session.ts'
 import type { BlobId } from '../../model/blob.ts'
 import type { Place } from '../../model/copy.ts'
+import type { Tenure } from '../../model/tenure.ts'
 import type { Index } from '../../ports/index.ts'
 import type { Ledger, View } from '../../ports/ledger.ts'
 import type { Generation, SyncTarget } from '../../ports/syncer.ts'
@@ -69,26 +70,13 @@ export class Backends {
     const addressed = { name, address: options.backend.address }
     checkApart(addressed, this.#addressed(), at)
     checkOutside(addressed, this.#own, at)
-    const generation = this.#generationOf(name)
+    const generation = new PresentGeneration(() => this.#ledger.look((view) => this.#index.tenure(view, name)))
+    generation.known.catch(() => {}) // Told to the first call that needs it.
     const medium = this.#mediumOf(name, generation)
     const log = (event: LogEvent) => this.#log(name, event)
     const configured = { ...configure(name, options, medium, log), generation }
     this.#byName.set(name, configured)
     return configured
-  }
-
-  #generationOf(name: string): Generation {
-    const generation: { value: number | undefined; known: Promise<void> } = {
-      value: undefined,
-      known: Promise.resolve(),
-    }
-    generation.known = this.#ledger
-      .look((view) => this.#index.tenure(view, name))
-      .then((tenure) => {
-        generation.value = tenure.generation
-      })
-    generation.known.catch(() => {}) // Told to the first call that needs it.
-    return generation
   }
 
   /** What calls and plans need to know of those that were added a moment ago. */
@@ -147,6 +135,30 @@ export class Backends {
   /** Where a copy of a blob under a key lies on a backend. */
   placeOf({ name, layout }: Configured, key: string, id: BlobId): Place {
     return { backend: name, key: layout === 'id' ? idKey(this.#prefix, id) : key }
+  }
+}
+
+/** That of a backend which is added now. What could not be read is asked for again. */
+class PresentGeneration implements Generation {
+  value: number | undefined
+  readonly #read: () => Promise<Tenure>
+  #reading: Promise<void> | null = null
+
+  constructor(read: () => Promise<Tenure>) {
+    this.#read = read
+  }
+
+  get known(): Promise<void> {
+    if (this.value !== undefined) return Promise.resolve()
+    this.#reading ??= this.#ask().finally(() => {
+      this.#reading = null
+    })
+    return this.#reading
+  }
+
+  async #ask(): Promise<void> {
+    const { generation } = await this.#read()
+    this.value ??= generation
   }
 }
 
