@@ -9,6 +9,7 @@ const RACES = 'packages/node/test/races.test.ts'
 const PORTS = 'packages/node/test/ports.test.ts'
 const PUT_PLANS = 'packages/node/test/plans/put.test.ts'
 const STAGING_TESTS = 'packages/staging/src/staging.test.ts'
+const SETTLE_TESTS = 'packages/syncd/src/work/settle.test.ts'
 const QUEUE_TESTS = 'packages/syncd/src/queue/job-queue.test.ts'
 const REPAIR_TESTS = 'packages/node/test/repair.test.ts'
 const VERIFY_TESTS = 'packages/node/test/verify.test.ts'
@@ -176,11 +177,13 @@ export const MUTANTS: readonly Mutant[] = [
       'park: the place is not looked at',
       'if («!isWanted(now, job) || queue.isOvertaken(tx, job)») {',
       '!now || queue.isOvertaken(tx, job)',
+      SETTLE_TESTS,
     ],
     [
       'park: a newer job behind it is not looked for',
       'if («!isWanted(now, job) || queue.isOvertaken(tx, job)») {',
       '!isWanted(now, job)',
+      SETTLE_TESTS,
     ],
     [
       'drop of a job: one that is wanted goes',
@@ -243,7 +246,9 @@ export const MUTANTS: readonly Mutant[] = [
       '!row',
     ],
   ]),
-  ...of(MOVES, [['park: the time of the next try stays when its job goes', '«row.rest !== undefined»', 'false']]),
+  ...of(MOVES, [
+    ['park: the time of the next try stays when its job goes', '«row.rest !== undefined»', 'false', PORTS],
+  ]),
   ...of(STAGING, [
     [
       'keep: bytes that are kept already stay beside the new ones',

@@ -1,4 +1,4 @@
-import type { Claimed, Job, JobFilter, NewJob, View } from '@stored/core'
+import type { Claimed, Job, JobFilter, NewJob, Place, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Current, collectPages, commit, failPlan, idOf } from './subject.ts'
@@ -658,6 +658,21 @@ export function queueSuite(current: Current): void {
       expect(await counts('x')).toEqual({ waiting: 0, running: 1, parked: 0, bytes: 10, oldest: START })
       await retry(job)
       expect((await claimOne('x')).retrial).toBeUndefined()
+    })
+
+    test.each([
+      ['drop()', (place: Place) => commit(current(), (tx) => current().queue.drop(tx, place))],
+      [
+        'unpark() and a claim',
+        async () => {
+          await unpark('x', 'k')
+          await claimOne('x')
+        },
+      ],
+    ])('%s leaves no time at which it is due', async (_, take) => {
+      await parkFor(1)
+      await take({ backend: 'x', key: 'k' })
+      expect(await current().queue.nextDue('x')).toBeNull()
     })
 
     test('for longer than an hour is met each hour, and is parked all the same', async () => {
