@@ -9,6 +9,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type TempDirectory, temp } from './temp.ts'
 
 const X = Buffer.from('x')
+/** Of what may be staged, in bytes. */
+const LIMIT = 1000
 const REFUSED = { code: 'UNSUPPORTED', message: expect.stringContaining('the process that syncs the store has no b') }
 
 let directory: TempDirectory
@@ -21,7 +23,7 @@ beforeEach(async () => {
   const ledger = new MemoryLedger()
   const index = new BlobIndex(ledger)
   const queue = new JobQueue(ledger)
-  const staging = await DurableStaging.open({ ledger, path: directory.path })
+  const staging = await DurableStaging.open({ ledger, path: directory.path, limit: LIMIT })
   const services = { ledger, index, queue, staging, checksums }
   stores = []
   open = async (...names) => {
@@ -76,5 +78,18 @@ describe('where the process that syncs is not configured with a backend of this 
     leader.addBackend('b', { backend: new MemoryBackend() })
     await heard(other, 'ok')
     await other.synced('x')
+  })
+
+  test('a put that finds staging full of bytes that only such backends owe does not wait', async () => {
+    const leader = await open('a')
+    const other = await open('a', 'b')
+    await heard(other, 'unknown')
+    await other.put(Buffer.alloc(600), { key: 'x', backends: ['b'] })
+    const refused = {
+      code: 'STAGING_FULL',
+      message: expect.stringContaining('the process that syncs the store has no b'),
+    }
+    for (const store of [other, leader])
+      await expect(store.put(Buffer.alloc(600, 1), { key: 'y' })).rejects.toMatchObject(refused)
   })
 })

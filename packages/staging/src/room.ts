@@ -108,6 +108,15 @@ export class Room {
   /** Refuses all who wait, and who would. */
   close(error: StorageError): void {
     this.#closed = error
+    this.#refuseAll(error)
+  }
+
+  /** Refuses all who wait now. @param why Nothing will leave. */
+  refuseWaiting(why: string): void {
+    this.#refuseAll(full(this.limit, why))
+  }
+
+  #refuseAll(error: StorageError): void {
     for (const waiting of [...this.#growing.splice(0), ...this.#coming.splice(0)]) waiting.refuse(error)
   }
 
@@ -193,8 +202,9 @@ export class Share {
   }
 }
 
-function full(limit: number): StorageError {
-  return new StorageError('STAGING_FULL', { op: 'put' }, { detail: `staging is at its limit of ${limit} bytes` })
+function full(limit: number, why?: string): StorageError {
+  const detail = `staging is at its limit of ${limit} bytes${why === undefined ? '' : `, and ${why}`}`
+  return new StorageError('STAGING_FULL', { op: 'put' }, { detail })
 }
 
 function stuck(limit: number): StorageError {

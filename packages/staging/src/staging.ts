@@ -250,6 +250,10 @@ export class DurableStaging implements Staging {
     return this.room.onFull(listener)
   }
 
+  refuseWaiting(why: string): void {
+    this.room.refuseWaiting(why)
+  }
+
   recheck(): void {
     this.room.recheck()
   }

@@ -44,7 +44,7 @@ export interface Staging {
    *
    * @param o.size In bytes, if known: the space is then taken before the first read, otherwise as bytes arrive.
    * @param o.whenFull Whether to wait until something else leaves.
-   * @throws {StorageError} STAGING_FULL: there is no space, and it may not wait · it is larger than all of staging · all space is
+   * @throws {StorageError} STAGING_FULL: there is no space, and it may not wait, or `refuseWaiting` was called · it is larger than all of staging · all space is
    *   taken by receivers of unknown size that wait for each other.
    */
   receive(
@@ -65,6 +65,8 @@ export interface Staging {
   isAboveHighWater(): boolean
   /** Calls `listener` when a receiver finds no space, and with each `recheck` while one waits. @returns A function that removes the listener. */
   onFull(listener: () => void): () => void
+  /** Rejects waiting receivers with STAGING_FULL, because nothing will leave. @param why For the message. */
+  refuseWaiting(why: string): void
   /** Lets in receivers that fit by now: another process may have released something. */
   recheck(): void
   /** Whether its bytes are kept. */

@@ -171,7 +171,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   copy of another blob is where a copy of this one should go · INVALID_ARGUMENT · NOT_FOUND: no such file · SOURCE_CHANGED ·
    *   SOURCE_FAILED: a stream or an iterable broke off; `cause` is what it threw ·
    *   SIZE_MISMATCH, CHECKSUM_MISMATCH: not what `expect` says · ALREADY_EXISTS, PRECONDITION_FAILED: a condition failed · NO_SPACE ·
-   *   STAGING_FULL: it must not wait, or the blob is larger than all of staging.
+   *   STAGING_FULL: it must not wait, or waiting is in vain, or the blob is larger than all of staging.
    */
   put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
     return this.#calls.call({ op: 'put' }, [options, PUT_OPTIONS], async (checked, signal) => {

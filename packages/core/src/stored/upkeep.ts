@@ -3,6 +3,7 @@ import { releaseVerified } from './backends/release.ts'
 import type { Calls } from './calls.ts'
 import type { OnCommit } from './delete/delete.ts'
 import { finishDeletions } from './delete/deletion.ts'
+import { whyNothingLeaves } from './lookup/synced.ts'
 import type { Services } from './services.ts'
 
 /** What a store does by itself: it ends deletions that were cut off, and makes room in staging. */
@@ -43,14 +44,21 @@ export class Upkeep {
       return
     }
     this.#makesRoom = 'once'
-    const isReliable = (view: View, backend: string) => this.#services.backends.isReliable(view, backend)
     this.#calls
-      .run({ op: 'put' }, () => releaseVerified(this.#services, isReliable, Date.now()))
+      .run({ op: 'put' }, () => this.#release())
       .catch((error: Error) => process.emitWarning(error, { code: 'STORED_RELEASE' }))
       .finally(() => {
         const isMore = this.#makesRoom === 'again'
         this.#makesRoom = 'no'
         if (isMore) this.makeRoom()
       })
+  }
+
+  async #release(): Promise<void> {
+    const { backends, staging } = this.#services
+    const isReliable = (view: View, backend: string) => backends.isReliable(view, backend)
+    const { blobs } = await releaseVerified(this.#services, isReliable, Date.now())
+    const why = blobs > 0 ? null : await whyNothingLeaves(this.#services)
+    if (why !== null) staging.refuseWaiting(why)
   }
 }
