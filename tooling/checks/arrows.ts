@@ -48,6 +48,8 @@ const PRINTABLE = '@stored/core/printable'
 const RUNTIME = '@stored/core/runtime'
 const CORE = ['@stored/core', BACKEND, PRINTABLE, RUNTIME, '@stored/core/files', '@stored/core/processes']
 const LEDGER = '@stored/ledger'
+/** What the rows of the former format say. */
+const FORMER = '@stored/ledger/format-2'
 const SERVICES = [
   '@stored/checksumd',
   '@stored/index',
@@ -67,14 +69,14 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   '@stored/ledger': { source: CORE, tests: [] },
   '@stored/lmdb': { source: [...CORE, LEDGER, '@stored/ledger/engine'], tests: ['@stored/ledger/kit'] },
   // None of these needs a native module.
-  '@stored/index': { source: [...CORE, LEDGER], tests: [] },
-  '@stored/staging': { source: [...CORE, LEDGER], tests: [] },
+  '@stored/index': { source: [...CORE, LEDGER, FORMER], tests: [] },
+  '@stored/staging': { source: [...CORE, LEDGER, FORMER], tests: [] },
   // Several processes elect a leader: that takes a ledger that they share.
-  '@stored/syncd': { source: [...CORE, LEDGER], tests: ['@stored/lmdb'] },
+  '@stored/syncd': { source: [...CORE, LEDGER, FORMER], tests: ['@stored/lmdb'] },
   '@stored/read-cache': { source: CORE, tests: [] },
   '@stored/conformance': { source: CORE, tests: [] },
   '@stored/node': {
-    source: [...CORE, ...SERVICES],
+    source: [...CORE, ...SERVICES, FORMER],
     tests: ['@stored/conformance', '@stored/driver-fs', '@stored/driver-s3', '@stored/ledger/kit', '@stored/services'],
   },
   '@stored/cli': {

@@ -77,6 +77,14 @@ type LocationRow = Omit<LocationFacts, keyof Place> & {
   readonly generation?: number
 }
 
+/** A row to be written as it was. */
+export type Restored =
+  | { readonly type: 'tenure'; readonly backend: string; readonly row: Tenure }
+  | { readonly type: 'deletion'; readonly id: BlobId }
+  | { readonly type: 'facts'; readonly id: BlobId; readonly row: FactsRow }
+  | { readonly type: 'binding'; readonly key: string; readonly row: BindingRow }
+  | { readonly type: 'location'; readonly place: Place; readonly row: LocationRow }
+
 /**
  * The canonical truth, as tables of a ledger:
  *
@@ -370,6 +378,23 @@ export class BlobIndex implements Index {
     this.#setTenure(writer, backend, { generation: generationOf(writer, backend) + 1 })
     writer.remove('meta', mediumKey(backend))
     this.#bad.beIncomplete(writer)
+  }
+
+  /** Writes a row as a former format kept it, with the generation that it was written in. */
+  restore(tx: Transaction, restored: Restored): void {
+    const writer = writerOf(tx)
+    if (restored.type === 'tenure') this.#setTenure(writer, restored.backend, restored.row)
+    else if (restored.type === 'deletion') writer.put('meta', deletionKey(restored.id), encodeRow(null, writer.ticket))
+    else if (restored.type === 'facts') this.#facts.put(tx, this.#facts.key(blobPartition(restored.id)), restored.row)
+    else if (restored.type === 'binding') {
+      const { key, row } = restored
+      this.#bindings.put(tx, this.#bindings.key(Buffer.from(key)), row)
+      writer.put('blobs', this.#keyOfBlob(row.id, row.generation, key), NOTHING)
+    } else {
+      const { place, row } = restored
+      this.#locations.put(tx, this.#locationKey(place), row)
+      this.#mark(writer, place, undefined, { value: row, ticket: tx.ticket })
+    }
   }
 
   #setTenure(writer: Writer, backend: string, tenure: Tenure): void {

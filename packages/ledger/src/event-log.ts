@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { DurableEvent, Ledger, Logged, Position } from '@stored/core'
 import { checkOptions, is, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import type { Added } from './draft.ts'
-import { type Reader, readerOf } from './ledger.ts'
+import { type Reader, readerOf, type Writer } from './ledger.ts'
 import { decodeNumbers, encodeNumbers } from './numbers.ts'
 import { decodeRow, sealRow } from './row.ts'
 import type { Sink } from './sink.ts'
@@ -112,6 +112,17 @@ export class EventLog {
     const newest = oldest.at(-1)
     if (newest) sink.put('events', DROPPED_KEY, newest[0])
   }
+}
+
+/** Writes an event of a former format, with its number. */
+export function restoreEvent(writer: Writer, seq: number, json: string): void {
+  writer.put('events', keyOf(seq), sealRow(json, seq))
+  writer.add('events', COUNT_KEY, [1])
+}
+
+/** @param seq Of the newest event that was dropped. */
+export function restoreDropped(writer: Writer, seq: number): void {
+  writer.put('events', DROPPED_KEY, keyOf(seq))
 }
 
 function checkKept(reader: Reader, since: number): void {

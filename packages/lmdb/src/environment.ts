@@ -1,10 +1,9 @@
-import path from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { type ErrorLocation, mapErrno, StorageError } from '@stored/core/backend'
 import type { Tree } from '@stored/ledger'
 import { unknownTree } from '@stored/ledger/engine'
 import type { Database, RootDatabase, RootDatabaseOptions } from 'lmdb'
-import type { Gate } from './gate.ts'
+import type { Turns } from './gate.ts'
 import { openRoot } from './open-root.ts'
 
 type Bytes = Database<Buffer, Buffer>
@@ -20,6 +19,9 @@ const MDB_READERS_FULL = -30790
 const DAMAGE: ReadonlySet<number | undefined> = new Set([-30794, -30793, -30796, -30797])
 /** Begins what LMDB says of a page that it could not write. @see mdb.c, mdb_page_flush() */
 const PAGE_WRITE = 'Attempting to write page'
+
+/** A row of LMDB's table of readers: a process and a thread, whether or not it reads at this moment. */
+const READER = /^ *(\d+) \w+ /gm
 
 /** Trees that a process may use at once. */
 export const MAX_TREES = 64
@@ -51,15 +53,21 @@ const OPTIONS = {
 
 interface Parts {
   readonly file: string
-  readonly gate: Gate
+  readonly gate: Turns
   readonly root: RootDatabase<Buffer, Buffer>
   readonly trees: ReadonlySet<Tree>
+}
+
+interface EnvironmentOptions {
+  readonly mode: number
+  readonly trees: ReadonlySet<Tree>
+  readonly isFlushed?: boolean
 }
 
 /** One LMDB environment with the trees of a ledger. */
 export class Environment {
   readonly file: string
-  readonly #gate: Gate
+  readonly #gate: Turns
   readonly #root: RootDatabase<Buffer, Buffer>
   readonly #names: ReadonlySet<Tree>
   readonly #trees = new Map<Tree, Bytes>()
@@ -67,23 +75,20 @@ export class Environment {
 
   /**
    * @param o.mode Of the file, where it is made now.
-   * @param o.trees Names of its trees; those added later are opened by `openTrees`.
+   * @param o.trees Names of its trees, which `openTrees` opens.
+   * @param o.isFlushed Whether each commit is flushed. @default true
    * @throws {StorageError} What the system said.
    */
   static async open(
-    directory: string,
-    gate: Gate,
-    { mode, trees }: { mode: number; trees: ReadonlySet<Tree> },
+    file: string,
+    gate: Turns,
+    { mode, trees, isFlushed = true }: EnvironmentOptions,
   ): Promise<Environment> {
-    let environment: Environment | undefined
-    const file = path.join(directory, INDEX_FILE)
     try {
-      const root = await gate.open(() => openRoot<Buffer, Buffer>({ file, mode }, OPTIONS))
-      environment = new Environment({ file, gate, root, trees })
-      await environment.openTrees()
-      return environment
+      const options = isFlushed ? OPTIONS : { ...OPTIONS, noSync: true }
+      const root = await gate.open(() => openRoot<Buffer, Buffer>({ file, mode }, options))
+      return new Environment({ file, gate, root, trees })
     } catch (error) {
-      await environment?.close()
       throw mapLmdbError(error, { op: 'open' })
     }
   }
@@ -93,6 +98,11 @@ export class Environment {
     this.#gate = gate
     this.#root = root
     this.#names = trees
+  }
+
+  /** Whether nothing was ever committed to it. */
+  get isEmpty(): boolean {
+    return (this.#root.getStats() as { lastTxnId: number }).lastTxnId === 0
   }
 
   /** In bytes, of all that is committed. */
@@ -127,7 +137,29 @@ export class Environment {
     }
   }
 
+  /** How many rows a tree has. */
+  count(name: Tree): number {
+    return (this.tree(name).getStats() as { entryCount: number }).entryCount
+  }
+
+  /** The processes of this PID namespace that have the file open, without this one. */
+  get others(): number[] {
+    this.#root.readerCheck()
+    const pids = Array.from(this.#root.readerList().matchAll(READER), ([, pid]) => Number(pid))
+    return [...new Set(pids)].filter((pid) => pid !== process.pid)
+  }
+
+  /** Writes all rows, as they are at one moment, into a new file without free pages. */
+  async copyTo(file: string): Promise<void> {
+    try {
+      await this.#root.backup(file, true)
+    } catch (error) {
+      throw mapLmdbError(error, { op: 'copy' })
+    }
+  }
+
   async close(): Promise<void> {
+    if (!this.#isOpen) return
     this.#isOpen = false
     await this.#root.close()
   }

@@ -25,9 +25,17 @@ export class FilesInPlace {
   #isLookedAt = false
   #failure: StorageError | null = null
 
-  constructor(directory: string) {
-    const index = path.join(directory, INDEX_FILE)
+  static of(directory: string): FilesInPlace {
     const gate = GATE_FILES.map((name) => path.join(directory, name))
+    return new FilesInPlace(path.join(directory, INDEX_FILE), gate)
+  }
+
+  /** Of a file that nobody else knows. */
+  static alone(index: string): FilesInPlace {
+    return new FilesInPlace(index, [])
+  }
+
+  private constructor(index: string, gate: readonly string[]) {
     this.#read = [index, lockFileOf(index)].map(see)
     this.#all = [...this.#read, ...gate.map(see), ...gate.map(lockFileOf).map(see)]
     this.#locks = this.#all.filter(({ file }) => file.endsWith(lockFileOf('')))

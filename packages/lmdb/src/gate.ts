@@ -10,6 +10,17 @@ const POLL_MS = 1
 /** Half a minute at least. Of a pause of ours (a debugger, a laptop asleep) one counts. */
 const POLLS = 30_000
 
+/** Keeps commits and the opening of a file apart. */
+export type Turns = Pick<Gate, 'open' | 'commit' | 'isAwaited' | 'close'>
+
+/** For a file that nobody else knows. */
+export const UNSHARED: Turns = {
+  open: (open) => open(),
+  commit: async (transact, write) => void (await transact(write)),
+  isAwaited: false,
+  close: async () => {},
+}
+
 /**
  * Keeps commits and the opening of their file apart, in all processes, which LMDB does not: whoever opens the file tells all others
  * which commit is the newest, by what it read a moment ago. One that was published in between is hidden from readers, and
@@ -73,6 +84,23 @@ export class Gate {
     while (!(await this.#try(transact, write))) await this.#wait('commit')
   }
 
+  /**
+   * Keeps everybody from opening the file, as a commit that does not end would.
+   *
+   * @returns What lets them in again.
+   * @throws {StorageError} UNAVAILABLE: a process is stopped as it opens the file.
+   */
+  async hold(): Promise<() => void> {
+    for (;;) {
+      const leave = this.#committing.enter()
+      // All processors see that it is there before this one looks.
+      await setImmediate()
+      if (this.#opening.pids.length === 0) return leave
+      leave()
+      await this.#wait('commit')
+    }
+  }
+
   /** Whether another process commits, or waits for its turn to. */
   get isAwaited(): boolean {
     return this.#committing.pids.length > 0
@@ -104,7 +132,7 @@ export class Gate {
       const [pid] = others.pids
       if (pid === undefined) return
       if (polls === this.#polls) {
-        const detail = `the index has been ${done} by process ${pid} for half a minute; it may be stopped`
+        const detail = `the index has been ${done} by process ${pid} for half a minute; it may be stopped, or rewrite the index`
         throw new StorageError('UNAVAILABLE', { op }, { detail })
       }
       await setTimeout(POLL_MS)

@@ -1,2 +1,3 @@
-export { LmdbLedger, type LmdbLedgerOptions } from './lmdb-ledger.ts'
+export { ExclusiveIndex, type ExclusiveIndexOptions, FORMER_INDEX_FILE } from './exclusive-index.ts'
+export { FORMAT, FORMER_FORMAT, LmdbLedger, type LmdbLedgerOptions, requireFormat } from './lmdb-ledger.ts'
 export { DiskReserve } from './reserve.ts'

@@ -116,12 +116,12 @@ describe('LmdbLedger.open()', () => {
     await (await open()).close()
     const format = (version: number) => (db: Database<Buffer, Buffer>) =>
       db.put(Buffer.from('format'), Buffer.from([0, 0, 0, 0, 0, version]))
-    await tamper('meta', format(3))
+    await tamper('meta', format(4))
     await expect(open()).rejects.toMatchObject({
       code: 'INCOMPATIBLE',
-      message: expect.stringMatching(/format 3.*reads 2/),
+      message: expect.stringMatching(/format 4.*reads 3: use the version/),
     })
-    await tamper('meta', format(2))
+    await tamper('meta', format(3))
     await expect(open()).resolves.toBeInstanceOf(LmdbLedger)
   })
 })

@@ -1,4 +1,3 @@
-import { access, constants, realpath, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import {
@@ -13,7 +12,7 @@ import {
   type View,
 } from '@stored/core'
 import { checkOptions, is, needed, type OptionRulesOf, StorageError } from '@stored/core/backend'
-import { ACCESS_MODE, type AccessMode, fileMode, makeDirectory, mapFileError, syncDirectory } from '@stored/core/files'
+import { ACCESS_MODE, type AccessMode, syncDirectory } from '@stored/core/files'
 import { type Range, type Tree, type TreeLedger, writerOf } from '@stored/ledger'
 import {
   attempt,
@@ -27,18 +26,17 @@ import {
   type Sink,
   TREES,
 } from '@stored/ledger/engine'
-import { Ballast } from './ballast.ts'
 import { Environment, INDEX_FILE, isDamage, isPageWrite, isPanic, MAX_TREES, mapLmdbError } from './environment.ts'
 import { FileTail } from './file-tail.ts'
 import { FilesInPlace } from './files-in-place.ts'
-import { GATE_FILES, Gate } from './gate.ts'
-import { requireLocalFileSystem } from './local-file-system.ts'
-import { awaitLocks } from './lock-file.ts'
-import { Opener } from './opener.ts'
-import { DiskReserve, sizeOfDisk } from './reserve.ts'
+import { Gate, type Turns, UNSHARED } from './gate.ts'
+import { sweepNewIndex } from './new-index.ts'
+import { type Occupied, occupy } from './occupy.ts'
 
 /** The layout of the trees. A store of another format is refused. */
-const FORMAT = 2
+export const FORMAT = 3
+/** What `stored upgrade` reads. */
+export const FORMER_FORMAT = 2
 const FORMAT_KEY = Buffer.from('format')
 const SEQ_KEY = Buffer.from('seq')
 
@@ -88,38 +86,26 @@ export const OPTIONS = {
 
 type Checked = LmdbLedgerOptions & Required<Pick<LmdbLedgerOptions, 'mode' | 'allowNetworkFileSystem'>>
 
+type Rows = ReturnType<Environment['tree']>
+
 /** What a ledger is made of. */
 interface Parts {
-  readonly directory: string
-  readonly fileMode: number
-  readonly opener: Opener
-  readonly gate: Gate
+  readonly place: Occupied
+  readonly gate: Turns
   readonly environment: Environment
+  readonly files: FilesInPlace
   readonly trees: Set<Tree>
-  readonly space: DiskReserve
-  readonly ballast: Ballast
   readonly log: EventLogOptions
 }
 
-const OPEN_KEY: unique symbol = Symbol.for('@stored/lmdb open')
-/**
- * Directories open in this thread, by whatever copy of this package. Opened twice in one process, LMDB's locks break: to close one
- * descriptor of a file ends all that the process has locked of it. @see fcntl(2), Advisory record locking
- */
-const OPEN = openDirectories()
-
 /** A ledger in one LMDB environment: in each process once, in any number of processes of one machine and PID namespace. */
 export class LmdbLedger implements TreeLedger {
-  readonly #directory: string
-  readonly #fileMode: number
-  readonly #opener: Opener
-  readonly #gate: Gate
+  readonly #place: Occupied
+  readonly #gate: Turns
   readonly #files: FilesInPlace
   /** Names of the trees in use. */
   readonly #trees: Set<Tree>
   readonly #tail: FileTail
-  readonly #reserve: DiskReserve
-  readonly #ballast: Ballast
   readonly #sink: Sink
   readonly #log: EventLog
   readonly #listeners = new Set<(failure: Failure) => void>()
@@ -144,73 +130,72 @@ export class LmdbLedger implements TreeLedger {
   static async open(options: LmdbLedgerOptions): Promise<LmdbLedger> {
     const at = { op: 'open' }
     const checked = checkOptions(options as Checked, OPTIONS, at)
-    const { path: directory, mode, reserve, allowNetworkFileSystem, ...log } = checked
-    try {
-      await makeDirectory(directory, at, mode)
-      // LMDB reports a directory it cannot write to only with its first commit.
-      await access(directory, constants.R_OK | constants.W_OK | constants.X_OK)
-      if (!allowNetworkFileSystem) requireLocalFileSystem((await statfs(directory)).type)
-    } catch (error) {
-      throw await mapFileError(error, directory, at)
-    }
-    const real = await realpath(directory)
-    const ballast = new Ballast(real, sizeOfDisk(real), fileMode(mode))
-    const space = new DiskReserve(real, reserve, ballast)
-    space.requireHeadroom()
-    if (OPEN.has(real)) throw new StorageError('CONFLICT', at, { detail: 'this process has the store open already' })
-    OPEN.add(real)
-    let opener: Opener | undefined
+    const { path: _, mode: __, reserve: ___, allowNetworkFileSystem: ____, ...log } = checked
+    const place = await occupy(checked)
     let gate: Gate | undefined
     let environment: Environment | undefined
     let ledger: LmdbLedger | undefined
     try {
-      opener = await Opener.register(real)
-      await awaitLocks(
-        [...GATE_FILES, INDEX_FILE].map((name) => path.join(real, name)),
-        opener,
-      )
-      gate = await Gate.open(real, { mode: fileMode(mode) })
-      const trees = new Set<Tree>(TREES)
-      environment = await Environment.open(real, gate, { mode: fileMode(mode), trees })
-      ledger = new LmdbLedger({
-        directory: real,
-        fileMode: fileMode(mode),
-        opener,
-        gate,
-        environment,
-        trees,
-        space,
-        ballast,
-        log,
-      })
+      const { directory, fileMode: mode } = place
+      gate = await Gate.open(directory, { mode })
+      const trees = new Set<Tree>(['meta'])
+      const file = path.join(directory, INDEX_FILE)
+      await gate.open(() => sweepNewIndex(directory))
+      environment = await Environment.open(file, gate, { mode, trees })
+      if (environment.isEmpty) for (const tree of TREES) trees.add(tree)
+      await environment.openTrees()
+      ledger = new LmdbLedger({ place, gate, environment, files: FilesInPlace.of(directory), trees, log })
       await ledger.#checkFormat()
+      // Not before: a store of another format is left as it is.
+      await ledger.#useAllTrees()
       // The environment's files were made just now, or by a process that may not have got to this.
-      await syncDirectory(real)
-      space.replenish()
+      await syncDirectory(directory)
+      place.space.replenish()
       return ledger
     } catch (error) {
       await environment?.close()
       await gate?.close()
       if (ledger) ledger.#tail[Symbol.dispose]()
-      OPEN.delete(real)
-      // A socket that stays is dead, and the next to open removes it: what failed first is what is told.
-      await Promise.allSettled([opener?.close()])
-      throw mapLmdbError(error, at)
+      // What failed first is what is told.
+      await Promise.allSettled([place.leave()])
+      throw mapLmdbError(error, { op: 'open' })
     }
   }
 
-  private constructor({ directory, fileMode, opener, gate, environment, trees, space, ballast, log }: Parts) {
+  /**
+   * Makes an index in a file that nobody knows yet, and that is of no use until it is closed: no commit is flushed.
+   *
+   * @param place Left alone when the ledger is closed.
+   * @param o.seq The number of the last commit, from which it goes on.
+   */
+  static async make(file: string, place: Occupied, { seq }: { readonly seq: number }): Promise<LmdbLedger> {
+    const trees = new Set<Tree>(TREES)
+    const environment = await Environment.open(file, UNSHARED, { mode: place.fileMode, trees, isFlushed: false })
+    try {
+      await environment.openTrees()
+      const files = FilesInPlace.alone(file)
+      const shared = { ...place, leave: async () => {}, ballast: undefined }
+      const ledger = new LmdbLedger({ place: shared, gate: UNSHARED, environment, files, trees, log: {} })
+      await environment.commit(() => {
+        ledger.#tail.provide(environment.end + PAGES_PER_COMMIT * PAGE)
+        ledger.#tree('meta').putSync(FORMAT_KEY, encodeNumber(FORMAT))
+        ledger.#tree('meta').putSync(SEQ_KEY, encodeNumber(seq))
+      })
+      return ledger
+    } catch (error) {
+      await environment.close()
+      throw mapLmdbError(error, { op: 'open' })
+    }
+  }
+
+  private constructor({ place, gate, environment, files, trees, log }: Parts) {
     this.#log = new EventLog(this, () => this.seq, log)
-    this.#directory = directory
-    this.#fileMode = fileMode
-    this.#opener = opener
+    this.#place = place
     this.#gate = gate
     this.#environment = environment
     this.#trees = trees
-    this.#files = new FilesInPlace(directory)
-    this.#tail = new FileTail(environment.file, () => space.makeRoom())
-    this.#reserve = space
-    this.#ballast = ballast
+    this.#files = files
+    this.#tail = new FileTail(environment.file, () => place.space.makeRoom())
     this.#sink = {
       get: (tree, key, decode) => this.get(tree, key, decode),
       range: (tree, range) => this.range(tree, range),
@@ -249,7 +234,7 @@ export class LmdbLedger implements TreeLedger {
   }
 
   disk(): DiskUsage {
-    return this.#reserve.usage
+    return this.#place.space.usage
   }
 
   get degraded(): Failure | null {
@@ -280,24 +265,16 @@ export class LmdbLedger implements TreeLedger {
   }
 
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
-    const value = read(() => this.#tree(tree).getBinaryFast(key as Buffer))
-    // What lmdb-js returns says its length, but is as long as its buffer to what is native, such as toString('hex').
-    return value === undefined ? undefined : decode(value.subarray(0, value.length))
+    return readRow(this.#tree(tree), key, decode)
   }
 
-  range(tree: Tree, { from, to, limit = 500 }: Range): [Buffer, Buffer][] {
-    const options = { start: from as Buffer, end: to as Buffer, limit }
-    return read(() => {
-      const rows: [Buffer, Buffer][] = []
-      // Not by Array.from(): it takes half as long again.
-      for (const { key, value } of this.#tree(tree).getRange(options)) rows.push([key, value])
-      return rows
-    })
+  range(tree: Tree, range: Range): [Buffer, Buffer][] {
+    return readRows(this.#tree(tree), range)
   }
 
   requireSpace(bytes: number): void {
     this.#requireHealth()
-    this.#reserve.require(bytes)
+    this.#place.space.require(bytes)
   }
 
   close(): Promise<void> {
@@ -311,15 +288,15 @@ export class LmdbLedger implements TreeLedger {
       await this.#committing
     }
     this.#closed = true
-    await this.#ballast.close()
+    await this.#place.ballast?.close()
     this.#files.prepareToClose()
     await this.#environment.close()
     await this.#gate.close()
     this.#tail[Symbol.dispose]()
-    await this.#opener.close().finally(() => OPEN.delete(this.#directory))
+    await this.#place.leave()
   }
 
-  #tree(tree: Tree): ReturnType<Environment['tree']> {
+  #tree(tree: Tree): Rows {
     if (this.#closed) throw new StorageError('CLOSED', { op: 'read' })
     this.#requireFiles(this.#files.failure)
     return this.#environment.tree(tree)
@@ -432,10 +409,11 @@ export class LmdbLedger implements TreeLedger {
   async #reopen(): Promise<void> {
     try {
       await this.#environment.close()
-      this.#environment = await Environment.open(this.#directory, this.#gate, {
-        mode: this.#fileMode,
+      this.#environment = await Environment.open(this.#environment.file, this.#gate, {
+        mode: this.#place.fileMode,
         trees: this.#trees,
       })
+      await this.#environment.openTrees()
     } catch {
       // The failure that led here is the one to report.
     }
@@ -467,17 +445,39 @@ export class LmdbLedger implements TreeLedger {
       await this.#environment.commit(() => {
         this.#tree('meta').putSync(FORMAT_KEY, encodeNumber(FORMAT))
       })
-    else if (format !== FORMAT)
-      throw new StorageError(
-        'INCOMPATIBLE',
-        { op: 'open' },
-        { detail: `the store has format ${format}; this version reads ${FORMAT}` },
-      )
+    else requireFormat(format)
+  }
+
+  async #useAllTrees(): Promise<void> {
+    for (const tree of TREES) this.#trees.add(tree)
+    await this.#environment.openTrees()
   }
 
   #readNumber(key: Buffer): number | undefined {
     return this.get('meta', key, (value) => value.readUIntBE(0, 6))
   }
+}
+
+/** @throws {StorageError} INCOMPATIBLE, saying what to do. */
+export function requireFormat(format: number): void {
+  if (format === FORMAT) return
+  const advice = format === FORMER_FORMAT ? 'run `stored upgrade`' : 'use the version of StoreD that wrote it'
+  const detail = `the store has format ${format}; this version reads ${FORMAT}: ${advice}`
+  throw new StorageError('INCOMPATIBLE', { op: 'open' }, { detail })
+}
+
+/** Of an index: 0 for one that is new. */
+export function formatOf(environment: Environment): number {
+  return numberIn(environment, FORMAT_KEY)
+}
+
+/** The number of the last commit of an index. */
+export function seqOf(environment: Environment): number {
+  return numberIn(environment, SEQ_KEY)
+}
+
+function numberIn(environment: Environment, key: Buffer): number {
+  return readRow(environment.tree('meta'), key, (value) => value.readUIntBE(0, 6)) ?? 0
 }
 
 function encodeNumber(value: number): Buffer {
@@ -486,16 +486,26 @@ function encodeNumber(value: number): Buffer {
   return bytes
 }
 
+export function readRow<T>(tree: Rows, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
+  const value = read(() => tree.getBinaryFast(key as Buffer))
+  // What lmdb-js returns says its length, but is as long as its buffer to what is native, such as toString('hex').
+  return value === undefined ? undefined : decode(value.subarray(0, value.length))
+}
+
+export function readRows(tree: Rows, { from, to, limit = 500 }: Range): [Buffer, Buffer][] {
+  const options = { start: from as Buffer, end: to as Buffer, limit }
+  return read(() => {
+    const rows: [Buffer, Buffer][] = []
+    // Not by Array.from(): it takes half as long again.
+    for (const { key, value } of tree.getRange(options)) rows.push([key, value])
+    return rows
+  })
+}
+
 function read<T>(call: () => T): T {
   try {
     return call()
   } catch (error) {
     throw isPanic(error) || isDamage(error) ? mapLmdbError(error, { op: 'read' }) : error
   }
-}
-
-function openDirectories(): Set<string> {
-  const shared = globalThis as { [OPEN_KEY]?: Set<string> }
-  shared[OPEN_KEY] ??= new Set()
-  return shared[OPEN_KEY]
 }

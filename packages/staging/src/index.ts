@@ -1,3 +1,4 @@
+export { UpgradedStaging } from './format-2.ts'
 export { stagedFiles } from './owner.ts'
 export { RecoveredStaging } from './recovered-staging.ts'
 export { DurableStaging, type DurableStagingOptions } from './staging.ts'

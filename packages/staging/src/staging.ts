@@ -259,12 +259,15 @@ export class DurableStaging implements Staging {
   }
 
   markReleasable(tx: Transaction, id: BlobId): void {
+    // A clock may stand before 1970.
+    this.markReleasableAt(tx, id, Math.max(0, tx.now))
+  }
+
+  protected markReleasableAt(tx: Transaction, id: BlobId, at: number): void {
     const writer = writerOf(tx)
     const key = this.#markKey(id)
     // Its age is that of its first mark.
     if (this.#marks.ticket(key, writer) !== undefined) return
-    // A clock may stand before 1970.
-    const at = Math.max(0, tx.now)
     this.#marks.put(tx, key, { at })
     writer.put('bytes', markKey(at, id), NOTHING)
   }

@@ -395,6 +395,16 @@ export const COMMANDS: readonly Command[] = [
     load: () => import('../commands/doctor.ts'),
   },
   {
+    name: 'upgrade',
+    args: [],
+    flags: [{ name: 'prune', help: 'Remove the index that an upgrade kept' }],
+    help: 'Bring a store of the former format to the format of this version',
+    details:
+      'Writes a new index beside the present one, which takes as much free space again, and then puts it in its place. Interrupted, even by a power cut, the store is as it was, or upgraded. The former index stays as `index.v2.bak` until --prune. No process may have the store open.',
+    examples: ['stored upgrade --dry-run', 'stored upgrade', 'stored upgrade --prune'],
+    load: () => import('../commands/upgrade.ts'),
+  },
+  {
     name: 'conformance',
     args: [{ name: 'NAME|MODULE', complete: 'backend' }],
     flags: [

@@ -10,6 +10,8 @@ export interface ProgressState {
   readonly done: number
   readonly total?: number | undefined
   readonly note?: string
+  /** How amounts are written. @default bytes */
+  readonly shown?: (amount: number) => string
 }
 
 /** One line on stderr that is drawn over and over: how much, how fast, how long still. Nothing where nobody watches. */
@@ -60,11 +62,12 @@ export class Progress {
   }
 }
 
-/** @param gained Bytes since it began. @param elapsed In milliseconds. */
-export function progressLine({ title, done, total, note }: ProgressState, gained: number, elapsed: number): string {
-  const parts = [title, total === undefined ? bytes(done) : `${bytes(done)} of ${bytes(total)}`]
+/** @param gained Since it began. @param elapsed In milliseconds. */
+export function progressLine(state: ProgressState, gained: number, elapsed: number): string {
+  const { title, done, total, note, shown = bytes } = state
+  const parts = [title, total === undefined ? shown(done) : `${shown(done)} of ${shown(total)}`]
   const perMs = elapsed > 0 ? gained / elapsed : 0
-  if (perMs > 0) parts.push(`${bytes(perMs * 1000)}/s`)
+  if (perMs > 0) parts.push(`${shown(perMs * 1000)}/s`)
   if (perMs > 0 && total !== undefined && total > done) parts.push(`ETA ${span((total - done) / perMs)}`)
   if (note) parts.push(note)
   return parts.join('  ')

@@ -1,5 +1,9 @@
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
+import type { StoreConfig } from '@stored/node'
+import { Fault } from '../errors/fault.ts'
+import { loadConfiguration } from './configuration.ts'
+import type { Context } from './context.ts'
 
 /** What a store has as soon as it was made. */
 const INDEX = 'index.mdb'
@@ -9,6 +13,21 @@ const STAGED = /^\d+[.-]/
 /** Also where no more than staged bytes is left of one: to open it says what to do. */
 export async function isStore(directory: string): Promise<boolean> {
   return (await hasIndex(directory)) || (await stagedIn(directory)).length > 0
+}
+
+/** What finds the store of this call, without its backends. @throws {Fault} NO_STORE. */
+export async function storeOf(
+  context: Context,
+): Promise<Pick<StoreConfig, 'path' | 'mode' | 'allowNetworkFileSystem'>> {
+  const { config } = await loadConfiguration(context)
+  const { path: directory, mode, allowNetworkFileSystem } = config
+  if (!(await hasIndex(directory)))
+    throw new Fault('NO_STORE', `there is no store at ${directory}; stored init makes one`)
+  return {
+    path: directory,
+    ...(mode !== undefined && { mode }),
+    ...(allowNetworkFileSystem !== undefined && { allowNetworkFileSystem }),
+  }
 }
 
 /** Whether there is an index that is not empty. */

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { MemoryBackend, type MemoryBlob, MemoryPlace } from '@stored/core/backend'
 import { LmdbLedger } from '@stored/lmdb'
-import { openStore } from '@stored/node'
+import { openStore, upgradeStore } from '@stored/node'
 import { dumpOf, filesIn } from '@stored/testing/rows/dump'
 import { checkLog } from '@stored/testing/rows/replay'
 import { checkRows } from '@stored/testing/rows/row-check'
@@ -42,10 +42,11 @@ const { files, objects, list, jobs, events } = JSON.parse(
 ) as Fixture
 
 /** A store as a process of the first version of format 2 left it, and its backends. */
-async function left(directory: string) {
+async function left(directory: string, o = { isUpgraded: true }) {
   const at = path.join(directory, 'store')
   await mkdir(path.join(at, 'staging'), { recursive: true })
   for (const [name, bytes] of Object.entries(files)) await writeFile(path.join(at, name), Buffer.from(bytes, 'base64'))
+  if (o.isUpgraded) await upgradeStore({ path: at })
   const places = { a: placeOf('a'), b: placeOf('b'), c: placeOf('c') }
   const open = (sync: boolean) =>
     openStore({
@@ -75,6 +76,11 @@ function placeOf(name: Name): MemoryPlace {
   return place
 }
 
+function byPlace<One extends { readonly backend: string; readonly key: string }>(jobs: readonly One[]): One[] {
+  const nameOf = ({ backend, key }: One) => `${backend} ${key}`
+  return jobs.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
+}
+
 async function rowsOf(at: string): Promise<Dump> {
   const ledger = await LmdbLedger.open({ path: at, reserve: 0 })
   const dump = dumpOf(ledger)
@@ -82,14 +88,14 @@ async function rowsOf(at: string): Promise<Dump> {
   return dump
 }
 
-describe('a store that the first version of format 2 left, its process killed at work', () => {
+describe('a store that the first version of format 2 left, its process killed at work, once it is upgraded', () => {
   test('has rows that fit each other, of every kind', async () => {
     await using dir = await temp()
     const { at } = await left(dir.path)
     const dump = await rowsOf(at)
     const { rows, violations } = checkRows(dump, await filesIn(path.join(at, 'staging'), true))
     expect([...violations, ...checkLog(rows)]).toEqual([KEPT])
-    expect(Object.entries(dump).filter(([, found]) => found.length === 0)).toEqual([])
+    expect(Object.entries(dump).flatMap(([tree, found]) => (found.length === 0 ? tree : []))).toEqual(['running'])
     const states = new Set([...rows.locations.values()].map(({ state }) => state))
     expect([...states].sort()).toEqual([
       'conflict',
@@ -109,12 +115,25 @@ describe('a store that the first version of format 2 left, its process killed at
     ])
   })
 
-  test('opens without an upgrade, and says of everything what it said', async () => {
+  test('is refused until it is upgraded, and left as it is', async () => {
+    await using dir = await temp()
+    const { at, open } = await left(dir.path, { isUpgraded: false })
+    const before = await readFile(path.join(at, 'index.mdb'))
+    await expect(open(false)).rejects.toMatchObject({
+      code: 'INCOMPATIBLE',
+      message: expect.stringContaining('stored upgrade'),
+    })
+    expect((await readFile(path.join(at, 'index.mdb'))).equals(before)).toBe(true)
+  })
+
+  test('says of everything what it said, and has given back what ran', async () => {
     await using dir = await temp()
     const { open } = await left(dir.path)
     await using store = await open(false)
     expect(await collect(store.list({ missing: true }))).toMatchObject(list.map(ownOf))
-    expect(await collect(store.jobs())).toMatchObject(jobs)
+    expect(byPlace(await collect(store.jobs()))).toMatchObject(
+      byPlace(jobs.map((job) => (job.state === 'running' ? { ...job, state: 'waiting', begun: true } : job))),
+    )
     expect(await collect(store.events())).toMatchObject(events)
     expect((await store.getBackend('b')).state).toBe('paused')
   })

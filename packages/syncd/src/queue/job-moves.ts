@@ -88,6 +88,18 @@ export class JobMoves {
     this.fallDue(writer, place, parked)
   }
 
+  /** One of a former format, under the lease that it had. */
+  restoreRunning(writer: Writer, place: Place, row: JobRow): void {
+    this.run(writer, place, row)
+    this.#owe(writer, place, row)
+  }
+
+  /** One of a former format, to be tried again when it was to be. */
+  restoreParked(writer: Writer, place: Place, row: JobRow): void {
+    this.park(writer, place, row)
+    if (row.rest !== undefined) this.fallDue(writer, place, row)
+  }
+
   #owe(writer: Writer, place: Place, { seq, created }: JobRow): void {
     writer.put('owed', owedKey(place, seq), encodeNumbers([created]))
   }

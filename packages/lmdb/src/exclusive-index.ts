@@ -1,0 +1,173 @@
+import { stat, statfs } from 'node:fs/promises'
+import path from 'node:path'
+import { checkOptions, type OptionRulesOf, StorageError } from '@stored/core/backend'
+import type { Reader, Tree } from '@stored/ledger'
+import { TREES } from '@stored/ledger/engine'
+import { Environment, INDEX_FILE, mapLmdbError } from './environment.ts'
+import { Gate } from './gate.ts'
+import {
+  FORMER_FORMAT,
+  formatOf,
+  LmdbLedger,
+  type LmdbLedgerOptions,
+  OPTIONS,
+  readRow,
+  readRows,
+  seqOf,
+} from './lmdb-ledger.ts'
+import { flush, NEW_INDEX_FILE, putInPlace, requireUnkept, sweepNewIndex } from './new-index.ts'
+import { type Occupied, occupy } from './occupy.ts'
+
+/** The index of the former format, after an upgrade. */
+export const FORMER_INDEX_FILE = `index.v${FORMER_FORMAT}.bak`
+/** What is left over beside an index that is written: the spare room at its end, and what opening it takes. */
+const MARGIN = 8 * 1024 * 1024
+
+/** Which store is opened. */
+export type ExclusiveIndexOptions = Pick<LmdbLedgerOptions, 'path' | 'mode' | 'allowNetworkFileSystem' | 'reserve'>
+
+const { path: PATH, mode: MODE, allowNetworkFileSystem: ALLOW, reserve: RESERVE } = OPTIONS
+const RULES = {
+  path: PATH,
+  mode: MODE,
+  allowNetworkFileSystem: ALLOW,
+  reserve: RESERVE,
+} as const satisfies OptionRulesOf<ExclusiveIndexOptions>
+
+type Checked = ExclusiveIndexOptions & Required<Pick<ExclusiveIndexOptions, 'mode' | 'allowNetworkFileSystem'>>
+
+/**
+ * The index of a store that nobody else has open, nor opens until it is closed: of any format, to be read, and to be replaced as a
+ * whole. Whoever is killed at it leaves the index that was there, or the new one, and at most a file `index.new.mdb` that the next to come
+ * removes.
+ */
+export class ExclusiveIndex implements Reader {
+  readonly #place: Occupied
+  readonly #gate: Gate
+  readonly #letIn: () => void
+  readonly #environment: Environment
+  /** The layout of its trees. */
+  readonly format: number
+  #isClosed = false
+
+  /**
+   * @throws {StorageError} NOT_FOUND: there is no index · CONFLICT: a process has the store open · whatever else keeps it from being
+   *   opened. Nothing was changed.
+   */
+  static async open(options: ExclusiveIndexOptions): Promise<ExclusiveIndex> {
+    const checked = checkOptions(options as Checked, RULES, { op: 'open' })
+    await requireIndex(checked.path)
+    const place = await occupy(checked)
+    let gate: Gate | undefined
+    let environment: Environment | undefined
+    let letIn: (() => void) | undefined
+    try {
+      const { directory, fileMode: mode } = place
+      gate = await Gate.open(directory, { mode })
+      environment = await Environment.open(path.join(directory, INDEX_FILE), gate, { mode, trees: new Set(TREES) })
+      letIn = await gate.hold()
+      const [pid] = environment.others
+      if (pid !== undefined) throw isOpen(pid)
+      await sweepNewIndex(directory)
+      await environment.openTrees()
+      return new ExclusiveIndex({ place, gate, letIn, environment })
+    } catch (error) {
+      letIn?.()
+      await environment?.close()
+      await gate?.close()
+      await Promise.allSettled([place.leave()])
+      throw mapLmdbError(error, { op: 'open' })
+    }
+  }
+
+  private constructor(o: { place: Occupied; gate: Gate; letIn: () => void; environment: Environment }) {
+    this.#place = o.place
+    this.#gate = o.gate
+    this.#letIn = o.letIn
+    this.#environment = o.environment
+    this.format = formatOf(o.environment)
+  }
+
+  /** In bytes, without free room at its end. */
+  get size(): number {
+    return this.#environment.end
+  }
+
+  /** Rows of a tree. */
+  count(tree: Tree): number {
+    return this.#environment.count(tree)
+  }
+
+  get: Reader['get'] = (tree, key, decode) => readRow(this.#environment.tree(tree), key, decode)
+
+  range: Reader['range'] = (tree, range) => readRows(this.#environment.tree(tree), range)
+
+  /** @throws {StorageError} NO_SPACE: the disk has no room for a second index of this size. */
+  async requireSpace(): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#place.directory)
+    const need = this.size + MARGIN
+    if (bavail * bsize >= need) return
+    const detail = `a new index beside the present one takes up to ${need} bytes, and ${bavail * bsize} are free`
+    throw new StorageError('NO_SPACE', { op: 'open' }, { detail })
+  }
+
+  /**
+   * Puts a new index in the place of this one, which is closed then. Where `write` fails, nothing has changed.
+   *
+   * @param write Writes the new one. What it is given is no store yet: nothing in it lasts before this resolves.
+   * @param o.keepAs Name that the present index keeps beside the new one.
+   */
+  async replace(write: (ledger: LmdbLedger) => Promise<void>, o: { readonly keepAs?: string } = {}): Promise<void> {
+    const seq = seqOf(this.#environment)
+    await this.#replace(async (file) => {
+      const ledger = await LmdbLedger.make(file, this.#place, { seq })
+      try {
+        await write(ledger)
+      } finally {
+        await ledger.close()
+      }
+    }, o)
+  }
+
+  /** Puts a copy without free pages in the place of the index, which is closed then. */
+  async compact(): Promise<void> {
+    await this.#replace((file) => this.#environment.copyTo(file), {})
+  }
+
+  async #replace(make: (file: string) => Promise<void>, { keepAs }: { readonly keepAs?: string }): Promise<void> {
+    const { directory, fileMode } = this.#place
+    const file = path.join(directory, NEW_INDEX_FILE)
+    if (keepAs !== undefined) await requireUnkept(directory, keepAs)
+    try {
+      await this.requireSpace()
+      await make(file)
+      await flush(file, fileMode)
+    } catch (error) {
+      await sweepNewIndex(directory)
+      throw error
+    }
+    await this.#environment.close()
+    await putInPlace(directory, keepAs)
+  }
+
+  /** Lets others open the store. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    await this.#environment.close()
+    this.#letIn()
+    await this.#gate.close()
+    await this.#place.leave()
+  }
+}
+
+async function requireIndex(directory: string): Promise<void> {
+  const found = await stat(path.join(directory, INDEX_FILE)).catch(() => null)
+  if (found !== null && found.size > 0) return
+  throw new StorageError('NOT_FOUND', { op: 'open' }, { detail: `there is no index in ${directory}` })
+}
+
+function isOpen(pid: number): StorageError {
+  const detail = `process ${pid} has the store open: end it first; no process may use the store meanwhile`
+  return new StorageError('CONFLICT', { op: 'open' }, { detail })
+}

@@ -1,0 +1,61 @@
+import { copyFile, link, open, rename, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { StorageError } from '@stored/core/backend'
+import { setMode, syncDirectory } from '@stored/core/files'
+import { INDEX_FILE } from './environment.ts'
+import { lockFileOf } from './lock-file.ts'
+
+/** A new index that is being written, until it takes the place of the index. */
+export const NEW_INDEX_FILE = 'index.new.mdb'
+
+/** Removes what is left of a new index. Behind the gate: nobody may be writing it. */
+export async function sweepNewIndex(directory: string): Promise<void> {
+  const file = path.join(directory, NEW_INDEX_FILE)
+  for (const one of [file, lockFileOf(file)]) await rm(one, { force: true })
+}
+
+/** Makes a new index durable, and says who may use it. */
+export async function flush(file: string, mode: number): Promise<void> {
+  await setMode(file, mode)
+  await using handle = await open(file, 'r+')
+  await handle.sync()
+}
+
+/**
+ * Puts the new index in the place of the present one, by one rename: whoever is killed at it leaves one of the two.
+ *
+ * @param keepAs Name that the present one keeps.
+ */
+export async function putInPlace(directory: string, keepAs: string | undefined): Promise<void> {
+  const index = path.join(directory, INDEX_FILE)
+  if (keepAs !== undefined) await keep(index, path.join(directory, keepAs))
+  // What is kept has its name before it loses the other one.
+  await syncDirectory(directory)
+  await rename(path.join(directory, NEW_INDEX_FILE), index)
+  await syncDirectory(directory)
+  await sweepNewIndex(directory)
+}
+
+/** @throws {StorageError} ALREADY_EXISTS: the name is taken, by something other than the index itself. */
+export async function requireUnkept(directory: string, keepAs: string): Promise<void> {
+  const file = path.join(directory, keepAs)
+  const found = await stat(file).catch(() => null)
+  if (found === null || found.ino === (await stat(path.join(directory, INDEX_FILE))).ino) return
+  const detail = `${file} exists: move it away, or remove it`
+  throw new StorageError('ALREADY_EXISTS', { op: 'open', key: keepAs }, { detail })
+}
+
+/** A second name. Where the file system has none, a copy: its name comes last, so that one that was cut off is never taken for whole. */
+async function keep(index: string, as: string): Promise<void> {
+  // One of a run that was killed here.
+  await rm(as, { force: true })
+  try {
+    await link(index, as)
+  } catch {
+    const part = `${as}.part`
+    await copyFile(index, part)
+    await using handle = await open(part, 'r+')
+    await handle.sync()
+    await rename(part, as)
+  }
+}
