@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type FlushCount, FlushCounter, type FlushDelay } from './flushes.ts'
-import { bytesRead, MemoryWatch } from './procfs.ts'
+import { bytesRead, bytesWritten, MemoryWatch } from './procfs.ts'
 import type { Command, Figures, Params, Report } from './side.ts'
 import { packagesOf, type Tree } from './tree.ts'
 
@@ -45,6 +45,7 @@ export interface Sample {
   readonly memory: number | null
   /** In bytes; `null` without procfs. */
   readonly bytesRead: number | null
+  readonly bytesWritten: number | null
 }
 
 export interface LabOptions {
@@ -195,6 +196,7 @@ class Measuring {
   readonly #memory: MemoryWatch
   readonly #flushes: FlushCount | null
   readonly #bytesRead: number | null
+  readonly #bytesWritten: number | null
 
   constructor(child: ChildProcess, counter: FlushCounter | string) {
     this.#pid = child.pid as number
@@ -202,11 +204,13 @@ class Measuring {
     this.#memory = new MemoryWatch(this.#pid)
     this.#flushes = this.#counter?.read() ?? null
     this.#bytesRead = bytesRead(this.#pid)
+    this.#bytesWritten = bytesWritten(this.#pid)
   }
 
   end({ count, seconds, processor, figures }: Extract<Report, { type: 'done' }>): Sample {
     const peak = this.#memory.end()
     const read = bytesRead(this.#pid)
+    const written = bytesWritten(this.#pid)
     const now = this.#counter?.read()
     return {
       count,
@@ -215,6 +219,7 @@ class Measuring {
       figures,
       memory: peak === null || this.#memory.start === null ? null : peak - this.#memory.start,
       bytesRead: read === null || this.#bytesRead === null ? null : read - this.#bytesRead,
+      bytesWritten: written === null || this.#bytesWritten === null ? null : written - this.#bytesWritten,
       flushes:
         now && this.#flushes
           ? {

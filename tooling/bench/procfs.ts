@@ -11,6 +11,11 @@ export function bytesRead(pid: number): number | null {
   return field(`/proc/${pid}/io`, /^rchar:\s+(\d+)$/m)
 }
 
+/** Bytes that a process has written so far, by whatever call, to wherever. `null` without procfs. */
+export function bytesWritten(pid: number): number | null {
+  return field(`/proc/${pid}/io`, /^wchar:\s+(\d+)$/m)
+}
+
 function field(file: string, pattern: RegExp): number | null {
   try {
     const found = pattern.exec(readFileSync(file, 'utf8'))?.[1]

@@ -15,7 +15,7 @@ function countingBase(rows: Record<string, Buffer>): { base: Reader; asked: stri
     const row = rows[name]
     return row && decode(row)
   }
-  return { base: { get, range: () => [] }, asked }
+  return { base: { get, range: () => [], piece: () => undefined }, asked }
 }
 
 test.for([

@@ -1,7 +1,8 @@
 import type { DurableEvent, Transaction } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { nameOf, positionOf } from './key-name.ts'
-import type { Range, Reader, Tree, Writer } from './ledger.ts'
+import type { Piece, Range, Reader, Tree, Writer } from './ledger.ts'
+import { type Appended, findPiece, Places } from './packs.ts'
 
 /** Of lmdb-js. A longer key that is met only when the write is applied would leave half a transaction behind. */
 const MAX_KEY_BYTES = 1978
@@ -24,6 +25,14 @@ export interface Added {
   readonly deltas: readonly number[]
 }
 
+/** What a run of a plan is told of itself. */
+export interface Own {
+  readonly ticket: bigint
+  readonly now: number
+  /** Makes the places that a run is given. */
+  readonly places?: () => Places
+}
+
 /** A plan as it was handed in. */
 export interface Plan {
   readonly plan: (tx: Transaction) => unknown
@@ -33,6 +42,7 @@ export interface Plan {
 /** One run of a plan: what it reads are the rows of a base, under its own writes; what it writes is collected. */
 export class Draft implements Writer {
   readonly base: Reader
+  readonly #places: Places
   readonly ticket: bigint
   readonly now: number
   readonly #own = new Map<Tree, OwnRows>()
@@ -43,12 +53,15 @@ export class Draft implements Writer {
   /** In the order of their first write; each row once. */
   readonly writes: Write[] = []
   readonly added: Added[] = []
+  readonly appended: Appended[] = []
+  readonly discarded: Piece[] = []
   /** As JSON: what cannot be encoded fails its plan, not the group. */
   readonly events: string[] = []
   readonly actions: (() => void)[] = []
 
-  constructor(base: Reader, { ticket, now }: { readonly ticket: bigint; readonly now: number }) {
+  constructor(base: Reader, { ticket, now, places }: Own) {
     this.base = base
+    this.#places = places?.() ?? new Places(Number(ticket))
     this.ticket = ticket
     this.now = now
   }
@@ -64,7 +77,12 @@ export class Draft implements Writer {
   }
 
   get isEmpty(): boolean {
-    return this.writes.length === 0 && this.added.length === 0 && this.events.length === 0
+    return [this.writes, this.added, this.events, this.appended, this.discarded].every(({ length }) => length === 0)
+  }
+
+  /** The number of the pack that comes behind all that the run began. */
+  get nextPack(): number {
+    return this.#places.next
   }
 
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
@@ -93,6 +111,11 @@ export class Draft implements Writer {
     return merge(base, own).slice(0, limit)
   }
 
+  piece<T>(piece: Piece, decode: (bytes: Buffer) => T): T | undefined {
+    const own = findPiece(this.appended, piece)
+    return own ? decode(Buffer.from(own)) : this.base.piece(piece, decode)
+  }
+
   hint(tree: Tree, range: Range): [Buffer, Buffer][] {
     return this.base.range(tree, range)
   }
@@ -109,6 +132,18 @@ export class Draft implements Writer {
     this.#requireOpen()
     requireLength(key)
     this.added.push({ tree, key, deltas })
+  }
+
+  append(owner: Uint8Array, bytes: Uint8Array): Piece {
+    this.#requireOpen()
+    const piece = this.#places.take(bytes.length)
+    this.appended.push({ piece, owner, bytes })
+    return piece
+  }
+
+  discard(piece: Piece): void {
+    this.#requireOpen()
+    this.discarded.push(piece)
   }
 
   record(event: DurableEvent): void {

@@ -74,6 +74,62 @@ describe('events()', () => {
   })
 })
 
+describe('a row of several events', () => {
+  const recordTogether = (ledger: MemoryLedger, keys: readonly string[]) =>
+    ledger.transact((tx) => {
+      for (const key of keys) ledger.record(tx, eventOf(key))
+    })
+  const rowsOf = (ledger: MemoryLedger) =>
+    ledger.look((view) => readerOf(view).range('events', { from: Buffer.alloc(0), to: Buffer.of(0xff) }))
+
+  test('holds those of a group, 64 at most, and 64 KiB of them', async () => {
+    const ledger = new MemoryLedger()
+    const countRows = async () => (await rowsOf(ledger)).length
+    await recordTogether(ledger, ['a', 'b', 'c'])
+    expect(await countRows()).toBe(1)
+    await recordTogether(
+      ledger,
+      Array.from({ length: 130 }, (_, i) => `k${i}`),
+    )
+    expect(await countRows()).toBe(1 + 3)
+    await recordTogether(
+      ledger,
+      Array.from({ length: 6 }, () => 'k'.repeat(30_000)),
+    )
+    expect(await countRows()).toBe(4 + 3)
+    expect(await read(ledger)).toHaveLength(3 + 130 + 6)
+  })
+
+  test('is begun at any position in it', async () => {
+    const ledger = new MemoryLedger()
+    const keys = Array.from({ length: 150 }, (_, i) => `k${i}`)
+    await recordTogether(ledger, keys)
+    const positions = (await read(ledger)).map(({ position }) => position)
+    for (const i of [0, 1, 62, 63, 64, 148]) {
+      const behind = await read(ledger, positions[i])
+      expect(behind.map(keyOf)).toEqual(keys.slice(i + 1))
+    }
+  })
+
+  test('that is damaged is CORRUPT behind the events before it, and names the position behind it', async () => {
+    const ledger = new MemoryLedger()
+    await recordTogether(ledger, ['a', 'b'])
+    const damaged = await recordTogether(ledger, ['c', 'd'])
+    await recordTogether(ledger, ['e', 'f'])
+    const [key, row] = (await rowsOf(ledger))[1] as [Buffer, Buffer]
+    row[20] = (row[20] as number) ^ 1
+    await ledger.transact((tx) => writerOf(tx).put('events', key, row))
+    const seen: string[] = []
+    const reading = (async () => {
+      for await (const page of ledger.events({ since: 0, signal })) seen.push(...page.map(keyOf))
+    })()
+    const detail = expect.stringContaining(`2 events up to ${damaged.seq}; since: ${damaged.seq} resumes behind it`)
+    await expect(reading).rejects.toMatchObject({ code: 'CORRUPT', detail })
+    expect(seen).toEqual(['a', 'b'])
+    expect((await read(ledger, damaged.position)).map(keyOf)).toEqual(['e', 'f'])
+  })
+})
+
 describe('a log that keeps 100 events', () => {
   test('holds the last 100, and some hundred more at most', async () => {
     const ledger = new MemoryLedger({ keepEvents: 100 })

@@ -2,21 +2,23 @@ import { setImmediate } from 'node:timers/promises'
 import type { DurableEvent, Ledger, Logged, Position } from '@stored/core'
 import { checkOptions, is, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import type { Added } from './draft.ts'
+import { decodeEvents, EventRows, eventsFrom, eventsIn, lastOf } from './event-rows.ts'
 import { type Reader, readerOf, type Writer } from './ledger.ts'
 import { decodeNumbers, encodeNumbers } from './numbers.ts'
-import { decodeRow, sealRow } from './row.ts'
 import type { Sink } from './sink.ts'
 import { PAGE } from './table.ts'
 
 /** Events of one process between two looks at how many there are. */
 const TRIM_EVERY = 128
-/** Rows that one commit drops at most, beside as many as it and those since the last look wrote: few enough to slow nobody down. */
+/** Events that one commit drops at most, beside as many as it and those since the last look wrote: few enough to slow nobody down. */
 const TRIM_MOST = 256
+/** Rows of the first page of a reader, when nobody knows how many events a row holds. */
+const FIRST_ROWS = 16
 
 const ALL = { from: Buffer.alloc(0), to: Buffer.of(0xff) }
 /** How many events there are. In this tree, behind them: rows of `meta` are read by many a commit, which would sum up each time. */
 const COUNT_KEY = Buffer.of(0xff, 0)
-/** The number of the newest event that was dropped. */
+/** The position of the newest event that was dropped. */
 const DROPPED_KEY = Buffer.of(0xff, 1)
 
 /** How much of the log is kept. */
@@ -36,8 +38,8 @@ export const LOG_OPTIONS = {
 } as const satisfies OptionRulesOf<EventLogOptions>
 
 /**
- * The durable log: tree `events`, by the number of the commit. How many there are is counted, not looked up, and looked at
- * once in a while only, so that an event costs a commit one row.
+ * The durable log: tree `events`, a row for the events of a group. How many there are is counted, not looked up, and looked at
+ * once in a while only.
  */
 export class EventLog {
   readonly #ledger: Pick<Ledger, 'look'>
@@ -54,11 +56,12 @@ export class EventLog {
     this.#keep = keepEvents
   }
 
-  /** @param json The event. @returns What counts it. */
-  append(sink: Sink, seq: number, json: string): Added {
-    sink.put('events', keyOf(seq), sealRow(json, seq))
-    this.#untilTrim--
-    return { tree: 'events', key: COUNT_KEY, deltas: [1] }
+  /** Writes what a group recorded. @returns What counts it; `null`: nothing was. */
+  append(sink: Sink, events: EventRows): Added | null {
+    if (events.count === 0) return null
+    for (const { key, value } of events.encode()) sink.put('events', key, value)
+    this.#untilTrim -= events.count
+    return { tree: 'events', key: COUNT_KEY, deltas: [events.count] }
   }
 
   async *events(o: {
@@ -66,23 +69,26 @@ export class EventLog {
     signal: AbortSignal
   }): AsyncGenerator<Logged<DurableEvent>[], void, void> {
     const { signal } = o
+    let limit = FIRST_ROWS
     for (let last = numberOf(o.since); ; await setImmediate()) {
       signal.throwIfAborted()
-      const since = last
-      const page = await this.#ledger.look((view) => this.#page(readerOf(view), since))
-      const { events, damage } = decoded(page)
+      const [since, rows] = [last, limit]
+      const page = await this.#ledger.look((view) => this.#page(readerOf(view), since, rows))
+      const { events, damage } = decodeEvents(page, since)
       if (events.length > 0) yield events
       if (damage) throw damage
-      if (page.length < PAGE) return
+      if (page.length < limit) return
       last = events.at(-1)?.seq ?? last
+      // As many rows as hold a page of events: one may hold one, or those of many plans.
+      limit = Math.min(PAGE, 2 * limit, Math.ceil((PAGE * page.length) / events.length))
     }
   }
 
   /** Of one moment: what was dropped by then is not missed. */
-  #page(reader: Reader, since: number): [key: Buffer, value: Buffer][] {
+  #page(reader: Reader, since: number, limit: number): [key: Buffer, value: Buffer][] {
     this.#checkReached(reader, since)
     checkKept(reader, since)
-    return reader.range('events', { ...ALL, from: keyOf(since + 1), limit: PAGE })
+    return reader.range('events', { ...ALL, from: eventsFrom(since + 1), limit })
   }
 
   /** Whoever was further than the store is would be told nothing until it gets there, and miss what happened until then. */
@@ -102,38 +108,52 @@ export class EventLog {
   trim(sink: Sink): void {
     if (this.#untilTrim > 0) return
     const most = TRIM_MOST - this.#untilTrim
-    const [count = 0] = sink.get('events', COUNT_KEY, decodeNumbers) ?? []
-    const excess = Math.min(count - this.#keep, most)
     this.#untilTrim = TRIM_EVERY
-    if (excess <= 0 || !hasRoom(sink, excess)) return
-    const oldest = sink.range('events', { ...ALL, limit: excess })
-    for (const [key] of oldest) sink.remove('events', key)
-    sink.put('events', COUNT_KEY, encodeNumbers([count - oldest.length]))
-    const newest = oldest.at(-1)
-    if (newest) sink.put('events', DROPPED_KEY, newest[0])
+    const [count = 0] = sink.get('events', COUNT_KEY, decodeNumbers) ?? []
+    let excess = Math.min(count - this.#keep, most)
+    let left = count
+    let newest: Buffer | undefined
+    for (let key = this.#oldest(sink, excess); key; key = this.#oldest(sink, excess)) {
+      sink.remove('events', key)
+      left -= eventsIn(key)
+      excess -= eventsIn(key)
+      newest = key
+    }
+    if (!newest) return
+    sink.put('events', COUNT_KEY, encodeNumbers([left]))
+    sink.put('events', DROPPED_KEY, eventsFrom(lastOf(newest)))
+  }
+
+  /** The key of the oldest row, if all its events are too many, and there is room to drop it. */
+  #oldest(sink: Sink, excess: number): Buffer | undefined {
+    if (excess <= 0) return undefined
+    const [oldest] = sink.range('events', { ...ALL, limit: 1 })
+    return oldest && eventsIn(oldest[0]) <= excess && hasRoom(sink, 1) ? oldest[0] : undefined
   }
 }
 
 /** Writes an event of a former format, with its number. */
 export function restoreEvent(writer: Writer, seq: number, json: string): void {
-  writer.put('events', keyOf(seq), sealRow(json, seq))
+  const rows = new EventRows()
+  rows.add(seq, json)
+  for (const { key, value } of rows.encode()) writer.put('events', key, value)
   writer.add('events', COUNT_KEY, [1])
 }
 
 /** @param seq Of the newest event that was dropped. */
 export function restoreDropped(writer: Writer, seq: number): void {
-  writer.put('events', DROPPED_KEY, keyOf(seq))
+  writer.put('events', DROPPED_KEY, eventsFrom(seq))
 }
 
 function checkKept(reader: Reader, since: number): void {
-  const dropped = reader.get('events', DROPPED_KEY, seqOf)
+  const dropped = reader.get('events', DROPPED_KEY, lastOf)
   if (since === 0 || dropped === undefined || since >= dropped) return
-  const [oldest] = reader.range('events', { ...ALL, limit: 1 })
+  const [oldest] = decodeEvents(reader.range('events', { ...ALL, limit: 1 }), 0).events
   throw new StorageError(
     'NOT_FOUND',
     { op: 'events' },
     {
-      detail: `events after ${since} were dropped; ${oldest ? `the oldest kept is ${seqOf(oldest[0])}` : 'none is kept'}`,
+      detail: `events after ${since} were dropped; ${oldest ? `the oldest kept is ${oldest.seq}` : 'none is kept'}`,
     },
   )
 }
@@ -154,41 +174,4 @@ function numberOf(since: number | Position): number {
   const number = typeof since === 'string' && /^\d{1,15}$/.test(since) ? Number(since) : since
   if (typeof number === 'number') return number
   throw new StorageError('INVALID_ARGUMENT', { op: 'events' }, { detail: `not a position of this store: ${since}` })
-}
-
-function keyOf(seq: number): Buffer {
-  const key = Buffer.allocUnsafe(6)
-  key.writeUIntBE(seq, 0, 6)
-  return key
-}
-
-function seqOf(key: Buffer): number {
-  return key.readUIntBE(0, 6)
-}
-
-/** The events of a page, up to one that is damaged. */
-function decoded(page: readonly [Buffer, Buffer][]): { events: Logged<DurableEvent>[]; damage?: unknown } {
-  const events: Logged<DurableEvent>[] = []
-  try {
-    for (const [key, row] of page) {
-      const seq = seqOf(key)
-      events.push(Object.assign(decode(row, seq), { seq, position: String(seq) }))
-    }
-    return { events }
-  } catch (damage) {
-    return { events, damage }
-  }
-}
-
-/** A damaged event is told apart from its end: who can do without it resumes behind it. */
-function decode(row: Buffer, seq: number): DurableEvent {
-  let cause: unknown
-  try {
-    const { value, ticket } = decodeRow<DurableEvent>(row)
-    if (Number(ticket) === seq) return value
-  } catch (error) {
-    cause = error
-  }
-  const detail = `event ${seq}; since: ${seq} resumes behind it`
-  throw new StorageError(StorageError.is(cause) ? cause.code : 'CORRUPT', { op: 'events' }, { cause, detail })
 }

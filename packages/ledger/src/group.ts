@@ -1,9 +1,11 @@
 import type { Committed } from '@stored/core'
-import { type Added, Draft, type Plan } from './draft.ts'
+import { type Added, Draft, type Own, type Plan } from './draft.ts'
 import type { EventLog } from './event-log.ts'
+import { EventRows } from './event-rows.ts'
 import { nameOf } from './key-name.ts'
 import type { Reader, Tree } from './ledger.ts'
 import { addNumbers, decodeNumbers, encodeNumbers } from './numbers.ts'
+import { GroupPacks } from './packs.ts'
 import type { Sink } from './sink.ts'
 
 /** One caller of `transact`, waiting for its commit. */
@@ -13,7 +15,7 @@ export interface Caller extends Plan {
 }
 
 /** Runs a plan over the rows of `base`. */
-export type Run = (plan: Plan['plan'], base: Reader, own: { readonly ticket: bigint; readonly now: number }) => Draft
+export type Run = (plan: Plan['plan'], base: Reader, own: Own) => Draft
 
 const runOnce: Run = (plan, base, own) => new Draft(base, own).run(plan)
 
@@ -32,6 +34,8 @@ export class Group {
   readonly #sums: Sums
   readonly #log: EventLog
   readonly #run: Run
+  readonly #events = new EventRows()
+  readonly #packs = new GroupPacks()
   readonly callers: Caller[] = []
   /** What each caller is told once the commit is durable. */
   readonly tell: (() => void)[] = []
@@ -40,7 +44,7 @@ export class Group {
 
   constructor(sink: Sink, log: EventLog, { seq, ticket }: Numbers, run: Run = runOnce) {
     this.#sink = sink
-    this.#sums = new Sums(sink)
+    this.#sums = new Sums(sink, this.#packs)
     this.#log = log
     this.#run = run
     this.#seq = seq
@@ -65,20 +69,35 @@ export class Group {
   }
 
   end(): void {
+    const recorded = this.#log.append(this.#sink, this.#events)
+    if (recorded) this.#sums.add(recorded)
     this.#sums.write()
+    this.#packs.end(this.#sink)
     this.#log.trim(this.#sink)
   }
 
   #draft(caller: Caller): Draft | null {
     try {
-      const draft = this.#run(caller.plan, this.#sums, { ticket: BigInt(++this.#ticket), now: caller.now })
-      this.#sink.expect?.(...sizeOf(draft))
+      const ticket = ++this.#ticket
+      const places = () => this.#packs.places(ticket + 1)
+      const draft = this.#run(caller.plan, this.#sums, { ticket: BigInt(ticket), now: caller.now, places })
+      this.#expect(draft)
       return draft
     } catch (error) {
       // Told with the others: it may have read what the group never comes to write.
       this.tell.push(() => caller.reject(error))
       return null
     }
+  }
+
+  /** Rows that several plans write are expected once a group. */
+  #expect({ writes, added, events, appended, discarded }: Draft): void {
+    const packed = this.#packs.sizeOf(appended, discarded)
+    let { bytes } = packed
+    for (const { value } of writes) bytes += value?.length ?? 0
+    for (const event of events) bytes += event.length
+    const sums = added.filter((one) => this.#sums.isNew(one)).length
+    this.#sink.expect?.(writes.length + sums + packed.rows + this.#events.rowsFor(events), bytes)
   }
 
   #apply(draft: Draft): void {
@@ -88,19 +107,15 @@ export class Group {
       else this.#sink.put(tree, key, value)
     }
     for (const added of draft.added) this.#sums.add(added)
+    this.#packs.apply(draft.appended, draft.discarded)
+    // Packs are numbered as commits are: each number is given once.
+    this.#ticket = Math.max(this.#ticket, draft.nextPack - 1)
     this.#seq = this.#ticket
     for (const [i, event] of draft.events.entries()) {
       if (i > 0) this.#seq = ++this.#ticket
-      this.#sums.add(this.#log.append(this.#sink, this.#seq, event))
+      this.#events.add(this.#seq, event)
     }
   }
-}
-
-function sizeOf({ writes, added, events }: Draft): [rows: number, bytes: number] {
-  let bytes = 0
-  for (const { value } of writes) bytes += value?.length ?? 0
-  for (const event of events) bytes += event.length
-  return [writes.length + added.length + events.length, bytes]
 }
 
 /** What throws after a commit cannot fail it, and must not keep others from hearing of theirs. */
@@ -112,13 +127,15 @@ export function attempt(action: () => void): void {
   }
 }
 
-/** What is added to rows of numbers, from all plans of a group: each row is read and written once, not once a plan. */
+/** What plans of a group read: the rows, what is added to rows of numbers (each is written once, not once a plan), and what was appended. */
 class Sums implements Reader {
   readonly #sink: Sink
+  readonly #packs: GroupPacks
   readonly #byTree = new Map<Tree, Map<string, Added>>()
 
-  constructor(sink: Sink) {
+  constructor(sink: Sink, packs: GroupPacks) {
     this.#sink = sink
+    this.#packs = packs
   }
 
   get: Reader['get'] = (tree, key, decode) => {
@@ -131,6 +148,12 @@ class Sums implements Reader {
     return this.#sink.range(tree, range)
   }
 
+  piece: Reader['piece'] = (piece, decode) => {
+    if (!this.#packs.has(piece.pack)) return this.#sink.piece(piece, decode)
+    const bytes = this.#packs.find(piece)
+    return bytes && decode(Buffer.from(bytes))
+  }
+
   add(added: Added): void {
     const { tree, key, deltas } = added
     const sums = this.#byTree.get(tree) ?? new Map<string, Added>()
@@ -138,6 +161,11 @@ class Sums implements Reader {
     const name = nameOf(key)
     const former = sums.get(name)
     sums.set(name, former ? { tree, key, deltas: addNumbers(former.deltas, deltas) } : added)
+  }
+
+  /** Whether no plan of the group added to the row yet. */
+  isNew({ tree, key }: Added): boolean {
+    return !this.#byTree.get(tree)?.has(nameOf(key))
   }
 
   /** Before the row is read or written: what earlier plans added is older than that. */

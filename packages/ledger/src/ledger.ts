@@ -2,7 +2,19 @@ import type { DurableEvent, Ledger, Transaction, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 
 /** Trees that each ledger has from the start. Rows that change together share one, so that a commit writes few pages. */
-export const TREES = ['meta', 'blobs', 'keys', 'bytes', 'due', 'running', 'parked', 'owed', 'counts', 'events'] as const
+export const TREES = [
+  'meta',
+  'blobs',
+  'keys',
+  'bytes',
+  'due',
+  'running',
+  'parked',
+  'owed',
+  'counts',
+  'events',
+  'packs',
+] as const
 /** A tree of a ledger, by its name. */
 export type Tree = string
 
@@ -16,12 +28,22 @@ export interface Range {
   limit?: number
 }
 
+/** Where appended bytes lie. */
+export interface Piece {
+  /** The number of the pack. */
+  readonly pack: number
+  readonly offset: number
+  readonly length: number
+}
+
 /** Rows as they are at one moment. Keys are compared byte by byte. */
 export interface Reader {
   /** Calls `decode` with the value while it is valid: a decoder that keeps bytes copies them. */
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined
   /** A copy of at most `limit` rows, in order: short reads keep no old pages alive. */
   range(tree: Tree, range: Range): [key: Buffer, value: Buffer][]
+  /** Calls `decode` with appended bytes while they are valid. @returns `undefined` where there are none. */
+  piece<T>(piece: Piece, decode: (bytes: Buffer) => T): T | undefined
 }
 
 /** What a plan reads and writes by: the newest state, under what the plan wrote itself. */
@@ -39,6 +61,15 @@ export interface Writer extends Reader {
   add(tree: Tree, key: Uint8Array, deltas: readonly number[]): void
   /** Rows that may be of any moment, without the plan's own writes. Not a guard: read each row that you use again, with `get`. */
   hint(tree: Tree, range: Range): [key: Buffer, value: Buffer][]
+  /**
+   * Keeps bytes in one value with those of other plans of its group, a pack. The place is one of this run: a plan that runs again may be
+   * given another.
+   *
+   * @param owner Names the row that says where the piece lies, for whoever rewrites the pack; 255 bytes at most.
+   */
+  append(owner: Uint8Array, bytes: Uint8Array): Piece
+  /** Gives up what was appended, once. A pack goes with its last piece, in the same commit. */
+  discard(piece: Piece): void
   /** Writes an event into the log, behind those recorded before it. */
   record(event: DurableEvent): void
   /** @see Transaction.afterwards */

@@ -4,7 +4,8 @@ import { requireFunction } from './draft.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
 import { Group, type Numbers, type Run } from './group.ts'
 import { nameOf } from './key-name.ts'
-import { type Range, TREES, type Tree, type TreeLedger, unknownTree, writerOf } from './ledger.ts'
+import { type Piece, type Range, TREES, type Tree, type TreeLedger, unknownTree, writerOf } from './ledger.ts'
+import { pieceIn } from './packs.ts'
 import { Rehearsal } from './purity.ts'
 import type { Sink } from './sink.ts'
 import { SortedTree } from './sorted-tree.ts'
@@ -33,8 +34,8 @@ export class MemoryLedger implements TreeLedger, Sink {
     const { scrambleTickets = process.env.STORED_TICKETS === 'scrambled', onGuessError, ...log } = options
     this.#log = new EventLog(this, () => this.seq, log)
     this.#rehearsal = new Rehearsal(onGuessError)
-    this.#run = (plan, base, { ticket, now }) =>
-      this.#rehearsal.plan(plan, base, { ticket: scrambleTickets ? scrambled(ticket) : ticket, now })
+    this.#run = (plan, base, own) =>
+      this.#rehearsal.plan(plan, base, scrambleTickets ? { ...own, ticket: scrambled(own.ticket) } : own)
   }
 
   async look<T>(read: (view: View) => T): Promise<T> {
@@ -77,6 +78,10 @@ export class MemoryLedger implements TreeLedger, Sink {
 
   range(tree: Tree, { from, to, limit = 500 }: Range): [Buffer, Buffer][] {
     return this.#tree(tree).range(nameOf(from), nameOf(to), limit)
+  }
+
+  piece<T>(piece: Piece, decode: (bytes: Buffer) => T): T | undefined {
+    return pieceIn(this, piece, decode)
   }
 
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void {

@@ -1,15 +1,9 @@
 import { inspect, isDeepStrictEqual } from 'node:util'
 import type { Transaction, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
-import { Draft, requireResult } from './draft.ts'
+import { Draft, type Own, requireResult } from './draft.ts'
 import { nameOf } from './key-name.ts'
-import type { Range, Reader, Tree } from './ledger.ts'
-
-/** What a plan or a look is told of itself. */
-interface Own {
-  readonly ticket: bigint
-  readonly now: number
-}
+import type { Piece, Range, Reader, Tree } from './ledger.ts'
 
 /**
  * Runs plans and looks as a ledger does that guesses rows: each first over rows of which some are missing, its outcome discarded; then
@@ -54,7 +48,11 @@ export class Rehearsal {
     const outcome = outcomeOf(() => ({ draft: draft.run(plan) }))
     const writes = draft.writes.map(({ tree, key, value }) => `put ${tree} ${nameOf(key)} ${value && nameOf(value)}`)
     const added = draft.added.map(({ tree, key, deltas }) => `add ${tree} ${nameOf(key)} ${deltas}`)
-    return { outcome, value: draft.value, trace: [...traced.trace, ...writes, ...added, ...draft.events] }
+    const named = ({ pack, offset, length }: Piece) => `${pack} ${offset} ${length}`
+    const appended = draft.appended.map(({ piece, bytes }) => `append ${named(piece)} ${nameOf(bytes)}`)
+    const discarded = draft.discarded.map((piece) => `discard ${named(piece)}`)
+    const trace = [...traced.trace, ...writes, ...added, ...appended, ...discarded, ...draft.events]
+    return { outcome, value: draft.value, trace }
   }
 
   #guess(run: () => unknown): void {
@@ -71,6 +69,7 @@ export class Rehearsal {
     return {
       get: (tree, key, decode) => (isAbsent() ? undefined : base.get(tree, key, decode)),
       range: (tree, range) => base.range(tree, range).filter(() => !isAbsent()),
+      piece: (piece, decode) => (isAbsent() ? undefined : base.piece(piece, decode)),
     }
   }
 }
@@ -97,6 +96,11 @@ class TracedReader implements Reader {
   range(tree: Tree, range: Range): [Buffer, Buffer][] {
     this.trace.push(`range ${tree} ${nameOf(range.from)} ${nameOf(range.to)} ${range.limit}`)
     return this.#base.range(tree, range)
+  }
+
+  piece<T>(piece: Piece, decode: (bytes: Buffer) => T): T | undefined {
+    this.trace.push(`piece ${piece.pack} ${piece.offset} ${piece.length}`)
+    return this.#base.piece(piece, decode)
   }
 }
 

@@ -140,12 +140,13 @@ test('FileTail.provide() on a full disk asks for room once, and goes on when the
     if (isFull) throw Object.assign(new Error('full'), { code: 'ENOSPC' })
     return writeSync(...args)
   }) as never)
-  using tail = new FileTail(path.join(directory, 'index.mdb'), asked)
+  const tail = new FileTail(path.join(directory, 'index.mdb'), asked)
   tail.provide(5 * MIB)
   expect(asked).toHaveBeenCalledOnce()
   isFull = true
   asked.mockImplementation(() => false)
   expect(() => tail.provide(50 * MIB)).toThrow(expect.objectContaining({ code: 'NO_SPACE' }))
+  await tail.close()
   await ledger.close()
 })
 

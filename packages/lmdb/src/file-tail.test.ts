@@ -25,9 +25,10 @@ describe('FileTail.provide()', () => {
   test('grows the file to what was asked for and spare room, never makes it shorter, and writes it out', async () => {
     await using ledger = await LmdbLedger.open({ path: directory, reserve: 0 }).then(closing)
     const file = path.join(directory, 'index.mdb')
-    using tail = new FileTail(file)
+    const tail = new FileTail(file)
     tail.provide(5 * MIB)
     tail.provide(2 * MIB)
+    await tail.close()
     expect(ledger.degraded).toBeNull()
     const { size, blocks } = await stat(file)
     expect(size).toBe(7 * MIB)

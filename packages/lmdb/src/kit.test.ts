@@ -51,9 +51,9 @@ async function openPeer(ledger: TreeLedger): Promise<Peer> {
   }
 }
 
-/** No page of the index can be written. */
+/** No page of the index can be written, alone or with others. */
 async function failCommits(ledger: TreeLedger): Promise<() => Promise<void>> {
-  const fault = ['-P', `${directoryOf(ledger)}/index.mdb`, '-e', 'inject=pwrite64:error=EIO']
+  const fault = ['-P', `${directoryOf(ledger)}/index.mdb`, '-e', 'inject=pwrite64,pwritev,writev:error=EIO']
   const tracer = spawn('strace', ['-f', '-o', '/dev/null', ...fault, '-p', `${process.pid}`], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })

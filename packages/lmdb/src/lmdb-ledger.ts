@@ -13,7 +13,7 @@ import {
 } from '@stored/core'
 import { checkOptions, is, needed, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, syncDirectory } from '@stored/core/files'
-import { type Range, type Tree, type TreeLedger, writerOf } from '@stored/ledger'
+import { type Piece, type Range, type Tree, type TreeLedger, writerOf } from '@stored/ledger'
 import {
   attempt,
   type Caller,
@@ -21,6 +21,7 @@ import {
   type EventLogOptions,
   Group,
   LOG_OPTIONS,
+  pieceIn,
   requireFunction,
   requireResult,
   type Sink,
@@ -155,7 +156,7 @@ export class LmdbLedger implements TreeLedger {
     } catch (error) {
       await environment?.close()
       await gate?.close()
-      if (ledger) ledger.#tail[Symbol.dispose]()
+      if (ledger) await ledger.#tail.close()
       // What failed first is what is told.
       await Promise.allSettled([place.leave()])
       throw mapLmdbError(error, { op: 'open' })
@@ -199,6 +200,7 @@ export class LmdbLedger implements TreeLedger {
     this.#sink = {
       get: (tree, key, decode) => this.get(tree, key, decode),
       range: (tree, range) => this.range(tree, range),
+      piece: (piece, decode) => this.piece(piece, decode),
       put: (tree, key, value) => this.#tree(tree).putSync(key as Buffer, value as Buffer),
       remove: (tree, key) => void this.#tree(tree).removeSync(key as Buffer),
       expect: (rows, bytes) => this.#expect(rows, bytes),
@@ -272,6 +274,10 @@ export class LmdbLedger implements TreeLedger {
     return readRows(this.#tree(tree), range)
   }
 
+  piece<T>(piece: Piece, decode: (bytes: Buffer) => T): T | undefined {
+    return pieceIn(this, piece, decode)
+  }
+
   requireSpace(bytes: number): void {
     this.#requireHealth()
     this.#place.space.require(bytes)
@@ -292,7 +298,7 @@ export class LmdbLedger implements TreeLedger {
     this.#files.prepareToClose()
     await this.#environment.close()
     await this.#gate.close()
-    this.#tail[Symbol.dispose]()
+    await this.#tail.close()
     await this.#place.leave()
   }
 
@@ -307,6 +313,7 @@ export class LmdbLedger implements TreeLedger {
     if (this.#committing || this.#waiting.length === 0) return
     this.#committing = this.#commitGroup().then((tell) => {
       this.#committing = null
+      if (!this.#degraded) this.#tail.prepare(this.#expectedEnd)
       for (const one of tell) one()
       if (this.#waiting.length > 0) this.#goOn()
     })

@@ -66,7 +66,7 @@ const NAMED: readonly (readonly [field: string, what: string, tree: Tree, isOne:
   ),
   ...['op', 'id', 'size'].map((field) => [field, 'job that is parked', 'parked', () => true] as const),
   ...['size', 'seq', 'created', 'lease'].map((field) => [field, 'job that runs', 'running', () => true] as const),
-  ...['size', 'commit', 'file'].map(
+  ...['size', 'pack', 'offset', 'file'].map(
     (field) => [field, 'staged blob', 'blobs', (key: Buffer) => key[33] === 0x53] as const,
   ),
 ]
@@ -147,9 +147,9 @@ describe('checkRows() and checkLog() find', () => {
   })
 
   test('staged bytes of which one is another', () => {
-    const [key, value] = dump.bytes.find(([, bytes]) => bytes.length > 0) as RawRow
+    const [key, value] = dump.packs.find(([key]) => key.length === 6) as RawRow
     const damaged = Buffer.from(value)
     damaged[0] = (damaged[0] as number) ^ 1
-    expect(found(withRow('bytes', key, damaged))).toHaveLength(1)
+    expect(found(withRow('packs', key, damaged))).toHaveLength(1)
   })
 })

@@ -310,6 +310,81 @@ test('releasable() removes a row that leads to no mark, as an earlier version le
   expect(await staging.releasable({ limit: 9 })).toEqual([ID])
 })
 
+describe('small blobs of one commit', () => {
+  const SIZE = 1000
+  const ids = Array.from({ length: 8 }, (_, i): BlobId => `sha256:${`${i}`.repeat(64)}`)
+  const bytesOf = (id: BlobId) => Buffer.alloc(SIZE, id.at(-1))
+  const keepAll = async () => {
+    const all = await Promise.all(ids.map(async (id) => ({ id, staged: await receive(bytesOf(id)) })))
+    await ledger.transact((tx) => {
+      for (const { id, staged } of all) staging.keep(tx, id, staged)
+    })
+  }
+  const release = (...released: BlobId[]) =>
+    ledger.transact((tx) => {
+      for (const id of released) staging.release(tx, id)
+    })
+  const read = async (id: BlobId, range = {}) => {
+    await using opened = await staging.open(id, { signal: NEVER, ...range })
+    return opened && Buffer.concat(await Array.fromAsync(opened.body))
+  }
+  const packs = () =>
+    ledger.look((view) => readerOf(view).range('packs', { from: Buffer.of(0), to: Buffer.of(0xfe) }).length)
+
+  test('lie in one pack, and are read by themselves, whole and in part', async () => {
+    await keepAll()
+    expect(await packs()).toBe(1)
+    for (const id of ids) expect(await read(id)).toEqual(bytesOf(id))
+    expect(await read(ids[3] as BlobId, { offset: 990, length: 100 })).toEqual(Buffer.alloc(10, '3'))
+    expect(staging.usage()).toMatchObject({ bytes: 8 * SIZE, count: 8 })
+  })
+
+  test('count as long as the pack is there, which goes with the last of them', async () => {
+    await keepAll()
+    await release(...ids.slice(0, 4))
+    expect(staging.usage()).toMatchObject({ bytes: 8 * SIZE, count: 4 })
+    await release(...ids.slice(4))
+    expect(staging.usage()).toMatchObject({ bytes: 0, count: 0 })
+    expect(await packs()).toBe(0)
+  })
+
+  test('are moved once less than a quarter is left, and read as before', async () => {
+    await keepAll()
+    await release(...ids.slice(0, 7))
+    await expect.poll(() => staging.usage().bytes).toBe(SIZE)
+    expect(await read(ids[7] as BlobId)).toEqual(bytesOf(ids[7] as BlobId))
+    expect(staging.usage()).toMatchObject({ bytes: SIZE, count: 1 })
+    await release(ids[7] as BlobId)
+    expect(staging.usage()).toMatchObject({ bytes: 0, count: 0 })
+  })
+
+  test('are moved by the next sweep where a process ended before it did', async () => {
+    await keepAll()
+    await staging.close()
+    await release(...ids.slice(0, 7))
+    expect(staging.usage().bytes).toBe(8 * SIZE)
+    staging = await DurableStaging.open({ ledger, path: directory })
+    await staging.sweep()
+    expect(staging.usage()).toMatchObject({ bytes: SIZE, count: 1 })
+    expect(await read(ids[7] as BlobId)).toEqual(bytesOf(ids[7] as BlobId))
+  })
+
+  test('that are put again over a damaged pack are kept anew', async () => {
+    await keepAll()
+    const range = { from: Buffer.of(0), to: Buffer.of(0xfe) }
+    const [row] = await ledger.look((view) => readerOf(view).range('packs', range))
+    const [key, value] = row as [Buffer, Buffer]
+    value[2 * SIZE] = 0
+    await ledger.transact((tx) => writerOf(tx).put('packs', key, value))
+    const id = ids[2] as BlobId
+    expect(await read(id)).not.toEqual(bytesOf(id))
+    await using staged = await receive(bytesOf(id))
+    await ledger.transact((tx) => staging.keep(tx, id, staged))
+    expect(await read(id)).toEqual(bytesOf(id))
+    expect(staging.usage()).toMatchObject({ bytes: 9 * SIZE, count: 8 })
+  })
+})
+
 describe('receive()', () => {
   test('below the reserve of the disk rejects NO_SPACE, small or large, ends its source and leaves nothing', async () => {
     ledger.requireSpace = () => {

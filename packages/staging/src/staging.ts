@@ -1,5 +1,6 @@
 import { readdir, statfs, unlink } from 'node:fs/promises'
 import path from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import type { BlobId, Chunks, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction, View } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import { ACCESS_MODE, type AccessMode, fileMode, makeDirectory } from '@stored/core/files'
@@ -7,8 +8,12 @@ import {
   decodeNumbers,
   encodeNumbers,
   type Row as LedgerRow,
+  type Piece,
+  packedBytes,
+  piecesOf,
   type Reader,
   readerOf,
+  sparsePacks,
   Table,
   type TreeLedger,
   type Writer,
@@ -71,11 +76,13 @@ interface Prepared {
   readonly room: Room
 }
 
-/** Where the bytes of a blob are: in the tree `bytes`, at the ticket of the plan that kept them, or in a file. */
-type Row = { readonly size: number; readonly commit: number } | { readonly size: number; readonly file: string }
+/** Where the bytes of a blob are: in a pack, or in a file. */
+type Row =
+  | { readonly size: number; readonly pack: number; readonly offset: number }
+  | { readonly size: number; readonly file: string }
 
-/** When a blob was marked; `null`: by an earlier version, in the commit that wrote the row. */
-type Mark = { readonly at: number } | null
+/** When a blob was marked. */
+type Mark = { readonly at: number }
 
 /** Bytes that were received, until they are kept or discarded. */
 export interface Received extends Staged {
@@ -103,11 +110,11 @@ const KEPT_WITHIN_MS = 24 * 60 * 60 * 1000
  * Bytes owed to a backend, as tables of a ledger and files beside it:
  *
  * - tree `blobs`, by id: `S` where the blob's bytes are · `R` when it was marked releasable
- * - tree `bytes`: ticket + id → the bytes of a small blob, appended · `F` + name of a file → nothing, so that a file without
- *   such a row is known to be debris · `R` + when it was marked + id → nothing, so that releasable blobs are found by age. Earlier
- *   versions wrote the number of the commit there, which is below every time: those marks are older · `X` + name of a file →
- *   when it was swept, in milliseconds: its process may live, so no plan may keep it
- * - tree `meta`: `staged` → bytes and number of blobs kept
+ * - packs: the bytes of small blobs, those of a commit side by side
+ * - tree `bytes`: `F` + name of a file → nothing, so that a file without such a row is known to be debris · `R` + when it was marked +
+ *   id → nothing, so that releasable blobs are found by age · `X` + name of a file → when it was swept, in milliseconds: its process may
+ *   live, so no plan may keep it
+ * - tree `meta`: `staged` → bytes that are kept in files, and number of blobs kept
  */
 export class DurableStaging implements Staging {
   readonly ledger: TreeLedger
@@ -120,6 +127,7 @@ export class DurableStaging implements Staging {
   readonly #names: SharedSync
   readonly #receiving = new Set<string>()
   #sweeping: Promise<number> = Promise.resolve(0)
+  #compacting: Promise<void> | undefined
   /** Files of rows that are gone. */
   readonly #leaving = new Set<Promise<boolean>>()
   #closed = false
@@ -143,7 +151,10 @@ export class DurableStaging implements Staging {
     const { ledger, path, mode, highWater } = options
     await makeDirectory(path, { op: 'open' }, mode)
     const limit = options.limit ?? Math.floor((await sizeOfDisk(path)) / 4)
-    return { options, room: new Room({ limit, highWater: limit * highWater, kept: () => keptIn(ledger).bytes }) }
+    return {
+      options,
+      room: new Room({ limit, highWater: limit * highWater, kept: () => keptIn(ledger).bytes + packedBytes(ledger) }),
+    }
   }
 
   protected constructor({ options, room }: Prepared) {
@@ -205,15 +216,21 @@ export class DurableStaging implements Staging {
     const { bytes, file, size, at = tx.now } = received
     const writer = writerOf(tx)
     const former = this.#rows.get(this.#rowKey(id), writer)?.value
-    if (former && this.#isSame(former, received, id, writer)) return
+    if (former && this.#isSame(former, received, writer)) return
     if (file !== undefined && (tx.now - at > KEPT_WITHIN_MS || has(writer, sweptKey(file)))) throw swept(id)
-    const replaced = former && removeBytes(writer, id, former)
-    addKept(writer, size - (former?.size ?? 0), former ? 0 : 1)
-    const commit = Number(tx.ticket)
-    if (bytes) writer.put('bytes', bytesKey(commit, id), bytes)
-    else writer.put('bytes', fileKey(file as string), NOTHING)
-    this.#rows.put(tx, this.#rowKey(id), bytes ? { size, commit } : { size, file: file as string })
+    const replaced = former && removeBytes(writer, former)
+    addKept(writer, (bytes ? 0 : size) - bytesInFile(former), former ? 0 : 1)
+    if (bytes) this.#append(writer, id, bytes)
+    else {
+      writer.put('bytes', fileKey(file as string), NOTHING)
+      this.#rows.put(tx, this.#rowKey(id), { size, file: file as string })
+    }
     tx.afterwards(() => this.#kept(received, replaced))
+  }
+
+  #append(writer: Writer, id: BlobId, bytes: Buffer): void {
+    const { pack, offset } = writer.append(hashOf(id), bytes)
+    this.#rows.putNow(writer, this.#rowKey(id), { size: bytes.length, pack, offset })
   }
 
   /** Until the commit is durable its bytes are counted as being received. */
@@ -229,10 +246,11 @@ export class DurableStaging implements Staging {
     const row = this.#rows.get(this.#rowKey(id), writer)?.value
     if (!row) return
     this.#rows.remove(tx, this.#rowKey(id))
-    addKept(writer, -row.size, -1)
-    const file = removeBytes(writer, id, row)
+    addKept(writer, -bytesInFile(row), -1)
+    const file = removeBytes(writer, row)
     tx.afterwards(() => {
       if (file !== undefined) void this.#letGo(file)
+      else this.#compactSoon()
       this.room.recheck()
     })
   }
@@ -335,7 +353,7 @@ export class DurableStaging implements Staging {
     const end = Math.min(offset + (o.length ?? size), size)
     if ('file' in row.value) return { row, offset, end }
     const copy = (value: Buffer) => Buffer.from(value.subarray(offset, end))
-    return { row, offset, end, bytes: reader.get('bytes', bytesKey(row.value.commit, id), copy) }
+    return { row, offset, end, bytes: reader.piece(pieceOf(row.value), copy) }
   }
 
   /**
@@ -359,7 +377,42 @@ export class DurableStaging implements Staging {
       if (await this.#discard(name)) count++
     }
     await this.#forgetSwept()
+    await this.#compact()
     return count
+  }
+
+  /** Behind whatever else this turn of the event loop releases. */
+  #compactSoon(): void {
+    this.#compacting ??= setImmediate()
+      .then(() => this.#compact())
+      // Nobody waits for it: what is left is met by the next release.
+      .catch(() => {})
+      .finally(() => {
+        this.#compacting = undefined
+      })
+  }
+
+  /** Moves what is left in packs that are nearly empty: a plan each. */
+  async #compact(): Promise<void> {
+    for (let after = -1; !this.#closed; ) {
+      const behind = after
+      const [pack] = await this.ledger.look((view) => sparsePacks(readerOf(view), { after: behind, limit: 1 }))
+      if (pack === undefined) return
+      await this.ledger.transact((tx) => this.#rewrite(writerOf(tx), pack))
+      after = pack
+    }
+  }
+
+  #rewrite(writer: Writer, pack: number): void {
+    for (const { owner, piece } of piecesOf(writer, pack)) {
+      const id = idOf(owner)
+      const row = this.#rows.get(this.#rowKey(id), writer)?.value
+      if (!row || 'file' in row || row.pack !== pack || row.offset !== piece.offset) continue
+      const bytes = writer.piece(piece, (value) => Buffer.from(value))
+      if (!bytes) continue
+      writer.discard(piece)
+      this.#append(writer, id, bytes)
+    }
   }
 
   /** Notes that a file is about to be removed: whatever plan would keep it from now on fails. @returns `false`: it is kept. */
@@ -387,6 +440,7 @@ export class DurableStaging implements Staging {
     this.room.close(new StorageError('CLOSED', { op: 'put' }))
     RECEIVING.delete(this.#receiving)
     await this.#sweeping
+    await this.#compacting
     await Promise.all(this.#leaving)
   }
 
@@ -461,10 +515,10 @@ export class DurableStaging implements Staging {
    * Whether what is kept needs no replacing. A file always does: to read it back costs more than to let it go, and what is at hand
    * was verified a moment ago.
    */
-  #isSame(row: Row, { bytes, file, yields }: Received, id: BlobId, reader: Reader): boolean {
+  #isSame(row: Row, { bytes, file, yields }: Received, reader: Reader): boolean {
     if (yields) return true
     if ('file' in row) return row.file === file
-    return bytes !== undefined && (reader.get('bytes', bytesKey(row.commit, id), (kept) => kept.equals(bytes)) ?? false)
+    return bytes !== undefined && (reader.piece(pieceOf(row), (kept) => kept.equals(bytes)) ?? false)
   }
 
   #isKept(file: string): Promise<boolean> {
@@ -491,7 +545,6 @@ export class DurableStaging implements Staging {
 const NOTHING = Buffer.alloc(0)
 const KEPT = Buffer.from('staged')
 
-/** Sorts after all commits and files. */
 const FIRST_MARK = Buffer.from('R')
 const AFTER_MARKS = Buffer.from('S')
 const FIRST_SWEPT = Buffer.from('X')
@@ -501,32 +554,50 @@ function hashOf(id: BlobId): Buffer {
   return Buffer.from(id.slice('sha256:'.length), 'hex')
 }
 
+function idOf(hash: Buffer): BlobId {
+  return `sha256:${hash.toString('hex')}`
+}
+
+function pieceOf({ pack, offset, size }: Exclude<Row, { file: string }>): Piece {
+  return { pack, offset, length: size }
+}
+
+function bytesInFile(row: Row | undefined): number {
+  return row && 'file' in row ? row.size : 0
+}
+
 /** @returns The file that no row names any more. */
-function removeBytes(writer: Writer, id: BlobId, row: Row): string | undefined {
-  if ('commit' in row) {
-    writer.remove('bytes', bytesKey(row.commit, id))
+function removeBytes(writer: Writer, row: Row): string | undefined {
+  if (!('file' in row)) {
+    writer.discard(pieceOf(row))
     return undefined
   }
   writer.remove('bytes', fileKey(row.file))
   return row.file
 }
 
+/** When it was marked (6 bytes), and its id. */
 function markKey(at: number, id: BlobId): Buffer {
-  return Buffer.concat([FIRST_MARK, bytesKey(at, id)])
+  const key = Buffer.allocUnsafe(FIRST_MARK.length + 6 + 32)
+  key.set(FIRST_MARK)
+  key.writeUIntBE(at, FIRST_MARK.length, 6)
+  key.write(id.slice('sha256:'.length), FIRST_MARK.length + 6, 'hex')
+  return key
 }
 
-function markRowOf({ value, ticket }: LedgerRow<Mark>, id: BlobId): Buffer {
-  return markKey(value?.at ?? Number(ticket), id)
+function markRowOf({ value }: LedgerRow<Mark>, id: BlobId): Buffer {
+  return markKey(value.at, id)
 }
 
 function markedId(key: Buffer): BlobId {
-  return `sha256:${key.toString('hex', FIRST_MARK.length + 6)}`
+  return idOf(key.subarray(FIRST_MARK.length + 6))
 }
 
 function addKept(writer: Writer, bytes: number, count: number): void {
   writer.add('meta', KEPT, [bytes, count])
 }
 
+/** Bytes in files, and blobs. */
 function keptIn(ledger: TreeLedger): { bytes: number; count: number } {
   const [bytes = 0, count = 0] = ledger.get('meta', KEPT, decodeNumbers) ?? []
   return { bytes, count }
@@ -537,15 +608,7 @@ async function sizeOfDisk(directory: string): Promise<number> {
   return blocks * bsize
 }
 
-/** Nearly in the order of commits: small blobs are appended, whatever their ids. */
-function bytesKey(commit: number, id: BlobId): Buffer {
-  const key = Buffer.allocUnsafe(6 + 32)
-  key.writeUIntBE(commit, 0, 6)
-  key.write(id.slice('sha256:'.length), 6, 'hex')
-  return key
-}
-
-/** Of a row that says that a file is kept. Sorts after all commits. */
+/** Of a row that says that a file is kept. */
 export function fileKey(file: string): Buffer {
   return Buffer.from(`F${file}`)
 }

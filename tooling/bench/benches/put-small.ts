@@ -8,7 +8,7 @@ import { ABOUT as ABOUT_COUNTS, compareCounts, countPuts } from '../counted-puts
 import { idOf, inFlight, makeBlobs } from '../data.ts'
 import { compare, flushesPer, microsecondsPer, type Rival, rate } from '../figures.ts'
 import type { FlushDelay } from '../flushes.ts'
-import type { Contestant, Lab } from '../lab.ts'
+import type { Contestant, Lab, Sample } from '../lab.ts'
 import { openBenchStore } from '../stores.ts'
 
 const SIZE = 4096
@@ -32,6 +32,7 @@ that directory; no metadata; the best of UV_THREADPOOL_SIZE ${THREADS.join(', ')
 cacache: the same blobs by the same digest, and the best of the same pools; it is not durable.
 Flushes are calls of fsync and fdatasync and writes through O_DSYNC descriptors: a commit of LMDB takes one of each. "fsync
 +5 ms" delays the calls; "flush +5 ms" delays the O_DSYNC writes as well, of which the rivals make none.
+Written/byte: what a process passes to write() and its like, while the clock runs, for each byte that it puts.
 ${ABOUT_COUNTS}`,
 
   sides: {
@@ -108,6 +109,15 @@ async function comparePlain(lab: Lab): Promise<Comparison[]> {
   return [
     compare({ ...what, reach: { ratio: 1.2, stretch: 1.5 } }, ours, durable),
     compare({ ...what, reach: { ratio: 1.2 } }, ours, named.slice(files.length)),
+    ...(ours.some(({ bytesWritten }) => bytesWritten === null)
+      ? []
+      : [
+          compare(
+            { ...what, unit: 'written/byte', better: 'less', figure: writtenPerByte, reach: { atMost: 4, stretch: 3 } },
+            ours,
+            durable,
+          ),
+        ]),
     compare({ ...what, unit: 'processor µs/put', better: 'less', figure: microsecondsPer }, ours, durable),
     ...(lab.noFlushes === null
       ? [
@@ -132,6 +142,11 @@ async function compareDelayed(
   const [ours = [], ...rivals] = await lab.compete([storedSide(lab, { count, delay }), ...files])
   const named = files.map(({ name }, i): Rival => ({ name, samples: rivals[i] ?? [] }))
   return compare({ bench, unit: 'puts/s', better: 'more', figure: rate, ...(reach && { reach }) }, ours, named)
+}
+
+/** Bytes that the process wrote, by whatever call, for each byte that was put. */
+function writtenPerByte({ bytesWritten, count }: Sample): number | null {
+  return bytesWritten === null ? null : bytesWritten / (count * SIZE)
 }
 
 interface Load {

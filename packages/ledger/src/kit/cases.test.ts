@@ -210,7 +210,7 @@ function byOwnNumbers(peer: Peer): Peer {
   }
 }
 
-const nothing: Reader = { get: () => undefined, range: () => [] }
+const nothing: Reader = { get: () => undefined, range: () => [], piece: () => undefined }
 const single = (open: () => TreeLedger) => harnessOf(open)
 
 const mutants: [title: string, killers: string[], harness: LedgerHarness][] = [
@@ -423,6 +423,43 @@ const mutants: [title: string, killers: string[], harness: LedgerHarness][] = [
     'cuts values off',
     ['value.large'],
     single(() => planning((tx) => ({ put: (tree, key, value) => tx.put(tree, key, value.subarray(0, 65_536)) }))),
+  ],
+  [
+    'appends at the beginning of each pack',
+    ['packs.read'],
+    single(() => planning((tx) => ({ append: (owner, bytes) => ({ ...tx.append(owner, bytes), offset: 0 }) }))),
+  ],
+  [
+    'appends to one pack only',
+    ['packs.bounded'],
+    single(() => planning((tx) => ({ append: (owner, bytes) => ({ ...tx.append(owner, bytes), pack: 1 }) }))),
+  ],
+  [
+    'appends what a refused plan appended',
+    ['packs.refused'],
+    single(() => {
+      const ledger = memory()
+      return transacting(async (plan) => {
+        const lost: [Uint8Array, Uint8Array][] = []
+        const noting = (tx: Writer) => (owner: Uint8Array, bytes: Uint8Array) => {
+          lost.push([owner, bytes])
+          return tx.append(owner, bytes)
+        }
+        const append = (tx: Transaction) => {
+          lost.length = 0
+          return plan(altered(tx, { append: noting(writerOf(tx)) }))
+        }
+        return ledger.transact(append).catch(async (error) => {
+          await ledger.transact((tx) => lost.forEach(([owner, bytes]) => void writerOf(tx).append(owner, bytes)))
+          throw error
+        })
+      }, ledger)
+    }),
+  ],
+  [
+    'never discards what was appended',
+    ['packs.discard', 'packs.discard-own', 'packs.sparse'],
+    single(() => planning(() => ({ discard: () => {} }))),
   ],
   [
     'cuts keys off',

@@ -3,6 +3,7 @@ import type { Transaction, View } from '@stored/core'
 import { readerOf, writerOf } from '../ledger.ts'
 import { encodeNumbers } from '../numbers.ts'
 import { FAILURE_CASES } from './failure-cases.ts'
+import { PACK_CASES } from './pack-cases.ts'
 import {
   all,
   bytes,
@@ -648,6 +649,7 @@ export const CASES: readonly LedgerCase[] = [
         await rejects(ledger.look<string | undefined>(read), { code: 'CLOSED' })
     },
   },
+  ...PACK_CASES,
   ...TWO_HANDLES_CASES,
   ...FAILURE_CASES,
 ]

@@ -1,5 +1,5 @@
 import type { DurableEvent, Transaction, View } from '@stored/core'
-import { readerOf, type TreeLedger, writerOf } from '../ledger.ts'
+import { type Piece, readerOf, type TreeLedger, writerOf } from '../ledger.ts'
 import { decodeNumbers } from '../numbers.ts'
 
 export const TREE = 'keys'
@@ -53,4 +53,32 @@ export function claim(tx: Transaction): string | undefined {
   const key = named.map(([one]) => String(one)).find((one) => get(tx, one) === 'waiting')
   if (key !== undefined) put(tx, key, 'running')
   return key
+}
+
+/** Appends bytes that are told apart by `name`, and keeps their place in a row. */
+export function append(tx: Transaction, name: string, size: number): Piece {
+  const piece = writerOf(tx).append(bytes(name), filled(name, size))
+  put(tx, `place/${name}`, JSON.stringify(piece))
+  return piece
+}
+
+export function placeOf(view: View, name: string): Piece | undefined {
+  const found = get(view, `place/${name}`)
+  return found === undefined ? undefined : (JSON.parse(found) as Piece)
+}
+
+/** The bytes appended under a name, as the row of their place says. */
+export function appended(view: View, name: string): string | undefined {
+  const place = placeOf(view, name)
+  return place && readerOf(view).piece(place, String)
+}
+
+export function discard(tx: Transaction, name: string): void {
+  const place = placeOf(tx, name)
+  if (place) writerOf(tx).discard(place)
+  remove(tx, `place/${name}`)
+}
+
+export function filled(name: string, size: number): Buffer {
+  return Buffer.alloc(size, name)
 }

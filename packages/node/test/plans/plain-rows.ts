@@ -1,4 +1,4 @@
-import type { StoreRows } from '@stored/testing/rows/rows'
+import type { StagedRow, StoreRows } from '@stored/testing/rows/rows'
 
 /** What rows say, without tickets and etags: these only have to differ from each other. */
 export function plainRows(rows: StoreRows) {
@@ -10,12 +10,18 @@ export function plainRows(rows: StoreRows) {
     waiting: mapped(rows.waiting, untold),
     running: mapped(rows.running, untold),
     staged: mapped(rows.staged, ({ size }) => size),
-    bytes: new Map(rows.bytes.map(({ id, value }) => [id, value.toString()])),
+    bytes: mapped(rows.staged, (row) => bytesOf(rows, row)),
     stagedTotal: rows.stagedTotal,
     events: rows.events.map(({ value }) => value),
     eventCount: rows.eventCount,
     swept: rows.swept,
   }
+}
+
+/** Which pack they lie in depends on which plans were of one commit. */
+function bytesOf({ packs }: StoreRows, row: StagedRow): string | undefined {
+  if ('file' in row) return undefined
+  return packs.get(row.pack)?.bytes.toString('utf8', row.offset, row.offset + row.size)
 }
 
 function mapped<K, V, W>(map: ReadonlyMap<K, V>, to: (value: V) => W): Map<K, W> {

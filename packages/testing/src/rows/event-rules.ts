@@ -11,12 +11,14 @@ export const eventRules: readonly Rule[] = [
     },
   },
   {
-    name: 'an event has the number of its row',
-    why: 'a consumer goes on behind it',
+    name: 'positions rise, up to the last commit',
+    why: 'a consumer goes on behind the one that it saw last',
     *check({ events, last }) {
-      for (const { position, number } of events) {
-        if (position !== number) yield `${position} has ${number}`
+      let former = 0
+      for (const { position } of events) {
+        if (position <= former) yield `${position} comes behind ${former}`
         if (last !== undefined && position > last) yield `${position} is behind the last commit, ${last}`
+        former = position
       }
     },
   },

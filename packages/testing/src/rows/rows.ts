@@ -1,7 +1,10 @@
+import { crc32 } from 'node:zlib'
 import { decode, decodeNumbers } from './encoding.ts'
 
 /** The trees of a store, in which its rows lie. */
-export const TREES = ['meta', 'blobs', 'keys', 'bytes', 'due', 'running', 'parked', 'owed', 'counts', 'events'] as const
+export const TREES = [
+  ...(['meta', 'blobs', 'keys', 'bytes', 'due', 'running', 'parked', 'owed', 'counts', 'events', 'packs'] as const),
+]
 export type Tree = (typeof TREES)[number]
 export type RawRow = readonly [key: Buffer, value: Buffer]
 /** All rows of a store as of one moment. */
@@ -46,13 +49,13 @@ export interface JobRow {
   readonly error?: unknown
 }
 
-export type StagedRow = { readonly size: number } & ({ readonly commit: number } | { readonly file: string })
+export type StagedRow = { readonly size: number } & (
+  | { readonly pack: number; readonly offset: number }
+  | { readonly file: string }
+)
 
 export interface EventRow {
-  /** By its key. */
   readonly position: number
-  /** By its row. */
-  readonly number: number
   readonly value: EventValue
 }
 
@@ -66,6 +69,12 @@ export interface SyncValue {
   readonly backend: string
   readonly key: string
   readonly op: 'put' | 'delete'
+}
+
+/** Bytes of several blobs, and where those of each lie. */
+export interface Pack {
+  readonly bytes: Buffer
+  readonly pieces: readonly { readonly id: string; readonly offset: number; readonly length: number }[]
 }
 
 /** A place as the rows of its blob name it. */
@@ -99,13 +108,17 @@ export class StoreRows {
   readonly owed: { readonly place: PlaceName; readonly seq: number; readonly created: number }[] = []
   readonly counts = new Map<string, readonly number[]>()
   readonly staged = new Map<string, StagedRow>()
-  /** By id: when it was marked; by an earlier version the number in the row that marks it. */
+  /** By id: when it was marked. */
   readonly marks = new Map<string, number>()
-  readonly bytes: { readonly commit: number; readonly id: string; readonly value: Buffer }[] = []
+  readonly packs = new Map<number, Pack>()
+  /** By the number of a pack: bytes, live bytes, live pieces. */
+  readonly livePacks = new Map<number, readonly number[]>()
+  readonly sparsePacks = new Set<number>()
+  packedTotal = 0
   readonly files = new Set<string>()
   /** Files that were removed while their process may live. */
   readonly swept = new Set<string>()
-  readonly markRows: { readonly commit: number; readonly id: string }[] = []
+  readonly markRows: { readonly at: number; readonly id: string }[] = []
   readonly bad: { readonly place: PlaceName; readonly state: string }[] = []
   /** How often a backend of a name was removed. Read before the rows of copies, which are read by it. */
   readonly generations = new Map<string, number>()
@@ -132,7 +145,7 @@ export class StoreRows {
     meta: (key, value) => this.#readMeta(key.toString(), value),
     blobs: (key, value) => this.#readBlob(key, value),
     keys: (key, value) => this.#readKey(key, value),
-    bytes: (key, value) => this.#readBytes(key, value),
+    bytes: (key) => this.#readBytes(key),
     due: (key) => {
       const head = key.indexOf(0) + 1
       const place = placeName(key.toString('utf8', 0, head - 1), key.toString('utf8', head + 12))
@@ -149,6 +162,7 @@ export class StoreRows {
     parked: (key, value) => this.parked.set(key.toString(), decode(value).value as JobRow).size > 0,
     counts: (key, value) => this.counts.set(key.toString(), decodeNumbers(value)).size > 0,
     events: (key, value) => this.#readEvent(key, value),
+    packs: (key, value) => this.#readPack(key, value),
   }
 
   #readMeta(key: string, value: Buffer): boolean {
@@ -176,7 +190,7 @@ export class StoreRows {
     else if (tag === 'G') this.keysOf.push({ id, generation: key.readUInt32BE(34), key: key.toString('utf8', 38) })
     else if (tag === 'H') this.sharedOf.push({ id, place: suffix })
     else if (tag === 'S') this.staged.set(id, decode(value).value as StagedRow)
-    else if (tag === 'R') this.marks.set(id, markTime(decode(value)))
+    else if (tag === 'R') this.marks.set(id, (decode(value).value as { readonly at: number }).at)
     else if ('LMNOPQ'.includes(tag)) this.placesOf.push({ id, tag, ...placeOfBlob(suffix) })
     else return false
     return key[32] === 0
@@ -212,24 +226,36 @@ export class StoreRows {
     return deleting || (this.keyGenerations.get(key) ?? 0) !== generation
   }
 
-  /** number (6 bytes) id (32) · F file · X file · R age (6) id (32) */
-  #readBytes(key: Buffer, value: Buffer): boolean {
+  /** F file · X file · R age (6) id (32) */
+  #readBytes(key: Buffer): boolean {
     if (key[0] === 0x46) this.files.add(key.toString('utf8', 1))
     else if (key[0] === 0x58) this.swept.add(key.toString('utf8', 1))
     else if (key[0] === 0x52 && key.length === 39)
-      this.markRows.push({ commit: key.readUIntBE(1, 6), id: `sha256:${key.toString('hex', 7)}` })
-    else if (key.length === 38)
-      this.bytes.push({ commit: key.readUIntBE(0, 6), id: `sha256:${key.toString('hex', 6)}`, value })
+      this.markRows.push({ at: key.readUIntBE(1, 6), id: `sha256:${key.toString('hex', 7)}` })
     else return false
     return true
   }
 
-  /** number (6 bytes) · 0xff 0: how many · 0xff 1: the last that was dropped */
+  /** number (6 bytes) · 0xfe number · 0xff number · 0xff 0xff */
+  #readPack(key: Buffer, value: Buffer): boolean {
+    if (key.length === 6) this.packs.set(key.readUIntBE(0, 6), packOf(value))
+    else if (key.length === 7 && key[0] === 0xfe) this.sparsePacks.add(key.readUIntBE(1, 6))
+    else if (key.length === 7 && key[0] === 0xff) this.livePacks.set(key.readUIntBE(1, 6), decodeNumbers(value))
+    else if (key.equals(Buffer.of(0xff, 0xff))) this.packedTotal = decodeNumbers(value)[0] as number
+    else return false
+    return true
+  }
+
+  /** number of the last (6 bytes) how many (2): [number, event, …] · 0xff 0: how many · 0xff 1: the last that was dropped */
   #readEvent(key: Buffer, value: Buffer): boolean {
-    if (key.length === 6) {
-      const { value: event, number } = decode(value)
-      this.events.push({ position: key.readUIntBE(0, 6), number, value: event as EventValue })
-    } else if (key[1] === 0) this.eventCount = decodeNumbers(value)[0] as number
+    if (key.length === 8) {
+      const { value: parts, number } = decode(value)
+      const events = parts as (number & EventValue)[]
+      for (let i = 0; i < events.length; i += 2)
+        this.events.push({ position: events[i] as number, value: events[i + 1] as EventValue })
+      return number === key.readUIntBE(0, 6) && events.length === 2 * key.readUInt16BE(6)
+    }
+    if (key[1] === 0) this.eventCount = decodeNumbers(value)[0] as number
     else if (key[1] === 1) this.droppedEvent = value.readUIntBE(0, 6)
     else return false
     return true
@@ -260,6 +286,18 @@ export function keyOf(place: PlaceName): string {
   return place.slice(place.indexOf('\0') + 1)
 }
 
-function markTime({ value, number }: ReturnType<typeof decode>): number {
-  return (value as { readonly at: number } | null)?.at ?? number
+/** bytes, then offset (4) length (4) length of the owner (1) owner of each piece, then where that begins (4), CRC-32 of that (4) */
+function packOf(value: Buffer): Pack {
+  const end = value.length - 8
+  const start = value.readUInt32BE(end)
+  if (crc32(value.subarray(start, end)) !== value.readUInt32BE(end + 4))
+    throw new Error('a pack whose checksum does not match')
+  const pieces: Pack['pieces'][number][] = []
+  for (let at = start; at < end; at += 41)
+    pieces.push({
+      offset: value.readUInt32BE(at),
+      length: value.readUInt32BE(at + 4),
+      id: `sha256:${value.toString('hex', at + 9, at + 41)}`,
+    })
+  return { bytes: value.subarray(0, start), pieces }
 }

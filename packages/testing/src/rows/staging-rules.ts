@@ -20,27 +20,48 @@ const ROWS: readonly Rule[] = [
   {
     name: 'staged bytes are where their row says',
     why: 'they may be the only copy',
-    *check({ staged, bytes, files }) {
-      const kept = new Map(bytes.map(({ commit, id, value }) => [`${commit} ${id}`, value]))
+    *check({ staged, packs, files }) {
       for (const [id, row] of staged) {
         if ('file' in row) {
           if (!files.has(row.file)) yield `${id}: no row says that ${row.file} is kept, and a sweep removes it`
           continue
         }
-        const value = kept.get(`${row.commit} ${id}`)
-        if (value === undefined) yield `${id}: there are none at ${row.commit}`
-        else if (value.length !== row.size) yield `${id}: ${value.length} of ${row.size} bytes`
+        const pack = packs.get(row.pack)
+        const value = pack?.bytes.subarray(row.offset, row.offset + row.size)
+        if (value === undefined) yield `${id}: there is no pack ${row.pack}`
         else if (digestOf(value) !== id) yield `${id}: they are those of ${digestOf(value)}`
+        else if (!pack?.pieces.some((piece) => piece.id === id && piece.offset === row.offset))
+          yield `${id}: pack ${row.pack} does not name it, and who rewrites the pack loses it`
       }
     },
   },
   {
     name: 'no bytes are kept without a row that leads to them',
     why: 'nothing would ever remove them',
-    *check({ staged, bytes, files }) {
-      const led = new Set([...staged].map(([id, row]) => ('file' in row ? row.file : `${row.commit} ${id}`)))
-      for (const { commit, id } of bytes) if (!led.has(`${commit} ${id}`)) yield `${id} at ${commit}`
+    *check({ staged, packs, livePacks, files }) {
+      const live = new Map<number, [bytes: number, pieces: number]>()
+      for (const row of staged.values())
+        if ('pack' in row) {
+          const [bytes, pieces] = live.get(row.pack) ?? [0, 0]
+          live.set(row.pack, [bytes + row.size, pieces + 1])
+        }
+      for (const number of new Set([...packs.keys(), ...livePacks.keys()])) {
+        const [bytes, pieces] = live.get(number) ?? [0, 0]
+        const expected = `${packs.get(number)?.bytes.length},${bytes},${pieces}`
+        if (`${livePacks.get(number)}` !== expected || pieces === 0)
+          yield `pack ${number} has ${expected}, and its row says ${livePacks.get(number)}`
+      }
+      const led = new Set([...staged.values()].map((row) => ('file' in row ? row.file : '')))
       for (const file of files) if (!led.has(file)) yield file
+    },
+  },
+  {
+    name: 'a pack of which less than a quarter is live is known by a row, and no other',
+    why: 'it is found by it, to be rewritten',
+    *check({ livePacks, sparsePacks }) {
+      for (const [number, [size = 0, live = 0]] of livePacks)
+        if (live < size / 4 !== sparsePacks.has(number)) yield `pack ${number}: ${live} of ${size} bytes are live`
+      for (const number of sparsePacks) if (!livePacks.has(number)) yield `pack ${number} is not there`
     },
   },
   {
@@ -85,9 +106,9 @@ const ROWS: readonly Rule[] = [
     name: 'a mark and its row by age',
     why: 'what may leave first is found by these rows; one that leads nowhere stays in front for good',
     *check({ marks, markRows }) {
-      const found = new Set(markRows.map(({ commit, id }) => `${commit} ${id}`))
-      for (const [id, commit] of marks) if (!found.has(`${commit} ${id}`)) yield `${id} at ${commit} has none`
-      for (const { commit, id } of markRows) if (marks.get(id) !== commit) yield `${id} at ${commit} leads to no mark`
+      const found = new Set(markRows.map(({ at, id }) => `${at} ${id}`))
+      for (const [id, at] of marks) if (!found.has(`${at} ${id}`)) yield `${id} at ${at} has none`
+      for (const { at, id } of markRows) if (marks.get(id) !== at) yield `${id} at ${at} leads to no mark`
     },
   },
   {
@@ -101,11 +122,13 @@ const ROWS: readonly Rule[] = [
   {
     name: 'the total is what is staged',
     why: 'puts are admitted and refused by it',
-    *check({ staged, stagedTotal }) {
-      const bytes = [...staged.values()].reduce((sum, { size }) => sum + size, 0)
+    *check({ staged, stagedTotal, packs, packedTotal }) {
+      const inFiles = [...staged.values()].reduce((sum, row) => sum + ('file' in row ? row.size : 0), 0)
       const [told = 0, count = 0] = stagedTotal
-      if (told !== bytes || count !== staged.size)
-        yield `${told} bytes of ${count} blobs, and there are ${bytes} of ${staged.size}`
+      if (told !== inFiles || count !== staged.size)
+        yield `${told} bytes of ${count} blobs, and there are ${inFiles} of ${staged.size}`
+      const packed = [...packs.values()].reduce((sum, { bytes }) => sum + bytes.length, 0)
+      if (packedTotal !== packed) yield `${packedTotal} bytes in packs, and there are ${packed}`
     },
   },
 ]
