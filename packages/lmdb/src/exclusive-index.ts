@@ -2,7 +2,7 @@ import { stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { checkOptions, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import type { Reader, Tree } from '@stored/ledger'
-import { TREES } from '@stored/ledger/engine'
+import { pieceIn, TREES } from '@stored/ledger/engine'
 import { Environment, INDEX_FILE, mapLmdbError } from './environment.ts'
 import { Gate } from './gate.ts'
 import {
@@ -101,6 +101,8 @@ export class ExclusiveIndex implements Reader {
   get: Reader['get'] = (tree, key, decode) => readRow(this.#environment.tree(tree), key, decode)
 
   range: Reader['range'] = (tree, range) => readRows(this.#environment.tree(tree), range)
+
+  piece: Reader['piece'] = (piece, decode) => pieceIn(this, piece, decode)
 
   /** @throws {StorageError} NO_SPACE: the disk has no room for a second index of this size. */
   async requireSpace(): Promise<void> {

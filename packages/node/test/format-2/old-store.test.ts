@@ -108,7 +108,7 @@ describe('a store that the first version of format 2 left, its process killed at
       'unknown',
     ])
     const kept = [...rows.staged.values()]
-    expect([kept.some((row) => 'file' in row), kept.some((row) => 'commit' in row), rows.marks.size > 0]).toEqual([
+    expect([kept.some((row) => 'file' in row), kept.some((row) => 'pack' in row), rows.marks.size > 0]).toEqual([
       true,
       true,
       true,
