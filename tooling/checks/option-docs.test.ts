@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { OPTIONS as FS } from '../../drivers/fs/src/options.ts'
 import { OPTIONS as S3 } from '../../drivers/s3/src/options.ts'
 import { OPTIONS as SFTP } from '../../drivers/sftp/src/options.ts'
+import { OPTIONS as GUARD } from '../../packages/core/src/guard/guard.ts'
+import { OPTIONS as STORED } from '../../packages/core/src/stored/options.ts'
 import { OPTIONS as TEMPLATE } from '../../packages/create-stored-driver/src/template/src/acme-backend.ts'
 import { LOG_OPTIONS } from '../../packages/ledger/src/event-log.ts'
 import { OPTIONS as LMDB } from '../../packages/lmdb/src/lmdb-ledger.ts'
@@ -34,7 +36,8 @@ describe('what is told of options is what their table says; `vitest -u` writes i
     ['packages/read-cache/src/read-cache.ts', { DiskReadCacheOptions: READ_CACHE }],
     ['packages/staging/src/staging.ts', { DurableStagingOptions: STAGING }],
     ['packages/syncd/src/syncd.ts', { SyncDOptions: SYNCD }],
-    ['packages/core/src/stored/types.ts', { BackendOptions: described(BACKEND_OPTIONS) }],
+    ['packages/core/src/guard/guard.ts', { GuardOptions: GUARD }],
+    ['packages/core/src/stored/types.ts', { BackendOptions: described(BACKEND_OPTIONS), StoreDOptions: STORED }],
     [
       'packages/node/src/config.ts',
       {

@@ -3,7 +3,7 @@ import type { Capabilities, LogEvent, Stat, StorageBackend, WatchEvent } from '.
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
 import { checkOption, checkOptions } from '../backend/options.ts'
-import { is, needed, type Rules, type RulesOf } from '../backend/rules.ts'
+import { is, needed, type OptionRulesOf, type Rules } from '../backend/rules.ts'
 import { openSource } from '../source/open-source.ts'
 import type { BlobSource, Source } from '../source/source.ts'
 import { CALL, checkGet, checkPut, DELETE, LIST, mayGoOn, SIGNED_URL, SWEEP, WATCH } from './arguments.ts'
@@ -47,17 +47,41 @@ export interface GuardOptions {
   readonly delay?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
-const OPTIONS: RulesOf<GuardOptions> = {
-  name: is.text,
-  idleTimeoutMs: { ...is.whole(1, undefined, 'of milliseconds'), default: 60_000 },
-  retries: { ...is.whole(0), default: 4 },
-  discardLimit: { ...is.whole(0, undefined, 'of bytes'), default: 16 << 20 },
-  sortLimit: { ...is.whole(0), default: 100_000 },
-  medium: is.object,
-  log: { ...is.callback, default: () => {} },
-  random: { ...is.callback, default: Math.random },
-  delay: { ...is.callback, default: delay },
-}
+export const OPTIONS = {
+  name: { ...is.text, otherwise: "the driver's", doc: 'The name it was configured under.' },
+  idleTimeoutMs: {
+    ...is.whole(1, undefined, 'of milliseconds'),
+    default: 60_000,
+    otherwise: '60,000',
+    doc: 'A call in which no byte moves for this many milliseconds is aborted with TIMEOUT.',
+  },
+  retries: { ...is.whole(0), default: 4, doc: 'Retries of a `get`, `stat` or `list` after a retryable failure.' },
+  discardLimit: {
+    ...is.whole(0, undefined, 'of bytes'),
+    default: 16 << 20,
+    otherwise: '16 MiB',
+    doc: 'Bytes to read and discard to emulate a range.',
+  },
+  sortLimit: {
+    ...is.whole(0),
+    default: 100_000,
+    otherwise: '100,000',
+    doc: 'Entries to hold in memory to sort a listing if the driver does not.',
+  },
+  medium: {
+    ...is.object,
+    otherwise: 'nothing is remembered',
+    doc: 'Remembers which medium was found at earlier openings.',
+  },
+  log: {
+    ...is.callback,
+    default: () => {},
+    otherwise: 'none',
+    doc: 'Receives messages of the driver and the guard, at most a hundred a minute of each level.',
+  },
+  random: { ...is.callback, default: Math.random, otherwise: 'Math.random', doc: 'For jitter, from 0 to below 1.' },
+  delay: { ...is.callback, default: delay, otherwise: 'a timer', doc: 'Waits between tries.' },
+} as const satisfies OptionRulesOf<GuardOptions>
 
 type Settings = Required<Omit<GuardOptions, 'name' | 'medium'>> & Pick<GuardOptions, 'name' | 'medium'>
 

@@ -3,7 +3,7 @@ import { StorageError, toStorageError } from '../backend/error.ts'
 import { checkKey } from '../backend/keys.ts'
 import type { OwnPlace } from '../backend/one-medium.ts'
 import { checkOptions } from '../backend/options.ts'
-import { is, needed, type RulesOf } from '../backend/rules.ts'
+import { is, type RulesOf } from '../backend/rules.ts'
 import type { Place } from '../model/copy.ts'
 import type { DurableEvent, Logged } from '../model/event.ts'
 import type { Job, JobFilter } from '../model/job.ts'
@@ -29,6 +29,7 @@ import { isBlobThere, LIST_OPTIONS, list } from './lookup/list.ts'
 import { checkAlgorithms, checkName, idKey } from './lookup/names.ts'
 import { locationOf, recordOf } from './lookup/record.ts'
 import { SYNCED_OPTIONS, synced } from './lookup/synced.ts'
+import { OPTIONS } from './options.ts'
 import { PUT_OPTIONS, put } from './put/put.ts'
 import type { Services } from './services.ts'
 import { cacheStats, evict, evictable } from './store-cache.ts'
@@ -67,23 +68,6 @@ import { checkVerifyOptions, verify } from './verify/verify.ts'
 const MAX_HELD = 64 * 1024
 /** How long calls in progress may run on when the store closes. */
 const CLOSE_GRACE_MS = 5000
-const SERVICE = needed(is.object)
-const OPTIONS: RulesOf<StoreDOptions<string>> = {
-  ledger: SERVICE,
-  index: SERVICE,
-  queue: SERVICE,
-  staging: SERVICE,
-  cache: is.object,
-  syncer: SERVICE,
-  checksums: SERVICE,
-  mimeTypeOf: needed(is.callback),
-  backends: SERVICE,
-  defaultBackends: is.names,
-  algorithms: { ...is.names, default: [] },
-  prefix: { ...is.text, default: 'blobs' },
-  whenFull: { ...is.oneOf(['wait', 'refuse']), default: 'wait' },
-  own: { expected: 'an array of places', holds: Array.isArray, default: [] },
-}
 type Checked<Names extends string> = StoreDOptions<Names> &
   Pick<Services, 'algorithms' | 'prefix' | 'whenFull'> & { readonly own: readonly OwnPlace[] }
 const COPIES_OPTIONS: RulesOf<CopiesOptions> = { signal: is.signal }

@@ -343,17 +343,25 @@ export interface StoreCache {
 
 /** The parts of a store. `@stored/node` wires them. */
 export interface StoreDOptions<Names extends string> {
+  /** Commits what changes together. Index, queue and staging must use the same one. */
   ledger: Ledger
+  /** What is known of blobs, keys and copies. */
   index: Index
+  /** The jobs that bring copies to their backends. */
   queue: Queue
+  /** Bytes that some backend has not received yet. */
   staging: Staging
-  /** @default none */
+  /** Keeps what was read from remote backends. @default none */
   cache?: ReadCache | undefined
+  /** Runs the jobs, here or in another process. */
   syncer: Syncer
+  /** Computes digests. */
   checksums: Checksums
+  /** Detects the MIME type of a blob by its key and its first bytes. */
   mimeTypeOf: MimeTypeOf
+  /** The backends, by name. */
   backends: Readonly<Record<Names, BackendOptions>>
-  /** @default all backends */
+  /** Where copies go if a put names no backends. @default all backends */
   defaultBackends?: readonly Names[] | undefined
   /** Checksums of every blob, in addition to SHA-256. @default none */
   algorithms?: readonly Algorithm[] | undefined
