@@ -20,6 +20,7 @@ const tasks = {
   inject: [['node', 'tooling/proofs/inject/run.ts']],
   processes: [['node', 'tooling/proofs/processes/run.ts']],
   power: [['node', 'tooling/proofs/power/run.ts']],
+  upgrade: [['node', 'tooling/proofs/upgrade/run.ts']],
   full: [['node', 'tooling/proofs/full/run.ts']],
   mutants: [
     [

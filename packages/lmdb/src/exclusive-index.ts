@@ -46,6 +46,7 @@ export class ExclusiveIndex implements Reader {
   readonly #gate: Gate
   readonly #letIn: () => void
   readonly #environment: Environment
+  readonly trees: readonly Tree[] = TREES
   /** The layout of its trees. */
   readonly format: number
   #isClosed = false

@@ -62,6 +62,11 @@ const STAGES: Readonly<Record<string, Stage>> = {
   power: { parts: 10, minutes: 30, run: (seed) => ({ args: ['power', '20', '--seed', String(seed)] }) },
   kill: { parts: 20, minutes: 30, run: (seed) => ({ args: ['kill', '50', '--seed', String(seed)] }) },
   processes: { parts: 10, minutes: 30, run: (seed) => ({ args: ['processes', '50', '--seed', String(seed)] }) },
+  upgrade: {
+    parts: 5,
+    minutes: 30,
+    run: (seed) => ({ args: ['upgrade', '10', '--blobs', '100000', '--seed', String(seed)] }),
+  },
   inject: {
     parts: CALLS.length,
     minutes: 90,

@@ -1,5 +1,6 @@
-// Makes `store.json.gz`: a store as the first version of format 2 leaves it, with its process killed in the middle of work.
-// node packages/node/test/format-2/make-store.ts CHECKOUT, a checkout of f1b15f6 with its packages installed
+// Makes `first.json.gz` and `last.json.gz`: a store as the first and the last version of format 2 leave it, with its process killed in the
+// middle of work. node packages/node/test/format-2/make-store.ts CHECKOUT first|last, a checkout of f1b15f6 or 8f7fee8 with its packages
+// installed
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -8,7 +9,7 @@ import type * as Backend from '@stored/core/backend'
 import type * as Node from '@stored/node'
 import type { Fixture, Objects } from './fixture.ts'
 
-const [, , checkout] = process.argv as [string, string, string]
+const [, , checkout, version] = process.argv as [string, string, string, 'first' | 'last']
 const { MemoryBackend, MemoryPlace, StorageError } = (await import(
   path.resolve(checkout, 'packages/core/src/backend.ts')
 )) as typeof Backend
@@ -21,6 +22,7 @@ class TroubledBackend extends MemoryBackend {
     if (key === 'unreachable') throw new StorageError('UNAVAILABLE', { op: 'put', key })
     if (key === 'running') {
       await Array.fromAsync(body)
+      await options.onCheckpoint?.('all of it')
       reached.resolve()
       await new Promise(() => {})
     }
@@ -29,7 +31,7 @@ class TroubledBackend extends MemoryBackend {
 }
 
 const reached = Promise.withResolvers<void>()
-const places = { a: new MemoryPlace(), b: new MemoryPlace(), c: new MemoryPlace() }
+const places = { a: new MemoryPlace(), b: new MemoryPlace(), c: new MemoryPlace(), d: new MemoryPlace() }
 const directory = path.join(mkdtempSync(path.join(tmpdir(), 'stored-format-2-')), 'store')
 const store = await openStore({
   path: directory,
@@ -37,6 +39,7 @@ const store = await openStore({
     a: { backend: new MemoryBackend({ place: places.a }) },
     b: { backend: new MemoryBackend({ place: places.b }), layout: 'id' },
     c: { backend: new TroubledBackend({ place: places.c }) },
+    ...(version === 'last' && { d: { backend: new MemoryBackend({ place: places.d }) } }),
   },
 })
 const put = (text: string, key: string, backends?: ('a' | 'b' | 'c')[]) =>
@@ -58,6 +61,7 @@ await Array.fromAsync(store.verify({ backend: 'a' }))
 places.c.blobs.set('taken', { stat: { key: 'taken', size: 8, etag: 'theirs' }, bytes: Buffer.from('stranger') })
 for (const key of ['refused', 'taken']) await put(`c has no room for ${key}`, key, ['a', 'c'])
 await Promise.allSettled(['refused', 'taken'].map((key) => store.synced(key)))
+if (version === 'last') await useMore()
 await store.pause('b')
 await put('owed to b', 'owed', ['a', 'b'])
 await put('owed to b', 'owed too', ['b'])
@@ -72,8 +76,17 @@ await put('on its way when the process died', 'running', ['a', 'c'])
 await reached.promise
 await store.synced('running', { copies: 1 })
 
+/** The keys of a blob whose deletion is at work are gone for readers. */
+const isLeft = ({ key }: { readonly key: string }) => !key.startsWith('doomed/')
+const said = {
+  list: (await Array.fromAsync(store.list({ missing: true }))).filter(isLeft) as Fixture['list'],
+  jobs: (await Array.fromAsync(store.jobs())).filter(isLeft),
+  events: await Array.fromAsync(store.events()),
+}
+if (version === 'last') await beginDeletion()
 // What is committed lies in the file: the process ends where it stands.
 const fixture: Fixture = {
+  ...said,
   files: Object.fromEntries(
     ['index.mdb', ...readdirSync(path.join(directory, 'staging')).map((name) => `staging/${name}`)].map((name) => [
       name,
@@ -81,12 +94,28 @@ const fixture: Fixture = {
     ]),
   ),
   objects: { a: objectsOf('a'), b: objectsOf('b'), c: objectsOf('c') },
-  list: (await Array.fromAsync(store.list({ missing: true }))) as Fixture['list'],
-  jobs: await Array.fromAsync(store.jobs()),
-  events: await Array.fromAsync(store.events()),
 }
-writeFileSync(path.join(import.meta.dirname, 'store.json.gz'), gzipSync(JSON.stringify(fixture), { level: 9 }))
+writeFileSync(path.join(import.meta.dirname, `${version}.json.gz`), gzipSync(JSON.stringify(fixture), { level: 9 }))
 process.exit()
+
+/** What the first version did not have: a backend that was removed, and blobs of more keys than one commit removes. */
+async function useMore(): Promise<void> {
+  await store.put(Buffer.from('a copy on d'), { key: 'doubted', backends: ['a', 'd' as 'a'] })
+  await store.synced('doubted')
+  await store.removeBackend('d' as 'a', { force: true })
+  const keys = (name: string) => Array.from({ length: 120 }, (_, i) => `${name}/${i}`)
+  for (const name of ['many', 'doomed'])
+    await Promise.all(keys(name).map((key) => put(`one blob of ${name} keys`, key, ['a', 'b'])))
+  await store.synced(undefined, { backends: ['a', 'b'] })
+}
+
+/** Ends with the first of its commits. */
+function beginDeletion(): Promise<void> {
+  return new Promise((resolve) => {
+    store.on('delete', () => resolve())
+    void store.stat('doomed/0').then((record) => store.delete(record?.id as string))
+  })
+}
 
 /** Loses one object, turns a bit of another, and overwrites a third. */
 function damage(): void {

@@ -1,14 +1,14 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { gunzipSync } from 'node:zlib'
-import { MemoryBackend, type MemoryBlob, MemoryPlace } from '@stored/core/backend'
+import { MemoryBackend, type MemoryBlob, MemoryPlace, type PutOptions, type Stat } from '@stored/core/backend'
 import { LmdbLedger } from '@stored/lmdb'
 import { openStore, upgradeStore } from '@stored/node'
 import { dumpOf, filesIn } from '@stored/testing/rows/dump'
 import { checkLog } from '@stored/testing/rows/replay'
 import { checkRows } from '@stored/testing/rows/row-check'
 import type { Dump } from '@stored/testing/rows/rows'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { collect, idOf, temp } from '../temp.ts'
 import type { Fixture } from './fixture.ts'
 
@@ -37,24 +37,29 @@ const BOUND: Readonly<Record<string, Buffer>> = {
 /** That version kept what all keys of a blob share when the last of them was bound to another one, and the facts with it. */
 const KEPT = expect.stringContaining(`no key is bound to ${idOf('what rebound held at first')}`)
 
-const { files, objects, list, jobs, events } = JSON.parse(
-  gunzipSync(await readFile(path.join(import.meta.dirname, 'store.json.gz'))).toString(),
-) as Fixture
+async function fixtureOf(version: 'first' | 'last'): Promise<Fixture> {
+  return JSON.parse(gunzipSync(await readFile(path.join(import.meta.dirname, `${version}.json.gz`))).toString())
+}
+
+const FIRST = await fixtureOf('first')
+const LAST = await fixtureOf('last')
+const { list, jobs, events } = FIRST
 
 /** A store as a process of the first version of format 2 left it, and its backends. */
-async function left(directory: string, o = { isUpgraded: true }) {
+async function left(directory: string, { fixture = FIRST, isUpgraded = true } = {}) {
   const at = path.join(directory, 'store')
   await mkdir(path.join(at, 'staging'), { recursive: true })
-  for (const [name, bytes] of Object.entries(files)) await writeFile(path.join(at, name), Buffer.from(bytes, 'base64'))
-  if (o.isUpgraded) await upgradeStore({ path: at })
-  const places = { a: placeOf('a'), b: placeOf('b'), c: placeOf('c') }
-  const open = (sync: boolean) =>
+  for (const [name, bytes] of Object.entries(fixture.files))
+    await writeFile(path.join(at, name), Buffer.from(bytes, 'base64'))
+  if (isUpgraded) await upgradeStore({ path: at })
+  const places = { a: placeOf('a', fixture), b: placeOf('b', fixture), c: placeOf('c', fixture) }
+  const open = (sync: boolean, c: MemoryBackend = new MemoryBackend({ place: places.c })) =>
     openStore({
       ...{ path: at, sync },
       backends: {
         a: { backend: new MemoryBackend({ place: places.a }) },
         b: { backend: new MemoryBackend({ place: places.b }), layout: 'id' },
-        c: { backend: new MemoryBackend({ place: places.c }) },
+        c: { backend: c },
       },
     })
   return { at, places, open }
@@ -65,7 +70,7 @@ function ownOf(entry: Fixture['list'][number]): Fixture['list'][number] {
   return { ...entry, locations: entry.locations.filter(({ key, shared }) => shared || key === entry.key) }
 }
 
-function placeOf(name: Name): MemoryPlace {
+function placeOf(name: Name, { objects, events }: Fixture): MemoryPlace {
   const place = new MemoryPlace()
   for (const { stat, bytes } of objects[name]) {
     place.blobs.set(stat.key, { stat, bytes: Buffer.from(bytes, 'base64') } satisfies MemoryBlob)
@@ -74,6 +79,10 @@ function placeOf(name: Name): MemoryPlace {
   }
   for (const _ of events) place.nextEtag()
   return place
+}
+
+function givenBack(job: Fixture['jobs'][number]): Fixture['jobs'][number] & { readonly begun?: boolean } {
+  return job.state === 'running' ? { ...job, state: 'waiting', begun: true } : job
 }
 
 function byPlace<One extends { readonly backend: string; readonly key: string }>(jobs: readonly One[]): One[] {
@@ -131,9 +140,7 @@ describe('a store that the first version of format 2 left, its process killed at
     const { open } = await left(dir.path)
     await using store = await open(false)
     expect(await collect(store.list({ missing: true }))).toMatchObject(list.map(ownOf))
-    expect(byPlace(await collect(store.jobs()))).toMatchObject(
-      byPlace(jobs.map((job) => (job.state === 'running' ? { ...job, state: 'waiting', begun: true } : job))),
-    )
+    expect(byPlace(await collect(store.jobs()))).toMatchObject(byPlace(jobs.map(givenBack)))
     expect(await collect(store.events())).toMatchObject(events)
     expect((await store.getBackend('b')).state).toBe('paused')
   })
@@ -219,5 +226,70 @@ describe('a store that the first version of format 2 left, its process killed at
     expect(await store.get('running', { backend: 'c' })).toEqual(Buffer.from('new'))
     expect(await store.get('missing', { backend: 'a' })).toEqual(BOUND.big)
     expect(places.a.blobs.has('owed big')).toBe(false)
+  })
+})
+
+describe('a store that the last version of format 2 left, its process killed at work, once it is upgraded', () => {
+  const BOUND_LAST: Readonly<Record<string, Buffer>> = {
+    ...BOUND,
+    doubted: Buffer.from('a copy on d'),
+    ...Object.fromEntries(Array.from({ length: 120 }, (_, i) => [`many/${i}`, Buffer.from('one blob of many keys')])),
+  }
+
+  test('has rows that fit each other, and has its former index beside the new one', async () => {
+    await using dir = await temp()
+    const { at } = await left(dir.path, { fixture: LAST })
+    const { rows, violations } = checkRows(await rowsOf(at), await filesIn(path.join(at, 'staging'), true))
+    expect([...violations, ...checkLog(rows)]).toEqual([])
+    const former = Buffer.from(LAST.files['index.mdb'] as string, 'base64')
+    expect((await readFile(path.join(at, 'index.v2.bak'))).equals(former)).toBe(true)
+    expect((await readdir(at)).filter((name) => name.startsWith('index.new'))).toEqual([])
+  })
+
+  test('says of everything what it said, and has given back what ran', async () => {
+    await using dir = await temp()
+    const { open } = await left(dir.path, { fixture: LAST })
+    await using store = await open(false)
+    expect(await collect(store.list({ missing: true }))).toMatchObject(LAST.list)
+    const found = (await collect(store.jobs())).filter(({ id }) => id !== idOf('one blob of doomed keys'))
+    expect(byPlace(found)).toMatchObject(byPlace(LAST.jobs.map(givenBack)))
+    expect((await store.getBackend('b')).state).toBe('paused')
+  })
+
+  test('has its log: a number from before goes on where it was', async () => {
+    await using dir = await temp()
+    const { open } = await left(dir.path, { fixture: LAST })
+    await using store = await open(false)
+    const said = LAST.events as readonly { readonly seq: number }[]
+    expect((await collect(store.events())).slice(0, said.length)).toMatchObject(said)
+    const since = said[400]?.seq as number
+    expect((await collect(store.events({ since }))).slice(0, said.length - 401)).toMatchObject(said.slice(401))
+  })
+
+  test('delivers all that it holds, and goes on with what it owed', async () => {
+    await using dir = await temp()
+    const { at, places, open } = await left(dir.path, { fixture: LAST })
+    const given: (string | undefined)[] = []
+    class NotingBackend extends MemoryBackend {
+      override put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
+        if (key === 'running') given.push(options.checkpoint)
+        return super.put(key, body, options)
+      }
+    }
+    places.c.blobs.delete('taken')
+    {
+      await using store = await open(true, new NotingBackend({ place: places.c }))
+      for (const [key, bytes] of Object.entries(BOUND_LAST))
+        expect((await store.get(key)).equals(bytes), key).toBe(true)
+      for (const name of NAMES) await store.resume(name)
+      expect(await store.retry()).toBe(2)
+      await store.synced()
+      await vi.waitFor(async () => expect((await collect(store.jobs({ backend: 'a' }))).length).toBe(0), 10_000)
+      expect((await collect(store.list())).map(({ key }) => key).sort()).toEqual(Object.keys(BOUND_LAST).sort())
+    }
+    expect(given).toEqual(['all of it'])
+    expect([...places.a.blobs.keys()].filter((key) => key.startsWith('doomed/'))).toEqual([])
+    const { rows, violations } = checkRows(await rowsOf(at), await filesIn(path.join(at, 'staging'), true))
+    expect([...violations, ...checkLog(rows), ...rows.deletions]).toEqual([])
   })
 })
