@@ -137,6 +137,11 @@ export class Environment {
     }
   }
 
+  /** Names of all trees that are there, whoever made them. */
+  get names(): string[] {
+    return Array.from(this.#root.getKeys(), (key) => key.toString())
+  }
+
   /** How many rows a tree has. */
   count(name: Tree): number {
     return (this.tree(name).getStats() as { entryCount: number }).entryCount

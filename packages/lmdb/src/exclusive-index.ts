@@ -2,10 +2,11 @@ import { stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { checkOptions, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import type { Reader, Tree } from '@stored/ledger'
-import { pieceIn, TREES } from '@stored/ledger/engine'
+import { pieceIn } from '@stored/ledger/engine'
 import { Environment, INDEX_FILE, mapLmdbError } from './environment.ts'
 import { Gate } from './gate.ts'
 import {
+  FORMAT,
   FORMER_FORMAT,
   formatOf,
   LmdbLedger,
@@ -46,7 +47,7 @@ export class ExclusiveIndex implements Reader {
   readonly #gate: Gate
   readonly #letIn: () => void
   readonly #environment: Environment
-  readonly trees: readonly Tree[] = TREES
+  readonly trees: readonly Tree[]
   /** The layout of its trees. */
   readonly format: number
   #isClosed = false
@@ -65,11 +66,14 @@ export class ExclusiveIndex implements Reader {
     try {
       const { directory, fileMode: mode } = place
       gate = await Gate.open(directory, { mode })
-      environment = await Environment.open(path.join(directory, INDEX_FILE), gate, { mode, trees: new Set(TREES) })
+      const trees = new Set<Tree>()
+      environment = await Environment.open(path.join(directory, INDEX_FILE), gate, { mode, trees })
       letIn = await gate.hold()
       const [pid] = environment.others
       if (pid !== undefined) throw isOpen(pid)
       await sweepNewIndex(directory)
+      // None that is missing: that would write into an index that is only read.
+      for (const name of environment.names) trees.add(name)
       await environment.openTrees()
       return new ExclusiveIndex({ place, gate, letIn, environment })
     } catch (error) {
@@ -86,7 +90,9 @@ export class ExclusiveIndex implements Reader {
     this.#gate = o.gate
     this.#letIn = o.letIn
     this.#environment = o.environment
-    this.format = formatOf(o.environment)
+    this.trees = o.environment.names
+    // One that is new gets that of this version when it is opened.
+    this.format = (this.trees.includes('meta') && formatOf(o.environment)) || FORMAT
   }
 
   /** In bytes, without free room at its end. */

@@ -80,7 +80,7 @@ export async function upgradeStore(options: UpgradeOptions): Promise<Upgraded> {
   const index = await ExclusiveIndex.open(where)
   try {
     const { format: from, size } = index
-    const rows = ORDER.reduce((sum, tree) => sum + index.count(tree), 0)
+    const rows = ORDER.reduce((sum, tree) => sum + (index.trees.includes(tree) ? index.count(tree) : 0), 0)
     if (from === FORMAT) return { from, to: FORMAT, rows, size, kept: null }
     if (from !== FORMER_FORMAT) requireFormat(from)
     const kept = path.join(where.path, FORMER_INDEX_FILE)
@@ -127,7 +127,7 @@ async function rewrite(former: ExclusiveIndex, ledger: LmdbLedger, work: Work): 
   const staging = await UpgradedStaging.open({ ledger, path: stagingOf(work), mode: work.mode })
   const rewriters = [rewriteLog, rewriteIndex(new BlobIndex(ledger)), rewriteJobs(ledger), staging.rewrite]
   let rows = 0
-  for (const tree of ORDER)
+  for (const tree of ORDER.filter((name) => former.trees.includes(name)))
     for await (const page of pagesOf(former, tree)) {
       for (const part of parts(page.map((row) => rewriteOf(row, former, rewriters))))
         await ledger.transact((tx) => {
