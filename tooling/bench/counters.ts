@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events'
 /** What one call made, on average. */
 export interface Counts {
   readonly promises: number
+  readonly timers: number
   readonly gets: number
   readonly ranges: number
   /** Written or removed. */
@@ -21,7 +22,7 @@ type Constructor = { init(this: object, options?: unknown): void }
 
 /** Counts what the calls of one process make. It slows them down: what is counted is not to be timed. */
 export class Counters {
-  readonly #counts = { promises: 0, gets: 0, ranges: 0, rows: 0, trips: 0 }
+  readonly #counts = { promises: 0, timers: 0, gets: 0, ranges: 0, rows: 0, trips: 0 }
 
   /** To be made before the store is opened. */
   constructor() {
@@ -29,6 +30,7 @@ export class Counters {
     createHook({
       init: (_id, type) => {
         if (type === 'PROMISE') this.#counts.promises++
+        else if (type === 'Timeout') this.#counts.timers++
         else if (TRIP.test(type)) this.#counts.trips++
       },
     }).enable()

@@ -3,10 +3,12 @@ export { type GuardOptions, guardBackend } from './guard/guard.ts'
 export type {
   CallOptions,
   GuardedBackend,
+  GuardedBytes,
   GuardedGetOptions,
   GuardedGetResult,
   GuardedListOptions,
   GuardedPutOptions,
+  GuardedReadOptions,
 } from './guard/guarded-backend.ts'
 export type * from './model/blob.ts'
 export { ALGORITHMS } from './model/blob.ts'

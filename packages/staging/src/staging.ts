@@ -322,6 +322,10 @@ export class DurableStaging implements Staging {
     return this.#rows.ticket(this.#rowKey(id), readerOf(view)) !== undefined
   }
 
+  inline(view: View, id: BlobId): Buffer | null {
+    return this.#find(readerOf(view), id, {})?.bytes ?? null
+  }
+
   async open(
     id: BlobId,
     o: { signal: AbortSignal; offset?: number; length?: number; toClone?: boolean },

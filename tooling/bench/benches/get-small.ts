@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Bench } from '../bench.ts'
 import { readFile } from '../callbacks.ts'
+import { ABOUT as ABOUT_COUNTS, compareCounts, countGets } from '../counted-gets.ts'
 import { idOf, inFlight, makeBlobs, shuffled } from '../data.ts'
 import { compare, rate } from '../figures.ts'
 import { fillCache, openCachingStore } from '../remote.ts'
@@ -23,7 +24,8 @@ export const getSmall: Bench = {
 ${WARM_UP} gets of others; the same order and the default thread pool on both sides. "From staging": nothing was synced yet.
 "From the fs backend": everything was, and staging is empty. The rival reads with fs.readFile the very files of that backend,
 and compares their SHA-256 with the name. It looks nothing up. "From the read cache": that of a backend which is not local, and
-which is not asked.`,
+which is not asked.
+${ABOUT_COUNTS}`,
 
   sides: {
     async fill({ directory, params }) {
@@ -62,6 +64,8 @@ which is not asked.`,
       await store.close()
     },
 
+    count: countGets,
+
     async files({ directory, params, start, stop }) {
       const { warmUp, ids } = idsOf(params)
       const root = rootOf(directory)
@@ -95,6 +99,7 @@ which is not asked.`,
       compare({ ...what, bench: 'get-small, from staging', reach: { ratio: 1 } }, fromStaging, against),
       compare({ ...what, bench: 'get-small, from the fs backend', reach: { ratio: 0.7 } }, fromBackend, against),
       compare({ ...what, bench: 'get-small, from the read cache', reach: { ratio: 0.7 } }, fromCache, against),
+      ...(await compareCounts(lab)),
     ]
   },
 }

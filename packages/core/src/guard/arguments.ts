@@ -1,7 +1,13 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { checkOptions, describeType } from '../backend/options.ts'
 import { is, needed, type Rule, type RulesOf } from '../backend/rules.ts'
-import type { CallOptions, GuardedGetOptions, GuardedListOptions, GuardedPutOptions } from './guarded-backend.ts'
+import type {
+  CallOptions,
+  GuardedGetOptions,
+  GuardedListOptions,
+  GuardedPutOptions,
+  GuardedReadOptions,
+} from './guarded-backend.ts'
 
 const SHA256 = /^[0-9a-f]{64}$/
 
@@ -50,6 +56,8 @@ const GET: RulesOf<GuardedGetOptions> = {
   ifMatch: ETAG,
   sha256: DIGEST,
 }
+
+export const READ: RulesOf<GuardedReadOptions> = { ...CALL, size: needed(BYTES), sha256: needed(DIGEST) }
 
 export const LIST: RulesOf<GuardedListOptions> = {
   ...CALL,

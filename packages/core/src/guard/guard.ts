@@ -6,19 +6,22 @@ import { checkOption, checkOptions } from '../backend/options.ts'
 import { is, needed, type OptionRulesOf, type Rules } from '../backend/rules.ts'
 import { openSource } from '../source/open-source.ts'
 import type { BlobSource, Source } from '../source/source.ts'
-import { CALL, checkGet, checkPut, DELETE, LIST, mayGoOn, SIGNED_URL, SWEEP, WATCH } from './arguments.ts'
+import { CALL, checkGet, checkPut, DELETE, LIST, mayGoOn, READ, SIGNED_URL, SWEEP, WATCH } from './arguments.ts'
 import type {
   CallOptions,
   GuardedBackend,
+  GuardedBytes,
   GuardedGetOptions,
   GuardedGetResult,
   GuardedListOptions,
   GuardedPutOptions,
+  GuardedReadOptions,
 } from './guarded-backend.ts'
 import { type ListContext, list } from './listing.ts'
 import type { Operation } from './operation.ts'
 import { put } from './put.ts'
 import { type OpenedRange, openRange, type RangeContext } from './ranges.ts'
+import { readWhole } from './read.ts'
 import { expectSame, isRecognizable, type ResumeContext, resumed } from './resume.ts'
 import { delay, type RetryPolicy, retried } from './retry.ts'
 import { type MediumMemory, Session } from './session.ts'
@@ -179,6 +182,12 @@ class Guard implements GuardedBackend {
       operation.end()
       throw operation.failure(error)
     }
+  }
+
+  read(key: string, options: GuardedReadOptions): Promise<GuardedBytes | null> {
+    return this.#run(['get', key], [options, READ], (operation, checked) =>
+      this.#retried(operation, () => readWhole(this.#driver, key, checked, operation)),
+    )
   }
 
   async stat(key: string, options: CallOptions = {}): Promise<Stat | null> {

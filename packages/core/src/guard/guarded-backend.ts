@@ -53,6 +53,21 @@ export interface GuardedGetOptions extends CallOptions {
   readonly sha256?: string | undefined
 }
 
+/** Which bytes to read at once. */
+export interface GuardedReadOptions extends CallOptions {
+  /** Of the whole blob, in bytes. */
+  readonly size: number
+  /** Hex. The read rejects with CHECKSUM_MISMATCH if the blob has another digest. */
+  readonly sha256: string
+}
+
+/** A blob that was read at once. */
+export interface GuardedBytes {
+  readonly stat: Stat
+  /** They are the caller's. */
+  readonly bytes: Buffer
+}
+
 /** Which entries to list. */
 export interface GuardedListOptions extends CallOptions {
   /** A plain prefix of the key. @default '' which lists everything */
@@ -106,6 +121,13 @@ export interface GuardedBackend extends AsyncDisposable {
   put(key: string, source: BlobSource, options?: GuardedPutOptions): Promise<Stat & { readonly sha256: string }>
   /** @throws {StorageError} NOT_FOUND · RANGE_NOT_SATISFIABLE if `offset` is at or after the end of a blob that is not empty. */
   get(key: string, options?: GuardedGetOptions): Promise<GuardedGetResult>
+  /**
+   * Reads a small blob whole, in less than `get` takes, and tries again as that does.
+   *
+   * @returns `null` if the blob there has another size; `get` tells what it is.
+   * @throws {StorageError} NOT_FOUND · CHECKSUM_MISMATCH · SIZE_MISMATCH: its body is not as long as the backend says.
+   */
+  read(key: string, options: GuardedReadOptions): Promise<GuardedBytes | null>
   /** @returns `null` only if the blob is certainly absent. */
   stat(key: string, options?: CallOptions): Promise<Stat | null>
   /** @returns `false` only if the blob is certainly absent. */

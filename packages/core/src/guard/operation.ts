@@ -1,12 +1,13 @@
 import { type ErrorLocation, StorageError, type StorageErrorCode, toStorageError } from '../backend/error.ts'
+import type { Watchdog, Watched } from './watchdog.ts'
 
 /** How long a driver has to come back after an abort. */
 const GRACE_MS = 2000
 
 /** What an operation is told by its guard. */
 export interface Supervision {
-  /** No byte either way for so long is a stall. `Infinity` does not watch. */
-  readonly idleTimeoutMs: number
+  /** Ends it when no byte goes either way for too long. @default it may stand still */
+  readonly watchdog?: Watchdog | undefined
   /** Called when the operation has ended. */
   onEnd?(operation: Operation): void
   /** Called when the driver did not come back and was left to itself. */
@@ -37,7 +38,7 @@ interface Waiting {
  * The signal is aborted by the caller's, by a stall, or by `stop`. The driver's own answer is then waited for, as it says what
  * became of the call, but not for ever. One thing is waited for at a time.
  */
-export class Operation {
+export class Operation implements Watched {
   readonly at: ErrorLocation
   readonly #supervision: Supervision
   readonly #controller = new AbortController()
@@ -47,9 +48,9 @@ export class Operation {
   #verdict: Verdict | undefined
   #waiting: Waiting | undefined
   #onSettled: (() => void) | undefined
-  #watchdog: NodeJS.Timeout | undefined
   #grace: NodeJS.Timeout | undefined
-  #lastByte = 0
+  /** Once its driver was asked for the first time. */
+  #lastByte: number | undefined
 
   constructor(at: ErrorLocation, supervision: Supervision, caller: AbortSignal | undefined) {
     this.at = at
@@ -88,12 +89,23 @@ export class Operation {
    */
   settle<T>(work: PromiseLike<T>, discard?: (late: T) => void): Promise<T> {
     this.touch()
-    if (this.#watchdog === undefined) this.#watch(this.#supervision.idleTimeoutMs)
+    this.#supervision.watchdog?.watch()
     return this.#wait(work, true, discard)
   }
 
   get isWaiting(): boolean {
     return this.#waiting !== undefined
+  }
+
+  get stallsAt(): number {
+    const { watchdog } = this.#supervision
+    // A consumer may take its time, and so may those before it in the line. An abort is followed by a grace of its own.
+    if (!watchdog || this.#lastByte === undefined || !this.isWaiting || this.#verdict) return Number.POSITIVE_INFINITY
+    return this.#lastByte + watchdog.idleTimeoutMs
+  }
+
+  stall(): void {
+    this.stop('TIMEOUT', `no byte went by for ${this.#supervision.watchdog?.idleTimeoutMs} ms`)
   }
 
   /** Resolves once nothing is waited for. */
@@ -111,7 +123,6 @@ export class Operation {
   }
 
   end(): void {
-    clearTimeout(this.#watchdog)
     clearTimeout(this.#grace)
     this.#caller?.removeEventListener('abort', this.#onCallerAbort)
     this.#supervision.onEnd?.(this)
@@ -170,21 +181,6 @@ export class Operation {
     this.#waiting = undefined
     clearTimeout(this.#grace)
     this.#onSettled?.()
-  }
-
-  /** One timer for the whole operation: it looks when the last byte went by, and sets itself again for the rest. */
-  #watch(ms: number): void {
-    if (ms === Number.POSITIVE_INFINITY) return
-    this.#watchdog = setTimeout(() => {
-      this.#watchdog = undefined
-      // Nobody waits: a consumer may take its time. The next wait sets it again.
-      if (!this.isWaiting) return
-      const { idleTimeoutMs } = this.#supervision
-      const rest = this.#lastByte + idleTimeoutMs - performance.now()
-      if (rest > 0) this.#watch(Math.ceil(rest))
-      else this.stop('TIMEOUT', `no byte went by for ${idleTimeoutMs} ms`)
-    }, ms)
-    this.#watchdog.unref()
   }
 }
 

@@ -3,6 +3,7 @@ import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { Limiter } from './limiter.ts'
 import { Log } from './log.ts'
 import { Operation, type Supervision } from './operation.ts'
+import { Watchdog } from './watchdog.ts'
 
 /** How long a driver may take to close. */
 const CLOSE_MS = 5000
@@ -44,7 +45,7 @@ export class Session {
     this.#log = new Log(log)
     this.#medium = medium
     this.#supervision = {
-      idleTimeoutMs,
+      watchdog: new Watchdog(idleTimeoutMs, this.#operations),
       onEnd: (operation) => this.#operations.delete(operation),
       onDetach: ({ op, key }) => this.warn(`${op} did not come back after it was aborted, and was left to itself`, key),
     }
@@ -62,7 +63,7 @@ export class Session {
    */
   begin(at: ErrorLocation, signal: AbortSignal | undefined, { idle = false } = {}): Operation {
     if (this.#closing !== undefined) throw new StorageError('CLOSED', at)
-    const supervision = idle ? { ...this.#supervision, idleTimeoutMs: Number.POSITIVE_INFINITY } : this.#supervision
+    const supervision = idle ? { ...this.#supervision, watchdog: undefined } : this.#supervision
     const operation = new Operation(at, supervision, signal)
     this.#operations.add(operation)
     return operation
@@ -151,7 +152,10 @@ export class Session {
     const operations = [...this.#operations]
     for (const operation of operations) operation.stop('CLOSED', 'the backend was closed')
     await Promise.all(operations.map((operation) => operation.settled()))
-    const operation = new Operation(this.at('close'), { ...this.#supervision, idleTimeoutMs: CLOSE_MS }, undefined)
+    const closing = new Set<Operation>()
+    const watchdog = new Watchdog(CLOSE_MS, closing)
+    const operation = new Operation(this.at('close'), { ...this.#supervision, watchdog }, undefined)
+    closing.add(operation)
     try {
       await operation.settle(Promise.resolve(this.#driver.close?.()))
     } finally {

@@ -92,6 +92,13 @@ async function end({ operation, items }: Flow<unknown>): Promise<void> {
   }
 }
 
+/** Chunks in one piece; a single one is not copied. */
+export function bufferOf(chunks: readonly Uint8Array[]): Buffer {
+  const [first] = chunks
+  if (chunks.length === 1 && first) return Buffer.from(first.buffer, first.byteOffset, first.byteLength)
+  return Buffer.concat(chunks)
+}
+
 /** Frees a body that nobody reads. */
 export async function discardBody(body: AsyncIterable<unknown>): Promise<void> {
   await body[Symbol.asyncIterator]().return?.()

@@ -71,6 +71,8 @@ export interface Staging {
   recheck(): void
   /** Whether its bytes are kept. */
   has(view: View, id: BlobId): boolean
+  /** Its bytes, if they are kept as a part of the commit and not in a file. They are the caller's. */
+  inline(view: View, id: BlobId): Uint8Array | null
   /** @param o.toClone Returns the `file`, if there is one, and watches its name while the body is read. */
   open(id: BlobId, o: Op & { offset?: number; length?: number; toClone?: boolean }): Promise<OpenedStaged | null>
   /** Rejects waiting receivers with CLOSED. Kept bytes can be read and released until the ledger is closed. */

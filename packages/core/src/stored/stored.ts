@@ -7,7 +7,6 @@ import { is, type RulesOf } from '../backend/rules.ts'
 import type { Place } from '../model/copy.ts'
 import type { DurableEvent, Logged } from '../model/event.ts'
 import type { Job, JobFilter } from '../model/job.ts'
-import type { Opened } from '../ports/staging.ts'
 import type { BlobSource } from '../source/source.ts'
 import { type Trace, traced, tracedStream } from '../trace.ts'
 import { Backends, type Configured } from './backends/backends.ts'
@@ -18,7 +17,7 @@ import { removeBackend } from './backends/remove-backend.ts'
 import { Calls } from './calls.ts'
 import { DELETE_OPTIONS, remove } from './delete/delete.ts'
 import { FORGET_OPTIONS, forget } from './delete/forget.ts'
-import { readAhead, readBuffer, toReadable } from './get/bodies.ts'
+import { type Consumer, readAhead, readBuffer, SMALL_BYTES, toReadable } from './get/bodies.ts'
 import { GET_OPTIONS, readBlob } from './get/get.ts'
 import { Changes } from './lookup/changes.ts'
 import { factsUnder } from './lookup/copies.ts'
@@ -64,8 +63,6 @@ import { Upkeep } from './upkeep.ts'
 import { REPAIR_OPTIONS, repair } from './verify/repair.ts'
 import { checkVerifyOptions, verify } from './verify/verify.ts'
 
-/** A stream of up to this many bytes is read before any of them is delivered, so that an error comes in time. */
-const MAX_HELD = 64 * 1024
 /** How long calls in progress may run on when the store closes. */
 const CLOSE_GRACE_MS = 5000
 type Checked<Names extends string> = StoreDOptions<Names> &
@@ -183,18 +180,20 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     const at = { op: 'get', key: idOrKey }
     const trace: Trace = { key: idOrKey }
     return this.#calls.call(at, [options, GET_OPTIONS], (checked, signal) => {
-      const read = <T>(consume: (opened: Opened, length: number) => Promise<T>) =>
-        readBlob(this.#services, idOrKey, checked, signal, consume)
+      const read = <T>(consumer: Consumer<T>) => readBlob(this.#services, idOrKey, checked, signal, consumer)
       if (!checked.stream)
-        return traced<Readable | Buffer>('get', trace, async () => {
-          const bytes = await read((opened, length) => readBuffer(opened, length, at))
-          trace.bytes = bytes.length
-          return bytes
-        })
+        return traced<Readable | Buffer>(
+          'get',
+          trace,
+          () => read({ whole: (bytes) => bytes, read: (opened, length) => readBuffer(opened, length, at) }),
+          (bytes) => (bytes as Buffer).length,
+        )
       return tracedStream(trace, (count) =>
-        read(async (opened, length) => {
-          const begun = length <= MAX_HELD ? await readAhead(opened, MAX_HELD) : opened
-          return toReadable({ ...begun, body: count(begun.body) }, at, signal)
+        read({
+          read: async (opened, length) => {
+            const begun = length <= SMALL_BYTES ? await readAhead(opened, SMALL_BYTES) : opened
+            return toReadable({ ...begun, body: count(begun.body) }, at, signal)
+          },
         }),
       )
     })

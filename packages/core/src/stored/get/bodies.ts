@@ -1,6 +1,18 @@
 import { Readable } from 'node:stream'
 import { type ErrorLocation, StorageError, toStorageError } from '../../backend/error.ts'
+import { bufferOf } from '../../guard/stream.ts'
 import type { Opened } from '../../ports/staging.ts'
+
+/** Up to here a blob is read before any of its bytes is delivered, so that an error comes in time. */
+export const SMALL_BYTES = 64 * 1024
+
+/** What becomes of the bytes of a blob. */
+export interface Consumer<T> {
+  /** Takes all bytes of a small blob, which were verified. @default it is given as a body */
+  whole?(bytes: Buffer): T
+  /** @param length Of the body, in bytes. */
+  read(opened: Opened, length: number): Promise<T>
+}
 
 /** What fits a Buffer everywhere. */
 const MAX_BUFFER = 2 ** 31
@@ -21,9 +33,7 @@ export async function readBuffer(opened: Opened, length: number, at: ErrorLocati
 async function readAll(opened: Opened): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   for await (const chunk of drain(opened)) chunks.push(chunk)
-  const [first] = chunks
-  if (chunks.length === 1 && first) return Buffer.from(first.buffer, first.byteOffset, first.byteLength)
-  return Buffer.concat(chunks)
+  return bufferOf(chunks)
 }
 
 /**

@@ -5,6 +5,8 @@ export interface Copy {
   /** For the error that names the others. */
   readonly name: string
   open(range: Range | undefined): Promise<Opened>
+  /** Reads and verifies all of a small blob in less time. @returns `null` if it cannot, and `open` tells why. */
+  whole?(): Promise<Buffer | null>
 }
 
 export interface Range {

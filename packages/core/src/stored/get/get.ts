@@ -1,18 +1,22 @@
+import { hash } from 'node:crypto'
 import type { Stat } from '../../backend/contract.ts'
 import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import type { GuardedBackend } from '../../guard/guarded-backend.ts'
+import { bufferOf } from '../../guard/stream.ts'
 import { verified } from '../../guard/verify.ts'
 import type { BlobFacts, BlobId } from '../../model/blob.ts'
 import { type Held, isDoubtful, type Location } from '../../model/copy.ts'
+import type { View } from '../../ports/ledger.ts'
 import type { Opened } from '../../ports/staging.ts'
 import type { Configured } from '../backends/backends.ts'
-import { factsUnder, placesToRead } from '../lookup/copies.ts'
+import { factsUnder, placesToRead, syncedPlaces } from '../lookup/copies.ts'
 import { copiesUnder } from '../lookup/copies-under.ts'
 import { checkName, hexOf } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { GetOptions } from '../types.ts'
 import { markDamaged, mayBeginAgain, noteWhole, overtaken } from '../verify/record-damage.ts'
+import { type Consumer, SMALL_BYTES } from './bodies.ts'
 import { cachedBefore, keptFrom, openCached } from './cached.ts'
 import type { Copy, Range } from './copy.ts'
 
@@ -33,26 +37,29 @@ const MAX_TRIES = 5
  * Reads a blob with `consume`: what is staged, else what the read cache holds, else the first synced copy in the order of the
  * configuration, else one that was found bad before. A whole blob is verified: its last chunk is held back until the digest agrees.
  *
- * @param consume Called again with the next copy, where others may be tried, when the body that it was given fails.
+ * @param consumer Called again with the next copy, where others may be tried, when the body that it was given fails.
  * @throws {StorageError} NOT_FOUND for an unknown id or key · RANGE_NOT_SATISFIABLE · INVALID_ARGUMENT · whatever the copy, or
- *   `consume`, fails with.
+ *   the consumer, fails with.
  */
 export async function readBlob<T>(
   services: Services,
   idOrKey: string,
   options: GetOptions,
   signal: AbortSignal,
-  consume: (opened: Opened, length: number) => Promise<T>,
+  consumer: Consumer<T>,
 ): Promise<T> {
   const at = { op: 'get', key: idOrKey }
   checkName(idOrKey, at)
   const chosen = chosenBackends(services, options, at)
+  let near: Readable | undefined
   if (!chosen && options.range === undefined) {
-    const read = await readNear(services, idOrKey, options, signal, consume)
-    if (read) return read.value
+    const read = await readNear(services, idOrKey, options, signal, consumer)
+    if ('value' in read) return read.value
+    near = read.known
   }
   for (let left = MAX_TRIES; ; left--) {
-    const known = await readableUnder(services, idOrKey)
+    const known = near ?? (await readableUnder(services, idOrKey))
+    near = undefined
     if (!known) throw new StorageError('NOT_FOUND', at)
     const range = rangeWithin(options.range, known.facts.size, at)
     const copies = chosen
@@ -62,7 +69,7 @@ export async function readBlob<T>(
     const length = range?.length ?? known.facts.size
     try {
       const mayFallBack = mayFallBackOn(options)
-      return await readFirst(copies, range, { mayFallBack, at, signal }, (opened) => consume(opened, length))
+      return await readFirst(copies, range, { mayFallBack, at, signal }, length, consumer)
     } catch (error) {
       if (left === 1 || !mayBeginAgain(error)) throw error
     }
@@ -91,26 +98,47 @@ function mayFallBackOn({ fallback, backends }: GetOptions): boolean {
  * Reads bytes that are staged, or in the read cache, of which nothing else need be known: half the work of a read that has a
  * choice of copies.
  *
- * @returns `null` when they are not, or cannot be read: it is then told with what other copies there are.
+ * @returns What is known of the copies where that was found by the way; nothing when bytes that are near could not be read.
+ * @throws {StorageError} NOT_FOUND.
  */
 async function readNear<T>(
   services: Services,
   idOrKey: string,
   options: GetOptions,
   signal: AbortSignal,
-  consume: (opened: Opened, length: number) => Promise<T>,
-): Promise<{ value: T } | null> {
-  const { cache, index, ledger, staging } = services
+  consumer: Consumer<T>,
+): Promise<{ readonly value: T } | { readonly known?: Readable }> {
+  const { cache, ledger, staging } = services
+  const isCached = cache !== undefined && isCacheFirst(services, options)
   const near = await ledger.look((view) => {
-    const facts = factsUnder({ index }, view, idOrKey)
-    return facts && { id: facts.id, isStaged: staging.has(view, facts.id) }
+    const facts = factsUnder(services, view, idOrKey)
+    if (!facts) return null
+    const bytes = consumer.whole && facts.size <= SMALL_BYTES ? staging.inline(view, facts.id) : null
+    const isStaged = bytes !== null || staging.has(view, facts.id)
+    return {
+      facts,
+      bytes,
+      isStaged,
+      locations: isStaged || isCached ? [] : placesFor(services, view, facts.id, idOrKey, options),
+    }
   })
-  if (!near) return null
-  const { id, isStaged } = near
-  if (isStaged) return readStaged(services, id, signal, consume)
-  if (!cache || !isCacheFirst(services, options)) return null
-  const opened = await openCached({ cache, signal }, id, () => refetch(services, id, signal))
-  return opened && { value: await consume(opened, opened.size) }
+  if (!near) throw new StorageError('NOT_FOUND', { op: 'get', key: idOrKey })
+  const { facts, bytes, isStaged } = near
+  if (consumer.whole && bytes && isOf(facts, bytes)) return { value: consumer.whole(bufferOf([bytes])) }
+  if (isStaged) return (await readStaged(services, facts.id, signal, consumer)) ?? {}
+  if (!isCached) return { known: near }
+  const opened = await openCached({ cache, signal }, facts.id, () => refetch(services, facts.id, signal))
+  return opened ? { value: await consumer.read(opened, opened.size) } : {}
+}
+
+function isOf({ id, size }: BlobFacts, bytes: Uint8Array): boolean {
+  return bytes.byteLength === size && hash('sha256', bytes) === hexOf(id)
+}
+
+/** Where a read that tries no other copy is content with a synced one, nothing else is looked up. */
+function placesFor(services: Services, view: View, id: BlobId, idOrKey: string, options: GetOptions): Location[] {
+  const synced = mayFallBackOn(options) ? [] : syncedPlaces(services, view, id)
+  return synced.length > 0 ? synced : placesToRead(services, view, id, idOrKey)
 }
 
 /** Whether the cache is asked before anything is known of the places of a blob: where one of them is local, they decide that. */
@@ -122,11 +150,11 @@ async function readStaged<T>(
   services: Services,
   id: BlobId,
   signal: AbortSignal,
-  consume: (opened: Opened, length: number) => Promise<T>,
-): Promise<{ value: T } | null> {
+  consumer: Consumer<T>,
+): Promise<{ readonly value: T } | null> {
   try {
     const opened = await stagedCopy(services, id, signal).open(undefined)
-    return { value: await consume(opened, opened.size) }
+    return { value: await consumer.read(opened, opened.size) }
   } catch (error) {
     if (StorageError.is(error) && !signal.aborted && error.code !== 'TOO_LARGE') return null
     throw error
@@ -172,14 +200,17 @@ async function readFirst<T>(
   copies: readonly Copy[],
   range: Range | undefined,
   { mayFallBack, at, signal }: Fallback,
-  consume: (opened: Opened) => Promise<T>,
+  length: number,
+  consumer: Consumer<T>,
 ): Promise<T> {
   const failures: unknown[] = []
   for (const copy of copies) {
     const attempt = new Attempt(copy)
     try {
+      const whole = range || !consumer.whole ? null : await copy.whole?.()
+      if (whole && consumer.whole) return consumer.whole(whole)
       // One layer less around every chunk where it does not matter who failed.
-      return await consume(await (mayFallBack ? attempt : copy).open(range))
+      return await consumer.read(await (mayFallBack ? attempt : copy).open(range), length)
     } catch (error) {
       // Against what the consumer failed with, another copy does not help.
       if (!attempt.hasFailed || signal.aborted || mayBeginAgain(error)) throw error
@@ -317,8 +348,14 @@ function backendCopy(services: Services, location: Location, size: number, signa
     const body = watching(iterator, failed, { done, most: range?.length ?? size })
     return { stat, size: stat.size, body, [Symbol.asyncDispose]: close }
   }
+  const whole = async () => {
+    const read = await backend.read(location.key, { size, sha256: hexOf(location.id), signal }).catch(failed)
+    if (read && isDoubtful(location)) await noteWhole(services, location, read.stat)
+    return read?.bytes ?? null
+  }
   return {
     name: location.backend,
+    ...(size <= SMALL_BYTES && { whole }),
     async open(range) {
       if (!range) return read(undefined)
       // A range is not hashed: that it is of what was confirmed is all there is to go by.

@@ -28,6 +28,11 @@ export function placesUnder(rows: Rows, view: View, id: BlobId, key: string): Lo
   return [...objectsOf(rows, view, id, key), ...rows.index.shared(view, id)].sort(byPlace)
 }
 
+/** Those of the places of a blob that are synced: enough for a read that tries no other. They may be none. */
+export function syncedPlaces(rows: Rows, view: View, id: BlobId): Location[] {
+  return placesOfEach(rows, view, id, 'synced', SOME)
+}
+
 /** The places of a name, and some others of the blob: its bytes are the same everywhere. */
 export function placesToRead(rows: Rows, view: View, id: BlobId, idOrKey: string): Location[] {
   const named = isId(idOrKey) ? rows.index.shared(view, id) : placesUnder(rows, view, id, idOrKey)

@@ -111,9 +111,11 @@ async function receiveGood(
   const { staging, syncer } = services
   // Where nobody syncs there is nothing to wait for.
   const whenFull = syncer.attended ? services.whenFull : 'refuse'
-  return readBlob(services, id, { fallback: true }, signal, async (opened) => {
-    await using copy = opened
-    return await staging.receive(counted(copy, onProgress), { signal, size, whenFull })
+  return readBlob(services, id, { fallback: true }, signal, {
+    read: async (opened) => {
+      await using copy = opened
+      return await staging.receive(counted(copy, onProgress), { signal, size, whenFull })
+    },
   })
 }
 
