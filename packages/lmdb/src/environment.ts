@@ -139,7 +139,8 @@ export class Environment {
 
   /** Names of all trees that are there, whoever made them. */
   get names(): string[] {
-    return Array.from(this.#root.getKeys(), (key) => key.toString())
+    // lmdb-js ends each with a NUL.
+    return Array.from(this.#root.getKeys(), (key) => key.toString().replace(/\0$/, ''))
   }
 
   /** How many rows a tree has. */
