@@ -3,7 +3,7 @@ import { runtimeFault } from '@stored/core/runtime'
 
 const fault = runtimeFault()
 if (fault === null) {
-  // Not before: another Node.js might not understand it.
+  // Imported late: an older Node.js might not parse it.
   const { main } = await import('./main.ts')
   process.exitCode = await main(process.argv.slice(2))
 } else {

@@ -8,14 +8,14 @@ import { Output } from './output/output.ts'
 import { Interruption } from './session/interruption.ts'
 import type { Outcome } from './session/outcome.ts'
 
-/** What is known so far of the command that runs. */
+/** What is known so far about the running command. */
 interface Call {
   out: Output
   name: string
   dryRun: boolean
 }
 
-/** Runs one command line. Never rejects. @returns What the process ends with. */
+/** Runs one command line. Never rejects. @returns The exit code. */
 export async function main(argv: readonly string[]): Promise<ExitCode> {
   const isEmpty = argv.length === 0
   const help = await helpRequest(isEmpty ? ['--help'] : argv)
@@ -25,9 +25,9 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
     return isEmpty ? EXIT.usage : EXIT.ok
   }
   using interruption = new Interruption()
-  // How to tell a mistake in the line, before it is read.
+  // Decides how to report a mistake in the command line before it is parsed.
   const call: Call = { out: outputFor(new Input([], { json: argv.includes('--json') })), name: '', dryRun: false }
-  // Node.js prints them as they are. With --no-warnings nobody listens.
+  // Node.js would print warnings unescaped. With --no-warnings nothing listens.
   const isWarned = process.listenerCount('warning') > 0
   if (isWarned) process.removeAllListeners('warning').on('warning', (warning) => call.out.warn(warning))
   try {

@@ -3,7 +3,7 @@ import { emptyPlace, type Place } from './place.ts'
 
 const TOKEN = 'a token of thirty characters..'
 
-/** Memory that tells what it is about, and what it was told. */
+/** A memory backend that logs what it does and what it is told. */
 const DRIVER = `
 import { Credential, MemoryBackend } from ${JSON.stringify(import.meta.resolve('@stored/core/backend'))}
 class Talkative extends MemoryBackend {
@@ -32,7 +32,7 @@ async function talkative(): Promise<Place> {
   return at
 }
 
-describe('what a driver has to say', () => {
+describe('log messages of a driver', () => {
   it('is told by sync -v, without what is secret, and bounded', async () => {
     await using at = await talkative()
     await at.stored('put', 'x', '--no-wait')
@@ -45,13 +45,13 @@ describe('what a driver has to say', () => {
     expect(stderr).toContain('a: more of these are left out')
   })
 
-  it('is told by put -v as well, and by nothing without', async () => {
+  it('appear in put -v as well, and never without', async () => {
     await using at = await talkative()
     expect((await at.stored('put', 'x', '--key', 'y', '-v')).stderr).toContain('a: "y": could not be cleaned up')
     expect((await at.stored('put', 'x')).stderr).not.toContain('a: ')
   })
 
-  it('is a warning of doctor, and told by backend test', async () => {
+  it('appear as a warning of doctor, and in backend test', async () => {
     await using at = await talkative()
     const { code, records } = await at.json('doctor')
     expect(code).toBe(0)

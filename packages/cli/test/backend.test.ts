@@ -3,7 +3,7 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { emptyPlace, fill, type Place, place } from './place.ts'
 
-/** Adds a backend that cannot work. */
+/** Adds a backend that does not work. */
 async function withBroken(at: Place): Promise<void> {
   const file = path.join(at.path, 'stored.config.json')
   const config = JSON.parse(await readFile(file, 'utf8'))
@@ -13,13 +13,13 @@ async function withBroken(at: Place): Promise<void> {
 }
 
 describe.concurrent('init', () => {
-  it('nobody to ask: 2, and nothing is made', async () => {
+  it('without a terminal: 2, and creates nothing', async () => {
     await using at = await emptyPlace()
     expect(await at.stored('init')).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') })
     expect(await readdir(at.path)).toEqual([])
   })
 
-  it('--yes makes both, again makes nothing, and -n only says so', async () => {
+  it('--yes creates both, a second run creates nothing, and -n only says so', async () => {
     await using at = await emptyPlace()
     expect((await at.json('init', 'dir', '-n')).records[0]).toMatchObject({ type: 'plan', action: 'init' })
     expect(await readdir(at.path)).toEqual([])
@@ -32,7 +32,7 @@ describe.concurrent('init', () => {
     expect((await at.json('init', 'dir', '--yes')).records.at(-1)).toMatchObject({ made: 0 })
   })
 
-  it('makes the store of a configuration that is there', async () => {
+  it('creates the store of an existing configuration', async () => {
     await using at = await emptyPlace()
     await at.file('stored.config.json', '{ "path": "st", "backends": { "x": { "driver": "fs", "root": "x" } } }')
     expect(await at.stored('init')).toMatchObject({ code: 0 })
@@ -84,7 +84,7 @@ describe.concurrent('one medium under two names', () => {
     ['among the blobs of a backend', 'a/st'],
     ['below its .stored', 'a/.stored/st'],
     ['around it', '.'],
-  ])('doctor tells that a store would lie %s, before there is one', async (_, store) => {
+  ])('doctor reports, before the store exists, that it would lie %s', async (_, store) => {
     await using at = await emptyPlace()
     await at.file(
       'stored.config.json',
@@ -95,7 +95,7 @@ describe.concurrent('one medium under two names', () => {
     expect(stdout).toMatch(/^failed +store: .*"a" and the directory of the store/m)
   })
 
-  it('doctor names both where only the mark shows it', async () => {
+  it('doctor names both if only the mark shows it', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     await rm(path.join(at.path, 'b'), { recursive: true })
@@ -110,7 +110,7 @@ describe.concurrent('one medium under two names', () => {
 })
 
 describe.concurrent('backend', () => {
-  it('add writes what the driver takes, and JSON where it is some', async () => {
+  it('add writes what the driver accepts, as JSON where it parses', async () => {
     await using at = await place()
     expect(await at.stored('backend', 'add', 'c', 'fs', 'root=./c', 'fsync=false', 'layout=id')).toMatchObject({
       code: 0,
@@ -125,7 +125,7 @@ describe.concurrent('backend', () => {
     ])
   })
 
-  it('add leaves the file alone when the driver refuses, is not there, or with -n', async () => {
+  it('add leaves the file alone if the driver refuses or is missing, and with -n', async () => {
     await using at = await place()
     const before = await readFile(path.join(at.path, 'stored.config.json'), 'utf8')
     expect(await at.stored('backend', 'add', 'c', 'fs', 'rot=./c')).toMatchObject({ code: 2 })
@@ -136,7 +136,7 @@ describe.concurrent('backend', () => {
     expect(await readFile(path.join(at.path, 'stored.config.json'), 'utf8')).toBe(before)
   })
 
-  it('show tells what it can do', async () => {
+  it('show lists the capabilities', async () => {
     await using at = await place()
     expect((await at.stored('backend', 'show', 'a')).stdout).toMatch(/^ifAbsent +true$/m)
     expect((await at.json('backend', 'show', 'a')).records[0]).toMatchObject({
@@ -163,7 +163,7 @@ describe.concurrent('backend', () => {
     expect((await at.json('backend', 'test', 'a', '-n')).records[0]).toMatchObject({ type: 'plan' })
   })
 
-  it('test of one that does not work ends with its error at once', async () => {
+  it('test of a broken backend fails at once with its error', async () => {
     await using at = await place()
     await withBroken(at)
     const { code, records } = await at.json('backend', 'test', 'broken')
@@ -171,7 +171,7 @@ describe.concurrent('backend', () => {
     expect(records).toMatchObject([{ type: 'error' }, { type: 'summary', exit: code }])
   })
 
-  it('test of a disk that is away ends with the error of the store, and makes nothing in its place', async () => {
+  it('test of an unplugged disk fails with the error of the store, and creates nothing in its place', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     await rename(path.join(at.path, 'a'), path.join(at.path, 'away'))
@@ -183,7 +183,7 @@ describe.concurrent('backend', () => {
     expect((await at.stored('get', 'x', '--output', '-')).stdout).toBe('x')
   })
 
-  it('put beside one that does not work stores the blob, and ends with the error of that one', async () => {
+  it('put with a broken backend among others stores the blob, and fails with the error of that backend', async () => {
     await using at = await place()
     await withBroken(at)
     await at.file('x', 'x')
@@ -199,7 +199,7 @@ describe.concurrent('backend', () => {
     expect(await at.stored('put', 'y', '--backend', 'a')).toMatchObject({ code: 0, stderr: '' })
   })
 
-  it('rm forgets it, but not with the only copy of a blob: 7, unless --force', async () => {
+  it('rm forgets it, but refuses if it holds the only copy of a blob: 7, unless --force', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     expect((await at.json('backend', 'rm', 'b', '-n')).records[0]).toMatchObject({ type: 'plan' })
@@ -212,7 +212,7 @@ describe.concurrent('backend', () => {
     expect((await at.json('backend', 'ls')).records).toMatchObject([{ backends: 0 }])
   })
 
-  it('rm, then add over an empty folder: its copies count again where copies --fix finds them, and it brings the others', async () => {
+  it('rm, then add over an empty folder: its copies count again where copies --fix finds them, and --fix makes the others', async () => {
     await using at = await place()
     await fill(at, { x: 'x', y: 'y' })
     expect(await at.stored('backend', 'rm', 'b')).toMatchObject({ code: 0 })
@@ -238,7 +238,7 @@ describe.concurrent('backend', () => {
 })
 
 describe.concurrent('doctor', () => {
-  it('all is well: 0', async () => {
+  it('healthy: 0', async () => {
     await using at = await place()
     const { code, records } = await at.json('doctor')
     expect(code).toBe(0)
@@ -252,13 +252,13 @@ describe.concurrent('doctor', () => {
     expect(records.at(-1)).toMatchObject({ warning: 0, failed: 0 })
   })
 
-  it('a disk with less free than puts leave: 1, and what the ballast lacks; status says so too', async () => {
+  it('a disk with less free than puts must leave: 1, and what the ballast lacks; status says so too', async () => {
     await using at = await place()
     expect((await at.stored('doctor')).stdout).toMatch(/^ok +disk: .* free$/m)
     const backends = { a: { driver: 'fs', root: 'a' }, b: { driver: 'fs', root: 'b' } }
     await at.file('stored.config.json', JSON.stringify({ path: '.stored', backends, reserve: 2 ** 52 }))
     await rm(path.join(at.path, '.stored/ballast'), { force: true })
-    const short = 'puts are refused: .* free, and 4.5 PB are kept .*the ballast.* lacks 16.8 MB'
+    const short = 'puts are refused: .* free, and 4.5 PB are reserved .*the ballast.* lacks 16.8 MB'
     const { code, stdout } = await at.stored('doctor')
     expect(stdout).toMatch(new RegExp(`^failed +disk: ${short}$`, 'm'))
     expect(code).toBe(1)
@@ -266,7 +266,7 @@ describe.concurrent('doctor', () => {
     expect((await at.json('status')).records[0]).toMatchObject({ disk: { reserve: 2 ** 52 } })
   })
 
-  it('a disk that is away: 1, and nothing is made in its place', async () => {
+  it('an unplugged disk: 1, and nothing is created in its place', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     await rename(path.join(at.path, 'a'), path.join(at.path, 'away'))
@@ -276,7 +276,7 @@ describe.concurrent('doctor', () => {
     expect(await readdir(at.path)).not.toContain('a')
   })
 
-  it('a store whose index is damaged: 8, and its backends are left alone, since it alone knows what lay there', async () => {
+  it('a store with a damaged index: 8, and its backends are left alone, since only the store knows their media', async () => {
     await using at = await place()
     await rename(path.join(at.path, 'a'), path.join(at.path, 'away'))
     await at.file('.stored/index.mdb', 'damaged')
@@ -287,7 +287,7 @@ describe.concurrent('doctor', () => {
     expect(await readdir(at.path)).not.toContain('a')
   })
 
-  it('a backend that does not work: 1, saying which; a parked job is a warning', async () => {
+  it('a broken backend: 1, naming it; a parked job is a warning', async () => {
     await using at = await place()
     await withBroken(at)
     await at.file('a/x', 'a stranger')
@@ -301,8 +301,8 @@ describe.concurrent('doctor', () => {
   })
 })
 
-describe.concurrent('a backend that is called as something of Object', () => {
-  it.each(['constructor', 'toString'])('%s is added, shown, tried and removed as any other', async (name) => {
+describe.concurrent('a backend named like a property of Object', () => {
+  it.each(['constructor', 'toString'])('%s is added, shown, tried and removed like any other', async (name) => {
     await using at = await place()
     await at.file('x', 'x')
     expect(await at.stored('backend', 'show', name)).toMatchObject({ code: 2 })

@@ -6,7 +6,7 @@ import { fill, place } from './place.ts'
 import { ended, recordsOf } from './run.ts'
 
 describe.concurrent('rm', () => {
-  it('removes keys, and what lies at the backends', async () => {
+  it('removes keys, and their objects on the backends', async () => {
     await using at = await place()
     await fill(at, { x: 'x', y: 'y' })
     expect(await at.stored('rm', 'x')).toMatchObject({ code: 0, stdout: 'removed x\n', stderr: '' })
@@ -14,7 +14,7 @@ describe.concurrent('rm', () => {
     expect(await readdir(path.join(at.path, 'a'))).toEqual(['.stored', 'y'])
   })
 
-  it('--json; an unknown key: 4, beside one that is known: 3', async () => {
+  it('--json; an unknown key: 4; beside a known one: 3', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     expect(await at.stored('rm', 'gone')).toMatchObject({ code: 4 })
@@ -27,7 +27,7 @@ describe.concurrent('rm', () => {
     ])
   })
 
-  it('-n names the places of that key alone, each once, where the blob has another', async () => {
+  it('-n names only the objects of that key, each once, if the blob has another key', async () => {
     await using at = await place()
     await fill(at, { x: 'same', y: 'same' })
     const { records } = await at.json('rm', 'x', '-n')
@@ -45,7 +45,7 @@ describe.concurrent('rm', () => {
     expect((await at.stored('ls')).stdout.split('\n')).toHaveLength(102)
   })
 
-  it('-r removes what lies below, and nothing beside it', async () => {
+  it('-r removes what is below, and nothing beside it', async () => {
     await using at = await place()
     await fill(at, { 'p/x': 'x', 'p/y/z': 'z', 'p.txt': 'p', pp: 'pp' })
     expect((await at.json('rm', '-r', 'p', '-n')).records.at(-1)).toMatchObject({ dryRun: true, done: 2 })
@@ -53,7 +53,7 @@ describe.concurrent('rm', () => {
     expect((await at.stored('ls')).stdout).toBe('p.txt\npp\n')
   })
 
-  it('without -r names that flag where keys lie below', async () => {
+  it('without -r mentions that flag if there are keys below', async () => {
     await using at = await place()
     await fill(at, { 'p/x': 'x' })
     expect(await at.stored('rm', 'p')).toMatchObject({ code: 4, stderr: expect.stringContaining('-r removes') })
@@ -62,7 +62,7 @@ describe.concurrent('rm', () => {
     expect((await at.stored('ls')).stdout).toBe('p/x\n')
   })
 
-  it('-r takes a slash at the end, as completion of a shell leaves it', async () => {
+  it('-r accepts a trailing slash, as shell completion leaves it', async () => {
     await using at = await place()
     await fill(at, { 'p/a': 'a', 'p/b': 'b', p2: 'c' })
     expect((await at.json('rm', '-r', 'p/')).records.at(-1)).toMatchObject({ exit: 0, done: 2 })
@@ -92,7 +92,7 @@ describe.concurrent('rm -n', () => {
 })
 
 describe.concurrent('copies', () => {
-  it('lists what has too few, and --fix brings the rest', async () => {
+  it('lists keys with too few copies, and --fix makes the rest', async () => {
     await using at = await place()
     await at.open(async (store) => {
       await store.put(Buffer.from('one'), { key: 'one', backends: ['b'] })
@@ -118,7 +118,7 @@ describe.concurrent('copies', () => {
 })
 
 describe.concurrent('queue', () => {
-  it('ls and show tell of jobs; a backend that is not there: 2', async () => {
+  it('ls and show list jobs; an unknown backend: 2', async () => {
     await using at = await place()
     await at.file('x', 'x')
     await at.stored('put', 'x', '--no-wait')
@@ -132,7 +132,7 @@ describe.concurrent('queue', () => {
     expect(await at.stored('queue', 'ls', '--state', 'odd')).toMatchObject({ code: 2 })
   })
 
-  it('retry puts parked jobs back and syncs them', async () => {
+  it('retry puts parked jobs back and runs them', async () => {
     await using at = await place()
     await at.file('b/x', 'a stranger')
     await at.file('x', 'ours')
@@ -147,7 +147,7 @@ describe.concurrent('queue', () => {
     expect(await readFile(path.join(at.path, 'b/x'), 'utf8')).toBe('ours')
   })
 
-  it('cancel gives a copy up, and leaves alone what lies in its place', async () => {
+  it('cancel gives up a copy, and leaves alone what is in its place', async () => {
     await using at = await place()
     await at.file('b/x', 'a stranger')
     await at.file('x', 'ours')
@@ -169,7 +169,7 @@ describe.concurrent('queue', () => {
     expect(await at.stored('cat', 'x')).toMatchObject({ code: 0, stdout: 'ours' })
   })
 
-  it.each([['queue'], ['backend']])('%s pause holds jobs back, resume lets them go on', async (group) => {
+  it.each([['queue'], ['backend']])('%s pause holds jobs back, resume lets them run', async (group) => {
     await using at = await place()
     expect((await at.json(group, 'pause', 'b', '-n')).records[0]).toMatchObject({ type: 'plan', action: 'pause' })
     expect((await at.json(group, 'pause', 'b')).records[0]).toMatchObject({ name: 'b', state: 'paused' })
@@ -179,7 +179,7 @@ describe.concurrent('queue', () => {
 })
 
 describe.concurrent('verify', () => {
-  it('all is well: 0; wrong bytes: 8, telling which', async () => {
+  it('healthy: 0; wrong bytes: 8, naming the copy', async () => {
     await using at = await place()
     await fill(at, { x: 'x', y: 'y' })
     expect(await at.stored('verify')).toMatchObject({ code: 0, stdout: '' })
@@ -194,7 +194,7 @@ describe.concurrent('verify', () => {
     expect((await at.stored('verify', 'x')).stdout).toBe('unknown  b  x\n')
   })
 
-  it('--sample takes a part of all, --resume says when there is nothing to go on with', async () => {
+  it('--sample reads a part, --resume says if there is nothing to resume', async () => {
     await using at = await place()
     expect(await at.stored('verify', '--sample', '5%')).toMatchObject({ code: 0 })
     for (const sample of ['5', '0%', '101%', 'x'])
@@ -203,7 +203,7 @@ describe.concurrent('verify', () => {
     expect((await at.stored('verify', '--resume')).stderr).toContain('from the beginning')
   })
 
-  it('interrupted it keeps its place, and --resume reads the rest and nothing twice', async () => {
+  it('an interrupted run keeps its place, and --resume reads the rest and nothing twice', async () => {
     await using at = await place()
     await at.open(async (store) => {
       const put = (i: number) => store.put(Buffer.from(`${i}`), { key: `k${i}`, backends: ['a'] })
@@ -211,7 +211,7 @@ describe.concurrent('verify', () => {
       await store.synced()
     })
     const child = at.start('verify', '--backend', 'a', '--json')
-    // More than what a pipe holds is still to be written when it is interrupted.
+    // The pending output exceeds a pipe's capacity when it is interrupted.
     child.stdout.once('data', () => child.kill('SIGINT'))
     const { code, stdout } = await ended(child)
     expect(code).toBe(130)

@@ -11,7 +11,7 @@ const BIN = fileURLToPath(new URL('../src/bin.ts', import.meta.url))
 const BASH = `source "$SCRIPT"
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _stored; printf '%s\\n' "\${COMPREPLY[@]}"`
 
-/** What zsh itself would offer is written instead: it completes for a terminal only. */
+/** Replaced by what zsh itself would offer: it completes only on a terminal. */
 const ZSH = `compdef() { :; }
 _describe() { print -rl -- \${\${(@P)2}%%:*}; }
 compadd() { [[ $1 == -a ]] && print -rl -- \${(P)2} || { shift \${@[(i)--]}; print -rl -- "$@"; }; }
@@ -71,24 +71,24 @@ describe.each(SHELLS)('completion $shell', ({ shell, run }) => {
       expect((await offered('queue', '')).sort()).toEqual(['cancel', 'ls', 'pause', 'resume', 'retry', 'show'])
     })
 
-    it('offers the flags of a command, and those of every command', async () => {
+    it('offers the flags of a command and the global ones', async () => {
       const flags = await offered('put', '--')
       for (const flag of ['--prefix', '--no-wait', '--json', '--dry-run']) expect(flags).toContain(flag)
       expect(flags).not.toContain('--sample')
     })
 
-    it('offers names of backends, where one is meant', async () => {
+    it('offers backend names where one is expected', async () => {
       expect(await offered('backend', 'show', '')).toEqual(['a', 'b'])
       expect(await offered('put', '--backend', '')).toEqual(['a', 'b'])
       expect(await offered('-C', '.', 'queue', 'ls', '')).toEqual(['a', 'b'])
     })
 
-    it('offers ways to give a secret, behind the name of an option', async () => {
+    it('offers ways to give a secret, after the name of an option', async () => {
       const values = await offered('backend', 'add', 'x', 's3', 'secretAccessKey=@')
       expect(values.map((value) => value.replace('secretAccessKey=', '')).sort()).toEqual(['@ask', '@env:', '@file:'])
     })
 
-    it('offers files, and the few words that an argument can be', async () => {
+    it('offers files, and the fixed words that an argument can be', async () => {
       expect(await offered('put', '')).toContain('some-file')
       expect((await offered('cache', 'evict', '')).sort()).toEqual(['oldest', 'oversized'])
       expect((await offered('queue', 'ls', '--state', '')).sort()).toEqual(['parked', 'running', 'waiting'])
@@ -97,7 +97,7 @@ describe.each(SHELLS)('completion $shell', ({ shell, run }) => {
 })
 
 describe('completion', () => {
-  it('of another shell: 2', async () => {
+  it('for another shell: 2', async () => {
     expect(await at.stored('completion', 'tcsh')).toMatchObject({ code: 2 })
   })
 })

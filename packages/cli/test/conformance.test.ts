@@ -29,12 +29,12 @@ class Backend {
 export const harness = { name: 'acme', inProcess: true, open: async () => new Backend() }
 `
 
-it('the kit that is installed fits what the command asks of it', async () => {
+it('the installed kit has the interface that the command expects', async () => {
   const kit: Kit<conformance.Report> = conformance
   expect(Object.keys(await loadKit({ configFile: undefined }))).toEqual(expect.arrayContaining(Object.keys(kit)))
 })
 
-it('on a backend proves its cases below a prefix of its own, and leaves no blob there: 0', async () => {
+it('on a backend runs its cases below a prefix of its own, and leaves no blob there: 0', async () => {
   await using at = await place()
   await at.file('a/x', 'a stranger')
   const { code, stdout } = await at.stored('conformance', 'a', '--only', 'rt', '--only', 'ls', '--yes')
@@ -48,7 +48,7 @@ it('on a backend proves its cases below a prefix of its own, and leaves no blob 
   ).toEqual(['x'])
 })
 
-it('on a backend that is away says so, and makes nothing in its place: 5', async () => {
+it('on an unreachable backend says so, and creates nothing in its place: 5', async () => {
   await using at = await place()
   await at.file('x', 'x')
   expect(await at.stored('put', 'x')).toMatchObject({ code: 0 })
@@ -58,7 +58,7 @@ it('on a backend that is away says so, and makes nothing in its place: 5', async
   expect(await readdir(at.path)).not.toContain('a')
 })
 
-it('on a module that exports a harness tells what failed, why, and how to repeat it: 1', async () => {
+it('on a module that exports a harness reports what failed, why, and how to repeat it: 1', async () => {
   await using at = await place()
   await at.file('harness.mjs', HARNESS)
   const args = ['conformance', './harness.mjs', '--only', 'sd.get-missing', '--only', 'rt.bytes', '--seed', '7']
@@ -72,7 +72,7 @@ it('on a module that exports a harness tells what failed, why, and how to repeat
   ])
 })
 
-it('writes nothing unasked: 2 where nobody can be, and a plan with -n', async () => {
+it('writes nothing without confirmation: 2 without a terminal, and a plan with -n', async () => {
   await using at = await place()
   expect(await at.stored('conformance', 'a')).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') })
   expect((await at.json('conformance', 'a', '-n')).records[0]).toMatchObject({ type: 'plan', action: 'conformance' })
@@ -90,7 +90,7 @@ it.each([
   expect(await at.stored('conformance', ...args)).toMatchObject({ code: 2 })
 })
 
-it('of a module that says why it has no harness here ends with that', async () => {
+it('on a module that explains why it has no harness here fails with that reason', async () => {
   await using at = await place()
   await at.file('harness.mjs', "export const harness = () => 'there is no sshd here'")
   expect(await at.stored('conformance', './harness.mjs')).toMatchObject({

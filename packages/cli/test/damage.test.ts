@@ -3,7 +3,7 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { fill, type Place, place } from './place.ts'
 
-/** Two files of `b` are gone, one was changed by somebody; `verify` has found it out. */
+/** Two files of `b` are missing and one was changed by someone else; `verify` has found them. */
 async function damaged(): Promise<Place> {
   const at = await place()
   await fill(at, { 'p/x': 'x', 'p/y': 'y', z: 'z', whole: 'whole' })
@@ -15,7 +15,7 @@ async function damaged(): Promise<Place> {
 }
 
 describe.concurrent('known damage', () => {
-  it('is told by status, with what mends it; and no more once it is mended', async () => {
+  it('is shown by status with the command that repairs it, and disappears once repaired', async () => {
     await using at = await damaged()
     const { code, stdout } = await at.stored('status')
     expect(code).toBe(0)
@@ -33,7 +33,7 @@ describe.concurrent('known damage', () => {
     expect(await at.stored('doctor')).toMatchObject({ code: 0 })
   })
 
-  it('is told by doctor, which ends with 8', async () => {
+  it('is shown by doctor, which exits with 8', async () => {
     await using at = await damaged()
     const { code, stdout } = await at.stored('doctor')
     expect(code).toBe(8)
@@ -42,7 +42,7 @@ describe.concurrent('known damage', () => {
     expect(stdout).toMatch(/^warning +too few copies: 3 of 4 keys looked at; stored copies /m)
   })
 
-  it('copies names what has none left at all: 9, and what --fix cannot bring', async () => {
+  it('copies lists blobs that have no copy left: 9, and what --fix cannot make', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     for (const backend of ['a', 'b']) await rm(path.join(at.path, backend, 'x'))
@@ -53,7 +53,7 @@ describe.concurrent('known damage', () => {
 })
 
 describe.concurrent('a copy that was given up', () => {
-  it('is told by status, and by doctor, which ends with 9; copies --fix cannot bring it: 9', async () => {
+  it('is shown by status, and by doctor, which exits with 9; copies --fix cannot make it: 9', async () => {
     await using at = await place()
     await at.file('b/x', 'a stranger')
     await at.file('x', 'ours')
@@ -66,8 +66,8 @@ describe.concurrent('a copy that was given up', () => {
   })
 })
 
-describe.concurrent('what a command is given, and nothing begins so', () => {
-  it('verify of a misspelt prefix: 4; of what is owed only, or not in the sample: 0', async () => {
+describe.concurrent('a prefix that matches nothing', () => {
+  it('verify of a misspelt prefix: 4; of only pending copies, or none in the sample: 0', async () => {
     await using at = await place()
     await fill(at, { 'p/x': 'x' })
     const { code, stderr } = await at.stored('verify', 'TYPO/')

@@ -5,7 +5,7 @@ import { fill, type Place, place } from './place.ts'
 import { type Ran, recordsOf } from './run.ts'
 import { mayRun, NOBODY, WHY_NOBODY } from './users.ts'
 
-/** Hands everything here to whoever the command runs as. */
+/** Hands everything here to the user that the command runs as. */
 async function handOver(at: Place): Promise<void> {
   if (NOBODY === undefined) return
   for (const name of ['.', ...(await readdir(at.path, { recursive: true }))])
@@ -17,7 +17,7 @@ async function json(at: Place, ...args: string[]): Promise<Pick<Ran, 'code'> & {
   return { code, records: recordsOf({ stdout }) }
 }
 
-describe.skipIf(!mayRun || process.platform === 'win32')(`where rights are missing: 6${WHY_NOBODY}`, () => {
+describe.skipIf(!mayRun || process.platform === 'win32')(`where permissions are missing: 6${WHY_NOBODY}`, () => {
   it('put of a file that may not be read', async () => {
     await using at = await place()
     await chmod(await at.file('secret', 'x'), 0)

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { fill, place } from './place.ts'
 
 describe.concurrent('get', () => {
-  it('writes a new file with the last part of the key, and refuses one that is there: 7', async () => {
+  it('writes a new file named by the last part of the key, and refuses an existing one: 7', async () => {
     await using at = await place()
     await fill(at, { 'p/x.txt': 'content' })
     expect(await at.stored('get', 'p/x.txt')).toMatchObject({ code: 0 })
@@ -28,7 +28,7 @@ describe.concurrent('get', () => {
       expect(await readFile(path.join(at.path, file), 'utf8')).toBe('content')
   })
 
-  it('--json tells the file and its size', async () => {
+  it('--json gives the file and its size', async () => {
     await using at = await place()
     await fill(at, { x: 'content' })
     expect((await at.json('get', 'x', '-o', 'y')).records).toMatchObject([
@@ -37,7 +37,7 @@ describe.concurrent('get', () => {
     ])
   })
 
-  it('into a directory that is not there: 4, and its name', async () => {
+  it('into a missing directory: 4, naming it', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     const { code, stderr } = await at.stored('get', 'x', '-o', 'gone/x')
@@ -51,7 +51,7 @@ describe.concurrent('get', () => {
     expect(await readdir(at.path)).not.toContain('y')
   })
 
-  it('wrong bytes: 8, the file that was there is kept, and nothing is left behind', async () => {
+  it('wrong bytes: 8, an existing file is kept, and nothing is left behind', async () => {
     await using at = await place()
     await fill(at, { x: 'content' })
     await at.file('a/x', 'garbage')
@@ -66,7 +66,7 @@ describe.concurrent('get', () => {
   const LONG = 'long '.repeat(60_000)
   const WRONG = 'wrong'.repeat(60_000)
 
-  it('--fallback begins anew with the next copy when the last bytes of a long one turn out wrong', async () => {
+  it('--fallback starts again with the next copy if the last bytes of a long one turn out wrong', async () => {
     await using at = await place()
     await fill(at, { x: LONG })
     await at.file('a/x', WRONG)
@@ -75,7 +75,7 @@ describe.concurrent('get', () => {
     expect((await readdir(at.path)).sort()).toEqual(['.stored', 'a', 'b', 'stored.config.json', 'y'])
   })
 
-  it('--fallback tells what is wrong when no copy is whole: 8', async () => {
+  it('--fallback reports what is wrong if no copy is intact: 8', async () => {
     await using at = await place()
     await fill(at, { x: LONG })
     for (const file of ['a/x', 'b/x']) await at.file(file, WRONG)
@@ -83,7 +83,7 @@ describe.concurrent('get', () => {
     expect({ code, stderr }).toEqual({ code: 8, stderr: expect.stringContaining('a get "x": CHECKSUM_MISMATCH') })
   })
 
-  it('--backend twice reads the first copy, and the second one when that is bad, but into a pipe what was written stays', async () => {
+  it('--backend twice reads the first copy, and the second if that one is bad; a pipe keeps what was already written', async () => {
     await using at = await place()
     await fill(at, { x: LONG })
     await at.file('b/x', WRONG)
@@ -97,7 +97,7 @@ describe.concurrent('get', () => {
     expect(await at.stored('cat', 'x', ...both)).toMatchObject({ code: 0, stdout: LONG })
   })
 
-  it('copies --fix makes the copy from the next one when the first turns out wrong', async () => {
+  it('copies --fix makes the copy from the next one if the first turns out wrong', async () => {
     await using at = await place()
     const root = (name: string) => ({ driver: 'fs', root: name })
     const backends = { a: root('a'), b: root('b'), c: root('c') }
@@ -158,12 +158,12 @@ describe.concurrent('cat', () => {
     ])
   })
 
-  it('an unknown key: 4, and not a byte', async () => {
+  it('an unknown key: 4, and no bytes', async () => {
     await using at = await place()
     expect(await at.stored('cat', 'gone')).toMatchObject({ code: 4, stdout: '' })
   })
 
-  it('a reader that goes away ends it without a word', async () => {
+  it('ends silently if the reader goes away', async () => {
     await using at = await place()
     await fill(at, { x: 'x'.repeat(4_000_000) })
     const child = at.start('cat', 'x')

@@ -45,13 +45,13 @@ describe('ls', () => {
     })
   })
 
-  it('nothing below a prefix: no line, and 0', async () => {
+  it('nothing below a prefix: no output, and 0', async () => {
     expect(await at.stored('ls', 'gone')).toEqual({ code: 0, stdout: '', stderr: '' })
   })
 })
 
 describe('stat', () => {
-  it('shows what is known, of keys and ids', async () => {
+  it('shows records by key and by id', async () => {
     const { code, stdout } = await at.stored('stat', 'new', X)
     expect(code).toBe(0)
     for (const part of [/^by +me$/m, /^on b +pending +new$/m, /^size +1 B \(1\)$/m]) expect(stdout).toMatch(part)
@@ -68,7 +68,7 @@ describe('stat', () => {
     expect(await at.stored('stat', 'gone')).toMatchObject({ code: 4, stdout: '' })
   })
 
-  it('of an id as `ls -l` shortens it says where it stands whole', async () => {
+  it('with an id as `ls -l` shortens it says where to see the whole id', async () => {
     const [short] = /sha256:\w{12}(?!\w)/.exec((await at.stored('ls', '-l', 'z')).stdout) ?? []
     for (const part of [`${short}`, `${short}`.slice('sha256:'.length)])
       expect(await at.stored('stat', part)).toMatchObject({ code: 4, stderr: expect.stringContaining('64 digits') })
@@ -101,27 +101,27 @@ describe('stat', () => {
   })
 })
 
-describe('a backend that is not there', () => {
+describe('an unknown backend', () => {
   it.each([
     ['backend', 'show', 'nowhere'],
     ['queue', 'show', 'nowhere'],
     ['queue', 'pause', 'nowhere'],
     ['backend', 'resume', 'nowhere', '-n'],
     ['sync', '--until-idle', '--backend', 'nowhere'],
-  ])('%s %s: 2, and the names of those that are', async (...args) => {
+  ])('%s %s: 2, and the names of the known ones', async (...args) => {
     const stderr = 'stored: unknown backend "nowhere"; known: a, b\n'
     expect(await at.stored(...args)).toEqual({ code: 2, stdout: '', stderr })
   })
 })
 
 describe('has', () => {
-  it('says it by its exit code', async () => {
+  it('answers by its exit code', async () => {
     expect(await at.stored('has', 'z', X)).toEqual({ code: 0, stdout: '', stderr: '' })
     expect(await at.stored('has', 'z', 'gone', '-q')).toEqual({ code: 1, stdout: '', stderr: '' })
     expect(await at.stored('has', '/no/key')).toMatchObject({ code: 2 })
   })
 
-  it('--json says it of each', async () => {
+  it('--json answers for each', async () => {
     expect((await at.json('has', 'z', 'gone')).records).toMatchObject([
       { type: 'has', name: 'z', found: true },
       { type: 'has', name: 'gone', found: false },
@@ -136,7 +136,7 @@ describe('whereis', () => {
     expect((await at.stored('whereis', 'p/')).stdout.split('\n')).toHaveLength(4)
   })
 
-  it('--json; nothing begins so: 4', async () => {
+  it('--json; no match: 4', async () => {
     expect((await at.json('whereis', X)).records[0]).toMatchObject({
       key: 'p/x',
       id: X,
@@ -174,7 +174,7 @@ describe('two keys of the same bytes', () => {
 })
 
 describe('status', () => {
-  it('shows who syncs and what backends are owed', async () => {
+  it('shows who syncs, and the pending jobs of each backend', async () => {
     const { code, stdout } = await at.stored('status')
     expect(code).toBe(0)
     expect(stdout).toMatch(/^syncing: nobody\nstaged: +3 B of .*\nbackend .*\na +fs .*\nb +fs +paused +1 .*\n$/)
@@ -191,7 +191,7 @@ describe('status', () => {
 })
 
 describe('events', () => {
-  it('shows the log, from --since on', async () => {
+  it('shows the log, starting at --since', async () => {
     const { code, stdout } = await at.stored('events')
     expect(code).toBe(0)
     expect(stdout).toMatch(/^\d+ .* put .* p\/x\n/)
@@ -217,7 +217,7 @@ describe('config explain', () => {
     )
   })
 
-  it('variables hold against the file', async () => {
+  it('variables override the file', async () => {
     const { stdout } = await at.run(['config', 'explain', '--json'], { env: { STORED_PREFIX: 'other' } })
     expect(stdout).toContain('"value":"other","from":"environment"')
   })
@@ -236,7 +236,7 @@ describe('cache', () => {
 describe('cache evict --dry-run', () => {
   it('lists what would be evicted, and evicts nothing', async () => {
     await using far = await place()
-    // What is local is not kept in the read cache.
+    // Blobs on a local backend are not cached.
     await far.file(
       'far.mjs',
       `import { FsBackend } from ${JSON.stringify(import.meta.resolve('@stored/driver-fs'))}

@@ -38,7 +38,7 @@ describe('stored, from the first command to the last', () => {
       expect(await readFile(path.join(place.path, root, 'p/hello.txt'), 'utf8')).toBe('hello\n')
   })
 
-  it('ls, stat, whereis and status tell of it', async () => {
+  it('ls, stat, whereis and status show it', async () => {
     expect((await place.stored('ls')).stdout).toBe('p/deep/er/world.txt\np/hello.txt\n')
     expect((await place.stored('stat', 'p/hello.txt')).stdout).toContain(HELLO)
     expect((await place.stored('whereis', 'p/')).stdout).toMatch(/6 B +synced +synced +p\/hello\.txt\n$/)
@@ -55,7 +55,7 @@ describe('stored, from the first command to the last', () => {
     expect(await readFile(path.join(place.path, 'copy.txt'), 'utf8')).toBe('hello\n')
   })
 
-  it('put --no-wait leaves jobs, queue shows them, sync --until-idle does them', async () => {
+  it('put --no-wait leaves jobs, queue shows them, sync --until-idle runs them', async () => {
     await place.file('later.txt', 'later\n')
     expect(await place.stored('put', 'later.txt', '--no-wait')).toMatchObject({ code: 0 })
     expect((await place.json('queue', 'ls')).records).toMatchObject([

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { VerifyCursor } from '../src/copies/verify-cursor.ts'
 import { emptyPlace, type Place, place } from './place.ts'
 
-/** As earlier versions made it. */
+/** Sets the modes that earlier versions used. */
 async function widen(at: Place): Promise<void> {
   const store = path.join(at.path, '.stored')
   await chmod(at.path, 0o755)
@@ -30,7 +30,7 @@ describe.skipIf(process.platform === 'win32')('stored doctor', () => {
     expect(await permissions(at)).toMatchObject({ code: 0, found: [{ result: 'ok', message: 'for the owner only' }] })
   })
 
-  it('names files that others could use, with what closes them, and changes nothing', async () => {
+  it('names files that others could use and how to close them, and changes nothing', async () => {
     await using at = await place()
     await widen(at)
     const found = [
@@ -72,7 +72,7 @@ describe.skipIf(process.platform === 'win32')('stored doctor', () => {
     expect(await modes(at)).toEqual(['660', '770'])
   })
 
-  it.skipIf(process.getuid?.() !== 0)('--fix says of what it may not change why, and fails', async () => {
+  it.skipIf(process.getuid?.() !== 0)('--fix reports why it cannot change a mode, and fails', async () => {
     await using at = await place()
     await widen(at)
     const { stdout, code } = await at.run(['doctor', '--fix', '--json'], { uid: 65_534 })

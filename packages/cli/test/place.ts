@@ -5,7 +5,7 @@ import { openStore, type StoreConfig } from '@stored/node'
 import { temporaryDirectory } from '@stored/testing/directory'
 import { type Ran, type Running, type RunOptions, recordsOf, run, start } from './run.ts'
 
-/** A directory with a configuration, and the program to be run in it. */
+/** A directory with a configuration, in which to run the program. */
 export interface Place extends AsyncDisposable {
   readonly path: string
   /** Runs a command there. */
@@ -16,7 +16,7 @@ export interface Place extends AsyncDisposable {
   json(...args: string[]): Promise<{ code: number | null; records: ReturnType<typeof recordsOf>; stderr: string }>
   start(...args: string[]): Running
   file(name: string, content: string | Uint8Array): Promise<string>
-  /** Opens the store here, in this process, for `use`. */
+  /** Opens the store here, in this process, for the duration of `use`. */
   open<T>(use: (store: StoreD) => Promise<T>): Promise<T>
 }
 

@@ -6,7 +6,7 @@ import { fill, place } from './place.ts'
 import { ended } from './run.ts'
 
 describe.concurrent('put', () => {
-  it('stores a file under its name, and says its id', async () => {
+  it('stores a file under its name, and prints its id', async () => {
     await using at = await place()
     await at.file('dir/hello.txt', 'hello\n')
     const meta = ['--meta', 'by=me', '--meta', '__proto__=mine']
@@ -30,13 +30,13 @@ describe.concurrent('put', () => {
     await at.open(async (store) => expect((await store.get('in')).toString()).toBe('bytes'))
   })
 
-  it('stores what is read of a file whose size says nothing', async () => {
+  it('stores the whole of a file whose reported size is meaningless', async () => {
     await using at = await place()
     expect(await at.stored('put', '/proc/version', '--key', 'version')).toMatchObject({ code: 0 })
     await at.open(async (store) => expect((await store.get('version')).toString()).toMatch(/^Linux version /))
   })
 
-  it('--backend chooses where copies shall be', async () => {
+  it('--backend chooses where copies go', async () => {
     await using at = await place()
     await at.file('x', 'x')
     expect((await at.json('put', 'x', '--backend', 'b')).records[0]).toMatchObject({ backends: ['b'] })
@@ -51,7 +51,7 @@ describe.concurrent('put', () => {
     expect((await at.stored('stat', 'digits')).stdout).toMatch(/^crc32c +e3069283$/m)
   })
 
-  it('a file that is not there: 4; beside one that is: 3, and that one is stored', async () => {
+  it('a missing file: 4; beside an existing one: 3, which is stored', async () => {
     await using at = await place()
     await at.file('x', 'x')
     expect((await at.json('put', 'gone')).records).toMatchObject([
@@ -64,19 +64,19 @@ describe.concurrent('put', () => {
   })
 
   it.each([
-    [['put', 'a', 'b', '--key', 'k'], '--key is for one source'],
-    [['put', '.'], '-r stores what is in it'],
+    [['put', 'a', 'b', '--key', 'k'], '--key takes one source'],
+    [['put', '.'], '-r stores its files'],
     [['put', 'a', '--meta', 'secret'], '--meta takes name=value'],
     [['put', 'a', '--checksum', 'sha512'], '--checksum takes sha256, sha1, md5, crc32, crc32c, crc64nvme or xxh3'],
     [['put', 'x/a', 'y/a'], 'two sources would have the key "a"'],
-    [['put', '-', '--prefix', 'p'], 'stdin takes a --key'],
+    [['put', '-', '--prefix', 'p'], 'use --key for stdin'],
     [['put', '-', '-'], 'stdin can be read once'],
   ])('%j is a usage error', async (args, why) => {
     await using at = await place()
     expect(await at.stored(...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(why) })
   })
 
-  it('-r stores what is in a directory, in the order of keys, and tells of what it skips: 3', async () => {
+  it('-r stores the files of a directory in the order of their keys, and reports what it skips: 3', async () => {
     await using at = await place()
     for (const name of ['b', 'a/z', 'a/deep/y', 'a.txt']) await at.file(`src/${name}`, name)
     await symlink('a.txt', path.join(at.path, 'src/link'))
@@ -92,7 +92,7 @@ describe.concurrent('put', () => {
     ])
   })
 
-  it('-r of a directory that holds the store leaves the store and its backends out', async () => {
+  it('-r of a directory that holds the store leaves out the store and its backends', async () => {
     await using at = await place()
     await fill(at, { kept: 'kept' })
     await at.file('x', 'x')
@@ -101,7 +101,7 @@ describe.concurrent('put', () => {
     expect(records.filter(({ type }) => type === 'put')).toMatchObject([{ key: 'stored.config.json' }, { key: 'x' }])
   })
 
-  it('-r stores a file called - as any other; only the argument - means stdin', async () => {
+  it('-r stores a file called - like any other; only the argument - means stdin', async () => {
     await using at = await place()
     await at.file('src/-', 'the file')
     const cwd = path.join(at.path, 'src')
@@ -117,7 +117,7 @@ describe.concurrent('put', () => {
     })
   })
 
-  it('-r stores files whose names mean something elsewhere under these names', async () => {
+  it('-r stores files under their names even if those have a meaning elsewhere', async () => {
     await using at = await place()
     const names = ['--key', '-r', '@x', 'a*', 'file:x', 'http:', '~', '~root'].sort()
     for (const name of names) await at.file(`src/${name}`, name)
@@ -128,7 +128,7 @@ describe.concurrent('put', () => {
     })
   })
 
-  it('-r names what has a name that is not UTF-8, stores what is beside it, and ends with 3', async () => {
+  it('-r reports names that are not UTF-8, stores the files beside them, and exits with 3', async () => {
     await using at = await place()
     await at.file('src/\ufffd', 'twin')
     const below = (...bytes: number[]) => Buffer.concat([Buffer.from(path.join(at.path, 'src/')), Buffer.of(...bytes)])
@@ -136,7 +136,7 @@ describe.concurrent('put', () => {
     await mkdir(below(0x64, 0xff))
     const { code, records } = await at.json('put', '-r', 'src')
     expect(code).toBe(3)
-    const message = 'skipped: its name cannot be read as text'
+    const message = 'skipped: its name is not valid UTF-8'
     expect(records).toMatchObject([
       { type: 'error', code: 'SKIPPED', message, subject: 'src/d\\xff' },
       { type: 'error', code: 'SKIPPED', message, subject: 'src/\\xff' },
@@ -174,7 +174,7 @@ describe.concurrent('put', () => {
     await at.open(async (store) => expect((await store.get('x')).toString()).toBe('old'))
   })
 
-  it('a blob of somebody else at the place of a copy: 3, and the blob is kept', async () => {
+  it('an object of someone else in the place of a copy: 3, and the object is kept', async () => {
     await using at = await place()
     await at.file('b/x', 'a stranger')
     await at.file('x', 'ours')
@@ -188,7 +188,7 @@ describe.concurrent('put', () => {
     expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'conflict' } })
   })
 
-  it('waits for the copies of what was put before, and was left', async () => {
+  it('waits for the pending copies of an earlier put', async () => {
     await using at = await place()
     await at.file('x', Buffer.alloc(20_000_000, 'x'))
     await at.stored('put', 'x', '--no-wait')
@@ -200,7 +200,7 @@ describe.concurrent('put', () => {
     ).toHaveLength(2)
   })
 
-  it('a paused backend is not waited for', async () => {
+  it('does not wait for a paused backend', async () => {
     await using at = await place()
     await at.open((store) => store.pause('b'))
     await at.file('x', 'x')
@@ -214,7 +214,7 @@ describe.concurrent('put', () => {
     await using at = await place()
     const child = at.start('put', '-', '--key', 'k', '--json', '-v')
     child.stdin.write('half of it')
-    // It reads stdin only once the store is open.
+    // It reads stdin only after the store is open.
     await new Promise((resolve) => child.stdin.once('drain', resolve).write(Buffer.alloc(4_000_000)))
     child.kill('SIGINT')
     const { code, stdout } = await ended(child)

@@ -27,7 +27,7 @@ describe.concurrent('a store that lost its index, with bytes staged', () => {
     },
   )
 
-  it('init: the same once another command made a new index', async () => {
+  it('init: the same after another command made a new index', async () => {
     await using at = await lost()
     await at.stored('ls')
     expect(await at.stored('init')).toMatchObject({ code: 8, stdout: '' })
@@ -40,7 +40,7 @@ describe.concurrent('a store that lost its index, with bytes staged', () => {
     expect(code).toBe(8)
   })
 
-  it('init --recover makes a store of what is staged; -n only says so; sync brings it to its backends', async () => {
+  it('init --recover makes a store from the staged files; -n only says so; sync copies them to the backend', async () => {
     await using at = await lost()
     expect((await at.json('init', '--recover', '-n')).records).toMatchObject([
       { type: 'plan', action: 'recover' },
@@ -63,8 +63,8 @@ describe.concurrent('a store that lost its index, with bytes staged', () => {
 describe.concurrent('a store whose index is damaged', () => {
   const DAMAGES = {
     'cut off': (file: string) => truncate(file, 5000),
-    // Both of its first pages are read by LMDB before anything else: the size of its pages is none.
-    'with a beginning that cannot be': (file: string) => writeAt(file, 4096 + 48, Buffer.alloc(4)),
+    // LMDB reads both of its first pages before anything else: this makes their page size invalid.
+    'with an impossible header': (file: string) => writeAt(file, 4096 + 48, Buffer.alloc(4)),
     'with a page of garbage': async (file: string) => {
       const { size } = await stat(file)
       const pages = Array.from({ length: Math.floor(size / 4096) - 2 }, (_, i) => (i + 2) * 4096)
@@ -77,7 +77,7 @@ describe.concurrent('a store whose index is damaged', () => {
   }
 
   it.each(Object.entries(DAMAGES))(
-    '%s: every command ends with 8, by no signal; init --recover makes it a store again',
+    '%s: every command exits with 8, without a signal; init --recover makes it a store again',
     async (_, harm) => {
       await using at = await place()
       await at.file('large.txt', LARGE)
@@ -90,7 +90,7 @@ describe.concurrent('a store whose index is damaged', () => {
     },
   )
 
-  it('by files that hold nothing is none: every command goes on', async () => {
+  it('with only empty files does not count: every command works', async () => {
     await using at = await place()
     await at.file('large.txt', LARGE)
     await at.stored('put', 'large.txt', '--no-wait')
@@ -106,7 +106,7 @@ async function writeAt(file: string, at: number, bytes: Buffer): Promise<void> {
   await handle.write(bytes, 0, bytes.length, at)
 }
 
-it('init --recover of a store that is well: 7, with -n too', async () => {
+it('init --recover of a healthy store: 7, with -n too', async () => {
   await using at = await place()
   await at.file('large.txt', LARGE)
   await at.stored('put', 'large.txt', '--no-wait')

@@ -6,14 +6,14 @@ import { EXIT, exitCodeOf } from '../src/errors/exit-codes.ts'
 import { reference } from '../src/help/reference.ts'
 
 describe('docs/cli.md', () => {
-  it('is what the table of commands says', async () => {
+  it('matches the table of commands', async () => {
     const written = await readFile(new URL('../../../docs/cli.md', import.meta.url), 'utf8')
     expect(written).toBe(reference())
   })
 })
 
 describe('the table of commands', () => {
-  it.each(COMMANDS)('$name is loaded from where it says', async ({ load }) => {
+  it.each(COMMANDS)('$name is loaded from the module it names', async ({ load }) => {
     expect((await load()).run).toBeTypeOf('function')
   })
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { fill, place } from './place.ts'
 
 describe.concurrent('repair', () => {
-  it('mends what verify found, and says where a changed file is kept', async () => {
+  it('repairs what verify found, and says where a changed file is kept', async () => {
     await using at = await place()
     await fill(at, { x: 'x', y: 'y', z: 'z' })
     await at.file('b/x', 'changed')
@@ -13,7 +13,7 @@ describe.concurrent('repair', () => {
     const { code, stdout } = await at.stored('repair')
     expect(code).toBe(0)
     expect(stdout).toMatch(
-      /^replaced {2}b {2}x, and what it was changed to is kept as x\.stored-kept-\S+\nreplaced {2}b {2}y\n$/,
+      /^replaced {2}b {2}x, and the changed file is kept as x\.stored-kept-\S+\nreplaced {2}b {2}y\n$/,
     )
     expect(await readFile(path.join(at.path, 'b/x'), 'utf8')).toBe('x')
     expect(await readFile(path.join(at.path, 'b/y'), 'utf8')).toBe('y')
@@ -47,7 +47,7 @@ describe.concurrent('repair', () => {
 })
 
 describe.concurrent('forget', () => {
-  it('ends a removal that is parked, and leaves the file', async () => {
+  it('ends a parked removal, and leaves the file', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     await at.file('b/x', 'changed')
@@ -64,7 +64,7 @@ describe.concurrent('forget', () => {
     expect(await readFile(path.join(at.path, 'b/x'), 'utf8')).toBe('changed')
   })
 
-  it('-n refuses what the call would refuse, and changes nothing: the last copy: 7; nothing: 4', async () => {
+  it('-n refuses what the real run would refuse, and changes nothing: the last copy: 7; nothing: 4', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     const dry = (...args: string[]) => at.stored('forget', ...args, '-n')
@@ -91,7 +91,7 @@ describe.concurrent('forget', () => {
 })
 
 describe.concurrent('queue cancel', () => {
-  it('of a removal that is parked leaves what lies there', async () => {
+  it('of a parked removal leaves the object there', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     await at.file('b/x', 'changed')

@@ -6,14 +6,14 @@ import { fileURLToPath } from 'node:url'
 import type { OutputRecord } from '@stored/cli'
 
 const BIN = fileURLToPath(new URL('../src/bin.ts', import.meta.url))
-/** Stripping types takes longer than most commands. */
+/** Stripping types takes longer than running most commands. */
 const CACHE = fileURLToPath(new URL('../node_modules/.compile-cache', import.meta.url))
 
 export interface RunOptions {
   readonly cwd: string
   readonly input?: string | Uint8Array
   readonly env?: Readonly<Record<string, string>>
-  /** The user that it runs as; only root may choose. @default whoever runs this */
+  /** The user to run it as; only root can choose. @default the user who runs the tests */
   readonly uid?: number | undefined
 }
 
@@ -25,7 +25,7 @@ export interface Ran {
 
 export type Running = ChildProcessByStdio<Writable, Readable, Readable>
 
-/** Starts the program as it is started from a shell, without a terminal. */
+/** Starts the program as a shell would, without a terminal. */
 export function start(args: readonly string[], { cwd, env = {}, uid }: Omit<RunOptions, 'input'>): Running {
   const { PATH = '', HOME = '' } = process.env
   return spawn(process.execPath, [BIN, ...args], {
@@ -38,12 +38,12 @@ export function start(args: readonly string[], { cwd, env = {}, uid }: Omit<RunO
 
 export async function run(args: readonly string[], options: RunOptions): Promise<Ran> {
   const child = start(args, options)
-  child.stdin.on('error', () => {}) // It may end before it has read all.
+  child.stdin.on('error', () => {}) // It may end before it has read everything.
   child.stdin.end(options.input ?? '')
   return ended(child)
 }
 
-/** What a process that was started ends with. */
+/** The output and exit code of a process that was started. */
 export async function ended(child: Running): Promise<Ran> {
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   return { code: code as number | null, stdout, stderr }

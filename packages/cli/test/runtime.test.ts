@@ -8,20 +8,20 @@ import { runtimeFault } from '@stored/core/runtime'
 import { testDirectory } from '@stored/testing/directory'
 import { beforeEach, describe, expect, it } from 'vitest'
 
-/** A Node.js of this machine that StoreD does not run on. */
+/** A Node.js on this machine that StoreD does not support. */
 const OLDER = (process.env.PATH ?? '')
   .split(path.delimiter)
   .map((directory) => path.join(directory, 'node'))
   .filter((file) => existsSync(file))
   .find((file) => runtimeFault(spawnSync(file, ['-p', 'process.versions.node']).stdout.toString().trim()) !== null)
-const WHY = OLDER === undefined ? ' (skipped: there is none on PATH)' : ''
+const WHY = OLDER === undefined ? ' (skipped: none on PATH)' : ''
 
 let directory: string
 beforeEach(async () => {
   directory = await testDirectory()
 })
 
-/** A module as JavaScript: an older Node.js reads no types. */
+/** Writes a module as JavaScript: an older Node.js cannot strip types. */
 async function write(name: string, url: string): Promise<void> {
   const source = await readFile(fileURLToPath(url), 'utf8')
   const text = stripTypeScriptTypes(source).replaceAll("'@stored/core/runtime'", "'./runtime.mjs'")
@@ -29,7 +29,7 @@ async function write(name: string, url: string): Promise<void> {
 }
 
 describe.skipIf(OLDER === undefined)(`on a Node.js that is too old${WHY}`, () => {
-  it('stored says in a line which one is needed, loads nothing else and does nothing: 1', async () => {
+  it('stored prints one line with the required version, loads nothing else and does nothing: 1', async () => {
     await write('stored.mjs', import.meta.resolve('../src/bin.ts'))
     await write('runtime.mjs', import.meta.resolve('@stored/core/runtime'))
     const cwd = await mkdtemp(path.join(directory, 'empty-'))

@@ -8,7 +8,7 @@ import { type Place, place } from './place.ts'
 
 const BIN = fileURLToPath(new URL('../src/bin.ts', import.meta.url))
 const SECRET = 's3cr-et'
-/** A driver that lists a secret whose name does not look like one, and refuses a wrong one. */
+/** A driver that declares a secret whose name does not look like one, and refuses a wrong value. */
 const DRIVER = `
 import { MemoryBackend, StorageError } from ${JSON.stringify(import.meta.resolve('@stored/core/backend'))}
 export const secrets = ['code']
@@ -31,7 +31,7 @@ const add = (...options: string[]) => ['backend', 'add', 'mine', './mine.mjs', .
 describe('backend add, of a secret', () => {
   it('that stands in the command line: warns, naming the option and not the value', async () => {
     const { code, stderr } = await at.stored(...add(`code=${SECRET}`))
-    expect(stderr).toMatch(/^warning: code stands in the command line.*code=@env:NAME, @file:PATH or @ask/m)
+    expect(stderr).toMatch(/^warning: code is on the command line.*code=@env:NAME, @file:PATH or @ask/m)
     expect(stderr).not.toContain(SECRET)
     expect(code).toBe(0)
     const { stderr: ofS3 } = await at.stored('backend', 'add', 'b2', 'fs', 'root=./c', 'secretAccessKey=x', '-n')
@@ -60,14 +60,14 @@ describe('backend add, of a secret', () => {
     ['a variable that is not set', 'code=@env:NONE', 1, 'NONE, which is not set'],
     ['a file that is not there', 'code=@file:none', 1, 'none, which cannot be read'],
     ['a word with @ that means nothing', 'code=@evn:CODE', 2, '@env:NAME, @file:PATH or @ask'],
-    ['a question where nobody answers', 'code=@ask', 2, 'nobody to ask for code'],
+    ['a question where nobody answers', 'code=@ask', 2, 'cannot ask for code'],
   ])('%s: nothing is added', async (_, option, expected, message) => {
     const { code, stderr } = await at.stored(...add(option))
     expect({ code, stderr }).toEqual({ code: expected, stderr: expect.stringContaining(message) })
     expect(await added()).toBeUndefined()
   })
 
-  it('takes a text that begins with @ as JSON', async () => {
+  it('takes a text that begins with @ if it is JSON', async () => {
     expect(await at.stored('backend', 'add', 'c', 'fs', 'root="@c"')).toMatchObject({ code: 0 })
     const { backends } = JSON.parse(await readFile(path.join(at.path, 'stored.config.json'), 'utf8'))
     expect(backends.c.root).toBe('./@c')
@@ -93,7 +93,7 @@ describe.skipIf(!hasTerminal)('backend add, at a terminal', () => {
   })
 })
 
-/** Runs a command at a terminal, and types `text` once `question` is there. @returns All that the terminal shows. */
+/** Runs a command on a terminal, and types `text` once `question` appears. @returns Everything the terminal shows. */
 async function answer(question: string, args: readonly string[], text: string): Promise<string> {
   await mkdir(path.join(at.path, 'home'))
   const command = [process.execPath, BIN, ...args].map((arg) => `'${arg}'`).join(' ')

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 
-/** What is loaded before a command runs: modules imported by name, and not with `import()`. */
+/** Everything loaded before a command runs: modules imported statically, not with `import()`. */
 async function loadedBy(file: URL, met = new Set<string>()): Promise<Set<string>> {
   if (met.has(file.href)) return met
   met.add(file.href)
@@ -14,8 +14,8 @@ async function loadedBy(file: URL, met = new Set<string>()): Promise<Set<string>
   return met
 }
 
-describe('stored, until it knows which command is meant', () => {
-  it('loads nothing but itself and what Node.js has loaded anyway', async () => {
+describe('stored, until it knows the command', () => {
+  it('loads only its own modules and what Node.js has loaded anyway', async () => {
     const met = await loadedBy(new URL('../src/bin.ts', import.meta.url))
     const loaded = [...(await loadedBy(new URL('../src/main.ts', import.meta.url), met))]
     expect(loaded.filter((one) => !one.startsWith('file:')).sort()).toEqual([

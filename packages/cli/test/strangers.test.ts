@@ -10,7 +10,7 @@ import { isRoot, mayRun, NOBODY, WHY_NOBODY, WHY_ROOT } from './users.ts'
 const BIN = fileURLToPath(new URL('../src/bin.ts', import.meta.url))
 const STRANGER = 1234
 
-/** A program that leaves a trace; as a driver, and as a configuration. */
+/** A program that leaves a trace, as a driver and as a configuration. */
 const EVIL = `
 import { writeFileSync } from 'node:fs'
 writeFileSync(new URL('ran', import.meta.url), '')
@@ -19,7 +19,7 @@ export const config = { path: '.stored', backends: { a: { driver: 'fs', root: 'a
 const EVIL_PACKAGE = packageAt('stored-driver-evil')
 const configOf = (driver: string) => JSON.stringify({ path: '.stored', backends: { a: { driver, root: 'a' } } })
 
-/** The files of a package that is installed. */
+/** The files of an installed package. */
 function packageAt(name: string): Record<string, string> {
   const folder = path.join('node_modules', name)
   return {
@@ -38,7 +38,7 @@ async function write(files: Readonly<Record<string, string>>): Promise<void> {
   for (const [name, text] of Object.entries(files)) await at.file(name, text)
 }
 
-/** Whether any code here ran. */
+/** Whether any code here has run. */
 async function ran(): Promise<boolean> {
   return (await readdir(at.path, { recursive: true })).some((name) => path.basename(name) === 'ran')
 }
@@ -47,7 +47,7 @@ async function handOver(...names: string[]): Promise<void> {
   for (const name of names) await lchown(path.join(at.path, name), STRANGER, STRANGER)
 }
 
-/** All that is here. */
+/** Hands over everything here. */
 async function handOverAll(): Promise<void> {
   await handOver('.', ...(await readdir(at.path, { recursive: true })))
 }

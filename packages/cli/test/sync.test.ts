@@ -10,7 +10,7 @@ import { Output } from '../src/output/output.ts'
 import { fill, place } from './place.ts'
 import { ended, type Running } from './run.ts'
 
-/** Resolves when it has said this on stderr. What it says later is not read. */
+/** Resolves when this has appeared on stderr. Later output is not read. */
 function says(child: Running, what: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let said = ''
@@ -18,11 +18,11 @@ function says(child: Running, what: string): Promise<void> {
       said += chunk
       if (said.includes(what)) resolve()
     })
-    child.once('exit', () => reject(new Error(`it ended and never said ${what}, but ${said}`)))
+    child.once('exit', () => reject(new Error(`it ended without saying ${what}: ${said}`)))
   })
 }
 
-/** The same store, which tells of what happened as late as it may: before it is closed. */
+/** The same store, but it delivers events as late as it may: just before it is closed. */
 function tellingLate(store: StoreD): StoreD {
   const told: (() => void)[] = []
   const late: Pick<StoreD, 'on' | 'close'> = {
@@ -48,7 +48,7 @@ async function interrupt(child: Running, signal: NodeJS.Signals): Promise<number
 }
 
 describe.concurrent('sync', () => {
-  it('--until-idle brings what is owed, and says how much', async () => {
+  it('--until-idle runs the pending jobs, and says how many', async () => {
     await using at = await place()
     await at.file('x', 'x')
     await at.stored('put', 'x', '--no-wait')
@@ -62,13 +62,13 @@ describe.concurrent('sync', () => {
     expect((await at.json('whereis', 'x')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'synced' } })
   })
 
-  it('of what a backend is owed that is not configured any more: it is left, and sync, status and doctor say so', async () => {
+  it('leaves jobs of a backend that is no longer configured; sync, status and doctor say so', async () => {
     await using at = await place()
     await at.file('x', 'x')
     await at.stored('queue', 'pause', 'b')
     await at.stored('put', 'x')
     await at.stored('backend', 'rm', 'b', '--force')
-    const told = expect.stringContaining('b is not configured: 1 job left for when it is')
+    const told = expect.stringContaining('b is not configured: 1 job left until it is')
     const { code, stderr } = await at.stored('sync', '--until-idle')
     expect({ code, stderr }).toEqual({ code: 0, stderr: told })
     expect(stderr).not.toContain('no jobs are left')
@@ -77,7 +77,7 @@ describe.concurrent('sync', () => {
     expect((await at.stored('doctor')).stdout).toContain('not configured: b: jobs wait there')
   })
 
-  it('says once that nothing is owed and that it waits: at the beginning, or after what was owed', async () => {
+  it('says once that no jobs are left and that it waits: at the start, or after the pending jobs', async () => {
     await using at = await place()
     await at.file('x', 'x')
     const idle = at.start('sync', '-v')
@@ -97,7 +97,7 @@ describe.concurrent('sync', () => {
     expect((await afterBusy).stderr).toMatch(/put y on [\s\S]*no jobs are left/)
   })
 
-  it('says that parked jobs are left when nothing else is owed', async () => {
+  it('says that parked jobs are left when no others are', async () => {
     await using at = await place()
     await at.file('a/x', 'a stranger')
     await at.file('x', 'ours')
@@ -107,21 +107,21 @@ describe.concurrent('sync', () => {
     await interrupt(child, 'SIGINT')
   })
 
-  it('status and doctor name the command that does what is left, and ends', async () => {
+  it('status and doctor name the command that runs the remaining jobs and exits', async () => {
     await using at = await place()
     await at.file('x', 'x')
     await at.stored('put', 'x', '--no-wait')
-    expect((await at.stored('status')).stderr).toBe('2 jobs left; stored sync --until-idle does them\n')
+    expect((await at.stored('status')).stderr).toBe('2 jobs left; stored sync --until-idle runs them\n')
     expect((await at.stored('doctor')).stdout).toContain('no process syncs: stored sync --until-idle')
   })
 
-  it('--backend alone, or one that is not there: 2', async () => {
+  it('--backend alone, or an unknown one: 2', async () => {
     await using at = await place()
     expect(await at.stored('sync', '--backend', 'a')).toMatchObject({ code: 2 })
     expect(await at.stored('sync', '--until-idle', '--backend', 'c')).toMatchObject({ code: 2 })
   })
 
-  it('beside it put ends when its copies are made, a second one is locked out: 11, and SIGINT ends it: 130', async () => {
+  it('while it runs, put ends when its copies are made, a second sync is locked out: 11, and SIGINT ends it: 130', async () => {
     await using at = await place()
     const daemon = at.start('sync')
     await says(daemon, 'syncing;')
@@ -137,7 +137,7 @@ describe.concurrent('sync', () => {
     expect((await at.json('status')).records[0]).toMatchObject({ syncing: 'nowhere' })
   })
 
-  it('a backend that is away: 5, and its jobs stay; once it is back, --until-idle tries them at once', async () => {
+  it('an unreachable backend: 5, and its jobs stay; once it is back, --until-idle tries them at once', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     await rename(path.join(at.path, 'b'), path.join(at.path, 'away'))
@@ -162,7 +162,7 @@ describe('beside a process that syncs', () => {
     await rename(path.join(at.path, 'b'), path.join(at.path, 'away'))
     const daemon = at.start('sync')
     await says(daemon, 'syncing;')
-    // So many that fail at once are an outage.
+    // This many failures in a row count as an outage.
     for (const name of '12345') await at.file(`y/${name}`, name)
     const failing = [
       { type: 'error', code: 'UNAVAILABLE', subject: 'b', message: expect.stringContaining('5 jobs left') },
@@ -175,7 +175,7 @@ describe('beside a process that syncs', () => {
     const told = { name: 'b', state: 'failing', error, asOf: expect.any(Number), retryAt: expect.any(Number) }
     expect(records).toContainEqual(expect.objectContaining(told))
     expect(records).toContainEqual(expect.objectContaining({ name: 'a', state: 'ok' }))
-    // What it waits for failed before it began.
+    // The jobs it waits for had failed before it began.
     expect(await at.json('sync', '--until-idle')).toMatchObject({ code: 5, records: [...failing, { exit: 5 }] })
     await rename(path.join(at.path, 'away'), path.join(at.path, 'b'))
     expect(await at.stored('sync', '--until-idle')).toMatchObject({ code: 0 })
@@ -185,12 +185,12 @@ describe('beside a process that syncs', () => {
     expect((await at.json('backend', 'show', 'b')).records[0]).toMatchObject({ state: 'unknown' })
   })
 
-  it('put waits for its copies, and makes them itself when that process ends before', async () => {
+  it('put waits for its copies, and makes them itself if that process ends first', async () => {
     await using at = await place()
     await fill(at, { x: 'x' })
     await rename(path.join(at.path, 'b'), path.join(at.path, 'away'))
     const first = at.start('put', '-', '--key', 'long')
-    // It reads stdin only once the store is open.
+    // It reads stdin only after the store is open.
     await new Promise((resolve) => first.stdin.once('drain', resolve).write(Buffer.alloc(4_000_000)))
     await at.file('y', 'y')
     const second = at.start('put', 'y')
@@ -201,13 +201,13 @@ describe('beside a process that syncs', () => {
     expect((await at.json('whereis', 'y')).records[0]).toMatchObject({ copies: { a: 'synced', b: 'synced' } })
   })
 
-  it('put does not wait for a backend that was added since, which that process does not know of, and says so', async () => {
+  it('put does not wait for a backend added later, which that process does not know, and says so', async () => {
     await using at = await place()
     const daemon = at.start('sync')
     await says(daemon, 'syncing;')
     expect(await at.stored('backend', 'add', 'c', 'fs', 'root=./c')).toMatchObject({ code: 0 })
     await at.file('x', 'x')
-    const left = 'c is not configured in the process that syncs: 1 job left for when that is started again'
+    const left = 'c is not configured in the process that syncs: 1 job left until that is restarted'
     const { code, stderr } = await at.stored('put', 'x')
     expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining(left) })
     expect((await at.json('backend', 'show', 'c')).records[0]).toMatchObject({ state: 'unknown' })
@@ -216,7 +216,7 @@ describe('beside a process that syncs', () => {
     expect((await at.json('backend', 'show', 'c')).records[0]).toMatchObject({ jobs: { waiting: 0 } })
   })
 
-  it('put --no-wait rings and ends', async () => {
+  it('put --no-wait notifies and ends', async () => {
     await using at = await place()
     const daemon = at.start('sync')
     await says(daemon, 'syncing;')
@@ -248,7 +248,7 @@ describe('what is done before it is told', () => {
 })
 
 describe.concurrent('events --follow', () => {
-  it('tells of what another process puts, until it is interrupted: 130', async () => {
+  it('prints what another process puts, until interrupted: 130', async () => {
     await using at = await place()
     const daemon = at.start('sync')
     await says(daemon, 'syncing;')

@@ -10,14 +10,17 @@ import { fill, type Place, place } from './place.ts'
 const SOURCE = fileURLToPath(new URL('../src/', import.meta.url))
 const BIN = path.join(SOURCE, 'bin.ts')
 
-/** Clears the screen in one character of C1, turns the rest of the line around, and hides text in tags: all of it valid in a key. */
+/**
+ * Clears the screen with one C1 character, reverses the rest of the line, and hides text in tags: all of it is valid in
+ * a key.
+ */
 const KEY = 'a/\u009b2J\u202egpj.\u{e0041}exe'
 const SHOWN = 'a/\\u009b2J\\u202egpj.\\udb40\\udc41exe'
 const SOURCE_FILE = 'b\u202e/source\u009b'
-/** What a server may say: it sets the title of the window, and draws over what stands there. */
+/** What a server may say: it sets the window title and draws over the line. */
 const SAID = 'no \u001b]0;owned\u0007\r\u001b[2Kall is well\n'
 
-/** Of a server that lets nothing in, and says so in its own way. */
+/** A server that refuses every connection with a hostile message. */
 const DRIVER = `
 import { StorageError } from ${JSON.stringify(import.meta.resolve('@stored/core/backend'))}
 export const driver = () => ({
@@ -27,11 +30,11 @@ export const driver = () => ({
   put: async () => {}, get: async () => {}, stat: async () => {}, delete: async () => {}, list: async function* () {},
 })`
 
-/** All that we write to a terminal ourselves: colours, and the line of progress that is taken back. */
+/** All sequences that we write to a terminal ourselves: colours, and the progress line being cleared. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const OURS = /\u001b\[\d+m|\r\u001b\[2K|\r\n/g
 
-/** Runs a command at a terminal. @returns All that is written to it. */
+/** Runs a command on a terminal. @returns Everything written to it. */
 function atTerminal(at: Place, ...args: string[]): string {
   const quote = (arg: string) => `'${arg.replaceAll("'", "'\\''")}'`
   const command = [process.execPath, BIN, ...args].map(quote).join(' ')
@@ -103,34 +106,34 @@ describe.skipIf(!hasTerminal)('at a terminal', () => {
     expect(rest).toBe(printable(rest))
   })
 
-  it('ls shows a key that cannot be seen as it would stand in JSON', () => {
+  it('ls shows an invisible key as JSON would write it', () => {
     expect(atTerminal(at, 'ls')).toBe(`${SHOWN}\r\nb\r\n`)
   })
 })
 
 describe('in a pipe', () => {
-  it('ls and put give keys as they are', async () => {
+  it('ls and put print keys unchanged', async () => {
     expect(await at.stored('ls')).toMatchObject({ stdout: `${KEY}\nb\n` })
     const { stdout } = await at.stored('put', 'stored.config.json', '--key', `${KEY}2`, '--no-wait')
     expect(stdout).toMatch(`  ${KEY}2\n`)
     await at.stored('rm', `${KEY}2`, '--no-wait')
   })
 
-  it.each(SOME.map(titled))('errors and tables are escaped all the same: %s', async (_, args) => {
+  it.each(SOME.map(titled))('still escapes errors and tables: %s', async (_, args) => {
     const { stdout, stderr } = await at.stored(...args)
     const rest = `${stdout}${stderr}`.replaceAll('\n', '')
     expect(rest).not.toBe('')
     expect(rest).toBe(printable(rest))
   })
 
-  it.each(SOME.map(titled))('--json escapes what no terminal should get: %s', async (_, args) => {
+  it.each(SOME.map(titled))('--json escapes what no terminal should receive: %s', async (_, args) => {
     const { stdout } = await at.stored(...args, '--json')
     const rest = stdout.replaceAll('\n', '')
     expect(rest).not.toBe('')
     expect(rest).toBe(printable(rest))
   })
 
-  it('--json says which key it is', async () => {
+  it('--json identifies the key', async () => {
     const { records } = await at.json('ls')
     expect(records[0]).toMatchObject({ type: 'entry', key: KEY })
   })
@@ -145,7 +148,8 @@ describe('the source of the command', () => {
           readFileSync(path.join(SOURCE, file), 'utf8'),
         ),
       )
-    // `bin` says what Node.js is needed; `main` makes the writer, and prints help, which is ours; `ask` edits a line; `Interruption` only listens.
+    // `bin` prints which Node.js is needed; `main` makes the writer and prints help, which is our own text; `ask` edits
+    // a line; `Interruption` only listens.
     expect(writing.sort()).toEqual(['bin.ts', 'main.ts', 'output/ask.ts', 'session/interruption.ts'])
   })
 })

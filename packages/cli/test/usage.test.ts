@@ -44,7 +44,7 @@ describe('stored', () => {
     }
   })
 
-  it('alone lists them too, on stderr: 2', async () => {
+  it('without arguments lists them too, on stderr: 2', async () => {
     await using place = await emptyPlace()
     const { code, stdout, stderr } = await place.stored()
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
@@ -70,14 +70,14 @@ describe('stored', () => {
 
   it.each([
     [['putt'], 'did you mean "put"?'],
-    [['ls', '--limit', '-x'], '--limit needs a value; one that begins with a dash is given as --limit=-…\n'],
+    [['ls', '--limit', '-x'], '--limit needs a value; if it begins with a dash, write --limit=-…\n'],
     [['get', ''], 'get takes no empty ID|KEY'],
     [['queue'], 'queue what?'],
     [['queue', 'retri'], 'did you mean "retry"?'],
     [['put'], 'put needs SRC'],
     [['status', 'of', 'what'], 'status takes no "of"'],
     [['-C', 'nowhere', 'status'], 'nowhere'],
-  ])('%j is refused, saying why', async (args, why) => {
+  ])('%j is refused with a reason', async (args, why) => {
     await using place = await emptyPlace()
     const { code, stdout, stderr } = await place.stored(...args)
     expect([2, 4]).toContain(code)
@@ -85,7 +85,7 @@ describe('stored', () => {
     expect(stderr).toContain(why)
   })
 
-  it('a configuration that is none: 2, naming what is wrong and no value', async () => {
+  it('an invalid configuration: 2, naming what is wrong but no value', async () => {
     await using place = await emptyPlace()
     await place.file('stored.config.json', '{ "path": ".stored", "backends": {}, "prefx": "hush" }')
     const { code, stderr } = await place.stored('ls')

@@ -11,10 +11,10 @@ export interface Spied {
   readonly calls: Call[]
 }
 
-/** What a MemoryBackend declares beyond the five methods, taken away. */
+/** A MemoryBackend's capabilities reduced to the five methods. */
 export const BARE: Capabilities = { contract: 1 }
 
-/** A MemoryBackend that notes its calls, with some methods replaced and, if given, other capabilities. */
+/** A MemoryBackend that records its calls, with some methods replaced and, if given, other capabilities. */
 export function spyBackend(replaced: Partial<StorageBackend> = {}, capabilities?: Capabilities): Spied {
   const calls: Call[] = []
   const driver = new MemoryBackend()
@@ -40,10 +40,10 @@ export async function text(body: AsyncIterable<Uint8Array>): Promise<string> {
   return Buffer.concat(await Array.fromAsync(body)).toString()
 }
 
-/** A promise that only an abort of `signal` settles. */
+/** A promise that settles only when `signal` is aborted. */
 export function untilAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
 }
 
-/** Never settles, whatever is aborted. */
+/** Never settles, even after an abort. */
 export const deaf = (): Promise<never> => new Promise(() => {})

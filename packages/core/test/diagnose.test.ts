@@ -8,7 +8,7 @@ import { diagnose } from '../src/stored/verify/diagnose.ts'
 
 const { signal } = new AbortController()
 
-test('a copy is damaged that a driver which keeps digests of its own twice says is CORRUPT', async () => {
+test('a copy is damaged if a driver that keeps its own digests twice reports CORRUPT', async () => {
   class Pieces extends MemoryBackend {
     override async get(key: string): Promise<never> {
       throw new StorageError('CORRUPT', { op: 'get', key }, { detail: 'its second piece is gone' })

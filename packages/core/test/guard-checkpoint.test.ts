@@ -7,8 +7,8 @@ import { chunks, spyBackend, text } from './backends.ts'
 const KNOWN = { size: 3, sha256: createHash('sha256').update('abc').digest('hex') }
 const keep = async (): Promise<void> => {}
 
-describe('put() that may be gone on with', () => {
-  test('tells the driver where to go on, and keeps what it gives', async () => {
+describe('a resumable put()', () => {
+  test('tells the driver where to resume, and saves its checkpoints', async () => {
     const kept: string[] = []
     const { backend, calls } = spyBackend({
       async put(key, body, { size = 0, onCheckpoint, signal }) {
@@ -22,7 +22,7 @@ describe('put() that may be gone on with', () => {
     expect(kept).toEqual(['half-way'])
   })
 
-  test('goes on in memory', async () => {
+  test('resumes in memory', async () => {
     const guard = guardBackend(new MemoryBackend())
     let checkpoint: string | undefined
     const onCheckpoint = async (given: string) => {
@@ -39,7 +39,7 @@ describe('put() that may be gone on with', () => {
   })
 
   test.each([{ checkpoint: 'text' }, { onCheckpoint: keep }])(
-    'rejects with UNSUPPORTED where the driver does not declare it, and calls nothing: %o',
+    'rejects with UNSUPPORTED if the driver does not declare it, and calls nothing: %o',
     async (options) => {
       const { resume: _, ...without } = new MemoryBackend().capabilities
       const { backend, calls } = spyBackend({}, without)
@@ -52,17 +52,17 @@ describe('put() that may be gone on with', () => {
   test.each([
     ['no size', { sha256: KNOWN.sha256, checkpoint: 'text' }],
     ['no sha256', { size: 3, onCheckpoint: keep }],
-    ['a checkpoint that is no text', { ...KNOWN, checkpoint: 7 as never }],
-    ['an onCheckpoint that is no function', { ...KNOWN, onCheckpoint: 'keep' as never }],
-  ])('rejects with INVALID_ARGUMENT where there is %s', async (_, options) => {
+    ['a checkpoint that is not text', { ...KNOWN, checkpoint: 7 as never }],
+    ['an onCheckpoint that is not a function', { ...KNOWN, onCheckpoint: 'keep' as never }],
+  ])('rejects with INVALID_ARGUMENT for %s', async (_, options) => {
     const put = guardBackend(new MemoryBackend()).put('k', chunks('abc'), options)
     await expect(put).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
   })
 
   test.each([
     ['is too long', 'x'.repeat(2 ** 16 + 1)],
-    ['is no text', 7 as never],
-  ])('fails with a checkpoint that %s, which is not kept', async (_, checkpoint) => {
+    ['is not text', 7 as never],
+  ])('fails with a checkpoint that %s, and does not save it', async (_, checkpoint) => {
     const kept: string[] = []
     const { backend } = spyBackend({
       put: async (key, _body, { onCheckpoint }: PutOptions) => {

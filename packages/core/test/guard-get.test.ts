@@ -22,7 +22,7 @@ const RANGES: [string, Capabilities][] = [
 ]
 
 describe.each(RANGES)('a range of %s', (_, capabilities) => {
-  test('is the slice it asks for, and stat tells of the whole blob', async () => {
+  test('returns the requested slice, and stat describes the whole blob', async () => {
     const { guard } = await holding(BLOB, capabilities)
     const property = fc.asyncProperty(fc.nat(9), fc.option(fc.nat(20), { nil: undefined }), async (offset, length) => {
       const { stat, body } = await guard.get('k', { offset, length })
@@ -57,7 +57,7 @@ describe.each(RANGES)('a range of %s', (_, capabilities) => {
     await expect(guard.get('k', { offset: 1 })).rejects.toMatchObject({ code: 'RANGE_NOT_SATISFIABLE' })
   })
 
-  test('of no bytes is empty where the blob is, NOT_FOUND where it is not', async () => {
+  test('of zero bytes is empty if the blob exists, NOT_FOUND if it does not', async () => {
     const { guard } = await holding(BLOB, capabilities)
     expect(await text((await guard.get('k', { offset: 50, length: 0 })).body)).toBe('')
     await expect(guard.get('missing', { length: 0 })).rejects.toMatchObject({ code: 'NOT_FOUND' })
@@ -78,7 +78,7 @@ test('an offset beyond discardLimit, without ranges, is UNSUPPORTED and nothing 
   expect(calls).toEqual([])
 })
 
-test('a server that finds no range in an empty blob is no error', async () => {
+test('a server that rejects ranges of an empty blob causes no error', async () => {
   const { backend } = spyBackend({
     get: async () => Promise.reject(new StorageError('RANGE_NOT_SATISFIABLE', { op: 'get' })),
     stat: async (key) => ({ key, size: 0 }),
@@ -86,7 +86,7 @@ test('a server that finds no range in an empty blob is no error', async () => {
   expect(await text((await guardBackend(backend).get('k', { length: 5 })).body)).toBe('')
 })
 
-test('a blob overwritten between stat and get of the last bytes is read anew', async () => {
+test('a blob overwritten between stat and get of the last bytes is read again', async () => {
   let stats = 0
   const { backend } = spyBackend({
     async stat(key) {
@@ -126,7 +126,7 @@ describe('the body of get()', () => {
   test.each([
     ['ends short', ['abc']],
     ['is too long', ['abc', 'de']],
-  ])('throws SIZE_MISMATCH when it %s, and is never whole', async (_, parts) => {
+  ])('throws SIZE_MISMATCH if it %s, and is never whole', async (_, parts) => {
     const got: string[] = []
     const { body } = await giving(4, ...parts).get('k')
     const reading = async () => {
@@ -144,7 +144,7 @@ describe('the body of get()', () => {
     await expect(iterator.next()).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' })
   })
 
-  test('is verified by the SHA-256 the backend keeps, when none is asked for', async () => {
+  test('is verified by the SHA-256 the backend keeps, if none is given', async () => {
     const stat = { key: 'k', size: 2, checksums: { sha256: sha256('xy') } }
     const guard = guardBackend(spyBackend({ get: async () => ({ stat, body: chunks('ab') }) }).backend)
     const { body, verified } = await guard.get('k')
@@ -166,7 +166,7 @@ describe('the body of get()', () => {
     expect(await text((await guard.get('k', { sha256: sha256('') })).body)).toBe('')
   })
 
-  test('throws what the driver throws, under the name that was configured', async () => {
+  test('throws what the driver throws, under the configured name', async () => {
     async function* cut() {
       yield Buffer.from('ab')
       throw new StorageError('UNAVAILABLE', { backend: 'memory', op: 'get' })
@@ -180,7 +180,7 @@ describe('the body of get()', () => {
   })
 })
 
-/** A body that gives one chunk, then waits for ever, and tells when it is freed. */
+/** A body that yields one chunk, then waits forever, and records when it is freed. */
 function stalling() {
   let freed = 0
   const steps = [{ done: false as const, value: Buffer.from('ab') }]
@@ -256,7 +256,7 @@ describe('get(), stat() and list() that fail', () => {
     return { guard: guardBackend(backend, { delay, random: () => 0.5 }), waits }
   }
 
-  test('are tried again, ever later', async () => {
+  test('are retried with growing waits', async () => {
     const stat = failing(4, 'UNAVAILABLE')
     await expect(stat.guard.stat('k')).resolves.toMatchObject({ size: 2 })
     expect(stat.waits).toEqual([50, 100, 200, 400])
@@ -271,16 +271,16 @@ describe('get(), stat() and list() that fail', () => {
   })
 
   test.each([
-    ['more often than there are tries', 5, 'UNAVAILABLE', undefined, 4],
+    ['more often than the number of retries', 5, 'UNAVAILABLE', undefined, 4],
     ['for good', 1, 'PERMISSION_DENIED', undefined, 0],
-    ['with a longer wait than anybody has', 1, 'RATE_LIMITED', 3_600_000, 0],
-  ] as const)('reject when they fail %s', async (_, times, code, retryAfterMs, tries) => {
+    ['with a longer wait than the guard accepts', 1, 'RATE_LIMITED', 3_600_000, 0],
+  ] as const)('reject if they fail %s', async (_, times, code, retryAfterMs, tries) => {
     const { guard, waits } = failing(times, code, retryAfterMs)
     await expect(guard.stat('k')).rejects.toMatchObject({ code })
     expect(waits).toHaveLength(tries)
   })
 
-  test('are not tried again withoutRetries(): the first failure is the answer', async () => {
+  test('are not retried through withoutRetries(): the first failure is the answer', async () => {
     for (const call of [
       (guard: GuardedBackend) => guard.stat('k'),
       (guard: GuardedBackend) => guard.get('k'),
@@ -293,14 +293,14 @@ describe('get(), stat() and list() that fail', () => {
     }
   })
 
-  test('are tried again by the guard that withoutRetries() was asked of', async () => {
+  test('are still retried by the guard that withoutRetries() was called on', async () => {
     const { guard, waits } = failing(2, 'UNAVAILABLE')
     guard.withoutRetries()
     await guard.stat('k')
     expect(waits).toEqual([50, 100])
   })
 
-  test('put() and delete() are not tried again', async () => {
+  test('put() and delete() are not retried', async () => {
     let calls = 0
     const fail = async () => {
       calls += 1
@@ -313,7 +313,7 @@ describe('get(), stat() and list() that fail', () => {
   })
 })
 
-test('has() is false for a certain absence alone', async () => {
+test('has() is false only if the blob is certainly absent', async () => {
   const denied = spyBackend({ stat: async () => Promise.reject(new StorageError('PERMISSION_DENIED', { op: 'stat' })) })
   await expect(guardBackend(denied.backend).has('k')).rejects.toMatchObject({ code: 'PERMISSION_DENIED' })
   const { guard } = await holding(BLOB)

@@ -10,7 +10,7 @@ afterEach(() => void vi.useRealTimers())
 /** Lets everything run that needs no timer. */
 const settle = () => new Promise((resolve) => setImmediate(resolve))
 
-/** How `promise` ended up, for promises that end only when timers are moved. */
+/** The state of `promise`, for promises that settle only when timers advance. */
 function outcome<T>(promise: Promise<T>): { value?: T; error?: unknown; settled: boolean } {
   const result: { value?: T; error?: unknown; settled: boolean } = { settled: false }
   promise.then(
@@ -31,7 +31,7 @@ describe('a driver that stalls', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('and does not heed the abort is left to itself 2 s later, and told of', async () => {
+  test('and ignores the abort is abandoned 2 s later, with a warning', async () => {
     const events: LogEvent[] = []
     const { backend } = spyBackend({ put: deaf })
     const guard = guardBackend(backend, { idleTimeoutMs: 1000, log: (event) => void events.push(event) })
@@ -76,7 +76,7 @@ describe('a driver that stalls', () => {
   })
 })
 
-describe('what is no stall:', () => {
+describe('what is not a stall:', () => {
   test('a trickle of bytes, however long it takes', async () => {
     const { backend } = spyBackend()
     async function* trickle() {
@@ -106,7 +106,7 @@ describe('what is no stall:', () => {
     expect(result.value).toMatchObject({ size: 3 })
   })
 
-  test('a reader that takes its time', async () => {
+  test('a slow reader', async () => {
     const guard = guardBackend(spyBackend().backend, { idleTimeoutMs: 1000 })
     await guard.put('k', Buffer.alloc(200_000))
     const iterator = (await guard.get('k')).body[Symbol.asyncIterator]()
@@ -115,7 +115,7 @@ describe('what is no stall:', () => {
     await expect(iterator.next()).resolves.toMatchObject({ done: false })
   })
 
-  test('a watch where nothing happens', async () => {
+  test('a watch without changes', async () => {
     const guard = guardBackend(spyBackend().backend, { idleTimeoutMs: 1000 })
     const events = guard.watch()
     const first = events.next()
@@ -125,7 +125,7 @@ describe('what is no stall:', () => {
     await events.return?.()
   })
 
-  test('waiting for a place', async () => {
+  test('waiting for a slot', async () => {
     const { backend } = spyBackend(
       { stat: (key) => new Promise((resolve) => setTimeout(resolve, 900, { key, size: 1 })) },
       { contract: 1, limits: { maxConcurrent: 1 } },
@@ -157,7 +157,7 @@ describe('an abort', () => {
     },
   )
 
-  test('of a driver that is deaf rejects 2 s later, and frees what comes too late', async () => {
+  test('of a driver that ignores it rejects 2 s later, and frees what arrives too late', async () => {
     let freed = false
     let answer: (() => void) | undefined
     async function* body() {}
@@ -184,7 +184,7 @@ describe('an abort', () => {
     expect(freed).toBe(true)
   })
 
-  test('between two tries ends the waiting', async () => {
+  test('between two attempts ends the wait', async () => {
     const { backend } = spyBackend({
       stat: async () => Promise.reject(new StorageError('UNAVAILABLE', { op: 'stat' })),
     })
@@ -237,7 +237,7 @@ describe('open()', () => {
 })
 
 describe('close()', () => {
-  test('ends what is under way with CLOSED before it closes the driver', async () => {
+  test('ends what is in progress with CLOSED before it closes the driver', async () => {
     const order: string[] = []
     const { backend } = spyBackend({
       stat: (_, { signal }) => untilAborted(signal).finally(() => order.push('stat')),
@@ -252,7 +252,7 @@ describe('close()', () => {
     expect(order).toEqual(['stat', 'close'])
   })
 
-  test('is safe to repeat; what is called afterwards rejects with CLOSED', async () => {
+  test('is safe to repeat; later calls reject with CLOSED', async () => {
     const { backend, calls } = spyBackend()
     const guard = guardBackend(backend)
     await Promise.all([guard.close(), guard.close()])
@@ -275,7 +275,7 @@ describe('close()', () => {
     for (const result of await Promise.allSettled(late)) expect(result).toMatchObject({ reason: { code: 'CLOSED' } })
   })
 
-  test('does not wait for a body that nobody reads on, which then throws CLOSED', async () => {
+  test('does not wait for an abandoned body, which then throws CLOSED', async () => {
     const guard = guardBackend(spyBackend().backend)
     await guard.put('k', Buffer.alloc(200_000))
     const iterator = (await guard.get('k')).body[Symbol.asyncIterator]()
@@ -292,7 +292,7 @@ describe('close()', () => {
 })
 
 describe('withoutRetries()', () => {
-  test('is the same backend: of one name, opened once, and closed with the other', async () => {
+  test('is the same backend: same name, opened once, and closed with the other', async () => {
     const { backend, calls } = spyBackend({ open: async () => {} })
     const guard = guardBackend(backend, { name: 'mine' })
     const once = guard.withoutRetries()
@@ -314,7 +314,7 @@ describe('withoutRetries()', () => {
     expect(result.error).toMatchObject({ code: 'TIMEOUT' })
   })
 
-  test('shares the places of limits.maxConcurrent', async () => {
+  test('shares the slots of limits.maxConcurrent', async () => {
     const gate = Promise.withResolvers<void>()
     const begun: string[] = []
     const { backend } = spyBackend(
@@ -360,7 +360,7 @@ describe('limits.maxConcurrent', () => {
     expect([most, stats.length]).toEqual([2, 20])
   })
 
-  test('counts no place for an operation that was aborted while it waited', async () => {
+  test('takes no slot for an operation that was aborted while it waited', async () => {
     const gates: (() => void)[] = []
     const { backend } = spyBackend(
       { stat: (key) => new Promise((resolve) => gates.push(() => resolve({ key, size: 1 }))) },
@@ -382,7 +382,7 @@ describe('limits.maxConcurrent', () => {
     await expect(last).resolves.toMatchObject({ key: 'c' })
   })
 
-  test('does not keep a blob from being put from the body of another', async () => {
+  test('does not block a put whose source is the body of another blob', async () => {
     const guard = guardBackend(spyBackend({}, { contract: 1, limits: { maxConcurrent: 1 } }).backend)
     await guard.put('a', Buffer.alloc(200_000, 1))
     await expect(guard.copy('a', 'b')).resolves.toMatchObject({ key: 'b', size: 200_000 })
@@ -390,7 +390,7 @@ describe('limits.maxConcurrent', () => {
 })
 
 describe('what a driver has not declared', () => {
-  test('is refused, and the driver not called', async () => {
+  test('is refused, and the driver is not called', async () => {
     const { backend, calls } = spyBackend({}, BARE)
     const guard = guardBackend(backend)
     const refused = [
@@ -427,7 +427,7 @@ describe('what a driver has not declared', () => {
     expect(calls.filter(({ method }) => method === 'delete').map(({ args }) => args[0])).toEqual(['a', 'b', 'c'])
   })
 
-  test('and what it declared without implementing is INTERNAL', async () => {
+  test('if declared but not implemented, is INTERNAL', async () => {
     const guard = guardBackend(spyBackend({ sweep: undefined } as object).backend)
     await expect(guard.sweep({ olderThanMs: 0 })).rejects.toMatchObject({ code: 'INTERNAL' })
   })
@@ -479,7 +479,7 @@ describe('a medium that is remembered', () => {
     return { seen, backend: Object.defineProperty(backend, 'medium', { value: medium }) }
   }
 
-  test('is written down when it is first opened, and told to the driver from then on', async () => {
+  test('is saved on first opening, and passed to the driver from then on', async () => {
     const memory = remembering(null)
     const first = named('disk-1')
     await guardBackend(first.backend, { medium: memory }).open()

@@ -11,7 +11,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BARE, spyBackend } from './backends.ts'
 
-/** A backend that lists `keys` as they come, or sorted, with its own `startAfter` where it declares it. */
+/** A backend that lists `keys` in the given order, or sorted, with its own `startAfter` if it declares it. */
 function listing(keys: readonly string[], capabilities: Capabilities = BARE, options?: GuardOptions) {
   const state = { yielded: 0, open: 0 }
   const { backend, calls } = spyBackend(
@@ -66,7 +66,7 @@ describe.each(DRIVERS)('list() of %s', (_, capabilities) => {
     ])
   })
 
-  test('page after page gives every entry once, folded or not', async () => {
+  test('page after page yields every entry once, folded or not', async () => {
     const key = fc
       .array(fc.constantFrom('a', 'b', '-', '0', '/x'), { minLength: 1, maxLength: 4 })
       .map((parts) => parts.join(''))
@@ -106,14 +106,14 @@ describe.each(DRIVERS)('list() of %s', (_, capabilities) => {
     expect(await keysOf(guard.list({ limit: 0 }))).toEqual([])
   })
 
-  test('left early ends the driver’s iteration', async () => {
+  test('ending early ends the driver’s iteration', async () => {
     const { guard, state } = listing(KEYS, capabilities)
     for await (const _ of guard.list()) break
     expect(state.open).toBe(0)
   })
 })
 
-test('sorting or folding more than sortLimit entries that come in no order is UNSUPPORTED', async () => {
+test('sorting or folding more than sortLimit unsorted entries is UNSUPPORTED', async () => {
   const keys = ['c/1', 'a/1', 'b/1']
   for (const options of [{ sorted: true }, { delimiter: '/' }] as const) {
     await expect(keysOf(listing(keys, BARE, { sortLimit: 2 }).guard.list(options))).rejects.toMatchObject({
@@ -135,14 +135,14 @@ test('the driver sees startAfter only if it declared it', async () => {
   expect(bare.calls[0]?.args).toEqual([{ prefix: '', signal: expect.any(AbortSignal) }])
 })
 
-test('names that are no keys are left out, and told of', async () => {
+test('names that are not keys are left out, and logged', async () => {
   const events: LogEvent[] = []
   const { guard } = listing(['a', 'dir/', 'b\n', '.stored/tmp', 'c'], BARE, { log: (event) => void events.push(event) })
   expect(await keysOf(guard.list())).toEqual(['a', 'c'])
   expect(events.map(({ key }) => key)).toEqual(['dir/', 'b\n', '.stored/tmp'])
 })
 
-test('what is told of such names is no secret, and no longer than anyone reads', async () => {
+test('log messages about such names contain no secret and are truncated', async () => {
   const token = 'a token that the server says again'
   await new Credential(token).use(async () => {})
   const events: LogEvent[] = []
@@ -163,7 +163,7 @@ test('a driver that lists outside the prefix rejects with INTERNAL', async () =>
   await expect(keysOf(guardBackend(backend).list({ prefix: 'b' }))).rejects.toMatchObject({ code: 'INTERNAL' })
 })
 
-test('a listing that is cut rejects instead of starting over', async () => {
+test('a listing that breaks off rejects instead of starting over', async () => {
   let calls = 0
   const { backend } = spyBackend({
     async *list() {

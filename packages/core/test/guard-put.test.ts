@@ -14,7 +14,7 @@ async function held(guard: GuardedBackend, key: string): Promise<string | null> 
 }
 
 describe('put() stores', () => {
-  test('what a source of any chunks gives, and returns its size and SHA-256', async () => {
+  test('the bytes of a source in any chunks, and returns its size and SHA-256', async () => {
     const guard = guardBackend(spyBackend().backend)
     const property = fc.asyncProperty(
       fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 6 }),
@@ -30,7 +30,7 @@ describe('put() stores', () => {
     await fc.assert(property, { numRuns: 50 })
   })
 
-  test('nothing where the source fails, keeps the old blob, and rejects with the cause', async () => {
+  test('nothing if the source fails, keeps the old blob, and rejects with the cause', async () => {
     const guard = guardBackend(spyBackend().backend, { name: 'mine' })
     await guard.put('k', Buffer.from('old'))
     const cause = new Error('torn')
@@ -46,7 +46,7 @@ describe('put() stores', () => {
     expect(await held(guard, 'k')).toBe('old')
   })
 
-  test('every chunk as it was given, also when the source uses its buffer again', async () => {
+  test('every chunk unchanged, even if the source reuses its buffer', async () => {
     const guard = guardBackend(spyBackend().backend)
     async function* reusing() {
       const buffer = Buffer.alloc(1)
@@ -57,7 +57,7 @@ describe('put() stores', () => {
   })
 })
 
-describe('put() with an expectation that does not hold stores nothing', () => {
+describe('put() stores nothing if the source does not match', () => {
   test.each([
     ['a stream shorter than size', () => chunks('ab', 'c'), { size: 4 }, 'SIZE_MISMATCH'],
     ['a stream longer than size', () => chunks('ab', 'c'), { size: 2 }, 'SIZE_MISMATCH'],
@@ -73,7 +73,7 @@ describe('put() with an expectation that does not hold stores nothing', () => {
     expect(await held(guard, 'k')).toBe('old')
   })
 
-  test('a driver that stops at the size it was told never has all of a body that is wrong', async () => {
+  test('a driver that stops at the given size never has the whole of a wrong body', async () => {
     let got = ''
     const { backend } = spyBackend({
       async put(key, body, { size = 0 }) {
@@ -90,7 +90,7 @@ describe('put() with an expectation that does not hold stores nothing', () => {
     expect(got).toBe('ab')
   })
 
-  test('a source of 0 bytes is asked, even if the driver does not', async () => {
+  test('a source of 0 bytes is read, even if the driver does not read it', async () => {
     const { backend } = spyBackend({ put: async (key) => ({ key, size: 0 }) })
     await expect(guardBackend(backend).put('k', chunks('a'), { size: 0 })).rejects.toMatchObject({
       code: 'SIZE_MISMATCH',
@@ -128,14 +128,14 @@ describe('put() does not believe a driver that', () => {
 
 describe('put() refuses, before the driver is called or the source read,', () => {
   const invalid: [string, string, object, string][] = [
-    ['a key that is none', 'a//b', {}, 'INVALID_KEY'],
+    ['an invalid key', 'a//b', {}, 'INVALID_KEY'],
     ['a reserved key', '.stored/tmp/x', {}, 'INVALID_KEY'],
     ['an unknown option', 'k', { ifabsent: true }, 'INVALID_ARGUMENT'],
     ['a negative size', 'k', { size: -1 }, 'INVALID_ARGUMENT'],
     ['a fractional size', 'k', { size: 1.5 }, 'INVALID_ARGUMENT'],
-    ['a digest that is none', 'k', { sha256: 'ABC' }, 'INVALID_ARGUMENT'],
+    ['an invalid digest', 'k', { sha256: 'ABC' }, 'INVALID_ARGUMENT'],
     ['both conditions', 'k', { ifAbsent: true, ifMatch: 'e' }, 'INVALID_ARGUMENT'],
-    ['metadata whose names differ in case alone', 'k', { metadata: { A: '1', a: '2' } }, 'INVALID_ARGUMENT'],
+    ['metadata whose names differ only in case', 'k', { metadata: { A: '1', a: '2' } }, 'INVALID_ARGUMENT'],
     ['metadata that is not text', 'k', { metadata: { a: 1 } }, 'INVALID_ARGUMENT'],
   ]
   test.each(invalid)('%s', async (_, key, options, code) => {
@@ -152,7 +152,7 @@ describe('put() refuses, before the driver is called or the source read,', () =>
   test.each([
     ['ifAbsent', { ifAbsent: true }],
     ['ifMatch', { ifMatch: 'e' }],
-  ])('%s where the driver does not declare it', async (_, options) => {
+  ])('%s if the driver does not declare it', async (_, options) => {
     const { backend, calls } = spyBackend({}, BARE)
     await expect(guardBackend(backend).put('k', chunks('x'), options)).rejects.toMatchObject({ code: 'UNSUPPORTED' })
     expect(calls).toEqual([])
@@ -164,7 +164,7 @@ describe('put() refuses, before the driver is called or the source read,', () =>
     await expect(guard.delete('k')).rejects.toMatchObject({ code: 'UNSUPPORTED' })
   })
 
-  test('more than limits.maxSize, or while it is read where the size is not known', async () => {
+  test('more than limits.maxSize, or while reading if the size is unknown', async () => {
     const { backend, calls } = spyBackend({}, { contract: 1, limits: { maxSize: 2 } })
     const guard = guardBackend(backend)
     await expect(guard.put('k', Buffer.from('abc'))).rejects.toMatchObject({ code: 'TOO_LARGE' })
@@ -180,7 +180,7 @@ describe('put() refuses, before the driver is called or the source read,', () =>
   })
 })
 
-test('the driver sees only what it declared, metadata with lower-case names', async () => {
+test('the driver sees only what it declared, and metadata with lower-case names', async () => {
   const options = {
     size: 1,
     contentType: 'text/plain',
@@ -201,7 +201,7 @@ describe('put({ file }) of a driver that clones it', () => {
   const USES_FILE = { contract: 1, usesFile: true } as const
   const options = { file: '/staged', size: 3, sha256: sha256('abc') }
 
-  /** Publishes what it took of the file once `body` has ended, as the contract has it. */
+  /** Publishes the cloned file once `body` has ended, as the contract requires. */
   function cloning() {
     const published: string[] = []
     const { backend } = spyBackend(
@@ -217,7 +217,7 @@ describe('put({ file }) of a driver that clones it', () => {
     return { guard: guardBackend(backend), published }
   }
 
-  test('reads and hashes the source all the same', async () => {
+  test('still reads and hashes the source', async () => {
     const { guard, published } = cloning()
     const sent: number[] = []
     const onSent = (total: number) => void sent.push(total)
@@ -226,13 +226,13 @@ describe('put({ file }) of a driver that clones it', () => {
     expect([published, sent]).toEqual([['/staged'], [1, 3]])
   })
 
-  test('stores nothing when a bit of the source was flipped', async () => {
+  test('stores nothing if a bit of the source was flipped', async () => {
     const { guard, published } = cloning()
     await expect(guard.put('k', chunks('a', 'bb'), options)).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' })
     expect(published).toEqual([])
   })
 
-  test('rejects with INTERNAL, ambiguous, when it published without reading the body', async () => {
+  test('rejects with INTERNAL, ambiguous, if it published without reading the body', async () => {
     const { backend } = spyBackend({ put: async (key) => ({ key, size: 3 }) }, USES_FILE)
     const put = guardBackend(backend).put('k', chunks('abc'), options)
     await expect(put).rejects.toMatchObject({ code: 'INTERNAL', ambiguous: true })
@@ -275,13 +275,13 @@ describe('put() releases its source once', () => {
         return expect.fail()
       },
     ],
-  ])('when the driver fails %s', async (_, put) => {
+  ])('if the driver fails %s', async (_, put) => {
     const source = new Source()
     await expect(guardBackend(spyBackend({ put }).backend).put('k', source)).rejects.toMatchObject({ code: 'NO_SPACE' })
     expect(source.returned).toBe(1)
   })
 
-  test('when the backend cannot be opened', async () => {
+  test('if the backend cannot be opened', async () => {
     const source = new Source()
     const open = async () => Promise.reject(new StorageError('MISCONFIGURED', { op: 'open' }))
     await expect(guardBackend(spyBackend({ open }).backend).put('k', source)).rejects.toMatchObject({
@@ -290,7 +290,7 @@ describe('put() releases its source once', () => {
     expect(source.returned).toBe(1)
   })
 
-  test('when the signal is aborted already', async () => {
+  test('if the signal is already aborted', async () => {
     const { backend, calls } = spyBackend()
     const source = new Source()
     const signal = AbortSignal.abort(new Error('early'))
@@ -315,7 +315,7 @@ describe('an abort of put()', () => {
     expect(getEventListeners(controller.signal, 'abort')).toEqual([])
   })
 
-  test('that comes too late for the driver resolves', async () => {
+  test('that arrives too late for the driver resolves', async () => {
     const controller = new AbortController()
     const { backend } = spyBackend({
       async put(key, body) {
@@ -345,7 +345,7 @@ describe('an abort of put()', () => {
   })
 })
 
-test('64 puts of small Buffers are all under way within one turn of the event loop', async () => {
+test('64 puts of small Buffers are all in flight within one turn of the event loop', async () => {
   let started = 0
   const { backend } = spyBackend({
     async put(key, body) {
@@ -362,7 +362,7 @@ test('64 puts of small Buffers are all under way within one turn of the event lo
   await Promise.all(puts)
 })
 
-test('an error keeps what the driver said, under the name that was configured', async () => {
+test("an error keeps the driver's message, under the configured name", async () => {
   const cause = new Error('ECONNRESET')
   const { backend } = spyBackend({
     delete: async (key) => {
@@ -381,7 +381,7 @@ test('an error keeps what the driver said, under the name that was configured', 
   })
 })
 
-test('a driver that throws something else rejects with INTERNAL', async () => {
+test('a driver that throws anything else rejects with INTERNAL', async () => {
   const { backend } = spyBackend({
     delete() {
       throw new TypeError('undefined is not a function')

@@ -7,7 +7,10 @@ import { spyBackend, text } from './backends.ts'
 const BLOB = 'abcdefghijklmnopqrstuvwxyz'
 const BROKEN = new StorageError('UNAVAILABLE', { op: 'get' }, { detail: 'ECONNRESET' })
 
-/** Bodies come byte by byte and break off after as many as `breaks` says, one number for each `get`; later ones are whole. */
+/**
+ * Bodies arrive byte by byte and break off after the number of bytes in `breaks`, one number for each `get`; later ones
+ * are whole.
+ */
 async function holding(breaks: readonly number[], declared: Partial<Capabilities> = {}) {
   const memory = new MemoryBackend()
   const left = [...breaks]
@@ -47,7 +50,7 @@ describe('a body that breaks off', () => {
   ) as fc.Arbitrary<GuardedGetOptions>
   const last = fc.record({ last: fc.integer({ min: 1, max: 30 }) })
 
-  test('goes on where it was, whatever part was asked for and wherever it breaks', async () => {
+  test('resumes where it was, whatever part was requested and wherever it breaks', async () => {
     const property = fc.asyncProperty(
       fc.oneof(range, last),
       fc.array(fc.nat(26), { maxLength: 4 }),
@@ -61,7 +64,7 @@ describe('a body that breaks off', () => {
     await fc.assert(property)
   })
 
-  test('asks only for what is left', async () => {
+  test('requests only the rest', async () => {
     const { asked, guard } = await holding([10, 5])
     await text((await guard.get('k')).body)
     expect(asked.map(({ offset, length }) => [offset, length])).toEqual([
@@ -88,13 +91,13 @@ describe('a body that breaks off', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('of a blob that was deleted meanwhile throws NOT_FOUND', async () => {
+  test('of a blob that was deleted throws NOT_FOUND', async () => {
     const { onBreak, guard } = await holding([10])
     onBreak.run = () => guard.delete('k')
     await expect(text((await guard.get('k')).body)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
-  test('again and again without a byte in between throws what it broke off with', async () => {
+  test('repeatedly without a byte in between throws the error it broke off with', async () => {
     const { asked, guard } = await holding([10, 0, 0, 0, 0, 0, 0])
     await expect(text((await guard.get('k')).body)).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true })
     expect(asked).toHaveLength(5)

@@ -489,17 +489,17 @@ const CONFIGURATIONS: Readonly<Record<string, { of: (at: string) => unknown; cod
   'a read cache that is a file': {
     of: (at) => ({ ...base(at), cache: { location: path.join(at, 'file') } }),
     code: 'MISCONFIGURED',
-    says: /no directory lies at .*file"/,
+    says: /not a directory is at .*file"/,
   },
   'a store that is a file': {
     of: (at) => ({ path: path.join(at, 'file'), backends: {} }),
     code: 'MISCONFIGURED',
-    says: /no directory lies at .*file"/,
+    says: /not a directory is at .*file"/,
   },
   'a store below a file': {
     of: (at) => ({ path: path.join(at, 'file/x'), backends: {} }),
     code: 'MISCONFIGURED',
-    says: /no directory lies above/,
+    says: /not a directory is above/,
   },
   'a path that is too long': {
     of: (at) => ({ path: path.join(at, 'x'.repeat(5000)), backends: {} }),

@@ -2,14 +2,14 @@ import type { BackendInfo } from '@stored/core'
 import { bytes, span, time } from '../output/format.ts'
 import type { Output } from '../output/output.ts'
 
-/** How a backend does, in a word for people: where nobody syncs, what it is owed says more than `unknown`. */
+/** A backend's state in a word, for people. When nothing syncs, its pending jobs say more than `unknown`. */
 export function stateWord({ state, error, jobs }: BackendInfo): string {
   if (state !== 'unknown') return state
   if (jobs.waiting + jobs.running === 0) return 'idle'
   return error ? 'failing' : 'waiting'
 }
 
-/** How backends do, and what they are owed: a row for each, or a record. */
+/** The state and pending jobs of each backend, as table rows or records. */
 export async function backendTable(out: Output, backends: readonly BackendInfo[]): Promise<void> {
   const table = out.table([
     { title: 'backend' },

@@ -3,7 +3,7 @@ import { type StorageBackend, StorageError } from '@stored/core/backend'
 const NAME = '@stored/conformance'
 const AT = { op: 'conformance' }
 
-/** What this command uses of a harness. */
+/** The part of a harness that this command uses. */
 export interface Harness {
   readonly name: string
   open(): Promise<StorageBackend>
@@ -27,14 +27,16 @@ export interface CaseResult {
   readonly error?: Error
 }
 
-/** The form is that of the kit, which documents it. */
+/** The kit documents the format. */
 export interface ReportJson {
   readonly badge: string
   readonly level: string | null
   readonly counts: Readonly<Record<string, number>>
 }
 
-/** What this command uses of @stored/conformance, which is not installed with it: most never run it. */
+/**
+ * The part of @stored/conformance that this command uses. The kit is not a dependency, because most users never run it.
+ */
 export interface Kit<Report extends { readonly passed: boolean } = { readonly passed: boolean }> {
   loadHarness(file: string): Promise<Harness | string>
   runConformance(harness: Harness, options: KitOptions): Promise<Report>
@@ -42,9 +44,9 @@ export interface Kit<Report extends { readonly passed: boolean } = { readonly pa
 }
 
 /**
- * The kit, from where the command is run, as drivers are found, then from here.
+ * Loads the kit from the working directory, as drivers are found, or else from here.
  *
- * @throws {StorageError} MISCONFIGURED: it is not installed · PERMISSION_DENIED: somebody else could have written it.
+ * @throws {StorageError} MISCONFIGURED: it is not installed · PERMISSION_DENIED: another user could have written it.
  */
 export async function loadKit({ configFile }: { readonly configFile: string | undefined }): Promise<Kit> {
   const { findModule } = await import('@stored/node/config')

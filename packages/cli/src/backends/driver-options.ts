@@ -4,22 +4,22 @@ import type { Output } from '../output/output.ts'
 import type { LoadedConfig } from '../session/configuration.ts'
 import type { Context } from '../session/context.ts'
 
-/** What `origins` show of a secret. */
+/** What `origins` shows instead of a secret. */
 const MASK = '•••'
 const REFERENCE = /^@(env|file):(.+)$/
 const ASK = '@ask'
 const INSTEAD = '@env:NAME, @file:PATH or @ask'
 
-/** Options of a driver as they are typed. */
+/** Driver options as typed on the command line. */
 export interface TypedOptions {
   readonly options: Readonly<Record<string, unknown>>
-  /** Names of those that were asked for, and so stand in no command line. */
+  /** Names of the options that were prompted for, and so are not on the command line. */
   readonly asked: readonly string[]
 }
 
 /**
- * Options from `name=value`: JSON where it is some, else text; `@env:NAME` and `@file:PATH` refer to a secret, as a configuration
- * does, and `@ask` asks for it.
+ * Parses options from `name=value`. A value is JSON if it parses, otherwise text; `@env:NAME` and `@file:PATH` refer to
+ * a secret, as in a configuration, and `@ask` prompts for it.
  *
  * @throws {Fault} USAGE.
  */
@@ -35,9 +35,9 @@ export async function readOptions(texts: readonly string[], context: Context): P
 function readValue(name: string, text: string): unknown {
   const [, kind, target] = REFERENCE.exec(text) ?? []
   if (kind !== undefined) return { [kind]: target }
-  // Not the text: it may be a secret.
+  // Do not print the text: it may be a secret.
   if (text.startsWith('@') && text !== ASK)
-    throw usage(`${name}: a value that begins with @ is ${INSTEAD}; others are written as JSON, in double quotes`)
+    throw usage(`${name}: a value that begins with @ must be ${INSTEAD}; write any other as JSON, in double quotes`)
   try {
     return JSON.parse(text)
   } catch {
@@ -47,7 +47,7 @@ function readValue(name: string, text: string): unknown {
 
 async function askFor(names: readonly string[], { out, signal }: Context): Promise<string[]> {
   if (!process.stdin.isTTY || out.isJson)
-    throw usage(`nobody to ask for ${names.join(', ')} here: @env:NAME or @file:PATH instead of @ask`)
+    throw usage(`cannot ask for ${names.join(', ')} without a terminal: use @env:NAME or @file:PATH instead of @ask`)
   const { askSecrets } = await import('../output/ask.ts')
   const secrets = await askSecrets(names, signal)
   const empty = names.find((_, i) => secrets[i] === '')
@@ -55,7 +55,7 @@ async function askFor(names: readonly string[], { out, signal }: Context): Promi
   return secrets
 }
 
-/** Tells of secrets of a new backend that stand in the command line. */
+/** Warns about secrets of a new backend that were given on the command line. */
 export function warnOfExposed(
   out: Output,
   { origins }: LoadedConfig,
@@ -69,6 +69,6 @@ export function warnOfExposed(
   }
   for (const name of exposed)
     out.note(
-      `warning: ${name} stands in the command line, where others see it (ps) and the shell keeps it (history): ${name}=@env:NAME, @file:PATH or @ask instead`,
+      `warning: ${name} is on the command line, where other users (ps) and the shell history can see it; use ${name}=@env:NAME, @file:PATH or @ask instead`,
     )
 }

@@ -7,28 +7,35 @@ import { type Capabilities, type LogEvent, StorageError } from '@stored/core/bac
 import type { StoreConfig } from '@stored/node'
 
 const PROBE_BYTES = 1024
-/** How long the blob of a probe that failed or was interrupted may take to be removed. */
+/** How long removing the probe's blob may take after the probe failed or was interrupted. */
 const CLEAN_UP_MS = 5_000
 
 type BackendConfig = StoreConfig['backends'][string]
 
-/** What using a backend once showed. */
+/** What a probe measured. */
 export interface Probe {
   readonly driver: string
   readonly capabilities: Capabilities
-  /** How long each step took, in milliseconds: connect, write, read, list, delete. A read-only backend connects and lists. */
+  /**
+   * Duration of each step in milliseconds: connect, write, read, list, delete. A read-only backend only connects and
+   * lists.
+   */
   readonly steps: Readonly<Record<string, number>>
-  /** How far its clock is before (above 0) or behind ours, in milliseconds; `null`: it tells no times. */
+  /**
+   * How far its clock is ahead of ours (positive) or behind (negative), in milliseconds; `null` if it reports no times.
+   */
   readonly clockDriftMs: number | null
 }
 
 /**
- * Connects to a backend; stores a small blob under a key of its own, reads, lists and removes it. Leaves nothing behind.
+ * Connects to a backend, stores a small blob under a key of its own, then reads, lists and removes it. Leaves nothing
+ * behind.
  *
- * @param o.medium What the store remembers of it: another one, or none, is refused, and nothing is made in its place.
- * @param o.log Hears what the driver has to say.
- * @param o.others What it remembers of the others, by name: one of theirs is refused.
- * @throws {StorageError} What the backend fails with, at the first failure.
+ * @param o.medium The medium the store remembers for it. A different or missing one is refused, and nothing is created
+ *   in its place.
+ * @param o.log Receives what the driver logs.
+ * @param o.others The media it remembers for the other backends, by name; any of them is refused.
+ * @throws {StorageError} The backend's first failure.
  */
 export async function probe(
   name: string,
@@ -68,7 +75,7 @@ async function look(guard: GuardedBackend, signal: AbortSignal): Promise<void> {
   for await (const _ of guard.list({ limit: 1, signal })) return
 }
 
-/** @returns The drift of its clock. */
+/** @returns Its clock drift. */
 async function useOnce(guard: GuardedBackend, timed: Timed, signal: AbortSignal): Promise<number | null> {
   const key = `stored-test-${randomUUID()}`
   try {
@@ -83,7 +90,7 @@ async function useOnce(guard: GuardedBackend, timed: Timed, signal: AbortSignal)
     const modified = stat?.modified ?? listed.modified
     return modified === undefined ? null : driftOf(modified, before, after)
   } catch (error) {
-    // What cannot be reached keeps it: that is the failure which is told.
+    // If the backend is unreachable the blob stays, and the first failure is the one to report.
     await guard.delete(key, { signal: AbortSignal.timeout(CLEAN_UP_MS) }).catch(() => {})
     throw error
   }
@@ -96,21 +103,23 @@ async function readAll(guard: GuardedBackend, key: string, sha256: string, signa
 async function find(guard: GuardedBackend, key: string, signal: AbortSignal): Promise<{ modified?: number }> {
   for await (const stat of guard.list({ prefix: key, signal })) return stat
   const at = { backend: guard.name, op: 'list', key }
-  throw new StorageError('INTERNAL', at, { detail: 'it does not list a blob that it has just stored' })
+  throw new StorageError('INTERNAL', at, { detail: 'it does not list a blob that was just stored' })
 }
 
-/** A time between the two says nothing against the clock. */
+/** A time between the two is no evidence of drift. */
 function driftOf(modified: number, before: number, after: number): number {
   if (modified > after) return modified - after
   return modified < before ? modified - before : 0
 }
 
-/** Makes a backend, as the store would, and asks nothing of it. @throws {StorageError} What is wrong with its options. */
+/**
+ * Constructs a backend as the store would, without connecting. @throws {StorageError} What is wrong with its options.
+ */
 export async function tryOptions(name: string, config: BackendConfig): Promise<void> {
   const directory = await mkdtemp(path.join(tmpdir(), 'stored-test-'))
   try {
     const { openStore } = await import('@stored/node')
-    // In a store of its own, since some of the options are for the store.
+    // As part of a store, because some of the options belong to the store.
     const backends = { [name]: config }
     await (await openStore({ path: path.join(directory, 'store'), backends, cache: false })).close()
   } finally {

@@ -4,7 +4,7 @@ import { openSession } from '../session/open-session.ts'
 import type { Outcome } from '../session/outcome.ts'
 import { knownBackend } from './known-backend.ts'
 
-/** Pauses or resumes one backend, or all. */
+/** Pauses or resumes one backend or all of them. */
 export async function switchBackends(context: Context, action: 'pause' | 'resume'): Promise<Outcome> {
   const { input, out, dryRun } = context
   await using store = await openSession(context, { sync: false })

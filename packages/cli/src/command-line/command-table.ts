@@ -13,7 +13,7 @@ const BACKENDS: Flag = { name: 'backend', value: 'B', multiple: true, help: '', 
 const NO_WAIT: Flag = { name: 'no-wait', help: 'Leave the jobs to the next process that syncs' }
 const LIMIT: Flag = { name: 'limit', value: 'N', help: 'Maximum number of results' }
 
-/** Every command: its name, its arguments, and its module. */
+/** Every command: its name, arguments and module. */
 export const COMMANDS: readonly Command[] = [
   {
     name: 'init',

@@ -1,15 +1,15 @@
 import type { Context } from '../session/context.ts'
 import type { Outcome } from '../session/outcome.ts'
 
-/** What a word can be, for completions: of a file system, a configured backend, an option of a driver, or one of a few. */
+/** What a word can be, for completion: a file or directory, a configured backend, a driver option, or one of a list. */
 export type Completion = 'file' | 'directory' | 'backend' | 'option' | readonly string[]
 
 export interface Flag {
   readonly name: string
   readonly short?: string
-  /** How help calls its value; a flag without one is a switch. */
+  /** The placeholder for its value in help; a flag without one is a switch. */
   readonly value?: string
-  /** It may be given more than once. */
+  /** May be given more than once. */
   readonly multiple?: true
   readonly help: string
   readonly complete?: Completion
@@ -24,17 +24,17 @@ export interface Argument {
 
 export type Handler = (context: Context) => Promise<Outcome>
 
-/** One command: parsing, help, reference and completions all come from it. */
+/** One command. Parsing, help, the reference and completions are all generated from it. */
 export interface Command {
-  /** One word, or two: `queue ls`. */
+  /** One or two words: `queue ls`. */
   readonly name: string
   readonly args: readonly Argument[]
   readonly flags: readonly Flag[]
   /** One line. */
   readonly help: string
-  /** What one line cannot say, in sentences. */
+  /** Whole sentences for what does not fit in one line. */
   readonly details?: string
   readonly examples: readonly string[]
-  /** Imports what runs it, and nothing before. */
+  /** Imports the module that runs it, and only then. */
   readonly load: () => Promise<{ readonly run: Handler }>
 }

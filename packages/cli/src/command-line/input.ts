@@ -2,7 +2,7 @@ import { usage } from '../errors/fault.ts'
 
 export type Values = Readonly<Record<string, string | boolean | readonly (string | boolean)[] | undefined>>
 
-/** Arguments and flags of one call, as the table declares them. */
+/** The arguments and flags of one invocation, as the table declares them. */
 export class Input {
   readonly args: readonly string[]
   readonly #values: Values
@@ -12,7 +12,7 @@ export class Input {
     this.#values = values
   }
 
-  /** The argument that the table says is there. */
+  /** The first argument; the table says that there is one. */
   get first(): string {
     const [first] = this.args
     if (first === undefined) throw usage('an argument is missing')
@@ -33,7 +33,7 @@ export class Input {
     return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []
   }
 
-  /** A whole number from `least`. */
+  /** An integer of at least `least`. */
   count(flag: string, least: number): number | undefined {
     const text = this.text(flag)
     if (text === undefined) return undefined
@@ -43,20 +43,20 @@ export class Input {
     return value
   }
 
-  /** Fields from `name=value`, given any number of times. */
+  /** Fields from `name=value`; the flag may be repeated. */
   fields(flag: string): Record<string, string> {
     return fieldsOf(this.texts(flag), `--${flag}`)
   }
 }
 
-/** @param what Takes them, for the message. */
+/** @param what The flag or command that takes them, for the message. */
 export function fieldsOf(texts: readonly string[], what: string): Record<string, string> {
   const fields = texts.map((text) => {
     const at = text.indexOf('=')
-    // Not the text itself: what was meant as a value may be a secret.
+    // Do not print the text: it may be a secret meant as a value.
     if (at < 1) throw usage(`${what} takes name=value`)
     return [text.slice(0, at), text.slice(at + 1)]
   })
-  // Not by assignment: a field may be called `__proto__`.
+  // Not by assignment: a field may be named `__proto__`.
   return Object.fromEntries(fields)
 }

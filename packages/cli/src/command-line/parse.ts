@@ -5,17 +5,19 @@ import { GLOBAL_FLAGS } from './global-flags.ts'
 import { Input, type Values } from './input.ts'
 
 const HELP: Flag = { name: 'help', short: 'h', help: 'Show this help' }
-/** All that is known of every command. */
+/** The flags that every command accepts. */
 export const SHARED_FLAGS: readonly Flag[] = [...GLOBAL_FLAGS, HELP]
 
 export interface Split {
-  /** Words before the first that is none of a command's name, flags left out. */
+  /** The leading words that can be part of a command name, without flags. */
   readonly words: readonly string[]
-  /** Their places among the arguments. */
+  /** Their positions in argv. */
   readonly places: readonly number[]
 }
 
-/** The first words of a command line that are no flags and no values of global ones: the name of a command is among them. */
+/**
+ * The first words of a command line that are neither flags nor values of global flags. The command name is among them.
+ */
 export function leadingWords(argv: readonly string[], most: number): Split {
   const words: string[] = []
   const places: number[] = []
@@ -59,7 +61,7 @@ export function parseFlags(argv: readonly string[], flags: readonly Flag[]): { a
   }
 }
 
-/** With `--range -100` as `--range=-100`: no flag is a number. */
+/** Rewrites `--range -100` as `--range=-100`: no flag looks like a number. */
 function joined(argv: readonly string[], flags: readonly Flag[]): string[] {
   const args: string[] = []
   const takesValue = (arg: string | undefined) => flags.some(({ name, value }) => value && arg === `--${name}`)
@@ -70,10 +72,10 @@ function joined(argv: readonly string[], flags: readonly Flag[]): string[] {
   return args
 }
 
-/** What Node.js says of a line, in a line. */
+/** Shortens the message from Node.js to one line. */
 function complaintOf(message: string): string {
   const [, option] = /^Option '([^']+)' argument is ambiguous/.exec(message) ?? []
-  if (option !== undefined) return `${option} needs a value; one that begins with a dash is given as ${option}=-…`
+  if (option !== undefined) return `${option} needs a value; if it begins with a dash, write ${option}=-…`
   const [sentence = ''] = message.split(/\.\s/)
   return sentence.slice(0, 1).toLowerCase() + sentence.slice(1)
 }
@@ -83,7 +85,7 @@ export function inputOf({ args: wanted, name }: Command, args: readonly string[]
   const least = wanted.filter(({ optional }) => !optional).length
   const missing = wanted[args.length]
   if (args.length < least) throw usage(`${name} needs ${missing?.name ?? 'an argument'}`)
-  // A variable of the shell that is not set.
+  // Probably an unset shell variable.
   if (least > 0 && args.includes('')) throw usage(`${name} takes no empty ${wanted[0]?.name ?? 'argument'}`)
   const most = wanted.some(({ multiple }) => multiple) ? Number.POSITIVE_INFINITY : wanted.length
   if (args.length > most) throw usage(`${name} takes no ${JSON.stringify(args[most])}`)

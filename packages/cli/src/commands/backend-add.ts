@@ -42,18 +42,18 @@ export async function run(context: Context): Promise<Outcome> {
   return { exit: EXIT.ok, summary: { backends: 1 } }
 }
 
-/** What a new backend does not do by itself. */
+/** What adding a backend does not do by itself. */
 async function notesFor(name: string, loaded: LoadedConfig): Promise<string[]> {
   const { path, defaultBackends } = loaded.config
   const notes: string[] = []
   if (defaultBackends && !defaultBackends.includes(name))
-    notes.push(`it is no default backend: stored put --backend ${name} brings copies there`)
+    notes.push(`it is not a default backend: stored put --backend ${name} stores copies there`)
   if (!(await isStore(path))) return notes
   await using store = await openConfigured(loaded, { sync: false })
   if ((await store.status()).syncing === 'elsewhere')
-    notes.push('processes that have the store open go on without it until they are started again')
+    notes.push('running processes do not use it until they are restarted')
   if (!defaultBackends && (await hasBlobs(store)))
-    notes.push('blobs put before are not there: stored copies --fix copies them')
+    notes.push('existing blobs are not there: stored copies --fix copies them')
   return notes
 }
 
@@ -65,11 +65,11 @@ async function hasBlobs(store: StoreD): Promise<boolean> {
 interface NewBackend {
   readonly name: string
   readonly config: Readonly<Record<string, unknown>>
-  /** Options that were asked for. */
+  /** Options that were prompted for. */
   readonly asked: readonly string[]
 }
 
-/** The file is not touched before the driver has seen its options, and it is known that no other backend is in its place. */
+/** Writes nothing until the driver has accepted the options and no other backend occupies the same place. */
 async function tryWith({ configFile, out }: Context, { name, config, asked }: NewBackend): Promise<void> {
   const { loadConfig, resolveBackends } = await import('@stored/node/config')
   const loaded = await loadConfig({ file: configFile, overrides: { [`backends.${name}`]: config } })

@@ -21,13 +21,13 @@ export async function run(context: Context): Promise<Outcome> {
   await using store = await openConfigured(loaded, { sync: false })
   await store.removeBackend(name, { force: input.has('force'), dryRun })
   if (dryRun) {
-    await out.tell({ type: 'plan', action: 'backend rm', backend: name }, `would take ${name} out of ${file}`)
+    await out.tell({ type: 'plan', action: 'backend rm', backend: name }, `would remove ${name} from ${file}`)
     return { exit: EXIT.ok, summary: { backends: 0 } }
   }
   const { removeBackendFromFile } = await import('@stored/node/config')
   await removeBackendFromFile(file, name)
   await out.line(`removed ${name} from ${file}`)
-  out.note(`its copies stay where they are; if you add it again, they count after stored verify --backend ${name}`)
-  out.note('processes that have the store open no longer use it; if you add it again, restart them')
+  out.note(`its copies stay where they are; if you add it again, run stored verify --backend ${name} to count them`)
+  out.note('running processes no longer use it; if you add it again, restart them')
   return { exit: EXIT.ok, summary: { backends: 1 } }
 }

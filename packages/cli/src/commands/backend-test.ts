@@ -8,7 +8,7 @@ import type { Context } from '../session/context.ts'
 import { mediumOf } from '../session/open-session.ts'
 import type { Outcome } from '../session/outcome.ts'
 
-/** Times of a medium may be whole seconds. */
+/** A medium may store times in whole seconds. */
 const SAME_CLOCK_MS = 1_000
 
 export async function run(context: Context): Promise<Outcome> {
@@ -44,15 +44,15 @@ async function tell({ out }: Context, name: string, { driver, steps, clockDriftM
 }
 
 function describeDrift(ms: number | null): string {
-  if (ms === null) return 'tells no times'
+  if (ms === null) return 'reports no times'
   if (Math.abs(ms) <= SAME_CLOCK_MS) return 'agrees'
   return `${(Math.abs(ms) / 1000).toFixed(1)} s ${ms > 0 ? 'ahead' : 'behind'}`
 }
 
-/** What is there, without the version of the contract. */
+/** The optional capabilities, without the contract version. */
 function describeCapabilities({ contract: _, ...capabilities }: Capabilities): string {
   const found = Object.entries(capabilities).flatMap(([name, value]) => describe(name, value))
-  return found.join(', ') || 'the five methods alone'
+  return found.join(', ') || 'only the five basic methods'
 }
 
 function describe(name: string, value: unknown): string[] {

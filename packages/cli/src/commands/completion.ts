@@ -21,7 +21,9 @@ export async function run(context: Context): Promise<Outcome> {
   return { exit: EXIT.ok, summary: {} }
 }
 
-/** For the scripts. Nobody asked yet for a command to be run here: no code is, of a configuration or of a driver. */
+/**
+ * For the completion scripts. The user has not asked to run anything yet, so no code of a configuration or driver runs.
+ */
 async function printBackends({ configFile, out }: Context): Promise<Outcome> {
   const { listBackendNames } = await import('@stored/node/config')
   const names = await listBackendNames({ file: configFile })

@@ -10,7 +10,7 @@ import type { Context } from '../session/context.ts'
 import { mediumOf } from '../session/open-session.ts'
 import type { Outcome } from '../session/outcome.ts'
 
-/** A slash, or the extension of a module: no backend has such a name. */
+/** Contains a slash or ends in a module extension; backend names do neither. */
 const MODULE = /[/\\]|\.[cm]?[jt]s$/
 const PROFILES = ['quick', 'full', 'soak'] as const
 
@@ -54,7 +54,7 @@ async function plan({ out }: Context, where: string): Promise<Outcome> {
 async function confirm({ yes, out, signal }: Context, name: string, scratch: string): Promise<void> {
   if (yes) return
   const what = `thousands of blobs are written to ${name} and deleted again, all below ${scratch}`
-  if (!process.stdin.isTTY || out.isJson) throw usage(`${what}: --yes says that this is meant`)
+  if (!process.stdin.isTTY || out.isJson) throw usage(`${what}: pass --yes to confirm`)
   out.note(what)
   const { ask } = await import('../output/ask.ts')
   const [answer = ''] = await ask([{ text: 'Go on? yes or no', otherwise: 'no' }], signal)
@@ -86,7 +86,7 @@ async function prove({ out }: Context, kit: Kit, harness: Harness, options: KitO
   return { exit: report.passed ? EXIT.ok : EXIT.general, summary: { ...json.counts } }
 }
 
-/** A line for each group of cases as it ends, after what failed of it. */
+/** Prints failures as they happen and a line when each group of cases ends. */
 class GroupLines {
   readonly #say: (text: string) => void
   #group = ''

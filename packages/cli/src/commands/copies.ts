@@ -26,7 +26,7 @@ export async function run(context: Context): Promise<Outcome> {
   const batch = new Batch(out)
   const since = Date.now()
   let short = 0
-  /** Those that no backend is free for. */
+  /** Blobs that lack more copies than there are backends to take them. */
   let beyond = 0
   for await (const entry of store.list({ missing: true, signal })) {
     const { have, coming, fix } = countCopies(entry, goal)
@@ -47,7 +47,7 @@ export async function run(context: Context): Promise<Outcome> {
   }
 }
 
-/** How many keys still have too few copies. Where nobody waits for them, copies that are owed count. */
+/** Counts the keys that still have too few copies. If we do not wait for jobs, pending copies count. */
 async function countShort(store: StoreD, goal: CopyGoal, { signal }: Context, isComing: boolean): Promise<number> {
   let short = 0
   for await (const entry of store.list({ missing: true, signal })) {
@@ -67,7 +67,7 @@ async function tell(
   await out.line(`${o.have} of ${o.want}  ${shortId(id)}  ${key}${fix}`)
 }
 
-/** Mends the copies that are there, and gives one to each backend that has none. */
+/** Repairs existing copies, and adds one on each backend that has none. */
 async function fixOne(
   store: StoreD,
   context: Context,
@@ -88,9 +88,9 @@ async function copy(
   batch: Batch,
 ): Promise<void> {
   try {
-    // A key that was rebound since keeps its new blob.
+    // A key that was rebound in the meantime keeps its new blob.
     const options = { key, backends, ifMatch: id, expect: { checksum: id, size }, signal } as const
-    // Nothing is kept of a put that fails.
+    // A failed put leaves nothing behind.
     const put = (body: Readable) => store.put(body, options)
     await readWith(store, key, { fallback: true, signal }, { mayBeginAgain: true }, put)
     batch.done++

@@ -16,7 +16,7 @@ import { openConfigured } from '../session/open-session.ts'
 import type { Outcome } from '../session/outcome.ts'
 import { isStore } from '../session/store-directory.ts'
 
-/** Lost bytes weigh most: nothing else brings them back. */
+/** Lost bytes matter most: nothing else brings them back. */
 const WORST_FIRST: readonly ExitCode[] = [EXIT.integrity, EXIT.general, EXIT.tooFew]
 const COLORS = { ok: '32', warning: '33', failed: '31' } as const
 
@@ -38,7 +38,7 @@ async function* checks(context: Context): AsyncGenerator<Check, void, void> {
   const loaded = await loadConfiguration(context)
   yield { check: 'configuration', result: 'ok', message: loaded.file ?? 'from the environment' }
   for (const message of loaded.warnings) yield { check: 'configuration', result: 'warning', message }
-  // Before the store is opened: anyone who can access its files can keep it from being opened.
+  // Before the store is opened: anyone who can access its files can keep it from opening.
   yield* checkPermissions(context, loaded.config)
   const { status, tooFew, opened } = await look(context, loaded)
   yield opened
@@ -58,7 +58,7 @@ async function look({ signal }: Context, loaded: LoadedConfig): Promise<Look> {
   let status: StoreStatus | undefined
   let tooFew: Check | undefined
   const opened = await attempt('store', loaded.config.path, async () => {
-    // Also where there is no store yet: what is wrong with its place is better known before.
+    // Also before the store exists: a bad location is best reported early.
     const { resolveBackends } = await import('@stored/node/config')
     await resolveBackends(loaded.config)
     await using store = await openConfigured(loaded, { sync: false })
@@ -69,13 +69,17 @@ async function look({ signal }: Context, loaded: LoadedConfig): Promise<Look> {
 }
 
 async function* backendChecks({ dryRun, signal }: Context, { config }: LoadedConfig, status: StoreStatus | undefined) {
-  // A store that cannot be opened may remember a disk that is away: a new root must not be made in its place.
+  // A store that cannot be opened may remember a disk that is unplugged; do not create a new root in its place.
   const isKnown = status !== undefined || !(await isStore(config.path))
   for (const [name, backend] of Object.entries(config.backends)) {
     const check = `backend ${name}`
     if (dryRun) yield { check, result: 'ok', message: 'not tried' } as const
     else if (!isKnown)
-      yield { check, result: 'warning', message: 'not tested: only the store knows what is there' } as const
+      yield {
+        check,
+        result: 'warning',
+        message: 'not tested: the store, which knows its medium, cannot be opened',
+      } as const
     else {
       const others = mediumsOf(status)
       const medium = others.get(name)
@@ -91,7 +95,7 @@ async function* backendChecks({ dryRun, signal }: Context, { config }: LoadedCon
   }
 }
 
-/** What the store remembers lies at its backends, by their names. */
+/** The medium that the store remembers for each backend, by name. */
 function mediumsOf(status: StoreStatus | undefined): Map<string, string> {
   const known = status?.backends ?? []
   return new Map(known.flatMap(({ name, medium }) => (medium === undefined ? [] : [[name, medium] as const])))

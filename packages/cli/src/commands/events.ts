@@ -11,7 +11,7 @@ export async function run(context: Context): Promise<Outcome> {
   const follow = input.has('follow')
   await using store = await openSession(context, { sync: false })
   if (follow && (await store.status()).syncing === 'nowhere')
-    out.note('nobody syncs the store: what others put is heard of once somebody does')
+    out.note('nothing syncs this store: events of other processes appear once something does')
   let events = 0
   let last = since ?? '0'
   for await (const event of store.events({ ...(since !== undefined && { since }), follow, signal })) {

@@ -10,7 +10,7 @@ export async function run(context: Context): Promise<Outcome> {
   const name = input.first
   await using store = await openSession(context, { sync: false })
   const backend = input.text('backend')
-  if (backend === undefined) throw usage('forget needs --backend: the backend whose copy is given up')
+  if (backend === undefined) throw usage('forget needs --backend, the backend whose copy to give up')
   const batch = new Batch(out)
   for (const place of await placesOf(store, name, backend)) {
     signal.throwIfAborted()
@@ -24,7 +24,7 @@ export async function run(context: Context): Promise<Outcome> {
   return { exit: batch.exit, summary: { forgotten: batch.done, failed: batch.failed } }
 }
 
-/** The copies of a name there, else the place of this very key: of a key that was deleted nothing else is known. */
+/** The copies of `name` there, or else the location of exactly this key: nothing else is known of a deleted key. */
 async function placesOf(store: StoreD, name: string, backend: string): Promise<readonly Place[]> {
   const { locations = [] } = (await store.stat(name)) ?? {}
   const there = locations.filter((location) => location.backend === backend)

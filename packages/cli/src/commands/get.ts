@@ -37,7 +37,7 @@ export async function run(context: Context): Promise<Outcome> {
   return { exit: EXIT.ok, text: `${file}  ${bytes(blob.length)}`, summary: { bytes: blob.length } }
 }
 
-/** Into a directory as `cp` does it. */
+/** Resolves a directory as `cp` does. */
 async function targetOf(output: string | undefined, name: string): Promise<string> {
   const own = path.basename(name).replace(/^sha256:/, '')
   if (output === undefined) return path.resolve(own)

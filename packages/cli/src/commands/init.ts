@@ -42,7 +42,7 @@ export async function run(context: Context): Promise<Outcome> {
   })
   if (input.has('recover')) return recover(context, config)
   const isNew = !(await hasIndex(config.path))
-  // Where the index was lost, to open the store says so, also when another command made a new one since.
+  // If the index was lost, opening the store reports it, even if another command has since made a new one.
   if (isNew || (await stagedIn(config.path)).length > 0) {
     const { openStore } = await import('@stored/node')
     await (await openStore({ ...config, sync: false })).close()
@@ -52,7 +52,7 @@ export async function run(context: Context): Promise<Outcome> {
   await out.record({ type: 'init', config: file, path: config.path, made })
   return {
     exit: EXIT.ok,
-    text: made.length === 0 ? 'all of it is there already' : `backends: ${placesOf(config)}`,
+    text: made.length === 0 ? 'everything exists already' : `backends: ${placesOf(config)}`,
     summary: { made: made.length },
   }
 }
@@ -75,7 +75,7 @@ async function recover({ out, signal }: Context, config: StoreConfig): Promise<O
     sum.recovered++
     sum.bytes += size
   }
-  const text = `${count(sum.recovered, 'blob')}, ${bytes(sum.bytes)}; stored sync --until-idle brings them to ${placesOf(config)}`
+  const text = `${count(sum.recovered, 'blob')}, ${bytes(sum.bytes)}; stored sync --until-idle copies them to ${placesOf(config)}`
   return { exit: EXIT.ok, text, summary: sum }
 }
 
@@ -97,7 +97,7 @@ async function planRecovery(context: Context, file: string): Promise<Outcome> {
   return { exit: EXIT.ok, text: count(names.length, 'staged file'), summary: { files: names.length } }
 }
 
-/** Without an index it is not, and to open it would make one. */
+/** A store without an index is not healthy, and opening it would create one. */
 async function isWell(loaded: LoadedConfig): Promise<boolean> {
   if (!(await hasIndex(loaded.config.path))) return false
   try {
@@ -109,13 +109,13 @@ async function isWell(loaded: LoadedConfig): Promise<boolean> {
   }
 }
 
-/** Where copies go from now on, as far as a directory says it. */
+/** Where copies go from now on, by directory where there is one. */
 function placesOf({ backends }: StoreConfig): string {
   const roots = Object.entries(backends).map(([name, backend]) => [name, (backend as { root?: unknown }).root] as const)
   return roots.map(([name, root]) => (typeof root === 'string' ? `${name} in ${root}` : name)).join(', ')
 }
 
-/** One further up is another store's. */
+/** A configuration further up belongs to another store. */
 async function ownConfig(
   directory: string,
   find: (directory: string) => Promise<string | null>,
@@ -127,13 +127,13 @@ async function ownConfig(
 async function plan({ out }: Context, file: string, isThere: boolean): Promise<Outcome> {
   const store = path.join(path.dirname(file), '.stored')
   if (!isThere)
-    await out.tell({ type: 'plan', action: 'init', config: file, path: store }, `would make ${file} and ${store}`)
+    await out.tell({ type: 'plan', action: 'init', config: file, path: store }, `would create ${file} and ${store}`)
   return { exit: EXIT.ok, ...(isThere && { text: `${file} exists` }), summary: { made: 0 } }
 }
 
 async function answer({ yes, out, signal }: Context): Promise<Answers> {
   if (yes) return { name: NAME, root: ROOT }
-  if (!process.stdin.isTTY || out.isJson) throw usage('nobody to ask here: --yes takes the defaults')
+  if (!process.stdin.isTTY || out.isJson) throw usage('no terminal to ask on: --yes accepts the defaults')
   const { ask } = await import('../output/ask.ts')
   const questions = [
     { text: 'Name of the first backend', otherwise: NAME },

@@ -14,18 +14,18 @@ import type { Context } from '../session/context.ts'
 import { openConfigured } from '../session/open-session.ts'
 import type { Outcome } from '../session/outcome.ts'
 
-/** Commits of puts that come together share one flush. */
+/** Puts that commit together share one flush. */
 const AT_A_TIME = 8
 
-/** Keys that are waited for by name; what is put beyond them is told by when it was queued. */
+/** Up to this many keys are waited for by name; the rest by the time they were queued. */
 const MOST_KEYS = 10_000
 
 interface Totals {
-  /** Of blobs that are not everywhere yet. */
+  /** Keys of blobs that are not on every backend yet. */
   readonly pending: string[]
   bytes: number
   isNew: number
-  /** Read so far, also of what is under way. */
+  /** Bytes read so far, including puts in flight. */
   read: number
   expected: number | undefined
 }
@@ -128,7 +128,7 @@ async function tell(result: Result, { out, signal }: Context, batch: Batch, tota
   batch.done++
   if ('plan' in result) {
     const { key, replaces, backends } = result.plan
-    const what = replaces === null ? '' : ', in place of another blob'
+    const what = replaces === null ? '' : ', replacing another blob'
     const text = `would put ${from} as ${key ?? 'its checksum'} on ${backends.join(', ')}${what}`
     totals.bytes += result.plan.size ?? 0
     await out.tell({ type: 'plan', action: 'put', source: from, ...result.plan }, text)
@@ -160,7 +160,7 @@ async function measure({ input }: Context, isOurs: (directory: string) => boolea
   return total
 }
 
-/** Neither the store's directory nor what its backends keep is to be stored in it: that would never end. */
+/** Storing the store's own directory or its backends' roots would never end. */
 function ownDirectories({ config }: LoadedConfig): (directory: string) => boolean {
   const roots = Object.values(config.backends).map((backend) => (backend as { root?: unknown }).root)
   const own = new Set(

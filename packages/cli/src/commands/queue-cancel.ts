@@ -18,7 +18,7 @@ export async function run(context: Context): Promise<Outcome> {
   const batch = new Batch(out)
   const since = Date.now()
   for await (const job of store.jobs({ backend, state, ...(key !== undefined && { key }), signal })) {
-    // The removal that a cancelled copy becomes is a job too.
+    // Cancelling a copy queues a removal, which is a job too.
     if (job.created >= since) continue
     try {
       signal.throwIfAborted()
@@ -42,7 +42,7 @@ async function cancel(store: StoreD, { backend, key, id, op }: Job, { out, dryRu
     if (dryRun) return plan()
     return out.tell({ type: 'forget', ...forgotten }, `cancelled ${what}; what lies there stays`)
   }
-  // One object may serve all keys of a blob; then its key on the backend is none of them.
+  // All keys of a blob may share one object, whose key on the backend is none of them.
   const isOwnKey = (await store.stat(key))?.id === id
   const { deleted, pending } = await store.delete(isOwnKey ? key : id, { backends: [backend], signal, dryRun })
   if (dryRun) return plan()

@@ -21,7 +21,7 @@ export async function run(context: Context): Promise<Outcome> {
       isAny = true
       await removeOne(store, name, context, batch)
     }
-    // A misspelt name must not pass for removed.
+    // Do not report a misspelt name as removed.
     if (!isAny) await batch.fault(new StorageError('NOT_FOUND', { op: 'delete', key: argument }), argument)
   }
   const settled: ExitCode = wait && batch.done > 0 ? await settle(store, context, { since }) : EXIT.ok
@@ -32,14 +32,14 @@ export async function run(context: Context): Promise<Outcome> {
   return { exit: firstFailure(batch.exit, settled), ...(done + failed !== 1 && { text }), summary: { done, failed } }
 }
 
-/** What an argument names; with `-r` whatever lies below it, none if nothing does. */
+/** What an argument names; with `-r`, everything below it, which may be nothing. */
 async function* namesOf(store: StoreD, argument: string, { input, signal }: Context): AsyncGenerator<string> {
   if (!input.has('recursive')) {
     yield argument
     return
   }
   if (!argument.endsWith('/') && (await store.stat(argument))) yield argument
-  // Removing what was listed does not disturb the listing: it goes on behind the last key.
+  // Removing listed keys does not disturb the listing: it resumes after the last key.
   for await (const { key } of store.list({ prefix: folder(argument), missing: true, signal })) yield key
 }
 
@@ -49,7 +49,11 @@ function folder(name: string): string {
 
 async function absent(store: StoreD, key: string): Promise<StorageError> {
   const [below] = await Array.fromAsync(store.list({ prefix: folder(key), missing: true, limit: 1 }))
-  return new StorageError('NOT_FOUND', { op: 'delete', key }, below && { detail: 'keys lie below it: -r removes them' })
+  return new StorageError(
+    'NOT_FOUND',
+    { op: 'delete', key },
+    below && { detail: 'keys exist below it: -r removes them' },
+  )
 }
 
 async function removeOne(

@@ -44,7 +44,7 @@ export async function run(context: Context): Promise<Outcome> {
   const isLeft = jobs > 0 && syncing === 'nowhere'
   return {
     exit: EXIT.ok,
-    ...(isLeft && { text: `${count(jobs, 'job')} left; stored sync --until-idle does ${jobs === 1 ? 'it' : 'them'}` }),
+    ...(isLeft && { text: `${count(jobs, 'job')} left; stored sync --until-idle runs ${jobs === 1 ? 'it' : 'them'}` }),
     summary: { backends: backends.length, jobs, parked, bad: bad.reduce((sum, { copies }) => sum + copies, 0) },
   }
 }

@@ -19,8 +19,7 @@ export async function run(context: Context): Promise<Outcome> {
   const { input, out, signal, dryRun } = context
   const backend = input.text('backend')
   const untilIdle = input.has('until-idle')
-  if (backend !== undefined && !untilIdle)
-    throw usage('--backend goes with --until-idle: a process syncs all of a store')
+  if (backend !== undefined && !untilIdle) throw usage('--backend needs --until-idle: a process syncs the whole store')
   await using store = await openSession(context, { sync: !dryRun })
   if (backend !== undefined) await knownBackend(store, backend)
   if (dryRun) return await plan(store, context, backend)
@@ -35,9 +34,9 @@ export async function run(context: Context): Promise<Outcome> {
   throw signal.reason
 }
 
-/** Once: who sees no progress cannot tell waiting from working. */
+/** Printed once: without a progress line, working and waiting look the same. */
 async function tellWhenIdle(store: StoreD, { out, signal }: Context): Promise<void> {
-  // What was parked makes it reject, and is counted below.
+  // It rejects for parked jobs, which are counted below.
   await store.synced(undefined, { signal }).catch(() => {})
   if (signal.aborted) return
   const status = await store.status()
@@ -49,7 +48,7 @@ async function tellWhenIdle(store: StoreD, { out, signal }: Context): Promise<vo
   out.note(`no jobs are left${but}; waiting for new ones`)
 }
 
-/** Closes the store: the end of a job may be visible before its event, and only closing delivers every event. */
+/** Closes the store. A job may finish visibly before its event arrives, and only closing delivers every event. */
 export async function syncUntilIdle(store: StoreD, context: Context, backend: string | undefined): Promise<Outcome> {
   const counts = watch(store, context)
   await tryAgain(store, { backend })
@@ -60,7 +59,7 @@ export async function syncUntilIdle(store: StoreD, context: Context, backend: st
   return { exit, text: endOf(counts, status.syncing, left(status, backend) === 0), summary: { ...counts } }
 }
 
-/** Jobs of another process are not counted, so the text does not say how many there were. */
+/** Jobs run by another process are not counted, so the text gives no number. */
 function endOf({ synced }: Counts, syncing: StoreStatus['syncing'], isDone: boolean): string {
   const isMine = syncing !== 'elsewhere' || synced > 0
   const what = isMine ? `${count(synced, 'job')} done` : 'another process syncs this store'
@@ -98,7 +97,7 @@ function watch(store: StoreD, { out }: Context): Counts {
     out.note(`${op} ${key} on ${backend}: parked: ${error.message}`)
   })
   store.on('sync:retry', ({ backend, key, error, attempts }) => {
-    if (out.isVerbose) out.note(`${key} on ${backend}: try ${attempts} failed: ${error.message}`)
+    if (out.isVerbose) out.note(`${key} on ${backend}: attempt ${attempts} failed: ${error.message}`)
   })
   return counts
 }

@@ -10,7 +10,7 @@ import type { Context } from '../session/context.ts'
 import { openConfigured } from '../session/open-session.ts'
 import type { Outcome } from '../session/outcome.ts'
 
-/** A killed process reads at most so many copies again. */
+/** A killed process rereads at most this many copies. */
 const KEEP_EVERY = 256
 
 interface Counts {
@@ -30,7 +30,8 @@ export async function run(context: Context): Promise<Outcome> {
   tellBackendLog(store, out)
   const cursor = new VerifyCursor(loaded.config, { backend, prefix, sample })
   const after = input.has('resume') ? await cursor.read() : null
-  if (input.has('resume') && after === null) out.note('nothing like this was interrupted: from the beginning')
+  if (input.has('resume') && after === null)
+    out.note('no matching verification was interrupted: starting from the beginning')
   const scope = {
     ...(prefix !== undefined && { prefix }),
     ...(backend !== undefined && { backend }),
@@ -53,16 +54,12 @@ export async function run(context: Context): Promise<Outcome> {
   const { checked, bad, unread } = counts
   const isNothing = checked + unread === 0 && after === null
   if (isNothing && prefix !== undefined && !(await isAny(store, prefix, { backend, sample, signal })))
-    throw new StorageError(
-      'NOT_FOUND',
-      { op: 'verify', key: prefix },
-      { detail: 'no copy has a key that starts with this' },
-    )
+    throw new StorageError('NOT_FOUND', { op: 'verify', key: prefix }, { detail: 'no copy has a key with this prefix' })
   const text = `${count(checked, 'copy', 'copies')} read, ${bytes(counts.bytes)}; ${bad} bad, ${unread} could not be read`
   return { exit: exitOf(counts), text, summary: { ...counts } }
 }
 
-/** Whether anything begins so, of which nothing was to be read: copies that are only owed, or none in the sample. */
+/** Whether any key has the prefix although no copy was read: copies may still be pending, or outside the sample. */
 async function isAny(
   store: StoreD,
   prefix: string,
@@ -98,5 +95,5 @@ function sampleOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   const sample = /^\d+(\.\d+)?%$/.test(text) ? Number(text.slice(0, -1)) / 100 : Number.NaN
   if (sample > 0 && sample <= 1) return sample
-  throw usage(`--sample takes a part such as 5%, above 0% and up to 100%, not ${JSON.stringify(text)}`)
+  throw usage(`--sample takes a percentage such as 5%, above 0% and up to 100%, not ${JSON.stringify(text)}`)
 }

@@ -27,7 +27,7 @@ export async function run(context: Context): Promise<Outcome> {
 
 type Row = Pick<ListEntry, 'key' | 'id' | 'size' | 'locations'>
 
-/** A key; else the keys that have copies of the blob of an id; else all keys that begin so. */
+/** The key; else every key with a copy of the blob with this id; else every key with this prefix. */
 async function* found(store: StoreD, name: string, { signal }: Context): AsyncGenerator<Row> {
   const record = await statOf(store, name)
   if (!record) yield* store.list({ prefix: name, missing: true, signal })
@@ -35,7 +35,7 @@ async function* found(store: StoreD, name: string, { signal }: Context): AsyncGe
   else yield* byKey(record)
 }
 
-/** The object of one key says nothing of another key's. What all keys share is told under the id. */
+/** One key's object says nothing about another key's. Objects that all keys share are shown under the id. */
 function* byKey(record: BlobRecord): Generator<Row> {
   const shared = record.locations.filter(({ shared }) => shared)
   const keys = new Set(record.locations.filter((one) => !one.shared).map(({ key }) => key))
@@ -43,7 +43,7 @@ function* byKey(record: BlobRecord): Generator<Row> {
   if (keys.size === 0) yield { ...record, key: record.id, locations: shared }
 }
 
-/** A prefix such as `a/`, or none at all, is no key, and `stat` refuses it. */
+/** `stat` refuses a prefix such as `a/`, or an empty one, because it is not a key. */
 async function statOf(store: StoreD, name: string): Promise<BlobRecord | null> {
   if (name === '' || (!isId(name) && name.endsWith('/'))) return null
   return store.stat(name)

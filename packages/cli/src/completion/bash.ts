@@ -16,12 +16,12 @@ _stored_paths() {
   COMPREPLY=($(compgen "$1" -- "$2"))
 }
 
-# Not what stands first in the line: it may be a program here, which nobody started yet.
+# Never runs the first word of the line: it may be an untrusted program in this directory.
 _stored_backends() {
   _stored_words "$(stored completion backends 2>/dev/null)" "$1"
 }
 
-# bash takes = and : for ends of words.
+# bash splits words at = and :.
 _stored_options() {
   case "$1" in
     =) _stored_paths -f '' ;;
@@ -82,7 +82,7 @@ function action(complete: Completion | undefined): string {
   return `_stored_words ${list(complete)} "$cur"`
 }
 
-/** As `compgen -W` splits it with our IFS. */
+/** Split by `compgen -W` using our IFS. */
 function list(words: readonly string[]): string {
   return `$'${words.join('\\n')}'`
 }

@@ -20,7 +20,7 @@ export function fishCompletion(commands: readonly Command[]): string {
     ),
   ]
   return `# Completions of stored for fish: stored completion fish > ~/.config/fish/completions/stored.fish
-function __stored_words -d 'The words of the line that are no flags: command, then arguments'
+function __stored_words -d 'The words of the line that are not flags: command, then arguments'
     set -l skip 0
     for token in (commandline -opc)[2..-1]
         if test $skip = 1
@@ -33,7 +33,7 @@ function __stored_words -d 'The words of the line that are no flags: command, th
     end
 end
 
-function __stored_is -d 'Whether this command was typed, and so many arguments; any number without one'
+function __stored_is -d 'Whether this command was typed with this many arguments, or any number if none is given'
     set -l words (__stored_words)
     set -l named (string split -n ' ' -- "$argv[1]")
     set -l size (count $named)
@@ -49,7 +49,7 @@ function __stored_is -d 'Whether this command was typed, and so many arguments; 
     end
 end
 
-function __stored_options -d 'How a secret is given, behind the name of an option'
+function __stored_options -d 'Ways to give a secret, after the name of an option'
     set -l name (string match -r '^[^=]+=' -- (commandline -ct)); or return
     printf '%s\\n' $name{${VALUES.join(',')}}
 end

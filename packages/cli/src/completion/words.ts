@@ -1,15 +1,15 @@
 import type { Command, Completion, Flag } from '../command-line/command.ts'
 import { SHARED_FLAGS } from '../command-line/parse.ts'
 
-/** How a secret is given, in place of a value. */
+/** Ways to give a secret instead of a value. */
 export const VALUES = ['@env:', '@file:', '@ask']
 
-/** What the scripts of all shells are made from. */
+/** The input for the completion scripts of all shells. */
 export interface CommandWords {
   readonly name: string
   readonly help: string
   readonly flags: readonly Flag[]
-  /** For the first argument, the second and so on; the last one also for those behind it, where it may be repeated. */
+  /** One entry for each argument position; the last one also covers later positions if it repeats. */
   readonly args: readonly (Completion | undefined)[]
   readonly repeats: boolean
 }
@@ -24,7 +24,7 @@ export function wordsOf(commands: readonly Command[]): CommandWords[] {
   }))
 }
 
-/** First words, each with what it does. */
+/** First words, each with its help. */
 export function firstWords(commands: readonly Command[]): (readonly [string, string])[] {
   const words = new Map<string, string>()
   for (const { name, help } of commands) {
@@ -35,7 +35,7 @@ export function firstWords(commands: readonly Command[]): (readonly [string, str
   return [...words]
 }
 
-/** Second words of a group, none for a command of one word. */
+/** Second words of a group; empty for a one-word command. */
 export function secondWords(commands: readonly Command[], first: string): (readonly [string, string])[] {
   return commands
     .filter(({ name }) => name.startsWith(`${first} `))
@@ -46,7 +46,10 @@ export function groupsOf(commands: readonly Command[]): string[] {
   return [...new Set(commands.filter(({ name }) => name.includes(' ')).map(({ name }) => name.split(' ')[0] as string))]
 }
 
-/** Flags that take a value, as they are typed. One spelling means the same everywhere, or a script could not skip the values. */
+/**
+ * Flags that take a value, as typed. A spelling must mean the same in every command, or a script could not skip the
+ * values.
+ */
 export function valueFlags(commands: readonly Command[]): Map<string, Completion | undefined> {
   const flags = new Map<string, Completion | undefined>()
   for (const { name, short, value, complete } of [...SHARED_FLAGS, ...commands.flatMap((command) => command.flags)]) {
@@ -57,7 +60,7 @@ export function valueFlags(commands: readonly Command[]): Map<string, Completion
   return flags
 }
 
-/** Text in single quotes of a shell in the line of Bourne's. */
+/** Quotes text for a Bourne-like shell. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`
 }

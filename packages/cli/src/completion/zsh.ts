@@ -1,12 +1,12 @@
 import type { Command, Completion } from '../command-line/command.ts'
 import { type CommandWords, firstWords, groupsOf, quote, secondWords, VALUES, valueFlags, wordsOf } from './words.ts'
 
-/** Completions for zsh 5, as a file `_stored` of its `fpath`, or to be evaluated after `compinit`. */
+/** Completions for zsh 5: a file `_stored` in `fpath`, or evaluated after `compinit`. */
 export function zshCompletion(commands: readonly Command[]): string {
   const values = valueFlags(commands)
   return `#compdef stored
 # Completions of stored for zsh: stored completion zsh > a file _stored in a directory of fpath
-# Not what stands first in the line: it may be a program here, which nobody started yet.
+# Never runs the first word of the line: it may be an untrusted program in this directory.
 _stored_backends() {
   local -a names
   names=(\${(f)"$(stored completion backends 2>/dev/null)"})

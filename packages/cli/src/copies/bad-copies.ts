@@ -1,12 +1,12 @@
 import type { BackendInfo, BadState } from '@stored/core'
 import { count } from '../output/format.ts'
 
-/** Counted up to here by the store: that many means at least so many. */
+/** The store stops counting here: this number means at least this many. */
 const MOST = 1000
 
 interface Meaning {
   readonly state: BadState
-  /** Bytes that a backend has lost, or holds wrong: to be told louder than a copy that never came to be. */
+  /** The backend lost the bytes or holds wrong ones. This is more serious than a copy that was never made. */
   readonly isDamage: boolean
   readonly what: string
   readonly remedy: (backend: string) => string
@@ -19,7 +19,7 @@ const MEANINGS: readonly Meaning[] = [
   {
     state: 'unknown',
     isDamage: true,
-    what: 'changed by somebody, or not checked yet',
+    what: 'changed by someone else, or not checked yet',
     remedy: mends,
   },
   {
@@ -31,13 +31,13 @@ const MEANINGS: readonly Meaning[] = [
   {
     state: 'conflict',
     isDamage: false,
-    what: 'in conflict with something that somebody else wrote there',
+    what: 'in conflict with something that someone else wrote there',
     remedy: (name) =>
-      `stored queue ls ${name} --state parked names them; move that away, then stored queue retry ${name}`,
+      `stored queue ls ${name} --state parked names them; move the other objects away, then stored queue retry ${name}`,
   },
 ]
 
-/** Copies of one backend that stand badly in one way, and what mends them. */
+/** Copies on one backend that share one kind of fault, and the command that repairs them. */
 export interface BadCopies {
   readonly backend: string
   readonly state: BadState
@@ -47,7 +47,7 @@ export interface BadCopies {
   readonly message: string
 }
 
-/** What is known to be bad on these backends, in the order of the backends, the worst first. */
+/** Known faults, in the order of the backends, the worst first. */
 export function badCopies(backends: readonly Pick<BackendInfo, 'name' | 'bad'>[]): BadCopies[] {
   return backends.flatMap(({ name, bad }) =>
     MEANINGS.flatMap(({ state, isDamage, what, remedy }) => {
@@ -59,7 +59,7 @@ export function badCopies(backends: readonly Pick<BackendInfo, 'name' | 'bad'>[]
   )
 }
 
-/** Removals that were parked. Copies whose job was parked are told as `failed` or `conflict`. */
+/** Parked removals. Copies whose job was parked are reported as `failed` or `conflict`. */
 export function parkedRemovals({ jobs, bad }: Pick<BackendInfo, 'jobs' | 'bad'>): number {
   const { failed = 0, conflict = 0 } = bad
   return failed < MOST && conflict < MOST ? Math.max(0, jobs.parked - failed - conflict) : 0

@@ -3,7 +3,7 @@ import { recordedError } from '../errors/recorded-error.ts'
 import type { Batch } from '../session/batch.ts'
 import type { Context } from '../session/context.ts'
 
-/** Repairs the copies of one name, and says what became of each. @returns Whether none failed. */
+/** Repairs the copies of one name and reports the result of each. @returns Whether all succeeded. */
 export async function repairCopies(
   store: StoreD,
   { out, signal }: Context,
@@ -32,7 +32,7 @@ export async function repairCopies(
 }
 
 function lineOf({ backend, key, outcome, kept }: RepairedCopy): string {
-  const aside = kept === undefined ? '' : `, and what it was changed to is kept as ${kept}`
+  const aside = kept === undefined ? '' : `, and the changed file is kept as ${kept}`
   if (outcome === 'whole') return `whole     ${backend}  ${key}`
   if (outcome === 'overtaken') return `overtaken ${backend}  ${key}${aside}`
   return `replaced  ${backend}  ${key}${aside}`

@@ -5,14 +5,14 @@ import type { StoreConfig } from '@stored/node'
 
 const FILE = 'verify.json'
 
-/** What an interrupted verification was of. */
+/** The scope of an interrupted verification. */
 export interface VerifyScope {
   readonly backend: string | undefined
   readonly prefix: string | undefined
   readonly sample: number | undefined
 }
 
-/** Where the last verification of a store was interrupted, in a file in the store's directory. */
+/** Remembers where the last verification was interrupted, in a file in the store's directory. */
 export class VerifyCursor {
   readonly #file: string
   readonly #scope: string
@@ -27,7 +27,7 @@ export class VerifyCursor {
     this.#scope = JSON.stringify({ backend, prefix, sample })
   }
 
-  /** @returns `null`: none of this scope was interrupted. */
+  /** @returns `null` if no verification of this scope was interrupted. */
   async read(): Promise<string | null> {
     const text = await readFile(this.#file, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return null
@@ -38,11 +38,11 @@ export class VerifyCursor {
     return scope === this.#scope ? cursor : null
   }
 
-  /** In one step: what is read is whole. */
+  /** Atomic: a reader never sees part of it. */
   async write(cursor: string): Promise<void> {
     const temp = `${this.#file}.${randomUUID()}`
     try {
-      // It names keys: for those alone who may use the store.
+      // It contains keys, so only users of the store may read it.
       await writeFile(temp, JSON.stringify({ scope: this.#scope, cursor }), { mode: 0o600 })
       if (this.#isShared) await chmod(temp, 0o660)
       await rename(temp, this.#file)
@@ -51,7 +51,7 @@ export class VerifyCursor {
     }
   }
 
-  /** It came to its end. */
+  /** Called when the verification has finished. */
   async clear(): Promise<void> {
     await rm(this.#file, { force: true })
   }

@@ -5,11 +5,11 @@ import { EXIT } from '../errors/exit-codes.ts'
 import { count } from '../output/format.ts'
 import type { Check } from './check.ts'
 
-/** A look at more of a large store would take too long; `stored copies` looks at all of it. */
+/** Checking more would take too long in a large store; `stored copies` checks everything. */
 const LOOK_KEYS = 10_000
 const LOOK_MS = 2000
 
-/** What is known to be bad on each backend. */
+/** Known faults on each backend. */
 export function badChecks(backends: readonly BackendInfo[]): Check[] {
   const bad = badCopies(backends)
   if (bad.length === 0)
@@ -22,7 +22,7 @@ export function badChecks(backends: readonly BackendInfo[]): Check[] {
   }))
 }
 
-/** Whether the first keys of the store have a copy, or shall have one, on every default backend. */
+/** Checks whether the first keys of the store have a copy, or a pending one, on every default backend. */
 export async function tooFewCheck(
   store: StoreD,
   defaults: readonly string[] | undefined,
@@ -39,8 +39,8 @@ export async function tooFewCheck(
     if (have + coming < goal.want) short++
     if (performance.now() > end) break
   }
-  const among = `of ${count(looked, 'key')} looked at`
+  const among = `of ${count(looked, 'key')} checked`
   if (short === 0) return { check: 'too few copies', result: 'ok', message: `none ${among}` }
-  const message = `${short.toLocaleString('en')} ${among}; stored copies lists them, stored copies --fix makes the rest`
+  const message = `${short.toLocaleString('en')} ${among}; stored copies lists them, stored copies --fix makes the missing ones`
   return { check: 'too few copies', result: 'warning', message, exit: EXIT.tooFew }
 }

@@ -5,7 +5,7 @@ import { count } from '../output/format.ts'
 import type { Context } from '../session/context.ts'
 import type { Check } from './check.ts'
 
-/** How many are named: with a full staging there may be thousands. */
+/** How many files are named: a full staging area may hold thousands. */
 const NAMED = 3
 
 interface Found {
@@ -13,7 +13,7 @@ interface Found {
   count: number
 }
 
-/** Whether only those may use the files of a store who shall; with `--fix` they are made so. */
+/** Checks that exactly the intended users can access the store's files; `--fix` changes their modes. */
 export async function* checkPermissions(
   { input, dryRun, signal }: Context,
   config: StoreConfig,

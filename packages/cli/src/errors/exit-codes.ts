@@ -20,7 +20,7 @@ export const EXIT = {
 /** One of EXIT. */
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
-/** The meaning of each code, for the reference. */
+/** The meaning of each exit code, for the reference. */
 export const EXIT_HELP: Readonly<Record<keyof typeof EXIT, string>> = {
   ok: 'everything was done; `has`: yes',
   general: 'any other failure; `has`: no',
@@ -68,7 +68,7 @@ const BY_CODE: Readonly<Record<StorageErrorCode, ExitCode>> = {
   INTERNAL: EXIT.general,
 }
 
-/** Codes of the command itself. */
+/** The command's own error codes. */
 const OWN: Readonly<Record<string, ExitCode>> = {
   USAGE: EXIT.usage,
   NO_STORE: EXIT.noStore,
@@ -81,7 +81,7 @@ export function exitCodeOf(code: string): ExitCode {
   return (BY_CODE as Readonly<Record<string, ExitCode>>)[code] ?? OWN[code] ?? EXIT.general
 }
 
-/** What failed at the first hides what failed later. */
+/** The first failure decides the exit code. */
 export function firstFailure(first: ExitCode, second: ExitCode): ExitCode {
   return first === EXIT.ok ? second : first
 }

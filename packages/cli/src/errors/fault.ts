@@ -1,6 +1,6 @@
 import type { StorageError } from '@stored/core/backend'
 
-/** A failure that is the command's own. */
+/** A failure of the command itself. */
 export type FaultCode = 'USAGE' | 'NO_STORE' | 'LOCKED' | 'SKIPPED' | 'ABORTED'
 
 export class Fault extends Error {
@@ -16,16 +16,16 @@ export class Fault extends Error {
   }
 }
 
-/** For a command line that cannot be meant as it stands. */
+/** A fault for an invalid command line. */
 export function usage(message: string): Fault {
   return new Fault('USAGE', message)
 }
 
-/** Of whatever was thrown. */
+/** A description of anything thrown. */
 export interface FaultDescription {
   readonly code: string
   readonly message: string
-  /** The page about the code of a StorageError. */
+  /** The page about the code, if it is a StorageError. */
   readonly url?: string
 }
 
@@ -39,7 +39,7 @@ export function describeFault(error: unknown): FaultDescription {
 /** An id as `ls -l` shortens it, any part of one that is as long, and what begins like an id. */
 const LIKE_AN_ID = /^(?:[0-9a-f]{12,63}|sha256:(?![0-9a-f]{64}$).*)$/
 
-/** What is likely to be meant by a name that is not there. */
+/** What a name that does not exist probably meant. */
 function hintFor(error: Error): string {
   const { code, at } = error as Partial<StorageError>
   const isMeant = code === 'NOT_FOUND' && at?.backend === undefined && LIKE_AN_ID.test(at?.key ?? '')
@@ -48,11 +48,11 @@ function hintFor(error: Error): string {
 
 function pageOf(error: Error): { url?: string } {
   const url = 'url' in error ? error.url : undefined
-  // A module that cannot be loaded has one as well, of a file.
+  // A module that cannot be loaded also has a `url`, of a file.
   return typeof url === 'string' && url.startsWith('https://') ? { url } : {}
 }
 
-/** What Node.js throws for files of the command's own: sources, targets, the configuration. */
+/** Errors from Node.js about the command's own files: sources, targets, the configuration. */
 const SYSTEM: Readonly<Record<string, string>> = {
   ENOENT: 'NOT_FOUND',
   ENOTDIR: 'NOT_FOUND',

@@ -6,10 +6,10 @@ export interface ByteRange {
 }
 
 /**
- * The bytes that `A-B`, `A-` or `-N` means of a blob of `size` bytes.
+ * The bytes that `A-B`, `A-` or `-N` selects in a blob of `size` bytes.
  *
  * @throws {Fault} USAGE.
- * @see RFC 9110 section 14.1.2: both ends are included, and an end behind the last byte means that one.
+ * @see RFC 9110 section 14.1.2: both ends are included, and an end past the last byte means the last byte.
  */
 export function parseRange(text: string, size: number): ByteRange {
   const [, first = '', last = ''] = /^(\d*)-(\d*)$/.exec(text) ?? []

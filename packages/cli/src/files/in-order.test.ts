@@ -9,7 +9,7 @@ async function* upTo(count: number, taken: number[] = []): AsyncGenerator<number
 }
 
 describe('inOrder()', () => {
-  it('yields in the order of the items, whichever ends first', async () => {
+  it('yields in the order of the items, whichever finishes first', async () => {
     const work = async (item: number) => {
       for (let i = 0; i < (7 - (item % 7)) * 3; i++) await null
       return item
@@ -17,7 +17,7 @@ describe('inOrder()', () => {
     expect(await Array.fromAsync(inOrder(upTo(50), 4, work))).toEqual(Array.from({ length: 50 }, (_, i) => i))
   })
 
-  it('takes no more items than may be under way', async () => {
+  it('takes no more items than may be in flight', async () => {
     const taken: number[] = []
     let done = 0
     for await (const _ of inOrder(upTo(100, taken), 8, async (item) => item)) {
@@ -27,7 +27,7 @@ describe('inOrder()', () => {
     expect(done).toBe(100)
   })
 
-  it('waits for what is under way when it is left, and when work fails', async () => {
+  it('waits for items in flight when the consumer stops, and when work fails', async () => {
     let running = 0
     const work = async (item: number) => {
       running++

@@ -1,6 +1,6 @@
 /**
- * Runs `work` for each item, so many at a time, and yields the results in the order of the items. No more items are taken than
- * are under way or wait for their turn.
+ * Runs `work` for each item with bounded concurrency and yields the results in the order of the items. Takes no more
+ * items than are in flight or waiting for their turn.
  */
 export async function* inOrder<Item, Result>(
   items: AsyncIterable<Item>,
@@ -11,7 +11,7 @@ export async function* inOrder<Item, Result>(
   try {
     for await (const item of items) {
       const result = work(item)
-      // Whoever takes its turn is told; until then it is not unhandled.
+      // The rejection surfaces when the result is yielded; until then it must not count as unhandled.
       result.catch(() => {})
       running.push(result)
       if (running.length >= size) yield await (running.shift() as Promise<Result>)

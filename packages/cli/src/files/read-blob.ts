@@ -13,11 +13,11 @@ export interface Blob {
 }
 
 export interface Beginnings {
-  /** Whether `use` may be called again, since nobody has seen what it was given before. */
+  /** Whether `use` may be called again, because nothing it received before has been shown. */
   readonly mayBeginAgain: boolean
 }
 
-/** What `get` and `cat` read, as their flags say. @throws {StorageError} NOT_FOUND. */
+/** The blob that `get` and `cat` read, according to their flags. @throws {StorageError} NOT_FOUND. */
 export async function findBlob(store: StoreD, { input, signal }: Context): Promise<Blob> {
   const name = input.first
   const record = await store.stat(name)
@@ -35,15 +35,15 @@ export async function findBlob(store: StoreD, { input, signal }: Context): Promi
   return {
     record,
     length: range?.length ?? record.size,
-    // By key: another key of the blob may have other copies.
+    // By key: the blob's other keys may have other copies.
     read: (use, beginnings) =>
       readWith(store, name, options, beginnings, (body) => use(range && isWhole ? cut(body, range) : body)),
   }
 }
 
 /**
- * Reads a blob with `use`: again from the next copy, where others may be tried, when one fails that had already given out bytes.
- * What fails before, `get` itself replaces.
+ * Reads a blob with `use`. If a copy fails after it has already delivered bytes, reads again from the next copy if the
+ * flags allow others. `get` itself handles copies that fail earlier.
  */
 export async function readWith<T>(
   store: StoreD,
@@ -58,14 +58,14 @@ export async function readWith<T>(
   for (;;) {
     const body = await store
       .get(name, { ...options, ...(chosen && { backends: chosen }), stream: true })
-      // That there is no other copy does not explain what the first one failed with.
+      // Having no other copy does not explain why the first one failed.
       .catch((error: unknown) => Promise.reject(failure ?? error))
     try {
       return await use(body)
     } catch (error) {
       const { errored } = body
       if (!mayBeginAgain || !mayFallBack || options.signal?.aborted || !StorageError.is(errored)) throw error
-      // What was staged or cached names none: all backends are left then.
+      // Staged or cached bytes name no backend, so all backends remain.
       const names = chosen ?? (await store.listBackends()).map((backend) => backend.name)
       const others = names.filter((backend) => backend !== errored.at.backend)
       if (others.length === 0 || (chosen && others.length === chosen.length)) throw failure ?? error
@@ -75,7 +75,7 @@ export async function readWith<T>(
   }
 }
 
-/** Part of a blob that is read to its end, where it is verified. */
+/** Part of a blob that is read to the end, where it is verified. */
 async function* cut(body: Readable, { offset, length }: ByteRange): AsyncGenerator<Uint8Array, void, void> {
   let at = 0
   for await (const chunk of body as AsyncIterable<Uint8Array>) {

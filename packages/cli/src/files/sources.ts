@@ -4,30 +4,33 @@ import type { Input } from '../command-line/input.ts'
 import { Fault, usage } from '../errors/fault.ts'
 import { walk } from './walk.ts'
 
-/** As an argument. */
+/** The argument that means stdin. */
 const STDIN = '-'
 
-/** One blob to be: where its bytes come from, and its key. */
+/** A blob to put: where its bytes come from, and its key. */
 export interface PutSource {
-  /** For people: a path, or `-`. */
+  /** A path, or `-`, for people. */
   readonly from: string
-  /** The absolute path; `null` for stdin, which only an argument means: a file that was found may be called `-`. */
+  /**
+   * The absolute path; `null` for stdin. Only the argument `-` means stdin: a file found in a directory may have that
+   * name.
+   */
   readonly file: string | null
-  /** `undefined`: by its checksum. */
+  /** `undefined`: the checksum becomes the key. */
   readonly key: string | undefined
   /** In bytes; `undefined`: unknown until it ends. */
   readonly size: number | undefined
 }
 
-/** What was met and is not stored. */
+/** Something that was found and is not stored. */
 export interface Skipped {
   readonly from: string
   readonly error: unknown
-  /** It is the store's own, and nothing is amiss. */
+  /** It belongs to the store, and nothing is wrong. */
   readonly isOwn?: true
 }
 
-/** The sources of a put, in the order of the arguments, and of a directory in the order of the keys. */
+/** The sources of a put in the order of the arguments; within a directory, in the order of the keys. */
 export async function* sourcesOf(
   input: Input,
   isOurs: (directory: string) => boolean,
@@ -41,13 +44,14 @@ export async function* sourcesOf(
 
 function checkArguments(input: Input): void {
   const { args } = input
-  if (input.text('key') !== undefined && args.length > 1) throw usage('--key is for one source; --prefix for several')
+  if (input.text('key') !== undefined && args.length > 1)
+    throw usage('--key takes one source; use --prefix for several')
   if (input.text('key') !== undefined && input.has('recursive'))
-    throw usage('--key is for one source; --prefix for a directory')
+    throw usage('--key takes one source; use --prefix for a directory')
   if (input.text('key') !== undefined && input.text('prefix') !== undefined)
     throw usage('--key and --prefix exclude each other')
   if (input.has('recursive') && args.length > 1)
-    throw usage('-r takes one directory: the keys of several could be the same; put each with a --prefix')
+    throw usage('-r takes one directory, because the keys of several could collide; put each with its own --prefix')
   if (args.filter((from) => from === STDIN).length > 1) throw usage('stdin can be read once: give - once')
   const names = args.filter((from) => from !== STDIN).map((from) => path.basename(path.resolve(from)))
   const twice = names.find((name, i) => names.indexOf(name) !== i)
@@ -70,7 +74,7 @@ async function* sourcesAt(
     const file = path.resolve(from)
     yield { from, file, key: keyOf(input, path.basename(file)), size: stats.isFile() ? stats.size : undefined }
   } else if (input.has('recursive')) yield* sourcesBelow(from, input, isOurs)
-  else yield { from, error: usage(`${from} is a directory; -r stores what is in it`) }
+  else yield { from, error: usage(`${from} is a directory; -r stores its files`) }
 }
 
 async function* sourcesBelow(
@@ -92,6 +96,6 @@ async function* sourcesBelow(
 function keyOf(input: Input, name: string | undefined): string | undefined {
   const prefix = input.text('prefix')
   if (prefix === undefined) return input.text('key') ?? name
-  if (name === undefined) throw usage('--prefix is for files; stdin takes a --key')
+  if (name === undefined) throw usage('--prefix is for files; use --key for stdin')
   return `${prefix.replace(/\/$/, '')}/${name}`
 }

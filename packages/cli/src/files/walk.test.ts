@@ -26,7 +26,7 @@ describe('walk()', () => {
     expect(keys).toEqual([...names].sort(compareKeys))
   })
 
-  it('tells of what is no file, and follows no link', async () => {
+  it('reports what is not a regular file, and follows no link', async () => {
     await mkdir(path.join(root, 'd'))
     await symlink('d', path.join(root, 'link'))
     await symlink('nowhere', path.join(root, 'broken'))
@@ -39,13 +39,13 @@ describe('walk()', () => {
     ])
   })
 
-  it('tells of each name that is not UTF-8, by its bytes, and takes none of them for the file that reads like it', async () => {
+  it('reports each name that is not UTF-8 by its bytes, and never confuses it with the file whose name decodes to the same text', async () => {
     const below = (...bytes: number[]) => Buffer.concat([Buffer.from(`${root}/`), Buffer.of(...bytes)])
     await writeFile(below(0xff, 0x61), 'foreign')
     await writeFile(below(0xfe, 0x61), 'foreign')
     await mkdir(below(0xff))
     await writeFile(below(0xff, 0x2f, 0x61), 'inside')
-    const why = 'its name cannot be read as text'
+    const why = 'its name is not valid UTF-8'
     const foreign = [
       { name: '\\xfea', file: `${root}/\\xfea`, why },
       { name: '\\xffa', file: `${root}/\\xffa`, why },
@@ -63,13 +63,13 @@ describe('walk()', () => {
     ])
   })
 
-  it('tells of a directory that cannot be read', async () => {
+  it('reports a directory that cannot be read', async () => {
     await rm(root, { recursive: true })
     expect(await found()).toMatchObject([{ file: root, name: '', why: 'cannot be read', cause: { code: 'ENOENT' } }])
     await mkdir(root)
   })
 
-  it('leaves out what is ours, and says so', async () => {
+  it('leaves out our own files, and says so', async () => {
     await mkdir(path.join(root, 'ours'))
     await writeFile(path.join(root, 'ours/x'), '')
     expect(await found((directory) => directory === path.join(root, 'ours'))).toMatchObject([

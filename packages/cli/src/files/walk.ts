@@ -2,7 +2,7 @@ import { lstat, readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { compareKeys, escapeName } from '@stored/core/backend'
 
-/** A file that was met, or why what was met is none that can be stored. */
+/** A file, or the reason why an entry cannot be stored. */
 export type Found =
   | { readonly file: string; readonly name: string; readonly size: number; readonly why?: never }
   | {
@@ -13,20 +13,21 @@ export type Found =
       readonly isOwn?: true
     }
 
-/** A name as it is in its directory, and how the file is found by it. */
+/** The name of an entry in its directory, and the path to the file. */
 interface Named {
   readonly name: string
-  /** As keys sort: what lies in a directory sorts with a slash behind its name. */
+  /** Sorts as keys do: the contents of a directory sort with a slash after its name. */
   readonly order: string
-  /** Of bytes that are not UTF-8: `name` is for people, and no path leads there. */
+  /** The bytes are not UTF-8: `name` is only for display, and no path leads to the file. */
   readonly isForeign: boolean
 }
 
 /**
- * Every file below a directory, in the order of their keys; `name` is relative to it, with `/`. What is no regular file, or
- * cannot be read, is told, and so is a directory that `isOurs`. Holds the names of the directories on the way to one, and no more.
+ * Every file below a directory, in the order of their keys; `name` is relative to it, with `/`. Entries that are not
+ * regular files or cannot be read are reported, and so is a directory that `isOurs`. Memory holds only the names in the
+ * directories on the current path.
  *
- * A name that is not UTF-8 is told with its bytes escaped. It has no key, and the text that others make of it may be the name of
+ * A name that is not UTF-8 is reported with its bytes escaped. It has no key, and its decoded text may be the name of
  * another file.
  */
 export async function* walk(root: string, isOurs: (directory: string) => boolean, below = ''): AsyncGenerator<Found> {
@@ -44,7 +45,7 @@ export async function* walk(root: string, isOurs: (directory: string) => boolean
   }
   for (const { name, order, isForeign } of entries) {
     const inside = below === '' ? name : `${below}/${name}`
-    if (isForeign) yield { file: path.join(directory, name), name: inside, why: 'its name cannot be read as text' }
+    if (isForeign) yield { file: path.join(directory, name), name: inside, why: 'its name is not valid UTF-8' }
     else if (order.endsWith('/')) yield* walk(root, isOurs, inside)
     else yield await look(path.join(directory, name), inside)
   }

@@ -6,10 +6,10 @@ import { pipeline } from 'node:stream/promises'
 import type { Blob } from './read-blob.ts'
 
 /**
- * Writes a file that appears whole or not at all: until it does, the blob may be read anew from another copy.
+ * Writes a file that appears whole or not at all. Until it appears, the blob may be read again from another copy.
  *
- * @param o.replace Take the place of a file that is there, and keep its mode; else it is refused with EEXIST. What is no regular
- *   file, such as a pipe, is written into.
+ * @param o.replace Replace an existing file and keep its mode; otherwise fail with EEXIST. Anything but a regular file,
+ *   such as a pipe, is written into.
  */
 export async function writeWhole(
   file: string,
@@ -19,11 +19,11 @@ export async function writeWhole(
   const there = await statOf(file)
   if (there && !there.isFile() && replace)
     return read((bytes) => pipeline(bytes, createWriteStream(file), { signal }), { mayBeginAgain: false })
-  // A link stays one.
+  // Keep a link a link.
   const target = there ? await realpath(file) : file
-  // Else the error would name a file that nobody knows.
+  // Otherwise the error would name the temporary file.
   await stat(path.dirname(target))
-  // Fixed length, and beside it: rename() is atomic only within one file system.
+  // Fixed length, and in the same directory: rename() is atomic only within one file system.
   const temp = path.join(path.dirname(target), `.stored-${randomUUID()}`)
   try {
     await read((bytes) => writeNew(temp, bytes, there?.mode, signal), { mayBeginAgain: true })
@@ -41,7 +41,7 @@ async function writeNew(
   mode: number | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  // What another copy left of it.
+  // Left over from another copy.
   await rm(file, { force: true })
   await using handle = await open(file, 'wx')
   if (mode !== undefined) await handle.chmod(mode & 0o7777)

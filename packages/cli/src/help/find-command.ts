@@ -3,7 +3,7 @@ import { COMMANDS } from '../command-line/command-table.ts'
 import { leadingWords } from '../command-line/parse.ts'
 import { usage } from '../errors/fault.ts'
 
-/** The text for `--help`, `help …` and `--version`; `null`: none of them is asked for. */
+/** The text for `--help`, `help …` and `--version`; `null` if none of them was given. */
 export async function helpRequest(argv: readonly string[]): Promise<string | null> {
   const end = argv.indexOf('--')
   const flags = end < 0 ? argv : argv.slice(0, end)
@@ -26,7 +26,7 @@ async function versionRequest(flags: readonly string[], words: readonly string[]
 }
 
 /**
- * The command that is meant, and the arguments without its name.
+ * Finds the command, and the arguments without its name.
  *
  * @throws {Fault} USAGE.
  */

@@ -5,30 +5,33 @@ import { recordedError } from '../errors/recorded-error.ts'
 import { count } from '../output/format.ts'
 import type { Context } from '../session/context.ts'
 
-/** Changes that come close together are one reason to look. */
+/** Changes that arrive within this time are looked at once. */
 const BATCH_MS = 20
-/** A breaker that opens, or a lease that is lost, is no event. */
+/** No event tells of a breaker that opens or a lease that is lost. */
 const LOOK_MS = 1000
-/** Jobs of a backend that are looked at. */
+/** How many jobs of a backend are looked at. */
 const LOOK = 1000
-/** Looking at jobs takes at most this part of the time. */
+/** Looking at jobs takes at most this share of the time. */
 const LOOKING_SHARE = 0.1
 const TYPES = ['sync:start', 'sync:retry', 'sync:complete', 'sync:error'] as const
 
 export interface Owed {
-  /** Only jobs queued since, in milliseconds since the epoch, and before this is called. @default all, also later ones */
+  /**
+   * Only jobs queued since then, in milliseconds since the epoch, and before this call. @default all, including later
+   * ones
+   */
   readonly since?: number
-  /** And jobs of these keys, which may have been queued before. */
+  /** Also jobs of these keys, which may have been queued earlier. */
   readonly keys?: readonly string[]
   readonly backend?: string | undefined
 }
 
 /**
- * Waits until these jobs have settled, whichever process syncs, apart from those of backends that are paused, fail or are not synced; says
- * what was parked and what was left. When the process that syncs ends, this one takes over.
+ * Waits until these jobs have settled, whichever process runs them. Skips jobs of backends that are paused, failing or
+ * not synced. Reports what was parked and what was left. If the syncing process ends, this one takes over.
  *
- * @returns `partial`: jobs were parked · that of the error that a backend fails with · `ok`.
- * @throws What the signal was aborted with.
+ * @returns `partial`: jobs were parked · the code of the error that a backend fails with · `ok`.
+ * @throws The abort reason of the signal.
  */
 export async function settle(store: StoreD, context: Context, owed: Owed): Promise<ExitCode> {
   const meant = { ...owed, ...(owed.since !== undefined && { until: Date.now() }) }
@@ -39,17 +42,20 @@ export async function settle(store: StoreD, context: Context, owed: Owed): Promi
   return parked > 0 ? EXIT.partial : failing
 }
 
-/** Has what failed before tried at once, by whichever process syncs, rather than when its turn comes. */
+/** Retries failed jobs at once, in whichever process syncs, instead of when their turn comes. */
 export async function tryAgain(store: StoreD, { backend }: Owed): Promise<void> {
   for (const info of await store.listBackends())
     if (isMeant(info, { backend }) && info.state !== 'paused' && (await hasFailed(store, info)))
       await store.resume(info.name)
 }
 
-/** Whether a try of a job that waits has failed. Those queued first are tried first: a queue of millions tells no more. */
+/**
+ * Whether an attempt at a waiting job has failed. The jobs queued first run first, so looking at millions would tell no
+ * more.
+ */
 async function hasFailed(store: StoreD, { name, state, jobs }: BackendInfo): Promise<boolean> {
   if (jobs.waiting === 0) return false
-  // Jobs that came since wait without an error.
+  // Newer jobs are waiting without an error.
   if (state === 'failing' || state === 'unusable') return true
   let left = LOOK
   for await (const { error } of store.jobs({ backend: name, state: 'waiting' })) {
@@ -63,11 +69,11 @@ interface Meant extends Owed {
   readonly until?: number
 }
 
-/** @returns The backends as they were found last. */
+/** @returns The backends as last seen. */
 async function waitForJobs(store: StoreD, { out, signal }: Context, owed: Meant): Promise<readonly BackendInfo[]> {
   let most = 0
   const isOwed = looker(store, owed, signal)
-  /** What another process found out before this one asked it to try again is history. */
+  /** States that another process found before this one asked it to retry are history. */
   let since: number | undefined
   for (;;) {
     using change = new Change(store)
@@ -96,12 +102,12 @@ function isMeant({ name }: BackendInfo, { backend }: Owed): boolean {
   return backend === undefined || name === backend
 }
 
-/** @param since What was found out before, in milliseconds since the epoch, does not count. */
+/** @param since States found before then, in milliseconds since the epoch, do not count. */
 function isLeftAlone({ state, asOf = 0 }: BackendInfo, since = 0): boolean {
   return state === 'paused' || state === 'unknown' || ((state === 'failing' || state === 'unusable') && asOf >= since)
 }
 
-/** Whether something is owed still. What was found settled once is not looked at again. */
+/** Tells whether anything is still pending. Jobs found settled are not looked at again. */
 function looker(store: StoreD, owed: Meant, signal: AbortSignal): (able: readonly BackendInfo[]) => Promise<boolean> {
   const { keys = [] } = owed
   let settled = 0
@@ -146,7 +152,7 @@ async function reportParked(store: StoreD, { out, signal }: Context, owed: Meant
   return parked
 }
 
-/** @returns That of the error of the first that fails. */
+/** @returns The exit code for the error of the first failing backend. */
 async function reportLeft(
   store: StoreD,
   { out, signal }: Context,
@@ -157,20 +163,20 @@ async function reportLeft(
   for (const backend of backends) {
     const { name, state, error, jobs } = backend
     if (!isMeant(backend, owed) || !isLeftAlone(backend) || !(await looker(store, owed, signal)([backend]))) continue
-    const left = `${count(jobs.waiting + jobs.running, 'job')} left for when`
-    if (state === 'paused') out.note(`${name} is paused: ${left} it is back`)
+    const left = `${count(jobs.waiting + jobs.running, 'job')} left until`
+    if (state === 'paused') out.note(`${name} is paused: ${left} it is resumed`)
     else if (state === 'unknown')
-      out.note(`${name} is not configured in the process that syncs: ${left} that is started again`)
+      out.note(`${name} is not configured in the process that syncs: ${left} that is restarted`)
     else {
       const failure = error ?? { code: 'UNAVAILABLE', message: `${name} fails` }
       exit = firstFailure(exit, exitCodeOf(failure.code))
-      await out.fault(recordedError(failure, `; ${left} it is back`), name)
+      await out.fault(recordedError(failure, `; ${left} it recovers`), name)
     }
   }
   return exit
 }
 
-/** The next thing a syncer tells of, or a moment. */
+/** Resolves with the next event of a syncer, or after a moment. */
 class Change implements Disposable {
   readonly #unsubscribe: readonly (() => void)[]
   readonly #heard: Promise<void>

@@ -1,10 +1,10 @@
 import type { Input } from '../command-line/input.ts'
 
 /**
- * Whether there are colours and a line of progress.
+ * Whether to use colours and a progress line.
  *
  * @param isWatched Whether these are terminals.
- * @see https://no-color.org: any value but an empty one.
+ * @see https://no-color.org: any non-empty value.
  */
 export function appearanceOf(
   input: Input,

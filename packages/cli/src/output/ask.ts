@@ -5,14 +5,14 @@ import { Fault } from '../errors/fault.ts'
 
 export interface Question {
   readonly text: string
-  /** For an empty answer. */
+  /** The answer when the user just presses Enter. */
   readonly otherwise: string
 }
 
 /**
- * Asks on the terminal, one after the other.
+ * Asks questions on the terminal, one after the other.
  *
- * @throws {Fault} ABORTED: nobody answers any more. What `signal` was aborted with.
+ * @throws {Fault} ABORTED: stdin has ended. Or the abort reason of `signal`.
  */
 export async function ask(questions: readonly Question[], signal: AbortSignal): Promise<string[]> {
   using terminal = edited(process.stderr, signal)
@@ -26,7 +26,7 @@ export async function ask(questions: readonly Question[], signal: AbortSignal): 
   return answers
 }
 
-/** Asks for what nobody shall see: nothing of an answer is shown, and it is taken as it is. @throws As `ask`. */
+/** Asks for secrets: does not echo the answer, and takes it verbatim. @throws As `ask`. */
 export async function askSecrets(texts: readonly string[], signal: AbortSignal): Promise<string[]> {
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   using terminal = edited(nowhere, signal)
@@ -43,15 +43,15 @@ export async function askSecrets(texts: readonly string[], signal: AbortSignal):
   return answers
 }
 
-/** A line of the terminal that is edited: it shows what `output` is given, and nothing by itself. */
+/** A readline interface that shows only what is written to `output`. */
 function edited(output: Writable, signal: AbortSignal): Interface {
   const terminal = createInterface({ input: process.stdin, output, terminal: true, historySize: 0, signal })
-  // On a terminal that is edited Ctrl-C is a key.
+  // While readline edits the line, Ctrl-C is just a key.
   terminal.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
   return terminal
 }
 
-/** Lines that come before they are asked for are kept. */
+/** Lines that arrive before they are asked for are kept. */
 function linesOf(terminal: Interface, signal: AbortSignal): () => Promise<string> {
   const lines = terminal[Symbol.asyncIterator]()
   return async () => {

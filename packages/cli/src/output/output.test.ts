@@ -40,14 +40,14 @@ describe('Table', () => {
     return written
   }
 
-  it('is as wide as what it holds', async () => {
+  it('is as wide as its contents', async () => {
     expect(await lines(10)).toContain(' 1  name1')
     expect((await lines(10))[0]).toBe(' n  name    x')
   })
 
-  it('writes no head without a row', async () => expect(await lines(0)).toEqual([]))
+  it('writes no header without a row', async () => expect(await lines(0)).toEqual([]))
 
-  it('writes every row once, also those that came after it was measured', async () => {
+  it('writes every row once, including those added after measuring', async () => {
     const written = await lines(1001)
     expect(written).toHaveLength(1002)
     expect(written.at(-1)).toBe('1001  name1001')
@@ -55,12 +55,12 @@ describe('Table', () => {
 })
 
 describe('progressLine()', () => {
-  it('says how much of how much, how fast, and how long still', () => {
+  it('shows the amount done, the total, the speed and the time left', () => {
     const line = progressLine({ title: 'put', done: 3e6, total: 9e6, note: 'a.jpg' }, 2e6, 1000)
     expect(line).toBe('put  3.0 MB of 9.0 MB  2.0 MB/s  ETA 3 s  a.jpg')
   })
 
-  it('says no more than it knows', () => {
+  it('leaves out what it does not know', () => {
     expect(progressLine({ title: 'put', done: 0 }, 0, 0)).toBe('put  0 B')
     expect(progressLine({ title: 'put', done: 5, total: 5 }, 5, 1000)).toBe('put  5 B of 5 B  5 B/s')
   })
@@ -77,7 +77,7 @@ describe('Progress', () => {
     return { written, progress: new Progress(stream, () => now), pass }
   }
 
-  it('draws at most ten times a second, and never beyond the line', () => {
+  it('draws at most ten times a second, and never past the end of the line', () => {
     const { written, progress, pass } = watched(20)
     for (let i = 0; i < 100; i++) {
       progress.show({ title: 'put', done: i * 1e6, total: 1e8, note: 'a long name of a file' })
@@ -87,7 +87,7 @@ describe('Progress', () => {
     for (const frame of written) expect(frame.replace('\r\x1b[2K', '').length).toBeLessThanOrEqual(20)
   })
 
-  it('leaves nothing behind', () => {
+  it('clears its line at the end', () => {
     const { written, progress } = watched(80)
     progress.show({ title: 'put', done: 1 })
     progress.end()
@@ -95,7 +95,7 @@ describe('Progress', () => {
     expect(written.slice(1)).toEqual(['\r\x1b[2K'])
   })
 
-  it('is silent where nobody watches', () => {
+  it('is silent without a terminal', () => {
     expect(() => new Progress(null).show({ title: 'put', done: 1 })).not.toThrow()
   })
 })
@@ -109,12 +109,12 @@ describe('appearanceOf()', () => {
   })
 
   it.each([
-    ['NO_COLOR takes the colours', {}, both, { NO_COLOR: '1' }, { color: false, progress: true }],
-    ['an empty NO_COLOR is none', {}, both, { NO_COLOR: '' }, { color: true, progress: true }],
-    ['--no-color takes the colours', { 'no-color': true }, both, {}, { color: false, progress: true }],
-    ['CI takes the progress', {}, both, { CI: 'true' }, { color: true, progress: false }],
-    ['--no-progress takes the progress', { 'no-progress': true }, both, {}, { color: true, progress: false }],
-    ['--quiet takes the progress', { quiet: true }, both, {}, { color: true, progress: false }],
+    ['NO_COLOR turns colours off', {}, both, { NO_COLOR: '1' }, { color: false, progress: true }],
+    ['an empty NO_COLOR does not count', {}, both, { NO_COLOR: '' }, { color: true, progress: true }],
+    ['--no-color turns colours off', { 'no-color': true }, both, {}, { color: false, progress: true }],
+    ['CI turns the progress line off', {}, both, { CI: 'true' }, { color: true, progress: false }],
+    ['--no-progress turns the progress line off', { 'no-progress': true }, both, {}, { color: true, progress: false }],
+    ['--quiet turns the progress line off', { quiet: true }, both, {}, { color: true, progress: false }],
     ['a pipe gets no colours', {}, { stdout: false, stderr: true }, {}, { color: false, progress: true }],
     ['a log gets neither', {}, { stdout: false, stderr: false }, {}, { color: false, progress: false }],
   ])('%s', (_, flags, isWatched, env, looks) => {
@@ -129,7 +129,7 @@ function output(json: boolean, color = false) {
 }
 
 describe('Output', () => {
-  it('escapes what is painted too, and the colours are its own', async () => {
+  it('escapes painted text too, but keeps its own colours', async () => {
     const { out, stdout } = output(false, true)
     await out.line(paint('31', 'a\u001b[0m'), ' b\u001b[2J')
     expect(String(stdout.read())).toBe('\x1b[31ma\\u001b[0m\x1b[0m b\\u001b[2J\n')
@@ -147,7 +147,7 @@ describe('Output.fault()', () => {
   const gone = (key: string) => new StorageError('NOT_FOUND', { op: 'get', key })
   const url = 'https://github.com/stored/stored/blob/main/docs/errors/NOT_FOUND.md'
 
-  it('tells people where to read about it, once for each code', async () => {
+  it('points people to the page about a code, once for each code', async () => {
     const { out, stderr } = output(false)
     for (const error of [gone('a'), gone('b'), new Error('other')]) await out.fault(error)
     expect(String(stderr.read())).toBe(
@@ -155,7 +155,7 @@ describe('Output.fault()', () => {
     )
   })
 
-  it('tells programs each time', async () => {
+  it('gives programs the page each time', async () => {
     const { out, stdout } = output(true)
     await out.fault(gone('a'))
     expect(JSON.parse(String(stdout.read()))).toEqual({
@@ -167,7 +167,7 @@ describe('Output.fault()', () => {
     })
   })
 
-  it('knows no page about a module that Node.js cannot load', async () => {
+  it('has no page for a module that Node.js cannot load', async () => {
     const { out, stderr } = output(false)
     await out.fault(await import(String('./none.ts')).catch((error: unknown) => error))
     expect(String(stderr.read())).not.toContain('see')

@@ -20,10 +20,11 @@ export interface OutputOptions {
 }
 
 /**
- * All that a command says: records for programs, or lines for people. Results on stdout, everything else on stderr.
+ * All output of a command: records for programs, or lines for people. Results go to stdout, everything else to stderr.
  *
- * Nothing else writes there. Keys, names, and what services say may hold what moves the cursor of a terminal, sets its title or turns
- * the rest of the line around: all of it is shown escaped. The colours, which are escape sequences too, are added here.
+ * Nothing else writes there. Keys, names and messages of services may contain sequences that move the cursor of a
+ * terminal, set its title or reverse the rest of the line. All of that is escaped; the colours, which are escape
+ * sequences too, are added here.
  */
 export class Output {
   readonly isJson: boolean
@@ -49,55 +50,55 @@ export class Output {
     this.progress = new Progress(progress ? stderr : null)
   }
 
-  /** Where stdout carries a blob, records go to stderr. */
+  /** When stdout carries a blob, records go to stderr. */
   leaveStdoutToBytes(): void {
     this.#stdout = this.#stderr
   }
 
-  /** A record for programs. Nothing without `--json`. */
+  /** Writes a record for programs. Does nothing without `--json`. */
   async record(record: NewRecord): Promise<void> {
     if (this.isJson) await this.#print(printable(JSON.stringify({ v: 1, ...record })))
   }
 
-  /** A line for people. Nothing with `--json`. */
+  /** Writes a line for people. Does nothing with `--json`. */
   async line(...parts: readonly Part[]): Promise<void> {
     if (!this.isJson) await this.#print(this.#shown(parts))
   }
 
   /**
-   * A line that other programs read: a key, an id, a script. On a terminal it is for a person like any other; elsewhere it is as it is.
-   * No key has an end of a line in it.
+   * Writes a line that other programs read: a key, an id, a script. On a terminal it is escaped like any other line;
+   * elsewhere it is written unchanged. Keys contain no line breaks.
    */
   async exact(text: string): Promise<void> {
     if (!this.isJson) await this.#print(this.#isTerminal ? printable(text) : text)
   }
 
-  /** A record or a line, whichever is asked for. */
+  /** Writes the record with `--json`, else the line. */
   async tell(record: NewRecord, ...parts: readonly Part[]): Promise<void> {
     await (this.isJson ? this.record(record) : this.line(...parts))
   }
 
-  /** Part of a blob, to stdout. */
+  /** Writes part of a blob to stdout. */
   async bytes(chunk: Uint8Array, signal: AbortSignal): Promise<void> {
     if (!this.#bytes.write(chunk)) await once(this.#bytes, 'drain', { signal })
   }
 
-  /** For people; its rows are dropped with `--json`. */
+  /** A table for people; with `--json` its rows are dropped. */
   table(columns: readonly Column[]): Table {
     return new Table(columns, (line) => this.line(line))
   }
 
-  /** What is no result: on stderr, unless it shall be quiet. */
+  /** A message that is not a result: written to stderr, unless `--quiet`. */
   note(text: string): void {
     if (!this.#quiet && !this.isJson) this.#complain(text)
   }
 
-  /** What Node.js would tell of this process: on stderr, whatever is asked for. */
+  /** A warning from Node.js about this process: always written to stderr. */
   warn({ message }: Error): void {
     this.#complain(paint('33', 'warning:'), ` ${message}`)
   }
 
-  /** A failure, and what it was about. */
+  /** Reports a failure and what it was about. */
   async fault(error: unknown, subject?: string): Promise<void> {
     const { code, message, url } = describeFault(error)
     if (this.isJson) {
@@ -142,7 +143,7 @@ export class Output {
       .join('')
   }
 
-  /** Waits while the reader is slower than we are: nothing piles up here. */
+  /** Waits for a slow reader, so that nothing piles up in memory. */
   async #print(line: string): Promise<void> {
     this.progress.clear()
     if (this.#stdout.write(`${line}\n`) || this.#stdout.destroyed) return

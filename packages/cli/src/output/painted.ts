@@ -1,6 +1,6 @@
-/** Text in a colour, where there are colours. */
+/** Text in a colour, if colours are on. */
 export interface Painted {
-  /** Of SGR: 1 bold, 2 faint, 31 red, 32 green, 33 yellow. */
+  /** SGR parameters: 1 bold, 2 faint, 31 red, 32 green, 33 yellow. */
   readonly sgr: string
   readonly text: string
 }

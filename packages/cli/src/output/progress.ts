@@ -6,7 +6,7 @@ const FRAME_MS = 100
 
 export interface ProgressState {
   readonly title: string
-  /** Bytes, and blobs where there are several. */
+  /** Bytes, or blobs if there are several. */
   readonly done: number
   readonly total?: number | undefined
   readonly note?: string
@@ -14,7 +14,7 @@ export interface ProgressState {
   readonly shown?: (amount: number) => string
 }
 
-/** One line on stderr that is drawn over and over: how much, how fast, how long still. Nothing where nobody watches. */
+/** A progress line on stderr, redrawn in place: amount, speed, time left. Shows nothing without a terminal. */
 export class Progress {
   readonly #stream: Pick<WriteStream, 'write' | 'columns'> | null
   readonly #now: () => number
@@ -23,13 +23,13 @@ export class Progress {
   #drawn = Number.NEGATIVE_INFINITY
   #isShown = false
 
-  /** @param stream `null`: nobody watches. @param now In milliseconds. */
+  /** @param stream `null`: no terminal. @param now In milliseconds. */
   constructor(stream: Pick<WriteStream, 'write' | 'columns'> | null, now: () => number = () => performance.now()) {
     this.#stream = stream
     this.#now = now
   }
 
-  /** Whether somebody watches: totals that cost something are for them alone. */
+  /** Whether a progress line is shown: compute expensive totals only then. */
   get isLive(): boolean {
     return this.#stream !== null
   }
@@ -48,14 +48,14 @@ export class Progress {
     this.#stream.write(`\r\x1b[2K${line.slice(0, Math.max(20, (this.#stream.columns || 80) - 1))}`)
   }
 
-  /** Makes room for another line. */
+  /** Clears the line, so that another one can be printed. */
   clear(): void {
     if (this.#isShown) this.#stream?.write('\r\x1b[2K')
     this.#isShown = false
     this.#drawn = Number.NEGATIVE_INFINITY
   }
 
-  /** What is shown next is another matter. */
+  /** Ends this task; the next state starts a new one. */
   end(): void {
     this.clear()
     this.#began = undefined

@@ -17,7 +17,7 @@ import type {
 import type { ReportJson } from '../backends/conformance-kit.ts'
 import type { Probe } from '../backends/probe.ts'
 
-/** What `--json` writes: a record a line. Fields may be added to a version; what is there keeps its meaning. */
+/** What `--json` writes: one record per line. Fields may be added to a version; existing ones keep their meaning. */
 export type OutputRecord = { readonly v: 1 } & (
   | { readonly type: 'init'; readonly config: string; readonly path: string; readonly made: readonly string[] }
   | {
@@ -31,7 +31,7 @@ export type OutputRecord = { readonly v: 1 } & (
       readonly isNew: boolean
       readonly backends: readonly string[]
     }
-  /** Part of the store itself, left out of what is put. */
+  /** Part of the store itself, so it is not put. */
   | { readonly type: 'skipped'; readonly source: string; readonly message: string }
   | {
       readonly type: 'get'
@@ -57,7 +57,7 @@ export type OutputRecord = { readonly v: 1 } & (
       readonly key: string
       readonly id: string
       readonly size: number
-      /** The state of the copy on each backend; `null`: none shall be there. */
+      /** The state of the copy on each backend; `null` if none is wanted there. */
       readonly copies: Readonly<Record<string, string | null>>
     }
   | {
@@ -98,22 +98,22 @@ export type OutputRecord = { readonly v: 1 } & (
       readonly message: string
     }
   | ({ readonly type: 'probe'; readonly backend: string } & Probe)
-  /** Of the conformance kit, in its own form: `ReportJson` of @stored/conformance. */
+  /** From the conformance kit, in its own format: `ReportJson` of @stored/conformance. */
   | ({ readonly type: 'report' } & ReportJson)
   | { readonly type: 'completion'; readonly shell: string; readonly script: string }
-  /** Of a dry run: what would be done. */
+  /** From a dry run: what would be done. */
   | { readonly type: 'plan'; readonly action: string; readonly [field: string]: unknown }
   | {
       readonly type: 'error'
       /** A code of a StorageError, or USAGE, NO_STORE, LOCKED, SKIPPED. */
       readonly code: string
       readonly message: string
-      /** The page about the code of a StorageError. */
+      /** The page about the code, if it is a StorageError. */
       readonly url?: string
-      /** What it was about: a key, an id, a file, a backend. */
+      /** The subject: a key, an id, a file, a backend. */
       readonly subject?: string
     }
-  /** The last one. */
+  /** Always the last record. */
   | {
       readonly type: 'summary'
       readonly command: string

@@ -1,7 +1,7 @@
 import { printable } from '@stored/core/printable'
 import { type Part, paint } from './painted.ts'
 
-/** Rows that decide how wide the columns are; the others, however many, follow them. */
+/** The column widths are measured from these rows; later rows follow them, however many there are. */
 const MEASURED_ROWS = 200
 
 export interface Column {
@@ -9,7 +9,7 @@ export interface Column {
   readonly align?: 'right'
 }
 
-/** Rows in columns, the last one as wide as it likes. Holds no more than the rows it measures. */
+/** Rows in columns; the last column has no fixed width. Holds only the rows it measures. */
 export class Table {
   readonly #columns: readonly Column[]
   readonly #write: (line: Part) => Promise<void>
@@ -22,14 +22,14 @@ export class Table {
   }
 
   async row(...cells: readonly string[]): Promise<void> {
-    // Before it is measured: what is escaped is longer.
+    // Before measuring: escaping makes text longer.
     const row = cells.map(printable)
     if (this.#widths) return this.#write(this.#lineOf(row, this.#widths))
     this.#waiting.push(row)
     if (this.#waiting.length >= MEASURED_ROWS) await this.end()
   }
 
-  /** Writes what was held back; nothing when there was no row. */
+  /** Writes the rows held back, or nothing if there are none. */
   async end(): Promise<void> {
     const rows = this.#waiting
     this.#waiting = []

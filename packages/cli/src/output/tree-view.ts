@@ -1,4 +1,4 @@
-/** Keys in order, drawn as a tree: what a key shares with the one before it is not repeated. */
+/** Draws sorted keys as a tree: what a key shares with the previous one is not repeated. */
 export class TreeView {
   #former: readonly string[] = []
 

@@ -5,9 +5,9 @@ import type { Context } from './context.ts'
 export type { LoadedConfig }
 
 /**
- * The configuration of this call, with where each option comes from.
+ * Loads the configuration for this invocation, with the origin of each option.
  *
- * @param o.isFound `context.configFile` was not named, but found.
+ * @param o.isFound `context.configFile` was found rather than named.
  * @throws {Fault} NO_STORE: there is none.
  */
 export async function loadConfiguration(

@@ -3,10 +3,10 @@ import { Fault } from '../errors/fault.ts'
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
-/** Ends a command in order: the first signal aborts what is under way, the second one does not wait for that. */
+/** Ends a command cleanly: the first signal aborts what is running, the second exits at once. */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController()
-  /** An open store keeps no process running, and a command that waits has nothing else. */
+  /** Keeps the process alive: an open store does not, and a waiting command has nothing else that would. */
   readonly #alive = setInterval(() => {}, 2 ** 30)
   #hasNoReader = false
 
@@ -19,7 +19,7 @@ export class Interruption implements Disposable {
     return this.#controller.signal
   }
 
-  /** The reader of our output went away, as `head` does: no reason to say anything. */
+  /** The reader of our output went away, as `head` does; that is not an error. */
   get hasNoReader(): boolean {
     return this.#hasNoReader
   }

@@ -7,9 +7,9 @@ import type { Context } from './context.ts'
 import { isStore } from './store-directory.ts'
 
 /**
- * Opens the store of this call.
+ * Opens the store of this invocation.
  *
- * @param o.sync Whether this process may sync it, where no other one does.
+ * @param o.sync Whether this process may sync it if no other one does.
  * @throws {Fault} NO_STORE.
  */
 export async function openSession(context: Context, { sync }: { sync: boolean }): Promise<StoreD> {
@@ -18,7 +18,7 @@ export async function openSession(context: Context, { sync }: { sync: boolean })
   return store
 }
 
-/** The same, of a configuration that was loaded before. */
+/** The same for a configuration that is already loaded. */
 export async function openConfigured({ config }: LoadedConfig, { sync }: { sync: boolean }): Promise<StoreD> {
   if (!(await isStore(config.path)))
     throw new Fault('NO_STORE', `there is no store at ${config.path}; stored init makes one`)
@@ -26,7 +26,7 @@ export async function openConfigured({ config }: LoadedConfig, { sync }: { sync:
   return openStore({ ...config, sync: sync && config.sync !== false })
 }
 
-/** What the store remembers lies at a backend. It alone is opened: another one may be what does not work. */
+/** The medium that the store remembers for a backend. Opens only this backend: another one may be the broken one. */
 export async function mediumOf(loaded: LoadedConfig, name: string): Promise<string | undefined> {
   const { config } = loaded
   if (!(await isStore(config.path))) return undefined

@@ -1,9 +1,9 @@
 import type { ExitCode } from '../errors/exit-codes.ts'
 
-/** How a command ended. */
+/** The result of a command. */
 export interface Outcome {
   readonly exit: ExitCode
-  /** For people, on stderr. */
+  /** A message for people, on stderr. */
   readonly text?: string
   /** The fields of the summary record. */
   readonly summary?: Readonly<Record<string, unknown>>

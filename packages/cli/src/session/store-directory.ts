@@ -5,12 +5,12 @@ import { Fault } from '../errors/fault.ts'
 import { loadConfiguration } from './configuration.ts'
 import type { Context } from './context.ts'
 
-/** What a store has as soon as it was made. */
+/** Exists as soon as a store has been created. */
 const INDEX = 'index.mdb'
-/** Of a file that holds staged bytes. */
+/** The name of a file that holds staged bytes. */
 const STAGED = /^\d+[.-]/
 
-/** Also where no more than staged bytes is left of one: to open it says what to do. */
+/** Also true if only staged bytes are left: opening the store then says what to do. */
 export async function isStore(directory: string): Promise<boolean> {
   return (await hasIndex(directory)) || (await stagedIn(directory)).length > 0
 }

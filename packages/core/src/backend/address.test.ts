@@ -10,7 +10,7 @@ describe('overlapOf()', () => {
     [at('/a/'), at('/'), 'inside'],
     [at('/a/'), at('/ab/'), null],
     [at('/a/'), at('/a/', 'sftp:h:22'), null],
-    // A prefix of S3 need not end with a slash: b/c is also what bucket?prefix=b calls /c.
+    // An S3 prefix need not end with a slash: the key b/c is also c in bucket?prefix=b/.
     [at('b', 's3:h/x'), at('b/', 's3:h/x'), 'around'],
     [at('', 's3:h/x'), at('b/', 's3:h/x'), 'around'],
     [undefined, at('/a/'), null],

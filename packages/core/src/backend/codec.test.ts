@@ -10,7 +10,7 @@ const WINDOWS = {
 } satisfies CodecOptions
 
 const MEDIA: Readonly<Record<string, CodecOptions>> = {
-  'one that takes everything': {},
+  'one that allows everything': {},
   Windows: WINDOWS,
   'one without dots, slashes and astral characters': { forbid: /[./\u{10000}-\u{10FFFF}é]/u },
   'one that keeps names with a leading dot': {
@@ -19,7 +19,7 @@ const MEDIA: Readonly<Record<string, CodecOptions>> = {
   },
 }
 
-/** Keys made of what codecs trip over. */
+/** Keys made of pieces that are hard for codecs. */
 const pieces = [
   '%',
   '2',
@@ -71,7 +71,7 @@ describe.each(Object.entries(MEDIA))('the codec of %s', (_, options) => {
     )
   })
 
-  test('a name is the encoding of what it decodes to, or of nothing', () => {
+  test('a name is the encoding of the key it decodes to, or decodes to null', () => {
     fc.assert(
       fc.property(key, (name) => {
         const decoded = codec.decode(name)
@@ -81,7 +81,7 @@ describe.each(Object.entries(MEDIA))('the codec of %s', (_, options) => {
     )
   })
 
-  test('a name that the medium can hold as it is decodes to some key', () => {
+  test('a name that the medium can hold unchanged decodes to a key', () => {
     fc.assert(
       fc.property(key, (name) => {
         if (encode(name) === name) expect(codec.decode(name)).toBe(name)
@@ -91,7 +91,7 @@ describe.each(Object.entries(MEDIA))('the codec of %s', (_, options) => {
   })
 })
 
-test('what Windows stores holds nothing that it forbids', () => {
+test('names stored on Windows contain nothing that Windows forbids', () => {
   const codec = makeCodec(WINDOWS)
   fc.assert(
     fc.property(key, (text) => {
@@ -139,24 +139,21 @@ describe('encode() for Windows', () => {
     },
   )
 
-  test.each(['', '../x', 'a//b', 'a\u0000', '\ud800'])('encode(%j), which is no key, throws INVALID_KEY', (text) => {
+  test.each(['', '../x', 'a//b', 'a\u0000', '\ud800'])('encode(%j), an invalid key, throws INVALID_KEY', (text) => {
     expect(() => codec.encode(text)).toThrowError(expect.objectContaining({ code: 'INVALID_KEY' }))
   })
 })
 
-test('a segment that is too long once escaped throws INVALID_KEY', () => {
+test('a segment that becomes too long by escaping throws INVALID_KEY', () => {
   const codec = makeCodec({ forbid: ':', maxSegmentBytes: 6 })
   expect(codec.encode('ééé/a:bc')).toBe('ééé/a%3Abc')
   expect(() => codec.encode('a:bcd')).toThrowError(expect.objectContaining({ code: 'INVALID_KEY' }))
 })
 
-test('a forbidden slash leaves one segment', () => {
+test('forbidding the slash yields a single segment', () => {
   expect(makeCodec({ forbid: '/' }).encode('a/b')).toBe('a%2Fb')
 })
 
-test.each(['%', 'A', '0'])(
-  'makeCodec() that forbids %s, which escapes are made of, throws INVALID_ARGUMENT',
-  (forbid) => {
-    expect(() => makeCodec({ forbid })).toThrowError(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
-  },
-)
+test.each(['%', 'A', '0'])('makeCodec() throws INVALID_ARGUMENT if it forbids %s, which escapes need', (forbid) => {
+  expect(() => makeCodec({ forbid })).toThrowError(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+})

@@ -1,39 +1,44 @@
 import { StorageError } from './error.ts'
 import { keyFault } from './keys.ts'
 
-/** What names a medium takes. */
+/** Which names a medium accepts. */
 export interface CodecOptions {
-  /** Characters that no stored name may hold: a string of them, or a pattern that matches one. @default none */
+  /** Characters that no stored name may contain: a string of them, or a pattern that matches one. @default none */
   readonly forbid?: string | RegExp
   /** Characters that no stored segment may end in, such as Windows' dots and spaces. @default none */
   readonly forbidTrailing?: string | RegExp
-  /** Segments that the medium keeps for itself: names, which hold in any case and with any extension, or a test. @default none */
+  /**
+   * Segments that the medium reserves: names, matched in any case and with any extension, or a predicate. @default none
+   */
   readonly reservedNames?: readonly string[] | ((segment: string) => boolean)
   /** The longest stored segment, in UTF-8 bytes. @default unlimited */
   readonly maxSegmentBytes?: number
 }
 
-/** Turns keys into names that a medium can hold, and back. */
+/** Maps keys to names that a medium can hold, and back. */
 export interface Codec {
-  /** @throws {StorageError} INVALID_KEY for what is no key, or cannot be held. */
+  /** @throws {StorageError} INVALID_KEY if the key is invalid or the medium cannot hold it. */
   encode(key: string): string
-  /** @returns `null` for a name that no key is stored under. */
+  /** @returns `null` if no key is stored under this name. */
   decode(name: string): string | null
 }
 
-/** One escape. Group 1 is a run of `25`, which keeps what follows from being read; group 2 is a character's UTF-8 bytes. */
+/**
+ * One escape. Group 1 is a run of `25` that keeps the rest from being read as an escape; group 2 is a character's UTF-8
+ * bytes.
+ */
 const ESCAPE =
   /%((?:25)*)([0-7][0-9A-F]|[CD][0-9A-F]%[89AB][0-9A-F]|E[0-9A-F](?:%[89AB][0-9A-F]){2}|F[0-7](?:%[89AB][0-9A-F]){3})/g
 
 /**
- * Makes a codec that escapes a character as `%XX`, the upper-case hex of its UTF-8 bytes, and only where the medium demands
- * it. A `%` is escaped (`%25`) only where it would read back as such an escape. So ordinary names keep their bytes, a folder
- * can be adopted as it is, and no two keys share a name.
+ * Makes a codec that escapes a character as `%XX`, the upper-case hex of its UTF-8 bytes, only if the medium requires
+ * it. A `%` is escaped (`%25`) only if it would be read back as such an escape. Ordinary names therefore keep their
+ * bytes, an existing folder can be adopted unchanged, and no two keys share a name.
  *
- * The slash separates segments, unless it is forbidden too. Of trailing characters only the last is escaped, of a reserved
- * name the first.
+ * The slash separates segments, unless it is forbidden too. Only the last of several forbidden trailing characters is
+ * escaped, and only the first character of a reserved name.
  *
- * @throws {StorageError} INVALID_ARGUMENT when `%` or a hex digit is forbidden: escapes are made of them.
+ * @throws {StorageError} INVALID_ARGUMENT if `%` or a hex digit is forbidden, because escapes consist of them.
  */
 export function makeCodec(options: CodecOptions): Codec {
   const forbidden = pattern(options.forbid)
@@ -42,7 +47,7 @@ export function makeCodec(options: CodecOptions): Codec {
   const maxSegmentBytes = options.maxSegmentBytes ?? Number.POSITIVE_INFINITY
   const separator = '/'.match(forbidden) ? null : '/'
 
-  /** Whether an escape of `character`, from `start` to `end` of `name`, stands for it. */
+  /** Whether the escape of `character` at `start` to `end` of `name` decodes to it. */
   function isLive(character: string, name: string, start: number, end: number): boolean {
     if (character.match(forbidden)) return true
     if (end === name.length && character.match(trailing)) return true
@@ -54,7 +59,7 @@ export function makeCodec(options: CodecOptions): Codec {
       .replace(ESCAPE, (token, _, hex: string, start: number) => {
         const character = characterOf(hex)
         if (character === null) return token
-        // The front of a segment is judged below: whether its name is reserved depends on what follows.
+        // The front of a segment is checked below: whether its name is reserved depends on the rest.
         return isLive(character, segment, Math.max(start, 1), start + token.length) ? `%25${token.slice(1)}` : token
       })
       .replace(forbidden, escapeCharacter)
@@ -103,14 +108,14 @@ export function makeCodec(options: CodecOptions): Codec {
   }
 }
 
-/** A pattern that finds every one of `characters`, if `end` is given only at the end. */
+/** A pattern that finds every one of `characters`; with `end`, only at the end. */
 function pattern(characters: string | RegExp | undefined, end = ''): RegExp {
   if (characters === undefined || characters === '') return /(?!)/gu
   const one =
     typeof characters === 'string' ? `[${characters.replace(/[\\\]^-]/g, '\\$&')}]` : `(?:${characters.source})`
   for (const used of '%0123456789ABCDEF')
     if (new RegExp(one, 'u').test(used))
-      throw new StorageError('INVALID_ARGUMENT', { op: 'makeCodec' }, { detail: `escapes are made of ${used}` })
+      throw new StorageError('INVALID_ARGUMENT', { op: 'makeCodec' }, { detail: `escapes need ${used}` })
   return new RegExp(one + end, 'gu')
 }
 
@@ -134,7 +139,7 @@ function characterOf(hex: string): string | null {
   try {
     return decodeURIComponent(`%${hex}`)
   } catch {
-    return null // An overlong form or half of a surrogate pair: no character is escaped like that.
+    return null // An overlong form or half of a surrogate pair: no character is escaped this way.
   }
 }
 

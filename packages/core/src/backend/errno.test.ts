@@ -30,7 +30,7 @@ test.each([failed('EWHATEVER'), failed('toString'), new Error('plain'), 'text', 
   },
 )
 
-test('a StorageError stays as it is', () => {
+test('a StorageError is returned unchanged', () => {
   const error = new StorageError('CONFLICT', AT)
   expect(mapErrno(error, AT)).toBe(error)
 })

@@ -1,6 +1,6 @@
 import { type ErrorLocation, messageOf, StorageError, type StorageErrorCode } from './error.ts'
 
-/** What an error number says of a blob. @see errno(3), and getaddrinfo(3) for those that begin with EAI. */
+/** What an error number means for a blob. @see errno(3), and getaddrinfo(3) for those that begin with EAI. */
 const CODES: Readonly<Record<string, StorageErrorCode>> = {
   ENOENT: 'NOT_FOUND',
   EEXIST: 'ALREADY_EXISTS',
@@ -9,7 +9,7 @@ const CODES: Readonly<Record<string, StorageErrorCode>> = {
   EROFS: 'PERMISSION_DENIED',
   ENOSPC: 'NO_SPACE',
   EDQUOT: 'NO_SPACE',
-  // EDQUOT of Linux, for which Node.js has no name.
+  // EDQUOT on Linux, which Node.js does not name.
   'Unknown system error -122': 'NO_SPACE',
   EISDIR: 'KEY_CONFLICT',
   ENOTDIR: 'KEY_CONFLICT',
@@ -18,7 +18,7 @@ const CODES: Readonly<Record<string, StorageErrorCode>> = {
   EILSEQ: 'INVALID_KEY',
   EFBIG: 'TOO_LARGE',
   ETIMEDOUT: 'TIMEOUT',
-  // Of the medium, not of the blob: a bad sector, a pulled cable, a mount that went stale. Another try may meet it mended.
+  // A fault of the medium, not of the blob: a bad sector, a pulled cable, a stale mount. A retry may succeed.
   EIO: 'UNAVAILABLE',
   ENODEV: 'UNAVAILABLE',
   ENXIO: 'UNAVAILABLE',
@@ -44,8 +44,8 @@ const CODES: Readonly<Record<string, StorageErrorCode>> = {
 }
 
 /**
- * The StorageError for a failed system call, with `error` as its cause; a StorageError stays as it is. What the table does
- * not know is INTERNAL: a mistaken NOT_FOUND would read as "safe to write again".
+ * The StorageError for a failed system call, with `error` as its cause; a StorageError is returned unchanged. Numbers
+ * that are not in the table become INTERNAL: a mistaken NOT_FOUND would read as "safe to write again".
  */
 export function mapErrno(error: unknown, at: ErrorLocation): StorageError {
   if (StorageError.is(error)) return error

@@ -24,15 +24,15 @@ export const STORAGE_ERROR_CODES = [
   'CHECKSUM_MISMATCH',
   'MISCONFIGURED',
   'CLOSED',
-  // The store's own, never a driver's: the source file changed while it was read.
+  // Only from the store, never from a driver: the source file changed while it was read.
   'SOURCE_CHANGED',
-  // Bytes cannot be read to their end: the source broke off, see `cause`. A driver passes it on.
+  // The source failed before its end; see `cause`. A driver passes it on.
   'SOURCE_FAILED',
-  // The store's own: staging is at its limit.
+  // Only from the store: staging is at its limit.
   'STAGING_FULL',
-  // A row of the index cannot be read; of a driver: what its medium holds of a blob does not fit together.
+  // From the store: an index row cannot be read. From a driver: what its medium holds of a blob is inconsistent.
   'CORRUPT',
-  // The store's own: written by a newer version.
+  // Only from the store: it was written by a newer version.
   'INCOMPATIBLE',
   // Not translated by the driver: see `cause`.
   'INTERNAL',
@@ -45,7 +45,7 @@ export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number]
 export interface ErrorLocation {
   /** The operation: a method of the contract or of the store. */
   readonly op: string
-  /** The backend's name; absent when the store itself failed. */
+  /** The backend's name; absent if the store itself failed. */
   readonly backend?: string | undefined
   readonly key?: string | undefined
 }
@@ -53,9 +53,9 @@ export interface ErrorLocation {
 /** What is known about a failure beyond its code and place. */
 export interface StorageErrorOptions {
   cause?: unknown
-  /** What a person should know beyond code and place. */
+  /** Details for people beyond the code and place. */
   detail?: string
-  /** Overrides the default of the code. */
+  /** Overrides the code's default. */
   retryable?: boolean
   /** The write may have landed anyway: look before you claim either outcome. */
   ambiguous?: boolean
@@ -63,7 +63,10 @@ export interface StorageErrorOptions {
   retryAfterMs?: number
 }
 
-/** The address of the page about `code`: when it happens, and what to do. For callers that have only a code, as from a parked job. */
+/**
+ * The address of the page about `code`, which says when it happens and what to do. For callers that have only a code,
+ * such as that of a parked job.
+ */
 export function errorPage(code: StorageErrorCode): string {
   return `https://github.com/stored/stored/blob/main/docs/errors/${code}.md`
 }
@@ -78,8 +81,8 @@ const RETRYABLE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
 ])
 
 /**
- * The only error that StoreD and its backends reject with. Branch on `code`. Detail and cause leave out what a Credential supplied, and
- * are cut if they are longer than anyone reads.
+ *  * The only error that StoreD and its backends reject with. Branch on `code`. Detail and cause leave out what a
+ *  Credential supplied, and are truncated.
  */
 export class StorageError extends Error {
   static {
@@ -88,9 +91,9 @@ export class StorageError extends Error {
 
   readonly code: StorageErrorCode
   readonly at: ErrorLocation
-  /** What a person should know beyond code and place. */
+  /** Details for people beyond the code and place. */
   declare readonly detail?: string
-  /** Whether the same call may succeed later with nothing changed by the caller. */
+  /** Whether the same call may succeed later without any change by the caller. */
   readonly retryable: boolean
   /** Whether a write may have landed although it was rejected. */
   readonly ambiguous: boolean
@@ -109,7 +112,7 @@ export class StorageError extends Error {
     if (detail !== undefined) this.detail = detail
     if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs
     this.url = errorPage(code)
-    // Callers of fetch and of node:fs look for this name, not for a code.
+    // Callers of fetch and node:fs check for this name, not for a code.
     if (code === 'ABORTED') this.name = 'AbortError'
     Object.defineProperty(this, BRAND, { value: true })
   }
@@ -120,7 +123,7 @@ export class StorageError extends Error {
   }
 }
 
-/** Anything can be thrown, even a value that throws when it is examined. */
+/** Anything can be thrown, even a value that throws when inspected. */
 function isBranded(value: object): boolean {
   try {
     return BRAND in value
@@ -129,10 +132,10 @@ function isBranded(value: object): boolean {
   }
 }
 
-/** The longest name that is shown whole: that of a key. */
+/** The longest name that is shown in full: the length of the longest key. */
 const MAX_NAME = 1024
 
-/** `at` as it can be shown: a caller may have passed anything as a name. */
+/** `at` in a printable form: a caller may have passed anything as a name. */
 function placeOf(at: ErrorLocation): ErrorLocation {
   const { op, backend, key } = at
   if (isShown(backend) && isShown(key)) return at
@@ -147,14 +150,17 @@ function nameOf(part: 'backend' | 'key', name: unknown): Partial<ErrorLocation> 
   return typeof name === 'string' ? { [part]: isShown(name) ? name : name.slice(0, 100) } : {}
 }
 
-/** Printable: programs log it, Node.js prints it, and keys and what services say come from anybody. */
+/** Printable, because programs log it, Node.js prints it, and keys and server messages are untrusted. */
 function describe(code: StorageErrorCode, at: ErrorLocation, detail: string | undefined): string {
   const place = [at.backend, at.op, at.key === undefined ? undefined : JSON.stringify(at.key)]
   const head = `${place.filter((part) => part !== undefined).join(' ')}: ${code}`
   return printable(detail === undefined ? head : `${head}: ${detail}`)
 }
 
-/** `error` itself when it is a StorageError; otherwise ABORTED when `signal` is, else INTERNAL, with `error` as its cause. */
+/**
+ * `error` itself if it is a StorageError; otherwise ABORTED if `signal` is aborted, else INTERNAL, with `error` as its
+ * cause.
+ */
 export function toStorageError(error: unknown, at: ErrorLocation, signal?: AbortSignal): StorageError {
   if (signal?.aborted && error === signal.reason) return new StorageError('ABORTED', at, { cause: signal.reason })
   if (StorageError.is(error)) return error
@@ -162,7 +168,7 @@ export function toStorageError(error: unknown, at: ErrorLocation, signal?: Abort
   return new StorageError('INTERNAL', at, { cause: error, detail: messageOf(error) })
 }
 
-/** What somebody threw, in words. */
+/** The message of anything thrown. */
 export function messageOf(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message : thrown)

@@ -14,7 +14,7 @@ describe('escapeName()', () => {
     expect(escapeName(Uint8Array.from(bytes))).toBe(expected)
   })
 
-  test('tells different names apart', () => {
+  test('keeps different names different', () => {
     const piece = fc.constantFrom(
       ...['a', '\\', 'x', 'f', '\ufffd', 'ä'].map((text) => Buffer.from(text)),
       Buffer.of(0xff),

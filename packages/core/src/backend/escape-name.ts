@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 
-/** The longest character in UTF-8, in bytes. */
+/** The longest UTF-8 character, in bytes. */
 const LONGEST = 4
 
 /**
- * A name of a file that is not UTF-8, for a message: `a\xffb`. Each byte that belongs to no character is shown by its value, where
- * `toString` puts U+FFFD for it and so makes one name of many.
+ * Formats a file name that is not UTF-8 for a message: `a\xffb`. Each byte that is not part of a character is shown by
+ * its value. `toString` would replace it with U+FFFD, which makes many names look the same.
  */
 export function escapeName(name: Uint8Array): string {
   let text = ''

@@ -1,6 +1,6 @@
 import { type ErrorLocation, StorageError, type StorageErrorCode, type StorageErrorOptions } from './error.ts'
 
-/** What a status says of a blob. @see RFC 9110 section 15, RFC 6585, RFC 4918 section 11. */
+/** What a status means for a blob. @see RFC 9110 section 15, RFC 6585, RFC 4918 section 11. */
 const CODES: Readonly<Record<number, StorageErrorCode>> = {
   400: 'INVALID_ARGUMENT',
   401: 'UNAUTHENTICATED',
@@ -29,18 +29,18 @@ const CODES: Readonly<Record<number, StorageErrorCode>> = {
   509: 'RATE_LIMITED',
 }
 
-/** Who is asked to wait for a century waits for a day. */
+/** If a server asks for a century, wait a day. */
 const MAX_WAIT_MS = 24 * 3_600_000
 
-/** What a response says beyond its status. */
+/** What a response says besides its status. */
 export interface HttpErrorOptions extends StorageErrorOptions {
-  /** The `Retry-After` field: seconds or a date; at most a day counts. @see RFC 9110 section 10.2.3. */
+  /** The `Retry-After` field: seconds or a date, capped at one day. @see RFC 9110 section 10.2.3. */
   readonly retryAfter?: string | null
 }
 
 /**
- * The StorageError for a response that is no success. A driver decides first what a status means to the request at hand: a 412
- * that answers `If-None-Match: *` is ALREADY_EXISTS, not PRECONDITION_FAILED.
+ * The StorageError for an unsuccessful response. A driver first decides what a status means for its request: a 412 in
+ * answer to `If-None-Match: *` is ALREADY_EXISTS, not PRECONDITION_FAILED.
  *
  * A 5xx that is not in the table is UNAVAILABLE, any other status INTERNAL.
  */

@@ -1,8 +1,8 @@
 import { type ErrorLocation, StorageError } from './error.ts'
 
-/** The longest key, in UTF-8 bytes: that of S3. */
+/** The longest key in UTF-8 bytes, the same as in S3. */
 export const MAX_KEY_BYTES = 1024
-/** Where a driver keeps its own files. No key lies below it. */
+/** Where a driver keeps its own files. No key starts with this. */
 export const RESERVED_PREFIX = '.stored/'
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
@@ -10,7 +10,7 @@ const CONTROL = /[\u0000-\u001f\u007f]/
 const BAD_SEGMENT = /(?:^|\/)(?:\.{0,2})(?:\/|$)/
 const ID = /^sha256:[0-9a-f]{64}$/
 
-/** Why `key` is not a valid key of a backend, or `null` when it is one. */
+/** Why `key` is not a valid backend key, or `null` if it is valid. */
 export function keyFault(key: unknown): string | null {
   if (typeof key !== 'string') return `a key must be a string, not ${key === null ? 'null' : typeof key}`
   if (key === '') return 'a key must not be empty'
@@ -18,13 +18,13 @@ export function keyFault(key: unknown): string | null {
   if (CONTROL.test(key)) return 'it contains a control character'
   if (BAD_SEGMENT.test(key)) return 'a segment between slashes must not be empty, "." or ".."'
   if (key.startsWith(RESERVED_PREFIX)) return `"${RESERVED_PREFIX}" is reserved`
-  // A UTF-16 unit takes at most 3 bytes in UTF-8: most keys need no count.
+  // A UTF-16 unit takes at most 3 bytes in UTF-8, so most keys need no byte count.
   if (key.length * 3 > MAX_KEY_BYTES && Buffer.byteLength(key) > MAX_KEY_BYTES)
     return `it has ${Buffer.byteLength(key)} bytes, more than ${MAX_KEY_BYTES}`
   return null
 }
 
-/** @throws {StorageError} INVALID_KEY, saying why. */
+/** @throws {StorageError} INVALID_KEY with the reason. */
 export function checkKey(key: unknown, at: ErrorLocation): asserts key is string {
   const fault = keyFault(key)
   if (fault !== null)
@@ -35,16 +35,16 @@ export function checkKey(key: unknown, at: ErrorLocation): asserts key is string
     )
 }
 
-/** Whether `text` has the form of a blob's id, which no key has. */
+/** Whether `text` has the form of a blob id, which no key has. */
 export function isId(text: string): text is `sha256:${string}` {
   return text.length === 71 && ID.test(text)
 }
 
 /**
- * Orders keys by their UTF-8 bytes, as every listing does.
+ *  * Orders keys by their UTF-8 bytes, as every listing does.
  *
- * JavaScript compares UTF-16 units, where U+1F600 sorts before U+FF5E; in UTF-8 it sorts after it. Only surrogates
- * (U+D800 to U+DFFF) and what follows them are out of place.
+ * JavaScript compares UTF-16 units, where U+1F600 sorts before U+FF5E; in UTF-8 it sorts after it. The two orders
+ * differ only for surrogates (U+D800 to U+DFFF) and the units after them.
  */
 export function compareKeys(a: string, b: string): number {
   const end = Math.min(a.length, b.length)

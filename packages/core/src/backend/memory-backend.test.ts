@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { PutOptions } from './contract.ts'
 import { MemoryBackend, MemoryPlace } from './memory-backend.ts'
 
-// What holds for every backend is proved by the conformance kit; this is what only a backend in memory can get wrong.
+// The conformance kit proves what holds for every backend. These are the faults that only a backend in memory can have.
 
 const { signal } = new AbortController()
 
@@ -19,7 +19,7 @@ async function read(backend: MemoryBackend, key: string): Promise<string> {
   return Buffer.concat(await Array.fromAsync(body)).toString()
 }
 
-test('sweep() forgets what arrived of puts that nobody went on with, once it is old enough', async () => {
+test('sweep() forgets the received chunks of abandoned puts once they are old enough', async () => {
   const backend = new MemoryBackend()
   async function* torn(): AsyncGenerator<Uint8Array> {
     yield Buffer.from('by')
@@ -42,7 +42,7 @@ test('two backends on one place see the same blobs; closing one leaves the other
   await expect(a.stat('k', { signal })).rejects.toMatchObject({ code: 'CLOSED' })
 })
 
-test('who changes the bytes it put, or got, does not change the blob', async () => {
+test('changing the bytes after put() or get() does not change the blob', async () => {
   const backend = new MemoryBackend()
   const bytes = Buffer.from('mine')
   async function* own(): AsyncGenerator<Uint8Array> {
@@ -61,7 +61,7 @@ test('put({ file }) stores the body, since it does not declare usesFile', async 
   expect(await read(backend, 'k')).toBe('from the body')
 })
 
-test('signedUrl() for GET can be fetched; for PUT there is none', async () => {
+test('signedUrl() for GET can be fetched; PUT has none', async () => {
   const backend = new MemoryBackend()
   await put(backend, 'k', 'bytes', { contentType: 'text/plain' })
   const response = await fetch(await backend.signedUrl('k', { signal, method: 'GET', expiresMs: 1 }))
@@ -71,7 +71,7 @@ test('signedUrl() for GET can be fetched; for PUT there is none', async () => {
   })
 })
 
-test('watch() that falls behind is told to scan', async () => {
+test('a watch() that falls behind receives an overflow', async () => {
   const backend = new MemoryBackend()
   const events = backend.watch({ signal })
   const first = events.next()
@@ -81,7 +81,7 @@ test('watch() that falls behind is told to scan', async () => {
   await events.return()
 })
 
-test('copy() keeps type and metadata and is a blob of its own', async () => {
+test('copy() keeps type and metadata and makes an independent blob', async () => {
   const backend = new MemoryBackend()
   const from = await put(backend, 'a', 'bytes', { contentType: 'text/plain', metadata: { x: '1' } })
   const to = await backend.copy('a', 'b', { signal })

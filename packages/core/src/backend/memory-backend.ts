@@ -14,13 +14,13 @@ import {
 import { StorageError, type StorageErrorCode } from './error.ts'
 import { compareKeys } from './keys.ts'
 
-/** One blob in memory. Never changed: an overwrite puts another in its place, so readers keep what they opened. */
+/** One blob in memory. Immutable: an overwrite replaces it, so readers keep what they opened. */
 export interface MemoryBlob {
   readonly stat: Stat
   readonly bytes: Uint8Array
 }
 
-/** What arrived of a put that did not end. */
+/** What arrived of an unfinished put. */
 interface Arrived {
   readonly key: string
   readonly size: number
@@ -30,17 +30,17 @@ interface Arrived {
   readonly chunks: Uint8Array[]
 }
 
-/** The memory that blobs lie in. Backends that share one see the same blobs. */
+/** The memory that holds the blobs. Backends that share one see the same blobs. */
 export class MemoryPlace {
-  /** No other place has it. */
+  /** Unique to this place. */
   readonly id = randomUUID()
   readonly blobs = new Map<string, MemoryBlob>()
   readonly watchers = new Set<(event: WatchEvent) => void>()
-  /** Of puts that may be gone on with, by checkpoint. */
+  /** Unfinished puts that can be resumed, by checkpoint. */
   readonly arrived = new Map<string, Arrived>()
   #version = 0
 
-  /** An etag that no blob of this place had before. */
+  /** An etag that this place has not used before. */
   nextEtag(): string {
     this.#version += 1
     return String(this.#version)
@@ -53,16 +53,16 @@ export class MemoryPlace {
 
 /** Options of MemoryBackend. */
 export interface MemoryBackendOptions {
-  /** Where the blobs lie. @default a place of its own */
+  /** Where the blobs are kept. @default a place of its own */
   readonly place?: MemoryPlace
 }
 
-/** Events that a watcher may fall behind before it is told to scan instead. */
+/** How many events a watcher may fall behind before it receives an overflow. */
 const MAX_EVENTS = 1024
 
 /**
- * Blobs in memory, gone with the process. It has every capability there is and is the plain reading of the contract: where a
- * driver is in doubt, it should do as this one does.
+ * Blobs in memory, gone with the process. It has every capability and is the plainest reading of the contract: if in
+ * doubt, a driver should behave as this one does.
  */
 export class MemoryBackend extends StorageBackend {
   readonly name: string = 'memory'
@@ -103,7 +103,7 @@ export class MemoryBackend extends StorageBackend {
     const checkpoint = this.goesOnFrom(key, options) ?? randomUUID()
     const bytes = await this.collect(key, this.keeping(key, body, options, checkpoint), options)
     this.place.arrived.delete(checkpoint)
-    // From here to the end nothing waits, so the conditions and the change are one step.
+    // Nothing waits from here to the end, so the conditions and the change are one step.
     if (options.ifAbsent && this.place.blobs.has(key)) throw this.error('ALREADY_EXISTS', 'put', key)
     this.checkMatch('put', key, options.ifMatch)
     return this.commit(key, bytes, options)
@@ -157,7 +157,7 @@ export class MemoryBackend extends StorageBackend {
     return new Map()
   }
 
-  /** A `data:` URL of the blob as it is now; it does not expire, and there is none for PUT. @see RFC 2397 */
+  /** A `data:` URL of the current blob. It does not expire, and there is none for PUT. @see RFC 2397 */
   override async signedUrl(key: string, options: Op & { method: 'GET' | 'PUT'; expiresMs: number }): Promise<string> {
     this.begin('signedUrl', key, options)
     if (options.method === 'PUT') throw this.error('UNSUPPORTED', 'signedUrl', key)
@@ -193,7 +193,7 @@ export class MemoryBackend extends StorageBackend {
     }
   }
 
-  /** Of puts that nobody went on with. What other puts have collected is forgotten with them. */
+  /** Removes abandoned puts. Puts of other instances that are that old are removed with them. */
   override async sweep(options: Op & { olderThanMs: number }): Promise<number> {
     this.begin('sweep', undefined, options)
     const old = [...this.place.arrived].filter(([, { begun }]) => Date.now() - begun >= options.olderThanMs)
@@ -201,7 +201,7 @@ export class MemoryBackend extends StorageBackend {
     return old.length
   }
 
-  /** What every operation begins with, and each step of a long one. */
+  /** Starts every operation, and each step of a long one. */
   protected begin(op: string, key: string | undefined, { signal }: Op): void {
     signal.throwIfAborted()
     if (this.#closed) throw this.error('CLOSED', op, key)
@@ -212,14 +212,14 @@ export class MemoryBackend extends StorageBackend {
     let sent = 0
     for await (const chunk of body) {
       this.begin('put', key, options)
-      chunks.push(Uint8Array.from(chunk)) // a copy: the source may use its buffer again
+      chunks.push(Uint8Array.from(chunk)) // a copy: the source may reuse its buffer
       sent += chunk.byteLength
       options.onSent?.(sent)
     }
     return Buffer.concat(chunks)
   }
 
-  /** The checkpoint that a put was given, if what arrived then is still there and was of the same blob. */
+  /** The checkpoint passed to a put, if the chunks received with it still exist and belong to the same blob. */
   protected goesOnFrom(key: string, { checkpoint = '', size, sha256 }: PutOptions): string | null {
     const arrived = this.place.arrived.get(checkpoint)
     const isSame = arrived?.key === key && arrived.size === size && arrived.sha256 === sha256
@@ -227,8 +227,8 @@ export class MemoryBackend extends StorageBackend {
   }
 
   /**
-   * The chunks of `body`, which are kept in the place until all have arrived, for a put that may be gone on with. Those that
-   * arrived before are compared, and not kept again.
+   * Yields the chunks of `body` and keeps them in the place until all have arrived, for a put that can be resumed.
+   * Chunks that arrived earlier are compared and not kept a second time.
    */
   protected async *keeping(
     key: string,
@@ -244,7 +244,7 @@ export class MemoryBackend extends StorageBackend {
       const same = before.subarray(sent, sent + chunk.byteLength)
       const kept = same.equals(chunk) ? same : chunk
       sent += chunk.byteLength
-      // Where the first chunk is all there is nothing to go on with.
+      // If the first chunk is the whole blob, there is nothing to resume.
       if (onCheckpoint && sent < size) {
         arrived.chunks.push(Uint8Array.from(kept))
         this.place.arrived.set(checkpoint, arrived)
@@ -283,7 +283,7 @@ export class MemoryBackend extends StorageBackend {
   protected async *read(key: string, bytes: Uint8Array, options: Op): AsyncGenerator<Uint8Array, void, void> {
     for (let offset = 0; offset < bytes.byteLength; offset += 65_536) {
       this.begin('get', key, options)
-      // A copy, so that a reader who changes what it got does not change the blob.
+      // A copy, so that a reader cannot change the blob.
       yield Buffer.from(bytes.subarray(offset, offset + 65_536))
     }
   }

@@ -2,15 +2,15 @@ import { type Address, overlapOf } from './address.ts'
 import { type ErrorLocation, StorageError } from './error.ts'
 import { RESERVED_PREFIX } from './keys.ts'
 
-/** A backend, and where it says that its medium is. */
+/** A backend, and the address of its medium. */
 export interface Addressed {
   readonly name: string
   readonly address: Address | undefined
 }
 
 /**
- * Refuses a backend whose medium another one has, or lies in, or holds: one file would count as two copies, and to drop one of
- * them would remove both.
+ * Refuses a backend whose medium equals, contains or lies inside another backend's: one file would count as two copies,
+ * and dropping one would remove both.
  *
  * @throws {StorageError} MISCONFIGURED, naming both.
  */
@@ -26,13 +26,13 @@ export interface OwnPlace {
   /** What it is, for people: `the directory of the store`. */
   readonly what: string
   readonly address: Address
-  /** Whether it may be the `.stored` of a root, where no key leads and no driver looks for what it does not know. */
+  /** Whether it may be the `.stored` of a root: no key leads there, and drivers ignore unknown files there. */
   readonly mayBeReserved?: boolean
 }
 
 /**
- * Refuses a backend whose medium is a directory of the store, or lies in one, or holds one: its files would be listed as blobs, and
- * be written over, or blobs be swept with them.
+ * Refuses a backend whose medium equals, contains or lies inside a directory of the store: the store's files would be
+ * listed as blobs and overwritten, or blobs would be swept with them.
  *
  * @throws {StorageError} MISCONFIGURED, naming both.
  */
@@ -45,7 +45,7 @@ export function checkOutside({ name, address }: Addressed, own: readonly OwnPlac
   }
 }
 
-/** The error for two backends that turned out to be one medium when they were opened. */
+/** The error for two backends that turn out to be one medium when opened. */
 export function sameMark(name: string, other: string): StorageError {
   const hint = 'if it was copied from there, remove the .stored/root of the copy and open the store again'
   return oneMedium(name, other, 'carries the same mark as', { op: 'open', backend: name }, hint)

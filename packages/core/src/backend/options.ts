@@ -56,7 +56,7 @@ export function checkOption(name: string, value: unknown, rule: Rule, at: ErrorL
   return rule.options ? checkOptions(value, rule.options, at, name) : value
 }
 
-/** A value that throws when it is examined breaks the rule. */
+/** A value that throws when inspected breaks the rule. */
 function holds(rule: Rule, value: unknown): boolean {
   try {
     return rule.holds(value)
@@ -73,7 +73,7 @@ function readable<T>(what: string, read: () => T, at: ErrorLocation): T {
   }
 }
 
-/** A list may change too. A missing element ends the copy, since a list may claim to be longer than memory. */
+/** A list may change too. Stop at the first missing element, since a list may claim to be longer than memory. */
 function copyOf(value: unknown): unknown {
   if (!Array.isArray(value)) return value
   const copy: unknown[] = []
@@ -84,7 +84,7 @@ function copyOf(value: unknown): unknown {
   return copy
 }
 
-/** Shown length of a text, in UTF-16 units. */
+/** How much of a text is shown, in UTF-16 units. */
 const MAX_SHOWN = 100
 
 function describeValue(value: unknown, { shown }: Rule): string {
@@ -122,7 +122,7 @@ function isList(value: unknown): boolean {
   }
 }
 
-/** The candidate that a typing mistake most likely meant, or `undefined` when none is close. */
+/** The candidate that was probably meant by a typing mistake, or `undefined` if none is close. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined
   let least = Math.max(2, Math.floor(name.length / 2))
@@ -136,7 +136,7 @@ export function nearest(name: string, candidates: readonly string[]): string | u
   return best
 }
 
-/** Levenshtein's distance, a row at a time. */
+/** Levenshtein distance, one row at a time. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {

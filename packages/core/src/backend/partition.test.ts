@@ -26,7 +26,7 @@ test('partition() of an empty body has no parts', async () => {
   expect(await Array.fromAsync(partition(chunks(0, 0), 4))).toEqual([])
 })
 
-test('parts are buffers of their own, also when the source uses its buffer again', async () => {
+test('parts have their own buffers, even if the source reuses its buffer', async () => {
   async function* reusing(): AsyncGenerator<Uint8Array> {
     const buffer = new Uint8Array(2)
     for (const byte of [1, 2, 3]) yield buffer.fill(byte)

@@ -1,10 +1,10 @@
 import { StorageError } from './error.ts'
 
 /**
- * Cuts a body into parts of exactly `partSize` bytes, the last one apart. An empty body has no parts.
+ * Cuts a body into parts of exactly `partSize` bytes; the last one may be shorter. An empty body has no parts.
  *
- * Holds one part. Each is a buffer of its own, so that several may be under way at once. Ending the iteration early releases
- * the body.
+ * Holds one part in memory. Each part has its own buffer, so several may be in flight at once. Ending the iteration
+ * early releases the body.
  *
  * @param partSize In bytes, at least 1.
  * @throws {StorageError} INVALID_ARGUMENT · what `body` throws.
@@ -17,7 +17,7 @@ export async function* partition(
     throw new StorageError(
       'INVALID_ARGUMENT',
       { op: 'partition' },
-      { detail: 'partSize is a whole number, at least 1' },
+      { detail: 'partSize must be a whole number, at least 1' },
     )
   let part: Uint8Array | undefined
   let filled = 0

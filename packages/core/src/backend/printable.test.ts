@@ -6,15 +6,15 @@ const ESC = '\u001b'
 
 describe('printable()', () => {
   it.each([
-    ['a title of the window', `${ESC}]0;owned\u0007`, '\\u001b]0;owned\\u0007'],
+    ['a window title', `${ESC}]0;owned\u0007`, '\\u001b]0;owned\\u0007'],
     ['a cleared screen', `${ESC}[2J`, '\\u001b[2J'],
-    ['the same in one character of C1', '\u009b2J', '\\u009b2J'],
-    ['ends of lines', 'a\r\nb\u0085c\u2028d\u2029e', 'a\\r\\nb\\u0085c\\u2028d\\u2029e'],
+    ['the same in one C1 character', '\u009b2J', '\\u009b2J'],
+    ['line breaks', 'a\r\nb\u0085c\u2028d\u2029e', 'a\\r\\nb\\u0085c\\u2028d\\u2029e'],
     ['DEL', 'a\u007f', 'a\\u007f'],
-    ['an override of direction', 'gpj.\u202eexe', 'gpj.\\u202eexe'],
+    ['a direction override', 'gpj.\u202eexe', 'gpj.\\u202eexe'],
     ['an isolate', '\u2066a\u2069', '\\u2066a\\u2069'],
-    ['a mark of direction', 'a\u200f\u061c', 'a\\u200f\\u061c'],
-    ['a space without width', 'a\u200bb\ufeff', 'a\\u200bb\\ufeff'],
+    ['a direction mark', 'a\u200f\u061c', 'a\\u200f\\u061c'],
+    ['a zero-width space', 'a\u200bb\ufeff', 'a\\u200bb\\ufeff'],
     ['a soft hyphen', 'a\u00adb', 'a\\u00adb'],
     ['text in tags', '\u{e0041}', '\\udb40\\udc41'],
     ['half of a surrogate pair', 'a\ud800', 'a\\ud800'],
@@ -30,9 +30,9 @@ describe('printable()', () => {
     '\u0646\u0635 עברית',
     'back\\slash "quoted" $HOME',
     'e\u0301 \u00a0',
-  ])('leaves %j as it is', (text) => expect(printable(text)).toBe(text))
+  ])('leaves %j unchanged', (text) => expect(printable(text)).toBe(text))
 
-  it('leaves JSON the same JSON', () => {
+  it('keeps JSON equivalent', () => {
     const value = { key: `${ESC}]0;x\u0007 \u009b \u202e \u{e0041} \u2028 \\u0041 "` }
     const json = printable(JSON.stringify(value))
     expect(JSON.parse(json)).toEqual(value)

@@ -1,15 +1,16 @@
 /**
- * What no person can see: control characters, which move a terminal's cursor and set its title (C0, DEL, C1), ends of lines, marks that
- * reorder what follows (bidi overrides and isolates), tags and other format characters, halves of a surrogate pair. The two joiners
- * stay: Persian, Hindi and many emoji are not themselves without them, and all they can do is change how their neighbours look.
+ * Invisible characters: control characters, which move a terminal's cursor and set its title (C0, DEL, C1), line
+ * breaks, marks that reorder the following text (bidi overrides and isolates), tags and other format characters, and
+ * halves of a surrogate pair. The two joiners stay: Persian, Hindi and many emoji need them, and they only change how
+ * their neighbours look.
  *
  * @see https://www.unicode.org/reports/tr36/ sections 2.5 and 3.6
  */
 const UNSEEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
 /**
- * Text from elsewhere, such as a key or what a server says, as a person may be shown it on a terminal: what cannot be seen is
- * escaped as in JSON, `\n` and `\u009b`. Twice is as good as once, and JSON stays the same JSON.
+ * Makes text from elsewhere, such as a key or a server message, safe to show on a terminal: invisible characters are
+ * escaped as in JSON, `\n` and `\u009b`. Idempotent, and JSON stays equivalent JSON.
  */
 export function printable(text: string): string {
   return text.replaceAll(UNSEEN, escaped)

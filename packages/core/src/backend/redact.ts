@@ -1,37 +1,44 @@
 import { inspect } from 'node:util'
 
-/** What stands for a secret. */
+/** The replacement for a secret. */
 const STRUCK = '***'
-/** Shorter ones are found in words that mean something else. */
+/** Shorter secrets also occur inside ordinary words. */
 const LEAST_LENGTH = 6
-/** Of an owner: those whose last calls may still be under way. */
+/** Per owner: earlier secrets whose last calls may still be in flight. */
 const MOST_GENERATIONS = 3
-/** Of a detail or a message, in characters: a server may say anything. */
+/** The longest detail or message, in characters: a server may say anything. */
 const MOST_LENGTH = 2_000
-/** How far into a cause its own fields are looked at. */
+/** How deep the fields of a cause are examined. */
 const DEPTH = 6
 
-/** What need not be known beforehand: signatures and tokens in the query of a URL, or in a header, which may be escaped itself. */
+/**
+ * Secrets that need not be registered: signatures and tokens in the query of a URL or in a header, which may itself be
+ * escaped.
+ */
 const SIGNED =
   /((?:signature|security-token)["']?\s*(?:[=:]|%3[ad])\s*["']?|authorization["']?\s*[=:]\s*["']?(?:basic|bearer)\s+)[^\s"'&,;<>]+/gi
 
-/** What finds the latest secrets of one owner in a text, in one pass for all their forms: a private key has hundreds. */
+/**
+ * Patterns that find the latest secrets of one owner. Each matches all their forms in one pass: a private key has
+ * hundreds.
+ */
 type Held = RegExp[]
 
 const byOwner = new WeakMap<object, Held>()
-/** Weak: what nobody can use any more is forgotten with its owner. */
+/** Weak, so that secrets are forgotten with their owner. */
 const everybody = new Set<WeakRef<Held>>()
 
 /**
- * Has every StorageError and every log event leave out `secret`, as it is, escaped or in Base64, for as long as `owner` is there: a
- * service, a proxy or a library may say again what it was told. A Credential does so with what it gives out.
+ * Makes every StorageError and log event leave out `secret`, whether plain, escaped or in Base64, for as long as
+ * `owner` exists: a service, a proxy or a library may repeat what it was told. A Credential does this with what it
+ * supplies.
  *
- * @param secret A text, or an object that holds some.
+ * @param secret A text, or an object that contains texts.
  */
 export function keepSecret(owner: object, secret: unknown): void {
   const forms = [...new Set(textsOf(secret).flatMap(formsOf))]
   if (forms.length === 0) return
-  // The longest first: one may be the beginning of another.
+  // The longest first: one may be a prefix of another.
   const found = new RegExp(
     forms
       .sort((a, b) => b.length - a.length)
@@ -40,7 +47,7 @@ export function keepSecret(owner: object, secret: unknown): void {
     'g',
   )
   const held = heldBy(owner)
-  // The same again is no other generation.
+  // The same secret again is not another generation.
   if (held[0]?.source !== found.source) held.unshift(found)
   held.length = Math.min(held.length, MOST_GENERATIONS)
 }
@@ -58,13 +65,13 @@ function literal(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 }
 
-/** `text` without what is secret, and no longer than anyone reads. */
+/** `text` without secrets, truncated. */
 export function redact(text: string): string {
   const open = struck(text)
   return open.length > MOST_LENGTH ? `${open.slice(0, MOST_LENGTH)}…` : open
 }
 
-/** `cause` itself, where nothing that is shown of it is secret or too long; else a copy that holds less. */
+/** `cause` itself if nothing shown of it is secret or too long; otherwise a copy without those parts. */
 export function redactCause(cause: unknown): unknown {
   if (cause === undefined || cause === null) return cause
   try {
@@ -72,7 +79,7 @@ export function redactCause(cause: unknown): unknown {
     const isLong = typeof message === 'string' && message.length > MOST_LENGTH
     return isLong || (everybody.size > 0 && isTold(cause)) ? copied(cause, DEPTH) : cause
   } catch {
-    // Anything can be thrown. No error of ours is lost for it.
+    // Anything can be thrown, and that must not lose our own error.
     return new Error('a cause that cannot be shown')
   }
 }
@@ -84,7 +91,7 @@ function struck(text: string): string {
     if (held === undefined) everybody.delete(ref)
     else for (const found of held) open = open.replace(found, STRUCK)
   }
-  // Afterwards: it would take a part of what is known as a whole.
+  // Last: it would match part of a known secret.
   return open.replace(SIGNED, `$1${STRUCK}`)
 }
 
@@ -93,12 +100,12 @@ function isTold(cause: unknown): boolean {
     const shown = typeof cause === 'string' ? cause : inspect(cause, { depth: DEPTH, maxStringLength: null })
     return struck(shown) !== shown
   } catch {
-    // What cannot be shown may hold anything.
+    // Something that cannot be shown may contain anything.
     return true
   }
 }
 
-/** Of the same class, with those of its fields that are texts, numbers, errors or plain. */
+/** A copy of the same class, with the fields that are texts, numbers, errors or plain objects. */
 function copied(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return redact(value)
   if (typeof value === 'function') return undefined
@@ -112,7 +119,7 @@ function copied(value: unknown, depth: number): unknown {
 
 function filled(value: object, depth: number): object {
   const copy: object = Object.create(Object.getPrototypeOf(value))
-  // Message, stack and cause of an error are not enumerated, nor is what marks a StorageError.
+  // The message, stack and cause of an error are not enumerable, nor is the brand of a StorageError.
   for (const name of Reflect.ownKeys(value)) {
     const { enumerable = false, value: field } = Object.getOwnPropertyDescriptor(value, name) ?? {}
     const kept = copied(name === 'stack' ? (value as Error).stack : field, depth - 1)
@@ -128,12 +135,12 @@ function textsOf(secret: unknown): string[] {
   return Object.values(secret).flatMap(textsOf)
 }
 
-/** Of a private key, the lines that say that it is one are no secret. */
+/** The header and footer lines of a private key are not secret. */
 function isNoFrame(line: string): boolean {
   return !line.startsWith('-----')
 }
 
-/** How a text may be said again. */
+/** The forms in which a text may be repeated. */
 function formsOf(secret: string): string[] {
   const text = secret.trim()
   if (text.length < LEAST_LENGTH) return []
@@ -150,7 +157,7 @@ function formsOf(secret: string): string[] {
   ]
 }
 
-/** What is in the Base64 of any text that holds this one, after so many bytes, or three more of them. */
+/** The part that is in the Base64 of any text that contains this one after `before` bytes, modulo 3. */
 function inBase64(text: string, before: number): string[] {
   const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(text)])
   const whole = bytes.subarray(0, bytes.length - (bytes.length % 3))

@@ -1,47 +1,50 @@
 import { MAX_KEY_BYTES } from './keys.ts'
 
-/** What a value is. */
+/** A condition on a value. */
 export interface Check {
   /** For people, with its article: `a whole number from 1`. */
   readonly expected: string
-  /** Whether a value is that. */
+  /** Whether a value meets it. */
   readonly holds: (value: unknown) => boolean
-  /** A wrong value of this type may be shown in a message: it is never a secret. @default a message names its type */
+  /**
+   * A wrong value of this type may be shown in a message, because it is never a secret. @default a message names its
+   * type
+   */
   readonly shown?: 'number' | 'string'
-  /** The same as a JSON Schema, as far as one can say it and a configuration can hold it. @default no configuration holds it */
+  /** The same as a JSON Schema, as far as that can express it. @default it cannot be given in a configuration */
   readonly schema?: Readonly<Record<string, unknown>>
-  /** The options of an object, each with a rule of its own. */
+  /** The options of an object, each with its own rule. */
   readonly options?: Rules
 }
 
-/** What an option is. */
+/** The rule for an option. */
 export interface Rule<Value = unknown> extends Check {
-  /** Without the option nothing can be done. @default it may be left out */
+  /** The option is required. @default it may be left out */
   readonly needed?: true
-  /** What `checkOptions` gives for an option that is left out. @default nothing */
+  /** The value that `checkOptions` fills in for an option that is left out. @default nothing */
   readonly default?: Value
 }
 
-/** What the options of a call, a driver or a configuration are, by their names. */
+/** The rules for the options of a call, a driver or a configuration, by name. */
 export type Rules = Readonly<Record<string, Rule>>
 
-/** A rule for every option of `Options`: one that has none does not compile. */
+/** A rule for every option of `Options`: a missing one does not compile. */
 export type RulesOf<Options> = Readonly<Record<keyof Options & string, Rule>>
 
 /**
- * All that is said of an option, once: the check and its error text, the default, and the text of its README, its docstring and its
- * JSON Schema, which a test writes and compares.
+ * The single description of an option: the check and its error text, the default, and the text for its README,
+ * docstring and JSON Schema, which a test generates and compares.
  */
 export interface OptionRule<Value = unknown> extends Rule<Value> {
   /** For people, in Markdown; with the unit. */
   readonly doc: string
-  /** The default in words, where it depends on something or is clearer so. */
+  /** The default in words, if it depends on something or is clearer that way. */
   readonly otherwise?: string
 }
 
 /**
- * A description for every option of `Options`. One that is missing or surplus does not compile, nor a default of another type, nor
- * `needed` on one that may be left out, nor one without `needed` that may not.
+ * A description for every option of `Options`. It does not compile if one is missing or surplus, if a default has the
+ * wrong type, if `needed` is set on an optional one, or if it is absent on a required one.
  */
 export type OptionRulesOf<Options> = {
   readonly [Name in keyof Options & string]-?: OptionRule<NonNullable<Options[Name]>> &
@@ -57,18 +60,18 @@ const TEXT = { type: 'string', minLength: 1 }
 export const is = {
   boolean: { expected: 'true or false', holds: (value) => typeof value === 'boolean', schema: { type: 'boolean' } },
   text: { expected: 'a string that is not empty', holds: isText, schema: TEXT },
-  /** Also an empty one. */
+  /** Also the empty one. */
   anyText: { expected: 'a string', holds: (value) => typeof value === 'string', schema: { type: 'string' } },
-  /** Of this machine. */
+  /** On this machine. */
   path: { expected: 'a path, without NUL or half of a surrogate pair', holds: isPath, schema: TEXT },
   object: { expected: 'an object', holds: isObject },
   callback: { expected: 'a function', holds: (value) => typeof value === 'function' },
   signal: {
     expected: 'an AbortSignal',
-    // What only has the prototype of one throws.
+    // An object that only has the prototype of an AbortSignal throws.
     holds: (value) => value instanceof AbortSignal && typeof value.aborted === 'boolean',
   },
-  /** What a key may begin with, or sort after. */
+  /** What a key may start with, or sort after. */
   keyPart: {
     expected: `well-formed text of at most ${MAX_KEY_BYTES.toLocaleString('en-US')} bytes`,
     holds: (value) => typeof value === 'string' && value.isWellFormed() && isKeyLong(value),
@@ -83,7 +86,7 @@ export const is = {
     expected: 'an array of names',
     holds: (value) => Array.isArray(value) && value.every((name) => typeof name === 'string'),
   },
-  /** @param unit `of bytes`, where it is not clear what is counted. */
+  /** @param unit `of bytes`, if it is not clear what is counted. */
   whole(least: number, most = Number.MAX_SAFE_INTEGER, unit = ''): Check {
     const end = most === Number.MAX_SAFE_INTEGER ? '' : ` to ${most.toLocaleString('en-US')}`
     return {
@@ -103,7 +106,7 @@ export const is = {
   },
 } as const satisfies Record<string, Check | ((...args: never[]) => Check)>
 
-/** The same rule for an option without which nothing can be done. */
+/** The same rule for a required option. */
 export function needed<Described extends Check>(rule: Described): Described & { readonly needed: true } {
   return { ...rule, needed: true }
 }

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { StorageError } from './error.ts'
 import { Credential } from './secret.ts'
 
-/** A service that lets in whoever has one of `good`. */
+/** A service that accepts any of the tokens in `good`. */
 function service(...good: string[]) {
   return vi.fn(async (token: string) => {
     if (!good.includes(token)) throw new StorageError('UNAUTHENTICATED', { op: 'get' })
@@ -11,17 +11,17 @@ function service(...good: string[]) {
   })
 }
 
-/** A function that gives one of `tokens` after the other, and the last for ever. */
+/** A function that returns the `tokens` one after the other, and then the last one forever. */
 function giving(...tokens: string[]) {
   return vi.fn(async () => (tokens.length > 1 ? tokens.shift() : tokens[0]) as string)
 }
 
 describe('Credential.use', () => {
-  it('passes a credential given as it is', async () => {
+  it('passes on a plain credential', async () => {
     expect(await new Credential('a').use(service('a'))).toBe('let in with a')
   })
 
-  it('asks a function once, also for calls at the same time', async () => {
+  it('calls a function once, also for concurrent calls', async () => {
     const ask = giving('a', 'b')
     const credential = new Credential(ask)
     await Promise.all([credential.use(service('a')), credential.use(service('a'))])
@@ -29,21 +29,21 @@ describe('Credential.use', () => {
     expect(ask).toHaveBeenCalledTimes(1)
   })
 
-  it('asks again after UNAUTHENTICATED, and makes the call once more', async () => {
+  it('calls it again after UNAUTHENTICATED, and repeats the call once', async () => {
     const ask = giving('old', 'new')
     const call = service('new')
     expect(await new Credential(ask).use(call)).toBe('let in with new')
     expect(call.mock.calls).toEqual([['old'], ['new']])
   })
 
-  it('asks but once anew when many calls are refused at the same time', async () => {
+  it('calls it only once more when many calls are refused at the same time', async () => {
     const ask = giving('old', 'new')
     const credential = new Credential(ask)
     await Promise.all(Array.from({ length: 5 }, () => credential.use(service('new'))))
     expect(ask).toHaveBeenCalledTimes(2)
   })
 
-  it('rejects with UNAUTHENTICATED when the new one is refused too, or when there is no other', async () => {
+  it('rejects with UNAUTHENTICATED if the new one is refused too, or if there is no other', async () => {
     const call = service('good')
     await expect(new Credential(giving('bad', 'worse')).use(call)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
     expect(call).toHaveBeenCalledTimes(2)
@@ -52,7 +52,7 @@ describe('Credential.use', () => {
     expect(call).toHaveBeenCalledTimes(1)
   })
 
-  it('that may not be made again makes no second call, and the next asks anew', async () => {
+  it('does not repeat a call that must not be repeated, and the next call renews the credential', async () => {
     const credential = new Credential(giving('old', 'new'))
     const call = service('new')
     await expect(credential.use(call, { again: () => false })).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
@@ -68,13 +68,13 @@ describe('Credential.use', () => {
     expect(ask).toHaveBeenCalledTimes(1)
   })
 
-  it('asks again for one that has expired', async () => {
+  it('renews an expired credential', async () => {
     const ends: Record<string, number> = { old: Date.now() - 1 }
     const credential = new Credential(giving('old', 'new'), { expiresAt: (token) => ends[token] })
     expect(await credential.use(service('new'))).toBe('let in with new')
   })
 
-  it('rejects with UNAUTHENTICATED when the function fails, and asks it again the next time', async () => {
+  it('rejects with UNAUTHENTICATED if the function fails, and calls it again the next time', async () => {
     const cause = new Error('no network')
     const ask = vi.fn<() => Promise<string>>().mockRejectedValueOnce(cause).mockResolvedValue('a')
     const credential = new Credential(ask)

@@ -24,7 +24,7 @@ export interface UseOptions {
  */
 export class Credential<T> {
   readonly #ask: () => T | Promise<T>
-  /** Whether asking again may give another. */
+  /** Whether asking again may return a different one. */
   readonly #renewable: boolean
   readonly #expiresAt: (credential: T) => number | undefined
   readonly #secretOf: (credential: T) => unknown
@@ -52,7 +52,7 @@ export class Credential<T> {
       return await call(await this.#good(held))
     } catch (error) {
       if (!StorageError.is(error) || error.code !== 'UNAUTHENTICATED') throw error
-      // Another call may have asked again since.
+      // Another call may have renewed it since.
       if (this.#held === held) this.#held = undefined
       if (!this.#renewable || !again()) throw error
     }

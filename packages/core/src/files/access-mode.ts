@@ -1,10 +1,13 @@
 import { chmod } from 'node:fs/promises'
 import type { OptionRule } from '../backend/rules.ts'
 
-/** Who may use a store: its owner, or everybody in the group of its directory. Whoever may read its files may lock them. */
+/**
+ * Who may use a store: its owner, or everyone in the group of its directory. Anyone who can read its files can lock
+ * them.
+ */
 export type AccessMode = 0o700 | 0o770
 
-/** What is said of any option of that type, its text apart. */
+/** The rule for any option of that type, without its text. */
 export const ACCESS_MODE: Omit<OptionRule<AccessMode>, 'doc' | 'needed'> = {
   expected: '0o700 or 0o770',
   holds: (value) => value === 0o700 || value === 0o770,
@@ -13,23 +16,30 @@ export const ACCESS_MODE: Omit<OptionRule<AccessMode>, 'doc' | 'needed'> = {
   otherwise: '`0o700`',
 }
 
-/** Of directories. Files made in one for a group belong to that group, whichever is the first one of their maker. */
+/**
+ * The mode of directories. Files created in a group directory belong to that group, whatever the primary group of their
+ * creator.
+ */
 export function directoryMode(mode: AccessMode): number {
   return mode === 0o770 ? 0o2770 : mode
 }
 
 /**
- * Of sockets in the directory of a store, which says who reaches them. Whoever may open the store has to be able to ask whether the
- * process behind one lives, also where that was another user's, as in a container that ran as root.
+ * The mode of sockets in a store's directory; the directory decides who reaches them. Everyone who may open the store
+ * must be able to ask whether the process behind a socket is alive, even if another user ran it, such as root in a
+ * container.
  */
 export const SOCKET_MODE = 0o666
 
-/** Of files. */
+/** The mode of files. */
 export function fileMode(mode: AccessMode): number {
   return mode & 0o666
 }
 
-/** Gives what was just made its mode, from which the umask took. A file system without modes, such as exFAT, refuses. */
+/**
+ * Sets the mode of something just created, since the umask reduced it. A file system without modes, such as exFAT,
+ * refuses.
+ */
 export async function setMode(path: string, mode: number): Promise<void> {
   await chmod(path, mode).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPERM' && error.code !== 'ENOTSUP') throw error

@@ -15,7 +15,7 @@ afterEach(async () => {
   vi.restoreAllMocks()
 })
 
-/** The paths of what is flushed, in order, below the directory of the test. */
+/** The flushed paths, in order, below the test's directory. */
 async function recordFlushes(): Promise<string[]> {
   await using handle = await open(directory)
   const handles: Pick<FileHandle, 'sync'> = Object.getPrototypeOf(handle)
@@ -36,22 +36,22 @@ describe.runIf(process.platform === 'linux')('makeDirectory()', () => {
     expect(flushed).toEqual(['a/b', 'a', '.'])
   })
 
-  test('of what is there flushes nothing', async () => {
+  test('flushes nothing for an existing directory', async () => {
     const flushed = await recordFlushes()
     await makeDirectory(directory, { op: 'open' })
     expect(flushed).toEqual([])
   })
 
-  test.each(['link', 'link/below'])('is MISCONFIGURED at %s, where the link leads nowhere', async (name) => {
+  test.each(['link', 'link/below'])('is MISCONFIGURED at %s, if the link is dangling', async (name) => {
     await symlink(path.join(directory, 'unmounted', 'store'), path.join(directory, 'link'))
     await expect(makeDirectory(path.join(directory, name), { op: 'open' })).rejects.toMatchObject({
       code: 'MISCONFIGURED',
-      detail: expect.stringContaining('leads nowhere'),
+      detail: expect.stringContaining('a link is dangling'),
     })
   })
 
-  // In a process of its own: the call that never ended could not be ended either.
-  test('ends, MISCONFIGURED, where the system makes no directories, though the one above is there', async () => {
+  // In its own process, because a call that never ended could not be stopped here.
+  test('ends with MISCONFIGURED where the system creates no directories although the parent exists', async () => {
     const script = `
       import { makeDirectory } from ${JSON.stringify(path.join(import.meta.dirname, 'make-directory.ts'))}
       await makeDirectory('/proc/stored/below', { op: 'open' }).catch(({ code }) => console.log(code))`
@@ -62,7 +62,7 @@ describe.runIf(process.platform === 'linux')('makeDirectory()', () => {
     expect(stdout).toBe('MISCONFIGURED\n')
   })
 
-  test('ends, MISCONFIGURED, where not even the root is there, as on a drive that Windows does not have', async () => {
+  test('ends with MISCONFIGURED where not even the root exists, as on a missing Windows drive', async () => {
     const script = `
       import fs from 'node:fs/promises'
       import { syncBuiltinESMExports } from 'node:module'

@@ -5,9 +5,10 @@ import { type AccessMode, directoryMode, setMode } from './access-mode.ts'
 import { mapFileError } from './file-owner.ts'
 
 /**
- * Makes a directory with its parents, durably: what lies in a directory whose own name is lost is lost with it.
+ * Makes a directory and its parents durably: if a directory's name is lost, so are its contents.
  *
- * @param mode Of the directory, whatever the umask; its parents get the usual one. What is there is left as it is.
+ * @param mode The mode of the directory, regardless of the umask; parents get the default mode. An existing directory
+ *   is left unchanged.
  */
 export async function makeDirectory(directory: string, at: ErrorLocation, mode: AccessMode = 0o700): Promise<void> {
   const leaf = path.resolve(directory)
@@ -22,15 +23,15 @@ export async function makeDirectory(directory: string, at: ErrorLocation, mode: 
 }
 
 const UNUSABLE: Readonly<Record<string, string>> = {
-  EEXIST: 'something that is no directory lies at',
-  ENOTDIR: 'something that is no directory lies above',
+  EEXIST: 'something that is not a directory is at',
+  ENOTDIR: 'something that is not a directory is above',
   ENAMETOOLONG: 'a name is too long in',
-  ELOOP: 'links lead round at',
-  // All that is missing is made: no name is in the way.
-  ENOENT: 'a link leads nowhere, or a disk is missing, on the way to',
+  ELOOP: 'links form a loop at',
+  // Everything missing is created, so no name is in the way.
+  ENOENT: 'a link is dangling, or a disk is missing, on the way to',
 }
 
-/** A path where no directory can be is a mistake in the configuration. */
+/** A path where no directory can exist is a mistake in the configuration. */
 function unusable(error: unknown, directory: string, at: ErrorLocation): StorageError | undefined {
   const fault = UNUSABLE[(error as NodeJS.ErrnoException).code ?? '']
   if (fault === undefined) return undefined
@@ -48,10 +49,10 @@ export async function syncDirectory(directory: string): Promise<void> {
 }
 
 /**
- * Makes a directory with its parents. Not by `mkdir({ recursive: true })`: in Node.js 24 that never ends where a directory answers ENOENT to every `mkdir` in it, as those of
- * autofs and `/proc` do.
+ * Makes a directory and its parents. Does not use `mkdir({ recursive: true })`: in Node.js 24 it never ends where a
+ * directory answers every `mkdir` with ENOENT, as autofs and `/proc` do.
  *
- * @param mode Of the directory; its parents get the usual one.
+ * @param mode The mode of the directory; parents get the default mode.
  * @returns The first directory that it made.
  */
 export async function makeDirectories(directory: string, mode?: number): Promise<string | undefined> {
@@ -59,7 +60,7 @@ export async function makeDirectories(directory: string, mode?: number): Promise
   try {
     return await make(directory, mode)
   } catch (error) {
-    // Above a root is the root, and Windows may have none: of a drive that is not there.
+    // The parent of a root is the root itself, and on Windows it may not exist if the drive is missing.
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || above === directory) throw error
   }
   const parent = await makeDirectories(above)
@@ -67,7 +68,7 @@ export async function makeDirectories(directory: string, mode?: number): Promise
   return parent ?? made
 }
 
-/** @returns `undefined`: it was there. */
+/** @returns `undefined`: it existed. */
 async function make(directory: string, mode?: number): Promise<string | undefined> {
   try {
     await mkdir(directory, mode === undefined ? {} : { mode: mode & 0o777 })

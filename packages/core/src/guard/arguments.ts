@@ -22,7 +22,7 @@ const DIGEST: Rule = {
   holds: (value) => typeof value === 'string' && SHA256.test(value),
 }
 
-/** The options of each method that has more than a signal. */
+/** The options of each method that takes more than a signal. */
 export const CALL: RulesOf<CallOptions> = { signal: is.signal }
 export const DELETE = { ...CALL, ifMatch: ETAG }
 export const WATCH = { ...CALL, prefix: WELL_FORMED }
@@ -43,7 +43,7 @@ const PUT: RulesOf<GuardedPutOptions> = {
   onCheckpoint: is.callback,
   ifAbsent: is.boolean,
   ifMatch: ETAG,
-  // A copy brings that of what somebody else put there, which may be anything that a header can hold.
+  // A copy passes on the content type of a foreign object, which may be anything a header can hold.
   contentType: { expected: 'a MIME type', holds: (value) => typeof value === 'string' && /^[ -~]*$/.test(value) },
   metadata: is.object,
 }
@@ -68,12 +68,12 @@ export const LIST: RulesOf<GuardedListOptions> = {
   sorted: is.boolean,
 }
 
-/** Whether a put goes on from a former one, or a later one is to go on from it. */
+/** Whether a put resumes an earlier one, or can be resumed later. */
 export function mayGoOn({ checkpoint, onCheckpoint }: GuardedPutOptions): boolean {
   return checkpoint !== undefined || onCheckpoint !== undefined
 }
 
-/** @returns What was checked. */
+/** @returns The checked options. */
 export function checkPut(given: GuardedPutOptions, at: ErrorLocation): GuardedPutOptions {
   const options = checkOptions(given, PUT, at)
   if (options.ifAbsent && options.ifMatch !== undefined)
@@ -85,7 +85,7 @@ export function checkPut(given: GuardedPutOptions, at: ErrorLocation): GuardedPu
   return options
 }
 
-/** @returns What was checked. */
+/** @returns The checked options. */
 export function checkGet(given: GuardedGetOptions, at: ErrorLocation): GuardedGetOptions {
   const options = checkOptions(given, GET, at)
   if (options.last !== undefined && (options.offset !== undefined || options.length !== undefined))
@@ -93,16 +93,16 @@ export function checkGet(given: GuardedGetOptions, at: ErrorLocation): GuardedGe
   return options
 }
 
-/** Metadata with lower-case names, as HTTP fields have them. @see RFC 9110 section 5.1. */
+/** Metadata with lower-case names, like HTTP fields. @see RFC 9110 section 5.1. */
 export function normalizeMetadata(metadata: unknown, at: ErrorLocation): Record<string, string> {
   const refuse = (detail: string) => new StorageError('INVALID_ARGUMENT', at, { detail })
   if (typeof metadata !== 'object' || metadata === null)
-    throw refuse(`metadata is an object, not ${describeType(metadata)}`)
+    throw refuse(`metadata must be an object, not ${describeType(metadata)}`)
   const normalized = new Map<string, string>()
   for (const [name, value] of Object.entries(metadata)) {
     const lower = name.toLowerCase()
     if (typeof value !== 'string')
-      throw refuse(`metadata ${JSON.stringify(name)} is a string, not ${describeType(value)}`)
+      throw refuse(`metadata ${JSON.stringify(name)} must be a string, not ${describeType(value)}`)
     if (normalized.has(lower)) throw refuse(`metadata has ${JSON.stringify(lower)} twice`)
     normalized.set(lower, value)
   }

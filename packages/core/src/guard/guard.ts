@@ -46,7 +46,7 @@ export interface GuardOptions {
   readonly log?: (event: LogEvent) => void
   /** For jitter, from 0 to below 1. @default Math.random */
   readonly random?: () => number
-  /** Waits between tries. @default a timer */
+  /** Waits between attempts. @default a timer */
   readonly delay?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
@@ -83,12 +83,12 @@ export const OPTIONS = {
     doc: 'Receives messages of the driver and the guard, at most a hundred a minute of each level.',
   },
   random: { ...is.callback, default: Math.random, otherwise: 'Math.random', doc: 'For jitter, from 0 to below 1.' },
-  delay: { ...is.callback, default: delay, otherwise: 'a timer', doc: 'Waits between tries.' },
+  delay: { ...is.callback, default: delay, otherwise: 'a timer', doc: 'Waits between attempts.' },
 } as const satisfies OptionRulesOf<GuardOptions>
 
 type Settings = Required<Omit<GuardOptions, 'name' | 'medium'>> & Pick<GuardOptions, 'name' | 'medium'>
 
-/** Wraps a driver in a guard. Every program that uses a backend should use it through this. */
+/** Wraps a driver in a guard. Every program should use a backend through its guard. */
 export function guardBackend(backend: StorageBackend, options: GuardOptions = {}): GuardedBackend {
   return new Guard(backend, checkOptions(options as Settings, OPTIONS, { op: 'guardBackend' }))
 }
@@ -266,7 +266,7 @@ class Guard implements GuardedBackend {
     return new Stream(() => {
       const at = this.#session.at('watch')
       checkOptions(options, WATCH, at)
-      // Nothing happening for a long time is no stall.
+      // A long time without changes is not a stall.
       const operation = this.#session.begin(at, options.signal, { idle: true })
       return { operation, items: this.#watch(operation, options.prefix) }
     })
@@ -289,7 +289,7 @@ class Guard implements GuardedBackend {
     return this.close()
   }
 
-  /** Checks a call before anything is touched, then runs it on an open backend. Options are read once. */
+  /** Checks a call before anything is touched, then runs it on an open backend. Reads the options once. */
   async #run<Options extends CallOptions, T>(
     [op, ...keys]: readonly [op: string, ...keys: string[]],
     [options, rules]: readonly [Options, Rules],
@@ -365,12 +365,12 @@ class Guard implements GuardedBackend {
     const implementation = this.#driver[method]
     if (implementation !== undefined) return implementation.bind(this.#driver) as NonNullable<StorageBackend[M]>
     throw new StorageError('INTERNAL', at, {
-      detail: `driver ${this.driver} declares ${method} and does not implement it`,
+      detail: `driver ${this.driver} declares ${method} but does not implement it`,
     })
   }
 }
 
-/** The result of a `get`: its body counts, verifies where it can, and ends the operation. */
+/** The result of a `get`: its body counts bytes, verifies if it can, and ends the operation. */
 function reading(opened: OpenedRange, context: ResumeContext, sha256: string | undefined): GuardedGetResult {
   const { stat, body, length } = opened
   const { operation } = context

@@ -16,8 +16,9 @@ export interface GuardedPutOptions extends CallOptions {
   /** Hex. If the source has another digest, the put rejects with CHECKSUM_MISMATCH and stores nothing. */
   readonly sha256?: string | undefined
   /**
-   * The local file that the source reads, for a driver that can clone it. The source is read and verified all the same. It has to
-   * throw when another file took its place meanwhile, as a large file that `openSource` opened does: what is cloned has that name.
+   * The local file that the source reads, for a driver that can clone it. The source is still read and verified. It
+   * must throw if another file takes its place, as a large file opened by `openSource` does: the driver clones whatever
+   * has that name.
    */
   readonly file?: string | undefined
   /** Takes the total number of bytes sent so far, which never falls. */
@@ -27,7 +28,7 @@ export interface GuardedPutOptions extends CallOptions {
    * and `sha256`.
    */
   readonly checkpoint?: string | undefined
-  /** Saves text from which a later put can resume. If it rejects, so does the put. Needs `size` and `sha256`. */
+  /** Saves text from which a later put can resume. If it rejects, the put rejects too. Needs `size` and `sha256`. */
   readonly onCheckpoint?: ((checkpoint: string) => Promise<void>) | undefined
   /** Reject with ALREADY_EXISTS if the key is taken. */
   readonly ifAbsent?: boolean | undefined

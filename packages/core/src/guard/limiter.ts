@@ -1,4 +1,4 @@
-/** Lets so many through at a time; the others wait their turn. */
+/** Lets a fixed number of calls through at a time; the others wait their turn. */
 export class Limiter {
   #free: number
   readonly #waiting: (() => void)[] = []
@@ -7,7 +7,7 @@ export class Limiter {
     this.#free = places
   }
 
-  /** @returns `undefined` if there is a place at once. The holder of a place gives it back with `leave`. */
+  /** @returns `undefined` if a slot is free. The holder of a slot returns it with `leave`. */
   enter(): Promise<void> | undefined {
     if (this.#free === 0) return new Promise((resolve) => this.#waiting.push(resolve))
     this.#free -= 1

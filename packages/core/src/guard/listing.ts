@@ -11,15 +11,15 @@ export interface ListContext {
   readonly operation: Operation
   readonly run: Runner
   readonly retry: RetryPolicy
-  /** How many entries to hold at most, to sort or to fold them. */
+  /** Maximum number of entries held in memory for sorting or folding. */
   readonly sortLimit: number
-  /** Told of each key that is none. */
+  /** Called for each name that is not a valid key. */
   onForeign(key: string, fault: string): void
 }
 
 /**
- * Lists as `options` say, whatever the driver can do itself: entries are folded first, then those up to `startAfter` are left
- * out, then they are sorted, then counted. So the last entry of a page is where the next one starts, folded or not.
+ * Lists as `options` say, whatever the driver supports: entries are folded, then those up to `startAfter` are skipped,
+ * then they are sorted, then counted. The last entry of a page is therefore where the next page starts, folded or not.
  */
 export async function* list(context: ListContext, options: GuardedListOptions): AsyncGenerator<Stat, void, void> {
   const { startAfter, limit = Number.POSITIVE_INFINITY, delimiter, prefix = '' } = options
@@ -37,7 +37,7 @@ export async function* list(context: ListContext, options: GuardedListOptions): 
   }
 }
 
-/** What the driver lists, tried again as long as nothing came. */
+/** The driver's entries. Retries as long as none has arrived. */
 async function* driverEntries(context: ListContext, options: GuardedListOptions): AsyncGenerator<Stat, void, void> {
   const { driver, operation, retry, run } = context
   const { prefix = '' } = options
@@ -68,7 +68,7 @@ function driverOptions(options: GuardedListOptions, { startAfter }: Capabilities
   }
 }
 
-/** Gives keys that share what follows `prefix` up to the next slash as one entry, once. */
+/** Yields keys that share the text up to the next slash after `prefix` as one entry, once. */
 async function* fold(
   entries: AsyncIterable<Stat>,
   prefix: string,
@@ -84,7 +84,7 @@ async function* fold(
     }
     const key = entry.key.slice(0, slash + 1)
     if (seen.has(key)) continue
-    // In order, a prefix that was left does not come again.
+    // In sorted order, a finished prefix does not come again.
     if (memory === 1) seen.clear()
     else if (seen.size === memory) throw tooMany(memory, operation)
     seen.add(key)
@@ -110,6 +110,6 @@ async function* sort(
 }
 
 function tooMany(limit: number, { at }: Operation): StorageError {
-  const detail = `the driver has no order, and there are more than ${limit} entries to hold in memory`
+  const detail = `the driver does not sort, and there are more than ${limit} entries to hold in memory`
   return new StorageError('UNSUPPORTED', at, { detail })
 }

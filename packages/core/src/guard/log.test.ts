@@ -23,19 +23,19 @@ describe('Log', () => {
   it('leaves out what comes in floods, of each level by itself, and says so once', () => {
     const { heard, write, pass } = log()
     for (let i = 0; i < 100_000; i++) write({ level: 'debug', message: `${i}` })
-    write({ level: 'warn', message: 'is heard all the same' })
+    write({ level: 'warn', message: 'still gets through' })
     expect(heard).toHaveLength(102)
     expect(heard.slice(99)).toEqual([
       { level: 'debug', message: '99' },
       { level: 'debug', message: 'more of these are left out for up to a minute' },
-      { level: 'warn', message: 'is heard all the same' },
+      { level: 'warn', message: 'still gets through' },
     ])
     pass(60_000)
     write({ level: 'debug', message: 'heard again' })
     expect(heard.at(-1)).toEqual({ level: 'debug', message: 'heard again' })
   })
 
-  it('shows what a terminal would obey, and cuts what nobody reads', () => {
+  it('escapes what a terminal would obey, and truncates', () => {
     const { heard, write } = log()
     write({ level: 'warn', message: 'a\u001b]0;x\u0007', key: 'a\u001b' })
     write({ level: 'warn', message: 'x'.repeat(1 << 20) })
@@ -46,8 +46,8 @@ describe('Log', () => {
   it.each([
     ['nothing', undefined],
     ['no text', { level: 'loud', message: { an: 'object' } }],
-    ['what cannot be a text', { message: Object.create(null) }],
-  ])('breaks nothing when a driver says %s', async (_, event) => {
+    ['cannot become a string', { message: Object.create(null) }],
+  ])('survives a driver that logs %s', async (_, event) => {
     const { heard, write } = log()
     const warned = heardWarning()
     expect(() => write(event as never)).not.toThrow()
@@ -55,7 +55,7 @@ describe('Log', () => {
     else expect(heard).toEqual([{ level: 'warn', message: '[object Object]' }])
   })
 
-  it('breaks nothing when a listener throws', async () => {
+  it('survives a listener that throws', async () => {
     const { write } = new Log(() => {
       throw new Error('listener')
     })

@@ -2,7 +2,7 @@ import type { LogEvent } from '../backend/contract.ts'
 import { printable } from '../backend/printable.ts'
 import { redact } from '../backend/redact.ts'
 
-/** Of a level, within a minute. Who reads them reads no more; who keeps them has a bounded disk. */
+/** Per level and minute. Nobody reads more, and a log has a bounded disk. */
 const MOST = 100
 const MINUTE_MS = 60_000
 const ENOUGH = 'more of these are left out for up to a minute'
@@ -10,8 +10,8 @@ const ENOUGH = 'more of these are left out for up to a minute'
 type Level = LogEvent['level']
 
 /**
- * What a driver, or its guard, has to say, on its way to whoever listens: without secrets, printable, in bounds, and one way. Neither
- * what a driver says nor what a listener throws breaks the call that it is said in.
+ * Passes messages of a driver or its guard to a listener: without secrets, printable and bounded. Neither a bad message
+ * nor an error of the listener breaks the call that logs.
  */
 export class Log {
   readonly #listener: (event: LogEvent) => void

@@ -1,16 +1,16 @@
 import { type ErrorLocation, StorageError, type StorageErrorCode, toStorageError } from '../backend/error.ts'
 import type { Watchdog, Watched } from './watchdog.ts'
 
-/** How long a driver has to come back after an abort. */
+/** How long a driver has to return after an abort. */
 const GRACE_MS = 2000
 
-/** What an operation is told by its guard. */
+/** How a guard supervises an operation. */
 export interface Supervision {
   /** Ends it when no byte goes either way for too long. @default it may stand still */
   readonly watchdog?: Watchdog | undefined
   /** Called when the operation has ended. */
   onEnd?(operation: Operation): void
-  /** Called when the driver did not come back and was left to itself. */
+  /** Called if the driver did not return and was abandoned. */
   onDetach?(at: ErrorLocation): void
 }
 
@@ -22,21 +22,21 @@ interface Verdict {
 }
 
 /**
- * Who waits. Not a closure over it, made for each chunk and hardly ever called: V8 then collects garbage twice as often, which
- * cost a third of the processor time of a large read (measured, Node.js 24).
+ * The pending wait. An object rather than a closure for each chunk, which would hardly ever be called: with closures V8
+ * collects garbage twice as often, which cost a third of the processor time of a large read (measured, Node.js 24).
  */
 interface Waiting {
   readonly reject: (error: unknown) => void
-  /** Whether the driver has time to come back after an abort. */
+  /** Whether the driver gets time to return after an abort. */
   readonly isPatient: boolean
   left: boolean
 }
 
 /**
- * One call under way: the signal its driver gets, the watchdog over it, and the way out when the driver does not come back.
+ * One call in progress: the signal for its driver, the watchdog, and the way out if the driver does not return.
  *
- * The signal is aborted by the caller's, by a stall, or by `stop`. The driver's own answer is then waited for, as it says what
- * became of the call, but not for ever. One thing is waited for at a time.
+ * The signal is aborted by the caller's signal, by a stall, or by `stop`. After that the operation waits a limited time
+ * for the driver's own answer, because it tells what became of the call. It waits for one thing at a time.
  */
 export class Operation implements Watched {
   readonly at: ErrorLocation
@@ -64,7 +64,7 @@ export class Operation implements Watched {
     return this.#controller.signal
   }
 
-  /** A byte went by. */
+  /** Records that a byte moved. */
   touch(): void {
     this.#lastByte = performance.now()
   }
@@ -77,15 +77,15 @@ export class Operation implements Watched {
     if (this.#verdict !== undefined) throw this.failure(undefined)
   }
 
-  /** Waits for what is not the driver's answer; an abort ends the waiting at once. */
+  /** Waits for something other than the driver; an abort ends the wait at once. */
   until<T>(work: PromiseLike<T>): Promise<T> {
     return this.#wait(work, false)
   }
 
   /**
-   * Waits for the driver, under the watchdog; after an abort, two seconds more.
+   * Waits for the driver, under the watchdog; after an abort, for two more seconds.
    *
-   * @param discard Frees an answer that came too late.
+   * @param discard Frees an answer that arrives too late.
    */
   settle<T>(work: PromiseLike<T>, discard?: (late: T) => void): Promise<T> {
     this.touch()
@@ -116,7 +116,7 @@ export class Operation implements Watched {
     })
   }
 
-  /** What the operation fails with, given what its driver or its source failed with. */
+  /** The error of the operation, given the error of its driver or source. */
   failure(error: unknown): StorageError {
     if (this.#verdict !== undefined) return this.#aborted(StorageError.is(error) && error.ambiguous)
     return located(toStorageError(error, this.at), this.at)
@@ -184,7 +184,7 @@ export class Operation implements Watched {
   }
 }
 
-/** `error` with the name a backend was configured under, where its driver could only give its own. */
+/** `error` with the configured name of the backend, if its driver could only give its own. */
 function located(error: StorageError, at: ErrorLocation): StorageError {
   if (error.at.backend === at.backend) return error
   const { code, retryable, ambiguous, retryAfterMs, detail } = error

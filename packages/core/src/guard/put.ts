@@ -12,8 +12,8 @@ export interface PutContext {
 }
 
 /**
- * Puts an opened source. The driver gets a body that throws instead of ending when size or digest are wrong, so that it stores
- * nothing, and its answer is compared with what went through.
+ * Puts an opened source. The body throws instead of ending if size or digest are wrong, so that the driver stores
+ * nothing. The driver's answer is then compared with the bytes that passed.
  */
 export async function put(
   { driver, operation }: PutContext,
@@ -26,7 +26,7 @@ export async function put(
   const meter = new Meter(digestsFor(driver.capabilities), sent.report)
   const body = new PutBody(meter.pass(source.body, expected, operation.at), operation)
   const passed = driverOptions(driver.capabilities, expected, options, sent.report, operation)
-  // Nobody may ask for the body of an empty blob, so that it is empty is found out before.
+  // A driver may never read the body of an empty blob, so check first that it is empty.
   if (expected.size === 0) await body.next()
   let stat: Stat
   try {
@@ -39,7 +39,7 @@ export async function put(
   return result
 }
 
-/** The size that is known beforehand, checked against what the backend takes. */
+/** The size known in advance, checked against the backend's limits. */
 function expectationOf(
   { limits }: Capabilities,
   source: Source,
@@ -56,17 +56,17 @@ function expectationOf(
   return { size, sha256, maxSize }
 }
 
-/** SHA-256, and where the backend keeps none, another digest that its answer can be compared with. */
+/** SHA-256, and if the backend keeps none, another digest to compare with its answer. */
 function digestsFor({ checksums = [] }: Capabilities): readonly Digest[] {
   if (checksums.includes('sha256')) return ['sha256']
   if (checksums.includes('sha1')) return ['sha256', 'sha1']
   return checksums.includes('md5') ? ['sha256', 'md5'] : ['sha256']
 }
 
-/** As long as a checkpoint may be. */
+/** The longest checkpoint. */
 const MAX_CHECKPOINT_BYTES = 64 << 10
 
-/** What the driver is told: nothing it did not declare. */
+/** The options for the driver: only those that it declared. */
 function driverOptions(
   capabilities: Capabilities,
   { size, sha256 }: Expected,
@@ -90,7 +90,7 @@ function driverOptions(
   }
 }
 
-/** Keeping a checkpoint is no stall. One that is too long, or comes after an abort, is not kept. */
+/** Saving a checkpoint is not a stall. A checkpoint that is too long, or arrives after an abort, is not saved. */
 function keeper(
   keep: (checkpoint: string) => Promise<void>,
   operation: Operation,
@@ -99,14 +99,17 @@ function keeper(
     operation.throwIfAborted()
     if (typeof checkpoint !== 'string' || Buffer.byteLength(checkpoint) > MAX_CHECKPOINT_BYTES)
       throw new StorageError('INTERNAL', operation.at, {
-        detail: `a checkpoint is text of at most ${MAX_CHECKPOINT_BYTES} bytes`,
+        detail: `a checkpoint must be text of at most ${MAX_CHECKPOINT_BYTES} bytes`,
       })
     await keep(checkpoint)
     operation.touch()
   }
 }
 
-/** Compares what the driver says it stored with what went through. By then it is stored, hence `ambiguous`. */
+/**
+ * Compares what the driver says it stored with the bytes that passed. A difference is `ambiguous`, because something
+ * has been stored.
+ */
 function confirm(stat: Stat, { size, digests }: Meter, { at }: Operation): Stat & { sha256: string } {
   if (digests?.sha256 === undefined)
     throw new StorageError('INTERNAL', at, { detail: 'the driver did not read the body to its end', ambiguous: true })
@@ -115,7 +118,7 @@ function confirm(stat: Stat, { size, digests }: Meter, { at }: Operation): Stat 
   return { ...stat, sha256: digests.sha256 }
 }
 
-/** The highest total that was reported, by the driver or by what it took of the body. */
+/** The highest total, either reported by the driver or read from the body. */
 class Progress {
   readonly #operation: Operation
   readonly #onSent: ((totalBytes: number) => void) | undefined
@@ -134,7 +137,7 @@ class Progress {
   }
 }
 
-/** What the driver reads. Remembers what the source failed with, however the driver reports it. */
+/** What the driver reads. Remembers the source's error, however the driver reports it. */
 class PutBody implements AsyncIterableIterator<Uint8Array, void, void> {
   readonly #chunks: AsyncGenerator<Uint8Array, void, void>
   readonly #operation: Operation

@@ -8,9 +8,9 @@ import { discardBody } from './stream.ts'
 export interface OpenedRange {
   readonly stat: Stat
   readonly body: AsyncIterable<Uint8Array>
-  /** How many bytes of `body` come before those asked for; `undefined` when it is made of exactly those. */
+  /** How many bytes of `body` precede those asked for; `undefined` if it consists of exactly those. */
   readonly skip: number | undefined
-  /** How many bytes are asked for and there. */
+  /** How many of the bytes asked for exist. */
   readonly length: number
 }
 
@@ -23,13 +23,14 @@ interface Wanted {
 export interface RangeContext {
   readonly driver: StorageBackend
   readonly operation: Operation
-  /** In bytes: how many to read and throw away where the driver has no ranges. */
+  /** Maximum number of bytes to read and discard if the driver has no ranges. */
   readonly discardLimit: number
 }
 
 /**
- * Opens the part of a blob that is asked for, by the rules of the contract: a length past the end is cut, an offset at or past
- * the end is RANGE_NOT_SATISFIABLE unless the blob is empty and the offset 0, no bytes of a blob that is there are no bytes.
+ * Opens the requested part of a blob by the rules of the contract: a length past the end is cut; an offset at or past
+ * the end is RANGE_NOT_SATISFIABLE, unless the blob is empty and the offset 0; zero bytes of an existing blob are an
+ * empty body.
  */
 export async function openRange(context: RangeContext, key: string, options: GuardedGetOptions): Promise<OpenedRange> {
   const { offset = 0, length, last, ifMatch } = options
@@ -39,7 +40,7 @@ export async function openRange(context: RangeContext, key: string, options: Gua
   const opened = await openFrom(context, key, { offset: Math.max(0, size - last), length: undefined }, ifMatch)
   if (opened.stat.size === size) return opened
   await discardBody(opened.body)
-  throw new StorageError('CONFLICT', context.operation.at, { detail: 'it was overwritten while it was opened' })
+  throw new StorageError('CONFLICT', context.operation.at, { detail: 'it was overwritten while being opened' })
 }
 
 async function openFrom(
@@ -61,7 +62,7 @@ async function openFrom(
     const options = { ...range, ...(ifMatch !== undefined && { ifMatch }), signal: operation.signal }
     result = await operation.settle(driver.get(key, options), ({ body }) => void discardBody(body).catch(() => {}))
   } catch (error) {
-    // Some servers find no range at all in an empty blob.
+    // Some servers reject any range of an empty blob.
     if (offset > 0 || !StorageError.is(error) || error.code !== 'RANGE_NOT_SATISFIABLE') throw error
     const stat = await statOf(context, key, ifMatch)
     if (stat.size === 0) return nothingOf(stat)
@@ -89,7 +90,7 @@ function nothingOf(stat: Stat): OpenedRange {
 
 async function* nothing(): AsyncGenerator<Uint8Array, void, void> {}
 
-/** `length` bytes of `body` after the first `skip`. Ends the reading as soon as it has them. */
+/** Yields `length` bytes of `body` after the first `skip`, then stops reading. */
 export async function* slice(
   body: AsyncIterable<Uint8Array>,
   skip: number,

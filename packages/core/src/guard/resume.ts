@@ -5,20 +5,20 @@ import { type OpenedRange, slice } from './ranges.ts'
 import { type RetryPolicy, retried, waited } from './retry.ts'
 import { discardBody, pull } from './stream.ts'
 
-/** What opening the rest of a blob fails with when another has taken its place. */
+/** Errors from opening the rest of a blob after another has replaced it. */
 const OTHER_BLOB: ReadonlySet<StorageErrorCode> = new Set(['PRECONDITION_FAILED', 'RANGE_NOT_SATISFIABLE'])
 
 export interface ResumeContext {
   readonly operation: Operation
   readonly policy: RetryPolicy
-  /** Opens what is left after the first `done` bytes; `null` where nothing tells that it is still the same blob. */
+  /** Opens the rest after the first `done` bytes; `null` if nothing could prove that it is still the same blob. */
   readonly reopen: ((done: number) => Promise<OpenedRange>) | null
 }
 
 /**
- * The bytes of an opened range. If they break off for a temporary reason, the rest is read again.
+ * The bytes of an opened range. If they break off because of a temporary failure, reads the rest again.
  *
- * @throws {StorageError} CONFLICT: it was overwritten while it was read. What is left of it is nowhere any more.
+ * @throws {StorageError} CONFLICT: it was overwritten while being read, and the rest of the old bytes no longer exists.
  */
 export async function* resumed(first: OpenedRange, context: ResumeContext): AsyncGenerator<Uint8Array, void, void> {
   const { operation, policy, reopen } = context
@@ -43,22 +43,22 @@ export async function* resumed(first: OpenedRange, context: ResumeContext): Asyn
   }
 }
 
-/** Whether a blob of this driver can be told from one that has replaced it. */
+/** Whether a blob of this driver can be told apart from its replacement. */
 export function isRecognizable({ capabilities }: StorageBackend, { etag }: Stat): boolean {
   return capabilities.range === true && capabilities.etag !== 'weak' && etag !== undefined
 }
 
-/** @throws {StorageError} PRECONDITION_FAILED: it is another blob by now. */
+/** @throws {StorageError} PRECONDITION_FAILED: it is another blob now. */
 export async function expectSame(opened: OpenedRange, { etag }: Stat, { at }: Operation): Promise<OpenedRange> {
   if (opened.stat.etag === etag) return opened
   await discardBody(opened.body)
   throw new StorageError('PRECONDITION_FAILED', at)
 }
 
-/** Whatever told that it is another blob: of a condition the reader need know nothing. */
+/** The same error however the replacement was detected: the reader need not know about conditions. */
 function overtaken(error: StorageError, { at }: Operation): StorageError {
   if (!OTHER_BLOB.has(error.code)) return error
-  return new StorageError('CONFLICT', at, { cause: error, detail: 'it was overwritten while it was read' })
+  return new StorageError('CONFLICT', at, { cause: error, detail: 'it was overwritten while being read' })
 }
 
 function chunksOf({ body, skip, length }: OpenedRange, operation: Operation): AsyncGenerator<Uint8Array, void, void> {

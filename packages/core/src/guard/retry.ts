@@ -2,18 +2,18 @@ import { setTimeout } from 'node:timers/promises'
 import type { StorageError } from '../backend/error.ts'
 import type { Operation } from './operation.ts'
 
-/** The first wait, before jitter; doubled for each that follows. */
+/** The first wait, before jitter; doubled for each later one. */
 const BASE_MS = 100
 const MAX_WAIT_MS = 10_000
-/** A backend that wants more patience than this is better left to the caller. */
+/** If a backend asks for a longer wait than this, leave the decision to the caller. */
 const MAX_ASKED_MS = 30_000
 
 export interface RetryPolicy {
-  /** Tries after the first. */
+  /** Attempts after the first. */
   readonly retries: number
   readonly random: () => number
   readonly delay: (ms: number, signal: AbortSignal) => Promise<void>
-  /** Told of each failure after which another try is made. */
+  /** Called for each failure that is followed by another attempt. */
   onRetry?(failure: StorageError): void
 }
 
@@ -21,7 +21,7 @@ export async function delay(ms: number, signal: AbortSignal): Promise<void> {
   await setTimeout(ms, undefined, { signal })
 }
 
-/** Calls `attempt` until it succeeds, fails for good, or the tries are spent. */
+/** Calls `attempt` until it succeeds, fails permanently, or the attempts are used up. */
 export async function retried<T>(policy: RetryPolicy, operation: Operation, attempt: () => Promise<T>): Promise<T> {
   for (let failures = 0; ; failures += 1) {
     try {
@@ -33,7 +33,7 @@ export async function retried<T>(policy: RetryPolicy, operation: Operation, atte
   }
 }
 
-/** Waits for the next try after `failures` before this one. @returns `false` when there is to be none. */
+/** Waits before the next attempt; `failures` came before this one. @returns `false` if there is no further attempt. */
 export async function waited(
   policy: RetryPolicy,
   operation: Operation,
@@ -49,7 +49,7 @@ export async function waited(
 }
 
 /**
- * Exponential with full jitter, no less than what the backend asked for.
+ * Exponential with full jitter, at least as long as the backend asked for.
  *
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
  */

@@ -8,25 +8,27 @@ import { Watchdog } from './watchdog.ts'
 /** How long a driver may take to close. */
 const CLOSE_MS = 5000
 
-/** What lay at a backend when it was opened before: an unmounted disk must not be taken for an empty one. */
+/** Remembers the medium of a backend from earlier openings: an unmounted disk must not be taken for an empty one. */
 export interface MediumMemory {
-  /** @returns `null` before the first time. */
+  /** @returns `null` if it was never opened. */
   known(): Promise<string | null>
-  /** @throws {StorageError} MISCONFIGURED: another backend has it, which is then the same one under another name. */
+  /**
+   * @throws {StorageError} MISCONFIGURED: another backend has this medium, so it is the same one under another name.
+   */
   remember(medium: string): Promise<void>
-  /** Before what is known is used again. @throws {StorageError} MISCONFIGURED, as by `remember`. */
+  /** Called before the known medium is used again. @throws {StorageError} MISCONFIGURED, like `remember`. */
   check?(medium: string): Promise<void>
 }
 
 export interface SessionOptions {
-  /** The backend's, as configured. */
+  /** The backend's configured name. */
   readonly name: string
   readonly idleTimeoutMs: number
   readonly log: (event: LogEvent) => void
   readonly medium: MediumMemory | undefined
 }
 
-/** The life of one backend: opened by the first operation, its operations under way, closed for good. */
+/** The life of one backend: opened by the first operation, its operations in progress, closed permanently. */
 export class Session {
   readonly #driver: StorageBackend
   readonly #name: string
@@ -47,7 +49,7 @@ export class Session {
     this.#supervision = {
       watchdog: new Watchdog(idleTimeoutMs, this.#operations),
       onEnd: (operation) => this.#operations.delete(operation),
-      onDetach: ({ op, key }) => this.warn(`${op} did not come back after it was aborted, and was left to itself`, key),
+      onDetach: ({ op, key }) => this.warn(`${op} did not return after it was aborted, and was abandoned`, key),
     }
   }
 
@@ -58,7 +60,7 @@ export class Session {
   /**
    * Begins an operation. Its caller must end it.
    *
-   * @param idle Whether nothing happening for a long time is no stall.
+   * @param idle Whether a long time without activity is not a stall.
    * @throws {StorageError} CLOSED.
    */
   begin(at: ErrorLocation, signal: AbortSignal | undefined, { idle = false } = {}): Operation {
@@ -81,7 +83,10 @@ export class Session {
     }
   }
 
-  /** Waits until the backend is open; `undefined` when it is. A failure to open is forgotten, and tried again by the next. */
+  /**
+   * Waits until the backend is open; `undefined` if it is. A failed opening is not remembered: the next call tries
+   * again.
+   */
   ready(operation: Operation): Promise<void> | undefined {
     operation.throwIfAborted()
     if (this.#opened) return undefined
@@ -90,8 +95,8 @@ export class Session {
   }
 
   /**
-   * Runs a call once the driver has a place for it. The body of a `get` needs none once it is open: it may be the source of a
-   * `put` that waits for one.
+   * Runs a call once the driver has a free slot. The body of an opened `get` needs none: it may be the source of a
+   * `put` that waits for a slot.
    */
   async inPlace<T>(operation: Operation, call: () => Promise<T>): Promise<T> {
     const limiter = this.#limiter
@@ -105,7 +110,7 @@ export class Session {
     }
   }
 
-  /** Aborts what is under way, waits for it to settle, then closes the driver. Safe to repeat. */
+  /** Aborts what is in progress, waits for it to settle, then closes the driver. Safe to repeat. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -125,7 +130,7 @@ export class Session {
       const known = (await this.#medium?.known()) ?? undefined
       const context = { signal: operation.signal, log: this.#log.write, ...(known !== undefined && { medium: known }) }
       await operation.settle(Promise.resolve(this.#driver.open?.(context)))
-      // Settled, so that a close waits for it: nothing is remembered of a backend that is closed.
+      // Through `settle`, so that a close waits for it: nothing is remembered for a closed backend.
       await operation.settle(this.#recognize(known, operation))
       const places = this.#driver.capabilities.limits?.maxConcurrent
       if (places !== undefined) this.#limiter = new Limiter(places)
@@ -144,7 +149,7 @@ export class Session {
     if (medium === known) return this.#medium?.check?.(medium)
     if (known === undefined) return this.#medium?.remember(medium)
     throw new StorageError('MISCONFIGURED', at, {
-      detail: 'a different medium is there than before; removing the backend with force forgets the former one',
+      detail: 'the medium differs from the one remembered; remove the backend with force to forget that one',
     })
   }
 
@@ -167,7 +172,7 @@ export class Session {
     try {
       await operation.until(place)
     } catch (error) {
-      void place.then(() => limiter.leave()) // It comes all the same, to nobody.
+      void place.then(() => limiter.leave()) // The slot still arrives, and nobody needs it.
       throw error
     }
   }

@@ -1,9 +1,9 @@
 import type { Operation } from './operation.ts'
 
-/** How a step of an iteration is run: a guard may make it wait for a free place. */
+/** Runs a step of an iteration: a guard may make it wait for a free slot. */
 export type Runner = <T>(step: () => Promise<T>) => Promise<T>
 
-/** What a driver's iterable yields, each step under the watchdog. Leaving early returns the driver's iterator. */
+/** What a driver's iterable yields, each step under the watchdog. Leaving early calls the driver's `return`. */
 export async function* pull<T>(
   iterable: AsyncIterable<T>,
   operation: Operation,
@@ -12,7 +12,7 @@ export async function* pull<T>(
   const iterator = iterable[Symbol.asyncIterator]()
   let open = true
   const next = async (): Promise<IteratorResult<T>> => {
-    open = false // An iterator that failed or did not come back has nothing to return.
+    open = false // An iterator that failed or did not return has nothing to release.
     const step = await operation.settle(iterator.next())
     open = step.done !== true
     return step
@@ -41,8 +41,8 @@ export interface Flow<T> {
 }
 
 /**
- * A stream of an operation, begun by the first step. Leaving it aborts a step that is under way; a generator alone would make
- * the leaving wait for it.
+ * The stream of an operation, which its first step begins. Leaving it aborts a step in progress; a plain generator
+ * would make the caller wait for the step.
  */
 export class Stream<T> implements AsyncIterableIterator<T, void, void> {
   readonly #begin: () => Flow<T>
@@ -50,7 +50,7 @@ export class Stream<T> implements AsyncIterableIterator<T, void, void> {
   #flow: Flow<T> | undefined
   #left = false
 
-  /** @param discard Frees what is held already, when the stream is left before its first step. */
+  /** @param discard Frees what is already held if the stream is left before its first step. */
   constructor(begin: () => Flow<T>, discard?: () => Promise<void>) {
     this.#begin = begin
     this.#discard = discard
@@ -84,7 +84,7 @@ export class Stream<T> implements AsyncIterableIterator<T, void, void> {
 }
 
 async function end({ operation, items }: Flow<unknown>): Promise<void> {
-  if (operation.isWaiting) operation.stop('ABORTED', 'nobody reads it any more')
+  if (operation.isWaiting) operation.stop('ABORTED', 'the reader has gone away')
   try {
     await items.return?.()
   } finally {

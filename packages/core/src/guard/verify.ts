@@ -2,38 +2,38 @@ import { createHash, type Hash } from 'node:crypto'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import type { Chunks } from '../source/source.ts'
 
-/** What a body is to be. */
+/** What a body should be. */
 export interface Expected {
   /** In bytes. */
   readonly size?: number | undefined
   /** Hex. */
   readonly sha256?: string | undefined
-  /** The most it may hold, in bytes. */
+  /** Maximum size, in bytes. */
   readonly maxSize?: number | undefined
 }
 
-/** Checksums that both node:crypto and backends know. */
+/** Checksums that both node:crypto and backends support. */
 export type Digest = 'sha256' | 'sha1' | 'md5'
 
 /** Counts and hashes the bytes of one body. */
 export class Meter {
   /** Bytes so far. */
   size = 0
-  /** In hex; there once the body has come to its end and is what it was expected to be. */
+  /** In hex; set once the body has ended and matches what was expected. */
   digests: Partial<Record<Digest, string>> | undefined
   readonly #hashes: readonly (readonly [Digest, Hash])[]
   readonly #onPassed: ((totalBytes: number) => void) | undefined
 
-  /** @param onPassed Called after each chunk has been taken. */
+  /** @param onPassed Called after each chunk has been consumed. */
   constructor(algorithms: readonly Digest[], onPassed?: (totalBytes: number) => void) {
     this.#hashes = algorithms.map((name) => [name, createHash(name)])
     this.#onPassed = onPassed
   }
 
   /**
-   * The chunks of `body`. When it is not what was expected it throws, and a consumer that knows the size has not had all of
-   * it: the chunk that completes it is held back until the end is certain. Only that one, since a source may use its buffer
-   * again once it is asked for more.
+   * The chunks of `body`. If they are not what was expected it throws, and a consumer that knows the size has not
+   * received all of it: the chunk that completes the body is held back until its end is certain. Only that chunk is
+   * held, since a source may reuse its buffer once asked for more.
    *
    * @throws {StorageError} SIZE_MISMATCH · TOO_LARGE · CHECKSUM_MISMATCH · what `body` throws.
    */
@@ -63,7 +63,7 @@ export class Meter {
   }
 }
 
-/** The bytes of a whole blob; its last chunk comes only if size and digest are right. */
+/** The bytes of a whole blob; the last chunk is yielded only if size and digest are right. */
 export function verified(
   body: AsyncIterable<Uint8Array>,
   expected: { readonly size: number; readonly sha256: string },
@@ -72,7 +72,7 @@ export function verified(
   return new Meter(['sha256']).pass(body, expected, at)
 }
 
-/** @throws {StorageError} CHECKSUM_MISMATCH when both are known and differ. */
+/** @throws {StorageError} CHECKSUM_MISMATCH if both are known and differ. */
 export function checkDigest(
   expected: string | undefined,
   actual: string | undefined,

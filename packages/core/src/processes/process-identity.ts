@@ -1,18 +1,18 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 
 /**
- * A process, so that no other is taken for it. A pid alone is not enough: it is used again, and containers with a PID namespace
- * each have their own process 1.
+ * Identifies a process uniquely. A pid alone is not enough: pids are reused, and each container with a PID namespace
+ * has its own process 1.
  */
 export interface ProcessIdentity {
   readonly pid: number
-  /** Of its PID namespace; empty where there are none, or none can be seen. @see pid_namespaces(7) */
+  /** Its PID namespace; empty if there are none or it cannot be seen. @see pid_namespaces(7) */
   readonly namespace: string
-  /** When it started, in clock ticks since boot; empty where the system does not tell. @see proc_pid_stat(5), starttime */
+  /** When it started, in clock ticks since boot; empty if the system does not tell. @see proc_pid_stat(5), starttime */
   readonly start: string
 }
 
-/** Who this process is. */
+/** The identity of this process. */
 export const THIS_PROCESS: ProcessIdentity = {
   pid: process.pid,
   namespace: readNamespace(),
@@ -22,7 +22,10 @@ export const THIS_PROCESS: ProcessIdentity = {
 /** Without /proc all PID namespaces look the same. */
 const CANNOT_TELL = process.platform === 'linux' && THIS_PROCESS.namespace === ''
 
-/** Whether a process lives. `unknown` where that cannot be seen from here: it is in another PID namespace, or has our own pid. */
+/**
+ * Whether a process is alive. `unknown` if that cannot be seen from here: it is in another PID namespace, or has our
+ * own pid.
+ */
 export function lifeOf({ pid, namespace, start }: ProcessIdentity): 'alive' | 'dead' | 'unknown' {
   if (namespace !== THIS_PROCESS.namespace || CANNOT_TELL) return 'unknown'
   if (pid !== process.pid && !hasPid(pid)) return 'dead'
@@ -51,7 +54,7 @@ function readNamespace(): string {
 function readStart(pid: number | 'self'): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The second field is a name in parentheses, which may hold anything; this is the 22nd.
+    // The second field is a name in parentheses, which may contain anything; this is the 22nd.
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
   } catch {
     return undefined

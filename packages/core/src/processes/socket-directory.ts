@@ -3,24 +3,27 @@ import { type FileHandle, open, stat } from 'node:fs/promises'
 import { createConnection, type Socket } from 'node:net'
 import path from 'node:path'
 
-/** Of a socket's path, in bytes. @see unix(7), sun_path; 104 with its NUL on macOS and the BSDs */
+/** The longest path of a socket, in bytes. @see unix(7), sun_path; 104 with its NUL on macOS and the BSDs */
 const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
-/** Nobody listens there. */
+/** Nothing listens there. */
 const DEAD: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'])
 
-/** How a directory for sockets is made. */
+/** Options for opening a directory of sockets. */
 export interface SocketDirectoryOptions {
-  /** Where the system shows descriptors as paths. @default '/proc/self/fd' */
+  /** Where the system exposes descriptors as paths. @default '/proc/self/fd' */
   descriptors?: string
 }
 
-/** A directory, by a path short enough for sockets in it: on Linux one that is too long leads through a descriptor. */
+/**
+ * A directory with a path short enough for sockets in it: on Linux, one that is too long is reached through a
+ * descriptor.
+ */
 export class SocketDirectory {
   /** `null`: there is none. */
   readonly path: string | null
   readonly #handle: FileHandle | null
 
-  /** @param nameBytes Of the longest name of a socket. */
+  /** @param nameBytes The length of the longest socket name. */
   static async open(
     directory: string,
     nameBytes: number,
@@ -45,7 +48,7 @@ export class SocketDirectory {
   }
 }
 
-/** @returns `null`: nobody listens there. @throws What does not tell whether somebody does. */
+/** @returns `null`: nothing listens there. @throws Errors that do not tell whether something listens. */
 export async function connectTo(file: string): Promise<Socket | null> {
   const socket = createConnection(file)
   try {

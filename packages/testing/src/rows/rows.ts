@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { decode, decodeNumbers } from './encoding.ts'
 
-/** The trees of a store, in which its rows lie. */
+/** The trees of a store, which contain its rows. */
 export const TREES = [
   ...(['meta', 'blobs', 'keys', 'bytes', 'due', 'running', 'parked', 'owed', 'counts', 'events', 'packs'] as const),
 ]
