@@ -35,7 +35,7 @@ describe('backend add, of a secret', () => {
     expect(stderr).not.toContain(SECRET)
     expect(code).toBe(0)
     const { stderr: ofS3 } = await at.stored('backend', 'add', 'b2', 'fs', 'root=./c', 'secretAccessKey=x', '-n')
-    expect(ofS3).toMatch(/^warning: secretAccessKey stands/m)
+    expect(ofS3).toMatch(/^warning: secretAccessKey is/m)
   })
 
   it('warns of nothing else', async () => {

@@ -5,20 +5,22 @@ import type { CaseStatus, ReportJson } from './report-json.ts'
 
 const BEGIN = '<!-- capabilities -->'
 const END = '<!-- /capabilities -->'
-/** Left out of a table where there is none. */
+/** Left out of a table if the driver has none. */
 const LIMIT = /^(limits|keys\.max)/
-/** What a driver that says nothing of it has. */
+/** The value if a driver does not declare the capability. */
 const DEFAULTS: Readonly<Record<string, unknown>> = {
   atomicOverwrite: true,
   'keys.caseSensitive': true,
   'keys.fileAndPrefix': true,
 }
 
-/** What a report says of one capability: `yes`, `no`, or its value; and that a case of it failed or was waived. */
+/**
+ * What a report says about one capability: `yes`, `no` or its value, and whether one of its cases failed or was waived.
+ */
 export interface CapabilityEntry {
   readonly name: string
   readonly value: string
-  /** What that means for whoever stores there. */
+  /** What that means for users of the backend. */
   readonly text: string
 }
 
@@ -32,7 +34,7 @@ export function capabilityEntries(report: ReportJson): CapabilityEntry[] {
 }
 
 /**
- * The capabilities of a driver as a table in Markdown, for its README. Limits that it does not have are left out.
+ * A driver's capabilities as a Markdown table for its README. Limits that it does not have are left out.
  *
  * @throws {StorageError} INVALID_ARGUMENT: no instance could be opened in that run.
  */
@@ -43,14 +45,18 @@ export function capabilityTable(report: ReportJson): string {
 }
 
 /**
- * `markdown` with the table, and the line of the badge, between `<!-- capabilities -->` and `<!-- /capabilities -->`.
+ * Inserts the table and the badge line between `<!-- capabilities -->` and `<!-- /capabilities -->` of `markdown`.
  *
- * @throws {StorageError} INVALID_ARGUMENT: the two lines are not there.
+ * @throws {StorageError} INVALID_ARGUMENT: the markers are missing.
  */
 export function withCapabilities(markdown: string, report: ReportJson): string {
   const [from, to] = [markdown.indexOf(BEGIN), markdown.indexOf(END)]
   if (from < 0 || to < from)
-    throw new StorageError('INVALID_ARGUMENT', { op: 'report' }, { detail: `the text has no ${BEGIN} and ${END}` })
+    throw new StorageError(
+      'INVALID_ARGUMENT',
+      { op: 'report' },
+      { detail: `the text does not contain ${BEGIN} and ${END}` },
+    )
   const section = [BEGIN, '', capabilityTable(report), '', provenance(report), '', ''].join('\n')
   return markdown.slice(0, from) + section + markdown.slice(to)
 }
@@ -61,11 +67,11 @@ function provenance({ badge, server, profile }: ReportJson): string {
 
 function declaredValue({ capabilities, cases: results }: ReportJson, name: string): unknown {
   if (capabilities === null)
-    throw new StorageError('INVALID_ARGUMENT', { op: 'report' }, { detail: 'the report tells of no capabilities' })
+    throw new StorageError('INVALID_ARGUMENT', { op: 'report' }, { detail: 'the report contains no capabilities' })
   const [group, member] = name.split('.') as [string, string | undefined]
   const found = (capabilities as unknown as Record<string, unknown>)[group]
   const value = member === undefined ? found : (found as Record<string, unknown> | undefined)?.[member]
-  // An etag that is not declared is strong where there is one.
+  // An etag without a declaration is strong if there is one.
   if (name === 'etag') return value ?? (results['rt.etag']?.status === 'proved' ? 'strong' : undefined)
   return value ?? DEFAULTS[name]
 }
@@ -77,7 +83,7 @@ function printValue(value: unknown): string {
   return value ? String(value) : 'no'
 }
 
-/** What came of the cases that put a capability to the test, unless all is well. */
+/** The statuses of the cases that test a capability, if any of them is not good. */
 function faultOf({ cases: results }: ReportJson, name: string): CaseStatus[] {
   const about = cases.filter(({ proves }) => (proves as readonly string[]).includes(name))
   const statuses = about.map(({ id }) => results[id]?.status)

@@ -7,31 +7,35 @@ import type { Call, Subject, View } from './subject.ts'
 /** How much is run. `quick`: under a minute, no network · `full`: under ten · `soak`: gigabytes. */
 export type Profile = 'quick' | 'full' | 'soak'
 
-/** What `cp.proved` looks for a case of. `local` is not among them: it is advice to a cache, which no call can disprove. */
+/**
+ * What `cp.proved` requires a case for. `local` is not included: it is advice to a cache, which no call can disprove.
+ */
 export type Provable = Exclude<keyof Capabilities, 'contract' | 'local' | 'keys' | 'limits'>
 
-/** One promise of the contract, and how it is put to the test. */
+/** One promise of the contract, and how it is tested. */
 export interface Case {
   /** `group.name`; stable, so that waivers and reports can refer to it. */
   readonly id: string
   readonly group: string
   /** Call, circumstance, outcome. */
   readonly title: string
-  /** What goes wrong in practice where this does not hold. */
+  /** What goes wrong in practice if this does not hold. */
   readonly why: string
-  /** New cases come as `should` and become `must` with the next major version. A failed `should` fails no run. */
+  /**
+   * New cases start as `should` and become `must` with the next major version. A failed `should` does not fail the run.
+   */
   readonly level: 'must' | 'should'
-  /** The version of the kit that brought it. */
+  /** The version of the kit that added it. */
   readonly since: string
   /** The smallest profile that runs it. */
   readonly profile: Profile
-  /** `raw`: it is run a second time on the driver, without the guard. */
+  /** With `raw`, it also runs directly on the driver, without the guard. */
   readonly views: readonly View[]
-  /** What may be declared where the medium cannot keep this promise. */
+  /** What to declare if the medium cannot keep this promise. */
   readonly declare?: string
-  /** The capabilities that it puts to the test. */
+  /** The capabilities that it tests. */
   readonly proves: readonly Provable[]
-  /** What the medium is made to fail with. */
+  /** The errors that it makes the medium fail with. */
   readonly provokes: readonly StorageErrorCode[]
   /** In milliseconds. @default 30,000 in profile `quick`, 300,000 in `full`, an hour in `soak` */
   readonly timeoutMs?: number
@@ -40,7 +44,9 @@ export interface Case {
   run(t: Ctx): Promise<void>
 }
 
-/** What a case works with. Instances it opens are closed after it, and what it stored below its scope is removed. */
+/**
+ * What a case works with. Instances that it opens are closed after it, and what it stored below its scope is removed.
+ */
 export interface Ctx {
   readonly id: string
   readonly view: View
@@ -48,42 +54,42 @@ export interface Ctx {
   readonly seed: number
   readonly harness: Harness
   readonly capabilities: Capabilities
-  /** Aborted when the time of the case is up. */
+  /** Aborted when the case times out. */
   readonly signal: AbortSignal
   /** The prefix of every key of this case. */
   readonly scope: string
   /** The storage, in the view the case runs in. */
   readonly store: Subject
-  /** The same instance, with all that the guard adds. Only for cases that are not run raw. */
+  /** The same instance with everything the guard adds. Only for cases that are not run raw. */
   readonly guard: GuardedBackend
-  /** What this run has put to the test so far, and whether that is everything. */
+  /** What this run has tested so far, and whether that is everything. */
   readonly run: { readonly tested: ReadonlySet<string>; readonly complete: boolean }
   key(name: string): string
-  /** What `writer` writes: bytes that name it. */
+  /** The bytes that `writer` writes; they identify it. */
   bytes(size: number, writer?: number): Uint8Array
   /** Another instance on the same storage, in the same view. */
   open(): Promise<Subject>
-  /** A guarded instance on a driver that notes each call, with some of its methods replaced. */
+  /** A guarded instance on a driver that records each call, with some of its methods replaced. */
   spied(replaced?: Partial<StorageBackend>): Promise<{ guard: GuardedBackend; calls: Call[] }>
-  /** A guard before `driver`, not yet opened. */
+  /** A guard around `driver`, not yet opened. */
   wrap(driver: StorageBackend, options?: GuardOptions): GuardedBackend
-  /** A guarded, opened instance that reaches the server through a proxy of its own. */
+  /** A guarded, opened instance that reaches the server through its own proxy. */
   through(options?: GuardOptions): Promise<{ guard: GuardedBackend; proxy: ChaosProxy }>
   /** A bare, opened instance. */
   driver(): Promise<StorageBackend>
   /** Reads a blob to its end. */
   read(key: string, from?: Pick<Subject, 'get'>): Promise<Uint8Array>
-  /** The keys that are listed below the scope and `prefix`, without the scope. */
+  /** The keys listed below the scope and `prefix`, without the scope. */
   names(prefix?: string, from?: Pick<Subject, 'list'>): Promise<string[]>
   /** Expects `key` to hold exactly `bytes`. */
   holds(key: string, bytes: Uint8Array, from?: Subject): Promise<void>
-  /** Expects `key` to be neither found, nor read, nor listed. */
+  /** Expects that `key` is neither found, nor read, nor listed. */
   lacks(key: string, from?: Subject): Promise<void>
-  /** What unfinished puts of this case left, where the harness can tell. */
+  /** What unfinished puts of this case left behind, if the harness can tell. */
   debris(): Promise<readonly string[]>
-  /** Expects that they left nothing. */
+  /** Expects that they left nothing behind. */
   clean(): Promise<void>
-  /** Notes that an undeclared capability was shown to be refused. */
+  /** Records that an undeclared capability was refused. */
   refused(capability: string): void
   /** Ends the case as skipped. */
   skip(reason: string): never
@@ -91,22 +97,22 @@ export interface Ctx {
 
 export interface Needs {
   (...args: Parameters<Case['needs']>): ReturnType<Case['needs']>
-  /** What has to be declared: where the promise cannot be kept, it should not be. */
+  /** What must be declared; if the promise cannot be kept, it should not be. */
   readonly capability?: Provable
 }
 
-/** A case as it is written: what is usual is left out. */
+/** A case as written: the usual values are left out. */
 export interface CaseSpec
   extends Partial<Pick<Case, 'level' | 'since' | 'profile' | 'declare' | 'proves' | 'provokes' | 'timeoutMs'>> {
   title: string
   why: string
-  /** Run on the driver too. */
+  /** Also run directly on the driver. */
   raw?: true
   needs?: Needs
   run(t: Ctx): Promise<void>
 }
 
-/** The cases of one group, in the order they are written. */
+/** The cases of one group, in the order in which they are written. */
 export function defineCases(group: string, specs: Readonly<Record<string, CaseSpec>>): readonly Case[] {
   return Object.entries(specs).map(([name, { raw, needs, run, ...spec }]) => ({
     ...(needs?.capability !== undefined && { declare: `no ${needs.capability}` }),
@@ -136,7 +142,7 @@ export function absent(name: Provable): Needs {
   return (capabilities) => (capabilities[name] ? `capability ${name} is declared` : true)
 }
 
-/** Applies to the raw view alone: through the guard the promise holds for every driver. */
+/** Applies only to the raw view: through the guard the promise holds for every driver. */
 export function rawOnly(needs: Needs): Needs {
   const rawNeeds: Needs = (capabilities, harness, view) => (view === 'raw' ? needs(capabilities, harness, view) : true)
   return Object.assign(rawNeeds, named(needs))
@@ -161,7 +167,7 @@ export function hook(name: Hook): Needs {
   return (_, harness) => (harness[name] ? true : `the harness has no ${name}`)
 }
 
-/** Leaves out storages in the memory that a case would measure, or fill. */
+/** Excludes storages in the memory that a case would measure or fill. */
 export const outOfProcess: Needs = (_, { inProcess }) =>
   inProcess ? 'inProcess: the blobs lie in the memory of this process' : true
 
@@ -173,7 +179,7 @@ export function creds(kind: 'bad' | 'readonly'): Needs {
   return (_, harness) => (harness.creds?.includes(kind) ? true : `the harness has no creds ${kind}`)
 }
 
-/** Applies where one of these does. */
+/** Applies if any of these does. */
 export function either(...needs: readonly Needs[]): Needs {
   return (...args) => {
     const answers = needs.map((need) => need(...args))

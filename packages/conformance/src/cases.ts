@@ -26,7 +26,7 @@ import { sweeping } from './cases/sweeping.ts'
 import { traversal } from './cases/traversal.ts'
 import { watching } from './cases/watching.ts'
 
-/** Every case, in the order they run: what others rest on first, and `cp.proved`, which looks back on all, last. */
+/** Every case in the order of execution: basic ones first, and `cp.proved`, which looks back on all of them, last. */
 export const cases: readonly Case[] = Object.freeze([
   ...roundTrip,
   ...sizes,

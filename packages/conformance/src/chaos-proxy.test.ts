@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { ChaosProxy } from './chaos-proxy.ts'
 
-/** A proxy before a server that sends back what it gets. */
+/** A proxy in front of an echo server. */
 async function echo() {
   const server = createServer((socket) => socket.on('error', () => {}).pipe(socket)).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -22,12 +22,12 @@ function client(proxy: ChaosProxy): Socket {
   return socket
 }
 
-/** Resolves once the connection is closed, whatever closed it. */
+/** Resolves when the connection is closed, for whatever reason. */
 async function closed(socket: Socket): Promise<void> {
   if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve))
 }
 
-/** What comes until there are so many bytes, or until the connection ends. */
+/** Receives this many bytes, or until the connection ends. */
 async function receive(socket: Socket, bytes = Number.POSITIVE_INFINITY): Promise<Buffer> {
   let got = Buffer.alloc(0)
   const iterator = socket.iterator({ destroyOnReturn: false })
@@ -57,7 +57,7 @@ describe('a ChaosProxy', () => {
     expect(proxy).toMatchObject({ connections: 1, bytes: { up: 1 << 20, down: 1 << 20 } })
   })
 
-  it('cutAfter lets so many bytes by, drops that connection, and strikes once', async () => {
+  it('cutAfter lets that many bytes pass, drops that connection, and strikes once', async () => {
     const proxy = await echo()
     const socket = client(proxy)
     expect(await exchange(socket, 'one')).toBe('one')
@@ -99,7 +99,7 @@ describe('a ChaosProxy', () => {
     expect(await exchange(client(proxy), 'back')).toBe('back')
   })
 
-  it('show answers every request with its page, and what is no HTTP with an error of that, until heal', async () => {
+  it('show answers every request with its page, and anything but HTTP with an HTTP error, until heal', async () => {
     const proxy = await echo()
     const before = client(proxy)
     await exchange(before, 'hello')

@@ -12,24 +12,24 @@ export interface Endpoint {
 /** `up`: from client to server · `down`: from server to client. */
 export type Direction = 'up' | 'down'
 
-/** What answers in place of the server: `html` is left out where HTTP allows no body. */
+/** The response in place of the server's: `html` is left out where HTTP allows no body. */
 export interface Page {
   readonly status: number
   readonly html: string
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Answers with what it was asked: the first line of a request and its header fields, a line each. */
+/** Answers with the request: its first line and its header fields, one per line. */
 export type Echo = (asked: string) => Page
 
 /** A fault that waits for a certain byte. */
 interface Trap {
   readonly kind: 'cut' | 'flip'
-  /** How many bytes still go by before it. */
+  /** How many bytes still pass before it. */
   left: number
 }
 
-/** One direction of all connections together: bytes are counted over all of them. */
+/** One direction of all connections together: bytes are counted across them. */
 class Lane {
   trap: Trap | undefined
   stalled = false
@@ -38,11 +38,11 @@ class Lane {
 }
 
 /**
- * A TCP proxy that spoils what goes through it. It listens on 127.0.0.1, on a port of its own, and knows nothing of the
- * protocol; a fault holds from the moment it is asked for until it has struck (`cutAfter`, `flip`) or until `heal`.
+ * A TCP proxy that damages the traffic through it. It listens on its own port of 127.0.0.1 and knows nothing about the
+ * protocol. A fault holds from when it is requested until it has struck (`cutAfter`, `flip`) or until `heal`.
  */
 export class ChaosProxy implements AsyncDisposable {
-  /** How many connections were accepted, refused ones left out. */
+  /** How many connections were accepted, except refused ones. */
   connections = 0
   /** Bytes that arrived, by direction. */
   readonly bytes: Record<Direction, number> = { up: 0, down: 0 }
@@ -62,7 +62,7 @@ export class ChaosProxy implements AsyncDisposable {
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#accept(client))
   }
 
-  /** Starts a proxy before `target`. */
+  /** Starts a proxy in front of `target`. */
   static async start(target: Endpoint): Promise<ChaosProxy> {
     const proxy = new ChaosProxy(target)
     proxy.#server.listen(0, '127.0.0.1')
@@ -75,12 +75,12 @@ export class ChaosProxy implements AsyncDisposable {
     return { host: '127.0.0.1', port: (this.#server.address() as AddressInfo).port }
   }
 
-  /** Lets `bytes` more go by, then drops the connection on which the next one comes. Strikes once. */
+  /** Lets `bytes` more pass, then drops the connection on which the next one arrives. Strikes once. */
   cutAfter(bytes: number, direction: Direction): void {
     this.#lanes[direction].trap = { kind: 'cut', left: bytes }
   }
 
-  /** Changes the last bit of the byte that comes after `bytes` more. Strikes once. */
+  /** Changes the last bit of the byte that arrives after `bytes` more. Strikes once. */
   flip(bytes: number, direction: Direction): void {
     this.#lanes[direction].trap = { kind: 'flip', left: bytes }
   }
@@ -90,7 +90,7 @@ export class ChaosProxy implements AsyncDisposable {
     return this.#lanes.up.trap === undefined && this.#lanes.down.trap === undefined
   }
 
-  /** Lets nothing go by any more; connections stay open. @param direction @default both */
+  /** Lets nothing pass; connections stay open. @param direction @default both */
   stall(direction?: Direction): void {
     for (const name of direction ? [direction] : DIRECTIONS) this.#lanes[name].stalled = true
   }
@@ -107,22 +107,22 @@ export class ChaosProxy implements AsyncDisposable {
   }
 
   /**
-   * Drops every connection, and answers whatever is asked on new ones with `page`, as the login page of a network does. What is no
-   * HTTP gets an error of HTTP.
+   * Drops every connection, and answers every request on new ones with `page`, like a network's login page. Anything
+   * but HTTP gets an HTTP error.
    *
-   * @param page Or what makes one of what is asked.
+   * @param page Or a function that makes one from the request.
    */
   show(page: Page | Echo): void {
     this.#page = page
     this.drop()
   }
 
-  /** Lets so many bytes by in a second, on each connection. @param direction @default both */
+  /** Lets this many bytes pass per second, on each connection. @param direction @default both */
   throttle(bytesPerSecond: number, direction?: Direction): void {
     for (const name of direction ? [direction] : DIRECTIONS) this.#lanes[name].rate = bytesPerSecond
   }
 
-  /** Ends every fault. What was stalled goes on. */
+  /** Ends every fault. Stalled traffic continues. */
   heal(): void {
     this.#refusing = false
     // Connections that got the page would get it again.
@@ -166,7 +166,7 @@ export class ChaosProxy implements AsyncDisposable {
       [server, client],
     ] as const) {
       this.#sockets.add(socket)
-      // What went wrong on one side is passed on as the end of the other.
+      // An error on one side is passed on as the end of the other.
       socket.on('error', () => other.destroy())
       socket.once('close', () => {
         this.#sockets.delete(socket)
@@ -193,13 +193,13 @@ export class ChaosProxy implements AsyncDisposable {
       }
       if (!to.destroyed) to.end()
     } catch {
-      // A socket that was destroyed; whoever did it has seen to the other side.
+      // The socket was destroyed; whatever destroyed it has handled the other side.
     } finally {
       if (to.destroyed) from.destroy()
     }
   }
 
-  /** @returns Whether the connection goes on. */
+  /** @returns Whether the connection continues. */
   async #pass(chunk: Buffer, to: Socket, direction: Direction): Promise<boolean> {
     const lane = this.#lanes[direction]
     while (lane.stalled && !this.#closed.signal.aborted) await this.#healed.promise
@@ -238,7 +238,7 @@ function askedOf({ method, url, rawHeaders }: IncomingMessage): string {
   return [`${method} ${url}`, ...fields].join('\n')
 }
 
-/** Writes, and waits until there is room for more; rejects when the socket is closed before. */
+/** Writes, and waits until there is room for more; rejects if the socket closes first. */
 async function write(to: Socket, bytes: Buffer): Promise<void> {
   if (to.destroyed) throw new Error('the other side is closed')
   if (to.write(bytes)) return

@@ -9,27 +9,27 @@ import { chunksOf, collect } from './source.ts'
 
 const START_MS = 20_000
 const CHUNK_BYTES = 64 << 10
-/** How long a process may go on after its last call. */
+/** How long a process may run after its last call. */
 const LINGER_MS = 2_000
 const WITH_ERRORS: StdioOptions = ['ignore', 'inherit', 'pipe', 'ipc']
 
-/** What the kit has a process of its own do. */
+/** What the kit asks of a separate process. */
 export interface ChildTask {
   readonly key: string
   readonly seed: number
   readonly writer: number
   readonly size: number
   /**
-   * `hang`: put, and stop half-way · `resume`: the same, once a checkpoint was given · `wait`: put, stop half-way, and go on
-   * when told to · `race`: put, and say so when the body has ended · `exit`: put, get, close.
+   * `hang`: put, and stop half-way · `resume`: the same, once a checkpoint was given · `wait`: put, stop half-way, and
+   * continue on request · `race`: put, and report when the body has ended · `exit`: put, get, close.
    */
   readonly until: 'hang' | 'resume' | 'wait' | 'race' | 'exit'
 }
 
 /**
- * The whole of the module that `Harness.child` names: does what the kit asks for, in a process that the kit may kill.
+ * The whole of the module that `Harness.child` names: does what the kit asks in a process that the kit may kill.
  *
- * @param open As in the harness; on the same storage, so its place comes through the environment.
+ * @param open As in the harness, on the same storage; its location is passed through the environment.
  */
 export async function runChild(open: () => Promise<StorageBackend>): Promise<void> {
   const task = JSON.parse(process.argv[2] ?? '') as ChildTask
@@ -89,14 +89,14 @@ export async function killAtReached(module: string, task: ChildTask): Promise<vo
   if (said !== 'reached') throw new BrokenPromise(`the child process reaches its put, but it ended with ${said}`)
 }
 
-/** Runs a task until its process tells a checkpoint, and kills it there. @returns The checkpoint. */
+/** Runs a task until its process reports a checkpoint, and kills it there. @returns The checkpoint. */
 export async function killWithCheckpoint(module: string, task: ChildTask): Promise<string> {
   const said = await killWhenItSpeaks(module, task)
   if (typeof said === 'object' && said !== null && 'checkpoint' in said) return String(said.checkpoint)
   throw new BrokenPromise(`the put of the child process gives a checkpoint, but it ended with ${said}`)
 }
 
-/** @returns What it said first, or the code it ended with. */
+/** @returns Its first message, or its exit code. */
 async function killWhenItSpeaks(module: string, task: ChildTask): Promise<unknown> {
   const child = fork(module, [JSON.stringify(task)])
   try {
@@ -110,7 +110,7 @@ async function killWhenItSpeaks(module: string, task: ChildTask): Promise<unknow
   }
 }
 
-/** Runs a task that waits half-way through its put, does `meanwhile` there, and then lets it come to its end. */
+/** Runs a task that waits half-way through its put, calls `meanwhile` there, and then lets it finish. */
 export async function duringPut(module: string, task: ChildTask, meanwhile: () => Promise<unknown>): Promise<void> {
   const child = fork(module, [JSON.stringify(task)], { stdio: WITH_ERRORS })
   const errors = child.stderr?.toArray() ?? Promise.resolve([])
@@ -128,13 +128,13 @@ export async function duringPut(module: string, task: ChildTask, meanwhile: () =
   }
 }
 
-/** The line that says what a process died of. */
+/** The line that says why a process died. */
 async function errorIn(output: Promise<unknown[]>): Promise<string> {
   const text = Buffer.concat((await output) as Buffer[]).toString()
   return /^(?:\S*Error|the process).*$/m.exec(text)?.[0] ?? text.slice(0, 1_000)
 }
 
-/** Runs a task to its end. @returns The exit code, and what the process said of a failure. */
+/** Runs a task to its end. @returns The exit code, and the error output. */
 export async function runToExit(module: string, task: ChildTask): Promise<{ code: number | null; error: string }> {
   const child = fork(module, [JSON.stringify(task)], { stdio: WITH_ERRORS })
   const errors = child.stderr?.toArray() ?? Promise.resolve([])

@@ -1,9 +1,9 @@
 import type { DriverMutant } from './driver-mutant.ts'
 
-/** Longer than any case waits for it, and over by itself. */
+/** Longer than any case waits for it, and ends by itself. */
 const LEFT_MS = 20_000
 
-/** Of what is left when a driver is closed. */
+/** What a driver leaves when it is closed. */
 export const closeMutants: readonly DriverMutant[] = [
   {
     name: 'close-leaves-timer',

@@ -4,15 +4,15 @@ import { label, type Result } from './report.ts'
 import { endIfKept } from './resources.ts'
 import { planRun, type RunOptions } from './runner.ts'
 
-/** The two functions of a test runner that the kit uses: those of node:test, vitest, jest and mocha fit. */
+/** The two functions of a test runner that the kit uses: node:test, vitest, jest and mocha provide them. */
 export interface TestRunner {
   describe(name: string, body: () => void): unknown
-  /** Where the runner hands a context with `skip` to the test, skipped cases are shown with their reason. */
+  /** If the runner passes a context with `skip` to the test, skipped cases are shown with their reason. */
   it(name: string, body: (...args: unknown[]) => Promise<void>): unknown
 }
 
 /**
- * Registers every case as a test: the whole of a driver's test file beside its harness.
+ * Registers every case as a test: besides its harness, this is the whole of a driver's test file.
  *
  * @param on @default node:test
  * @throws {StorageError} INVALID_ARGUMENT for an unknown profile, case or waiver.
@@ -44,7 +44,7 @@ function endIfLeftOpen(failed: readonly (Result & { status: 'failed' })[]): void
   if (failed.some(({ id }) => id === 'lc.handles')) endIfKept({ failures: failed.map(({ error }) => error.message) })
 }
 
-/** Ends a test as skipped, where its runner can. */
+/** Ends a test as skipped, if its runner can. */
 export function skip(context: unknown, reason: string): void {
   const { skip } = (context ?? {}) as { skip?: (reason: string) => void }
   skip?.call(context, reason)

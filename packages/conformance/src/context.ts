@@ -22,13 +22,13 @@ export interface RunState {
   readonly id: string
   readonly profile: Profile
   readonly seed: number
-  /** Capabilities that a case has put to the test; whether it passed is its own result. */
+  /** Capabilities that a case has tested; whether it passed is its own result. */
   readonly tested: Set<string>
-  /** Of the instance that was opened first. */
+  /** The capabilities of the instance that was opened first. */
   capabilities: Capabilities | null
-  /** Of the whole run. */
+  /** The signal of the whole run. */
   readonly signal: AbortSignal | undefined
-  /** Whether every case was asked for, so that what is missing was not merely left out. */
+  /** Whether every case was requested, so that nothing missing was merely left out. */
   readonly complete: boolean
   /** How the views of each waived case ended, by id. */
   readonly waived: Map<string, readonly Outcome['status'][]>
@@ -47,7 +47,7 @@ export class CaseContext implements Ctx {
   readonly #deadline = new AbortController()
   readonly #opened: { close(): Promise<void> }[] = []
   #store: Subject | undefined
-  /** What lay there before the case. */
+  /** Debris from before the case. */
   #debris: ReadonlySet<string> = new Set()
 
   constructor(harness: Harness, run: RunState, subject: Case, view: View) {
@@ -188,7 +188,10 @@ export class CaseContext implements Ctx {
     this.#deadline.abort(new Error(`the time of ${this.id} is up`))
   }
 
-  /** Closes what was opened and removes what was stored. What fails here is for `lc` and `sd` to judge, not for this case. */
+  /**
+   * Closes what was opened and removes what was stored. Failures here are for `lc` and `sd` to judge, not for this
+   * case.
+   */
   async dispose(): Promise<void> {
     const over = new AbortController()
     await within(this.#removeAll(over.signal), REMOVE_MS, 'the removal of what the case stored').catch(() => {})
@@ -196,7 +199,7 @@ export class CaseContext implements Ctx {
     await Promise.allSettled(this.#opened.map((opened) => within(opened.close(), CLOSE_MS, 'close')))
   }
 
-  /** @param over That of the case has been aborted. */
+  /** @param over The signal of the case has been aborted. */
   async #removeAll(over: AbortSignal): Promise<void> {
     const store = rawSubject(await this.driver(over))
     const atOnce = Math.min(DELETES_AT_ONCE, store.capabilities.limits?.maxConcurrent ?? DELETES_AT_ONCE)

@@ -5,7 +5,7 @@ import { once } from './subject.ts'
 type Copy = NonNullable<StorageBackend['copy']>
 type Description = Pick<PutOptions, 'contentType' | 'metadata'>
 
-/** Of drivers that copy by themselves: each is given a `copy`, and a fault of it. */
+/** For drivers that copy natively: each is given a faulty `copy`. */
 export const copyMutants: readonly DriverMutant[] = [
   copying('copy-drops-type', 'a copy has no content type and no metadata', 'op.copy-type', (driver) => {
     return (from, to, options) => copyOver(driver, from, to, options, () => ({}))
@@ -63,7 +63,7 @@ export const copyMutants: readonly DriverMutant[] = [
   },
 ]
 
-/** Of `copy-is-link`: what the instances of one storage have in common. Keys of one case are those of no other. */
+/** For `copy-is-link`: shared by the instances of one storage. Cases do not share keys. */
 const links = new Map<string, string>()
 
 function copying(
@@ -81,7 +81,7 @@ function copying(
   }
 }
 
-/** A copy as it should be, on any driver. @param describe Which content type and metadata it gets. */
+/** A correct copy on any driver. @param describe Which content type and metadata it gets. */
 async function copyOver(
   driver: StorageBackend,
   from: string,

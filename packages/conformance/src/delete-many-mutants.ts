@@ -4,7 +4,7 @@ import type { DriverMutant } from './driver-mutant.ts'
 type Failures = Map<string, StorageError>
 type DeleteMany = NonNullable<StorageBackend['deleteMany']>
 
-/** Of drivers that delete many keys at once: each is given a `deleteMany`, and a fault of it. */
+/** For drivers that delete many keys at once: each is given a faulty `deleteMany`. */
 export const deleteManyMutants: readonly DriverMutant[] = [
   deleting('forgets-failures', 'deleteMany does not say what it could not delete', ['ft.broken-many'], (driver) => {
     return async (keys, options) => {

@@ -6,14 +6,14 @@ export interface DriverMutant {
   readonly name: string
   /** What is wrong with it. */
   readonly fault: string
-  /** The cases that have to fail. */
+  /** The cases that must fail. */
   readonly killedBy: readonly string[]
   /** The smallest profile in which they do. @default 'quick' */
   readonly profile?: Profile
   /** How many entries it lists at a time. @default as many as the driver */
   readonly pageSize?: number
-  /** What it declares beside what the driver does. */
+  /** What it declares besides the driver's own capabilities. */
   readonly declares?: Partial<Capabilities>
-  /** What it does otherwise than `driver`. */
+  /** What it does differently from `driver`. */
   change(driver: StorageBackend): Partial<StorageBackend>
 }

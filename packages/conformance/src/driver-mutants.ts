@@ -13,7 +13,7 @@ import { runConformance } from './runner.ts'
 import { spyOn } from './subject.ts'
 import { sweepMutants } from './sweep-mutants.ts'
 
-/** Each is a few lines around a driver. The kit is trusted with a harness as far as it finds them there. */
+/** Each is a few lines around a driver. The kit is trusted with a harness as far as it detects them there. */
 export const driverMutants: readonly DriverMutant[] = Object.freeze([
   ...failureMutants,
   ...listingMutants(10),
@@ -25,12 +25,12 @@ export const driverMutants: readonly DriverMutant[] = Object.freeze([
   ...closeMutants,
 ])
 
-/** A harness whose instances have a fault. Processes of their own do not have it. */
+/** A harness whose instances have a fault. Separate processes do not have it. */
 export function mutated(harness: Harness, { name, pageSize, change, declares }: DriverMutant): Harness {
   const open: Harness['open'] = async (options) => {
     const driver = await harness.open(options)
     const changed = change(driver)
-    // Asked for late: a driver may know what it can do only once it is open.
+    // Evaluated late: a driver may know its capabilities only once it is open.
     const get = () => Object.freeze({ ...driver.capabilities, ...declares })
     return spyOn(driver, [], declares ? Object.defineProperty(changed, 'capabilities', { get }) : changed)
   }
@@ -38,8 +38,8 @@ export function mutated(harness: Harness, { name, pageSize, change, declares }: 
 }
 
 /**
- * Registers a test for each mutant of a driver: it passes where the cases that are meant for the fault see it with this harness, and
- * is skipped where none of them can be run with it.
+ * Registers a test for each mutant of a driver: it passes if the cases meant for the fault detect it with this harness,
+ * and is skipped if none of them can run with it.
  *
  * @param on @default node:test
  */
@@ -52,7 +52,7 @@ export function killMutants(harness: Harness, on: TestRunner = nodeTest): void {
         const survived = only.filter((id) => !failed.some((result) => result.id === id))
         const reasons = skipped.filter(({ id }) => survived.includes(id)).map(({ reason }) => reason)
         if (survived.length > 0 && reasons.length === survived.length) return skip(args[0], reasons.join(', '))
-        if (survived.length > 0) throw new Error(`${mutant.fault}, and ${survived.join(', ')} passed all the same`)
+        if (survived.length > 0) throw new Error(`${mutant.fault}, but ${survived.join(', ')} passed`)
       })
   })
 }

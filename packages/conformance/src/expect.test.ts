@@ -5,15 +5,15 @@ const KEYS = Array.from({ length: 2_500 }, (_, i) => String(i).padStart(6, '0'))
 
 describe('equal', () => {
   it.each<[string, unknown, unknown]>([
-    ['a list with two entries more at its end', [...KEYS, '002499', '002499'], KEYS],
-    ['a list with one entry less at its end', KEYS.slice(0, -1), KEYS],
-    ['a list whose last entry is another', [...KEYS.slice(0, -1), 'x'], KEYS],
-    ['a text whose last character is another', `${'x'.repeat(5_000)}y`, 'x'.repeat(5_001)],
+    ['a list with two more entries at its end', [...KEYS, '002499', '002499'], KEYS],
+    ['a list with one entry fewer at its end', KEYS.slice(0, -1), KEYS],
+    ['a list whose last entry differs', [...KEYS.slice(0, -1), 'x'], KEYS],
+    ['a text whose last character differs', `${'x'.repeat(5_000)}y`, 'x'.repeat(5_001)],
     ['a map that is not empty', new Map([['a', 1]]), new Map()],
-    ['a set of another', new Set(['a']), new Set(['b'])],
+    ['a different set', new Set(['a']), new Set(['b'])],
     ['bytes that differ', Buffer.from('a'), Buffer.from('b')],
     ['nothing and null', [undefined], [null]],
-    ['what is no number and null', Number.NaN, null],
+    ['NaN and null', Number.NaN, null],
     ['a number and its text', 1, '1'],
     ['a text and null', 'null', null],
     ['the same letter in two forms', '\u00e9', 'e\u0301'],
@@ -32,13 +32,13 @@ describe('equal', () => {
     expect(() => equal(actual, expected, 'it')).not.toThrow()
   })
 
-  it('shows what is short whole, and other than ASCII escaped', () => {
+  it('shows short values whole, and non-ASCII characters escaped', () => {
     expect(messageOf(['\u00e9', 'b'], ['e\u0301', 'b\u202e'])).toBe(
       String.raw`the list is ["e\u0301","b\u202e"], but was ["\u00e9","b"]`,
     )
   })
 
-  it('shows of what is long the place of the first difference, and how many entries there are', () => {
+  it('shows the first difference in a long value, and the number of entries', () => {
     const message = messageOf([...KEYS, '002499', '002499'], KEYS)
     expect(message).toMatch(
       /^the list is …[\d",]+"002499"\] \(2500 entries\), but was …[\d",]+"002499","002499"\] \(2502 /,

@@ -4,7 +4,9 @@ import { provenance } from './payload.ts'
 /** How many characters of a value a message shows. */
 const SHOWN = 1_000
 
-/** A promise of the contract that was not kept. The runner adds the case, why it matters, and what may be declared instead. */
+/**
+ * A promise of the contract that was not kept. The runner adds the case, why it matters, and what to declare instead.
+ */
 export class BrokenPromise extends Error {
   static {
     BrokenPromise.prototype.name = 'BrokenPromise'
@@ -16,8 +18,8 @@ export function check(condition: boolean, expectation: string): asserts conditio
 }
 
 /**
- * Compares numbers, strings, lists, maps, sets and plain objects of them, whole: it is the message alone that is cut, around
- * the first difference. What an object has as `undefined` it does not have.
+ * Compares numbers, strings, lists, maps, sets and plain objects of them in full; only the message is cut, around the
+ * first difference. A property that is `undefined` counts as absent.
  */
 export function equal(actual: unknown, expected: unknown, what: string): void {
   if (isEqual(actual, expected)) return
@@ -32,7 +34,7 @@ export function isEqual(a: unknown, b: unknown): boolean {
   return print(a) === print(b)
 }
 
-/** Compares bytes; a difference is told by its place and by whose bytes lie there. */
+/** Compares bytes; a difference is reported by its place and by the writer of the bytes there. */
 export function sameBytes(seed: number, actual: Uint8Array, expected: Uint8Array, what: string): void {
   if (Buffer.compare(actual, expected) === 0) return
   const at = firstDifference(actual, expected)
@@ -61,7 +63,7 @@ export async function rejects(
   return checkCode(outcome.reason, wanted, what)
 }
 
-/** The same of an error already caught. */
+/** The same for an error already caught. */
 export function checkCode(error: unknown, codes: readonly StorageErrorCode[], what: string): StorageError {
   if (!StorageError.is(error))
     throw new BrokenPromise(`${what} rejects with a StorageError, but it rejected with ${printError(error)}`, {
@@ -74,10 +76,7 @@ export function checkCode(error: unknown, codes: readonly StorageErrorCode[], wh
   return error
 }
 
-/**
- * `promise`, to be awaited later. A case that fails before has said what is wrong: what then becomes of this one does not
- * count.
- */
+/** `promise`, to be awaited later. If the case fails earlier, the result of this one does not count. */
 export function started<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {})
   return promise
@@ -106,7 +105,7 @@ export async function within<T>(promise: Promise<T>, ms: number, what: string | 
   }
 }
 
-/** Asks `probe` again and again until it answers true. */
+/** Calls `probe` repeatedly until it returns true. */
 export async function eventually(probe: () => boolean | Promise<boolean>, ms: number, what: string): Promise<void> {
   const deadline = performance.now() + ms
   while (!(await probe())) {
@@ -124,7 +123,7 @@ export function printError(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}` : around(0, print(error))
 }
 
-/** What was expected and what came instead, of whatever ended a case. */
+/** What was expected and what happened instead, for any error that ended a case. */
 export function expectationOf(error: unknown): string {
   if (error instanceof BrokenPromise) return error.message
   const because = error instanceof Error && error.cause !== undefined ? `, because of ${printError(error.cause)}` : ''
@@ -147,7 +146,7 @@ function propertiesOf(record: object): string[] {
   return entries.map(([name, value]) => `${JSON.stringify(name)}:${print(value)}`).sort()
 }
 
-/** The whole of a print that is short, or what is around the place `at`; characters that look like others are escaped. */
+/** A short print in full, or the part around `at`; characters that look like others are escaped. */
 function around(at: number, text: string): string {
   const from = text.length > SHOWN ? Math.max(0, at - SHOWN / 2) : 0
   const to = Math.min(text.length, from + SHOWN)
@@ -158,7 +157,7 @@ function escaped(text: string): string {
   return text.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/** Of a list that is not shown whole. */
+/** The size of a list that is not shown in full. */
 function sizeOf(value: unknown): string {
   return Array.isArray(value) && print(value).length > SHOWN ? ` (${value.length} entries)` : ''
 }

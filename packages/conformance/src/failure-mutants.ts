@@ -1,7 +1,7 @@
 import { StorageError } from '@stored/core/backend'
 import type { DriverMutant } from './driver-mutant.ts'
 
-/** Of what a failure of the medium is mistaken for. */
+/** What a failure of the medium is mistaken for. */
 export const failureMutants: readonly DriverMutant[] = [
   {
     name: 'failure-as-null',
@@ -29,7 +29,7 @@ export const failureMutants: readonly DriverMutant[] = [
         try {
           yield* driver.list(options)
         } catch {
-          // The fault: what is not listed reads as deleted.
+          // The fault: what is not listed looks deleted.
         }
       },
     }),

@@ -14,34 +14,34 @@ export type FaultyMethod =
   | 'watch'
   | 'sweep'
 
-/** The share of calls that go wrong in each way, from 0 to 1. A call goes wrong in at most one. All are 0 unless given. */
+/** The share of calls that fail in each way, from 0 to 1. A call fails in at most one. All default to 0. */
 export interface FaultRates {
   /** Any call: UNAVAILABLE, before anything has happened. */
   readonly error: number
-  /** `put`, `delete`, `copy`: done, and then answered with an UNAVAILABLE that is `ambiguous`. */
+  /** `put`, `delete`, `copy`: applied, then answered with an UNAVAILABLE that is `ambiguous`. */
   readonly applied: number
-  /** `put`: part of the body is stored under the key, and then answered as `applied` is. No conforming driver does this. */
+  /** `put`: part of the body is stored under the key, then answered like `applied`. No conforming driver does this. */
   readonly partial: number
-  /** `get`: one bit of the body is another. */
+  /** `get`: one bit of the body is flipped. */
   readonly wrongBytes: number
-  /** `get`: the body throws UNAVAILABLE somewhere on its way. */
+  /** `get`: the body throws UNAVAILABLE part-way. */
   readonly cut: number
-  /** `list`: as it was before the latest changes made through this instance. */
+  /** `list`: the state before the latest changes made through this instance. */
   readonly staleList: number
   /** Any call, and those that follow it: RATE_LIMITED with `retryAfterMs`. */
   readonly rateLimited: number
   /** Any call: no answer until its signal aborts. */
   readonly hang: number
-  /** `put`: delivered twice, as by a network that repeats a request. What the second changes is only the etag. */
+  /** `put`: delivered twice, as by a network that repeats a request. The second changes only the etag. */
   readonly duplicate: number
 }
 
-/** What a call may meet. */
+/** What may happen to a call. */
 export type Fault = keyof FaultRates
 
 const WRITES: readonly FaultyMethod[] = ['put', 'delete', 'copy']
 
-/** Which methods a fault can happen to; those not named here happen to all. */
+/** Which methods a fault can affect; those not listed here affect all. */
 const ONLY: Partial<Record<Fault, readonly FaultyMethod[]>> = {
   applied: WRITES,
   partial: ['put'],
@@ -63,23 +63,23 @@ export const NO_FAULTS: FaultRates = Object.freeze({
   duplicate: 0,
 })
 
-/** @throws {StorageError} INVALID_ARGUMENT for what is no share, or when more than all calls would go wrong. */
+/** @throws {StorageError} INVALID_ARGUMENT for a rate outside 0 to 1, or if they add up to more than 1. */
 export function checkRates(rates: FaultRates): FaultRates {
   const at = { op: 'FaultyBackend' }
   const sum = Object.values(rates).reduce((total, rate) => total + rate, 0)
-  // A sum of shares such as 0.1 and 0.2 may be off by the last bit.
-  if (sum > 1 + 1e-9) throw new StorageError('INVALID_ARGUMENT', at, { detail: 'the rates add up to at most 1' })
+  // A sum of rates such as 0.1 and 0.2 may be off by the last bit.
+  if (sum > 1 + 1e-9) throw new StorageError('INVALID_ARGUMENT', at, { detail: 'the rates must add up to at most 1' })
   return rates
 }
 
 /**
- * Decides what goes wrong. The n-th call of a method has the same fate in every run with the same seed and rates, whatever
- * calls of other methods come between.
+ * Decides what fails. The n-th call of a method has the same outcome in every run with the same seed and rates,
+ * regardless of calls of other methods.
  */
 export class Dice {
   readonly #seed: number
   readonly #randoms = new Map<FaultyMethod, () => number>()
-  /** Where in a body a fault lies, from 0 to below 1. */
+  /** The position of a fault in a body, from 0 to below 1. */
   readonly place: () => number
 
   constructor(seed: number) {

@@ -43,7 +43,7 @@ describe('error', () => {
     expect(await inner.stat('k', op)).toBeNull()
   })
 
-  it('happens to the share of calls asked for, and to the same ones with the same seed', async () => {
+  it('affects the requested share of calls, and the same ones with the same seed', async () => {
     const fates = async () => {
       const { backend } = faulty({ error: 0.3, seed: 7 })
       const outcomes = []
@@ -68,7 +68,7 @@ describe('applied', () => {
 })
 
 describe('partial', () => {
-  it('stores a part of the blob, and rejects with an ambiguous UNAVAILABLE', async () => {
+  it('stores part of the blob, and rejects with an ambiguous UNAVAILABLE', async () => {
     const { inner, backend } = faulty({ partial: 1 })
     await expect(backend.put('k', body(), { ...op, size: 10 })).rejects.toMatchObject({ ambiguous: true })
     expect((await inner.stat('k', op))?.size).toBeLessThan(10)
@@ -76,7 +76,7 @@ describe('partial', () => {
 })
 
 describe('wrongBytes', () => {
-  it('changes one bit of what is read, and not what is stored', async () => {
+  it('flips one bit of what is read, and not of what is stored', async () => {
     const { inner, backend } = faulty({ wrongBytes: 1 })
     await inner.put('k', body(), op)
     const read = await collect((await backend.get('k', op)).body)
@@ -86,7 +86,7 @@ describe('wrongBytes', () => {
 })
 
 describe('cut', () => {
-  it('throws UNAVAILABLE on the way, and never just ends', async () => {
+  it('throws UNAVAILABLE part-way, and never just ends', async () => {
     const { inner, backend } = faulty({ cut: 1 })
     await inner.put('k', body(), op)
     const chunks: Uint8Array[] = []
@@ -99,7 +99,7 @@ describe('cut', () => {
 })
 
 describe('staleList', () => {
-  it('lists as before the latest changes: what was put is missing, what was deleted is there', async () => {
+  it('lists the state before the latest changes: what was put is missing, what was deleted is there', async () => {
     const { inner, backend } = faulty({ staleList: 1 })
     await inner.put('old', body(), op)
     await inner.put('kept', body(), op)
@@ -138,7 +138,7 @@ describe('hang', () => {
 })
 
 describe('duplicate', () => {
-  it('puts twice, and the answer is the second', async () => {
+  it('puts twice, and returns the second result', async () => {
     const { inner, backend } = faulty({ duplicate: 1 })
     const put = vi.spyOn(inner, 'put')
     const stat = await backend.put('k', body(), op)
@@ -154,7 +154,7 @@ describe('duplicate', () => {
 })
 
 describe('slow', () => {
-  it('lets so many bytes by in a second, both ways', async () => {
+  it('lets that many bytes pass per second, in both directions', async () => {
     vi.useFakeTimers()
     onTestFinished(() => void vi.useRealTimers())
     const { backend } = faulty({ slow: 4 })
@@ -179,7 +179,7 @@ describe('slow', () => {
 })
 
 describe('fail', () => {
-  it('makes every call reject with the error, until it is taken back', async () => {
+  it('makes every call reject with the error, until it is lifted', async () => {
     const { backend } = faulty()
     const outage = new StorageError('UNAVAILABLE', { op: 'put' })
     backend.fail(outage)

@@ -27,11 +27,11 @@ import { once } from './subject.ts'
 export interface FaultyOptions extends Partial<FaultRates> {
   /** Repeats the faults of a run. @default 1 */
   readonly seed?: number
-  /** How fast bodies go by, both ways, in bytes per second. @default as fast as they can */
+  /** The speed of bodies in both directions, in bytes per second. @default unlimited */
   readonly slow?: number
   /** How long RATE_LIMITED asks to wait, in milliseconds. @default 1000 */
   readonly retryAfterMs?: number
-  /** How many calls in a row are RATE_LIMITED once one is. @default 3 */
+  /** How many calls in a row are RATE_LIMITED. @default 3 */
   readonly burst?: number
 }
 
@@ -48,13 +48,13 @@ const OPTIONS: Rules = {
   retryAfterMs: is.whole(0, undefined, 'of milliseconds'),
   burst: is.whole(1),
 }
-/** How many changes a stale listing is behind, at most. */
+/** How many changes a stale listing may lag behind. */
 const STALE_CHANGES = 8
 
 /**
- * Another backend, in a world where things go wrong: by chance, at given rates and repeatably (`seed`), or at a word (`fail`).
- * For tests of what is built on backends. What it declares is what the other declares; it sets a timer only where `slow` asks
- * for one.
+ * Another backend with injected faults: at random with given rates and repeatably (`seed`), or on demand (`fail`). For
+ * testing code built on backends. It declares the other backend's capabilities; it sets a timer only if `slow` is
+ * given.
  */
 export class FaultyBackend extends StorageBackend {
   readonly name: string
@@ -73,10 +73,10 @@ export class FaultyBackend extends StorageBackend {
   #rates: FaultRates
   #outage: Error | null = null
   #limitedCalls = 0
-  /** What lay under the keys changed last, before that. */
+  /** The previous state of the keys changed last. */
   readonly #past = new Map<string, Stat | null>()
 
-  /** @throws {StorageError} INVALID_ARGUMENT for an unknown option, or rates that are none. */
+  /** @throws {StorageError} INVALID_ARGUMENT for an unknown option, or invalid rates. */
   constructor(inner: StorageBackend, options: FaultyOptions = {}) {
     super()
     checkOptions(options, OPTIONS, { op: 'FaultyBackend' })
@@ -103,7 +103,7 @@ export class FaultyBackend extends StorageBackend {
     return this.#inner.medium
   }
 
-  /** An outage: from now on every call but `close` rejects with `error`; with `null` it is over. */
+  /** An outage: from now on every call except `close` rejects with `error`; `null` ends it. */
   fail(error: Error | null): void {
     this.#outage = error
   }
@@ -169,7 +169,7 @@ export class FaultyBackend extends StorageBackend {
     await this.#inner.close?.()
   }
 
-  /** Those that the other has: a method is there exactly when its capability is. */
+  /** Those that the other backend has: a method exists exactly if its capability does. */
   #addOptionalMethods(): void {
     const { copy, deleteMany, reconnect, signedUrl, watch, sweep } = this.#inner
     if (reconnect) this.reconnect = () => reconnect.call(this.#inner)
@@ -205,7 +205,7 @@ export class FaultyBackend extends StorageBackend {
     yield* watch()
   }
 
-  /** Counts the call and decides its fate. What ends it before anything has happened is thrown from here. */
+  /** Counts the call and decides its outcome. Throws a fault that strikes before anything has happened. */
   async #begin(method: FaultyMethod, key: string | undefined, { signal }: Op): Promise<Fault | null> {
     this.calls[method] += 1
     signal.throwIfAborted()
@@ -237,13 +237,13 @@ export class FaultyBackend extends StorageBackend {
   async #putPart(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
     const bytes = await collect(body)
     const part = bytes.subarray(0, Math.floor(this.#dice.place() * bytes.byteLength))
-    // A part is another blob: whoever goes on from what it left would go on from that.
+    // Part of a body is another blob: a put must not resume from it.
     const { size: _, sha256: __, file: ___, checkpoint: ____, onCheckpoint: _____, ...rest } = options
     await this.#inner.put(key, once(part), { ...rest, size: part.byteLength })
     throw this.#unavailable('put', key, LANDED)
   }
 
-  /** The second delivery of a put with a condition fails by it, as its key is no longer what it was. */
+  /** The second delivery of a conditional put fails because the first has changed the key. */
   async #putTwice(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
     const bytes = await collect(body)
     const { file: _, ...rest } = options
@@ -279,7 +279,7 @@ export class FaultyBackend extends StorageBackend {
     throw this.#unavailable('get', key)
   }
 
-  /** Notes what lies under keys that are about to change; only where listings can be stale. */
+  /** Records the state of keys that are about to change; only if listings can be stale. */
   async #remember(keys: readonly string[], { signal }: Op): Promise<void> {
     if (this.#rates.staleList === 0) return
     for (const key of keys) {

@@ -3,7 +3,7 @@ import { MemoryBackend, type PutOptions, type Stat } from '@stored/core/backend'
 import type { Mutant } from './mutant.ts'
 import { once } from './subject.ts'
 
-/** Takes the bytes of the file where it can, once the body has proved them. */
+/** Takes the bytes from the file if it can, once the body has proved them. */
 class UsesFile extends MemoryBackend {
   override readonly capabilities = { ...new MemoryBackend().capabilities, usesFile: true } as never
 

@@ -1,7 +1,7 @@
 import { compareKeys, type ListOptions, type Stat, type StorageBackend } from '@stored/core/backend'
 import type { DriverMutant } from './driver-mutant.ts'
 
-/** Of listings. Those that list in pages take so many entries at a time. */
+/** Faults of listings. Those that list in pages take this many entries at a time. */
 export function listingMutants(pageSize: number): readonly DriverMutant[] {
   const of = (name: string, fault: string, change: DriverMutant['change'], killedBy: readonly string[]) =>
     ({ name, fault, killedBy, pageSize, change }) satisfies DriverMutant
@@ -59,7 +59,7 @@ export function listingMutants(pageSize: number): readonly DriverMutant[] {
 
 const GLOB = { '?': '.', '*': '.*', '[': '[', ']': ']' }
 
-/** All that a driver holds in and beside the directory of the prefix, in order, as a fault lists it. */
+/** The driver's entries in and beside the directory of the prefix, in order, as a fault lists them. */
 function listing(listed: (all: readonly Stat[], options: ListOptions) => readonly Stat[]): DriverMutant['change'] {
   return (driver) => ({
     async *list(options) {
@@ -68,10 +68,10 @@ function listing(listed: (all: readonly Stat[], options: ListOptions) => readonl
   })
 }
 
-/** What a page is the beginning of, after the last entry of the page before, and so many entries in all. */
+/** The rest of a listing after the last entry of the previous page and this many entries in total. */
 type Rest = (all: readonly Stat[], last: Stat | undefined, count: number) => readonly Stat[]
 
-/** A listing by pages, each of them of what is there by then. */
+/** A listing in pages, each of them of the current state. */
 function inPages(pageSize: number, rest: Rest): DriverMutant['change'] {
   return (driver) => ({
     async *list(options) {
@@ -91,7 +91,7 @@ async function everything(driver: StorageBackend, { hint: _, ...options }: ListO
   return stats.sort((a, b) => compareKeys(a.key, b.key))
 }
 
-/** What lies in the same directory as the prefix, and in those beside it: the least that a fault needs to see. */
+/** What is in the directory of the prefix and in those beside it: the least that a fault needs to see. */
 function around({ prefix, signal }: ListOptions): ListOptions {
   const directory = /^(?:.*\/)?(?=[^/]+\/?$)/.exec(prefix)?.[0] ?? ''
   return { prefix: directory, signal }
@@ -120,7 +120,7 @@ function fromCursor(all: readonly Stat[], { prefix, startAfter }: ListOptions): 
   return all.filter(({ key }) => compareKeys(key, startAfter) > 0 && (key < prefix || key.startsWith(prefix)))
 }
 
-/** From the cursor on, up to the first key that has not the prefix. */
+/** From the cursor to the first key without the prefix. */
 function whilePrefix(all: readonly Stat[], { prefix, startAfter = prefix }: ListOptions): readonly Stat[] {
   const rest = all.filter(({ key }) => key === prefix || compareKeys(key, startAfter) > 0)
   const end = rest.findIndex(({ key }) => !key.startsWith(prefix))
@@ -138,7 +138,7 @@ function upToFfff(all: readonly Stat[], { prefix, startAfter = '' }: ListOptions
   return below.filter(({ key }) => compareKeys(key, startAfter) > 0)
 }
 
-/** @param wildcards What stands for them in a regular expression. */
+/** @param wildcards Their equivalents in a regular expression. */
 function patterned(wildcards: Readonly<Record<string, string>>, flags: string) {
   return (all: readonly Stat[], { prefix, startAfter = '' }: ListOptions): readonly Stat[] => {
     const source = prefix.replaceAll(
@@ -163,7 +163,7 @@ function limitedByHint(driver: StorageBackend): Partial<StorageBackend> {
   }
 }
 
-/** Looks at each entry as its page comes. */
+/** Checks each entry when its page arrives. */
 function endingAtShortPage(pageSize: number): DriverMutant['change'] {
   return (driver) => ({
     async *list(options) {
@@ -178,7 +178,7 @@ function endingAtShortPage(pageSize: number): DriverMutant['change'] {
   })
 }
 
-/** When each key was written last, through all instances: the clocks of media are too coarse. */
+/** When each key was written last, through any instance: the clocks of media are too coarse. */
 const changes = new Map<string, number>()
 let change = 0
 

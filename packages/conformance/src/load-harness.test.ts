@@ -16,11 +16,11 @@ function moduleOf(name: string, code: string): string {
 it.each([
   ['itself', "export const harness = { name: 'a', open() {} }"],
   ['by a function', "export const harness = async () => ({ name: 'a', open() {} })"],
-])('loadHarness of a module that exports one %s gives it', async (how, code) => {
+])('loadHarness of a module that exports one %s returns it', async (how, code) => {
   await expect(loadHarness(moduleOf(how, code))).resolves.toMatchObject({ name: 'a' })
 })
 
-it('loadHarness of a module that cannot have one here gives the reason', async () => {
+it('loadHarness of a module that cannot have one here returns the reason', async () => {
   const file = moduleOf('reason', "export const harness = () => 'no sshd'")
   await expect(loadHarness(file)).resolves.toBe('no sshd')
 })

@@ -3,10 +3,10 @@ import { describeType, StorageError } from '@stored/core/backend'
 import type { Harness, HarnessExport } from './harness.ts'
 
 /**
- * The harness that a module exports as `harness`. Whoever loads it closes it.
+ * Loads the harness that a module exports as `harness`. The caller closes it.
  *
- * @param file Path of the module, absolute.
- * @returns Why there is none here, where the module says so: a server that is not installed.
+ * @param file Absolute path of the module.
+ * @returns Why there is none here, if the module says so: a server that is not installed.
  * @throws {StorageError} INVALID_ARGUMENT: the module exports none. Whatever the module throws.
  */
 export async function loadHarness(file: string): Promise<Harness | string> {

@@ -4,14 +4,14 @@ import { runInNewContext } from 'node:vm'
 import type { Ctx } from './case.ts'
 import { check } from './expect.ts'
 
-/** How much memory may grow while a large blob goes by. */
+/** How much memory may grow while a large blob passes. */
 const GROWTH_BYTES = 64 << 20
-/** How many bytes go by between two looks. */
+/** How many bytes pass between two measurements. */
 const EVERY_BYTES = 16 << 20
 
 /**
- * Memory of this process that is backed by no file, in bytes, garbage left out; `null` where the system does not tell: the
- * resident size that every system tells grows with each file that is mapped.
+ * Anonymous memory of this process in bytes, after garbage collection; `null` if the system does not report it: the
+ * resident size, which every system reports, grows with each mapped file.
  *
  * @see proc_pid_status(5), RssAnon
  */
@@ -28,9 +28,9 @@ let collectGarbage: () => void = () => {
   collectGarbage()
 }
 
-/** Watches how far memory grows while bytes go by. */
+/** Measures how far memory grows while bytes pass. */
 class MemoryWatch {
-  /** The most so far, in bytes. */
+  /** The maximum so far, in bytes. */
   growth = 0
   readonly limit = GROWTH_BYTES
   readonly #before: number
@@ -40,13 +40,13 @@ class MemoryWatch {
     this.#before = before
   }
 
-  /** `null` where memory cannot be measured. */
+  /** `null` if memory cannot be measured. */
   static start(): MemoryWatch | null {
     const before = anonymousBytes()
     return before === null ? null : new MemoryWatch(before)
   }
 
-  /** So many bytes went by. */
+  /** Records that this many bytes have passed. */
   passed(bytes: number): void {
     this.#passed += bytes
     if (this.#passed < EVERY_BYTES) return
@@ -59,7 +59,7 @@ class MemoryWatch {
   }
 }
 
-/** Skips the case where memory cannot be measured. */
+/** Skips the case if memory cannot be measured. */
 export function watchMemory(t: Ctx): MemoryWatch {
   return MemoryWatch.start() ?? t.skip('memory can be measured on Linux alone: RssAnon of /proc/self/status')
 }

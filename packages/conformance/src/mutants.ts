@@ -295,7 +295,7 @@ class FollowsSymlinks extends MemoryBackend {
   }
 }
 
-/** What a medium answers to a name that it cannot hold, taken for an outage. */
+/** Takes a name that the medium cannot hold for an outage. */
 class RefusedNameAsOutage extends MemoryBackend {
   override async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
     if (key.includes(':')) throw this.error('UNAVAILABLE', 'put', key)
@@ -419,7 +419,7 @@ class ClosesAll extends MemoryBackend {
   }
 }
 
-/** Each is a change of a few lines to MemoryBackend, which passes every case as it is. */
+/** Each is a change of a few lines to MemoryBackend, which passes every case unchanged. */
 export const mutants: readonly Mutant[] = Object.freeze([
   of('writes-in-place', 'an unfinished put is seen under its key', WritesInPlace, ['at.hidden-new', 'at.hidden-old']),
   of('stat-then-put', 'ifAbsent looks first and writes later', StatThenPut, ['cw.race']),
@@ -527,7 +527,7 @@ function of(
 
 const links = new WeakMap<MemoryPlace, Map<string, string>>()
 
-/** The symbolic links that lie in a place, beside its blobs. */
+/** The symbolic links in a place, beside its blobs. */
 function linksOf(place: MemoryPlace): Map<string, string> {
   const there = links.get(place) ?? new Map<string, string>()
   links.set(place, there)
@@ -584,11 +584,11 @@ async function* endingOnError(body: AsyncIterable<Uint8Array>): AsyncGenerator<U
   try {
     yield* body
   } catch {
-    // The fault: what was thrown is forgotten.
+    // The fault: the error is dropped.
   }
 }
 
-/** `body`, telling what has come of it so far with each chunk. */
+/** `body`, reporting after each chunk what has arrived so far. */
 async function* tapped(
   body: AsyncIterable<Uint8Array>,
   tell: (soFar: Uint8Array) => void,
@@ -601,7 +601,7 @@ async function* tapped(
   }
 }
 
-/** `body` read to its end, of which nothing is kept after an empty chunk. */
+/** `body` read to its end, discarding everything after an empty chunk. */
 async function* blankAfterEmpty(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   let ended = false
   for await (const chunk of body) {

@@ -1,10 +1,10 @@
 import { StorageError } from '@stored/core/backend'
 import type { DriverMutant } from './driver-mutant.ts'
 
-/** How often each key was written, by any instance. Keys of one case are those of no other. */
+/** How often each key was written, by any instance. Cases do not share keys. */
 const writes = new Map<string, number>()
 
-/** Of readers whose blob is overwritten before they are at its end. */
+/** Readers whose blob is overwritten before they reach its end. */
 export const overtakenMutants: readonly DriverMutant[] = [
   {
     name: 'overtaken-as-condition',

@@ -7,7 +7,7 @@ const seed = fc.integer()
 const writer = fc.nat(65_535)
 
 describe('payload', () => {
-  it('of a window is that window of the whole', () => {
+  it('of a window equals that window of the whole', () => {
     fc.assert(
       fc.property(seed, writer, fc.nat(500), fc.nat(500), (seed, writer, offset, size) => {
         const whole = payload(seed, writer, offset + size)
@@ -25,7 +25,7 @@ describe('payload', () => {
     )
   })
 
-  it('names its writer, and its own offset at every byte', () => {
+  it('identifies its writer, and its own offset at every byte', () => {
     fc.assert(
       fc.property(seed, writer, fc.nat(199), (seed, writer, index) => {
         const bytes = payload(seed, writer, 200)
@@ -35,12 +35,12 @@ describe('payload', () => {
     )
   })
 
-  it('beyond 4 GiB still knows its offset', () => {
+  it('still knows its offset beyond 4 GiB', () => {
     const at = 2 ** 32 + 64
     expect(provenance(1, payload(1, 3, 64, at), 5)).toBe(`what writer 3 wrote at ${at + 5}`)
   })
 
-  it('with a byte changed is written by nobody', () => {
+  it('with a byte changed belongs to no writer', () => {
     const bytes = payload(1, 3, 64)
     bytes[20] = (bytes[20] as number) ^ 1
     expect(provenance(1, bytes, 20)).toContain('in a block no writer wrote')

@@ -1,5 +1,5 @@
 /*
- * Bytes that say who wrote them. A payload is a row of blocks; each carries its writer's number, its own offset, and bytes
+ * Bytes that identify their writer. A payload is a row of blocks; each contains its writer's number, its own offset, and bytes
  * derived from seed, writer and offset. A read that mixes two writes therefore names both, and where they meet.
  *
  *   0        2                8                                32
@@ -10,7 +10,7 @@
 const BLOCK_BYTES = 32
 const HEADER_BYTES = 8
 
-/** `size` bytes of what `writer` writes, from `offset` on. */
+/** `size` bytes written by `writer`, starting at `offset`. */
 export function payload(seed: number, writer: number, size: number, offset = 0): Uint8Array {
   const first = Math.floor(offset / BLOCK_BYTES)
   const last = Math.ceil((offset + size) / BLOCK_BYTES)
@@ -21,7 +21,7 @@ export function payload(seed: number, writer: number, size: number, offset = 0):
   return blocks.subarray(skipped, skipped + size)
 }
 
-/** The same bytes in chunks, made as they are read: no more than a chunk is held. */
+/** The same bytes in chunks, generated as they are read: holds only one chunk. */
 export async function* payloadStream(
   seed: number,
   writer: number,
@@ -32,7 +32,7 @@ export async function* payloadStream(
     yield payload(seed, writer, Math.min(chunkBytes, size - offset), offset)
 }
 
-/** The writer named in the first block of a whole blob. */
+/** The writer identified in the first block of a whole blob. */
 export function writerOf(bytes: Uint8Array): number {
   return bytes.length < 2 ? -1 : new DataView(bytes.buffer, bytes.byteOffset).getUint16(0)
 }

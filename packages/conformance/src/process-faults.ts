@@ -1,13 +1,15 @@
 import { BrokenPromise, printError } from './expect.ts'
 
-/** What goes wrong beside the calls of a case: rejections that nobody handles, and files that only the garbage collector closes. */
+/**
+ * Detects faults outside the calls of a case: unhandled rejections, and files that only the garbage collector closes.
+ */
 export class ProcessFaults implements Disposable {
   readonly #found: { text: string; cause: unknown }[] = []
   readonly #onRejection = (reason: unknown): void => {
     this.#found.push({ text: `no rejection is left unhandled, but there was ${printError(reason)}`, cause: reason })
   }
   readonly #onWarning = (warning: Error): void => {
-    // Node says so of a FileHandle or Dir that was never closed, whenever its memory happens to be needed.
+    // Node reports this for a FileHandle or Dir that was never closed, whenever its memory is reclaimed.
     if (!warning.message.includes('on garbage collection')) return
     this.#found.push({
       text: `no file is left open, but this case or one before it left one: ${warning.message}`,

@@ -1,12 +1,12 @@
 import type { Begun, RunOptions } from './runner.ts'
 
-/** After so long a case is named where there is no terminal to show it on from its beginning. */
+/** Without a terminal, a case is named after this time; on one, it is shown from the start. */
 const SLOW_MS = 10_000
-/** To the beginning of the line, and what stands there gone. @see ECMA-48 8.3.41 */
+/** Moves to the start of the line and clears it. @see ECMA-48 8.3.41 */
 const CLEAR = '\r\u001b[K'
 
 /**
- * Shows which case is run, as options of `runConformance`: on a terminal while it is run, elsewhere when it takes long.
+ * Options of `runConformance` that show which case is running: on a terminal while it runs, elsewhere if it takes long.
  *
  * @param to @default standard error
  */

@@ -1,7 +1,7 @@
 import { StorageError } from '@stored/core/backend'
 import type { DriverMutant } from './driver-mutant.ts'
 
-/** Of drivers that keep connections. */
+/** For drivers that keep connections. */
 export const reconnectMutants: readonly DriverMutant[] = [
   {
     name: 'reconnect-drops',

@@ -8,7 +8,7 @@ import { formatReport, makeReport, type Result } from './report.ts'
 import { type ReportJson, reportJson } from './report-json.ts'
 import { type RunOptions, runConformance } from './runner.ts'
 
-/** Memory that has no conditions, and sorts wrongly. */
+/** A memory backend without conditions that sorts wrongly. */
 class Modest extends MemoryBackend {
   override readonly capabilities = { ...new MemoryBackend().capabilities, ifMatch: false } as never
   override async *list(options: Parameters<MemoryBackend['list']>[0]) {
@@ -42,7 +42,7 @@ async function reportOf(harness: Partial<Harness> = {}, options: RunOptions = {}
   )
 }
 
-describe('a report of a server that says what a terminal obeys', () => {
+describe('a report of a server whose messages a terminal would obey', () => {
   class Rude extends MemoryBackend {
     override async stat(): Promise<never> {
       throw new Error('no \u001b]0;owned\u0007 \u202e')
@@ -63,7 +63,7 @@ describe('a report of a server that says what a terminal obeys', () => {
 })
 
 describe('reportJson', () => {
-  it('tells what became of each case, with the reason', async () => {
+  it('gives the result of each case, with the reason', async () => {
     const { cases, counts } = await reportOf({}, { only: ['rt.bytes', 'cw.undeclared', 'cw.match', 'ls.order'] })
     expect(cases).toEqual({
       'rt.bytes': { status: 'proved' },
@@ -74,14 +74,14 @@ describe('reportJson', () => {
     expect(counts).toEqual({ proved: 1, refused: 1, skipped: 1, waived: 0, failed: 1 })
   })
 
-  it('counts what is proved of what applies, and tells what is waived', async () => {
+  it('counts the proved cases among those that apply, and names the waived ones', async () => {
     const waive = { 'ls.order': { reason: 'the service cannot', issue: 'https://example.com/1' } }
     const { badge, cases } = await reportOf({ waive }, { only: ['rt.bytes', 'ls.order', 'cw.match'] })
     expect(badge).toBe('StoreD conformance 1.2 · 1/2 · 1 waived')
     expect(cases['ls.order']).toEqual({ status: 'waived', ...waive['ls.order'] })
   })
 
-  it('names the errors that no case of the run made the medium fail with', async () => {
+  it('names the errors that no case of the run provoked', async () => {
     const only = ['ft.broken', 'au.deny-read', 'ft.no-space']
     expect((await reportOf({}, { only })).unprovoked).toEqual(['NO_SPACE', 'PERMISSION_DENIED', 'UNAVAILABLE'])
     const fail = async () => async () => {}
@@ -99,7 +99,7 @@ describe('reportJson', () => {
     expect(reportJson(makeReport({ ...FACTS, profile }, results)).level).toBe(level)
   })
 
-  it('has no level where only some cases were asked for, and does not lose one for what only should hold', () => {
+  it('has no level if only some cases were requested, and loses none for a failed should-case', () => {
     const should = { ...resultOf('quick', true), level: 'should' } as const
     expect(reportJson(makeReport(FACTS, [should])).level).toBe('core')
     expect(reportJson(makeReport({ ...FACTS, complete: false }, [])).level).toBeNull()
@@ -110,7 +110,7 @@ describe('reportJson', () => {
     expect(JSON.stringify(one)).toBe(JSON.stringify(another))
   })
 
-  it('names the driver and the server with their versions where the harness tells', async () => {
+  it('names the driver and the server with their versions if the harness tells', async () => {
     const server = { name: 'OpenSSH', version: '10.0' }
     const report = await reportOf({ version: '1.2.3', server }, { only: ['rt.bytes'] })
     expect(report).toMatchObject({ driver: { name: 'modest', version: '1.2.3' }, server })
@@ -130,7 +130,7 @@ describe('capabilityTable', () => {
     expect(table).not.toContain('limits.')
   })
 
-  it('marks what is declared and was not kept', async () => {
+  it('marks what is declared but failed', async () => {
     expect(capabilityTable(await reportOf({}, { only: ['ls.order'] }))).toContain('| `order` | yes, failed |')
   })
 

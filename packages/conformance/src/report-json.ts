@@ -7,42 +7,45 @@ import { KIT_VERSION } from './version.ts'
 const PROFILES: readonly Profile[] = ['quick', 'full', 'soak']
 const LEVELS: Readonly<Record<Profile, Level>> = { quick: 'core', full: 'full', soak: 'soak' }
 
-/** The largest profile of which no must-case failed. */
+/** The largest profile in which no must-case failed. */
 export type Level = 'core' | 'full' | 'soak'
 
-/** A report as it is kept and shown: the same run gives the same text. Fields may be added; what is there keeps its meaning. */
+/**
+ * A report as it is stored and shown: the same run gives the same text. Fields may be added; existing ones keep their
+ * meaning.
+ */
 export interface ReportJson {
-  /** Of this form. */
+  /** The version of this format. */
   readonly format: 1
   readonly kit: string
   readonly driver: { readonly name: string; readonly version?: string }
   readonly server?: { readonly name: string; readonly version: string }
   readonly profile: Profile
   readonly seed: number
-  /** `null` where a must-case of profile quick failed, or not every case was asked for. */
+  /** `null` if a must-case of profile quick failed, or not every case was requested. */
   readonly level: Level | null
   /** One line for a README. Counts the cases that apply to the driver and that its harness can run. */
   readonly badge: string
   readonly counts: Readonly<Record<CaseStatus, number>>
-  /** Errors that no case of the run made the medium fail with: how the driver tells of them is not known. Since kit 1.2. */
+  /** Errors that no case of the run provoked: how the driver reports them is unknown. Since kit 1.2. */
   readonly unprovoked?: readonly StorageErrorCode[]
-  /** `null` where no instance could be opened. */
+  /** `null` if no instance could be opened. */
   readonly capabilities: Capabilities | null
   /** By id, in the order they ran. */
   readonly cases: Readonly<Record<string, CaseReport>>
 }
 
-/** `refused`: passed, by showing that what is not declared is refused. */
+/** `refused`: passed by showing that an undeclared capability is refused. */
 export type CaseStatus = 'proved' | 'refused' | 'skipped' | 'waived' | 'failed'
 
-/** What became of a case; of both its views, where it was run on the driver too. */
+/** The result of a case; of both its views, if it also ran on the driver. */
 export interface CaseReport {
   readonly status: CaseStatus
   /** The capabilities that were refused. */
   readonly refused?: readonly string[]
   /** Why it was skipped or waived, or what was broken. */
   readonly reason?: string
-  /** Where a waived case is followed up. */
+  /** Where a waived case is tracked. */
   readonly issue?: string
 }
 
@@ -55,7 +58,7 @@ export function reportJson(report: Report): ReportJson {
     format: 1,
     kit: KIT_VERSION,
     driver: { name, ...(version !== undefined && { version }) },
-    // As the server calls itself.
+    // As the server names itself.
     ...(server !== undefined && { server: { name: printable(server.name), version: printable(server.version) } }),
     profile,
     seed,
@@ -73,7 +76,7 @@ function casesOf({ results }: Report): Record<string, CaseReport> {
   return Object.fromEntries([...views].map(([id, each]) => [id, caseReport(each)]))
 }
 
-/** One word for all views: the worst; `skipped` only where none was run. */
+/** One status for all views: the worst; `skipped` only if none ran. */
 function caseReport(views: readonly Result[]): CaseReport {
   const failed = views.find((view) => view.status === 'failed')
   if (failed) return { status: 'failed', reason: printable(failed.broken) }

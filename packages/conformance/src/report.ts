@@ -5,7 +5,7 @@ import type { Harness, Waiver } from './harness.ts'
 import type { View } from './subject.ts'
 import { KIT_VERSION } from './version.ts'
 
-/** How a case of a run ended. */
+/** The result of one case in a run. */
 export type Result = Outcome & {
   readonly id: string
   readonly view: View
@@ -13,7 +13,7 @@ export type Result = Outcome & {
   /** The smallest profile that runs the case. */
   readonly profile: Profile
   readonly title: string
-  /** What the medium is made to fail with. */
+  /** The errors that it makes the medium fail with. */
   readonly provokes: readonly StorageErrorCode[]
   readonly durationMs: number
 }
@@ -29,31 +29,31 @@ export type Outcome =
   | {
       readonly status: 'failed'
       readonly error: Error
-      /** What was expected and what came instead, without the rest of the message. */
+      /** What was expected and what happened instead, without the rest of the message. */
       readonly broken: string
     }
   | { readonly status: 'waived'; readonly waiver: Waiver; readonly error: Error }
 
-/** What a run showed. Each result is in exactly one of `proved`, `skipped`, `waived` and `failed`. */
+/** The results of a run. Each is in exactly one of `proved`, `skipped`, `waived` and `failed`. */
 export interface Report {
-  /** Of the driver. */
+  /** The driver's name. */
   readonly name: string
-  /** Of the driver, and of the server it was run against, where the harness tells. */
+  /** The versions of the driver and of the server, if the harness tells. */
   readonly version?: string
   readonly server?: Harness['server']
   readonly profile: Profile
-  /** Whether every case of the profile was asked for. */
+  /** Whether every case of the profile was requested. */
   readonly complete: boolean
-  /** Of the instance that was opened first; `null` when none could be opened. */
+  /** The capabilities of the instance that was opened first; `null` if none could be opened. */
   readonly capabilities: Capabilities | null
   /** Repeats this run's payloads and choices. */
   readonly seed: number
-  /** Of every case in every view, in the order they ran. */
+  /** Every case in every view, in the order of execution. */
   readonly results: readonly Result[]
   readonly proved: readonly (Result & { status: 'proved' })[]
   /** Undeclared capabilities that were shown to be refused. */
   readonly refused: readonly string[]
-  /** What no case that was run made the medium fail with: how the driver tells of it is not known. */
+  /** Errors that no case of the run provoked: how the driver reports them is unknown. */
   readonly unprovoked: readonly StorageErrorCode[]
   readonly skipped: readonly (Result & { status: 'skipped' })[]
   readonly waived: readonly (Result & { status: 'waived' })[]
@@ -87,8 +87,8 @@ function unprovokedBy(results: readonly Result[]): StorageErrorCode[] {
 }
 
 /**
- * The report for people: the counts, then every case that was not proved, with its reason. What a server said is escaped: it must not
- * move the cursor of a terminal.
+ * The report for people: the counts, then every case that was not proved, with its reason. Server messages are escaped,
+ * so that they cannot move the cursor of a terminal.
  */
 export function formatReport(report: Report): string {
   const { proved, refused, unprovoked, skipped, waived, failed } = report

@@ -1,18 +1,20 @@
 import { readdirSync } from 'node:fs'
 import { sleep } from './slow.ts'
 
-/** How long what is being closed may take to be gone. */
+/** How long closing resources may take to disappear. */
 const KEPT_MS = 5_000
 const LOOKS = 10
 const LOOK_MS = 30
 
-/** Open files and sockets of this process; elsewhere than on Linux, the resources that keep its event loop alive. */
+/**
+ * Open files and sockets of this process; on systems other than Linux, the resources that keep its event loop alive.
+ */
 export function openFiles(): number {
   if (process.platform !== 'linux') return process.getActiveResourcesInfo().length
   return readdirSync('/proc/self/fd').length
 }
 
-/** What keeps the process now and was not among `before`, by its kind: `TCPSocketWrap`, `Timeout`. */
+/** What keeps the process alive now and is not in `before`, by kind: `TCPSocketWrap`, `Timeout`. */
 export function keptSince(before: readonly string[]): string[] {
   const left = [...before]
   return keeping().filter((kind) => {
@@ -23,11 +25,11 @@ export function keptSince(before: readonly string[]): string[] {
 }
 
 /**
- * What keeps the process all the time, by its kind: what comes and goes, such as the timers of a test runner, may be in the way when
- * it is compared with later.
+ * What keeps the process alive all the time, by kind. Things that come and go, such as a test runner's timers, would
+ * disturb a later comparison.
  */
 export async function keepingThroughout(signal: AbortSignal): Promise<string[]> {
-  // Not at once: the timer over a case is set only when it first waits.
+  // Not at once: the timer for a case is set only when it first waits.
   await sleep(LOOK_MS, signal)
   let always = keeping()
   for (let look = 0; look < LOOKS; look++) {
@@ -42,17 +44,17 @@ export async function keepingThroughout(signal: AbortSignal): Promise<string[]> 
   return always
 }
 
-/** What keeps the process now. What is over with this turn of its event loop is left out. */
+/** What keeps the process alive now, except what ends with this turn of its event loop. */
 function keeping(): string[] {
   return process.getActiveResourcesInfo().filter((kind) => kind !== 'Immediate')
 }
 
 /**
- * Ends this process if something that a driver left open still keeps it in a while, and says what: it would hang, and whoever waits
- * for it would learn of no failure.
+ * Ends this process if something that a driver left open still keeps it alive after a while, and names it. Otherwise it
+ * would hang, and its failures would go unreported.
  *
- * @param o.ms How long a while is.
- * @param o.failures What else to say then: a test runner may tell of them only at its end.
+ * @param o.ms How long to wait.
+ * @param o.failures Failures to report as well: a test runner may print them only at its end.
  */
 export function endIfKept({ ms = KEPT_MS, failures = [] }: { ms?: number; failures?: readonly string[] } = {}): void {
   const end = () => {

@@ -16,7 +16,7 @@ class GoesOnBlindly extends MemoryBackend {
   }
 }
 
-/** The same, from whatever checkpoint it is given. */
+/** The same, from any checkpoint. */
 class TakesAnyCheckpoint extends GoesOnBlindly {
   protected override goesOnFrom(_: string, { checkpoint = '' }: PutOptions): string | null {
     return this.place.arrived.has(checkpoint) ? checkpoint : null
@@ -60,16 +60,16 @@ class LeavesArrived extends MemoryBackend {
   }
 }
 
-/** Of puts that go on from a checkpoint. */
+/** Puts that resume from a checkpoint. */
 export const resumeMutants: readonly Mutant[] = [
   of('goes-on-blindly', 'what arrived is not compared with the body', GoesOnBlindly, ['rs.wrong-bytes']),
   of('takes-any-checkpoint', 'a checkpoint counts for any blob and key', TakesAnyCheckpoint, ['rs.other-bytes']),
   of('refuses-stale', 'a checkpoint that means nothing is an error', RefusesStale, ['rs.stale']),
   of('gives-no-checkpoint', 'resume is declared, and no checkpoint given', GivesNoCheckpoint, ['rs.goes-on']),
-  of('keeps-on-unkept', 'a checkpoint that could not be kept is no matter', KeepsOnUnkept, ['rs.unkept']),
-  of('forgets-condition-going-on', 'a put that goes on has lost its ifAbsent', ForgetsConditionGoingOn, ['rs.taken']),
+  of('keeps-on-unkept', 'a checkpoint that could not be saved is ignored', KeepsOnUnkept, ['rs.unkept']),
+  of('forgets-condition-going-on', 'a put that resumes has lost its ifAbsent', ForgetsConditionGoingOn, ['rs.taken']),
   {
-    ...of('leaves-arrived', 'a put begins anew, and what arrived stays', LeavesArrived, ['rs.goes-on']),
+    ...of('leaves-arrived', 'a put starts over, and what arrived stays', LeavesArrived, ['rs.goes-on']),
     hooks: ({ arrived }) => ({ debris: async () => [...arrived.keys()] }),
   },
 ]

@@ -20,17 +20,17 @@ export interface RunOptions {
   profile?: Profile
   /** Ids of cases, or of groups: `['rt', 'cw.race']`. @default all */
   only?: readonly string[]
-  /** Of every payload and random choice. @default a random one, which the report names */
+  /** Seeds every payload and random choice. @default a random one, which the report names */
   seed?: number
-  /** Is told of each case as it begins. Of `runConformance` alone. */
+  /** Called as each case begins. Only for `runConformance`. */
   onBegin?: (begun: Begun) => void
-  /** Is told of each case as it ends. Of `runConformance` alone. */
+  /** Called as each case ends. Only for `runConformance`. */
   onResult?: (result: Result) => void
-  /** Ends the run: the case under way is given up and cleaned up after. Of `runConformance` alone. */
+  /** Ends the run: the running case is abandoned and cleaned up. Only for `runConformance`. */
   signal?: AbortSignal
 }
 
-/** A case that is being run. */
+/** A running case. */
 export interface Begun {
   readonly id: string
   readonly view: View
@@ -126,7 +126,7 @@ async function execute(harness: Harness, state: RunState, planned: Planned): Pro
   }
 }
 
-/** Fails a waived case that passes, in all of its views that were run: a waiver that nobody needs hides the next failure. */
+/** Fails a waived case that passes in every view that ran: a waiver without a need hides the next failure. */
 function unlessNeedless(
   harness: Harness,
   state: RunState,
@@ -157,18 +157,18 @@ async function judge(harness: Harness, state: RunState, planned: Planned): Promi
   }
 }
 
-/** @throws Whatever shows that the case failed. */
+/** @throws The error that shows that the case failed. */
 async function tryCase(t: CaseContext, subject: Case): Promise<Outcome> {
   using faults = new ProcessFaults()
   const reason = await runCase(t, subject)
-  // Node reports an unhandled rejection only once the microtasks of its turn have run.
+  // Node reports an unhandled rejection only after the microtasks of its turn have run.
   await nextTurn()
   if (reason !== null) return { status: 'skipped', reason }
   faults.throwIfAny()
   return { status: 'proved', refused: [...t.refusals].sort() }
 }
 
-/** @returns Why the case was skipped, or `null` when it passed. */
+/** @returns Why the case was skipped, or `null` if it passed. */
 async function runCase(t: CaseContext, subject: Case): Promise<string | null> {
   try {
     await within(t.prepare(), TIMEOUT_MS.quick, 'open')

@@ -1,4 +1,4 @@
-/** How often a slow body moves, in times a second. */
+/** How often a slow body moves, per second. */
 const STEPS = 4
 
 /** `body` at no more than `bytesPerSecond`, a quarter of a second's bytes at a time. */
@@ -16,7 +16,7 @@ export async function* slowed(
     }
 }
 
-/** Waits for `ms`; by the global timer, so that a test can put its own clock there. Rejects with the reason of `signal`. */
+/** Waits for `ms`, using the global timer so that a test can replace its clock. Rejects with the reason of `signal`. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const onAbort = (): void => reject(signal.reason)

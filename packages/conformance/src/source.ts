@@ -1,12 +1,12 @@
 import { BrokenPromise } from './expect.ts'
 
-/** A body that a case holds in its hand: it waits where it is told to, fails on demand, and counts what is done to it. */
+/** A body controlled by a case: it waits where it is told to, fails on demand, and counts the calls made to it. */
 export class HeldSource implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array, undefined> {
   /** Chunks asked for, the end included. */
   pulls = 0
-  /** How often the reader said that it is done with an unfinished body. */
+  /** How often the reader abandoned an unfinished body. */
   returns = 0
-  /** Of the whole body, in bytes. */
+  /** The size of the whole body, in bytes. */
   readonly size: number
   readonly #chunks: readonly Uint8Array[]
   readonly #holdAt: number
@@ -20,7 +20,7 @@ export class HeldSource implements AsyncIterable<Uint8Array>, AsyncIterator<Uint
     this.#holdAt = holdAt
   }
 
-  /** Resolves when the chunk that is held back is asked for by `put`; rejects when that settles instead. */
+  /** Resolves when `put` asks for the held chunk; rejects if the put settles instead. */
   async reachedBy(put: Promise<unknown>): Promise<void> {
     const early = put.then(() => {
       throw new BrokenPromise('put waits for the end of its body, but it resolved before')

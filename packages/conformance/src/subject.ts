@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Capabilities, GetResult, Stat, StorageBackend } from '@stored/core/backend'
 
-/** How a case reaches the storage: through the guard, as programs do, or on the driver itself. */
+/** How a case reaches the storage: through the guard, as programs do, or directly on the driver. */
 export type View = 'guarded' | 'raw'
 
 export type Body = Uint8Array | AsyncIterable<Uint8Array>
@@ -13,7 +13,7 @@ export interface SubjectPutOptions {
   signal?: AbortSignal
 }
 
-/** What both views have in common. A guarded backend is one as it is. */
+/** What both views have in common. A guarded backend already is one. */
 export interface Subject {
   readonly capabilities: Capabilities
   put(key: string, body: Body, options?: SubjectPutOptions): Promise<Stat>
@@ -24,7 +24,7 @@ export interface Subject {
   close(): Promise<void>
 }
 
-/** The driver as it is, with the arguments the guard would have filled in. */
+/** The bare driver, with the arguments that the guard would have filled in. */
 export function rawSubject(driver: StorageBackend): Subject {
   const never = new AbortController().signal
   setMaxListeners(0, never)
@@ -56,11 +56,11 @@ export interface Call {
 
 type Replacement = Partial<StorageBackend>
 
-/** `driver`, with every call noted in `calls`, and with some of its methods replaced. */
+/** `driver`, with every call recorded in `calls`, and with some of its methods replaced. */
 export function spyOn(driver: StorageBackend, calls: Call[], replaced: Replacement = {}): StorageBackend {
   return new Proxy(driver, {
     get(target, name) {
-      // Read and called on the target: private fields do not go through a proxy.
+      // Read and called on the target: private fields do not work through a proxy.
       const value = Reflect.get(name in replaced ? replaced : target, name)
       if (typeof value !== 'function' || name === 'constructor') return value
       return (...args: unknown[]) => {

@@ -3,7 +3,7 @@ import type { DriverMutant } from './driver-mutant.ts'
 
 type Sweep = NonNullable<StorageBackend['sweep']>
 
-/** Of drivers that sweep. */
+/** For drivers that sweep. */
 export const sweepMutants: readonly DriverMutant[] = [
   sweeping('sweeps-nothing', 'sweep leaves all debris', ['op.sweep-young'], () => async () => 0),
   sweeping('sweeps-the-young', 'sweep takes debris of any age', ['op.sweep-young'], (sweep) => (options) => {

@@ -1,2 +1,2 @@
-/** Of the kit: cases are added with the number after the dot, and become `must` with the one before it. */
+/** The version of the kit: minor versions add cases, which become `must` with the next major version. */
 export const KIT_VERSION = '1.2'

@@ -1,7 +1,7 @@
 import { MemoryBackend, MemoryPlace } from '@stored/core/backend'
 import type { Harness } from '../src/index.ts'
 
-/** With every hook that memory can have. */
+/** With every hook that memory can support. */
 export function harness(): Harness {
   const place = new MemoryPlace()
   let denied = false

@@ -36,7 +36,7 @@ export interface Exchange {
   readonly signal: AbortSignal
 }
 
-/** Blobs on an `HttpServer`: a driver as anyone would write it, for the kit's own tests. */
+/** Blobs on an `HttpServer`: a typical driver, for the kit's own tests. */
 export class HttpBackend extends StorageBackend {
   readonly name = 'http'
   readonly capabilities: Capabilities = Object.freeze({

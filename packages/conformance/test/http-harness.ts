@@ -5,7 +5,7 @@ import { type HttpServer, PAGE } from './http-server.ts'
 
 type Open = (options: HttpBackendOptions) => HttpBackend
 
-/** With every hook that an HTTP server can have. @param open The driver, or one with a fault. */
+/** With every hook that an HTTP server can support. @param open The driver, or one with a fault. */
 export function httpHarness(server: HttpServer, open: Open = (options) => new HttpBackend(options)): Harness {
   const tokens = { good: () => server.token, bad: 'not-a-token', readonly: () => server.readonlyToken }
   // For the process that `child` runs in.

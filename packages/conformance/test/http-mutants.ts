@@ -14,11 +14,11 @@ import { once } from '../src/subject.ts'
 import { type Exchange, HttpBackend, type HttpBackendOptions } from './http-backend.ts'
 import type { Upload } from './http-upload.ts'
 
-/** A driver with one fault of those that show on the wire alone. */
+/** A driver with one fault that shows only on the network. */
 export interface HttpMutant {
   readonly name: string
   readonly fault: string
-  /** The cases that have to fail. */
+  /** The cases that must fail. */
   readonly killedBy: readonly string[]
   readonly Backend: new (options: HttpBackendOptions) => HttpBackend
 }
@@ -166,7 +166,7 @@ class KeepsToken extends HttpBackend {
   }
 }
 
-/** What a Credential gives out is left out of every error: this one asks for the token itself. */
+/** A Credential's secret is left out of every error, so this one reads the token itself. */
 class HoldsToken extends HttpBackend {
   readonly #token: HttpBackendOptions['token']
   constructor(options: HttpBackendOptions) {

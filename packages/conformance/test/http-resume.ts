@@ -6,13 +6,13 @@ import { Upload } from './http-upload.ts'
 
 const PART_BYTES = 256 << 10
 
-/** Where a put is, and of what. */
+/** The position of a put, and its blob. */
 interface Checkpoint {
   readonly of: string
   readonly upload: string
 }
 
-/** Puts in parts that the server keeps until all are there; each is known by its digest. */
+/** Puts in parts that the server keeps until all have arrived; each is identified by its digest. */
 export class ResumingHttpBackend extends HttpBackend {
   override readonly capabilities: Capabilities = Object.freeze({
     ...new HttpBackend({ endpoint: { host: '', port: 0 }, token: '' }).capabilities,
@@ -62,7 +62,7 @@ export class ResumingHttpBackend extends HttpBackend {
     return former?.of === of ? former.upload : null
   }
 
-  /** Digests of the parts that lie on the server, by their number. */
+  /** Digests of the parts on the server, by number. */
   protected async arrived(key: string, upload: string, { signal }: PutOptions): Promise<readonly (string | null)[]> {
     const exchange = { method: 'GET', path: `/bucket/u/${upload}`, at: { backend: this.name, op: 'put', key }, signal }
     const response = await this.call(exchange)
@@ -70,7 +70,7 @@ export class ResumingHttpBackend extends HttpBackend {
   }
 }
 
-/** Begins anew with every put, in an upload of its own. */
+/** Starts over with every put, in a new upload. */
 export class SendsAllAgain extends ResumingHttpBackend {
   protected override goesOnFrom(): null {
     return null

@@ -7,11 +7,11 @@ import type { Endpoint } from '../src/index.ts'
 
 interface StoredBlob {
   readonly bytes: Buffer
-  /** What is answered with it, as header fields. */
+  /** Sent with it as header fields. */
   readonly fields: Readonly<Record<string, string>>
 }
 
-/** What a request is answered with. */
+/** The response to a request. */
 interface Answer {
   readonly status: number
   readonly fields?: OutgoingHttpHeaders
@@ -20,25 +20,25 @@ interface Answer {
 
 type Right = 'read' | 'write' | 'list'
 
-/** In every answer, so that a page in place of the server can be told from one. */
+/** In every response, so that a page in place of the server can be recognized. */
 export const MARK = 'x-http-server'
 export const PAGE = 100
 const BUCKET = 'bucket'
 
 /**
- * An object store behind HTTP, in memory, for the kit's own tests: objects at `/bucket/o/<key>`, a listing in pages at
- * `/bucket/list`, the conditions and ranges of RFC 9110, and a bearer token. What it stores it stores in one step, after the
- * last byte. Parts of an object at `/bucket/u/<upload>/<number>` are stored as one by a put that names their upload.
+ * An object store over HTTP, in memory, for the kit's own tests: objects at `/bucket/o/<key>`, a listing in pages at
+ * `/bucket/list`, the conditions and ranges of RFC 9110, and a bearer token. It stores in one step, after the last
+ * byte. Parts of an object at `/bucket/u/<upload>/<number>` are stored as one by a put that names their upload.
  */
 export class HttpServer {
-  /** What lets in; changed by `rotate`. */
+  /** The accepted token; changed by `rotate`. */
   token: string = randomUUID()
   readonly readonlyToken: string = randomUUID()
   readonly blobs = new Map<string, StoredBlob>()
   readonly denied = new Set<Right>()
   /** Parts that arrived, by upload. */
   readonly uploads = new Map<string, Buffer[]>()
-  /** What the next requests are refused with. */
+  /** How the next requests are refused. */
   busy = { times: 0, status: 503, retryAfter: 0 }
   readonly #server = createServer()
   #quota = Number.POSITIVE_INFINITY
@@ -61,7 +61,7 @@ export class HttpServer {
     this.token = randomUUID()
   }
 
-  /** Leaves room for so many bytes more. */
+  /** Leaves room for this many more bytes. */
   limit(bytes: number): void {
     this.#quota = this.#used() + bytes
   }
@@ -78,7 +78,7 @@ export class HttpServer {
     await closed
   }
 
-  /** Stores a blob, or other bytes in place of those that are there. */
+  /** Stores a blob, or replaces its bytes. */
   store(key: string, bytes: Buffer, fields: Record<string, string> = {}): StoredBlob {
     this.#version += 1
     const blob = { bytes, fields: { etag: `"${this.#version}"`, 'x-modified': String(Date.now()), ...fields } }
@@ -97,7 +97,7 @@ export class HttpServer {
     try {
       answer = this.#refusal(request) ?? (await this.#answer(request, response))
     } catch {
-      // The request broke off: there is nobody to answer, and nothing was stored.
+      // The request broke off: there is no one to answer, and nothing was stored.
       response.destroy()
       return
     }
@@ -136,7 +136,7 @@ export class HttpServer {
     return blob === undefined ? { status: 404 } : read(blob, request.headers.range)
   }
 
-  /** Takes a part, or tells the digests of those there. */
+  /** Takes a part, or returns the digests of the existing ones. */
   async #part([upload = '', number]: string[], request: IncomingMessage, response: ServerResponse): Promise<Answer> {
     const parts = this.uploads.get(upload) ?? []
     if (number === undefined)
@@ -158,7 +158,7 @@ export class HttpServer {
     const upload = String(request.headers['x-upload'])
     const bytes = Buffer.concat(this.uploads.get(upload) ?? body)
     if (bytes.byteLength > this.#room(key)) return { status: 507 }
-    // Once more: nothing waits from here to the end, so the conditions and the change are one step.
+    // Checked again: nothing waits from here to the end, so the conditions and the change are one step.
     if (!this.#holds(key, request)) return { status: 412 }
     const digest = sha256(bytes)
     if ((request.headers['x-sha256'] ?? digest) !== digest) return { status: 422 }
@@ -210,7 +210,7 @@ function fieldsOf({ bytes, fields }: StoredBlob): Record<string, string> {
   return { ...fields, 'x-size': String(bytes.byteLength) }
 }
 
-/** @see RFC 9110 section 14.2, of which one range with a first byte is enough here. */
+/** @see RFC 9110 section 14.2; one range with a first byte is enough here. */
 function read(blob: StoredBlob, range: string | undefined): Answer {
   const fields = fieldsOf(blob)
   const [, first, last] = range?.match(/^bytes=(\d+)-(\d*)$/) ?? []

@@ -2,11 +2,11 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 
 /** The body of a put on its way to a server. */
 export class Upload {
-  /** Whether it was read from. Not before the server has said that it wants it. */
+  /** Whether it was read from. Not before the server has asked for it. */
   begun = false
   /** Whether all of it was sent: from then on it may have been stored. */
   sent = false
-  /** Whether it was the body that failed, and not the connection. */
+  /** Whether the body failed, rather than the connection. */
   failed = false
   readonly #body: AsyncIterable<Uint8Array>
 
@@ -14,7 +14,7 @@ export class Upload {
     this.#body = body
   }
 
-  /** Sends it, up to its end or to an early answer. Rejects as soon as `answer` does. */
+  /** Sends it, up to its end or to an early response. Rejects as soon as `answer` does. */
   async to(request: ClientRequest, answer: Promise<IncomingMessage>): Promise<void> {
     const wanted = new Promise<null>((resolve) => request.once('continue', () => resolve(null)))
     request.flushHeaders()
@@ -27,13 +27,13 @@ export class Upload {
       request.destroy()
       throw error
     } finally {
-      // Not waited for: a source that has stalled does not come back.
+      // Not awaited: a stalled source does not return.
       if (!this.sent && !this.failed) void iterator.return?.()?.catch(() => {})
     }
     request.end()
   }
 
-  /** @returns Whether an answer came before the end. */
+  /** @returns Whether a response came before the end. */
   async #send(
     iterator: AsyncIterator<Uint8Array>,
     request: ClientRequest,

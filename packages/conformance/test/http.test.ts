@@ -9,7 +9,7 @@ import { httpMutants } from './http-mutants.ts'
 import { ResumingHttpBackend, SendsAllAgain } from './http-resume.ts'
 import { HttpServer } from './http-server.ts'
 
-/** Of profile full, those that take seconds. */
+/** Cases of profile full that take seconds. */
 const LARGER = ['cw.parts', 'ls.pages', 'rg.assemble']
 
 let server: HttpServer
@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => server.close())
 
 describe('a driver for an HTTP server, through a proxy where connections have to fail', () => {
-  it('passes every case but those for files and for what it does not declare', async () => {
+  it('passes every case except those for files and for what it does not declare', async () => {
     const report = await runConformance(httpHarness(server))
     expect(failures(report)).toEqual([])
     expect(unproved(report)).toEqual([
@@ -42,7 +42,7 @@ describe('a driver of another kind that keeps every promise', () => {
   class OpensWithoutACall extends HttpBackend {
     override async open(): Promise<void> {}
   }
-  /** As over TLS or SSH, which break the connection at a byte that was changed. */
+  /** Like TLS or SSH, which break the connection at a changed byte. */
   class Authenticated extends HttpBackend {
     override async get(key: string, options: GetOptions): Promise<GetResult> {
       const { stat, body } = await super.get(key, options)
@@ -58,14 +58,14 @@ describe('a driver of another kind that keeps every promise', () => {
 
   it.each([
     ['whose open makes no call passes au.bad', OpensWithoutACall, 'au.bad'],
-    ['whose connection tells damage itself passes ck.wire', Authenticated, 'ck.wire'],
+    ['whose connection detects damage itself passes ck.wire', Authenticated, 'ck.wire'],
   ])('%s', async (_, Backend, only) => {
     const harness = httpHarness(server, (options) => new Backend(options))
     expect(failures(await runConformance(harness, { only: [only] }))).toEqual([])
   })
 })
 
-describe('a driver whose puts go on', () => {
+describe('a driver whose puts resume', () => {
   const open = (Backend: typeof HttpBackend) => {
     process.env.STORED_TEST_RESUME = 'true'
     return httpHarness(server, (options) => new Backend(options))
@@ -74,14 +74,14 @@ describe('a driver whose puts go on', () => {
     delete process.env.STORED_TEST_RESUME
   })
 
-  it('passes every case for them, and sends no part again that arrived', async () => {
+  it('passes every case for them, and does not resend a part that arrived', async () => {
     const harness = { ...open(ResumingHttpBackend), debris: async () => [...server.uploads.keys()] }
     const report = await runConformance(harness, { only: ['rs'] })
     expect(failures(report)).toEqual([])
     expect(report.skipped.map(({ id }) => id)).toEqual(['rs.undeclared'])
   })
 
-  it('that begins anew with each fails those that count', async () => {
+  it('that starts over each time fails the cases that count', async () => {
     const report = await runConformance(open(SendsAllAgain), { only: ['rs'] })
     expect(report.failed.map(({ id }) => id)).toEqual(['rs.resent'])
   })
@@ -90,7 +90,7 @@ describe('a driver whose puts go on', () => {
 describe('every mutant fails the cases that are meant for it', () => {
   for (const { name, fault, killedBy, Backend } of httpMutants)
     it(`${name}: ${fault}`, async () => {
-      // A Credential that was given the former ones may still be there, and keep them out of errors.
+      // A Credential with the old token may still exist, and keep it out of errors.
       server.rotate()
       const harness = { ...httpHarness(server, (options) => new Backend(options)), name }
       const report = await runConformance(harness, { only: killedBy, seed: 1 })
@@ -98,7 +98,7 @@ describe('every mutant fails the cases that are meant for it', () => {
     })
 })
 
-/** What was skipped for another reason than its profile; links, watching and going on apart. */
+/** What was skipped for another reason than its profile; except links, watching and resuming. */
 function unproved({ skipped }: Report): string[] {
   const reasons = skipped.filter(({ id, reason }) => !reason.startsWith('profile ') && !/^(rs|tr|wa)\./.test(id))
   return [...new Set(reasons.map(({ id }) => id))].sort()

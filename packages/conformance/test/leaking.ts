@@ -1,4 +1,4 @@
-// A test file of node:test for a driver whose close leaves a socket open. Run by a test.
+// A node:test file for a driver whose close leaves a socket open. Run by a test.
 import { createServer } from 'node:net'
 import { MemoryBackend, MemoryPlace } from '@stored/core/backend'
 import { conformance } from '../src/index.ts'

@@ -19,7 +19,7 @@ const CAPABILITIES: Capabilities = Object.freeze({
   limits: { maxSize: 64 << 20, partSize: 128 << 10, needsSize: true, maxConcurrent: 4 },
 })
 
-/** The five methods and nothing more, on a medium with all the limits there are. What was not declared must not be asked. */
+/** Only the five methods, on a medium with every limit there is. Undeclared options must not be passed. */
 export class LimitedBackend extends StorageBackend {
   readonly name = 'limited'
   readonly capabilities = CAPABILITIES

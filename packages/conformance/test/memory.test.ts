@@ -60,7 +60,7 @@ const NO_FILES = {
 }
 
 describe('MemoryBackend', () => {
-  it('passes every case of profile full but those for files, processes and servers', async () => {
+  it('passes every case of profile full except those for files, processes and servers', async () => {
     const report = await runConformance(harness(), { profile: 'full' })
     expect(failures(report)).toEqual([])
     expect(skips(report)).toEqual({
@@ -81,7 +81,7 @@ describe('MemoryBackend', () => {
 })
 
 describe('a backend of five methods with every limit', () => {
-  it('passes every case but those for what it has not, and is shown to refuse it', async () => {
+  it('passes every case except those for what it lacks, and is shown to refuse that', async () => {
     const place = new MemoryPlace()
     const report = await runConformance({ name: 'limited', open: async () => new LimitedBackend(place) })
     expect(failures(report)).toEqual([])
@@ -125,7 +125,7 @@ describe('a backend of five methods with every limit', () => {
 })
 
 describe('a backend whose readers throw CONFLICT when they are overtaken', () => {
-  it('passes every case of readers and writers, as the contract allows it', async () => {
+  it('passes every case of readers and writers, as the contract allows', async () => {
     const place = new MemoryPlace()
     class Overtaken extends MemoryBackend {
       override async get(key: string, options: GetOptions): Promise<GetResult> {

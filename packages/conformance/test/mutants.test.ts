@@ -4,7 +4,7 @@ import { cases, driverMutants, killMutants, mutants, mutated, runConformance } f
 import { listingMutants } from '../src/listing-mutants.ts'
 import { harness } from './harness.ts'
 
-/** Whether each mutant is put before every case, for the table of what else it fails: takes a minute. */
+/** Whether each mutant runs every case, for the table of what else it fails: takes a minute. */
 const ALL = process.env.CONFORMANCE_PROFILE === 'full'
 
 /** Which cases each mutant failed, for the table. */

@@ -11,10 +11,10 @@ import { planRun, type RunOptions } from '../src/runner.ts'
 import { supervised } from '../src/supervised.ts'
 
 const FACTS = { name: 'memory', profile: 'quick', complete: true, seed: 1, capabilities: null } as const
-/** After so long a test fails that would never end where timers cannot fire. */
+/** A test that would never end if timers cannot fire fails after this time. */
 const GIVE_UP_MS = 3_000
 
-/** Answers within the turn in which it is asked, and never says that this was all. */
+/** Answers within the turn in which it is called, and never ends. */
 class Endless extends MemoryBackend {
   readonly #end = performance.now() + GIVE_UP_MS
   override async stat(key: string) {
@@ -63,7 +63,7 @@ describe('a case', () => {
     )
   })
 
-  it('that does not settle in its time is failed', async () => {
+  it('that does not settle in time is failed', async () => {
     const [result] = await execute({ timeoutMs: 20, run: () => new Promise(() => {}) })
     expect(result?.status === 'failed' && result.error.message).toContain(
       'the whole case settles within 20 ms, but it did not',
@@ -98,7 +98,7 @@ describe('a case', () => {
     expect(result?.status === 'failed' && result.broken).toContain('settles within 50 ms, but it did not')
   })
 
-  it('whose time is up leaves what it lists, and what it reads, so that neither keeps a file or a connection', async () => {
+  it('whose time is up leaves its listings and bodies, so that neither keeps a file or a connection open', async () => {
     const [place, left] = [new MemoryPlace(), new Set<string>()]
     const over = new AbortController()
     async function* endless<T>(name: string, item: T): AsyncGenerator<T, void, void> {
@@ -126,8 +126,8 @@ describe('a case', () => {
     expect([...left].sort()).toEqual(['get', 'list'])
   })
 
-  it('that waits for another call of a driver which answers at once lets that call go on', async () => {
-    /** A put takes turns of the event loop, all else none. */
+  it('that waits for another call of a driver which answers at once lets that call finish', async () => {
+    /** A put takes turns of the event loop, everything else none. */
     class Hasty extends MemoryBackend {
       readonly #end = performance.now() + GIVE_UP_MS
       override async put(...args: Parameters<MemoryBackend['put']>) {
@@ -149,7 +149,7 @@ describe('a case', () => {
     expect(report.failed.map(({ error }) => error.message)).toEqual([])
   })
 
-  it('whose cleaning up finds no end is ended too', async () => {
+  it('whose cleanup never ends is ended too', async () => {
     class Sticky extends MemoryBackend {
       override delete = () => new Promise<never>(() => {})
     }
@@ -168,7 +168,7 @@ describe('a case', () => {
     expect((await results)[0]?.status).toBe('proved')
   })
 
-  it('is not to blame for what the one before it left behind', async () => {
+  it('is not blamed for what the one before it left behind', async () => {
     const left: string[] = ['of another case']
     const on = { ...harness, debris: async () => [...left] }
     const [clean] = await execute({ run: (t) => t.clean() }, {}, on)
@@ -183,14 +183,14 @@ describe('a case', () => {
     )
   })
 
-  it('of those that look for debris minds none that was there before it', async () => {
+  it('that looks for debris ignores what was there before it', async () => {
     const on = { ...harness, debris: async () => ['of another case'] }
     const { failed, proved } = await runConformance(on, { only: ['ab.mid', 'src.debris', 'sz.short-parts'] })
     expect(failed).toEqual([])
     expect(proved.length).toBeGreaterThan(2)
   })
 
-  it('that throws what no case expects is failed with it, and with its cause', async () => {
+  it('that throws an unexpected error is failed with it, and with its cause', async () => {
     const run = () => Promise.reject(new Error('no such blob', { cause: new Error('ENOENT') }))
     const [result] = await execute({ run })
     expect(result?.status === 'failed' && result.broken).toBe(
@@ -212,13 +212,13 @@ describe('a case', () => {
     expect(result?.status === 'failed' && result.error.message).toContain('nobody waits for this')
   })
 
-  it('in which a file is closed by the garbage collector alone is failed', async () => {
+  it('in which only the garbage collector closes a file is failed', async () => {
     const run = async () => process.emitWarning('Closing directory handle on garbage collection')
     const [result] = await execute({ run })
     expect(result?.status === 'failed' && result.error.message).toContain('no file is left open')
   })
 
-  it('that needs what is not there is skipped with the reason, and does not run', async () => {
+  it('that needs something absent is skipped with the reason, and does not run', async () => {
     const run = vi.fn(async () => {})
     const [result] = await execute({ needs: () => 'no symbolic links', run })
     expect(result).toMatchObject({ status: 'skipped', reason: 'no symbolic links' })
@@ -251,7 +251,7 @@ describe('a case', () => {
     expect(formatReport(report)).toContain('waived  x.case: the service cannot (https://example.com/1)')
   })
 
-  it('that passes although it is waived is failed: the waiver is to be removed', async () => {
+  it('that passes although it is waived is failed: the waiver must be removed', async () => {
     const waive = { 'x.case': { reason: 'the service cannot', issue: 'https://example.com/1' } }
     const results = await execute({ run: async () => {} }, {}, { ...harness, waive })
     expect(results[0]).toMatchObject({
@@ -261,7 +261,7 @@ describe('a case', () => {
     expect(makeReport(FACTS, results).passed).toBe(false)
   })
 
-  it.each(['guarded', 'raw'] as const)('that fails in its %s view alone needs its waiver', async (failing) => {
+  it.each(['guarded', 'raw'] as const)('that fails only in its %s view needs its waiver', async (failing) => {
     const waive = { 'x.case': { reason: 'the service cannot', issue: 'https://example.com/1' } }
     const run: CaseSpec['run'] = async ({ view }) => check(view !== failing, 'it holds')
     const results = await execute({ raw: true, run }, {}, { ...harness, waive })
@@ -274,7 +274,7 @@ describe('a case', () => {
     expect(result?.status).toBe('skipped')
   })
 
-  it('that only should hold fails no run', async () => {
+  it('that is only a should-case fails no run', async () => {
     const results = await execute({ level: 'should', run: async () => check(false, 'it holds') })
     const report = makeReport(FACTS, results)
     expect([report.failed.length, report.passed]).toEqual([1, true])
@@ -282,7 +282,7 @@ describe('a case', () => {
 })
 
 describe('runConformance', () => {
-  it('runs only the groups and cases asked for', async () => {
+  it('runs only the requested groups and cases', async () => {
     const { proved } = await runConformance(harness, { only: ['rt.bytes', 'md'] })
     const inGroup = cases.filter(({ id, group }) => group === 'md' && id !== 'md.undeclared').map(({ id }) => id)
     expect(new Set(proved.map(({ id }) => id))).toEqual(new Set(['rt.bytes', ...inGroup]))
@@ -317,7 +317,7 @@ describe('runConformance', () => {
     for (const backend of opened) await expect(backend.stat('x', { signal })).rejects.toMatchObject({ code: 'CLOSED' })
   })
 
-  it('tells of each result as it comes', async () => {
+  it('reports each result as it arrives', async () => {
     const ids: string[] = []
     await runConformance(harness, {
       only: ['rt.bytes', 'rt.modified'],
@@ -326,7 +326,7 @@ describe('runConformance', () => {
     expect(ids).toEqual(['rt.bytesguarded', 'rt.bytesraw', 'rt.modifiedguarded'])
   })
 
-  it('shows the case under way on a terminal, and elsewhere one that takes long', async () => {
+  it('shows the running case on a terminal, and elsewhere one that takes long', async () => {
     const shown: string[] = []
     const terminal = { isTTY: true, write: (text: string) => shown.push(text) }
     await runConformance(harness, { only: ['rt.bytes'], ...showProgress(terminal) })
@@ -344,7 +344,7 @@ describe('runConformance', () => {
     expect(lines).toEqual(['rt.bytes (raw): put and get … for 10 s\n'])
   })
 
-  it('that is aborted gives up the case under way, cleans up after it, and rejects with the reason', async () => {
+  it('that is aborted abandons the running case, cleans up after it, and rejects with the reason', async () => {
     const [place, abort, reason] = [new MemoryPlace(), new AbortController(), new Error('never mind')]
     class Stuck extends MemoryBackend {
       override async get(...args: Parameters<MemoryBackend['get']>) {
@@ -359,7 +359,7 @@ describe('runConformance', () => {
     expect([...place.blobs.keys()]).toEqual([])
   })
 
-  it('on a storage that it shares neither writes nor sweeps beyond its scope', async () => {
+  it('on a shared storage neither writes nor sweeps outside its scope', async () => {
     const place = new MemoryPlace()
     const touched: string[] = []
     class Watched extends MemoryBackend {
@@ -379,7 +379,7 @@ describe('runConformance', () => {
     expect(touched.filter((key) => !key.startsWith('mine/'))).toEqual([])
   })
 
-  it('fails cp.proved for a declared capability that no case has put to the test', async () => {
+  it('fails cp.proved for a declared capability that no case has tested', async () => {
     class Boastful extends MemoryBackend {
       override readonly capabilities = { ...new MemoryBackend().capabilities, teleport: true } as never
     }
@@ -399,7 +399,7 @@ describe('runConformance', () => {
 })
 
 describe('conformance', () => {
-  it('registers a test for every case, which fails where a must-case does and skips with the reason', async () => {
+  it('registers a test for every case, which fails if a must-case does and skips with the reason', async () => {
     class Modest extends MemoryBackend {
       override readonly capabilities = { ...new MemoryBackend().capabilities, copy: false, signedUrl: false } as never
     }
@@ -416,7 +416,7 @@ describe('conformance', () => {
     await expect(tests.get('cp.copy')?.()).resolves.toBeUndefined()
   })
 
-  it('ends its process where close left something that keeps it, and names that', async () => {
+  it('ends its process if close left something that keeps it alive, and names that', async () => {
     const file = fileURLToPath(new URL('./leaking.ts', import.meta.url))
     const ended = promisify(execFile)(process.execPath, [file], { timeout: 60_000, killSignal: 'SIGKILL' })
     const { code, stderr } = await ended.then(
@@ -428,7 +428,7 @@ describe('conformance', () => {
     expect(stderr).toMatch(/the process would not end, since a driver left open: .*TCPServerWrap/)
   })
 
-  it('hands over tests without a named parameter, which jest and mocha would take for a callback', () => {
+  it('passes tests without a named parameter, which jest and mocha would take for a callback', () => {
     const lengths = new Set<number>()
     conformance(harness, { describe: (_, body) => body(), it: (_, body) => lengths.add(body.length) })
     expect([...lengths]).toEqual([0])

@@ -17,7 +17,7 @@ import { keepsNothingOpen } from './listing.ts'
 
 const LARGE = 4 << 20
 const SOON_MS = 1_000
-const STOPS = 'A program that is told to stop waits for this call, or leaves it behind with all that it holds.'
+const STOPS = 'A program that is told to stop either waits for this call or abandons it with everything it holds.'
 const DEBRIS_MS = 5_000
 
 export const aborts = defineCases('ab', {
@@ -90,7 +90,7 @@ export const aborts = defineCases('ab', {
   },
   commit: {
     title: 'put aborted in its last step has stored the blob, or rejects with ABORTED and has not, or says ambiguous',
-    why: 'A put that says no and has stored the blob makes the next one with ifAbsent fail on its own bytes.',
+    why: 'If a put rejects but has stored the blob, the next one with ifAbsent fails on its own bytes.',
     async run(t) {
       for (let turns = 0; turns < 12; turns++) {
         const key = t.key(`blob${turns}`)
@@ -109,7 +109,7 @@ export const aborts = defineCases('ab', {
   },
   'put-idle': {
     title: 'put whose source never yields rejects within a second of the abort, and releases the source',
-    why: 'A source that has stalled is why it is aborted: waiting for its next chunk waits for ever.',
+    why: 'A stalled source is the reason for the abort: waiting for its next chunk waits forever.',
     async run(t) {
       const abort = new AbortController()
       const source = new HeldSource([t.bytes(10), t.bytes(10)], 1)
@@ -135,8 +135,8 @@ export const aborts = defineCases('ab', {
     },
   },
   'get-break': {
-    title: 'a body left after its first chunk frees what it held',
-    why: 'A file or connection that stays open with each look at a blob ends in EMFILE.',
+    title: 'a body abandoned after its first chunk frees what it held',
+    why: 'A file or connection left open by each look at a blob ends in EMFILE.',
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(LARGE))
       await keepsNothingOpen(async () => {
@@ -159,7 +159,7 @@ export const aborts = defineCases('ab', {
   },
   delete: {
     title: 'delete aborted right after its call settles within a second, and the blob is whole or gone',
-    why: 'A delete has no half.',
+    why: 'A delete cannot be half done.',
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(1_000))
       const abort = new AbortController()
@@ -175,7 +175,7 @@ export const aborts = defineCases('ab', {
   },
   reason: {
     title: 'the cause of ABORTED is the reason of the signal',
-    why: 'A deadline and a user who changed his mind are told apart by it.',
+    why: 'It tells a deadline from a user who cancelled.',
     async run(t) {
       const reason = new Error('the user left')
       const abort = new AbortController()
@@ -190,7 +190,7 @@ export const aborts = defineCases('ab', {
   },
   listeners: {
     title: '1,000 operations on one signal leave no listener on it',
-    why: 'A signal that lives as long as its program collects them all, with all that they hold.',
+    why: 'A signal that lives as long as its program accumulates them, with everything they reference.',
     timeoutMs: 120_000,
     async run(t) {
       const { signal } = new AbortController()

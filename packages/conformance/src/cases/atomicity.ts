@@ -6,7 +6,7 @@ import { chunksOf, collect, HeldSource, halved, streamOf } from '../source.ts'
 import type { Subject } from '../subject.ts'
 import { readAround } from './stat-delete.ts'
 
-const INVISIBLE = 'A reader that meets half a blob caches it, copies it and passes it on as the whole.'
+const INVISIBLE = 'A reader that sees half a blob caches it, copies it and passes it on as the whole.'
 const HOUR_MS = 3_600_000
 const PATIENCE_MS = 1_000
 /** Larger than the buffers between a medium and its reader. */
@@ -15,7 +15,7 @@ const LARGE = 1 << 20
 export const atomicity = defineCases('at', {
   shrink: {
     title: 'an overwrite with fewer bytes leaves no tail of the former blob',
-    why: 'A file that is written over without being cut keeps its old end.',
+    why: 'A file that is overwritten without being truncated keeps its old end.',
     raw: true,
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(100_000, 1))
@@ -93,7 +93,7 @@ export const atomicity = defineCases('at', {
   },
   dual: {
     title: 'of two puts of one key whose chunks alternate one is there, whole',
-    why: 'Two writers that share a temporary name, or the final one, weave their bytes together.',
+    why: 'Two writers that share a temporary name, or the final one, interleave their bytes.',
     raw: true,
     async run(t) {
       const other = await t.open()
@@ -106,7 +106,7 @@ export const atomicity = defineCases('at', {
         started(other.put(t.key('blob'), b, { size: b.size })),
       ] as const
       await a.reachedBy(puts[0])
-      // The second may be refused, or be made to wait for the first.
+      // The second may be refused, or made to wait for the first.
       await settle(within(b.reachedBy(puts[1]), PATIENCE_MS, 'the second put'))
       a.release()
       b.release()
@@ -139,7 +139,7 @@ export const atomicity = defineCases('at', {
   },
   'put-delete': {
     title: 'a put and a delete at once leave the whole blob, or nothing',
-    why: 'A parent directory is removed by one while the other writes into it.',
+    why: 'One removes a parent directory while the other writes into it.',
     async run(t) {
       const other = await t.open()
       for (let round = 0; round < 20; round++) {
@@ -196,7 +196,7 @@ export const atomicity = defineCases('at', {
       const source = halved(t.bytes(LARGE))
       const put = started(t.store.put(t.key('live'), source, { size: source.size }))
       await source.reachedBy(put)
-      // What is a year old is nobody's upload.
+      // On a shared storage, only a year-old upload is certainly abandoned.
       const olderThanMs = t.harness.shared ? 365 * 24 * HOUR_MS : HOUR_MS
       await t.guard.sweep({ olderThanMs })
       await (await t.driver()).sweep?.({ olderThanMs, signal: t.signal })
@@ -204,7 +204,7 @@ export const atomicity = defineCases('at', {
       await put
       await t.holds(t.key('live'), t.bytes(LARGE), other)
       if (t.harness.child === undefined || t.harness.shared) return
-      // Half of it is more than one part: of what fits into one, a kill may leave nothing.
+      // More than two parts, so that half of it exceeds one part: a kill during a single part may leave nothing.
       const size = Math.max(LARGE, 4 * (t.capabilities.limits?.partSize ?? 0))
       await killAtReached(t.harness.child, { ...task(t, t.key('dead'), 'hang'), size })
       const swept = await t.guard.sweep({ olderThanMs: 0 })
@@ -215,7 +215,7 @@ export const atomicity = defineCases('at', {
   },
 })
 
-/** A size of its own for each version, so that a size alone names it. */
+/** Each version has its own size, so that the size alone identifies it. */
 function sizeOfVersion(writer: number): number {
   return 100_000 + writer * 1_000
 }
@@ -239,12 +239,12 @@ async function duringOverwrites(t: Ctx, read: (store: Subject, key: string) => P
     do {
       const outcome = await settle(read(reader, key))
       if (outcome.status === 'rejected') tolerate(t, outcome.reason)
-      // A medium that answers at once would never let the other go on.
+      // A medium that answers immediately would never let the other run.
       await nextTurn()
     } while (!done)
   })()
   await Promise.all([overwrites, reads])
-  // Those before may all have been overtaken.
+  // All earlier reads may have been overtaken.
   await read(reader, key)
 }
 
@@ -254,7 +254,10 @@ function tolerate(t: Ctx, error: unknown): void {
   throw error
 }
 
-/** Expects that each put resolved or rejected with CONFLICT, and that what is there is whole and by one that resolved. */
+/**
+ * Expects that each put resolved or rejected with CONFLICT, and that the stored blob is whole and comes from one that
+ * resolved.
+ */
 async function survivorAmong(t: Ctx, key: string, size: number, puts: PromiseSettledResult<unknown>[]): Promise<void> {
   const resolved: number[] = []
   for (const [i, put] of puts.entries())

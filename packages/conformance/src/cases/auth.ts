@@ -15,7 +15,7 @@ const endpointAndSecrets: Needs = (capabilities, harness, view) => {
   return hasEndpoint === true ? hook('secrets')(capabilities, harness, view) : hasEndpoint
 }
 
-/** In each way in which services say what is wrong. */
+/** Every way in which services describe errors. */
 const ECHOES: readonly Echo[] = [400, 403, 500].flatMap((status): Echo[] => {
   const page = (type: string, html: (asked: string) => string): Echo => {
     return (asked) => ({
@@ -35,7 +35,7 @@ const ECHOES: readonly Echo[] = [400, 403, 500].flatMap((status): Echo[] => {
 export const auth = defineCases('au', {
   bad: {
     title: 'every operation with credentials that are not accepted rejects with UNAUTHENTICATED, once',
-    why: 'Trying a wrong password again and again locks the account.',
+    why: 'Repeating a wrong password locks the account.',
     needs: creds('bad'),
     provokes: ['UNAUTHENTICATED'],
     timeoutMs: 120_000,
@@ -46,7 +46,7 @@ export const auth = defineCases('au', {
         calls.length = 0
         await within(rejects(call(), 'UNAUTHENTICATED', what), SETTLE_MS, what)
         const methods = calls.map(({ method }) => method)
-        // An `open` that makes no call is no try.
+        // An `open` without a call is not an attempt.
         const isOnce = new Set(methods).size === methods.length
         check(isOnce, `${what} reaches the driver once, but it called ${methods}`)
       }
@@ -69,7 +69,7 @@ export const auth = defineCases('au', {
   },
   'deny-write': {
     title: 'put and delete without the permission to write reject with PERMISSION_DENIED, and change nothing',
-    why: 'A delete that is denied and resolves leaves what everyone believes to be gone.',
+    why: 'If a denied delete resolves, something that everyone believes gone remains.',
     needs: denyOrReadonly,
     provokes: ['PERMISSION_DENIED'],
     async run(t) {
@@ -99,7 +99,7 @@ export const auth = defineCases('au', {
   },
   rotate: {
     title: 'operations go on when the credentials are changed: the function that gives them is asked again',
-    why: 'Credentials that last an hour end in the middle of the day.',
+    why: 'Credentials that last an hour expire in the middle of the day.',
     needs: hook('rotate'),
     async run(t) {
       const key = t.key('blob')
@@ -108,7 +108,7 @@ export const auth = defineCases('au', {
         await t.harness.rotate?.()
         const outcome = await settle(call())
         if (outcome.status === 'fulfilled') continue
-        // Its body was spent on the former ones, or on the connection that ended with them.
+        // The body was consumed by the old credentials, or by the connection that ended with them.
         check(what === 'put', `${what} is made with the new credentials`)
         checkCode(outcome.reason, ['UNAUTHENTICATED', 'UNAVAILABLE'], what)
       }
@@ -139,8 +139,8 @@ export const auth = defineCases('au', {
     },
   },
   echo: {
-    title: 'nothing secret is in an error about an answer that says again what was asked',
-    why: 'Services and proxies put what they were sent into what they say of it; from there it gets into the index, and into every status.',
+    title: 'nothing secret is in an error about a response that echoes the request',
+    why: 'Services and proxies repeat in their messages what they were sent; from there it gets into the index and into every status.',
     needs: endpointAndSecrets,
     since: '1.2',
     timeoutMs: 120_000,
@@ -161,7 +161,7 @@ export const auth = defineCases('au', {
     },
   },
   'no-container': {
-    title: 'a bucket or container that is not there is MISCONFIGURED, not an absence',
+    title: 'a bucket or container that does not exist is MISCONFIGURED, not an absence',
     why: NOT_ABSENT,
     needs: hook('noContainer'),
     provokes: ['MISCONFIGURED'],
@@ -195,7 +195,7 @@ async function whileDenied(t: Ctx, op: 'read' | 'write' | 'list', body: () => Pr
   }
 }
 
-/** With causes, and whatever else hangs on it. */
+/** With causes and all attached properties. */
 function show(value: unknown): string {
   return inspect(value, { depth: 12, maxArrayLength: null, maxStringLength: null })
 }

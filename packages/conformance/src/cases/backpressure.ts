@@ -9,9 +9,9 @@ import { sleep } from '../slow.ts'
 
 const MB = 1 << 20
 const GB = 1 << 30
-/** How far a source may be read ahead of what has left; two parts, where those are larger. */
+/** How far a source may be read ahead of what has been sent; two parts, if those are larger. */
 const AHEAD_BYTES = 16 * MB
-/** What the system and the proxy hold of a connection that has stalled, at most: it has left the driver. */
+/** The most that the system and the proxy hold of a stalled connection; the driver has sent these bytes. */
 const IN_FLIGHT_BYTES = 16 * MB
 const QUIET_MS = 500
 const PARALLEL = 32
@@ -38,7 +38,7 @@ export const backpressure = defineCases('bp', {
     },
   },
   get: {
-    title: 'get of 1 GiB whose reader stops for a while holds no more than a little of it',
+    title: 'get of 1 GiB whose reader pauses holds only a little of it',
     why: FITS,
     profile: 'full',
     needs: outOfProcess,
@@ -57,7 +57,7 @@ export const backpressure = defineCases('bp', {
     },
   },
   'put-1g': {
-    title: 'put of 1 GiB holds no more than a little of it',
+    title: 'put of 1 GiB holds only a little of it',
     why: FITS,
     profile: 'full',
     needs: outOfProcess,
@@ -72,7 +72,7 @@ export const backpressure = defineCases('bp', {
   },
   parallel: {
     title: `${PARALLEL} puts at once are all stored, and no more of them under way than the driver declares`,
-    why: 'Each holds its parts: without a bound their sum grows with the number of callers.',
+    why: 'Each holds its parts: without a limit their sum grows with the number of callers.',
     timeoutMs: 120_000,
     async run(t) {
       const size = t.profile === 'quick' ? MB : 8 * MB
@@ -95,11 +95,11 @@ export const backpressure = defineCases('bp', {
   },
   handles: {
     title: '500 operations leave as much open as there was before',
-    why: 'A file or connection that stays open with each call ends in EMFILE, after a week.',
+    why: 'A file or connection left open by each call ends in EMFILE, after a week.',
     raw: true,
     timeoutMs: 120_000,
     async run(t) {
-      await everything(t) // opens what is kept on purpose: a pool of connections
+      await everything(t) // opens what is kept on purpose: a connection pool
       const before = openFiles()
       for (let i = 0; i < 100; i++) await everything(t)
       await eventually(() => openFiles() < before + 10, RELEASE_MS, 'what 500 operations opened is closed again')
@@ -108,7 +108,7 @@ export const backpressure = defineCases('bp', {
   loop: {
     title: 'put of 1 GiB holds up the event loop for less than 100 ms, all but one time in a hundred',
     why: 'Everything else in the program waits for it.',
-    // Other programs on the machine can break it.
+    // Other programs on the machine can make it fail.
     level: 'should',
     profile: 'full',
     needs: outOfProcess,
@@ -126,7 +126,7 @@ export const backpressure = defineCases('bp', {
   },
 })
 
-/** A body of any size that takes no memory: the same bytes again and again. */
+/** A body of any size that takes no memory: the same bytes over and over. */
 class Repeated implements AsyncIterable<Uint8Array> {
   /** Bytes handed out so far. */
   sent = 0
@@ -149,9 +149,9 @@ class Repeated implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** Resolves once hardly anything has been read of `source` for a while, or all of it was. */
+/** Resolves when hardly anything of `source` has been read for a while, or all of it has. */
 async function untilQuiet(source: Repeated, signal: AbortSignal): Promise<void> {
-  // At the rate of the proxy a little is read all the time; what counts is that it no longer runs ahead.
+  // At the proxy's rate a little is always being read; what counts is that the driver no longer reads ahead.
   for (let before = -MB; source.sent < source.size && source.sent - before >= MB; ) {
     before = source.sent
     await sleep(QUIET_MS, signal)

@@ -2,7 +2,10 @@ import type { Ctx } from '../case.ts'
 
 const AT_ONCE = 16
 
-/** Does `work` for each of `items`, as many at once as the driver takes: most media are far rather than slow. */
+/**
+ * Does `work` for each of `items`, as many at once as the driver allows: most media have latency rather than low
+ * throughput.
+ */
 export async function inBatches<T>(
   t: Ctx,
   items: readonly T[],

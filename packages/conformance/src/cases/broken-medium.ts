@@ -4,7 +4,7 @@ import { type Ctx, defineCases, either, hook } from '../case.ts'
 import { checkCode, equal, rejects, settle, within } from '../expect.ts'
 import { SETTLE_MS } from './wire.ts'
 
-/** What says that the medium failed, and nothing of the blob, nor of who calls. */
+/** Codes that say the medium failed, and nothing about the blob or the caller. */
 const OUTAGES: readonly StorageErrorCode[] = [
   ...(['UNAVAILABLE', 'TIMEOUT', 'RATE_LIMITED', 'INTERNAL', 'MISCONFIGURED'] as const),
   ...(['PERMISSION_DENIED', 'UNAUTHENTICATED', 'NO_SPACE', 'CORRUPT'] as const),
@@ -42,7 +42,7 @@ export const brokenMedium = defineCases('ft', {
   'broken-many': {
     title:
       'while the medium fails deleteMany rejects, or names every key with its failure, and nothing is gone afterwards',
-    why: 'A key that is not among the failures is taken for deleted, and its bytes stay for ever.',
+    why: 'A key that is not among the failures is taken for deleted, and its bytes stay forever.',
     needs: either(hook('fail'), hook('endpoint')),
     since: '1.2',
     timeoutMs: 120_000,
@@ -60,7 +60,7 @@ export const brokenMedium = defineCases('ft', {
   },
 })
 
-/** Breaks the medium by the harness, or else the connection to it, and mends it afterwards. */
+/** Breaks the medium through the harness, or else the connection to it, and restores it afterwards. */
 async function whileBroken(t: Ctx, body: (guard: GuardedBackend) => Promise<void>): Promise<void> {
   if (t.harness.fail === undefined) {
     const { guard, proxy } = await t.through({ retries: 0 })

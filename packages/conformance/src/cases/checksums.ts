@@ -4,7 +4,7 @@ import { type Ctx, defineCases, hook } from '../case.ts'
 import { check, checkCode, equal, rejects, sameBytes, settle } from '../expect.ts'
 import { collect } from '../source.ts'
 
-/** What node:crypto can compute; the others are compared by the drivers that declare them. */
+/** The ones that node:crypto can compute; drivers that declare the others compare them. */
 const KNOWN: readonly NativeChecksum[] = ['sha256', 'sha1', 'md5']
 
 const FLIPPED_BYTES = 2 << 20
@@ -12,7 +12,7 @@ const FLIPPED_BYTES = 2 << 20
 export const checksums = defineCases('ck', {
   digest: {
     title: 'put returns the SHA-256 of what it was given',
-    why: 'It is the name that the blob is known by from then on.',
+    why: 'It is the name of the blob from then on.',
     async run(t) {
       for (const size of [0, 1, 65_536, 1_000_000]) {
         const { sha256 } = await t.guard.put(t.key('blob'), t.bytes(size), { size })
@@ -22,7 +22,7 @@ export const checksums = defineCases('ck', {
   },
   expected: {
     title: 'put of a body with another checksum than was expected rejects with CHECKSUM_MISMATCH, and changes nothing',
-    why: 'What was staged may have lost a bit on its disk: the copy must not inherit that.',
+    why: 'A staged file may have lost a bit on its disk: the copy must not inherit that.',
     async run(t) {
       const sha256 = sha256Of(t.bytes(100_000, 1))
       const put = (name: string) => t.guard.put(t.key(name), t.bytes(100_000, 2), { sha256 })
@@ -36,7 +36,7 @@ export const checksums = defineCases('ck', {
   },
   range: {
     title: 'get says verified only of a whole blob whose checksum is known',
-    why: 'A part has no checksum of its own: a caller that believes it was checked looks no further.',
+    why: 'A part has no checksum of its own: a caller that believes it was verified checks no further.',
     async run(t) {
       const { sha256 } = await t.guard.put(t.key('blob'), t.bytes(1_000))
       const whole = await t.guard.get(t.key('blob'), { sha256 })
@@ -49,7 +49,7 @@ export const checksums = defineCases('ck', {
   },
   wire: {
     title: 'a byte that is changed on its way to or from the server is an error, of the put or of the get',
-    why: 'The checksum of TCP is 16 bits, and a proxy between makes a new one.',
+    why: "TCP's checksum has 16 bits, and a proxy in between computes a new one.",
     needs: hook('endpoint'),
     async run(t) {
       const [key, bytes] = [t.key('blob'), t.bytes(FLIPPED_BYTES)]
@@ -64,15 +64,15 @@ export const checksums = defineCases('ck', {
       proxy.flip(FLIPPED_BYTES / 2, 'down')
       const read = await settle(readWhole())
       check(proxy.struck, 'the byte was changed on its way down')
-      // Where the connection tells damage itself, it breaks, and the body may go on from there.
+      // If the connection itself detects damage, it breaks, and the body may resume from there.
       if (read.status === 'fulfilled') sameBytes(t.seed, read.value, bytes, 'the blob of which a byte was changed')
       else checkCode(read.reason, ['CHECKSUM_MISMATCH', 'UNAVAILABLE'], 'the blob that was read wrong')
       sameBytes(t.seed, await readWhole(), bytes, 'the blob read again')
     },
   },
   flip: {
-    title: 'get of a blob that lost a bit where it lies throws CHECKSUM_MISMATCH instead of its end',
-    why: 'Disks forget; wrong bytes that are handed on replace the good copies elsewhere.',
+    title: 'get of a blob that lost a bit at rest throws CHECKSUM_MISMATCH instead of its end',
+    why: 'Disks decay; wrong bytes that are passed on replace the good copies elsewhere.',
     needs: hook('outsider'),
     run: (t) =>
       readsNothingWrong(t, (bytes) => bytes.with(bytes.length >> 1, (bytes[bytes.length >> 1] as number) ^ 1), [
@@ -80,8 +80,8 @@ export const checksums = defineCases('ck', {
       ]),
   },
   cut: {
-    title: 'get of a blob that was cut where it lies throws instead of its end',
-    why: 'A file system that was full, or a crash, leaves files that are short and otherwise fine.',
+    title: 'get of a blob that was truncated at rest throws instead of its end',
+    why: 'A full file system or a crash leaves files that are short but otherwise fine.',
     needs: hook('outsider'),
     run: (t) => readsNothingWrong(t, (bytes) => bytes.subarray(0, -10), ['SIZE_MISMATCH', 'UNAVAILABLE', 'CORRUPT']),
   },
@@ -100,7 +100,7 @@ export const checksums = defineCases('ck', {
   },
   'no-fake': {
     title: 'checksums that are not declared are not reported',
-    why: 'An etag that happens to be an MD5 for small blobs is none for large ones.',
+    why: 'An etag that happens to be an MD5 for small blobs is not one for large ones.',
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(100))
       const { checksums = {} } = (await t.store.stat(t.key('blob'))) ?? {}
@@ -114,7 +114,7 @@ export const checksums = defineCases('ck', {
   },
 })
 
-/** Stores a blob, spoils it where it lies, and expects a read that knows its checksum to say so. */
+/** Stores a blob, damages it at rest, and expects a read that knows its checksum to detect that. */
 async function readsNothingWrong(
   t: Ctx,
   spoil: (bytes: Uint8Array) => Uint8Array,

@@ -6,8 +6,8 @@ import type { Subject } from '../subject.ts'
 import { putWithoutReply, REPLY_CUTS, wholeOrAbsent } from './wire.ts'
 
 const RACERS = 50
-const IN_ONE_STEP = 'A look and then a write are two steps: of racers between them every one wins.'
-/** Of a part where a driver declares none: that of the services. */
+const IN_ONE_STEP = 'A check followed by a write is two steps: every racer in between wins.'
+/** The part size if a driver declares none: that of the services. */
 const PART_BYTES = 8 << 20
 const either: Needs = ({ ifAbsent, ifMatch }) =>
   ifAbsent || ifMatch ? true : 'neither capability ifAbsent nor ifMatch is declared'
@@ -26,7 +26,7 @@ export const conditions = defineCases('cw', {
   },
   exists: {
     title: 'put with ifAbsent of a taken key rejects with ALREADY_EXISTS and leaves the blob',
-    why: 'StoreD never writes over what it did not put there.',
+    why: 'StoreD never overwrites an object that it did not write.',
     declare: 'no ifAbsent',
     needs: capability('ifAbsent'),
     async run(t) {
@@ -61,7 +61,7 @@ export const conditions = defineCases('cw', {
   },
   'after-delete': {
     title: 'put with ifAbsent of a deleted key stores the blob',
-    why: 'A tombstone taken for a blob blocks its key for ever.',
+    why: 'A tombstone taken for a blob blocks its key forever.',
     needs: capability('ifAbsent'),
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(100, 1))
@@ -72,7 +72,7 @@ export const conditions = defineCases('cw', {
   },
   match: {
     title: 'put with the etag of the blob overwrites it and gives a new etag',
-    why: 'This is how an overwrite spares what someone else has written since.',
+    why: 'An overwrite must not destroy what someone else has written since.',
     needs: capability('ifMatch'),
     async run(t) {
       const first = await t.store.put(t.key('blob'), t.bytes(100, 1))
@@ -125,7 +125,7 @@ export const conditions = defineCases('cw', {
   },
   'get-match': {
     title: 'get with the etag of the blob reads it, and with a former one rejects with PRECONDITION_FAILED',
-    why: 'A resumed read would go on in the middle of another blob.',
+    why: 'A resumed read would continue in the middle of another blob.',
     needs: capability('ifMatch'),
     async run(t) {
       const first = await t.store.put(t.key('blob'), t.bytes(100, 1))
@@ -141,7 +141,7 @@ export const conditions = defineCases('cw', {
   },
   parts: {
     title: 'the conditions hold for a blob of several parts as for a small one',
-    why: 'Its parts are uploaded first and the condition is judged by another call, which is easily left out.',
+    why: 'Its parts are uploaded first, and another call, which is easily forgotten, checks the condition.',
     profile: 'full',
     needs: either,
     async run(t) {
@@ -153,7 +153,7 @@ export const conditions = defineCases('cw', {
   },
   'lost-reply': {
     title: 'put with ifAbsent whose answer is lost resolves or rejects as ambiguous, never with ALREADY_EXISTS',
-    why: 'A request that is sent again meets its own first copy: the blob is then taken for a stranger.',
+    why: "A repeated request meets its own first copy, and the blob is taken for someone else's.",
     needs: all(capability('ifAbsent'), hook('endpoint')),
     async run(t) {
       const bytes = t.bytes(100_000)
@@ -165,7 +165,7 @@ export const conditions = defineCases('cw', {
   },
   both: {
     title: 'put with ifAbsent and ifMatch at once rejects with INVALID_ARGUMENT',
-    why: 'They exclude each other: services take either one, each another.',
+    why: 'They exclude each other: a service that receives both picks one, and not all pick the same.',
     async run(t) {
       const put = t.store.put(t.key('blob'), t.bytes(10), { ifAbsent: true, ifMatch: 'x' })
       const both = t.capabilities.ifAbsent && t.capabilities.ifMatch
@@ -174,8 +174,8 @@ export const conditions = defineCases('cw', {
     },
   },
   undeclared: {
-    title: 'a condition that is not declared rejects with UNSUPPORTED, and the blob stays as it is',
-    why: 'A condition that is accepted and ignored is worse than none: everyone believes in it.',
+    title: 'an undeclared condition rejects with UNSUPPORTED, and the blob stays unchanged',
+    why: 'A condition that is accepted and ignored is worse than none, because everyone relies on it.',
     needs: partly,
     async run(t) {
       const { etag = 'x' } = await t.store.put(t.key('blob'), t.bytes(100, 1))
@@ -226,7 +226,7 @@ async function onlyTheCurrent(t: Ctx, size: number): Promise<void> {
   await t.holds(t.key('blob'), t.bytes(size, 2))
 }
 
-/** Reads the counter and writes its successor on the condition that it is still the same. @returns Whether it was. */
+/** Reads the counter and writes its successor on condition that it is unchanged. @returns Whether it was. */
 async function raise(t: Ctx, store: Subject): Promise<boolean> {
   const key = t.key('counter')
   const { stat, body } = await store.get(key)

@@ -1,7 +1,7 @@
 import { type Ctx, defineCases } from '../case.ts'
 import { equal, rejects } from '../expect.ts'
 
-const FOUND_LATE = 'What a copy lost is found out long after its original is gone.'
+const FOUND_LATE = 'What a copy lost is discovered long after its original is gone.'
 
 export const copying = defineCases('op', {
   'copy-type': {
@@ -56,7 +56,7 @@ export const copying = defineCases('op', {
   },
   'copy-empty': {
     title: 'copy of an empty blob is an empty blob, also over another',
-    why: 'Nothing to copy is not the same as no blob.',
+    why: 'Having nothing to copy is not the same as having no blob.',
     since: '1.2',
     async run(t) {
       await t.store.put(t.key('empty'), t.bytes(0))
@@ -69,8 +69,8 @@ export const copying = defineCases('op', {
     },
   },
   'copy-apart': {
-    title: 'blob and copy go their own ways: no overwrite and no deletion of one changes the other',
-    why: 'A link passes for a copy until somebody writes.',
+    title: 'blob and copy are independent: no overwrite or deletion of one changes the other',
+    why: 'A link passes for a copy until someone writes.',
     since: '1.2',
     async run(t) {
       const [blob, copy] = [t.key('blob'), t.key('dir/copy')]
@@ -96,12 +96,12 @@ interface Description {
   readonly metadata?: Readonly<Record<string, string>>
 }
 
-/** Of what the driver declares. */
+/** With the fields that the driver declares. */
 function described({ capabilities }: Ctx, contentType: string, owner: string): Description {
   return { ...(capabilities.contentType && { contentType }), ...(capabilities.metadata && { metadata: { owner } }) }
 }
 
-/** What is not there is left out: `{}` says the same as nothing. */
+/** Absent fields are left out: `{}` means the same as nothing. */
 function descriptionOf(stat: Description | null): Description {
   const { contentType, metadata = {} } = stat ?? {}
   const isNamed = Object.keys(metadata).length > 0

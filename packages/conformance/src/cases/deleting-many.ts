@@ -2,15 +2,15 @@ import { type Ctx, defineCases, hook } from '../case.ts'
 import { checkCode, equal, settle } from '../expect.ts'
 import { inBatches } from './batches.ts'
 
-/** One more than S3 deletes in a request. */
+/** One more than S3 deletes in one request. */
 const MORE_THAN_A_PAGE = 1_001
-/** What has to be escaped on its way in XML, JSON, a URL or a query. */
+/** Characters that must be escaped in XML, JSON, a URL or a query. */
 const AWKWARD = ['a&b', 'c<d>', `e"f'g`, 'h%20i', 'j+k', 'l?m#n', 'é/日本', "o'; --"]
 
 export const deletingMany = defineCases('op', {
   'delete-edge': {
-    title: 'deleteMany takes no key, a key twice, awkward keys, and what is not there, and none of that is a failure',
-    why: 'A list of what to delete is made of what was true a while ago: a second try of it has to end well.',
+    title: 'deleteMany accepts no key, a key twice, awkward keys and absent keys, and none of that is a failure',
+    why: 'The list of keys to delete is made from an older state: a second attempt with it must succeed.',
     since: '1.2',
     async run(t) {
       const names = [...AWKWARD, 'twice', 'last']
@@ -47,7 +47,7 @@ export const deletingMany = defineCases('op', {
   },
   'delete-pages': {
     title: `deleteMany of ${MORE_THAN_A_PAGE} keys removes all of them`,
-    why: 'A service accepts a limited number at a time, and says nothing about the rest.',
+    why: 'A service accepts a limited number at a time and ignores the rest silently.',
     since: '1.2',
     profile: 'full',
     async run(t) {

@@ -7,18 +7,23 @@ import { chunksOf, collect, HeldSource, halved, streamOf } from '../source.ts'
 import { putCutAfter, putWithoutReply, REPLY_CUTS, SETTLE_MS, wholeOrAbsent } from './wire.ts'
 
 const MB = 1 << 20
-/** Short, so that a stall is noticed soon; long enough for a machine that is busy. */
+/** Short, so that a stall is noticed soon; long enough for a busy machine. */
 const IDLE_MS = 800
-/** How soon after that a call is over: below the 2 s after which the guard leaves a driver that ignores its signal to itself. */
+/**
+ * How soon after that a call has ended: below the 2 s after which the guard abandons a driver that ignores its signal.
+ */
 const SOON_MS = 1_500
-/** More than any driver asks for at a time: a third of the idle time lets one by, and so do all of them together thrice that. */
+/**
+ * More than any driver requests at a time. A third of the idle time lets one block pass, so all of them together take
+ * three times the idle time.
+ */
 const BLOCK_BYTES = 256 << 10
 const TRICKLED_BYTES = 9 * BLOCK_BYTES
 const NEVER_HALF = 'A connection that breaks must not leave half a blob that looks whole.'
-const FOR_EVER = 'Without it a call waits for ever on a peer that is gone.'
+const FOR_EVER = 'Without it a call waits forever for a peer that is gone.'
 const RETRY_MS = 1_000
 
-/** A parser of XML takes it as well. */
+/** Also well-formed XML. */
 const SIGN_IN = '<html><head><title>Welcome</title></head><body><p>Please sign in.</p></body></html>'
 const PAGES: readonly Page[] = [
   { status: 200, html: SIGN_IN },
@@ -34,7 +39,7 @@ const endpoint = hook('endpoint')
 export const faults = defineCases('ft', {
   refused: {
     title: 'every operation on a server that refuses connections rejects with UNAVAILABLE within 10 s',
-    why: 'A server that is down is tried again later; anything else reads as a fault of the blob.',
+    why: 'A server that is down is retried later; any other error looks like a fault of the blob.',
     needs: endpoint,
     provokes: ['UNAVAILABLE'],
     timeoutMs: 120_000,
@@ -56,8 +61,8 @@ export const faults = defineCases('ft', {
   },
   page: {
     title:
-      'a page in place of the server is UNAVAILABLE or MISCONFIGURED to every operation, and says nothing of a blob',
-    why: 'The login page of a hotel answers 200 to everything: a put that it takes is lost, a blob that it has not is no absence.',
+      'a page in place of the server is UNAVAILABLE or MISCONFIGURED to every operation, and says nothing about a blob',
+    why: 'The login page of a hotel answers 200 to everything: a put to it is lost, and a blob that it lacks is not absent.',
     needs: endpoint,
     since: '1.1',
     timeoutMs: 120_000,
@@ -86,7 +91,7 @@ export const faults = defineCases('ft', {
     },
   },
   'cut-put': {
-    title: 'put whose connection breaks half-way has stored the blob or nothing, and succeeds when tried again',
+    title: 'put whose connection breaks half-way has stored the blob or nothing, and succeeds when retried',
     why: NEVER_HALF,
     needs: endpoint,
     async run(t) {
@@ -101,7 +106,7 @@ export const faults = defineCases('ft', {
   },
   'cut-reply': {
     title: 'put whose answer is lost resolves, or rejects as ambiguous; without that word nothing was stored',
-    why: "It was stored: a caller that hears a plain no writes it elsewhere, or later takes it for somebody else's.",
+    why: "It was stored: a caller that gets a plain error writes it elsewhere, or later takes it for someone else's.",
     needs: endpoint,
     async run(t) {
       const bytes = t.bytes(100_000)
@@ -112,8 +117,7 @@ export const faults = defineCases('ft', {
     },
   },
   'cut-get': {
-    title:
-      'get whose connection breaks half-way goes on where it was, where ranges and etags allow; it never just ends',
+    title: 'get whose connection breaks half-way resumes if ranges and etags allow; it never just ends',
     why: 'A truncated file that was cached as whole is served to everyone.',
     needs: endpoint,
     async run(t) {
@@ -137,7 +141,7 @@ export const faults = defineCases('ft', {
   },
   'cut-get-changed': {
     title: 'get that breaks while the blob is overwritten yields one of the two or throws, never a mix',
-    why: 'Whoever goes on where the connection broke goes on in another blob.',
+    why: 'A read that resumes where the connection broke resumes in another blob.',
     needs: endpoint,
     async run(t) {
       const key = t.key('blob')
@@ -225,7 +229,7 @@ export const faults = defineCases('ft', {
   },
   throttled: {
     title: 'a server that is asked too often is RATE_LIMITED, and is left alone for as long as it asks',
-    why: 'Whoever knocks again at once is shut out for longer.',
+    why: 'A client that retries at once is shut out for longer.',
     needs: hook('busy'),
     provokes: ['RATE_LIMITED'],
     async run(t) {
@@ -234,7 +238,7 @@ export const faults = defineCases('ft', {
       const guard = t.wrap(await t.harness.open(), { delay })
       await guard.put(t.key('blob'), t.bytes(100))
       await t.harness.busy?.(1, RETRY_MS)
-      check((await guard.stat(t.key('blob'))) !== null, 'stat finds the blob once the server has time again')
+      check((await guard.stat(t.key('blob'))) !== null, 'stat finds the blob once the server accepts requests again')
       check(waits.length === 1 && (waits[0] as number) >= RETRY_MS, `it waits ${RETRY_MS} ms, but it waited ${waits}`)
       await t.harness.busy?.(1, RETRY_MS)
       const error = await rejects(guard.put(t.key('other'), t.bytes(100)), 'RATE_LIMITED', 'put')
@@ -244,7 +248,7 @@ export const faults = defineCases('ft', {
   },
   replay: {
     title: 'a connection that breaks at any point of a put never leaves an empty or partial blob',
-    why: 'A client that sends a body again after it was read sends nothing, and is told that all is well.',
+    why: 'A client that sends a body again after reading it sends nothing, and is told that it succeeded.',
     needs: endpoint,
     async run(t) {
       const { guard, proxy } = await t.through()
@@ -272,7 +276,7 @@ export const faults = defineCases('ft', {
   },
   restart: {
     title: 'the first operation after a restart of the server succeeds',
-    why: 'Connections kept from before are dead: that says nothing of the call that meets one.',
+    why: 'Pooled connections from before are dead: that says nothing about the call that gets one.',
     needs: hook('restartServer'),
     async run(t) {
       const [key, bytes] = [t.key('blob'), t.bytes(10_000)]
@@ -284,7 +288,7 @@ export const faults = defineCases('ft', {
         delete: () => t.store.delete(key),
       }
       for (const operation of Object.values(operations)) {
-        // More than one connection is kept.
+        // Several connections are pooled.
         await Promise.all(['a', 'b', 'c'].map((name) => t.store.stat(t.key(name))))
         await t.harness.restartServer?.()
         await operation()
@@ -294,7 +298,7 @@ export const faults = defineCases('ft', {
   },
   poison: {
     title: 'after 20 aborted operations 20 others succeed',
-    why: 'A connection that is given back in the middle of an answer gives that to the next.',
+    why: 'A connection returned in the middle of a response delivers the rest to the next call.',
     async run(t) {
       const bytes = t.bytes(MB)
       await t.store.put(t.key('blob'), bytes)
@@ -311,7 +315,7 @@ export const faults = defineCases('ft', {
   },
   'no-space': {
     title: 'put of more than there is room for rejects with NO_SPACE, and leaves nothing',
-    why: 'A full store is for its owner to see to: trying again does not help.',
+    why: 'Only its owner can fix a full store: retrying does not help.',
     needs: hook('quota'),
     provokes: ['NO_SPACE'],
     async run(t) {
@@ -331,12 +335,12 @@ export const faults = defineCases('ft', {
   },
 })
 
-/** More than a part, so that something has been sent before the connection breaks. */
+/** More than one part, so that something has been sent before the connection breaks. */
 function sizeOf({ capabilities }: Ctx): number {
   return (capabilities.limits?.partSize ?? 0) + 2 * MB
 }
 
-/** What comes of a body, and what it throws, if it does. */
+/** What a body yields, and the error it throws, if any. */
 async function readThrough({ body }: { readonly body: AsyncIterable<Uint8Array> }) {
   const chunks: Uint8Array[] = []
   try {
@@ -352,7 +356,7 @@ async function timesOut<T>(call: Promise<T>, what: string): Promise<PromiseSettl
   const began = performance.now()
   const outcome = await within(settle(call), IDLE_MS + SOON_MS, what)
   await rejects(call, 'TIMEOUT', what)
-  // A byte may have gone by shortly before it was looked at.
+  // A byte may have moved shortly before the watchdog looked.
   check(performance.now() - began > IDLE_MS * 0.8, `${what} is not given up before its time`)
   return outcome
 }
@@ -364,7 +368,7 @@ async function* trickle(chunks: readonly Uint8Array[], ms: number, signal: Abort
   }
 }
 
-/** Counts how often it is read, and has its chunks for the first reader alone. */
+/** Counts how often it is read, and has chunks only for the first reader. */
 class OneShot implements AsyncIterable<Uint8Array> {
   readers = 0
   readonly #chunks: readonly Uint8Array[]

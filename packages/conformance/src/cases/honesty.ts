@@ -3,7 +3,7 @@ import { all, type Ctx, capability, defineCases, type Needs } from '../case.ts'
 import { check, equal, rejects, sameBytes } from '../expect.ts'
 import { once } from '../subject.ts'
 
-const TRUSTED = 'A capability is believed without a second look: StoreD chooses its way by it.'
+const TRUSTED = 'A capability is trusted without checking: StoreD chooses its strategy by it.'
 const FLAGS = [
   ...['readOnly', 'range', 'ifAbsent', 'ifMatch', 'atomicOverwrite', 'order', 'startAfter', 'contentType', 'metadata'],
   ...['usesFile', 'resume', 'copy', 'deleteMany', 'signedUrl', 'watch', 'sweep', 'local'],
@@ -31,7 +31,7 @@ export const honesty = defineCases('cp', {
   },
   copy: {
     title: 'copy gives the same blob under another key, and NOT_FOUND for nothing',
-    why: 'A copy that drops the type or is taken from a cache is found out long after its original is gone.',
+    why: 'A copy that drops the type or comes from a cache is discovered long after its original is gone.',
     needs: writable,
     proves: ['copy'],
     async run(t) {
@@ -59,7 +59,7 @@ export const honesty = defineCases('cp', {
   },
   'signed-url': {
     title: 'a signed URL to GET a blob serves its bytes to anyone',
-    why: 'It is handed out: its users have nothing but HTTP.',
+    why: 'It is given to users who have nothing but HTTP.',
     needs: all(writable, capability('signedUrl')),
     proves: ['signedUrl'],
     async run(t) {

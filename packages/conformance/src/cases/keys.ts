@@ -8,9 +8,9 @@ import type { Subject } from '../subject.ts'
 import { inBatches } from './batches.ts'
 
 const KEYS_ARE_EXACT = 'A key that is rewritten merges two blobs, or is not found under the name it was given.'
-/** A blob of each key; few bytes, since it is the names that matter. */
+/** A blob for each key; small, since only the names matter. */
 const BLOB_BYTES = 48
-/** For hundreds of names, each of them several requests. */
+/** For hundreds of names with several requests each. */
 const NAMES_MS = 120_000
 
 export const keys = defineCases('key', {
@@ -36,7 +36,7 @@ export const keys = defineCases('key', {
   ]),
   'nfc-nfd': {
     title: 'keys that differ only in Unicode normalization are two keys, or the second is KEY_CONFLICT',
-    why: 'macOS and some clients take both for one name: the second put would overwrite the first.',
+    why: 'macOS and some clients treat both as one name: the second put would overwrite the first.',
     declare: 'keys.normalizes: true',
     run: (t) => twins(t, 'caf\u00e9', 'cafe\u0301', t.capabilities.keys?.normalizes === true),
   },
@@ -52,7 +52,7 @@ export const keys = defineCases('key', {
   deep: exact('60 segments', [Array.from({ length: 60 }, (_, i) => `d${i}`).join('/')]),
   segment255: {
     title: 'a segment of 255 bytes is held, or refused with INVALID_KEY before the body is read',
-    why: 'Temporary names made of the key and a suffix break just here, and only for long names.',
+    why: 'Temporary names made from the key and a suffix break exactly here, and only for long names.',
     declare: 'keys.maxSegmentBytes',
     async run(t) {
       for (const [name, bytes] of Object.entries({
@@ -65,7 +65,7 @@ export const keys = defineCases('key', {
   },
   max1024: {
     title: 'a key of 1,024 bytes is held, and one of 1,025 rejects with INVALID_KEY',
-    why: 'The limit is that of S3; a store that holds less has to say so before it fails.',
+    why: 'The limit is that of S3; a store that holds less must say so before it fails.',
     declare: 'keys.maxBytes',
     async run(t) {
       const name = longName(MAX_KEY_BYTES - t.scope.length)
@@ -74,9 +74,8 @@ export const keys = defineCases('key', {
     },
   },
   refused: {
-    title:
-      'a name that the medium refuses rejects with INVALID_KEY wherever it stands in a key, and harms no other key',
-    why: 'One bad name that reads as an outage keeps all other blobs from a healthy medium.',
+    title: 'a name that the medium refuses rejects with INVALID_KEY wherever it is in a key, and harms no other key',
+    why: 'One bad name that looks like an outage keeps all other blobs from a healthy medium.',
     declare: 'keys.maxSegmentBytes',
     needs: (capabilities, harness) =>
       refusedBy(capabilities, harness).length > 0 ? true : 'neither a declared limit nor the harness names one',
@@ -93,7 +92,7 @@ export const keys = defineCases('key', {
   },
   'file-and-prefix': {
     title: '`p` and `p/q` are two keys in either order, or the second is KEY_CONFLICT and the first stays',
-    why: 'A file is no directory: the failure differs from one system to the next unless the driver maps it.',
+    why: 'A file is not a directory: the failure differs between systems unless the driver maps it.',
     declare: 'keys.fileAndPrefix: false',
     async run(t) {
       const clash = t.capabilities.keys?.fileAndPrefix === false
@@ -103,7 +102,7 @@ export const keys = defineCases('key', {
   },
   siblings: {
     title: 'list of `foo/` yields `foo/x` and neither `foo.bar/y` nor `foo0`',
-    why: 'A prefix that is compared without its slash lists the neighbours.',
+    why: 'A prefix compared without its slash lists the neighbours.',
     async run(t) {
       await putAll(t, ['foo/x', 'foo.bar/y', 'foo0'])
       equal(await t.names('foo/'), ['foo/x'], 'the list of `foo/`')
@@ -112,12 +111,12 @@ export const keys = defineCases('key', {
   'escape-twin': exact('characters beside their escaped forms', escapeTwins()),
   codec: {
     title: 'random keys are each listed and read under their own name',
-    why: 'An escape that is not reversible shows only for a few names among thousands.',
+    why: 'An irreversible escape shows only for a few names among thousands.',
     timeoutMs: NAMES_MS,
     run: (t) => exactly(t, randomNames(t, t.profile === 'quick' ? 100 : 1_000)),
   },
   reject: {
-    title: 'what is no key rejects with INVALID_KEY before the driver is called',
+    title: 'an invalid key rejects with INVALID_KEY before the driver is called',
     why: 'Keys that climb, end or begin elsewhere mean something different to each medium.',
     run: (t) => refusedBeforeCall(t, REJECTED),
   },
@@ -128,7 +127,7 @@ export const keys = defineCases('key', {
   },
   reserved: {
     title: 'a key below `.stored/` rejects with INVALID_KEY before the driver is called',
-    why: 'It would lie among the files that the driver keeps for itself.',
+    why: 'It would collide with the files that the driver keeps for itself.',
     run: (t) => refusedBeforeCall(t, ['.stored/x', '.stored/tmp/x']),
   },
 })
@@ -147,7 +146,10 @@ function exact(title: string, names: readonly string[]) {
   }
 }
 
-/** Stores a blob under each name and expects every one by its own name, from another instance too, until it is deleted. */
+/**
+ * Stores a blob under each name and expects every one under its own name, from another instance too, until it is
+ * deleted.
+ */
 async function exactly(t: Ctx, names: readonly string[]): Promise<void> {
   const held = coexisting(t, names)
   await putAll(t, held)
@@ -158,7 +160,7 @@ async function exactly(t: Ctx, names: readonly string[]): Promise<void> {
     await t.holds(t.key(name), t.bytes(BLOB_BYTES, i + 1))
     sameBytes(t.seed, await t.read(t.key(name), other), t.bytes(BLOB_BYTES, i + 1), `${JSON.stringify(name)} elsewhere`)
   })
-  // Names that are alike lie side by side: one of two is deleted, and then the other.
+  // Similar names are next to each other: one of two is deleted, then the other.
   const [odd, even] = [1, 0].map((half) => held.filter((_, i) => i % 2 === half)) as [string[], string[]]
   await deleteLeaving(t, odd, even, other)
   await putAll(t, odd)
@@ -175,7 +177,7 @@ async function deleteLeaving(t: Ctx, names: readonly string[], left: readonly st
   equal((await t.names('', other)).sort(), [...left].sort(), 'the list of the names whose neighbours were deleted')
 }
 
-/** The names that a medium can hold at once: the limits that it declares are tested by cases of their own. */
+/** The names that a medium can hold at once; the limits it declares have their own cases. */
 function coexisting(t: Ctx, names: readonly string[]): string[] {
   const { caseSensitive, normalizes, fileAndPrefix } = t.capabilities.keys ?? {}
   const taken = new Set<string>()
@@ -233,12 +235,12 @@ async function heldOrRefused(t: Ctx, name: string, mustHold: boolean): Promise<v
   equal(source.pulls, 0, 'the number of chunks read before the key was refused')
 }
 
-/** Names that may stand in a key, but not on this medium. */
+/** Valid names that this medium cannot hold. */
 function refusedBy({ keys: { maxSegmentBytes } = {} }: Capabilities, { refusedNames = [] }: Harness): string[] {
   return [...refusedNames, ...(maxSegmentBytes === undefined ? [] : ['r'.repeat(maxSegmentBytes + 1)])]
 }
 
-/** Put says why; for all other calls nothing lies there, or they say the same. */
+/** put must give the reason; all other calls find nothing there, or give the same reason. */
 async function isRefused(t: Ctx, key: string): Promise<void> {
   const what = `of ${JSON.stringify(key)}`
   const before = t.store.put(key, t.bytes(BLOB_BYTES), { size: BLOB_BYTES })
@@ -254,7 +256,7 @@ async function isRefused(t: Ctx, key: string): Promise<void> {
   }
 }
 
-/** So many ASCII characters, in segments that every medium holds. */
+/** This many ASCII characters, in segments that every medium holds. */
 function longName(length: number): string {
   const segments = Array.from({ length: Math.ceil(length / 100) }, () => 'n'.repeat(99))
   const name = segments.join('/').slice(0, length)
@@ -286,7 +288,7 @@ function randomNames(t: Ctx, count: number): string[] {
   return Array.from({ length: count }, (_, i) => {
     const length = 1 + Math.floor(random() * 12)
     const letters = Array.from({ length }, () => alphabet[Math.floor(random() * alphabet.length)])
-    // A number in front keeps apart what a medium may not hold together.
+    // A leading number separates names that a medium may not hold together.
     return `${i}${letters.join('')}`.replaceAll(/\/+/g, '/').replace(/\/(?=\.{0,2}(?:\/|$))/g, '')
   }).filter((name) => keyFault(t.key(name)) === null)
 }

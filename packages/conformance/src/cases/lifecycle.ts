@@ -6,7 +6,7 @@ import { keepingThroughout, keptSince, openFiles } from '../resources.ts'
 import { collect, halved } from '../source.ts'
 import { once } from '../subject.ts'
 
-/** What the contract gives `close`, and a little for the machine. */
+/** The limit of the contract for `close`, plus some slack. */
 const CLOSE_MS = 5_500
 
 export const lifecycle = defineCases('lc', {
@@ -23,9 +23,8 @@ export const lifecycle = defineCases('lc', {
     },
   },
   address: {
-    title:
-      'the address, where there is one, is the same for every instance, open or not, and another for another place',
-    why: 'By it a store refuses one medium under two names, whose one file would count as two copies.',
+    title: 'the address, if there is one, is the same for every instance, open or not, and differs for another place',
+    why: 'It lets a store refuse one medium under two names, where one file would count as two copies.',
     async run(t) {
       const open = await t.driver()
       const closed = await t.harness.open()
@@ -39,8 +38,8 @@ export const lifecycle = defineCases('lc', {
     },
   },
   'open-fail': {
-    title: 'open of a place that is not there rejects, and leaves nothing open',
-    why: 'It is tried again and again while the place is away.',
+    title: 'open of a place that does not exist rejects, and leaves nothing open',
+    why: 'It is retried for as long as the place is away.',
     needs: hook('broken'),
     async run(t) {
       const before = openFiles()
@@ -84,7 +83,7 @@ export const lifecycle = defineCases('lc', {
   },
   'after-close': {
     title: 'every operation after close rejects with CLOSED',
-    why: 'A closed instance that still answers hides that it is used after its end.',
+    why: 'A closed instance that still answers hides a use after close.',
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(10))
       const driver = await t.driver()
@@ -103,7 +102,7 @@ export const lifecycle = defineCases('lc', {
   },
   handles: {
     title: 'close leaves no socket, file or timer that keeps the process',
-    why: 'With one of them left every program that used the driver hangs at its end.',
+    why: 'Anything left keeps every program that used the driver from exiting.',
     since: '1.2',
     async run(t) {
       const [before, op] = [await keepingThroughout(t.signal), { signal: t.signal }]
@@ -132,7 +131,7 @@ export const lifecycle = defineCases('lc', {
   },
   'two-instances': {
     title: 'closing one instance leaves another on the same storage usable',
-    why: 'A pool shared behind the scenes is closed by the first who leaves.',
+    why: 'A pool shared behind the scenes is closed by the first instance that leaves.',
     async run(t) {
       const [a, b] = [await t.open(), await t.open()]
       await a.put(t.key('blob'), t.bytes(10, 1))

@@ -3,9 +3,9 @@ import { equal } from '../expect.ts'
 import { inBatches } from './batches.ts'
 import { byUtf8, numbered, putAll } from './listing.ts'
 
-/** A page of a service that is asked for no other. */
+/** The page size of a service if the request gives none. */
 const USUAL_PAGE = 1_000
-/** How many keys, for its pages, are few enough for profile quick. */
+/** The page size up to which profile quick lists several pages. */
 const FEW = 250
 const LIMIT = 10
 const TIMEOUT_MS = 300_000
@@ -23,7 +23,7 @@ export const listingPages = defineCases('ls', {
   },
   'pages-deleted': {
     title: 'list of several pages, of which every second key is deleted as soon as it is listed, yields each once',
-    why: 'Pages that are counted off leave out as many as were deleted; one that begins after a key that is gone finds no beginning.',
+    why: 'Pages by offset skip as many keys as were deleted; a page that begins after a deleted key may not find its start.',
     since: '1.2',
     timeoutMs: TIMEOUT_MS,
     async run(t) {
@@ -36,7 +36,7 @@ export const listingPages = defineCases('ls', {
   'pages-changed': {
     title:
       'list of several pages, while keys come, go and are overwritten, yields every other key once, and none twice',
-    why: 'A page that is empty, or an overwritten blob that moves to the end, is ordinary in a store that is in use.',
+    why: 'An empty page, or an overwritten blob that moves to the end, is normal in a store in use.',
     since: '1.2',
     timeoutMs: TIMEOUT_MS,
     async run(t) {
@@ -59,8 +59,8 @@ export const listingPages = defineCases('ls', {
     },
   },
   resumed: {
-    title: 'a listing that goes on after its last entry, though that was deleted, yields each key once',
-    why: 'Callers page so: a cursor has to be a place among the keys, not one of them.',
+    title: 'a listing that resumes after its last entry, though that was deleted, yields each key once',
+    why: 'Callers page this way: a cursor must be a position among the keys, not one of them.',
     raw: true,
     needs: rawOnly(all(capability('startAfter'), capability('order'))),
     since: '1.2',
@@ -80,7 +80,7 @@ export const listingPages = defineCases('ls', {
   hint: {
     title:
       'list of a driver that is told how many entries are likely read yields all of them, while every second is deleted',
-    why: 'A hint that is taken for a limit ends a listing early; one that is taken for a page makes borders.',
+    why: 'A hint taken for a limit ends a listing early; one taken for a page size makes page borders.',
     since: '1.2',
     async run(t) {
       const driver = await t.driver()
@@ -95,7 +95,7 @@ export const listingPages = defineCases('ls', {
   },
 })
 
-/** Puts as many keys as take two pages and a half. @returns Their names, in order. */
+/** Puts enough keys for two and a half pages. @returns Their names, in order. */
 async function putPages(t: Ctx): Promise<readonly string[]> {
   const { pageSize = USUAL_PAGE } = t.harness
   const count = Math.ceil(2.5 * pageSize)
@@ -106,8 +106,9 @@ async function putPages(t: Ctx): Promise<readonly string[]> {
 }
 
 /**
- * Names in the order of their UTF-8 bytes, which is not that of their UTF-16 units: the first page ends among those of U+FF5E,
- * and those of an emoji come after it. Every second one begins with the one before it, on either side of some border.
+ * Names in the order of their UTF-8 bytes, which differs from that of their UTF-16 units: the first page ends among
+ * those with U+FF5E, and those with an emoji come after it. Every second name extends the one before it, on both sides
+ * of some page border.
  */
 function namesOfPages(count: number): readonly string[] {
   const initials = ['a', '\uff5e', '\uff5e', '😀', '😀']
@@ -117,7 +118,7 @@ function namesOfPages(count: number): readonly string[] {
   })
 }
 
-/** The names that are listed, of an endless listing one more than `most`. `onKey` is called between an entry and the next. */
+/** The listed names; of an endless listing, one more than `most`. `onKey` is called between entries. */
 async function namesIn(
   t: Ctx,
   entries: AsyncIterable<{ key: string }>,
@@ -138,13 +139,13 @@ function deleteEverySecond(t: Ctx): (key: string, index: number) => Promise<void
   }
 }
 
-/** Overwrites what was just listed, and puts a key before and one behind it. */
+/** Overwrites the key just listed, and puts one key before and one after it. */
 async function change(t: Ctx, key: string, i: number): Promise<void> {
   const [before, after] = [t.key(`0-${i}`), `${key}~`]
   for (const changed of [key, before, after]) await t.store.put(changed, t.bytes(20, 2), { size: 20 })
 }
 
-/** As they came, where the driver declares an order. */
+/** Unchanged if the driver declares an order. */
 function inOrder(t: Ctx, names: readonly string[]): readonly string[] {
   return t.capabilities.order ? names : [...names].sort(byUtf8)
 }

@@ -6,7 +6,7 @@ import { openFiles } from '../resources.ts'
 import { halved } from '../source.ts'
 
 const SAMPLE = ['foo/x', 'foo/y', 'fob', 'foo', 'bar', 'foo.bar/z']
-/** Each like another, if its characters were wildcards. */
+/** Each matches another if its characters were wildcards. */
 const PATTERNS = ['a_b', 'axb', 'A_b', 'ab', 'a%b', 'a*b', 'a?b', 'a[x]b', 'a.b', 'a\\_b', 'bab']
 const BEYOND_ASCII = [
   ...['p', 'p\uff5e', 'p😀', 'p😀z', 'q', '\u043f', '\u043fz', '\u0440', '\u0436', '\u0436z', '\u0437'],
@@ -18,7 +18,7 @@ const RELEASE_MS = 300
 export const listing = defineCases('ls', {
   empty: {
     title: 'list of nothing yields nothing',
-    why: 'A directory that was never made is an empty one.',
+    why: 'A directory that was never created is an empty one.',
     raw: true,
     async run(t) {
       equal(await t.names(), [], 'the list')
@@ -58,7 +58,7 @@ export const listing = defineCases('ls', {
   },
   'prefix-none': {
     title: 'list of a prefix that nothing has yields nothing',
-    why: 'Nothing below a prefix is no error.',
+    why: 'An empty result is not an error.',
     async run(t) {
       await putAll(t, ['foo/x'])
       for (const prefix of ['fooo', 'foo/x/', 'foo/xx', 'no/such/place/'])
@@ -67,7 +67,7 @@ export const listing = defineCases('ls', {
   },
   'prefix-escaped': {
     title: 'list of a prefix with characters that a codec escapes yields what begins with them',
-    why: 'A prefix that is escaped otherwise than the keys matches nothing, or too much.',
+    why: 'A prefix escaped differently from the keys matches nothing, or too much.',
     async run(t) {
       for (const c of ['%', ':', '*', '?', '"', '<', '|', '\\', ' ', '.', '#', '😀', '%2F']) {
         await putAll(t, [`p${c}/x`, `p${c}y`])
@@ -80,7 +80,7 @@ export const listing = defineCases('ls', {
   'prefix-pattern': {
     title:
       'list of a prefix with characters that a pattern is made of yields what begins with them, and nothing that is like it',
-    why: 'In LIKE `a_` begins with `axb` and `A_b` too, in GLOB `a*` with everything: what is listed is deleted, or copied.',
+    why: 'With LIKE `a_` also matches `axb` and `A_b`, with GLOB `a*` matches everything: what is listed is deleted, or copied.',
     raw: true,
     since: '1.2',
     async run(t) {
@@ -113,7 +113,7 @@ export const listing = defineCases('ls', {
   },
   'prefix-utf8': {
     title: 'list of a prefix beyond ASCII yields every key that begins with it, and none of its neighbours',
-    why: 'A range that ends at the prefix and U+FFFF ends before its emoji; a last byte counted up is another character.',
+    why: 'A range that ends at the prefix plus U+FFFF ends before its emoji; an incremented last byte is another character.',
     raw: true,
     since: '1.2',
     async run(t) {
@@ -141,7 +141,7 @@ export const listing = defineCases('ls', {
   },
   limit: {
     title: 'list with a limit yields that many entries and then ends',
-    why: 'A limit taken for a hint makes a page of any size.',
+    why: 'A limit taken for a hint returns a page of any size.',
     async run(t) {
       await putAll(t, numbered(7))
       for (const limit of [1, 3, 7, 20]) {
@@ -152,7 +152,7 @@ export const listing = defineCases('ls', {
   },
   after: {
     title: 'list after a key yields what sorts after it, whether it exists or not',
-    why: 'A listing that begins with its cursor never ends.',
+    why: 'A listing that starts at its cursor never ends.',
     raw: true,
     needs: rawOnly(capability('startAfter')),
     proves: ['startAfter'],
@@ -218,7 +218,7 @@ export const listing = defineCases('ls', {
     },
   },
   strong: {
-    title: 'a blob is listed as soon as its put resolved, and no more as soon as its delete did',
+    title: 'a blob is listed as soon as its put resolved, and no longer as soon as its delete did',
     why: 'A scan right after a write would report the blob as lost.',
     async run(t) {
       const other = await t.open()
@@ -236,7 +236,7 @@ export const listing = defineCases('ls', {
   },
   'no-temp': {
     title: 'list during a put yields neither the key nor a temporary name',
-    why: 'What is listed is adopted, copied and indexed: half a blob under a name that will be gone.',
+    why: 'What is listed is adopted, copied and indexed: half a blob under a name that soon disappears.',
     async run(t) {
       await t.store.put(t.key('before'), t.bytes(10))
       const everywhere = { prefix: t.harness.shared ? t.scope : '' }
@@ -254,7 +254,7 @@ export const listing = defineCases('ls', {
   },
   'no-dirs': {
     title: 'empty directories and directory markers are not listed',
-    why: 'A directory that is listed is fetched, and fails.',
+    why: 'A listed directory is fetched, and that fails.',
     async run(t) {
       await t.store.put(t.key('dir/blob'), t.bytes(10))
       await t.store.delete(t.key('dir/blob'))
@@ -280,8 +280,8 @@ export const listing = defineCases('ls', {
     },
   },
   break: {
-    title: 'a listing left after its first entry frees what it held',
-    why: 'A directory or connection that stays open with each look at a listing ends in EMFILE.',
+    title: 'a listing abandoned after its first entry frees what it held',
+    why: 'A directory or connection left open by each listing ends in EMFILE.',
     async run(t) {
       await putAll(
         t,
@@ -294,7 +294,7 @@ export const listing = defineCases('ls', {
   },
   abort: {
     title: 'a listing aborted half-way rejects with ABORTED within a second',
-    why: 'A scan of millions has to stop when its program does.',
+    why: 'A scan of millions must stop when its program does.',
     async run(t) {
       await putAll(t, numbered(50))
       const abort = new AbortController()
@@ -309,7 +309,7 @@ export const listing = defineCases('ls', {
   },
   mutating: {
     title: 'a listing during which keys come and go yields every other key once, and does not fail',
-    why: 'A live store is never still; a scan that fails on the first vanished file never ends.',
+    why: 'A live store is always changing; a scan that fails on the first vanished file never finishes.',
     async run(t) {
       const stay = numbered(40).map((name) => `${name}/stay`)
       await putAll(t, [...stay, ...numbered(40).map((name) => `${name}/gone`)])
@@ -330,8 +330,8 @@ export const listing = defineCases('ls', {
     },
   },
   interleaved: {
-    title: 'two listings read by turns both yield everything',
-    why: 'A cursor kept in the instance is moved by both.',
+    title: 'two listings read alternately both yield everything',
+    why: 'Both move a cursor that is kept in the instance.',
     async run(t) {
       const names = numbered(20)
       await putAll(t, names)
@@ -347,7 +347,7 @@ export const listing = defineCases('ls', {
   },
   lazy: {
     title: 'list of 100,000 keys yields its first before its last, in bounded memory',
-    why: 'A listing collected before it is handed out does not fit, and says nothing for minutes.',
+    why: 'A listing collected before it is returned does not fit in memory, and is silent for minutes.',
     profile: 'soak',
     needs: outOfProcess,
     async run(t) {
@@ -371,13 +371,13 @@ export const listing = defineCases('ls', {
   },
 })
 
-/** Repeats `use` and expects the number of open files and sockets not to grow with it. */
+/** Repeats `use` and expects that the number of open files and sockets does not grow with it. */
 export async function keepsNothingOpen(use: () => Promise<void>): Promise<void> {
   const times = 20
-  await use() // opens what is kept on purpose: a pool of connections
+  await use() // opens what is kept on purpose: a connection pool
   const before = openFiles()
   for (let i = 0; i < times; i++) await use()
-  // Not for long: sooner or later the garbage collector closes what was forgotten.
+  // Not for long: eventually the garbage collector closes what was forgotten.
   await eventually(
     () => openFiles() < before + times / 2,
     RELEASE_MS,

@@ -1,13 +1,13 @@
 import { type Ctx, capability, defineCases } from '../case.ts'
 import { check, checkCode, equal, rejects, settle } from '../expect.ts'
 
-/** More than any service takes. */
+/** More than any service accepts. */
 const TOO_MUCH_BYTES = 256 << 10
 
 export const metadata = defineCases('md', {
   type: {
     title: 'stat gives the content type that was put',
-    why: 'A browser that gets application/octet-stream downloads what it should show.',
+    why: 'A browser that gets application/octet-stream downloads what it should display.',
     needs: capability('contentType'),
     proves: ['contentType'],
     async run(t) {
@@ -19,7 +19,7 @@ export const metadata = defineCases('md', {
   },
   user: {
     title: 'stat gives the metadata that was put, ASCII and beyond',
-    why: 'Headers are Latin-1: what is not comes back as something else.',
+    why: 'Headers are Latin-1: other text comes back changed.',
     needs: capability('metadata'),
     proves: ['metadata'],
     async run(t) {
@@ -29,8 +29,8 @@ export const metadata = defineCases('md', {
     },
   },
   case: {
-    title: 'names of metadata are lower-case, and two that differ in case alone are INVALID_ARGUMENT',
-    why: 'They travel as header fields, which have no case: one of the two is lost, or both.',
+    title: 'names of metadata are lower-case, and two that differ only in case are INVALID_ARGUMENT',
+    why: 'They travel as header fields, which are case-insensitive: one of the two is lost, or both.',
     needs: capability('metadata'),
     async run(t) {
       await t.guard.put(t.key('blob'), t.bytes(10), { metadata: { 'Content-Owner': 'Ada' } })
@@ -57,7 +57,7 @@ export const metadata = defineCases('md', {
   },
   'too-big': {
     title: `metadata of ${TOO_MUCH_BYTES} bytes is kept whole, or put rejects with TOO_LARGE and stores nothing`,
-    why: 'A service closes the connection in the middle of such a header: that looks like an outage, for ever.',
+    why: 'A service closes the connection in the middle of such a header, which looks like a permanent outage.',
     needs: capability('metadata'),
     async run(t) {
       const metadata = { large: 'x'.repeat(TOO_MUCH_BYTES) }

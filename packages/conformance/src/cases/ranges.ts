@@ -5,9 +5,9 @@ import { chunksOf, collect, streamOf } from '../source.ts'
 
 const MIB = 1 << 20
 const SIZE = 10_000
-/** More than the guard reads and throws away for a driver without ranges. */
+/** More than the guard reads and discards for a driver without ranges. */
 const BEYOND_DISCARD_BYTES = 16 * MIB + 1
-const OFF_BY_ONE = 'Ends that are included here and excluded there are the oldest fault of ranges.'
+const OFF_BY_ONE = 'Ends that are inclusive here and exclusive there are the oldest bug of ranges.'
 const ranged = rawOnly(capability('range'))
 
 export const ranges = defineCases('rg', {
@@ -16,13 +16,13 @@ export const ranges = defineCases('rg', {
   last: slice('the last byte', SIZE - 1, 1),
   'to-end': slice('a range without a length', 4_321),
   over: {
-    title: 'get of a range that ends past the end yields what there is',
+    title: 'get of a range that ends past the end yields what exists',
     why: 'Readers ask for whole buffers, also at the end.',
     run: (t) => checkSlices(t, [[SIZE - 10, 100]]),
   },
   'at-size': {
-    title: 'get from the size on rejects with RANGE_NOT_SATISFIABLE',
-    why: 'An empty answer reads as the end of a blob that is shorter than it is.',
+    title: 'get at an offset equal to the size rejects with RANGE_NOT_SATISFIABLE',
+    why: 'An empty response looks like the end of a shorter blob.',
     run: (t) => unsatisfiable(t, SIZE),
   },
   past: {
@@ -31,8 +31,8 @@ export const ranges = defineCases('rg', {
     run: (t) => unsatisfiable(t, SIZE + 1_000),
   },
   'zero-length': {
-    title: 'get of length 0 yields nothing where there is a blob, and NOT_FOUND where there is none',
-    why: '`bytes=5-4` is no range: services answer it with the whole blob.',
+    title: 'get of length 0 yields nothing if there is a blob, and NOT_FOUND if there is none',
+    why: '`bytes=5-4` is not a valid range: services answer it with the whole blob.',
     async run(t) {
       const key = await stored(t)
       const got = await t.store.get(key, { offset: 5, length: 0 })
@@ -43,7 +43,7 @@ export const ranges = defineCases('rg', {
   },
   'empty-object': {
     title: 'get from offset 0 of an empty blob yields nothing',
-    why: 'A reader that starts at 0 does not know yet that there is nothing.',
+    why: 'A reader that starts at 0 does not yet know that the blob is empty.',
     async run(t) {
       await t.store.put(t.key('empty'), new Uint8Array(), { size: 0 })
       equal((await collect((await t.store.get(t.key('empty'), { offset: 0 })).body)).length, 0, 'the number of bytes')
@@ -51,8 +51,8 @@ export const ranges = defineCases('rg', {
     },
   },
   bad: {
-    title: 'get of a range that is no range rejects with INVALID_ARGUMENT',
-    why: '`bytes=NaN-` is ignored by servers, and the whole blob taken for a part of it.',
+    title: 'get of an invalid range rejects with INVALID_ARGUMENT',
+    why: 'Servers ignore `bytes=NaN-`, and the whole blob is taken for a part.',
     async run(t) {
       const key = await stored(t)
       for (const value of [-1, Number.NaN, 1.5, 2 ** 53, Number.POSITIVE_INFINITY]) {
@@ -63,7 +63,7 @@ export const ranges = defineCases('rg', {
   },
   'last-n': {
     title: 'get of the last 3 bytes yields them, and of more than there are the whole blob',
-    why: 'A suffix that is longer than the blob is refused by some services.',
+    why: 'Some services refuse a suffix that is longer than the blob.',
     async run(t) {
       const key = await stored(t)
       for (const last of [3, SIZE, 10 * SIZE]) {
@@ -109,7 +109,7 @@ export const ranges = defineCases('rg', {
   },
   '4g': {
     title: 'get of a range beyond 4 GiB yields exactly it',
-    why: 'Offsets of 32 bits begin again at 0.',
+    why: '32-bit offsets wrap to 0.',
     profile: 'soak',
     needs: outOfProcess,
     async run(t) {
@@ -121,7 +121,7 @@ export const ranges = defineCases('rg', {
   },
   emulated: {
     title: 'without ranges get of a near range is the same, and of a far one UNSUPPORTED',
-    why: 'Gigabytes read to be thrown away look like a fast range until the bill comes.',
+    why: 'Gigabytes read and discarded look like a fast range until the bill comes.',
     needs: absent('range'),
     async run(t) {
       await checkSlices(t, [

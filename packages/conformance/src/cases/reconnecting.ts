@@ -7,11 +7,11 @@ const LARGE = 4 << 20
 
 export const reconnecting = defineCases('op', {
   reconnect: {
-    title: 'reconnect lets a put and a read under way end as they would have, and all that comes later works',
-    why: 'It is called for one blob that was read wrong, while others come and go.',
+    title: 'reconnect lets a put and a read in progress end as they would have, and all later calls work',
+    why: 'It is called because one blob was read wrong, while other calls are in progress.',
     since: '1.2',
     async run(t) {
-      // The driver itself: the guard would hide that a read was broken off.
+      // On the driver itself: the guard would hide that a read broke off.
       const driver = await t.driver()
       const op = { signal: t.signal }
       if (driver.reconnect === undefined) t.skip('the driver has no reconnect')
@@ -30,7 +30,7 @@ export const reconnecting = defineCases('op', {
   },
   'reconnect-new': {
     title: 'after reconnect the next call goes over a connection that was not there before',
-    why: 'Bytes that a broken path spoils are spoilt again where the same path is taken.',
+    why: 'Bytes damaged by a broken path are damaged again on the same path.',
     since: '1.2',
     needs: hook('endpoint'),
     async run(t) {

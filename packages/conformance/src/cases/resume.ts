@@ -10,25 +10,26 @@ import { chunksOf, HeldSource, streamOf } from '../source.ts'
 import { putCutAfter, SETTLE_MS, wholeOrAbsent } from './wire.ts'
 
 const CHUNK_BYTES = 64 << 10
-/** Of a part where a driver declares none. */
+/** The part size if a driver declares none. */
 const PART_BYTES = 1 << 20
-/** Parts of a blob, and how many of them and a half a driver has before it is cut off. */
+/** Parts of a blob; a driver has received all but one and a half when it is cut off. */
 const PARTS = 4
 const HANDED_PARTS = 3
-/** How long a connection is silent when all that was handed over is answered, in milliseconds. */
+/** How long a connection is silent once everything sent has been answered, in milliseconds. */
 const QUIET_MS = 300
-/** What a protocol adds to the bytes of a blob. */
+/** A protocol's overhead on the bytes of a blob. */
 const OVERHEAD = 0.1
-const NOT_AGAIN = 'A large blob on a bad line never arrives where each attempt begins at its first byte.'
-const NO_MIX = 'A blob of two halves that never belonged together has the right size, and is found out when it is read.'
-/** What is no checkpoint of any driver's. */
+const NOT_AGAIN = 'A large blob on a bad line never arrives if each attempt starts at its first byte.'
+const NO_MIX =
+  'A blob of two halves that do not belong together has the right size, and the fault shows only when it is read.'
+/** Not a checkpoint of any driver. */
 const GARBAGE = ['', ' ', 'no checkpoint', '{}', '[]', 'null', '{"id":1}', '\u0000', '0'.repeat(1000)]
 
 const resumes = capability('resume')
 
 export const resume = defineCases('rs', {
   'goes-on': {
-    title: 'put that was aborted half-way goes on from its checkpoint, in another instance, and the blob is whole',
+    title: 'put that was aborted half-way resumes from its checkpoint in another instance, and the blob is whole',
     why: NOT_AGAIN,
     needs: resumes,
     proves: ['resume'],
@@ -43,7 +44,7 @@ export const resume = defineCases('rs', {
     },
   },
   kill: {
-    title: 'put whose process was killed half-way goes on from its checkpoint',
+    title: 'put whose process was killed half-way resumes from its checkpoint',
     why: NOT_AGAIN,
     needs: all(resumes, hook('child')),
     timeoutMs: 120_000,
@@ -59,7 +60,7 @@ export const resume = defineCases('rs', {
     },
   },
   cut: {
-    title: 'put whose connection breaks goes on from its checkpoint, wherever it broke',
+    title: 'put whose connection breaks resumes from its checkpoint, wherever it broke',
     why: NO_MIX,
     needs: all(resumes, hook('endpoint')),
     timeoutMs: 120_000,
@@ -77,7 +78,7 @@ export const resume = defineCases('rs', {
     },
   },
   resent: {
-    title: 'put that goes on sends again at most one part of what had arrived',
+    title: 'put that resumes sends again at most one part of what had arrived',
     why: NOT_AGAIN,
     needs: all(resumes, hook('endpoint')),
     timeoutMs: 120_000,
@@ -94,7 +95,7 @@ export const resume = defineCases('rs', {
   },
   stale: {
     title: 'put with a checkpoint that is meaningless or stale starts over',
-    why: 'What was kept outlives what it stands for: a checkpoint that is an error for ever blocks its blob for ever.',
+    why: 'A saved checkpoint outlives its upload: if that is always an error, the blob is blocked forever.',
     needs: resumes,
     async run(t) {
       const [key, bytes] = [t.key('blob'), bytesOf(t)]
@@ -127,8 +128,8 @@ export const resume = defineCases('rs', {
     },
   },
   'wrong-bytes': {
-    title: 'put that goes on from bytes that were not those of the blob sends the right ones in their place',
-    why: 'A source that was read wrongly once is read rightly the next time: the checksum of that reading proves nothing of what arrived.',
+    title: 'put that resumes after bytes that were not those of the blob replaces them with the right ones',
+    why: 'A source that was read wrong once is read right the next time: the checksum of that reading proves nothing about what arrived.',
     needs: resumes,
     async run(t) {
       const [key, wrong, right] = [t.key('blob'), bytesOf(t, 2), bytesOf(t, 1)]
@@ -140,7 +141,7 @@ export const resume = defineCases('rs', {
   },
   taken: {
     title: 'put with ifAbsent that resumes at a key that was taken since rejects with ALREADY_EXISTS',
-    why: 'StoreD never writes over what it did not put there.',
+    why: 'StoreD never overwrites an object that it did not write.',
     needs: all(resumes, capability('ifAbsent')),
     async run(t) {
       const [key, bytes] = [t.key('blob'), bytesOf(t)]
@@ -157,7 +158,7 @@ export const resume = defineCases('rs', {
   },
   unkept: {
     title: 'put whose checkpoint cannot be kept rejects and leaves nothing',
-    why: 'A process that cannot keep a checkpoint has lost the right to write: another process has the job.',
+    why: 'A process that cannot save a checkpoint has lost the right to write: another process has the job.',
     needs: resumes,
     async run(t) {
       const [key, bytes] = [t.key('blob'), bytesOf(t)]
@@ -169,7 +170,7 @@ export const resume = defineCases('rs', {
     },
   },
   undeclared: {
-    title: 'put with a checkpoint rejects with UNSUPPORTED where it is not declared',
+    title: 'put with a checkpoint rejects with UNSUPPORTED if resume is not declared',
     why: 'A caller that passes a checkpoint relies on it.',
     needs: absent('resume'),
     async run(t) {
@@ -182,7 +183,7 @@ export const resume = defineCases('rs', {
   },
 })
 
-/** Remembers what a put gave to go on from. */
+/** Remembers the checkpoints of a put. */
 class Keeper {
   readonly all: string[] = []
 
@@ -190,7 +191,7 @@ class Keeper {
     this.all.push(checkpoint)
   }
 
-  /** The last, as an option of a put. */
+  /** The last one, as an option of a put. */
   get given(): { checkpoint?: string } {
     const checkpoint = this.all.at(-1)
     return checkpoint === undefined ? {} : { checkpoint }
@@ -200,10 +201,10 @@ class Keeper {
 const keepNothing = async (): Promise<void> => {}
 
 /**
- * Puts `bytes`, and ends that when all but the last part and a half was handed over and a checkpoint was given.
+ * Puts `bytes`, and aborts once all but the last part and a half has been sent and a checkpoint was saved.
  *
- * @param o.as The blob that they are said to be. @default they themselves
- * @param o.cut Called before it is aborted.
+ * @param o.as The blob that they claim to be. @default the bytes themselves
+ * @param o.cut Called before the abort.
  * @returns The last checkpoint.
  */
 export async function putPart(
@@ -227,7 +228,7 @@ export async function putPart(
   return keeper.all.at(-1) as string
 }
 
-/** Resolves when nothing goes by any more: all that was handed over has been answered. */
+/** Resolves when no more bytes move: everything sent has been answered. */
 async function quiet(t: Ctx, { bytes }: ChaosProxy): Promise<void> {
   for (let before = -1; before !== bytes.up + bytes.down; ) {
     before = bytes.up + bytes.down

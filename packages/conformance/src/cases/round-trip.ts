@@ -11,13 +11,13 @@ import { chunksOf, streamOf } from '../source.ts'
 import type { Body } from '../subject.ts'
 
 const KIB = 1024
-/** How far the clock of a medium may be off. */
+/** How far a medium's clock may be off. */
 const CLOCK_SKEW_MS = 5_000
 
 export const roundTrip = defineCases('rt', {
   bytes: {
     title: 'put of 1 KiB reads back the same, and put, get, stat and list agree on its size',
-    why: 'This is what a storage is for.',
+    why: 'This is the purpose of a storage.',
     raw: true,
     async run(t) {
       const [key, bytes] = [t.key('blob'), t.bytes(KIB)]
@@ -42,7 +42,7 @@ export const roundTrip = defineCases('rt', {
   },
   chunking: {
     title: 'put of one chunk, of chunks of 1 byte and of chunks mixed with empty ones stores the same',
-    why: 'An empty chunk taken for the end cuts the blob; a chunk taken for a part loses order.',
+    why: 'An empty chunk taken for the end truncates the blob; a chunk taken for a part loses order.',
     raw: true,
     async run(t) {
       const bytes = t.bytes(600)
@@ -90,7 +90,7 @@ export const roundTrip = defineCases('rt', {
   },
   'no-decode': {
     title: 'put of gzip bytes reads back the gzip bytes',
-    why: 'An HTTP client that decodes on the way gives other bytes than were stored, under the same checksum.',
+    why: 'An HTTP client that decodes on the way returns other bytes than were stored, under the same checksum.',
     async run(t) {
       const bytes = gzipSync(t.bytes(4_000))
       const typed = t.capabilities.contentType ? { contentType: 'application/gzip' } : {}
@@ -111,7 +111,7 @@ export const roundTrip = defineCases('rt', {
   },
   reopen: {
     title: 'a blob is still there after its instance was closed',
-    why: 'What lives in the instance dies with the process.',
+    why: 'What is kept only in the instance dies with the process.',
     raw: true,
     async run(t) {
       const first = await t.open()
@@ -153,7 +153,7 @@ export const roundTrip = defineCases('rt', {
   },
   modified: {
     title: 'put and stat give the time of the put, in whole milliseconds',
-    why: 'Seconds taken for milliseconds put every blob into January 1970.',
+    why: 'Seconds taken for milliseconds put every blob in January 1970.',
     async run(t) {
       const before = Date.now()
       const stored = await t.store.put(t.key('blob'), t.bytes(10))

@@ -10,7 +10,7 @@ const MIB = 1 << 20
 export const sizes = defineCases('sz', {
   'zero-known': {
     title: 'put of an empty body of size 0 stores an empty blob',
-    why: 'An empty blob is a blob; some clients send no request at all when there is nothing to send.',
+    why: 'An empty blob is a blob; some clients send no request at all if there is nothing to send.',
     raw: true,
     run: (t) => checkEmpty(t, [], 0),
   },
@@ -32,7 +32,7 @@ export const sizes = defineCases('sz', {
   },
   edges: {
     title: 'put of sizes around one and two parts stores each exactly',
-    why: 'A part that is exactly full is where an empty one follows, or the last byte is lost.',
+    why: 'After a part that is exactly full, an empty one follows or the last byte is lost.',
     raw: true,
     profile: 'full',
     async run(t) {
@@ -52,7 +52,7 @@ export const sizes = defineCases('sz', {
   },
   '5g': {
     title: 'put of 5 GiB and a byte reads back with the same digest, in bounded memory',
-    why: 'Sizes over 2^32 overflow, single requests end at 5 GiB, and what is buffered whole does not fit.',
+    why: 'Sizes over 2^32 overflow, single requests end at 5 GiB, and a fully buffered body does not fit in memory.',
     profile: 'soak',
     needs: outOfProcess,
     async run(t) {
@@ -63,7 +63,7 @@ export const sizes = defineCases('sz', {
   },
   'over-limit': {
     title: 'put of a size over limits.maxSize rejects with TOO_LARGE and reads nothing',
-    why: 'Gigabytes sent to be refused at their end are paid for.',
+    why: 'Sending gigabytes only to be refused at the end costs money.',
     needs: ({ limits }) => (limits?.maxSize === undefined ? 'limits.maxSize is not declared' : true),
     async run(t) {
       const source = new HeldSource([t.bytes(1)], 1)
@@ -74,7 +74,7 @@ export const sizes = defineCases('sz', {
   },
   short: {
     title: 'put that is given less than its size rejects with SIZE_MISMATCH and stores nothing',
-    why: 'A truncated upload that reads as a success is data loss, found when it is too late.',
+    why: 'A truncated upload that looks like a success is data loss, discovered too late.',
     async run(t) {
       const put = t.store.put(t.key('blob'), streamOf([t.bytes(500)]), { size: 1_000 })
       await rejects(put, 'SIZE_MISMATCH', 'put of 500 bytes declared as 1,000')
@@ -130,7 +130,7 @@ async function checkLarge(t: Ctx, size: number, passed: (bytes: number) => void 
   equal(received.hash.digest('hex'), sent.hash.digest('hex'), 'the digest of what was read')
 }
 
-/** What goes by, counted and hashed. */
+/** Counts and hashes the bytes that pass. */
 class Tally {
   size = 0
   readonly hash = createHash('sha256')

@@ -11,10 +11,10 @@ import type { Body } from '../subject.ts'
 
 const SIZE = 200_000
 const CHUNK = 20_000
-/** More than a driver holds before it looks at its signal again. */
+/** More than a driver buffers before it checks its signal again. */
 const LARGE = 200 * CHUNK
 const RELEASE_MS = 5_000
-const HALF_STORED = 'A source that fails is a broken connection upstream; what is stored then is half a blob.'
+const HALF_STORED = 'A failing source is a broken connection upstream; storing what arrived stores half a blob.'
 
 export const sources = defineCases('src', {
   first: failing('before its first chunk', 0),
@@ -22,7 +22,7 @@ export const sources = defineCases('src', {
   last: failing('after its last chunk', SIZE / CHUNK),
   passes: {
     title: 'put whose source fails rejects with what that failed with, at any chunk',
-    why: 'It is no fault of the backend: one that says UNAVAILABLE is left alone by all who wait, since a reader hung up.',
+    why: 'The backend is not at fault: if the error says UNAVAILABLE, everyone waits for the backend because a client hung up.',
     raw: true,
     async run(t) {
       for (const after of [0, 1, SIZE / CHUNK]) {
@@ -67,7 +67,7 @@ export const sources = defineCases('src', {
   },
   destroyed: {
     title: 'put of a stream destroyed without an error rejects and stores nothing',
-    why: 'A request that was cut off ends its stream like this: in silence.',
+    why: 'A request that is cut off ends its stream this way: silently.',
     async run(t) {
       const stream = new Readable({ read() {} })
       stream.push(t.bytes(1_000))
@@ -80,7 +80,7 @@ export const sources = defineCases('src', {
   },
   released: {
     title: 'put that fails half-way releases its source once',
-    why: 'A source that nobody ends keeps its file, its connection, its upload of someone else.',
+    why: 'A source that is never closed keeps its file or connection open.',
     raw: true,
     run: (t) => (t.view === 'raw' ? releasedByDriver(t) : releasedByGuard(t)),
   },
@@ -103,8 +103,8 @@ export const sources = defineCases('src', {
     },
   },
   file: {
-    title: 'put told which file its body is read from stores those bytes, once the body has proved them',
-    why: 'A clone that gets its name before its bytes were verified spreads a bit that flipped on the disk.',
+    title: 'put given the file that its body reads stores those bytes, once the body has proved them',
+    why: 'A clone published before its bytes were verified spreads a bit that flipped on the disk.',
     needs: all(capability('usesFile')),
     proves: ['usesFile'],
     async run(t) {
@@ -137,7 +137,7 @@ async function releasedByGuard(t: Ctx): Promise<void> {
   await t.lacks(t.key('blob'))
 }
 
-/** An abort is what makes any driver fail between two chunks. */
+/** An abort makes any driver fail between two chunks. */
 async function releasedByDriver(t: Ctx): Promise<void> {
   const abort = new AbortController()
   const source = new HeldSource(chunksOf(t.bytes(LARGE), CHUNK), 2)
@@ -185,7 +185,7 @@ async function putFile(t: Ctx, file: string, bytes: Uint8Array): Promise<void> {
   await t.holds(t.key('file'), bytes)
 }
 
-/** The file is as it should be; what its body says of it counts. */
+/** The file is intact; what its body reports counts. */
 async function putWrongFile(t: Ctx, file: string, bytes: Uint8Array): Promise<void> {
   const wrong = new StorageError('CHECKSUM_MISMATCH', { op: 'put' })
   const put = async (key: string) => {

@@ -2,7 +2,7 @@ import { all, type Ctx, capability, defineCases, hook, type Needs } from '../cas
 import { check, checkCode, equal, rejects, sameBytes, settle } from '../expect.ts'
 
 const NOT_DENIED = 'What reads as "not there" reads as "safe to write again".'
-const IDEMPOTENT = 'A deletion is repeated when its answer was lost; S3 cannot even tell whether there was something.'
+const IDEMPOTENT = 'A deletion is repeated if its response was lost; S3 cannot even tell whether anything was there.'
 const held: Needs = ({ keys }) => (keys?.fileAndPrefix === false ? 'keys.fileAndPrefix is declared false' : true)
 
 export const statAndDelete = defineCases('sd', {
@@ -35,7 +35,7 @@ export const statAndDelete = defineCases('sd', {
   },
   has: {
     title: 'has is true after put and false after delete',
-    why: 'A cached answer says what was.',
+    why: 'A cached answer is out of date.',
     async run(t) {
       equal(await t.guard.has(t.key('blob')), false, 'has before the put')
       await t.store.put(t.key('blob'), t.bytes(10))
@@ -72,7 +72,7 @@ export const statAndDelete = defineCases('sd', {
   },
   delete: {
     title: 'a deleted blob is neither found, nor read, nor listed',
-    why: 'This is what delete is for.',
+    why: 'This is the purpose of delete.',
     raw: true,
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(10))
@@ -128,7 +128,7 @@ export const statAndDelete = defineCases('sd', {
   },
   recreate: {
     title: 'put after a delete stores the new bytes under a new etag',
-    why: 'Whoever still holds the former etag must not take the new blob for the old one.',
+    why: 'A caller that still holds the old etag must not take the new blob for the old one.',
     async run(t) {
       const first = await t.store.put(t.key('blob'), t.bytes(100, 1))
       await t.store.delete(t.key('blob'))
@@ -152,7 +152,7 @@ export const statAndDelete = defineCases('sd', {
   },
   parents: {
     title: 'after `x/y/z` is deleted `x` can be put',
-    why: 'Directories left behind keep the place of a blob.',
+    why: 'A directory left behind occupies the place of a blob.',
     async run(t) {
       await t.store.put(t.key('x/y/z'), t.bytes(10, 1))
       await t.store.delete(t.key('x/y/z'))
@@ -162,7 +162,7 @@ export const statAndDelete = defineCases('sd', {
   },
   'ifmatch-ok': {
     title: 'delete with the etag of the blob removes it',
-    why: 'This is how a worker removes what it knows and nothing else.',
+    why: 'This is how a worker removes only what it knows.',
     needs: capability('ifMatch'),
     async run(t) {
       const { etag } = await t.store.put(t.key('blob'), t.bytes(10))
@@ -197,7 +197,7 @@ async function withoutReading(t: Ctx, call: (key: string) => Promise<unknown>): 
   }
 }
 
-/** Reads a body to its end, and does `between` after its first chunk. */
+/** Reads a body to its end, and calls `between` after its first chunk. */
 export async function readAround(
   body: AsyncIterable<Uint8Array>,
   between: () => Promise<unknown>,

@@ -6,16 +6,16 @@ import { bytesOf, putPart } from './resume.ts'
 
 const HOUR_MS = 3_600_000
 const LARGE = 1 << 20
-const LIVE = 'A sweep that takes a put under way for debris loses it.'
+const LIVE = 'A sweep that takes a put in progress for debris loses it.'
 
 const sweeps = capability('sweep')
-/** Debris of others is theirs. */
+/** The debris of others is theirs. */
 const alone: Needs = (_, { shared }) => (shared ? 'shared: the debris of others lies there too' : true)
 
 export const sweeping = defineCases('op', {
   'sweep-blobs': {
-    title: 'sweep takes no blob, however small it is and whatever its name looks like',
-    why: 'What looks like debris to a driver may be all that somebody has.',
+    title: 'sweep removes no blob, however small it is and whatever its name looks like',
+    why: 'What looks like debris to a driver may be all that someone has.',
     since: '1.2',
     needs: all(sweeps, alone),
     async run(t) {
@@ -26,8 +26,8 @@ export const sweeping = defineCases('op', {
     },
   },
   'sweep-young': {
-    title: 'sweep leaves debris that is younger than it is told to take, and takes it when told to take all',
-    why: 'What is young may be the put of a process that still works on it.',
+    title: 'sweep leaves debris that is younger than requested, and removes it when asked to remove all',
+    why: 'Recent debris may be the put of a process that is still running.',
     since: '1.2',
     needs: all(sweeps, alone, either(hook('child'), capability('resume'))),
     timeoutMs: 120_000,
@@ -42,7 +42,7 @@ export const sweeping = defineCases('op', {
     },
   },
   'sweep-other': {
-    title: 'sweep of what is an hour old spares the put of another process, which then ends well',
+    title: 'sweep with an age of an hour spares the put of another process, which then succeeds',
     why: LIVE,
     since: '1.2',
     needs: all(sweeps, hook('child'), alone),
@@ -54,7 +54,7 @@ export const sweeping = defineCases('op', {
     },
   },
   'sweep-running': {
-    title: 'sweep of everything spares the puts that its own instance has under way',
+    title: 'sweep of everything spares the puts of its own instance',
     why: LIVE,
     since: '1.2',
     needs: all(sweeps, alone),
@@ -83,7 +83,7 @@ function task(t: Ctx, key: string, until: ChildTask['until']): ChildTask {
   return { key, seed: t.seed, writer: 2, size: sizeOf(t), until }
 }
 
-/** Half of it is more than one part: of what fits into one, nothing may have been sent yet. */
+/** More than two parts, so that half of it exceeds one part: during a single part, nothing may have been sent yet. */
 function sizeOf({ capabilities }: Ctx): number {
   return Math.max(LARGE, 4 * (capabilities.limits?.partSize ?? 0))
 }

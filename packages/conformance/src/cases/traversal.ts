@@ -5,7 +5,7 @@ import { check, checkCode, equal, rejects, sameBytes, settle, started } from '..
 import type { Outsider } from '../harness.ts'
 import { halved } from '../source.ts'
 
-const ESCAPES = 'Whoever chooses a key must not choose which files of the host are read and overwritten.'
+const ESCAPES = 'A user who chooses a key must not choose which files of the host are read and overwritten.'
 const linked = all(hook('outsider'), outsider('symlink'), outsider('outside'))
 
 export const traversal = defineCases('tr', {
@@ -70,7 +70,7 @@ export const traversal = defineCases('tr', {
   },
   'symlink-read': {
     title: 'get and stat of a symbolic link find nothing',
-    why: 'A link planted in the storage would hand out any file of the host.',
+    why: 'A link planted in the storage would expose any file of the host.',
     needs: linked,
     run: (t) =>
       withOutside(t, async (outside, { symlink }) => {
@@ -93,8 +93,8 @@ export const traversal = defineCases('tr', {
       }),
   },
   'symlink-list': {
-    title: 'list ends in spite of a link that leads back, and leaves links out',
-    why: 'A loop lists for ever, and a linked tree would be adopted as if it lay here.',
+    title: 'list ends despite a link that leads back, and leaves links out',
+    why: 'A loop lists forever, and a linked tree would be adopted as if it were here.',
     needs: linked,
     run: (t) =>
       withOutside(t, async (outside, { symlink }) => {
@@ -107,7 +107,7 @@ export const traversal = defineCases('tr', {
   },
   special: {
     title: 'a FIFO is not found, blocks nobody and is not listed',
-    why: 'Opening a FIFO waits for its writer: one thread less, until all are gone.',
+    why: 'Opening a FIFO waits for its writer: one thread less, until none are left.',
     needs: all(hook('outsider'), outsider('special')),
     timeoutMs: 10_000,
     async run(t) {
@@ -118,8 +118,8 @@ export const traversal = defineCases('tr', {
     },
   },
   'in-the-way': {
-    title: 'put over a link, a FIFO or a directory, or below a link, rejects with KEY_CONFLICT; other keys go on',
-    why: 'What is in the way of one key is no outage, goes by no waiting, and is not ours to replace.',
+    title: 'put over a link, a FIFO or a directory, or below a link, rejects with KEY_CONFLICT; other keys still work',
+    why: 'What blocks one key is not an outage, does not go away by waiting, and is not ours to replace.',
     needs: outsider('symlink'),
     async run(t) {
       const { symlink, special, mkdir } = t.harness.outsider ?? {}
@@ -144,7 +144,7 @@ export const traversal = defineCases('tr', {
   },
   swap: {
     title: 'put whose directory is swapped for a link during the call never writes outside',
-    why: 'A check that is made before the write holds for the moment of the check alone.',
+    why: 'A check before the write holds only at the moment of the check.',
     needs: linked,
     run: (t) =>
       withOutside(t, async (outside, { symlink }) => {
@@ -161,7 +161,7 @@ export const traversal = defineCases('tr', {
 
 const SECRET = Buffer.from('not part of this storage')
 
-/** Calls `run` with an existing directory outside the storage that holds one file, and removes it afterwards. */
+/** Calls `run` with an existing directory outside the storage that contains one file, and removes it afterwards. */
 async function withOutside(
   t: Ctx,
   run: (outside: string, hooks: { symlink: NonNullable<Outsider['symlink']> }) => Promise<void>,

@@ -4,17 +4,17 @@ import { check, equal, eventually, isEqual, rejects, started, within } from '../
 import { halved } from '../source.ts'
 import { keepsNothingOpen } from './listing.ts'
 
-/** How soon a change has to show. */
+/** How soon a change must show. */
 const EVENT_MS = 5_000
 const SOON_MS = 1_000
 const BURST = 1_000
-/** Names of blobs by which the kit finds its way. */
+/** Names of the blobs that the kit uses as markers. */
 const MARKERS = ['ready', 'begin', 'end', 'last']
 
 export const watching = defineCases('wa', {
   put: {
     title: 'a put is watched as a put of its key, and of no other',
-    why: 'What is not seen is not copied until the next scan.',
+    why: 'An unseen change is not copied until the next scan.',
     needs: capability('watch'),
     proves: ['watch'],
     async run(t) {
@@ -24,7 +24,7 @@ export const watching = defineCases('wa', {
   },
   over: {
     title: 'an overwrite is watched as a put, without a delete',
-    why: 'A replaced file is a deletion and a creation to the system: the copies of the blob would be removed.',
+    why: 'To the system, a replaced file is a deletion and a creation: the copies of the blob would be removed.',
     needs: capability('watch'),
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(10, 1))
@@ -34,7 +34,7 @@ export const watching = defineCases('wa', {
   },
   delete: {
     title: 'a delete is watched as a delete',
-    why: 'What is not seen is still offered to readers.',
+    why: 'An unseen deletion leaves the blob on offer to readers.',
     needs: capability('watch'),
     async run(t) {
       await t.store.put(t.key('blob'), t.bytes(10))
@@ -44,7 +44,7 @@ export const watching = defineCases('wa', {
   },
   outsider: {
     title: 'a blob that someone else writes is watched once it is whole',
-    why: 'A listener that is told too early copies half of it.',
+    why: 'A listener that is notified too early copies half of it.',
     needs: all(capability('watch'), hook('outsider')),
     async run(t) {
       const bytes = t.bytes(1 << 20)
@@ -57,7 +57,7 @@ export const watching = defineCases('wa', {
   },
   'no-temp': {
     title: 'a put that is aborted is not watched, nor is anything it made on its way',
-    why: 'Half a blob under a name that nobody gave is copied to every other place.',
+    why: 'Half a blob under a name that nobody chose is copied to every other place.',
     needs: capability('watch'),
     async run(t) {
       const events = await watched(t, null, async () => {
@@ -73,7 +73,7 @@ export const watching = defineCases('wa', {
   },
   prefix: {
     title: 'a watch with a prefix yields only keys that start with it',
-    why: 'Someone who shares a bucket is told of what is not his.',
+    why: "A user of a shared bucket would see other users' changes.",
     needs: capability('watch'),
     async run(t) {
       await whileWatching(t, t.key('in/'), async (iterator) => {
@@ -88,8 +88,8 @@ export const watching = defineCases('wa', {
     },
   },
   burst: {
-    title: `${BURST} puts that nobody listens to at the time are all watched, or there is an overflow`,
-    why: 'What is dropped without a word is never looked for.',
+    title: `${BURST} puts while nothing is reading are all watched, or there is an overflow`,
+    why: 'What is dropped silently is never looked for.',
     needs: capability('watch'),
     timeoutMs: 120_000,
     async run(t) {
@@ -107,7 +107,7 @@ export const watching = defineCases('wa', {
   },
   ready: {
     title: 'a put made once the first event was asked for is seen, or there is an overflow',
-    why: 'Between a scan and a watch that begins a little later, changes are lost.',
+    why: 'Between a scan and a watch that starts a little later, changes are lost.',
     needs: capability('watch'),
     async run(t) {
       const abort = new AbortController()
@@ -128,7 +128,7 @@ export const watching = defineCases('wa', {
   },
   abort: {
     title: 'a watch that is aborted rejects with ABORTED within a second, and frees what it held',
-    why: 'It waits for ever by nature: it is always ended this way.',
+    why: 'By nature it waits forever: it is always ended this way.',
     needs: capability('watch'),
     async run(t) {
       await keepsNothingOpen(async () => {
@@ -143,7 +143,7 @@ export const watching = defineCases('wa', {
   },
   undeclared: {
     title: 'a watch that is not declared rejects with UNSUPPORTED',
-    why: 'A watch that never yields looks like a place where nothing happens.',
+    why: 'A watch that never yields looks like a place without changes.',
     needs: absent('watch'),
     async run(t) {
       await rejects(t.guard.watch({ prefix: t.scope }).next(), 'UNSUPPORTED', 'watch')
@@ -153,8 +153,9 @@ export const watching = defineCases('wa', {
 })
 
 /**
- * What is told of other keys than the kit's own markers: from `change` on, until `expected` came, and until two blobs put
- * after it are seen. A watch keeps no order between keys, and may tell a change twice: it is a hint, and a scan the truth.
+ * The events for keys other than the kit's own markers: from `change` on, until `expected` arrived, and until two blobs
+ * put after it are seen. A watch keeps no order between keys, and may report a change twice: it is a hint, and a scan
+ * is the truth.
  */
 function watched(t: Ctx, expected: WatchEvent | null, change: () => Promise<unknown>): Promise<WatchEvent[]> {
   return whileWatching(t, t.scope, async (iterator) => {
@@ -168,7 +169,7 @@ function watched(t: Ctx, expected: WatchEvent | null, change: () => Promise<unkn
   })
 }
 
-/** Expects no other event than this one, and this one last. */
+/** Expects only this event, and this one last. */
 function toldOnly(expected: WatchEvent, events: readonly WatchEvent[]): void {
   const former = expected.type === 'delete' ? { ...expected, type: 'put' } : expected
   equal(events.at(-1), expected, 'the last event')
@@ -203,13 +204,13 @@ async function whileWatching<T>(
   }
 }
 
-/** Puts a blob again and again until it is seen: nothing else tells when a watch has begun. */
+/** Puts a blob repeatedly until it is seen: nothing else tells when a watch has started. */
 async function arm(t: Ctx, iterator: AsyncIterator<WatchEvent>, prefix: string): Promise<void> {
   let seen = false
   const first = iterator.next().finally(() => {
     seen = true
   })
-  // Whether it failed is asked below.
+  // Its failure is checked below.
   first.catch(() => {})
   const putAndLook = async () => {
     await t.store.put(`${prefix}ready`, t.bytes(1))
@@ -220,7 +221,7 @@ async function arm(t: Ctx, iterator: AsyncIterator<WatchEvent>, prefix: string):
   await eventsAround(t, iterator, 'begin', () => true, prefix)
 }
 
-/** Puts a marker; what is told until that is seen, and until `isEnough` of it. */
+/** Puts a marker; yields the events until that is seen, and until `isEnough` of them. */
 async function eventsAround(
   t: Ctx,
   iterator: AsyncIterator<WatchEvent>,

@@ -5,16 +5,16 @@ import { check, checkCode, eventually, settle, started } from '../expect.ts'
 import { HeldSource } from '../source.ts'
 import type { SubjectPutOptions } from '../subject.ts'
 
-/** How soon whatever a fault hits has to be over. */
+/** How soon a call hit by a fault must have ended. */
 export const SETTLE_MS = 10_000
 /** How soon a server has noticed that a connection is gone. */
 const NOTICE_MS = 2_000
-/** Where an answer breaks off: at once, after what HTTP says before the body (`100 Continue`), and in its middle. */
+/** Where a response breaks off: at once, after what HTTP sends before the body (`100 Continue`), and in the middle. */
 export const REPLY_CUTS = [0, 30, 100] as const
 
 /**
- * Expects that a put that met a fault either resolved and its blob is there, or rejected in a way that may be tried again,
- * and its blob is not there, or is there whole and the error says `ambiguous`.
+ * Expects that a put that met a fault either resolved and its blob is there, or rejected as retryable and its blob is
+ * absent, or is there whole and the error is `ambiguous`.
  */
 export async function wholeOrAbsent(
   t: Ctx,
@@ -26,12 +26,12 @@ export async function wholeOrAbsent(
   const error = checkCode(outcome.reason, ['UNAVAILABLE', 'TIMEOUT', 'CONFLICT', 'RATE_LIMITED'], 'the put')
   check(error.retryable, 'the error says that the put may be tried again')
   if (error.ambiguous && (await t.store.stat(key)) !== null) return t.holds(key, bytes)
-  // The server may learn only after the client that the connection is gone.
+  // The server may notice only after the client that the connection is gone.
   await eventually(async () => (await t.store.stat(key)) === null, NOTICE_MS, 'the put that failed has stored nothing')
   await t.lacks(key)
 }
 
-/** A put whose connection breaks once all of its body was read, after so many bytes of what the server says then. */
+/** A put whose connection breaks after all of its body was read and this many bytes of the response have passed. */
 export async function putWithoutReply(
   t: Ctx,
   key: string,
@@ -47,7 +47,7 @@ export async function putWithoutReply(
   return settle(put)
 }
 
-/** A put whose connection breaks after so many bytes of it. */
+/** A put whose connection breaks after this many bytes of it. */
 export async function putCutAfter(
   t: Ctx,
   proxy: ChaosProxy,
