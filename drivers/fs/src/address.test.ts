@@ -19,29 +19,29 @@ describe('addressOf()', () => {
     ['a', 'a'],
     ['a/b', 'a/b'],
     ['not/there', 'not/there'],
-  ])('of %s is its path, there or not', (path, real) => {
+  ])('of %s is its path, whether it exists or not', (path, real) => {
     expect(addressOf(join(root, path))).toEqual({ host: 'file', path: join(root, real, '/') })
   })
 
   it.each([
     ['absolute', () => join(root, 'a')],
     ['relative', () => 'a'],
-    ['by way of its parent', () => `../${root.split('/').at(-1)}/a/.`],
-  ])('follows a link that is %s, also to what is not there yet', async (_, target) => {
+    ['through its parent', () => `../${root.split('/').at(-1)}/a/.`],
+  ])('follows a link that is %s, even to a target that does not exist yet', async (_, target) => {
     await symlink(target(), join(root, 'link'))
     expect(addressOf(join(root, 'link')).path).toBe(join(root, 'a/'))
     expect(addressOf(join(root, 'link/b')).path).toBe(join(root, 'a/b/'))
     expect(addressOf(join(root, 'link/new/x')).path).toBe(join(root, 'a/new/x/'))
   })
 
-  it('takes .. in a link by where the link leads', async () => {
+  it('resolves .. in a link from where the link leads', async () => {
     await mkdir(join(root, 'c'))
     await symlink('a/b', join(root, 'link'))
     await symlink('link/../../c', join(root, 'up'))
     expect(addressOf(join(root, 'up')).path).toBe(join(root, 'c/'))
   })
 
-  it('of links that lead to each other is a path all the same', async () => {
+  it('of links that form a loop is still a path', async () => {
     await symlink('two', join(root, 'one'))
     await symlink('one', join(root, 'two'))
     expect(addressOf(join(root, 'one')).path).toMatch(/(one|two)\/$/)

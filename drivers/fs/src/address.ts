@@ -2,14 +2,14 @@ import fs from 'node:fs'
 import { dirname, join, parse, sep } from 'node:path'
 import type { Address } from '@stored/core/backend'
 
-/** As many links as Linux follows on one path. */
+/** The number of links that Linux follows on one path. */
 const MOST_LINKS = 40
-/** File systems that another machine or a program answers for, which may be away: to look into one of them might wait for ever. */
+/** File systems served by another machine or a program, which may be away: touching one of them might block forever. */
 const REMOTE = /^(nfs|nfs4|cifs|smb3|smbfs|9p|afs|ceph|coda|glusterfs|lustre|fuse(\..*)?|fuseblk|autofs)$/
 
 /**
- * Where the directory at `path`, which is absolute, lies: links are followed as far as it is there. What lies below the mount point
- * of a remote file system is taken as it is written.
+ * The location of the directory at `path`, which is absolute: links are followed as far as they exist. What is below
+ * the mount point of a remote file system is taken literally.
  */
 export function addressOf(path: string): Address {
   const real = follow(path, remoteMounts())
@@ -46,7 +46,7 @@ function namesOf(path: string): string[] {
     .filter((name) => name !== '' && name !== '.')
 }
 
-/** Where the link at `path` leads; `null`: it is none · `undefined`: nothing can be seen there. */
+/** Where the link at `path` leads; `null`: it is not a link · `undefined`: nothing can be seen there. */
 function linkAt(path: string): string | null | undefined {
   try {
     return fs.lstatSync(path).isSymbolicLink() ? fs.readlinkSync(path) : null
@@ -55,7 +55,7 @@ function linkAt(path: string): string | null | undefined {
   }
 }
 
-/** @see proc(5), /proc/pid/mountinfo. Empty on systems that have none. */
+/** @see proc(5), /proc/pid/mountinfo. Empty on systems without it. */
 function remoteMounts(): ReadonlySet<string> {
   try {
     const lines = fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n')

@@ -7,16 +7,16 @@ import type { Root } from './root.ts'
 import { toStat } from './stat.ts'
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
-/** Up to here a blob is read at once and no file stays open, in bytes. */
+/** Blobs up to this size in bytes are read at once, and no file stays open. */
 const SMALL_BYTES = 64 * 1024
 
 /** In bytes. */
 const CHUNK_BYTES = 1024 * 1024
 
 /**
- * Opens the blob at `path`, which is that of `key`.
+ * Opens the blob of `key` at `path`.
  *
- * @throws ENOENT, ENOTDIR, ELOOP or ENXIO when no blob is there.
+ * @throws ENOENT, ENOTDIR, ELOOP or ENXIO if no blob is there.
  */
 export async function openBlob(
   root: Root,
@@ -26,11 +26,11 @@ export async function openBlob(
   signals: readonly AbortSignal[],
   at: ErrorLocation,
 ): Promise<GetResult> {
-  // Not waiting: what lies there may be a pipe.
+  // O_NONBLOCK, because it may be a pipe.
   const fd = await io.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, undefined, root.pace)
   let body: FileBody | undefined
   try {
-    // Of an open file the kernel answers out of memory, for less than a thread costs.
+    // The kernel answers for an open file from memory, which costs less than a thread.
     const found = fs.fstatSync(fd, { bigint: true })
     if (!found.isFile()) throw errnoError('ENOENT', path)
     const stat = toStat(key, found)
@@ -42,24 +42,24 @@ export async function openBlob(
     body = new FileBody(fd, offset, end, signals, at)
     return { stat, body }
   } finally {
-    // Of a file opened for reading there is nothing to write back: this does not block.
+    // A file opened for reading has nothing to write back: this does not block.
     if (body === undefined) fs.closeSync(fd)
   }
 }
 
 /**
- * The bytes from `position` to `end` of an open file, which it closes: at the end, on a failure, when the iteration is left,
- * and when a signal aborts, also when nobody reads.
+ * The bytes from `position` to `end` of an open file. Closes the file at the end, on a failure, when the iteration is
+ * left, and when a signal aborts, even if nothing is reading.
  */
 class FileBody implements AsyncIterableIterator<Uint8Array, void> {
   readonly #fd: number
   readonly #end: number
-  /** The caller's, and those of the backend. */
+  /** The signals of the caller and of the backend. */
   readonly #signals: readonly AbortSignal[]
   readonly #at: ErrorLocation
   readonly #onAbort = () => void this.#release()
   #position: number
-  /** Reads are done one after the other, and the file is closed after the last. */
+  /** Reads run one after the other, and the file is closed after the last. */
   #last: Promise<unknown> = Promise.resolve()
   #released = false
 
@@ -79,7 +79,7 @@ class FileBody implements AsyncIterableIterator<Uint8Array, void> {
 
   next(): Promise<IteratorResult<Uint8Array, void>> {
     const step = this.#last.then(() => this.#read())
-    // The caller of next() gets the failure; this only waits.
+    // The caller of next() gets the error; this only waits.
     this.#last = step.catch(() => {})
     return step
   }
@@ -109,19 +109,19 @@ class FileBody implements AsyncIterableIterator<Uint8Array, void> {
     if (!this.#released) {
       this.#released = true
       for (const signal of this.#signals) signal.removeEventListener('abort', this.#onAbort)
-      // What was read was read: a failure to close a file opened for reading loses nothing.
+      // The bytes have been read: failing to close a file opened for reading loses nothing.
       this.#last = this.#last.then(() => io.close(this.#fd)).catch(() => {})
     }
     return this.#last
   }
 }
 
-/** A body read already. */
+/** A body that has already been read. */
 async function* bodyOf(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
   if (bytes.length > 0) yield bytes
 }
 
-/** Reads `length` bytes at `position`. @throws {StorageError} CONFLICT when the file ends before. */
+/** Reads `length` bytes at `position`. @throws {StorageError} CONFLICT if the file ends earlier. */
 async function readExactly(
   fd: number,
   position: number,
@@ -132,7 +132,8 @@ async function readExactly(
   const buffer = Buffer.allocUnsafeSlow(length)
   for (let filled = 0; filled < length; ) {
     const count = await io.read(fd, buffer, filled, position + filled, pace)
-    if (count === 0) throw new StorageError('CONFLICT', at, { detail: 'the file was cut short while it was read' })
+    if (count === 0)
+      throw new StorageError('CONFLICT', at, { detail: 'the file was truncated while it was being read' })
     filled += count
   }
   return buffer

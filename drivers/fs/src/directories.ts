@@ -7,12 +7,12 @@ import { io } from './io.ts'
 import { makeEntry, mayBeTheName } from './names.ts'
 import type { Root } from './root.ts'
 
-/** How often a directory is made again that others remove at the same time. */
+/** How often a directory is recreated while others remove it. */
 const MAX_ATTEMPTS = 10
 /** How many directories are remembered as durable before all are forgotten. */
 const MAX_REMEMBERED = 10_000
 
-/** A directory below the root, open and known not to be behind a link, and shared by those who write there. */
+/** An open directory below the root that is known not to be behind a link. Shared by concurrent writers. */
 export class Directory extends Held {
   readonly #fsync: boolean
   #running: Promise<void> | undefined
@@ -24,8 +24,9 @@ export class Directory extends Held {
   }
 
   /**
-   * Flushes the entries. A flush that runs may have missed the caller's: those who come meanwhile share the next one. When
-   * one fails, so do all after it, since a second fsync of the same descriptor would report success.
+   * Flushes the entries. A flush in progress may have missed the caller's entry, so callers that arrive during one
+   * share the next. After a failure all later calls fail too, because a second fsync of the same descriptor would
+   * report success.
    */
   sync(): Promise<void> {
     if (!this.#fsync) return Promise.resolve()
@@ -44,16 +45,16 @@ interface Shared {
 }
 
 /**
- * The directories that blobs are being written to or removed from. One is open while it is used and no longer, so that a
- * root can be unmounted, and is shared by those who use it at the same time.
+ * The directories that blobs are being written to or removed from. Each is open only while in use, so that a root can
+ * be unmounted, and is shared by concurrent users.
  */
 export class Directories {
   readonly #root: Root
   readonly #fsync: boolean
   readonly #shared = new Map<string, Shared>()
   /**
-   * By path, which directory it is whose entry in its parent is known to be flushed. Whoever made it, perhaps another
-   * process, may not have got to that: a blob in it would be lost with it.
+   * By path, the identity of the directory whose entry in its parent is known to be flushed. Its creator, perhaps
+   * another process, may not have flushed it yet, and a blob in it would be lost with it.
    */
   readonly #durable = new Map<string, string>()
 
@@ -62,7 +63,7 @@ export class Directories {
     this.#fsync = fsync
   }
 
-  /** @throws ENOENT and ENOTDIR when there is none, ELOOP when a link is on the way. */
+  /** @throws ENOENT and ENOTDIR if there is none, ELOOP if a link is on the way. */
   async use<T>(path: string, at: ErrorLocation, work: (directory: Directory) => Promise<T>): Promise<T> {
     const joined = this.#shared.get(path)
     const shared = joined ?? { directory: this.#connect(path, at), users: 0 }
@@ -70,11 +71,11 @@ export class Directories {
     shared.users++
     try {
       const directory = await shared.directory
-      // One that was open already may have been moved since.
+      // If it was already open, it may have been moved since.
       if (joined !== undefined && !(await directory.isHere())) throw errnoError('ENOENT', path)
       return await work(directory)
     } catch (error) {
-      // It may have been removed, or its fsync have failed: the next caller opens it again.
+      // It may have been removed, or its fsync may have failed: the next caller opens it again.
       this.#unshare(path, shared)
       throw error
     } finally {
@@ -86,7 +87,7 @@ export class Directories {
   }
 
   /**
-   * Like `use`, and makes the directory, durably, when it is not there. `work` is called again after an ENOENT.
+   * Like `use`, but creates the directory durably if it does not exist. Calls `work` again after an ENOENT.
    *
    * @throws {StorageError} INVALID_KEY: the medium cannot hold a directory of this name.
    */
@@ -96,7 +97,7 @@ export class Directories {
         return await this.use(path, at, work)
       } catch (error) {
         if (!mayBeTheName(error) || attempt === MAX_ATTEMPTS) {
-          // What is in the way of the root is in the way of every key: that is no fault of this one.
+          // What blocks the root blocks every key: that is not this key's fault.
           if (saysAbsent(error)) await this.#root.check(at)
           throw error
         }
@@ -106,14 +107,14 @@ export class Directories {
     }
   }
 
-  /** Removes `path` and its parents, the root apart, as far as they are empty and nobody is about to write there. */
+  /** Removes `path` and its parents below the root, as far as they are empty and no writer is about to use them. */
   async prune(path: string, at: ErrorLocation): Promise<void> {
     for (let empty = path; empty !== this.#root.path; empty = dirname(empty)) {
       if (this.#shared.has(empty)) return
       try {
         await this.use(dirname(empty), at, (parent) => io.rmdir(parent.at(basename(empty))))
       } catch {
-        // Not empty, as a rule. Whatever else forbids it leaves an empty directory, which no listing shows.
+        // Usually it is not empty. Any other failure leaves an empty directory, which no listing shows.
         return
       }
     }
@@ -150,5 +151,5 @@ async function make(path: string): Promise<void> {
   if ((await io.lstat(path)).isSymbolicLink()) throw errnoError('ELOOP', path)
 }
 
-/** For a failure that was reported where the promise was awaited before. */
+/** For an error that was reported where the promise was awaited earlier. */
 function ignore(): void {}

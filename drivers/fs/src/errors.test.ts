@@ -23,19 +23,19 @@ describe('toFsError()', () => {
     expect(toFsError(cause, at)).toMatchObject({ code: expected, retryable, at, cause })
   })
 
-  it('leaves a StorageError as it is', () => {
+  it('leaves a StorageError unchanged', () => {
     const error = new StorageError('NO_SPACE', at)
     expect(toFsError(error, at)).toBe(error)
   })
 
-  it('turns the reason of an abort into ABORTED', () => {
+  it('turns an abort reason into ABORTED', () => {
     const signal = AbortSignal.abort(new Error('enough'))
     expect(toFsError(signal.reason, at, signal)).toMatchObject({ code: 'ABORTED', cause: signal.reason })
   })
 })
 
 describe('saysAbsent()', () => {
-  it('is true of what cannot be there, and of nothing else', () => {
+  it('is true only for codes that mean nothing is there', () => {
     expect(saysAbsent(errnoError('ENOENT', '/x'))).toBe(true)
     expect(saysAbsent(errno('EACCES'))).toBe(false)
     expect(saysAbsent(errno('EIO'))).toBe(false)

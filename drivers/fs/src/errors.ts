@@ -1,10 +1,10 @@
 import { type ErrorLocation, mapErrno, StorageError, type StorageErrorCode, toStorageError } from '@stored/core/backend'
 
-/** What the usual meaning of an errno misses here. */
+/** Errnos that mean something more specific here than usual. */
 const HERE: Readonly<Record<string, readonly [StorageErrorCode, string]>> = {
-  EXDEV: ['MISCONFIGURED', '.stored lies on another file system than the root'],
+  EXDEV: ['MISCONFIGURED', '.stored is on another file system than the root'],
   ELOOP: ['KEY_CONFLICT', 'a symbolic link is in the way'],
-  // Callers that ask whether a blob exists have handled these. The rest are races with other programs.
+  // Callers that check whether a blob exists have handled these. The rest are races with other programs.
   ENOENT: ['CONFLICT', 'removed by someone else during the call'],
 }
 
@@ -18,13 +18,13 @@ export function errnoError(code: 'ENOENT' | 'ENOTDIR' | 'ELOOP', path: string): 
   return Object.assign(new Error(`${code}: ${path}`), { code, path })
 }
 
-/** Whether a failed call says for certain that no blob is there: no entry, none below a file or a link, or a socket. */
+/** Whether a failed call proves that no blob is there: no entry, nothing below a file or a link, or a socket. */
 export function saysAbsent(error: unknown): boolean {
   const code = errnoOf(error)
   return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENXIO'
 }
 
-/** Translates what an operation failed with. A StorageError passes as it is. */
+/** Translates the error of an operation. A StorageError passes unchanged. */
 export function toFsError(error: unknown, at: ErrorLocation, signal?: AbortSignal): StorageError {
   const code = errnoOf(error)
   if (code === undefined || StorageError.is(error)) return toStorageError(error, at, signal)

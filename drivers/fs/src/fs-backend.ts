@@ -87,7 +87,7 @@ export class FsBackend extends StorageBackend {
       if (!tmp.procfs) await checkHere(tmp, at)
       const source = interruptible(body, [options.signal, this.#closing.signal], at)
       await (temp.isClone ? readToEnd(source) : temp.write(source, options.onSent))
-      // Before it gets its name: a name must never lead to bytes that a power cut can take.
+      // Before it gets its name: a name must never lead to bytes that a power cut can lose.
       if (this.#fsync) await temp.flush()
       options.signal.throwIfAborted()
       await directories.ensure(dirname(path), at, (directory) =>
@@ -144,7 +144,7 @@ export class FsBackend extends StorageBackend {
 
   override async close(): Promise<void> {
     this.#closing.abort(new StorageError('CLOSED', { backend: this.name, op: 'close' }))
-    // What hangs in the medium cannot be called back.
+    // A call that hangs in the medium cannot be cancelled.
     const patience = setTimeout(CLOSE_MS, undefined, { ref: false })
     await Promise.race([Promise.allSettled(this.#running), patience])
   }
@@ -152,7 +152,7 @@ export class FsBackend extends StorageBackend {
   async #open({ log, signal, medium }: OpenContext): Promise<void> {
     const at = { backend: this.name, op: 'open' }
     if (process.platform === 'win32')
-      throw new StorageError('UNSUPPORTED', at, { detail: 'this driver needs the file names and links of POSIX' })
+      throw new StorageError('UNSUPPORTED', at, { detail: 'this driver needs POSIX file names and links' })
     try {
       signal?.throwIfAborted()
       const root = await Root.open(this.#path, medium, at)
@@ -171,7 +171,7 @@ export class FsBackend extends StorageBackend {
 
   #ready(at: ErrorLocation, signal: AbortSignal): Opened {
     if (this.#closing.signal.aborted) throw new StorageError('CLOSED', at)
-    if (this.#opened === undefined) throw new StorageError('MISCONFIGURED', at, { detail: 'open() comes first' })
+    if (this.#opened === undefined) throw new StorageError('MISCONFIGURED', at, { detail: 'call open() first' })
     signal.throwIfAborted()
     return this.#opened
   }
@@ -196,12 +196,12 @@ export class FsBackend extends StorageBackend {
   }
 }
 
-/** A clone has the bytes already. They are verified as the body is read: what is wrong with them it throws. */
+/** A clone already has the bytes. Reading the body verifies them: it throws if they are wrong. */
 async function readToEnd(body: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const _ of body);
 }
 
-/** Where a blob is to lie, and the directories that are open for it. */
+/** The target of a blob, and the open directories for it. */
 interface Target {
   readonly root: Root
   readonly tmp: Held
@@ -244,7 +244,7 @@ async function claim(temp: Temp, target: string, at: ErrorLocation): Promise<voi
   }
 }
 
-/** Only a blob is replaced: what is of another kind is not ours. */
+/** Replaces only a blob: anything else is not ours. */
 async function replace(temp: Temp, target: string, root: Root, at: ErrorLocation): Promise<void> {
   const isInTheWay = await io.lstat(target, root.pace).then(
     (found) => !found.isFile(),
@@ -257,7 +257,7 @@ async function replace(temp: Temp, target: string, root: Root, at: ErrorLocation
   await temp.replace(target)
 }
 
-/** @throws ENOTDIR when a blob lies there under a name that the medium takes for the same. */
+/** @throws ENOTDIR if a blob exists under a name that the medium treats as the same. */
 async function checkAlias(root: Root, path: string): Promise<void> {
   if (root.medium.caseSensitive && !root.medium.normalizes) return
   try {
@@ -269,7 +269,7 @@ async function checkAlias(root: Root, path: string): Promise<void> {
   await root.checkSpelling(path)
 }
 
-/** @returns Whether there was a blob to remove; a directory or a link is none. */
+/** @returns Whether there was a blob to remove; a directory or a link is not one. */
 async function remove(directory: Directory, root: Root, path: string): Promise<boolean> {
   const target = directory.at(basename(path))
   if (!(await io.lstat(target)).isFile()) return false
@@ -280,7 +280,7 @@ async function remove(directory: Directory, root: Root, path: string): Promise<b
   return true
 }
 
-/** @returns `null` when nothing is there, for certain. */
+/** @returns `null` if certainly nothing is there. */
 async function ifThere<T>(root: Root, at: ErrorLocation, found: Promise<T>): Promise<T | null> {
   try {
     return await found

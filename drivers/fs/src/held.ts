@@ -7,15 +7,15 @@ import { join } from './paths.ts'
 const { O_DIRECTORY, O_RDONLY } = fs.constants
 
 /**
- * A directory that is open. What is reached through it lies in this very directory, wherever that is by now: a link that takes its
- * place, or that of a directory above it, leads nothing astray. Node.js has no `openat`, and `/proc/self/fd` does the same.
- * Without it a path is all there is, and `isHere` has to be asked before and after.
+ * An open directory. What is reached through it is in this very directory, wherever that has been moved: a link that
+ * takes its place, or that of a parent, leads nothing astray. Node.js has no `openat`; `/proc/self/fd` does the same.
+ * Without it there is only the path, and `isHere` must be checked before and after.
  */
 export class Held implements Disposable {
-  /** Where it lay when it was opened. */
+  /** Its path when it was opened. */
   readonly path: string
   readonly fd: number
-  /** Whether `at` reaches into what is open, and not into what lies at the path by now. */
+  /** Whether `at` reaches into the open directory, rather than into whatever is at the path now. */
   readonly procfs: boolean
 
   constructor(path: string, fd: number, procfs: boolean) {
@@ -27,10 +27,10 @@ export class Held implements Disposable {
   /**
    * @param path Absolute and free of links.
    * @param procfs Whether `/proc/self/fd` can be used.
-   * @throws ELOOP when a link on the way led elsewhere · ENOENT and ENOTDIR when there is none, or no longer.
+   * @throws ELOOP if a link on the way led elsewhere · ENOENT and ENOTDIR if it does not exist, or no longer.
    */
   static async open(path: string, procfs: boolean, pace?: Pace): Promise<Held> {
-    // Not by O_NOFOLLOW: a link may be anywhere on the way.
+    // O_NOFOLLOW is not enough: a link may be anywhere on the way.
     const held = new Held(path, await io.open(path, O_RDONLY | O_DIRECTORY, undefined, pace), procfs)
     try {
       const place = await held.#place()
@@ -42,42 +42,42 @@ export class Held implements Disposable {
     }
   }
 
-  /** The path of an entry in this directory, not in what may lie at its path by now. */
+  /** The path of an entry in this directory, not in whatever may be at its path now. */
   at(name: string): string {
     return this.procfs ? `/proc/self/fd/${this.fd}/${name}` : join(this.path, name)
   }
 
-  /** Whether it still lies at its path. */
+  /** Whether it is still at its path. */
   async isHere(): Promise<boolean> {
     return (await this.#place()) === this.path
   }
 
-  /** Where it is, as far as that can be said. */
+  /** Its current path, as far as that is known. */
   async #place(): Promise<string> {
     return this.procfs ? placeOf(this.fd) : io.realpath(this.path)
   }
 
   [Symbol.dispose](): void {
-    // Of a directory opened for reading there is nothing to write back: this does not block.
+    // A directory opened for reading has nothing to write back: this does not block.
     fs.closeSync(this.fd)
   }
 }
 
 /**
- * Where what is open as `fd` lies, by its descriptor: only where there is `/proc/self/fd`. Synchronous, since the kernel makes the
- * answer up from memory, while the threads may all be busy flushing.
+ * The path of what is open as `fd`; only with `/proc/self/fd`. Synchronous, since the kernel answers from memory, while
+ * all threads may be busy flushing.
  */
 export function placeOf(fd: number): string {
   return fs.readlinkSync(`/proc/self/fd/${fd}`)
 }
 
-/** Whether `/proc/self/fd` can be used on what lies in `directory`, which is absolute and free of links. */
+/** Whether `/proc/self/fd` can be used for files in `directory`, which is absolute and free of links. */
 export async function tellsPlaces(directory: string): Promise<boolean> {
   const fd = await io.open(directory, 'r')
   try {
     return (await io.readlink(`/proc/self/fd/${fd}`)) === directory
   } catch {
-    // No such thing on this system: whatever the error says, it is of no use.
+    // Not available on this system: whatever the error says, it cannot be used.
     return false
   } finally {
     await io.close(fd)

@@ -11,8 +11,8 @@ const threads = {
 }
 
 /**
- * The system calls of this driver as promises on plain descriptors: a FileHandle costs small blobs more than their reads.
- * Those that take a `pace` are made at once where that is quick. An object, so that a test can put a fault in the way of one of them.
+ * The system calls of this driver as promises on plain descriptors: a FileHandle costs more than reading a small blob.
+ * Calls that take a `pace` run synchronously where that is fast. An object, so that a test can inject faults.
  */
 export const io = {
   async open(path: string, flags: string | number, mode?: number, pace?: Pace): Promise<number> {
@@ -53,7 +53,7 @@ export const io = {
     })
   },
 
-  /** Like `readdir`, but of names that need not be UTF-8. */
+  /** Like `readdir`, but the names need not be UTF-8. */
   entries(path: string): Promise<fs.Dirent<Buffer>[]> {
     return new Promise((resolve, reject) => {
       fs.readdir(path, { withFileTypes: true, encoding: 'buffer' }, (error, entries) =>

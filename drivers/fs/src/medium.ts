@@ -5,9 +5,9 @@ import { io } from './io.ts'
 import type { Pace } from './pace.ts'
 import { telltaleName, temporaryName } from './temp-names.ts'
 
-/** What the file system below the root can do, found out by trying. */
+/** What the file system below the root can do, found by probing. */
 export interface Medium {
-  /** `/proc/self/fd` tells where an open file lies and reaches into an open directory: checks without a race. */
+  /** `/proc/self/fd` gives the path of an open file and reaches into an open directory: checks are free of races. */
   readonly procfs: boolean
   readonly hardLinks: boolean
   /** A copy may share the blocks of its source. */
@@ -16,7 +16,7 @@ export interface Medium {
   readonly normalizes: boolean
 }
 
-/** Tries in the driver's own directory, and leaves nothing there. */
+/** Probes in the driver's own directory, and leaves nothing there. */
 export async function probe(tmp: Held): Promise<Omit<Medium, 'procfs'>> {
   const name = telltaleName()
   const file = tmp.at(name)
@@ -36,7 +36,7 @@ export async function probe(tmp: Held): Promise<Omit<Medium, 'procfs'>> {
   }
 }
 
-/** @returns Whether the file was there to be removed. */
+/** @returns Whether the file existed. */
 export async function unlinkIfThere(path: string, pace?: Pace): Promise<boolean> {
   try {
     await io.unlink(path, pace)
@@ -51,7 +51,7 @@ async function succeeds(call: Promise<unknown>): Promise<boolean> {
   return call.then(
     () => true,
     (error) => {
-      // A full or failing disk is no answer to what it can do.
+      // A full or failing disk does not tell what it supports.
       if (['ENOSPC', 'EDQUOT', 'EIO', 'EMFILE', 'ENFILE'].includes(errnoOf(error) ?? '')) throw error
       return false
     },

@@ -9,11 +9,11 @@ import type { Root } from './root.ts'
 import { temporaryName } from './temp-names.ts'
 
 /**
- * Makes an entry of a directory, and tells a name that the medium refuses from a medium, or a directory, that is gone. NTFS
- * answers EINVAL to `a:b`, exFAT ENOENT; both errors can also mean trouble that concerns every name.
+ * Creates a directory entry, and tells a name that the medium refuses from a medium or directory that is gone. NTFS
+ * answers EINVAL to `a:b`, exFAT ENOENT; both errors can also mean trouble that affects every name.
  *
- * @param make Is called with the path of the entry, a second time when the first failed so.
- * @param source The file that gets the name, where there is one.
+ * @param make Called with the path of the entry, and a second time if the first call failed this way.
+ * @param source The file that gets the name, if there is one.
  * @throws {StorageError} INVALID_KEY.
  */
 export async function makeEntry(
@@ -27,7 +27,7 @@ export async function makeEntry(
     await make(directory.at(name))
   } catch (error) {
     if (!mayBeTheName(error)) throw error
-    // A directory: no listing shows it. While it is there, nobody can remove the directory that it lies in.
+    // A directory, because no listing shows it. While it exists, its parent cannot be removed.
     const neighbour = directory.at(randomUUID())
     await io.mkdir(neighbour).catch(() => {
       throw error
@@ -38,13 +38,15 @@ export async function makeEntry(
       if (errnoOf(again) !== errnoOf(error) || (source !== undefined && !(await isThere(source)))) throw again
       throw new StorageError('INVALID_KEY', at, { cause: again, detail: refusalOf(name, again) })
     } finally {
-      // A survivor is an empty directory, which no listing shows.
+      // If this fails, an empty directory remains, which no listing shows.
       await io.rmdir(neighbour).catch(() => {})
     }
   }
 }
 
-/** Whether a lookup failed because the medium cannot hold the name: it answers to another one. Then nothing lies there. */
+/**
+ * Whether a lookup failed because the medium cannot hold the name: it answers for another one. Then nothing is there.
+ */
 export async function cannotHold(root: Root, error: unknown): Promise<boolean> {
   const code = errnoOf(error)
   if (code !== 'EINVAL' && code !== 'ENAMETOOLONG' && code !== 'EILSEQ') return false
@@ -54,13 +56,16 @@ export async function cannotHold(root: Root, error: unknown): Promise<boolean> {
   )
 }
 
-/** Whether nothing can be opened at a path because nothing is there, or the medium would not take its name. */
+/** Whether nothing can be opened at a path because nothing is there, or because the medium refuses its name. */
 export function mayBeTheName(error: unknown): boolean {
   const code = errnoOf(error)
   return code === 'ENOENT' || code === 'EINVAL'
 }
 
-/** Whether a file of `.stored/tmp` can get to the root: then what it cannot get to lies on another file system. */
+/**
+ * Whether a file from `.stored/tmp` can be moved to the root: if so, any place it cannot be moved to is on another file
+ * system.
+ */
 export async function reachesRoot(root: Root, tmp: Held): Promise<boolean> {
   using top = await root.openDirectory(root.path)
   const name = temporaryName()
@@ -73,7 +78,7 @@ export async function reachesRoot(root: Root, tmp: Held): Promise<boolean> {
 }
 
 function refusalOf(name: string, error: unknown): string {
-  return `the medium accepts no name like ${JSON.stringify(basename(name))} (${errnoOf(error)})`
+  return `the medium refuses names like ${JSON.stringify(basename(name))} (${errnoOf(error)})`
 }
 
 async function isThere(path: string): Promise<boolean> {

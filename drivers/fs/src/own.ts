@@ -9,17 +9,17 @@ import { join } from './paths.ts'
 import { temporaryName } from './temp-names.ts'
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants
-/** By which a root is known again. */
+/** Identifies a root. */
 export const MARKER = 'root'
-/** What a marker takes, and one byte that tells a longer file, in bytes. */
+/** The length of a marker in bytes, plus one to detect a longer file. */
 const MARKER_BYTES = 38
 const MARK = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
- * Opens the directory `name`, which belongs to the driver, in `parent`.
+ * Opens the driver's own directory `name` in `parent`.
  *
- * @param missing What to do when it is not there: make it, durably, or fail with ENOENT.
- * @throws {StorageError} MISCONFIGURED: a link or something else has its name. Nothing was made.
+ * @param missing Whether to create a missing one, durably, or to fail with ENOENT.
+ * @throws {StorageError} MISCONFIGURED: a link or something else has its name. Nothing was created.
  */
 export async function openOwn(parent: Held, name: string, missing: 'make' | 'fail', at: ErrorLocation): Promise<Held> {
   const path = join(parent.path, name)
@@ -33,7 +33,7 @@ export async function openOwn(parent: Held, name: string, missing: 'make' | 'fai
 }
 
 /**
- * Looks again whether a directory of the driver is where it was: without `/proc` a path is all there is.
+ * Checks again that a directory of the driver is where it was: without `/proc` there is only the path.
  *
  * @throws {StorageError} MISCONFIGURED.
  */
@@ -41,18 +41,18 @@ export async function checkHere(own: Held, at: ErrorLocation): Promise<void> {
   if (!(await own.isHere())) throw notOwn(own.path, at)
 }
 
-/** The error for something foreign where a directory of the driver has to be. */
+/** The error if something foreign is in the place of the driver's own directory. */
 export function notOwn(path: string, at: ErrorLocation, cause?: unknown): StorageError {
   const detail = `${path} is not the driver's own directory: a link or a file has taken its place`
   return new StorageError('MISCONFIGURED', at, { cause, detail })
 }
 
 /**
- * The mark of a root.
+ * The identity of a root.
  *
  * @param own `.stored`.
- * @returns `null` when there is none yet.
- * @throws {StorageError} MISCONFIGURED: what lies there was not written by this driver. Nothing of it is told.
+ * @returns `null` if there is none yet.
+ * @throws {StorageError} MISCONFIGURED: the file was not written by this driver. The error shows nothing of it.
  */
 export async function markIn(own: Held, at: ErrorLocation): Promise<string | null> {
   try {
@@ -62,18 +62,18 @@ export async function markIn(own: Held, at: ErrorLocation): Promise<string | nul
   } catch (error) {
     const code = errnoOf(error)
     if (code === 'ENOENT') return null
-    // A link; a socket.
+    // A link or a socket.
     throw code === 'ELOOP' || code === 'ENXIO' ? noMark(own, at, error) : error
   }
 }
 
 /**
- * What stands in the marker, as far as it is a plain file that can be one.
+ * The content of the marker, if it is a plain file of the right length.
  *
- * @throws ENOENT, ELOOP or ENXIO when it is not there, is a link, or something else.
+ * @throws ENOENT, ELOOP or ENXIO if it does not exist, is a link, or something else.
  */
 export async function readMarker(own: Held): Promise<string> {
-  // Neither followed, nor waited for: what lies there may be anything.
+  // Neither followed nor waited for: it may be anything.
   const fd = await io.open(own.at(MARKER), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   try {
     if (!fs.fstatSync(fd).isFile()) return ''
@@ -84,7 +84,7 @@ export async function readMarker(own: Held): Promise<string> {
   }
 }
 
-/** Of several at once one wins; each reads again what the marker says. */
+/** One of several concurrent writers wins; each reads the marker again. */
 export async function writeMarker(own: Held, tmp: Held, { hardLinks }: { readonly hardLinks: boolean }): Promise<void> {
   const [temp, marker] = [tmp.at(temporaryName()), own.at(MARKER)]
   const fd = await io.open(temp, 'wx')
@@ -102,7 +102,7 @@ export async function writeMarker(own: Held, tmp: Held, { hardLinks }: { readonl
   await io.fsync(own.fd)
 }
 
-/** @returns Whether it was made: something may have the name already. */
+/** @returns Whether it was created: something may already have the name. */
 async function makeDirectory(path: string): Promise<boolean> {
   try {
     await io.mkdir(path)

@@ -5,12 +5,12 @@ import { Pace } from './pace.ts'
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
 afterEach(() => void vi.useRealTimers())
 
-test('of() a directory of this machine is quick; of another file system never', async () => {
+test('of() a local directory is quick; of another file system never', async () => {
   expect((await Pace.of(tmpdir())).isQuick).toBe(process.platform === 'linux')
   expect(new Pace(false).isQuick).toBe(false)
 })
 
-test('run() of calls that took a turn of the event loop their share sends the rest of the turn to threads', async () => {
+test('run() of calls that used up their share of an event loop turn sends the rest of the turn to threads', async () => {
   const pace = new Pace(true)
   pace.run(() => vi.advanceTimersByTime(1))
   expect(pace.isQuick).toBe(true)
@@ -20,7 +20,7 @@ test('run() of calls that took a turn of the event loop their share sends the re
   expect(pace.isQuick).toBe(true)
 })
 
-test('run() of a call that waited for the disk sends those of the next second to threads', async () => {
+test('run() of a call that waited for the disk sends calls of the next second to threads', async () => {
   const pace = new Pace(true)
   expect(() =>
     pace.run(() => {

@@ -1,15 +1,18 @@
 import fs from 'node:fs'
 import { promisify } from 'node:util'
 
-/** A call that took longer waited for a disk, in milliseconds. */
+/** A call that took longer than this waited for a disk, in milliseconds. */
 const SLOW_MS = 5
-/** What calls at once may take of one turn of the event loop, in milliseconds: a loop of them would let nothing else happen. */
+/**
+ * How much of one turn of the event loop synchronous calls may take, in milliseconds: a loop of them would starve
+ * everything else.
+ */
 const TURN_MS = 2
 /** How long calls go to threads after one that waited, in milliseconds. */
 const PAUSE_MS = 1000
 
 /**
- * File systems of this machine, by their magic number. Of others, such as NFS, a call may take for ever.
+ * Local file systems, by their magic number. On others, such as NFS, a call may block forever.
  *
  * @see statfs(2): ext2 to ext4, XFS, Btrfs, F2FS, ZFS, tmpfs, overlayfs
  */
@@ -18,11 +21,12 @@ const LOCAL: ReadonlySet<number> = new Set([
 ])
 
 /**
- * Whether small calls are made at once, or on a thread.
+ * Decides whether small calls run synchronously or on a thread.
  *
- * A local file system answers them out of memory in 2 to 40 µs, while handing one to a thread and back costs 20 to 60 µs of the
- * event loop's time: 4 KiB blobs were read 3 times as fast at once. Flushes always go to threads, and so does everything on
- * other file systems, for a second after a call that did wait for the disk, and once a turn of the event loop has had its share.
+ * A local file system answers them from memory in 2 to 40 µs, while handing a call to a thread and back costs 20 to 60
+ * µs of the event loop's time: 4 KiB blobs were read 3 times as fast synchronously. Flushes always go to threads, and
+ * so do all calls on other file systems, for a second after a call that did wait for the disk, and once a turn of the
+ * event loop has used its share.
  */
 export class Pace {
   readonly #isLocal: boolean
@@ -42,7 +46,7 @@ export class Pace {
     return this.#isLocal && this.#spentMs < TURN_MS && performance.now() >= this.#pausedUntil
   }
 
-  /** Makes a call at once. */
+  /** Runs a call synchronously. */
   run<T>(call: () => T): T {
     const begun = performance.now()
     try {

@@ -15,18 +15,18 @@ async function makeRoot(medium: Partial<Medium>): Promise<Root> {
   return new Root(path, { ...EXACT, ...medium }, new Pace(false), 'id', '0-0')
 }
 
-it('checkSpelling() refuses another case where the medium would not', async () => {
+it('checkSpelling() refuses another case if the medium would not', async () => {
   const root = await makeRoot({ caseSensitive: false })
   await root.checkSpelling(join(root.path, 'Dir/\u00e9'))
   await expect(root.checkSpelling(join(root.path, 'dir'))).rejects.toMatchObject({ code: 'ENOTDIR' })
 })
 
-it('checkSpelling() refuses another composition where the medium would not', async () => {
+it('checkSpelling() refuses another composition if the medium would not', async () => {
   const root = await makeRoot({ normalizes: true })
   await expect(root.checkSpelling(join(root.path, 'Dir/e\u0301'))).rejects.toMatchObject({ code: 'ENOTDIR' })
 })
 
-it('checkSpelling() reads no directory where every name is exact', async () => {
+it('checkSpelling() reads no directory if every name is exact', async () => {
   const root = await makeRoot({})
   await root.checkSpelling(join(root.path, 'not/there'))
 })

@@ -10,24 +10,29 @@ import { Pace } from './pace.ts'
 import { join } from './paths.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
-/** Not among Node's constants. Opens what may not be read, and waits for nothing. @see open(2), asm-generic/fcntl.h */
+/**
+ * Not among Node's constants. Opens files without read permission, and never blocks. @see open(2), asm-generic/fcntl.h
+ */
 const O_PATH = 0o10000000
-/** The directory of the driver itself, below the root, and the one in it for blobs on their way in. */
+/** The driver's own directory below the root, and the one inside it for incoming blobs. */
 const OWN = '.stored'
 const TMP = 'tmp'
 
-/** The directory that holds the blobs, and `.stored` in it: `tmp` for blobs on their way in, `root` to know it again by. */
+/** The directory that holds the blobs, with its `.stored`: `tmp` for incoming blobs, `root` to identify it. */
 export class Root {
   /** Absolute and free of links. */
   readonly path: string
   readonly medium: Medium
   readonly pace: Pace
-  /** The directory on another file system that a file could not be cloned from last. Those that a store stages lie in one. */
+  /**
+   * The last directory on another file system from which a file could not be cloned. A store's staged files are all in
+   * one directory.
+   */
   apart: string | undefined
   readonly #own: string
-  /** Written into the marker when the root was made. */
+  /** Written into the marker when the root was created. */
   readonly id: string
-  /** Of the marker, what changes when another file takes its place; when the file system is mounted again, too, unlike its content. */
+  /** Identifies the marker file. It also changes when the file system is mounted again, unlike the content. */
   #seen: string
 
   constructor(path: string, medium: Medium, pace: Pace, id: string, seen: string) {
@@ -40,11 +45,11 @@ export class Root {
   }
 
   /**
-   * Opens the root at `path`; makes what is missing, durably. What is there already is looked at before anything is made.
+   * Opens the root at `path`; creates what is missing, durably. Checks what exists before it creates anything.
    *
-   * @param known The id of the root that lay there before: nothing is made then.
-   * @throws {StorageError} UNAVAILABLE: it is not there, its disk may not be mounted · MISCONFIGURED: a link or something else
-   *   has the place of what belongs to the driver.
+   * @param known The id of the root that was there before: then nothing is created.
+   * @throws {StorageError} UNAVAILABLE: it is not there, its disk may not be mounted · MISCONFIGURED: a link or
+   *   something else is in the place of the driver's own files.
    */
   static async open(path: string, known: string | undefined, at: ErrorLocation): Promise<Root> {
     try {
@@ -70,8 +75,8 @@ export class Root {
   }
 
   /**
-   * Asks whether the root is still there. "No such file" means "no such blob" only then: of a disk that is not mounted it
-   * says nothing. Neither does a link that took the place of the root, or of a directory above it.
+   * Checks that the root is still there. Only then does "no such file" mean "no such blob": it proves nothing if the
+   * disk is not mounted, or if a link took the place of the root or of a parent.
    *
    * @throws {StorageError} UNAVAILABLE.
    */
@@ -94,7 +99,7 @@ export class Root {
     throw new StorageError('UNAVAILABLE', at, { detail: `another root is mounted at ${this.path}` })
   }
 
-  /** Opens the directory at `path`. @throws ELOOP when a link on the way led elsewhere, ENOTDIR for another spelling. */
+  /** Opens the directory at `path`. @throws ELOOP if a link on the way led elsewhere, ENOTDIR for another spelling. */
   async openDirectory(path: string): Promise<Held> {
     const held = await Held.open(path, this.medium.procfs, this.pace)
     try {
@@ -107,8 +112,8 @@ export class Root {
   }
 
   /**
-   * Opens the directory for blobs on their way in, on the same file system as the blobs, so that a rename publishes. Made again
-   * when somebody removed it.
+   * Opens the directory for incoming blobs, on the same file system as the blobs, so that a rename publishes. Recreated
+   * if someone removed it.
    *
    * @throws {StorageError} UNAVAILABLE without the root · MISCONFIGURED: a link or a file has taken its place.
    */
@@ -119,13 +124,13 @@ export class Root {
       if (!saysAbsent(error)) throw error
       await this.check(at)
       if (errnoOf(error) !== 'ENOENT') throw notOwn(path, at, error)
-      // Not the root itself: taken away in this moment, it must not be made again.
+      // Not the root itself: if it is taken away right now, it must not be recreated.
       using own = await Held.open(this.#own, this.medium.procfs)
       return await openOwn(own, TMP, 'make', at)
     })
   }
 
-  /** What lies at `path` itself. @throws ELOOP when a link on the way leads elsewhere. */
+  /** The entry at `path` itself. @throws ELOOP if a link on the way leads elsewhere. */
   async lstat(path: string): Promise<fs.BigIntStats> {
     if (!this.medium.procfs) {
       await this.checkPlace(undefined, path)
@@ -143,19 +148,19 @@ export class Root {
   }
 
   /**
-   * Makes sure that the file open as `fd` lies at `path` itself.
+   * Verifies that the file open as `fd` is at `path` itself.
    *
    * @param fd Not needed without `medium.procfs`.
-   * @throws ELOOP when a link on the way led elsewhere, ENOTDIR for another spelling.
+   * @throws ELOOP if a link on the way led elsewhere, ENOTDIR for another spelling.
    */
   async checkPlace(fd: number | undefined, path: string): Promise<void> {
     await this.checkSpelling(path)
     const place = this.medium.procfs ? placeOf(fd as number) : await io.realpath(path)
-    // What was replaced since it was opened is still what lay there.
+    // A file that was replaced after it was opened was there at the time.
     if (place !== path && place !== `${path} (deleted)`) throw errnoError('ELOOP', path)
   }
 
-  /** @throws ENOTDIR, as if it were not there, when `path` stands in its directories in other case or composition. */
+  /** @throws ENOTDIR, as if it did not exist, if `path` has another case or composition in its directories. */
   async checkSpelling(path: string): Promise<void> {
     if (this.medium.caseSensitive && !this.medium.normalizes) return
     for (let place = path; place !== this.path; place = dirname(place))
@@ -164,8 +169,8 @@ export class Root {
 }
 
 /**
- * Makes a directory and its missing parents, and flushes their entries. Not by `mkdir({ recursive: true })`: in Node.js 24 that never ends
- * where a directory answers ENOENT to every `mkdir` in it, as those of autofs and `/proc` do.
+ * Makes a directory and its missing parents, and flushes their entries. Does not use `mkdir({ recursive: true })`: in
+ * Node.js 24 it never ends where a directory answers every `mkdir` with ENOENT, as autofs and `/proc` do.
  */
 async function makeDirectories(path: string): Promise<void> {
   try {
@@ -182,7 +187,7 @@ async function makeEntry(path: string): Promise<void> {
     await io.mkdir(path)
     await flushDirectory(dirname(path))
   } catch (error) {
-    // What it is shows when it is opened.
+    // Opening it shows what it is.
     if (errnoOf(error) !== 'EEXIST') throw error
   }
 }
@@ -200,7 +205,7 @@ function notThere(path: string, cause: unknown, at: ErrorLocation): StorageError
   return new StorageError('UNAVAILABLE', at, { cause, detail: `the root ${path} is not there` })
 }
 
-/** An inode alone may be used again, by another file or a link. */
+/** An inode alone may be reused by another file or a link. */
 function identity({ dev, ino, ctimeNs }: fs.BigIntStats): string {
   return `${dev}-${ino}-${ctimeNs}`
 }

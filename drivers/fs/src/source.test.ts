@@ -13,14 +13,14 @@ async function* numbers(count: number, released = () => {}): AsyncGenerator<Uint
 }
 
 describe('interruptible()', () => {
-  it('yields what the source does, and listens to nothing any more', async () => {
+  it('yields the chunks of the source, and removes its listeners', async () => {
     const { signal } = new AbortController()
     const remove = vi.spyOn(signal, 'removeEventListener')
     expect(await Array.fromAsync(interruptible(numbers(3), [signal], at), ([n]) => n)).toEqual([0, 1, 2])
     expect(remove).toHaveBeenCalledOnce()
   })
 
-  it('of an aborted signal does not ask the source', async () => {
+  it('with an aborted signal does not ask the source', async () => {
     const next = vi.fn()
     const source = { [Symbol.asyncIterator]: () => ({ next }) }
     const reason = new Error('enough')
@@ -28,7 +28,7 @@ describe('interruptible()', () => {
     expect(next).not.toHaveBeenCalled()
   })
 
-  it('rejects with the reason of the signal that aborts while the source is silent', async () => {
+  it('rejects with the reason of a signal that aborts while the source is silent', async () => {
     const abort = new AbortController()
     const source = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) }
     const next = interruptible(source, [new AbortController().signal, abort.signal], at).next()
@@ -37,7 +37,7 @@ describe('interruptible()', () => {
     await expect(next).rejects.toBe('enough')
   })
 
-  it('releases the source once when it is left', async () => {
+  it('releases the source once if it is left', async () => {
     const released = vi.fn()
     for await (const _ of interruptible(numbers(3, released), [], at)) break
     await setImmediate()

@@ -1,9 +1,9 @@
 import { type ErrorLocation, toStorageError } from '@stored/core/backend'
 
 /**
- * Yields what `source` does until one of `signals` aborts, also when `source` never answers, and releases it then.
+ * Yields the chunks of `source` until one of `signals` aborts, even if `source` never answers, and then releases it.
  *
- * @throws {StorageError} what `source` throws, not mistaken for a failure of the medium · the reason of the signal.
+ * @throws {StorageError} The error of `source`, not mistaken for a failure of the medium · the reason of the signal.
  */
 export async function* interruptible(
   source: AsyncIterable<Uint8Array>,
@@ -14,13 +14,13 @@ export async function* interruptible(
   let ended = false
   let fail: (reason: unknown) => void = () => {}
   const interrupt = () => fail(signals.find((signal) => signal.aborted)?.reason)
-  // A promise for each step: reactions to one for all steps would pile up with the size of the blob.
+  // A new promise for each step: reactions to a shared one would pile up with the size of the blob.
   const step = () =>
     new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
       fail = reject
       if (signals.some((signal) => signal.aborted)) return interrupt()
       iterator.next().then(resolve, (error) => {
-        // It ends itself when next() throws.
+        // A generator ends itself when next() throws.
         ended = true
         reject(toStorageError(error, at))
       })
@@ -35,7 +35,7 @@ export async function* interruptible(
     }
   } finally {
     for (const signal of signals) signal.removeEventListener('abort', interrupt)
-    // Not waited for: a generator that hangs in next() answers only after it. What it throws then changes nothing.
+    // Not awaited: a generator that hangs in next() answers only afterwards, and its error then changes nothing.
     if (!ended) Promise.resolve(iterator.return?.()).catch(() => {})
   }
 }

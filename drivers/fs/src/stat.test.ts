@@ -12,6 +12,6 @@ test('an etag stays the same when the disk is another device than before, as aft
   expect(after).toEqual(before)
 })
 
-test.each(['ino', 'size', 'mtimeNs'] as const)('an etag is another one with another %s', (field) => {
+test.each(['ino', 'size', 'mtimeNs'] as const)('an etag changes with another %s', (field) => {
   expect(toStat('k', change({ [field]: here[field] + 1n })).etag).not.toBe(toStat('k', here).etag)
 })

@@ -12,18 +12,18 @@ import { isTemporary, temporaryName } from './temp-names.ts'
 
 const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = fs.constants
 const MODE = 0o666
-/** What is written without a thread, in bytes: into memory, at some GB/s. */
+/** Writes up to this many bytes go without a thread: into memory, at some GB/s. */
 const SMALL_BYTES = 64 * 1024
 
-/** The temporary files of this process that are in use, whichever instance they belong to. */
+/** The temporary files of this process that are in use, by any instance. */
 const live = new Set<string>()
 
-/** A blob on its way in. Disposed unpublished, it is gone. */
+/** An incoming blob. Disposing it unpublished removes it. */
 export class Temp implements AsyncDisposable {
   readonly path: string
   readonly fd: number
   readonly #name: string
-  /** Whether it holds the bytes of the source already. */
+  /** Whether it already holds the bytes of the source. */
   readonly isClone: boolean
   readonly #pace: Pace
   #published = false
@@ -37,8 +37,8 @@ export class Temp implements AsyncDisposable {
   }
 
   /**
-   * @param tmp Has to stay open as long as this.
-   * @param source A file to share the blocks of, where the medium can do that.
+   * @param tmp Must stay open as long as this.
+   * @param source A file whose blocks to share, if the medium can.
    */
   static async create(tmp: Held, root: Pick<Root, 'medium' | 'pace' | 'apart'>, source?: string): Promise<Temp> {
     const { medium, pace } = root
@@ -55,7 +55,7 @@ export class Temp implements AsyncDisposable {
     }
   }
 
-  /** Appends what `source` yields. */
+  /** Appends the chunks of `source`. */
   async write(source: AsyncIterable<Uint8Array>, onWritten?: (totalBytes: number) => void): Promise<void> {
     let total = 0
     for await (const chunk of source) {
@@ -71,40 +71,40 @@ export class Temp implements AsyncDisposable {
     await io.fdatasync(this.fd)
   }
 
-  /** Replaces what is at `target`, in one step. */
+  /** Replaces what is at `target`, atomically. */
   async replace(target: string): Promise<void> {
     await io.rename(this.path, target, this.#pace)
     this.#published = true
   }
 
-  /** Takes the name `target`, in one step. @throws EEXIST when it is taken. */
+  /** Takes the name `target`, atomically. @throws EEXIST if it is taken. */
   async claim(target: string): Promise<void> {
     await io.link(this.path, target, this.#pace)
-    // Now, since it changes the ctime. What fails here leaves a second name of the blob, for `sweep`.
+    // Now, because it changes the ctime. If it fails, the blob keeps a second name for `sweep` to remove.
     await unlinkIfThere(this.path, this.#pace).catch(() => {})
     this.#published = true
   }
 
-  /** Of what was written, also after it was published. */
+  /** The stat of the written file, also after it was published. */
   stat(): fs.BigIntStats {
-    // From an open descriptor the kernel answers out of memory, for less than a thread costs.
+    // For an open descriptor the kernel answers from memory, which costs less than a thread.
     return fs.fstatSync(this.fd, { bigint: true })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // It was flushed, or need not be: nothing is lost that was promised.
+    // It was flushed, or need not be: nothing promised is lost.
     await io.close(this.fd, this.#pace).catch(() => {})
-    // A put that failed says why already; a survivor is hidden, and swept later.
+    // A failed put already reports its reason; a leftover is hidden, and swept later.
     if (!this.#published) await unlinkIfThere(this.path).catch(() => {})
     live.delete(this.#name)
   }
 }
 
 /**
- * Removes the temporary files that nobody here uses and that are at least so old: of a process that died, as a rule.
+ * Removes temporary files that are not in use here and are at least this old, usually those of a dead process.
  *
  * @returns How many.
- * @throws {StorageError} MISCONFIGURED: something else has taken the place of the directory. Nothing of that is removed.
+ * @throws {StorageError} MISCONFIGURED: something else has taken the place of the directory. Nothing in it is removed.
  */
 export async function sweepTemps(
   tmp: Held,
@@ -133,21 +133,21 @@ async function isOld(path: string, olderThanMs: number): Promise<boolean> {
   }
 }
 
-/** @returns The descriptor; `null` when the blocks cannot be shared, as between file systems: nothing is left then. */
+/** @returns The descriptor; `null` if the blocks cannot be shared, as between file systems: nothing is left then. */
 async function clone(source: string, path: string, root: Pick<Root, 'apart'>): Promise<number | null> {
   if (dirname(source) === root.apart) return null
   try {
     await io.copyFile(source, path, COPYFILE_EXCL | COPYFILE_FICLONE_FORCE)
     return await openClone(path)
   } catch (error) {
-    // Why else does not matter: the body is then written, and what is wrong with it or the medium comes up there.
+    // The reason does not matter: the body is written instead, and any real fault shows there.
     if (errnoOf(error) === 'EXDEV') root.apart = dirname(source)
     await unlinkIfThere(path).catch(() => {})
     return null
   }
 }
 
-/** For reading alone: it took over the mode of its source, which may forbid more, and nothing is written to it. */
+/** Read-only: it has the mode of its source, which may forbid more, and nothing is written to it. */
 async function openClone(path: string): Promise<number> {
   const fd = await io.open(path, O_RDONLY | O_NOFOLLOW)
   try {

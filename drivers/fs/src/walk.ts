@@ -16,16 +16,16 @@ import { isKey, join } from './paths.ts'
 import type { Root } from './root.ts'
 import { toStat } from './stat.ts'
 
-/** How many files are looked at together. */
+/** How many files are examined together. */
 const BATCH = 64
 
-/** A name below the root: of a file, its key; of a directory, what the keys below it start with. */
+/** A name below the root: for a file, its key; for a directory, the prefix of the keys in it. */
 interface Entry {
   readonly name: string
   readonly isDirectory: boolean
 }
 
-/** Lists the blobs in the order of their keys. Of each directory on the way to the current one it holds the names still to come. */
+/** Lists the blobs in the order of their keys. For each directory on the current path it holds the remaining names. */
 export async function* walk(
   root: Root,
   options: ListOptions,
@@ -34,7 +34,7 @@ export async function* walk(
 ): AsyncGenerator<Stat, void, void> {
   const base = options.prefix.slice(0, options.prefix.lastIndexOf('/') + 1)
   if (base !== '' && !isKey(base.slice(0, -1))) return
-  // An empty mount point reads as "nothing there", also at the end if the root disappeared in between.
+  // An empty mount point looks like "nothing there", also at the end if the root disappeared in between.
   await root.check(at)
   const stack = [await entriesOf(root, base, options, log)]
   for (let entries = stack.at(-1); entries !== undefined; entries = stack.at(-1)) {
@@ -48,7 +48,7 @@ export async function* walk(
   await root.check(at)
 }
 
-/** What is in a directory, the first at the end; nothing when it is gone or a link has taken its place. */
+/** The entries of a directory, the first one last; nothing if it is gone or a link has taken its place. */
 async function entriesOf(
   root: Root,
   base: string,
@@ -58,7 +58,7 @@ async function entriesOf(
   try {
     using directory = await root.openDirectory(pathOf(root, base))
     const found = await io.entries(directory.at('.'))
-    // Without /proc the path may have led elsewhere by then.
+    // Without /proc the path may have led elsewhere.
     if (!(await directory.isHere())) return []
     return found.flatMap((entry) => toEntry(base, entry, options, log)).sort((a, b) => compareKeys(b.name, a.name))
   } catch (error) {
@@ -67,7 +67,7 @@ async function entriesOf(
   }
 }
 
-/** @returns None for what cannot be a blob, nor lead to one that is asked for. */
+/** @returns Nothing for an entry that neither can be a blob nor leads to a requested one. */
 function toEntry(base: string, entry: Dirent<Buffer>, options: ListOptions, log: (event: LogEvent) => void): Entry[] {
   const isDirectory = entry.isDirectory()
   if (!isDirectory && !entry.isFile()) return []
@@ -75,7 +75,7 @@ function toEntry(base: string, entry: Dirent<Buffer>, options: ListOptions, log:
   const name = base + (isText ? entry.name.toString() : escapeName(entry.name))
   if (name === '.stored') return []
   if (!isText || !isKey(name)) {
-    const message = isText ? 'its name cannot be a key' : 'its name cannot be read as text'
+    const message = isText ? 'its name cannot be a key' : 'its name is not valid UTF-8'
     log({ level: 'warn', message: `not listed: ${message}`, key: name })
     return []
   }
@@ -85,13 +85,13 @@ function toEntry(base: string, entry: Dirent<Buffer>, options: ListOptions, log:
   return wanted ? [{ name, isDirectory }] : []
 }
 
-/** Whether keys that start with `base` may be asked for. */
+/** Whether keys that start with `base` may be requested. */
 function leadsTo(base: string, { prefix, startAfter = '' }: ListOptions): boolean {
   if (!base.startsWith(prefix) && !prefix.startsWith(base)) return false
   return compareKeys(base, startAfter) > 0 || startAfter.startsWith(base)
 }
 
-/** Takes the files that come before the next directory, at most `count`. */
+/** Takes the files before the next directory, at most `count`. */
 function takeFiles(entries: Entry[], count: number): Entry[] {
   const files: Entry[] = []
   while (files.length < count && entries.at(-1)?.isDirectory === false) files.push(entries.pop() as Entry)
@@ -99,8 +99,8 @@ function takeFiles(entries: Entry[], count: number): Entry[] {
 }
 
 /**
- * What the files of one directory say of the blobs they are. It is opened for this, since a link may have taken its place while
- * the blobs before were used; and not kept open meanwhile, since a listing may pause for as long as its caller likes.
+ * The stats of blobs in one directory. It is opened for this, since a link may have taken its place while earlier blobs
+ * were being used. It is not kept open in between, since a listing may pause for as long as its caller likes.
  */
 async function statsOf(root: Root, files: readonly Entry[]): Promise<Stat[]> {
   const [first] = files

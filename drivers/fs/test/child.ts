@@ -1,4 +1,4 @@
-// Started by the kit as a process of its own; the root comes through the environment.
+// Started by the kit as a separate process; the root is passed through the environment.
 import { runChild } from '@stored/conformance'
 import { FsBackend } from '../src/index.ts'
 

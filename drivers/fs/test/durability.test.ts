@@ -10,7 +10,7 @@ import { bodyOf, keysOf, openBackend, readBlob, signal } from './fixture.ts'
 
 afterEach(() => vi.restoreAllMocks())
 
-/** Records the calls that make a blob durable, in the order in which they were made, with paths below the root. */
+/** Records the calls that make a blob durable, in order, with paths below the root. */
 function recordCalls(root: string): string[] {
   const calls: string[] = []
   const nameOf = (path: string) => {
@@ -101,7 +101,7 @@ describe.runIf(process.platform === 'linux')('put()', () => {
     expect(calls.filter((call) => call === 'flush /')).toHaveLength(1)
   })
 
-  it('flushes its directory again after another put made it anew', async () => {
+  it('flushes its directory again after another put recreated it', async () => {
     const { backend, root } = await openBackend()
     await backend.put('a/1', bodyOf('1'), { signal })
     await backend.delete('a/1', { signal })
@@ -110,7 +110,7 @@ describe.runIf(process.platform === 'linux')('put()', () => {
     expect(calls).toEqual(['flush temp', 'mkdir /a', 'flush /', 'rename temp /a/2', 'flush /a'])
   })
 
-  it('many at once in one directory share its flushes', async () => {
+  it('many concurrent puts in one directory share its flushes', async () => {
     const { backend, root } = await openBackend()
     const calls = recordCalls(root)
     await Promise.all(Array.from({ length: 50 }, (_, i) => backend.put(`${i}`, bodyOf('x'), { signal })))
@@ -127,7 +127,7 @@ describe.runIf(process.platform === 'linux')('put()', () => {
     expect(calls.filter((call) => call.startsWith('flush'))).toEqual([])
   })
 
-  it('whose file cannot be flushed rejects with UNAVAILABLE, stores nothing and flushes it no second time', async () => {
+  it('whose file cannot be flushed rejects with UNAVAILABLE, stores nothing and does not flush it again', async () => {
     const { backend, root } = await openBackend()
     await backend.put('key', bodyOf('old'), { signal })
     const fdatasync = vi.spyOn(io, 'fdatasync').mockImplementation(eio)

@@ -9,7 +9,7 @@ export const { signal } = new AbortController()
 export interface Opened {
   readonly backend: FsBackend
   readonly root: string
-  /** Beside the root. */
+  /** Next to the root. */
   readonly place: string
   readonly logged: LogEvent[]
 }
@@ -37,7 +37,7 @@ export async function keysOf(backend: FsBackend, prefix = ''): Promise<string[]>
   return Array.fromAsync(backend.list({ prefix, signal }), ({ key }) => key)
 }
 
-/** A body that stops after its first chunk until it is released. */
+/** A body that pauses after its first chunk until it is released. */
 export function pausedBody(first: string, rest: string) {
   const reached = Promise.withResolvers<void>()
   const released = Promise.withResolvers<void>()

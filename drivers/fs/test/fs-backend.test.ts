@@ -8,7 +8,7 @@ import { io } from '../src/io.ts'
 import { temporaryName } from '../src/temp-names.ts'
 import { bodyOf, keysOf, type Opened, openBackend, pausedBody, readBlob, signal } from './fixture.ts'
 
-/** A busy machine may take its time; what never happens fails all the same. */
+/** A busy machine may be slow; what never happens still fails. */
 const PATIENCE = { timeout: 60_000 }
 
 afterEach(() => vi.restoreAllMocks())
@@ -80,7 +80,7 @@ describe('put()', () => {
   })
 
   describe('of a file', () => {
-    /** As on a medium with reflinks; `failing` as one that says no after all. */
+    /** As on a medium with reflinks; with `failing`, cloning fails after all. */
     function reflinks({ failing }: { failing?: string } = {}) {
       const { copyFile } = io
       const clone = vi.spyOn(io, 'copyFile').mockImplementation((from, to) => copyFile(from, to))
@@ -138,7 +138,7 @@ describe('put()', () => {
       expect(await readBlob(backend, 'key')).toBe('bytes')
     })
 
-    it('of another file system is not tried to be shared again, nor are others beside it; one elsewhere is', async () => {
+    it('from another file system is not cloned again, nor are its neighbours; one elsewhere is', async () => {
       const armed = reflinks({ failing: 'EXDEV' })
       const { backend, place } = await openBackend()
       const clone = armed()
@@ -147,7 +147,7 @@ describe('put()', () => {
       expect(clone.mock.calls.map(([from]) => from)).toEqual([join(place, 'staging/1'), join(place, 'elsewhere/1')])
     })
 
-    it('that was not there is tried to be shared again', async () => {
+    it('that was missing is cloned the next time', async () => {
       const armed = reflinks({ failing: 'ENOENT' })
       const { backend, place } = await openBackend()
       const clone = armed()
@@ -167,7 +167,7 @@ describe('put()', () => {
     })
   })
 
-  it('makes its temporary directory again when someone removed it', async () => {
+  it('recreates its temporary directory if someone removed it', async () => {
     const { backend, root } = await openBackend()
     await rm(join(root, '.stored/tmp'), { recursive: true })
     await backend.put('key', bodyOf('x'), { signal })
@@ -198,7 +198,7 @@ describe('get()', () => {
       await expect(backend.get(key, { signal })).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
-  it('of a file cut short meanwhile throws instead of ending', async () => {
+  it('of a file truncated while being read throws instead of ending', async () => {
     const { backend, root } = await openBackend()
     await backend.put('key', bodyOf(Buffer.alloc(3 * 1024 * 1024)), { signal })
     const { body } = await backend.get('key', { signal })
@@ -331,7 +331,7 @@ describe('list()', () => {
     expect(logged.map(({ key }) => key)).toEqual(['d\\xff'])
   })
 
-  it('reads only the directories that lead to what is asked for', async () => {
+  it('reads only the directories that lead to requested keys', async () => {
     const { backend, root } = await openBackend({ fsync: false })
     for (const key of ['a/1', 'b/1', 'b/c/1', 'b/c/2', 'b/d/1', 'e/1']) await backend.put(key, bodyOf('x'), { signal })
     const entries = vi.spyOn(io, 'entries')
@@ -342,7 +342,7 @@ describe('list()', () => {
     expect(await readdir(root)).toHaveLength(4)
   })
 
-  it('goes on when a directory vanishes on the way', async () => {
+  it('continues if a directory vanishes on the way', async () => {
     const { backend, root } = await openBackend()
     for (const key of ['a', 'b/1', 'c/1', 'd']) await backend.put(key, bodyOf('x'), { signal })
     const keys: string[] = []
@@ -362,7 +362,7 @@ describe('list()', () => {
 })
 
 describe('sweep()', () => {
-  it('removes temporary files that are old enough and in nobody’s use', async () => {
+  it('removes temporary files that are old enough and not in use', async () => {
     const opened = await openBackend()
     const tmp = join(opened.root, '.stored/tmp')
     const [old, recent] = [join(tmp, temporaryName()), join(tmp, temporaryName())]
@@ -402,11 +402,11 @@ describe('close()', () => {
 })
 
 describe('driver()', () => {
-  it('makes a backend of its options, without I/O', () => {
+  it('makes a backend from its options, without I/O', () => {
     expect(driver({ root: '/does/not/exist' }).name).toBe('fs')
   })
 
-  it('refuses an unknown option, naming the one that is meant', () => {
+  it('refuses an unknown option, suggesting the intended one', () => {
     expect(() => driver({ root: '/x', fsnyc: true })).toThrow(/"fsnyc".*"fsync"/)
   })
 

@@ -7,7 +7,7 @@ import type { Harness, Outsider } from '@stored/conformance'
 import { FsBackend } from '@stored/driver-fs'
 import manifest from '../package.json' with { type: 'json' }
 
-/** A root of its own, and everything that someone beside the driver can do to it. */
+/** A root of its own, and everything that another program can do to it. */
 export async function harness(): Promise<Harness> {
   const directory = await mkdtemp(path.join(tmpdir(), 'stored-fs-'))
   const root = path.join(directory, 'ab')
@@ -17,11 +17,11 @@ export async function harness(): Promise<Harness> {
     name: 'fs',
     version: manifest.version,
     open: async () => new FsBackend({ root }),
-    // Of a directory: so many are looked at together.
+    // How many files of a directory are examined together.
     pageSize: 64,
     broken: async () => new FsBackend({ root: fileURLToPath(import.meta.url) }),
     debris: () => readdir(path.join(root, '.stored/tmp')),
-    // Permissions do not bind root.
+    // Permissions do not apply to root.
     ...(process.getuid?.() !== 0 && { deny: () => deny(root) }),
     fail: () => unplug(root),
     child: fileURLToPath(new URL('./child.ts', import.meta.url)),
@@ -35,14 +35,14 @@ async function deny(root: string): Promise<() => Promise<void>> {
   return () => chmod(root, 0o755)
 }
 
-/** What happens to the root when its disk is taken away. */
+/** Does to the root what removing its disk does. */
 async function unplug(root: string): Promise<() => Promise<void>> {
   await rename(root, `${root}-unplugged`)
   return () => rename(`${root}-unplugged`, root)
 }
 
 function outsiderOf(root: string, outside: string): Outsider {
-  /** Where `key` lies; its directory is made. */
+  /** The path of `key`; creates its directory. */
   const place = async (key: string): Promise<string> => {
     const file = path.join(root, key)
     await mkdir(path.dirname(file), { recursive: true })

@@ -27,7 +27,7 @@ describe('symbolic links', () => {
     expect(await readFile(join(outside, 'secret'), 'utf8')).toBe('secret')
   })
 
-  it('that lead nowhere make a put below them reject with KEY_CONFLICT', async () => {
+  it('that are dangling make a put below them reject with KEY_CONFLICT', async () => {
     const { backend, root } = await openBackend()
     await symlink('nowhere', join(root, 'dangling'))
     await expect(backend.put('dangling/key', bodyOf('x'), { signal })).rejects.toMatchObject({

@@ -12,7 +12,10 @@ afterEach(() => vi.restoreAllMocks())
 
 const errno = (code: string) => Object.assign(new Error(code), { code })
 
-/** A medium that cannot hold a name with a colon in it, and answers `creating` to who makes one, `looking` to who looks for it. */
+/**
+ * A medium that cannot hold a name with a colon, and answers `creating` when one is created, `looking` when one is
+ * looked up.
+ */
 function refuseColons(creating: string, looking: string): void {
   for (const call of ['rename', 'link'] as const) {
     const real = io[call]
@@ -36,7 +39,7 @@ function refuseColons(creating: string, looking: string): void {
   })
 }
 
-/** What holds of a backend whose medium takes none of these names, whoever asks for what. */
+/** What holds for a backend whose medium refuses all of these names, whatever the call. */
 async function expectRefusal(backend: FsBackend, root: string, names: readonly string[]): Promise<void> {
   await backend.put('dir/before', bodyOf('before'), { signal })
   for (const name of names)
@@ -95,7 +98,7 @@ describe('a name that the medium cannot hold', () => {
   })
 })
 
-describe('what looks like a refused name and is none', () => {
+describe('what looks like a refused name but is not', () => {
   it.each(['EINVAL', 'ENOENT'])('a medium that answers %s to every name is no fault of the key', async (code) => {
     const { backend } = await openBackend()
     for (const call of ['rename', 'link', 'mkdir'] as const) vi.spyOn(io, call).mockRejectedValue(errno(code))

@@ -13,7 +13,7 @@ afterEach(() => vi.restoreAllMocks())
 const REFUSED = { code: 'MISCONFIGURED', retryable: false }
 const FOREIGN = ['notes.txt', '5f0c1f5e-6c3e-4a4e-9a53-6f3a1f0a9b11', temporaryName()]
 
-/** A directory that is none of the driver's, full of files older than any put. */
+/** A directory that is not the driver's, full of files older than any put. */
 async function makeOutside(place: string, names: readonly string[] = FOREIGN): Promise<string> {
   const outside = join(place, 'outside')
   await mkdir(outside)
@@ -29,7 +29,7 @@ async function swap(path: string, target: string): Promise<void> {
   await symlink(target, path)
 }
 
-/** Does something before the next call of `name` gets to the system. */
+/** Calls `act` before the next call of `name` reaches the system. */
 function beforeNext<Name extends 'lstat' | 'entries'>(name: Name, act: () => Promise<void>): void {
   const original = io[name] as (...args: unknown[]) => Promise<unknown>
   let done: Promise<void> | undefined
@@ -185,7 +185,7 @@ describe.each([
 })
 
 describe('sweep()', () => {
-  it('leaves what is not named as this driver names its files', async () => {
+  it('leaves files that this driver did not name', async () => {
     const { backend, root } = await openBackend()
     const tmp = join(root, '.stored/tmp')
     for (const name of FOREIGN) {

@@ -6,7 +6,7 @@ import { afterAll, describe, it, vi } from 'vitest'
 import { FsBackend } from '../src/index.ts'
 import { io } from '../src/io.ts'
 
-// What a system without /proc is like, such as macOS.
+// Simulates a system without /proc, such as macOS.
 vi.spyOn(io, 'readlink').mockRejectedValue(Object.assign(new Error('no /proc'), { code: 'ENOENT' }))
 
 const place = await mkdtemp(join(tmpdir(), 'driver-fs-'))

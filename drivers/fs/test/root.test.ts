@@ -134,7 +134,7 @@ describe('open()', () => {
     expect(await readdir(join(root, '.stored/tmp'))).toEqual([])
   })
 
-  it('of many instances at once agrees on one root', async () => {
+  it('of many concurrent instances agrees on one root', async () => {
     const root = join(await testDirectory(), 'root')
     const backends = Array.from({ length: 8 }, () => new FsBackend({ root }))
     await Promise.all(backends.map((backend) => backend.open({ log: () => {} })))
@@ -161,7 +161,7 @@ describe('open()', () => {
     expect(await keysOf(backend)).toEqual([])
   })
 
-  it('refuses a directory for its own files that is a link', async () => {
+  it('refuses an own directory that is a link', async () => {
     const place = await testDirectory()
     await mkdir(join(place, 'root'))
     await mkdir(join(place, 'outside'))
@@ -170,13 +170,13 @@ describe('open()', () => {
     await expect(backend.open({ log: () => {} })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
   })
 
-  it('comes before every other call', async () => {
+  it('must precede every other call', async () => {
     const backend = new FsBackend({ root: await testDirectory() })
     await expect(backend.stat('key', { signal })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
   })
 })
 
-// In a process of its own: the call that never ended could not be ended either.
+// In its own process, because a call that never ended could not be stopped here.
 it.runIf(process.platform === 'linux')(
   'a root where the system makes no directories, though the one above is there, is MISCONFIGURED',
   async () => {

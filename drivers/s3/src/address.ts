@@ -2,7 +2,7 @@ import type { Address } from '@stored/core/backend'
 import { flavorOf } from './flavors.ts'
 import type { Settings } from './options.ts'
 
-/** By the host, the path there and the bucket. The names of AWS's buckets are the same in all regions, and so are those of its endpoints. */
+/** Host, path and bucket. AWS bucket names are unique across all regions and endpoints. */
 export function addressOf({ endpoint, bucket, prefix }: Settings): Address {
   return { host: `s3:${serviceAt(endpoint)}/${bucket}`, path: prefix }
 }

@@ -3,12 +3,12 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import { redact } from '@stored/core/backend'
 import { NotS3 } from './errors.ts'
 
-/** Fields with which services number what they answer. A page that comes in place of a service has none of them. */
+/** Header fields in which services send request ids. A page in place of a service has none of them. */
 const NUMBERS = ['x-amz-request-id', 'x-amz-id-2', 'x-guploader-uploadid'] as const
-/** R2 sends none of these. Its network adds one of its own, also to pages of its own: alone it proves nothing. */
+/** R2 sends none of these. Its network adds its own, also to its own pages: alone it proves nothing. */
 const MARKS = [...NUMBERS, 'cf-ray'] as const
 
-/** The parts of a response that are looked at. */
+/** The parts of a response that are examined. */
 export interface Answer {
   readonly statusCode: number
   readonly headers: Readonly<Record<string, string | undefined>>
@@ -17,31 +17,31 @@ export interface Answer {
 type Command = `${string}Command`
 type Output = Readonly<Record<string, unknown>>
 
-/** Of commands whose answer nothing else can give: what has to be in it. */
+/** For commands that nothing but S3 answers this way: what the body must contain. */
 const IN_THE_BODY: Readonly<Record<Command, string>> = {
   CreateMultipartUploadCommand: 'UploadId',
   CompleteMultipartUploadCommand: 'ETag',
   CopyObjectCommand: 'CopyObjectResult',
   ListObjectsV2Command: 'IsTruncated',
 }
-/** The same of those that a web server might give by chance. */
+/** The same for commands that a web server might answer this way by chance. */
 const IN_THE_HEAD: Readonly<Record<Command, string>> = {
   GetObjectCommand: 'ETag',
   HeadObjectCommand: 'ETag',
   PutObjectCommand: 'ETag',
   UploadPartCommand: 'ETag',
 }
-/** Of an etag or an upload id, in characters. */
+/** The longest etag or upload id, in characters. */
 const MOST_NAME_LENGTH = 4_096
-/** Blobs may be of any type. */
+/** Blobs may have any type. */
 const MAY_BE_HTML: ReadonlySet<Command> = new Set(['GetObjectCommand', 'HeadObjectCommand'])
 
 /**
- * Tells what S3 answers from what comes in its place: the login page of a hotel, the page of a filter, a proxy without a server
- * behind it. None of that says anything of a blob: neither that it was stored nor that it is gone.
+ * Tells S3's answers from what comes in their place: a hotel's login page, a filter's page, a proxy without a server
+ * behind it. None of that says anything about a blob: neither that it was stored nor that it is gone.
  */
 export class Answers {
-  /** That the service has in its answers, once one was seen that has it: without it nothing is its answer any more. */
+  /** The field that the service sends, once one was seen: from then on a response without it is not its answer. */
   #mark: string | undefined
 
   /** @throws {NotS3} */
@@ -53,18 +53,18 @@ export class Answers {
     if (isLess || this.#mark === undefined) this.#mark = mark
   }
 
-  /** @returns `error`, if S3 said it. */
+  /** @returns `error`, if it came from S3. */
   refused(error: unknown, answer: Answer): unknown {
-    // The SDK has hung the answer on it, and told so in its message.
+    // The SDK has attached the response, and mentions that in its message.
     if (error instanceof NotS3) return notS3(answer, error.also)
     const { Code } = error as { Code?: unknown }
     if (typeof Code === 'string') return error
-    // A success that cannot be read is none.
+    // A success that cannot be parsed is not a success.
     const isNumbered = answer.statusCode >= 300 && NUMBERS.some((name) => answer.headers[name] !== undefined)
     return isNumbered ? error : notS3(answer)
   }
 
-  /** Has `s3` accept no other answers. */
+  /** Makes `s3` accept no other answers. */
   watch(s3: S3Client): void {
     s3.middlewareStack.add(
       (next, context) => async (args) => {
@@ -74,7 +74,7 @@ export class Answers {
         try {
           this.accept(context.commandName as Command, result.response as Answer, result.output as unknown as Output)
         } catch (error) {
-          // Nobody else frees the connection.
+          // Nothing else frees the connection.
           ;(result.output as { Body?: Readable }).Body?.destroy()
           throw error
         }
@@ -93,18 +93,21 @@ function isShaped(command: Command, { statusCode, headers }: Answer, output: Out
   return !isRemoval || statusCode === 204 || NUMBERS.some((name) => headers[name] !== undefined)
 }
 
-/** It is kept in the index, and said again in header fields: of a service it has some dozen characters, and none of a secret. */
+/**
+ * It is kept in the index, and sent again in header fields: a real one has a few dozen characters, and contains no
+ * secret.
+ */
 function isFit(value: unknown): boolean {
   return typeof value === 'string' ? value.length <= MOST_NAME_LENGTH && redact(value) === value : value !== undefined
 }
 
-/** Whether there is an answer at all, and the connection did not break in it. */
+/** Whether there is a response at all, and the connection did not break during it. */
 function hasAnswered(error: unknown): error is { readonly $response: Answer } {
   const { $response, code } = error as { $response?: Answer; code?: unknown }
   return $response !== undefined && code === undefined && (error as Error).name !== 'AbortError'
 }
 
-/** @param also What else tells it from one of S3. */
+/** @param also Another reason why it is not from S3. */
 export function notS3({ statusCode, headers }: Answer, also?: string): NotS3 {
   const { 'content-type': type, location, 'retry-after': retryAfter } = headers
   return new NotS3(statusCode, { type, location, retryAfter, also })

@@ -3,13 +3,13 @@ import { type ErrorLocation, toStorageError } from '@stored/core/backend'
 import { toS3Error } from './errors.ts'
 
 /**
- * The bytes of a response. Its connection is freed at the end, on a failure, when the iteration is left, and when a signal
- * aborts, also when nobody reads.
+ * The bytes of a response. Its connection is freed at the end, on a failure, when the iteration is left, and when a
+ * signal aborts, even if nothing is reading.
  */
 export class ObjectBody implements AsyncIterableIterator<Uint8Array, void> {
   readonly #stream: Readable
   readonly #chunks: AsyncIterator<Uint8Array, void>
-  /** The caller's, and that of the backend. */
+  /** The signals of the caller and of the backend. */
   readonly #signals: readonly AbortSignal[]
   readonly #at: ErrorLocation
 

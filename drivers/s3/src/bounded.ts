@@ -2,11 +2,11 @@ import { Readable } from 'node:stream'
 import type { S3Client } from '@aws-sdk/client-s3'
 import { type Answer, notS3 } from './answers.ts'
 
-/** Of an answer that says what went wrong: no service says more. */
+/** For an error response: no service says more. */
 export const MOST_REFUSAL_BYTES = 64 << 10
-/** Of any other that is not an object. The largest of one part is a list of 1,000 parts, with their checksums. */
+/** For any other response that is not an object. The largest one is a list of 1,000 parts with their checksums. */
 const MOST_ANSWER_BYTES = 1 << 20
-/** A page of 1,000 keys of 1,024 bytes, each of them escaped. */
+/** A page of 1,000 keys of 1,024 bytes, all escaped. */
 const MOST_PAGE_BYTES = 8 << 20
 
 const PAGES: ReadonlySet<string> = new Set([
@@ -17,7 +17,10 @@ const PAGES: ReadonlySet<string> = new Set([
 
 type Bodied = Answer & { body?: Readable }
 
-/** Has `s3` read no answer further than a service could mean it: the SDK collects all that comes, and a body may have no end. */
+/**
+ * Makes `s3` read no response further than a service could mean it: the SDK collects everything, and a body may be
+ * endless.
+ */
 export function boundAnswers(s3: S3Client): void {
   s3.middlewareStack.add(
     (next, context) => async (args) => {
@@ -36,7 +39,7 @@ export async function textOf(body: Readable, most: number, answer: Answer): Prom
   return Buffer.concat(await Array.fromAsync(upTo(body, most, answer))).toString()
 }
 
-/** `null` of an object: it is not collected, and the guard counts its bytes. */
+/** `null` for an object: it is not collected, and the guard counts its bytes. */
 function mostOf(command: string, { statusCode }: Answer): number | null {
   if (statusCode >= 300) return MOST_REFUSAL_BYTES
   if (command === 'GetObjectCommand') return null
@@ -47,7 +50,7 @@ function bounded(body: Readable, most: number, answer: Answer): Readable {
   return Readable.from(upTo(body, most, answer), { objectMode: false })
 }
 
-/** Its connection ends with what is too long. */
+/** Closes the connection if the body is too long. */
 async function* upTo(body: Readable, most: number, answer: Answer): AsyncGenerator<Buffer, void, void> {
   let size = 0
   for await (const chunk of body) {

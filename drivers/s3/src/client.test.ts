@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 import { Client } from './client.ts'
 import { parseOptions } from './options.ts'
 
-it('reconnect() has later requests use a connection of their own', async () => {
+it('reconnect() makes later requests use a new connection', async () => {
   const sockets: Socket[] = []
   const server = createServer(({ socket }, response) => {
     sockets.push(socket)
@@ -20,7 +20,7 @@ it('reconnect() has later requests use a connection of their own', async () => {
   const ask = async () => {
     const { Body } = await client.send(new GetObjectCommand({ Bucket: 'bucket', Key: 'k' }), call)
     await Body?.transformToByteArray()
-    // In which the connection is given back.
+    // During which the connection is returned.
     await new Promise(setImmediate)
   }
   try {

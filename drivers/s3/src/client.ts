@@ -20,7 +20,7 @@ import type { Settings } from './options.ts'
 import { Route, type SmallPut } from './route.ts'
 import { PIECE_BYTES, reporting } from './sent.ts'
 
-/** How long a connection that nobody uses is kept: shorter than services keep it, so that no request meets its end. */
+/** How long an idle connection is kept: shorter than services keep it, so that no request meets its end. */
 const IDLE_MS = 4_000
 const CONNECT_MS = 10_000
 
@@ -32,15 +32,15 @@ export type S3Command<I extends ServiceInputTypes, O extends ServiceOutputTypes>
   ServiceOutputTypes
 >
 
-/** What a request belongs to. */
+/** The operation of a request. */
 export interface Call {
   readonly at: ErrorLocation
   readonly signal: AbortSignal
-  /** It changes what readers see: when it fails without an answer, nobody knows whether it did. */
+  /** It changes what readers see: if it fails without a response, its effect is unknown. */
   readonly isWrite?: boolean
 }
 
-/** Sends requests to one service, signed with the credentials that are good at the time. */
+/** Sends requests to one service, signed with the current credentials. */
 export class Client {
   readonly bucket: string
   readonly #config: S3ClientConfig
@@ -49,11 +49,11 @@ export class Client {
   readonly #answers = new Answers()
   #agents: readonly [Agent, SecureAgent]
   #client: { readonly s3: S3Client; readonly identity: Identity | undefined } | undefined
-  /** The latest that the SDK found. */
+  /** The latest credentials that the SDK found. */
   #found: Identity | undefined
   #route: { readonly s3: S3Client; readonly found: Promise<Route | null> } | undefined
 
-  /** @param connections How many idle ones are kept. */
+  /** @param connections Maximum number of idle ones that are kept. */
   constructor(settings: Settings, connections: number) {
     const { bucket, endpoint, accessKeyId, secretAccessKey, sessionToken, credentials } = settings
     const preset = presetOf(settings.flavor)
@@ -70,10 +70,10 @@ export class Client {
       ...(endpoint !== undefined && { endpoint }),
       ...(region !== undefined && { region }),
       forcePathStyle,
-      // The caller knows whether to try again.
+      // The caller decides about retries.
       maxAttempts: 1,
       followRegionRedirects: false,
-      // Payloads are signed, and so checked by the service; more than that some services refuse.
+      // Payloads are signed, so the service verifies them; some services refuse further checksums.
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       // It costs a round trip for each part, and a connection.
@@ -81,7 +81,7 @@ export class Client {
     }
   }
 
-  /** Has later requests use new connections; requests under way keep theirs. */
+  /** Makes later requests use new connections; requests in progress keep theirs. */
   reconnect(): void {
     for (const agent of this.#agents) retire(agent)
     this.#agents = agentsOf(this.#connections)
@@ -96,7 +96,7 @@ export class Client {
   /**
    * Sends an object that is in memory.
    *
-   * @param sha256 Of its bytes, in hex: nobody computes it again.
+   * @param sha256 Of its bytes, in hex, so that it is not computed again.
    * @returns Its etag.
    * @throws {StorageError}
    */
@@ -115,7 +115,7 @@ export class Client {
     }, call)
   }
 
-  /** Calls with a client whose credentials are good, and again with new ones when they are refused. */
+  /** Calls with a client that has good credentials, and again with new ones if they are refused. */
   use<R>(work: (s3: S3Client) => Promise<R>, { at, signal, isWrite = false }: Call): Promise<R> {
     const attempt = async (identity: Identity | undefined): Promise<R> => {
       try {
@@ -136,7 +136,7 @@ export class Client {
 
   #with(identity: Identity | undefined): S3Client {
     if (this.#client === undefined || this.#client.identity !== identity) {
-      // The SDK writes into the object that it is given.
+      // The SDK writes into the object that it receives.
       const credentials = identity && { credentials: { ...identity } }
       const [httpAgent, httpsAgent] = this.#agents
       const requestHandler = { httpAgent, httpsAgent, connectionTimeout: CONNECT_MS, socketTimeout: 0 }
@@ -148,7 +148,10 @@ export class Client {
     return this.#client.s3
   }
 
-  /** What the SDK finds by itself, no Credential gives out. It is asked for it by each request, and gives the same as long as that is good. */
+  /**
+   * Credentials that the SDK finds by itself do not come from a Credential. Each request asks for them, and gets the
+   * same ones while they are valid.
+   */
   async #keepFound(s3: S3Client): Promise<void> {
     const found = await s3.config.credentials()
     if (found === this.#found) return
@@ -160,7 +163,7 @@ export class Client {
     if (this.#route?.s3 === s3) return this.#route.found
     const found = Route.find(s3, this.bucket, this.#answers)
     this.#route = { s3, found }
-    // What failed may be the credentials, which are looked for again.
+    // The credentials may have failed, and are looked up again.
     found.catch(() => {
       if (this.#route?.found === found) this.#route = undefined
     })
@@ -168,19 +171,19 @@ export class Client {
   }
 }
 
-/** Without a bound of their own: operations are bounded, and bodies that wait for their reader must not stop others. */
+/** Unlimited: operations are limited, and bodies that wait for their reader must not block others. */
 function agentsOf(connections: number): readonly [Agent, SecureAgent] {
   const options = { keepAlive: true, maxFreeSockets: connections, timeout: IDLE_MS, scheduling: 'lifo' } as const
   return [new Agent(options), new SecureAgent(options)]
 }
 
-/** Ends the connections that nobody uses; those in use end with their request. */
+/** Closes idle connections; those in use close after their request. */
 function retire(agent: Agent): void {
   agent.maxFreeSockets = 0
   for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
 }
 
-/** Sends once more what was refused for its time: with that of the service. */
+/** Resends a request that was refused for its time, with the time of the service. */
 async function inTime<T>(s3: S3Client, send: () => Promise<T>): Promise<T> {
   const signed = signingTime(s3)
   try {
@@ -192,7 +195,7 @@ async function inTime<T>(s3: S3Client, send: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Lets `command` be signed with a digest of its body that is known, so that nobody computes it again. */
+/** Signs `command` with a known digest of its body, so that it is not computed again. */
 function signedWith(command: PutObjectCommand, sha256: string | undefined): PutObjectCommand {
   if (sha256 !== undefined)
     command.middlewareStack.add(

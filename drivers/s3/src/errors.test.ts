@@ -56,7 +56,7 @@ describe('toS3Error', () => {
     expect(toS3Error(answer('RequestTimeTooSkewed', 403), AT).message).toContain('clock')
   })
 
-  it('calls a write that failed without an answer ambiguous, and one that was never sent not', () => {
+  it('calls a write that failed without a response ambiguous, but not one that was never sent', () => {
     const reset = Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
     const refused = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })
     expect(toS3Error(reset, AT, undefined, true)).toMatchObject({ code: 'UNAVAILABLE', ambiguous: true })
@@ -65,28 +65,28 @@ describe('toS3Error', () => {
     expect(toS3Error(answer('SlowDown', 503), AT, undefined, true).ambiguous).toBe(false)
   })
 
-  it('makes ABORTED of whatever fails after an abort, and keeps the reason', () => {
+  it('turns any failure after an abort into ABORTED, and keeps the reason', () => {
     const reason = new Error('enough')
     const error = toS3Error(new Error('Request aborted'), AT, AbortSignal.abort(reason))
     expect(error).toMatchObject({ code: 'ABORTED', cause: reason })
   })
 
-  it('keeps the code of an abort that says what it is', () => {
+  it('keeps the code of an abort that has one', () => {
     const signal = AbortSignal.abort(new StorageError('CLOSED', { op: 'close' }))
     expect(toS3Error(new Error('Request aborted'), AT, signal)).toMatchObject({ code: 'CLOSED', at: AT })
   })
 
-  it('makes MISCONFIGURED of a certificate that does not hold', () => {
+  it('turns an invalid certificate into MISCONFIGURED', () => {
     const error = Object.assign(new Error('self-signed certificate'), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' })
     expect(toS3Error(error, AT).code).toBe('MISCONFIGURED')
   })
 
-  it('passes a StorageError as it is', () => {
+  it('passes a StorageError unchanged', () => {
     const error = new StorageError('NO_SPACE', AT)
     expect(toS3Error(error, AT)).toBe(error)
   })
 
-  it('drops the response, which holds the token that was sent', () => {
+  it('drops the response, which contains the token that was sent', () => {
     const error = answer('AccessDenied', 403, { 'x-amz-security-token': 'secret-token' })
     expect(inspect(toS3Error(error, AT), { depth: 9 })).not.toContain('secret-token')
   })

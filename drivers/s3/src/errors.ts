@@ -1,6 +1,6 @@
 import { type ErrorLocation, mapErrno, mapHttp, StorageError, type StorageErrorCode } from '@stored/core/backend'
 
-/** What the error codes of S3 say of a blob, where the status alone does not. */
+/** What S3's error codes mean for a blob, where the status alone does not tell. */
 const CODES: Readonly<Record<string, StorageErrorCode>> = {
   NoSuchKey: 'NOT_FOUND',
   NoSuchUpload: 'NOT_FOUND',
@@ -29,7 +29,7 @@ const CODES: Readonly<Record<string, StorageErrorCode>> = {
   TemporaryRedirect: 'UNAVAILABLE',
   RequestTimeout: 'TIMEOUT',
   IncompleteBody: 'UNAVAILABLE',
-  // The bytes changed on their way; from the same buffer they may arrive whole.
+  // The bytes changed in transit; from the same buffer they may arrive intact.
   BadDigest: 'UNAVAILABLE',
   XAmzContentSHA256Mismatch: 'UNAVAILABLE',
   QuotaExceeded: 'NO_SPACE',
@@ -46,26 +46,26 @@ const CODES: Readonly<Record<string, StorageErrorCode>> = {
 
 const HINTS: Readonly<Record<string, string>> = {
   NoSuchBucket: 'there is no such bucket',
-  PermanentRedirect: 'the bucket lies in another region',
-  AuthorizationHeaderMalformed: 'the bucket lies in another region',
+  PermanentRedirect: 'the bucket is in another region',
+  AuthorizationHeaderMalformed: 'the bucket is in another region',
   RequestTimeTooSkewed: 'the clock of this machine is wrong',
-  InvalidObjectState: 'the blob is archived and has to be restored first',
+  InvalidObjectState: 'the blob is archived and must be restored first',
 }
 
-/** What a connection that cannot be secured fails with. */
+/** The errors of a connection that cannot be secured. */
 const TLS = /^(CERT_|ERR_TLS_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|EPROTO$|ERR_SSL_)/
-/** A server, or a proxy before it, gave up on what it had begun. */
+/** A server, or a proxy in front of it, gave up on something it had begun. */
 const MAY_HAVE_HAPPENED: ReadonlySet<number> = new Set([500, 502, 504])
-/** Before these nothing was sent. */
+/** With these nothing was sent. */
 const UNSENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
 
-/** The parts of an error of the SDK that are looked at. */
+/** The parts of an SDK error that are examined. */
 interface ServiceError extends Error {
   readonly $metadata?: { readonly httpStatusCode?: number; readonly requestId?: string }
   readonly $response?: { readonly headers?: Readonly<Record<string, string>> }
 }
 
-/** What came in place of an answer of S3: a login page, the page of a filter or of a proxy. */
+/** What came instead of an answer from S3: a login page, the page of a filter or of a proxy. */
 export class NotS3 extends Error {
   override readonly name = 'NotS3'
   readonly status: number
@@ -73,7 +73,7 @@ export class NotS3 extends Error {
   readonly also: string | undefined
 
   constructor(status: number, { type, location, retryAfter = null, also }: NotS3Fields) {
-    // The host alone: what follows may hold a token.
+    // Only the host: the rest may contain a token.
     const to = location !== undefined && URL.canParse(location) ? `leads to ${new URL(location).host}` : undefined
     super([`HTTP ${status}`, type, to, also].filter((part) => part !== undefined).join(', '))
     this.status = status
@@ -82,7 +82,7 @@ export class NotS3 extends Error {
   }
 }
 
-/** Header fields, and what else is wrong with it. */
+/** Header fields, and other reasons. */
 interface NotS3Fields {
   readonly type: string | undefined
   readonly location: string | undefined
@@ -90,18 +90,18 @@ interface NotS3Fields {
   readonly also?: string | undefined
 }
 
-/** Whether something else than S3 answered, and what it said. */
+/** Whether something other than S3 answered, and what it said. */
 export function notS3Of(error: unknown): NotS3 | null {
   return StorageError.is(error) && error.cause instanceof NotS3 ? error.cause : null
 }
 
-/** What any server may say of a request, whatever lies behind it: too large, or with too long a name. */
+/** What any server may say about a request, whatever is behind it: too large, or its name too long. */
 const OF_THE_REQUEST: ReadonlySet<number> = new Set([413, 414, 431])
 
 /**
- * Translates what the SDK failed with. A StorageError passes as it is.
+ * Translates the SDK's error. A StorageError passes unchanged.
  *
- * @param isWrite Whether it may have taken effect although it failed.
+ * @param isWrite Whether it may have taken effect despite failing.
  */
 export function toS3Error(error: unknown, at: ErrorLocation, signal?: AbortSignal, isWrite = false): StorageError {
   if (StorageError.is(error)) return error
@@ -113,21 +113,21 @@ export function toS3Error(error: unknown, at: ErrorLocation, signal?: AbortSigna
   return fromWire(error, at, isWrite)
 }
 
-/** A stall and a close say by their reason what they are. */
+/** A stall and a close are named by their reason. */
 function fromAbort(reason: unknown, at: ErrorLocation, ambiguous: boolean): StorageError {
   if (!StorageError.is(reason)) return new StorageError('ABORTED', at, { cause: reason, ambiguous })
   const { code, detail, retryable, cause } = reason
   return new StorageError(code, at, { cause, retryable, ambiguous, ...(detail !== undefined && { detail }) })
 }
 
-/** The service behind it may have done what was asked, or never have heard of it: it says nothing of the blob. */
+/** The service behind it may have executed the request, or never have received it: it says nothing about the blob. */
 function fromElsewhere(error: NotS3, at: ErrorLocation, isWrite: boolean): StorageError {
   const { status, retryAfter, message } = error
   const { code, retryAfterMs } = mapHttp(status, at, { retryAfter })
   const holds = OF_THE_REQUEST.has(status) || code === 'RATE_LIMITED' || code === 'TIMEOUT'
   return new StorageError(holds ? code : 'UNAVAILABLE', at, {
     cause: error,
-    detail: `something else answers in place of S3 (${message})`,
+    detail: `something other than S3 answers (${message})`,
     ambiguous: isWrite && (status < 300 || MAY_HAVE_HAPPENED.has(status)),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   })
@@ -146,9 +146,9 @@ function fromAnswer(error: ServiceError, status = 0, at: ErrorLocation, isWrite:
   return new StorageError(better, at, { ...options, ...(retryAfterMs !== undefined && { retryAfterMs }) })
 }
 
-/** Where the status says something else to S3 than it does elsewhere. */
+/** Statuses that mean something different in S3. */
 function betterThan(code: StorageErrorCode, status: number): StorageErrorCode {
-  // An absence has a name. An answer without one comes from something that is no S3.
+  // An absence has a name. A response without one does not come from S3.
   if (code === 'NOT_FOUND') return 'MISCONFIGURED'
   if (status >= 300 && status < 400) return 'MISCONFIGURED'
   return code
@@ -159,7 +159,7 @@ function fromWire(error: unknown, at: ErrorLocation, isWrite: boolean): StorageE
   const message = error instanceof Error ? error.message : String(error)
   if (TLS.test(code) || /^Region is missing/.test(message))
     return new StorageError('MISCONFIGURED', at, { cause: error, detail: code === '' ? message : code })
-  // The answer was no HTTP.
+  // The response was not HTTP.
   if (code.startsWith('HPE_'))
     return new StorageError('UNAVAILABLE', at, {
       cause: causeOf(error),
@@ -168,7 +168,7 @@ function fromWire(error: unknown, at: ErrorLocation, isWrite: boolean): StorageE
     })
   const { code: mapped, detail } = mapErrno(error, at)
   const ambiguous = isWrite && !UNSENT.has(code)
-  // Of the SDK, which calls a connection that was reset by the same name.
+  // From the SDK, which uses the same name for a connection that was reset.
   const isLate = code === '' && error instanceof Error && error.name === 'TimeoutError'
   return new StorageError(isLate ? 'TIMEOUT' : mapped, at, {
     cause: error,
@@ -183,7 +183,7 @@ function describe({ name, message }: ServiceError, status: number): string {
   return what === undefined ? source : `${what} (${source})`
 }
 
-/** The error without its request and response, which hold tokens. */
+/** The error without its request and response, which contain tokens. */
 function causeOf(error: unknown): unknown {
   if (!(error instanceof Error)) return undefined
   const { name, message, $metadata } = error as ServiceError

@@ -1,22 +1,22 @@
 import { Credential, type Secret } from '@stored/core/backend'
 
-/** What requests are signed with. */
+/** The credentials that sign requests. */
 export interface Identity {
   readonly accessKeyId: string
   readonly secretAccessKey: string
   readonly sessionToken?: string
-  /** When it ends to be good. @default never, until it is refused */
+  /** When it expires. @default never, until it is refused */
   readonly expiration?: Date
 }
 
-/** The three options of which an identity is made, each of which may be a function. */
+/** The three options that make up an identity; each may be a function. */
 export interface Keys {
   readonly accessKeyId: Secret<string>
   readonly secretAccessKey: Secret<string>
   readonly sessionToken?: Secret<string>
 }
 
-/** @param secret Absent: the SDK looks for it where it always does. */
+/** @param secret Absent: the SDK looks in its usual places. */
 export function credentialOf(secret: Secret<Identity> | Keys | undefined): Credential<Identity | undefined> {
   if (secret === undefined) return new Credential<Identity | undefined>(undefined)
   const ask = typeof secret === 'function' ? async () => check(await secret()) : joined(secret)
@@ -24,7 +24,7 @@ export function credentialOf(secret: Secret<Identity> | Keys | undefined): Crede
   return new Credential<Identity | undefined>(ask, { expiresAt, secretOf })
 }
 
-/** The id of a key is a name: with MinIO one that somebody chose. */
+/** The id of a key is a name: with MinIO the user chooses it. */
 export function secretOf(identity: Identity | undefined): unknown {
   return [identity?.secretAccessKey, identity?.sessionToken]
 }
@@ -40,10 +40,10 @@ function joined(keys: Keys | Identity): Secret<Identity> {
   }
 }
 
-/** @throws {TypeError} which names no value. */
+/** @throws {TypeError} Without the value. */
 function check(identity: Identity): Identity {
   for (const name of ['accessKeyId', 'secretAccessKey'] as const)
     if (typeof identity?.[name] !== 'string' || identity[name] === '')
-      throw new TypeError(`the function gave no ${name}`)
+      throw new TypeError(`the function returned no ${name}`)
   return identity
 }

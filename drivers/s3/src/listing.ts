@@ -8,7 +8,7 @@ import type { Call, Client } from './client.ts'
 import { isDirectoryBucket } from './flavors.ts'
 import { Pages } from './pages.ts'
 
-/** The blobs below `prefix`, whose names begin with it: one page of 1,000 is held at a time. */
+/** The blobs below `prefix`, which their names start with: holds one page of 1,000 at a time. */
 export async function* listObjects(
   client: Client,
   prefix: string,
@@ -25,7 +25,7 @@ export async function* listObjects(
       new ListObjectsV2Command({
         Bucket: client.bucket,
         Prefix: prefix + options.prefix,
-        // XML cannot hold every character.
+        // XML cannot represent every character.
         EncodingType: 'url',
         MaxKeys: Math.max(1, Math.min(1000, hint)),
         ...(startAfter !== undefined && { StartAfter: prefix + startAfter }),
@@ -38,9 +38,9 @@ export async function* listObjects(
     if (Contents.length > 0) {
       const former = last
       last = decode(Contents.at(-1)?.Key ?? '')
-      // The same keys may come again under tokens that are new each time.
+      // The same keys may come again under new tokens.
       if (isOrdered && former !== undefined && compareKeys(last, former) <= 0)
-        throw pages.refusal('a listing that does not go on')
+        throw pages.refusal('a listing that does not advance')
     }
     for (const { Key = '', Size = 0, ETag, LastModified } of Contents) {
       const key = decode(Key).slice(prefix.length)
@@ -52,18 +52,19 @@ export async function* listObjects(
         ...(LastModified && { modified: LastModified.getTime() }),
       }
     }
-    // Taken for the last, it would hide all keys behind it. A service that knows the first version of the call alone answers so.
-    if (IsTruncated && !NextContinuationToken) throw pages.refusal('a page that is not the last and leads to no other')
+    // If this page were taken for the last, all keys after it would be hidden. A service that knows only the first
+    // version of the call answers this way.
+    if (IsTruncated && !NextContinuationToken) throw pages.refusal('a page that is not the last but has no successor')
     page = { ContinuationToken: pages.follow(IsTruncated ? NextContinuationToken : undefined) }
   } while (page.ContinuationToken !== undefined)
 }
 
-/** An upload in parts that was begun and not ended. */
+/** A multipart upload that was begun and not finished. */
 export interface Unfinished {
-  /** With the prefix of the backend. */
+  /** Including the backend's prefix. */
   readonly name: string
   readonly uploadId: string
-  /** Milliseconds since the epoch, by the clock of the service. */
+  /** Milliseconds since the epoch, by the service's clock. */
   readonly begun: number
 }
 
@@ -91,19 +92,19 @@ export async function* listUploads(client: Client, prefix: string, call: Call): 
   }
 }
 
-/** What consoles make to show an empty folder. */
+/** What consoles create to show an empty folder. */
 function isDirectoryMarker(key: string, size: number): boolean {
   return size === 0 && (key === '' || key.endsWith('/'))
 }
 
-/** A service that does not know of the encoding sends names as they are, and says nothing of it. */
+/** A service that does not know the encoding sends names unencoded, and does not mention it. */
 function decoderOf({ EncodingType }: { EncodingType?: string | undefined }, pages: Pages): (name: string) => string {
   if (EncodingType !== 'url') return (name) => name
   return (name) => {
     try {
       return decodeURIComponent(name.replaceAll('+', ' '))
     } catch {
-      throw pages.refusal('a name that is not encoded as it says')
+      throw pages.refusal('a name that is not encoded as declared')
     }
   }
 }

@@ -9,17 +9,17 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** What `taking` has come to, once everything has happened that needs no one else. */
+/** The state of `taking`, once everything has happened that does not depend on others. */
 async function stateOf(taking: Promise<Loan>): Promise<Loan | 'waits'> {
   return Promise.race([taking, new Promise<'waits'>((resolve) => setImmediate(resolve, 'waits'))])
 }
 
 describe('take', () => {
-  it('waits until there is room, first come first served', async () => {
+  it('waits until there is room, first come, first served', async () => {
     const memory = new Memory(3 * MIB)
     const first = await memory.take(2 * MIB, signal)
     const large = memory.take(3 * MIB, signal)
-    // There is room for it, but large ones would never get any.
+    // There is room for it, but large requests would never get any.
     const small = memory.take(1, signal)
     expect(await stateOf(small)).toBe('waits')
     first.give()
@@ -29,7 +29,7 @@ describe('take', () => {
     expect((await small).buffer).toHaveLength(1)
   })
 
-  it('of more than there is altogether gets it, alone', async () => {
+  it('of more than the limit gets all of it, alone', async () => {
     const memory = new Memory(MIB)
     const small = await memory.take(1, signal)
     const large = memory.take(2 * MIB, signal)
@@ -39,7 +39,7 @@ describe('take', () => {
     expect(await stateOf(memory.take(1, signal))).toBe('waits')
   })
 
-  it('that is aborted rejects at once, and lets those behind it by', async () => {
+  it('that is aborted rejects at once, and lets those behind it pass', async () => {
     const memory = new Memory(3 * MIB)
     const abort = new AbortController()
     await memory.take(2 * MIB, signal)
@@ -51,7 +51,7 @@ describe('take', () => {
     await expect(memory.take(1, abort.signal)).rejects.toThrow('stop')
   })
 
-  it('says every second that it waits, and no longer than it does', async () => {
+  it('reports every second that it waits, and not afterwards', async () => {
     vi.useFakeTimers()
     const memory = new Memory(1)
     const onWait = vi.fn()
@@ -65,7 +65,7 @@ describe('take', () => {
     expect(onWait).toHaveBeenCalledTimes(2)
   })
 
-  it('lends a buffer again that was given back, never one that may still be read', async () => {
+  it('lends a returned buffer again, but never one that may still be read', async () => {
     const memory = new Memory(4 * MIB)
     const first = await memory.take(2 * MIB, signal)
     const { buffer } = first.buffer
@@ -76,7 +76,7 @@ describe('take', () => {
     expect((await memory.take(2 * MIB, signal)).buffer.buffer).not.toBe(buffer)
   })
 
-  it('keeps what was given back for four seconds', async () => {
+  it('keeps returned buffers for four seconds', async () => {
     vi.useFakeTimers()
     const memory = new Memory(4 * MIB)
     const first = await memory.take(2 * MIB, signal)
@@ -86,9 +86,9 @@ describe('take', () => {
     expect((await memory.take(2 * MIB, signal)).buffer.buffer).not.toBe(buffer)
   })
 
-  it('never lends more than its limit, and all of it again, whoever gives back, fails or is aborted', async () => {
+  it('never lends more than its limit, and all of it again, whether loans are returned, fail or are aborted', async () => {
     const step = fc.record({
-      // None takes no room, also beside one that is larger than the limit.
+      // Zero bytes take no room, even beside a loan above the limit.
       bytes: fc.integer({ min: 1, max: 6 * MIB }),
       end: fc.constantFrom('give', 'dispose', 'both'),
       aborts: fc.boolean(),

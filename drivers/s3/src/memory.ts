@@ -1,13 +1,15 @@
 const MIB = 1 << 20
-/** How long buffers that nobody wants are kept for the next put. */
+/** How long unused buffers are kept for the next put. */
 const IDLE_MS = 4_000
 /** How often a waiting put reports progress, so that it does not look like a stall. */
 const SIGN_MS = 1_000
 
-/** Bytes lent to one put. They come back once, by `give` or by being disposed of. */
+/** Memory lent to one put. It is returned once, by `give` or by disposal. */
 export interface Loan extends Disposable {
   readonly buffer: Buffer
-  /** Nobody reads it any more: the next one may write over it. Without that a request that failed may still be sending it. */
+  /**
+   * The buffer is no longer read: the next loan may overwrite it. Otherwise a failed request may still be sending it.
+   */
   give(): void
 }
 
@@ -16,11 +18,13 @@ interface Waiting {
   grant(): void
 }
 
-/** What the bodies of all puts of one backend have in memory: at most so many bytes, lent in the order in which they are asked for. */
+/**
+ * The memory for the bodies of all puts of one backend: a limited number of bytes, lent in the order of the requests.
+ */
 export class Memory {
   readonly #limit: number
   readonly #waiting: Waiting[] = []
-  /** Whole ones. A new one costs its pages, and the old one stays until the collector comes. */
+  /** Whole buffers. A new one costs its pages, and the old one stays until it is collected. */
   #spare: ArrayBufferLike[] = []
   #lent = 0
   #idle: NodeJS.Timeout | undefined
@@ -30,11 +34,11 @@ export class Memory {
   }
 
   /**
-   * A buffer of `bytes`, when there is room. More than there is altogether is all of it, alone. Whoever has a loan that does not end by
-   * itself must not ask for another.
+   * A buffer of `bytes`, when there is room. A request above the limit gets all of it, alone. A holder whose loan does
+   * not end by itself must not request another.
    *
-   * @param onWait Called every second while there is none.
-   * @throws the reason of `signal`.
+   * @param onWait Called every second while there is no room.
+   * @throws The reason of `signal`.
    */
   async take(bytes: number, signal: AbortSignal, onWait: () => void = () => {}): Promise<Loan> {
     signal.throwIfAborted()
@@ -85,7 +89,7 @@ export class Memory {
   #reuse(bytes: number): ArrayBufferLike | undefined {
     const at = this.#spare.findIndex(({ byteLength }) => byteLength === roomFor(bytes))
     if (at >= 0) return this.#spare.splice(at, 1)[0]
-    // What is lent and what is kept have one limit.
+    // Lent and kept buffers share one limit.
     while (this.#spare.length > 0 && this.#lent + this.#spareBytes > this.#limit) this.#spare.shift()
     return undefined
   }
@@ -113,7 +117,7 @@ export class Memory {
   }
 }
 
-/** Large ones come in whole MiB, so that they fit again. */
+/** Large ones are whole MiB, so that they can be reused. */
 function roomFor(bytes: number): number {
   return bytes < MIB ? bytes : Math.ceil(bytes / MIB) * MIB
 }

@@ -8,7 +8,7 @@ function refusalOf(options: unknown): string {
   } catch (error) {
     return inspect(error)
   }
-  throw new Error('it was taken')
+  throw new Error('it was accepted')
 }
 
 const BAD: readonly [string, unknown, string][] = [
@@ -33,7 +33,7 @@ const BAD: readonly [string, unknown, string][] = [
   ],
   ['parts that are too small', { bucket: 'photos', partSize: 1024 }, '"partSize"'],
   ['a prefix that begins with a slash', { bucket: 'photos', prefix: '/a' }, '"prefix"'],
-  ['half of the credentials', { bucket: 'photos', accessKeyId: 'a' }, 'come together'],
+  ['half of the credentials', { bucket: 'photos', accessKeyId: 'a' }, 'must be given together'],
   ['two kinds of credentials', { bucket: 'photos', accessKeyId: 'a', credentials: () => {} }, 'exclude each other'],
   ['credentials without a secret', { bucket: 'photos', credentials: { accessKeyId: 'a' } }, '"credentials"'],
   ['no object', 'photos', 'options must be an object'],
@@ -57,12 +57,12 @@ describe('parseOptions', () => {
       expect(refusalOf(options)).not.toContain(secret)
   })
 
-  it('takes an endpoint below a path, with and without a slash behind it', () => {
+  it('accepts an endpoint below a path, with or without a trailing slash', () => {
     for (const endpoint of ['https://id.supabase.co/storage/v1/s3', 'https://id.supabase.co/storage/v1/s3/'])
       expect(parseOptions({ bucket: 'photos', endpoint }).endpoint).toBe('https://id.supabase.co/storage/v1/s3')
   })
 
-  it('takes the bucket alone', () => {
+  it('accepts the bucket alone', () => {
     expect(parseOptions({ bucket: 'photos' })).toEqual({
       bucket: 'photos',
       flavor: 'aws',

@@ -149,12 +149,12 @@ export const OPTIONS = {
   },
 } as const satisfies OptionRulesOf<S3BackendOptions>
 
-/** @throws {StorageError} INVALID_ARGUMENT, naming the option and, where it is no secret, what it is. */
+/** @throws {StorageError} INVALID_ARGUMENT, naming the option and, unless it is secret, its value. */
 export function parseOptions(options: unknown): Settings {
   const given = checkOptions(options as S3BackendOptions & Pick<Settings, 'prefix' | 'partSize'>, OPTIONS, AT)
   checkSecrets(given)
   const { flavor = flavorOf(given.endpoint) } = given
-  // The SDK puts a slash behind it, and would sign two.
+  // The SDK appends a slash, and would sign two.
   const endpoint = given.endpoint?.replace(/\/+$/, '')
   return { ...given, ...(endpoint !== undefined && { endpoint }), flavor }
 }
@@ -164,7 +164,7 @@ function checkSecrets(given: S3BackendOptions): void {
   if (given.credentials !== undefined && keys.length > 0)
     throw refusal(`options "credentials" and "${keys[0]}" exclude each other`)
   if (keys.length > 0 && (given.accessKeyId === undefined || given.secretAccessKey === undefined))
-    throw refusal('options "accessKeyId" and "secretAccessKey" come together')
+    throw refusal('options "accessKeyId" and "secretAccessKey" must be given together')
 }
 
 const isName = (value: unknown): boolean => typeof value === 'string' && value !== ''
@@ -182,7 +182,7 @@ function isEndpoint(value: unknown): boolean {
   if (typeof value !== 'string' || !URL.canParse(value)) return false
   const { protocol, username, password, pathname, search, hash } = new URL(value)
   if (!/^https?:$/.test(protocol) || [username, password, search, hash].some((part) => part !== '')) return false
-  // What needs no escaping: nobody has to guess how often it is escaped where it is signed.
+  // Paths that need no escaping, so that it does not matter how often they are escaped for signing.
   return pathname === '/' || (flavorOf(value) === 'generic' && /^(\/[\w.~-]+)+\/?$/.test(pathname))
 }
 

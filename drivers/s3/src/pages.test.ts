@@ -6,7 +6,7 @@ it.each([
   [1, 7],
   [100, 1],
   [100, 30],
-])('follow() refuses a listing that goes in a circle after %i pages, of %i', (before, around) => {
+])('follow() refuses a listing that loops after %i pages, over %i', (before, around) => {
   const pages = new Pages({ op: 'list' })
   const turn = () => {
     for (let page = 0; page < 10 * (before + around); page++)
@@ -15,12 +15,12 @@ it.each([
   expect(turn).toThrow(expect.objectContaining({ code: 'UNAVAILABLE' }))
 })
 
-it('follow() takes any number of pages that go on, and their end', () => {
+it('follow() accepts any number of pages that advance, and their end', () => {
   const pages = new Pages({ op: 'list' })
   for (let page = 0; page < 10_000; page++) expect(pages.follow(`${page}`)).toBe(`${page}`)
   expect(pages.follow(undefined)).toBeUndefined()
 })
 
-it('follow() refuses a marker that is longer than any service makes it', () => {
+it('follow() refuses a marker that is longer than any service makes', () => {
   expect(() => new Pages({ op: 'list' }).follow('x'.repeat(1 << 20))).toThrow(/1048576 characters/)
 })

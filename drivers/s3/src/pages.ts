@@ -1,11 +1,11 @@
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 
-/** Of what says where the next page begins, in characters: a key, escaped and in Base64, and what a service adds to it. */
+/** The longest marker of the next page, in characters: an escaped key in Base64, plus what a service adds. */
 const MOST_MARKER_LENGTH = 8_192
 
 /**
- * Follows what says where each page of a listing begins, and tells when it comes round again: such a listing has no end. Of all that
- * were seen it keeps one, after 1, 2, 4, 8 … pages, so that every circle is found, however long.
+ * Follows the markers of a listing's pages, and detects a loop: such a listing never ends. It keeps one of all markers
+ * seen, after 1, 2, 4, 8 … pages, which finds a loop of any length.
  *
  * @see Brent, "An improved Monte Carlo factorization algorithm" (1980), section 2
  */
@@ -20,12 +20,12 @@ export class Pages {
   }
 
   /**
-   * @param marker Where the next page begins; `undefined` after the last.
-   * @throws {StorageError} UNAVAILABLE: it is one that came before, or longer than a service makes it.
+   * @param marker The start of the next page; `undefined` after the last.
+   * @throws {StorageError} UNAVAILABLE: it came before, or is longer than a service makes.
    */
   follow<T extends string | undefined>(marker: T): T {
     if (marker === undefined) return marker
-    if (marker === this.#kept) throw this.refusal('a listing that comes round to where it was')
+    if (marker === this.#kept) throw this.refusal('a listing that returns to where it was')
     if (marker.length > MOST_MARKER_LENGTH) throw this.refusal(`a marker of ${marker.length} characters`)
     this.#page += 1
     if (this.#page === this.#keepAt) {

@@ -9,7 +9,7 @@ async function* bodyOf(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array
 }
 
 describe('partSizeFor', () => {
-  it('keeps to at most 10,000 parts of at most 5 GiB, up to 5 TiB', () => {
+  it('stays within 10,000 parts of at most 5 GiB, up to 5 TiB', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 0, max: 5 * 2 ** 40 }),
@@ -24,13 +24,13 @@ describe('partSizeFor', () => {
     )
   })
 
-  it('takes large parts where the size is not known', () => {
+  it('uses large parts if the size is unknown', () => {
     expect(partSizeFor(undefined, 8 * MIB)).toBe(64 * MIB)
   })
 })
 
 describe('PartReader', () => {
-  it('gives the bytes of the body in full buffers, the last one apart', async () => {
+  it('yields the body in full buffers, except the last', async () => {
     const chunks = fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 20 })
     await fc.assert(
       fc.asyncProperty(chunks, fc.integer({ min: 1, max: 16 }), async (body, size) => {
@@ -47,7 +47,7 @@ describe('PartReader', () => {
     )
   })
 
-  it('end() rejects with SIZE_MISMATCH when the body goes on', async () => {
+  it('end() rejects with SIZE_MISMATCH if the body continues', async () => {
     const reader = new PartReader(bodyOf([Buffer.from('abc'), Buffer.from('d')]))
     await reader.fill(Buffer.alloc(3))
     await expect(reader.end()).rejects.toMatchObject({ code: 'SIZE_MISMATCH' })

@@ -1,12 +1,12 @@
 import { StorageError } from '@stored/core/backend'
 
 const MIB = 1 << 20
-/** A multipart upload takes 10,000 parts; what is read again after a failure may be cut elsewhere. */
+/** A multipart upload takes 10,000 parts; a body read again after a failure may be cut differently. */
 const MOST_PARTS = 9_500
-/** Where the size is not known: enough for 590 GiB. All parts but the last have to be equal (R2). */
+/** If the size is unknown: enough for 590 GiB. All parts except the last must be equal (R2). */
 export const UNKNOWN_PART_BYTES = 64 * MIB
 
-/** How large the parts of a blob of `size` are: whole MiB, unless `partSize` is not. */
+/** The part size for a blob of `size` bytes: whole MiB, unless `partSize` is not. */
 export function partSizeFor(size: number | undefined, partSize: number): number {
   if (size === undefined) return Math.max(partSize, UNKNOWN_PART_BYTES)
   return size <= partSize * MOST_PARTS ? partSize : Math.ceil(size / MOST_PARTS / MIB) * MIB
@@ -23,9 +23,9 @@ export class PartReader {
   }
 
   /**
-   * Fills `buffer` from `filled` on.
+   * Fills `buffer` starting at `filled`.
    *
-   * @returns Up to where; less than its length only at the end, when the body has said that this is its end.
+   * @returns The end of the filled part; less than the buffer's length only after the body has ended.
    */
   async fill(buffer: Uint8Array, filled = 0): Promise<number> {
     let at = filled
@@ -39,14 +39,14 @@ export class PartReader {
     return at
   }
 
-  /** Reads on to the end. @throws {StorageError} SIZE_MISMATCH when there is more. */
+  /** Reads to the end. @throws {StorageError} SIZE_MISMATCH if there is more. */
   async end(): Promise<void> {
     while (this.#rest.byteLength === 0 && (await this.#pull()));
     if (this.#rest.byteLength > 0)
       throw new StorageError('SIZE_MISMATCH', { op: 'put' }, { detail: 'the body is longer than its size' })
   }
 
-  /** Tells the body that no more is wanted of it. */
+  /** Tells the body that no more is needed. */
   async release(): Promise<void> {
     if (!this.#ended) await this.#chunks.return?.()
   }

@@ -9,26 +9,26 @@ import {
 import { RESERVED_PREFIX, StorageError } from '@stored/core/backend'
 import type { Call, Client } from './client.ts'
 
-/** Which conditions a service judges by itself. */
+/** Which conditions a service evaluates. */
 export interface Conditions {
   readonly ifAbsent: boolean
   readonly ifMatch: boolean
 }
 
 const NONE: Conditions = { ifAbsent: false, ifMatch: false }
-/** No object has it. */
+/** No object has this etag. */
 const NO_ETAG = '"00000000000000000000000000000000"'
 
 /**
- * Tries the conditions on two empty objects, which stay: a service that accepts a condition and passes it over answers just as
- * one that judges it, until it would have to refuse. Where nothing can be written, no condition is declared.
+ * Tries the conditions on two empty objects, which stay. A service that ignores a condition answers like one that
+ * evaluates it, until it would have to refuse. If nothing can be written, no condition is declared.
  */
 export async function probeConditions(client: Client, prefix: string, call: Call): Promise<Conditions> {
   const target = { Bucket: client.bucket, Key: `${prefix}${RESERVED_PREFIX}probe` }
   const deleted = { ...target, Key: `${target.Key}-delete` }
   const absent = new PutObjectCommand({ ...target, Body: new Uint8Array(), IfNoneMatch: '*' })
   try {
-    // The first time it is made.
+    // The first request creates it.
     if (!(await refuses(client.send(absent, call))) && !(await refuses(client.send(absent, call)))) return NONE
     const [match, matchDelete, parts] = await Promise.all([
       refuses(client.send(new PutObjectCommand({ ...target, Body: new Uint8Array(), IfMatch: NO_ETAG }), call)),
@@ -52,7 +52,7 @@ async function refusesDelete(client: Client, target: Target, call: Call): Promis
   return refuses(client.send(new DeleteObjectCommand({ ...target, IfMatch: NO_ETAG }), call))
 }
 
-/** The same for an upload in parts: some services judge it for single requests only. */
+/** The same for a multipart upload: some services evaluate conditions only for single requests. */
 async function refusesParts(client: Client, target: Target, call: Call): Promise<Conditions> {
   const { UploadId } = await client.send(new CreateMultipartUploadCommand(target), call)
   const upload = { ...target, UploadId }
@@ -61,12 +61,12 @@ async function refusesParts(client: Client, target: Target, call: Call): Promise
     const { ETag } = await client.send(part, call)
     const whole = { ...upload, MultipartUpload: { Parts: [{ PartNumber: 1, ETag }] } }
     const ifMatch = await refuses(client.send(new CompleteMultipartUploadCommand({ ...whole, IfMatch: NO_ETAG }), call))
-    // Accepted means completed: there is nothing left to try the other on.
+    // Accepted means completed: nothing is left to try the other condition on.
     if (!ifMatch) return NONE
     const absent = new CompleteMultipartUploadCommand({ ...whole, IfNoneMatch: '*' })
     return { ifMatch, ifAbsent: await refuses(client.send(absent, call)) }
   } finally {
-    // One that is left is empty, and for sweep().
+    // If this fails, an empty upload remains for sweep().
     await client.send(new AbortMultipartUploadCommand(upload), call).catch(() => {})
   }
 }

@@ -7,25 +7,25 @@ import { type Conditional, type Target, Upload } from './upload.ts'
 
 export interface PutContext {
   readonly client: Client
-  /** Of small parts: what is larger is one object. */
+  /** The size of small parts: anything larger is uploaded in parts. */
   readonly partSize: number
   readonly memory: Memory
-  /** For the parts of blobs of unknown size, which are large: one at a time. */
+  /** For the large parts of blobs of unknown size: one at a time. */
   readonly largeMemory: Memory
   readonly keepsSha256: boolean
-  /** The uploads of this instance: not for sweep(). */
+  /** The uploads of this instance, which sweep() must spare. */
   readonly live: Set<string>
   readonly log: (event: LogEvent) => void
-  /** What lies there now. */
+  /** Looks at the current object. */
   readonly look: (call: Call) => Promise<Stat | null>
 }
 
-/** What an object is made with. */
+/** The properties of a new object. */
 interface Input extends Target {
   readonly ContentType?: string
 }
 
-/** Ties a checkpoint to what is uploaded, and where. */
+/** Ties a checkpoint to the bytes and the destination of an upload. */
 interface Checkpoint {
   readonly uploadId: string
   readonly partSize: number
@@ -33,11 +33,11 @@ interface Checkpoint {
   readonly name: string
   readonly size: number
   readonly sha256: string
-  /** Parts that had arrived when it was last taken up. */
+  /** Parts that had arrived when it was last resumed. */
   readonly arrived: number
 }
 
-/** Stores `body` as the object `name`: in one request when it fits into a part, else in parts. */
+/** Stores `body` as the object `name`: in one request if it fits into a part, else in parts. */
 export async function putObject(
   context: PutContext,
   name: string,
@@ -125,14 +125,14 @@ async function putParts(
   }
 }
 
-/** Goes on reading in a larger buffer. @returns How much of that is filled. */
+/** Continues reading in a larger buffer. @returns How much of it is filled. */
 function moveOn(reader: PartReader, from: Loan, { buffer }: Loan): Promise<number> {
   const filled = from.buffer.copy(buffer)
   from.give()
   return reader.fill(buffer, filled)
 }
 
-/** @returns The upload, and whether the caller can ask for it again. */
+/** @returns The upload, and whether the caller can resume it. */
 async function beginOrResume(
   { client, look }: PutContext,
   input: Input,
@@ -149,24 +149,25 @@ async function beginOrResume(
   const resumed = uploadId === null ? null : await Upload.resume(client, { Bucket, Key }, uploadId, call)
   const textOf = ({ id, arrived }: Upload) => JSON.stringify({ ...mine, uploadId: id, arrived } satisfies Checkpoint)
   if (resumed) {
-    // Another number of parts is progress, which clears the job of the crashes before.
+    // A changed number of parts is progress, and resets the crash count of the job.
     if (textOf(resumed) !== checkpoint) await onCheckpoint?.(textOf(resumed))
     return { upload: resumed, isKnown: true }
   }
-  // It is gone: completed, perhaps, by a process that could not say so any more. What lies there then decides before bytes are sent.
+  // It is gone: perhaps completed by a process that could not report it. The existing object then decides before any
+  // bytes are sent.
   if (uploadId !== null) await judge(look, options, call)
   const upload = await Upload.begin(client, input, call)
   try {
     await onCheckpoint?.(textOf(upload))
   } catch (error) {
-    // Nobody will ask for it. What fails here is left to sweep().
+    // It will not be resumed. If this fails, sweep() removes it.
     await upload.abandon(call).catch(() => {})
     throw error
   }
   return { upload, isKnown: onCheckpoint !== undefined }
 }
 
-/** @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: the condition cannot hold any more. */
+/** @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: the condition can no longer hold. */
 async function judge(look: PutContext['look'], { ifAbsent, ifMatch }: PutOptions, call: Call): Promise<void> {
   if (!ifAbsent && ifMatch === undefined) return
   const found = await look(call)
@@ -174,18 +175,18 @@ async function judge(look: PutContext['look'], { ifAbsent, ifMatch }: PutOptions
   if (ifMatch !== undefined && found?.etag !== ifMatch) throw new StorageError('PRECONDITION_FAILED', call.at)
 }
 
-/** The upload of which `checkpoint` speaks, or `null` when that is not of the same bytes at the same place. */
+/** The upload that `checkpoint` names, or `null` if it belongs to other bytes or another destination. */
 function uploadOf(checkpoint: string, mine: Omit<Checkpoint, 'uploadId' | 'arrived'>): string | null {
   try {
     const kept = JSON.parse(checkpoint) as Partial<Checkpoint>
     const isMine = Object.entries(mine).every(([name, value]) => kept?.[name as keyof Checkpoint] === value)
     return isMine && typeof kept.uploadId === 'string' && kept.uploadId !== '' ? kept.uploadId : null
   } catch {
-    return null // It is no text of this driver.
+    return null // It was not written by this driver.
   }
 }
 
-/** Whether another attempt may go on with what was sent: after a conflict the service takes no more of it. */
+/** Whether another attempt may resume from what was sent: after a conflict the service accepts no more of it. */
 function mayGoOn({ code, retryable }: StorageError): boolean {
   return code === 'ABORTED' || code === 'CLOSED' || (retryable && code !== 'CONFLICT')
 }
@@ -208,12 +209,12 @@ function conditionsOf({ ifAbsent, ifMatch }: PutOptions): Conditional {
   return ifAbsent ? { IfNoneMatch: '*' } : {}
 }
 
-/** What the answer to a condition, or the want of an upload, says of a put. */
+/** What a failed condition, or a missing upload, means for a put. */
 function judged(error: StorageError, { ifAbsent, ifMatch }: PutOptions): StorageError {
   const { at, code, cause, detail } = error
   const options = { cause, ...(detail !== undefined && { detail }) }
   if (code === 'PRECONDITION_FAILED' && ifAbsent) return new StorageError('ALREADY_EXISTS', at, options)
   if (code !== 'NOT_FOUND') return error
-  // There is no object whose etag it could be; or someone has removed the upload.
+  // No object could have that etag; or someone has removed the upload.
   return new StorageError(ifMatch === undefined ? 'CONFLICT' : 'PRECONDITION_FAILED', at, options)
 }

@@ -22,7 +22,7 @@ interface Sent {
   readonly body: Buffer
 }
 
-/** A client without a server: what it would send, and what it gets for it. */
+/** A client without a server: what it would send, and the response it gets. */
 function clientOf(config: S3ClientConfig = {}, answer = { statusCode: 200, text: '' }) {
   const sent: Sent[] = []
   const handle = async (request: Sent) => {
@@ -49,7 +49,7 @@ async function routeOf(s3: S3Client, bucket = 'bucket'): Promise<Route> {
   return route
 }
 
-/** Has the SDK leave out what it says of the one request and of how often it tries it: that is signed as well. */
+/** Makes the SDK leave out the ids of the request and its attempts, which are signed as well. */
 function forgetTries(s3: S3Client): void {
   const forget = (next: (args: never) => Promise<never>) => (args: { request: Sent }) => {
     for (const name of ['amz-sdk-invocation-id', 'amz-sdk-request']) delete args.request.headers[name]
@@ -73,9 +73,9 @@ afterEach(() => {
 
 describe('put', () => {
   const places: Record<string, S3ClientConfig> = {
-    'AWS, by the name of the host': {},
-    'AWS, by the path': { forcePathStyle: true },
-    'AWS, with a token of a session': {
+    'AWS, by host name': {},
+    'AWS, by path': { forcePathStyle: true },
+    'AWS, with a session token': {
       credentials: { accessKeyId: 'id', secretAccessKey: 'secret', sessionToken: 'token' },
     },
     'another server': { endpoint: 'http://127.0.0.1:9000', forcePathStyle: true, region: 'us-east-1' },
@@ -108,7 +108,7 @@ describe('put', () => {
     )
   })
 
-  it('is signed with the digest that it is told, and with the time of the service', async () => {
+  it('is signed with the given digest, and with the time of the service', async () => {
     const { s3, sent } = clientOf()
     const route = await routeOf(s3)
     s3.config.systemClockOffset = 86_400_000
@@ -127,7 +127,7 @@ describe('put', () => {
     [404, '<Error><Code>NoSuchBucket</Code></Error>', { code: 'MISCONFIGURED' }],
     [404, 'not here', { code: 'MISCONFIGURED' }],
     [200, '<Error><Code>InternalError</Code></Error>', { code: 'UNAVAILABLE', ambiguous: true }],
-  ])('of which the service says %i %s fails as it does with the SDK', async (statusCode, text, expected) => {
+  ])('fails like the SDK if the service answers %i %s', async (statusCode, text, expected) => {
     const { s3 } = clientOf({}, { statusCode, text })
     new Answers().watch(s3)
     const route = await routeOf(s3)
@@ -149,7 +149,7 @@ describe('find', () => {
     expect(sent).toEqual([])
   })
 
-  it('finds none where a session is needed', async () => {
+  it('finds none if a session is needed', async () => {
     const { s3 } = clientOf({ region: 'us-west-2', disableS3ExpressSessionAuth: false })
     s3.config.s3ExpressIdentityProvider = {
       getS3ExpressIdentity: async () =>

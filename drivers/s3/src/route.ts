@@ -5,10 +5,10 @@ import type { Answer, Answers } from './answers.ts'
 import { MOST_REFUSAL_BYTES, textOf } from './bounded.ts'
 import { signingTime } from './clock.ts'
 
-/** A key that shows in a path where keys come. */
+/** A key that is recognizable in a path. */
 const MARK = 'key'
 
-/** A request of the SDK, before it is signed. */
+/** An SDK request before it is signed. */
 interface Unsigned {
   readonly method: string
   readonly protocol: string
@@ -20,7 +20,7 @@ interface Unsigned {
   readonly body?: unknown
 }
 
-/** What is put, and of that only what can be said in headers of the same name by every service. */
+/** What is put; only with properties that every service takes in headers of the same name. */
 export type SmallPut = Pick<
   PutObjectCommandInput,
   'Key' | 'ContentType' | 'IfMatch' | 'IfNoneMatch' | 'ChecksumSHA256'
@@ -29,8 +29,8 @@ export type SmallPut = Pick<
 type Signer = Awaited<ReturnType<S3Client['config']['signer']>>
 
 /**
- * Where the SDK sends what is put into a bucket, and what it signs that with. An object goes this way without the layers in between,
- * which take more time than a small object does.
+ * Where the SDK sends the objects of a bucket, and how it signs them. Sending directly skips the layers in between,
+ * which take more time than a small object.
  */
 export class Route {
   readonly #s3: S3Client
@@ -45,7 +45,7 @@ export class Route {
     this.#answers = answers
   }
 
-  /** @returns `null` where requests are signed otherwise than with a key (S3 Express, several regions at once). */
+  /** @returns `null` if requests are not signed with a key (S3 Express, several regions at once). */
   static async find(s3: S3Client, bucket: string, answers: Answers): Promise<Route | null> {
     let sample: Unsigned | undefined
     let scheme: Parameters<S3Client['config']['signer']>[0]
@@ -105,23 +105,23 @@ export class Route {
   }
 }
 
-/** Without what the SDK says of this one request and of how often it tries it. */
+/** Without the SDK's ids of this request and its attempts. */
 function withoutTries(request: Unsigned): Unsigned {
   const headers = Object.entries(request.headers).filter(([name]) => !name.startsWith('amz-sdk-'))
   return { ...request, headers: Object.fromEntries(headers) }
 }
 
-/** RFC 3986: what encodeURIComponent() leaves of the reserved characters is signed escaped. */
+/** RFC 3986: the reserved characters that encodeURIComponent() leaves must be escaped when signed. */
 function escaped(segment: string): string {
   return encodeURIComponent(segment).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 
-/** The error that the SDK makes of an answer. */
+/** The error that the SDK makes of a response. */
 function failureOf({ statusCode, headers }: Answer, text: string): Error {
   const Code = /<Code>([^<]+)<\/Code>/.exec(text)?.[1]
   const name = Code ?? 'UnknownError'
   const message = /<Message>([^<]*)<\/Message>/.exec(text)?.[1] ?? name
-  // An error inside a 200 is one of the service.
+  // An error inside a 200 is the service's fault.
   const httpStatusCode = statusCode === 200 ? 503 : statusCode
   const requestId = headers['x-amz-request-id']
   const $metadata = { httpStatusCode, ...(requestId !== undefined && { requestId }) }

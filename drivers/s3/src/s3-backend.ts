@@ -42,16 +42,16 @@ import { putObject } from './put.ts'
 import { readSource } from './source.ts'
 import { toStat } from './stat.ts'
 
-/** Operations at a time. */
+/** Concurrent operations. */
 const MAX_CONCURRENT = 16
-/** Full parts in memory at a time, of all puts. */
+/** Full parts in memory, over all puts. */
 const MAX_PARTS = 5
 const CLOSE_MS = 5_000
 const MAX_KEY_BYTES = 1024
-/** With parts of 553 MiB, of which a few are in memory. */
+/** With parts of 553 MiB, a few of which are in memory. */
 const MAX_SIZE = 5 * 2 ** 40
 const WEEK_MS = 7 * 24 * 3_600_000
-/** As many as one request takes. */
+/** The limit of one request. */
 const MOST_DELETES = 1_000
 
 /** Blobs as objects of an S3 bucket. */
@@ -187,7 +187,7 @@ export class S3Backend extends StorageBackend {
     return this.#run('signedUrl', key, options, async (call) => {
       const { method, expiresMs } = options
       if (expiresMs > WEEK_MS)
-        throw new StorageError('INVALID_ARGUMENT', call.at, { detail: 'a signed URL is good for a week at most' })
+        throw new StorageError('INVALID_ARGUMENT', call.at, { detail: 'a signed URL is valid for a week at most' })
       const target = this.#target(key, call.at)
       const command = method === 'GET' ? new GetObjectCommand(target) : new PutObjectCommand(target)
       const expiresIn = Math.ceil(expiresMs / 1000)
@@ -228,7 +228,7 @@ export class S3Backend extends StorageBackend {
     this.#client.close()
   }
 
-  /** Shows where the blobs are, and nothing that is secret. */
+  /** Shows where the blobs are, and nothing secret. */
   [inspect.custom](): string {
     const { bucket, endpoint = 'AWS', prefix } = this.#settings
     return `S3Backend { ${endpoint} ${bucket}/${prefix} }`
@@ -246,7 +246,7 @@ export class S3Backend extends StorageBackend {
     this.#isOpen = true
   }
 
-  /** What a copy onto its own key comes to: S3 refuses one that changes nothing. */
+  /** The result of a copy onto its own key: S3 refuses a copy that changes nothing. */
   async #existing(key: string, call: Call): Promise<Stat> {
     const stat = await this.#stat(key, call)
     if (stat === null) throw new StorageError('NOT_FOUND', call.at)
@@ -264,7 +264,10 @@ export class S3Backend extends StorageBackend {
     }
   }
 
-  /** A response without a body says nothing of why: one to GET does, and tells NoSuchBucket and InvalidAccessKeyId. */
+  /**
+   * A response without a body does not explain a failure; that of a GET does, and tells NoSuchBucket from
+   * InvalidAccessKeyId.
+   */
   async #statByGet(key: string, call: Call): Promise<Stat | null> {
     try {
       const found = await this.#client.send(
@@ -275,7 +278,7 @@ export class S3Backend extends StorageBackend {
       return toStat(key, found)
     } catch (error) {
       if (isAbsence(error)) return null
-      // An empty blob that appeared since.
+      // An empty blob that has appeared since.
       if (StorageError.is(error) && error.code === 'RANGE_NOT_SATISFIABLE')
         throw new StorageError('CONFLICT', call.at, { cause: error })
       throw error
@@ -329,11 +332,11 @@ export class S3Backend extends StorageBackend {
     return name
   }
 
-  /** A call whose signal aborts with `signal` and with the backend, until it is disposed of. */
+  /** A call whose signal aborts with `signal` and with the backend, until it is disposed. */
   #begin(at: ErrorLocation, signal: AbortSignal, isOpening = false): Call & Disposable {
     const closing = this.#closing.signal
     if (closing.aborted) throw new StorageError('CLOSED', at)
-    if (!this.#isOpen && !isOpening) throw new StorageError('MISCONFIGURED', at, { detail: 'open() comes first' })
+    if (!this.#isOpen && !isOpening) throw new StorageError('MISCONFIGURED', at, { detail: 'call open() first' })
     const controller = new AbortController()
     const onAbort = (): void => controller.abort(signal.aborted ? signal.reason : closing.reason)
     for (const source of [signal, closing]) source.addEventListener('abort', onAbort)
@@ -362,16 +365,17 @@ export class S3Backend extends StorageBackend {
   }
 }
 
-/** Whether an answer to HEAD, which has no body, leaves open what it means. */
+/** Whether a response to HEAD, which has no body, is ambiguous. */
 function saysNothing(error: unknown): boolean {
   const codes = ['PERMISSION_DENIED', 'INVALID_ARGUMENT', 'MISCONFIGURED']
   if (!StorageError.is(error)) return false
-  // Where answers are not numbered, only their body tells whose they are. Who has no time for HEAD has none for GET.
+  // If responses carry no request id, only their body identifies the service. A service too busy for HEAD is too busy
+  // for GET.
   const { status = 0 } = notS3Of(error) ?? {}
   return codes.includes(error.code) || (error.code === 'UNAVAILABLE' && status >= 300 && status < 500)
 }
 
-/** Before S3 has answered at all, a server that works in its place may as well be a wrong endpoint. */
+/** Before S3 has ever answered, a server in its place may be a wrong endpoint. */
 function misdirected(error: unknown, at: ErrorLocation): StorageError | null {
   const cause = notS3Of(error)
   if (cause === null || cause.status >= 500 || (error as StorageError).code !== 'UNAVAILABLE') return null

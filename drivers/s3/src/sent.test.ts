@@ -18,7 +18,7 @@ function clientWith(handle: (request: never) => Promise<unknown>): S3Client {
   })
 }
 
-/** What is to be sent, signed, of a part that is `Body`. */
+/** The signed request that would upload `Body` as a part. */
 async function requestOf(Body: Buffer, onSent: (bytes: number) => void) {
   let sent: { headers: Record<string, string>; body: unknown } | undefined
   const handle = async (request: typeof sent) => {
@@ -31,7 +31,7 @@ async function requestOf(Body: Buffer, onSent: (bytes: number) => void) {
 }
 
 describe('reporting', () => {
-  it('sends a body as it is, signed as a whole, and tells of each piece once the next is asked for', async () => {
+  it('sends a body unchanged, signed as a whole, and reports each piece when the next is requested', async () => {
     const bytes = Buffer.alloc(2 * PIECE + 1, 'StoreD')
     const told: number[] = []
     const { headers, body } = await requestOf(bytes, (count) => told.push(count))
@@ -44,7 +44,7 @@ describe('reporting', () => {
     expect(told).toEqual([PIECE, 2 * PIECE, bytes.length])
   })
 
-  it('tells nothing of what is never taken', async () => {
+  it('does not report pieces that are never taken', async () => {
     const told: number[] = []
     await requestOf(Buffer.alloc(2 * PIECE), (count) => told.push(count))
     expect(told).toEqual([])
@@ -52,7 +52,7 @@ describe('reporting', () => {
 })
 
 describe('hearing', () => {
-  it('tells of the head of the answer and of each blank, and hands the answer on', async () => {
+  it('reports the head of the response and each blank, and passes the response on', async () => {
     const pieces = [
       '<?xml version="1.0"?>',
       ' ',
@@ -77,7 +77,7 @@ describe('hearing', () => {
 })
 
 describe('note', () => {
-  it('adds up the parts, and never falls when one is sent again', () => {
+  it('adds up the parts, and never falls if one is sent again', () => {
     const told: number[] = []
     const sent = new SentParts((total) => told.push(total))
     for (const [part, bytes] of [
@@ -92,7 +92,7 @@ describe('note', () => {
 })
 
 describe('repeat', () => {
-  it('says again how much has gone', () => {
+  it('reports the same total again', () => {
     const told: number[] = []
     const sent = new SentParts((total) => told.push(total))
     sent.note(1, 5)

@@ -5,9 +5,11 @@ import type { CompleteMultipartUploadCommand, PutObjectCommand, UploadPartComman
 export const PIECE_BYTES = 256 << 10
 
 /**
- * Lets `command` send its body, which is a buffer, piece by piece, unless it is no more than one. It is signed as a whole before.
+ * Makes `command` send its body, which is a buffer, piece by piece, unless it is only one piece. It is signed as a
+ * whole first.
  *
- * @param onSent Told, with each piece that the socket has taken, how much of the body has gone; by each try from the beginning.
+ * @param onSent Called for each piece that the socket has taken with the number of bytes sent; each attempt starts at
+ *   zero.
  */
 export function reporting<C extends PutObjectCommand | UploadPartCommand>(
   command: C,
@@ -34,8 +36,8 @@ function* piecesOf(body: Buffer, onSent: (bytes: number) => void): Generator<Buf
 }
 
 /**
- * Tells of each piece of the answer that comes. A service may work on what is to be completed for minutes, and sends a blank now and then
- * for as long as it does.
+ * Reports each piece of the response. A service may work for minutes on completing an upload, and sends a blank now and
+ * then while it does.
  *
  * @see https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
  */
@@ -60,7 +62,7 @@ async function* heard(body: Readable, onHeard: () => void): AsyncGenerator<Buffe
   }
 }
 
-/** How many bytes of the parts of one blob have gone; of a part that is sent again, the most that has. */
+/** How many bytes of a blob's parts were sent; for a part sent again, the maximum. */
 export class SentParts {
   readonly #onSent: (totalBytes: number) => void
   readonly #parts: number[] = []
@@ -74,11 +76,11 @@ export class SentParts {
     const before = this.#parts[part] ?? 0
     this.#parts[part] = Math.max(before, bytes)
     this.#total += Math.max(0, bytes - before)
-    // Also when it is no more than before: a part that is sent again is no stall.
+    // Even if it has not grown: resending a part is not a stall.
     this.repeat()
   }
 
-  /** Says again how much has gone. */
+  /** Reports the same total again. */
   repeat(): void {
     this.#onSent(this.#total)
   }

@@ -1,10 +1,10 @@
 import { type ErrorLocation, toStorageError } from '@stored/core/backend'
 
 /**
- * What a put reads: `body` until `signal` aborts, at once also while `body` has no answer. It is released then, and when the
- * reader leaves.
+ * The chunks that a put reads: `body` until `signal` aborts, at once even if `body` does not answer. Releases it then,
+ * and when the reader leaves.
  *
- * @throws {StorageError} what `body` throws, not mistaken for a failure of the service · the reason of the signal.
+ * @throws {StorageError} The error of `body`, not mistaken for a failure of the service · the reason of the signal.
  */
 export async function* readSource(
   body: AsyncIterable<Uint8Array>,
@@ -34,7 +34,7 @@ export async function* readSource(
     }
   } finally {
     signal.removeEventListener('abort', onAbort)
-    // A source that hangs in next() answers only after it, if ever.
+    // A source that hangs in next() answers only afterwards, if ever.
     if (!settled) Promise.resolve(chunks.return?.()).catch(() => {})
   }
 }

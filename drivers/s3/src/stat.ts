@@ -1,7 +1,7 @@
 import type { GetObjectCommandOutput, HeadObjectCommandOutput } from '@aws-sdk/client-s3'
 import type { Stat } from '@stored/core/backend'
 
-/** What a response says of the object that it is about. */
+/** What a response says about its object. */
 export function toStat(key: string, found: GetObjectCommandOutput | HeadObjectCommandOutput): Stat {
   const { ETag, LastModified, ContentType, ContentRange, ContentLength = 0 } = found
   const checksums = checksumsOf(found)
@@ -15,7 +15,9 @@ export function toStat(key: string, found: GetObjectCommandOutput | HeadObjectCo
   }
 }
 
-/** Those of the whole object. Those of an upload in parts are made of the digests of the parts: they end in their number. */
+/**
+ * The checksums of whole objects. Those of a multipart upload are digests of digests, and end in the number of parts.
+ */
 function checksumsOf(found: GetObjectCommandOutput | HeadObjectCommandOutput): Stat['checksums'] | undefined {
   if (found.ChecksumType === 'COMPOSITE') return undefined
   const kept = {

@@ -16,12 +16,12 @@ import { Pages } from './pages.ts'
 import type { PartReader } from './parts.ts'
 import { hearing, reporting, SentParts } from './sent.ts'
 
-/** Tries of one part, whose bytes are still there. */
+/** Attempts for one part, whose bytes are still in memory. */
 const TRIES = 3
 const RETRY_MS = 200
-/** As many as an upload may have. */
+/** The limit of an upload. */
 const MOST_PARTS = 10_000
-/** How long it is tried to remove what has failed: within the 5 s that `close` has. */
+/** How long to keep trying to remove a failed upload: less than the 5 s that `close` has. */
 const ABANDON_MS = 4_000
 
 /** An object that is uploaded in parts. */
@@ -35,15 +35,15 @@ export interface Conditional {
   readonly IfMatch?: string
 }
 
-/** The parts of a body, and where they are kept during the upload. */
+/** The parts of a body, and the memory that holds them during the upload. */
 export interface Plan {
   readonly partSize: number
   readonly memory: Memory
-  /** Of all parts. @default not known beforehand */
+  /** The total size. @default unknown */
   readonly size?: number
 }
 
-/** A buffer with a part in it. */
+/** A buffer that contains a part. */
 export interface Filled {
   readonly loan: Loan
   readonly filled: number
@@ -54,12 +54,12 @@ interface Part {
   readonly etag: string
 }
 
-/** One upload in parts: begun or taken up again, sent, then completed or abandoned. */
+/** One multipart upload: begun or resumed, sent, then completed or abandoned. */
 export class Upload {
   readonly id: string
   readonly #client: Client
   readonly #target: Target & { readonly UploadId: string }
-  /** Those that an earlier attempt has sent. */
+  /** The parts that an earlier attempt has sent. */
   readonly #arrived: ReadonlyMap<number, Part>
   readonly #sent: string[] = []
 
@@ -81,17 +81,17 @@ export class Upload {
     return new Upload(client, { Bucket: input.Bucket, Key: input.Key }, UploadId, new Map())
   }
 
-  /** @returns `null` when it is gone. */
+  /** @returns `null` if it is gone. */
   static async resume(client: Client, target: Target, id: string, call: Call): Promise<Upload | null> {
     const arrived = await listParts(client, { ...target, UploadId: id }, call)
     return arrived && new Upload(client, target, id, arrived)
   }
 
   /**
-   * Sends what `reader` yields, in equal parts, several at a time.
+   * Sends the chunks of `reader` in equal parts, several at a time.
    *
-   * @param stop Ends the reading, and the parts under way, when one of them has failed.
-   * @param onSent Told of each piece that goes out.
+   * @param stop Ends the reading, and the parts in flight, after one of them has failed.
+   * @param onSent Called for each piece that is sent.
    */
   async send(
     reader: PartReader,
@@ -123,7 +123,7 @@ export class Upload {
   }
 
   /**
-   * @param onHeard Told of each sign that the service works on it.
+   * @param onHeard Called for each sign that the service is working on it.
    * @returns The etag of the object.
    */
   async complete(conditions: Conditional, call: Call, onHeard: () => void): Promise<string | undefined> {
@@ -133,7 +133,7 @@ export class Upload {
     return ETag
   }
 
-  /** Removes it, and looks whether it is gone: a part that came late brings it back. */
+  /** Removes it, and checks that it is gone: a part that arrives late brings it back. */
   async abandon(call: Omit<Call, 'signal'>): Promise<void> {
     const late = { at: call.at, signal: AbortSignal.timeout(ABANDON_MS) }
     const remove = (): Promise<unknown> =>
@@ -142,7 +142,7 @@ export class Upload {
     if ((await listParts(this.#client, this.#target, late)) !== null) await remove()
   }
 
-  /** Sends a part, and gives its buffer back. */
+  /** Sends a part, and returns its buffer. */
   async #lent(number: number, { loan, filled }: Filled, call: Call, sent: SentParts): Promise<void> {
     using _ = loan
     await this.#part(number, loan.buffer.subarray(0, filled), call, sent)
@@ -151,7 +151,7 @@ export class Upload {
 
   async #part(number: number, body: Buffer, call: Call, sent: SentParts): Promise<void> {
     const there = this.#arrived.get(number)
-    // Other bytes than those that arrived are sent over them.
+    // If other bytes have arrived, the part is sent again over them.
     const isThere = there?.size === body.byteLength && there.etag === `"${hash('md5', body)}"`
     this.#sent[number - 1] = isThere ? there.etag : await this.#try(number, body, call, sent)
     sent.note(number, body.byteLength)
@@ -177,7 +177,7 @@ export class Upload {
   }
 }
 
-/** Reads what comes behind the first `total` bytes; `null` when that was all. */
+/** Reads what follows the first `total` bytes; `null` if that was all. */
 async function nextPart(
   reader: PartReader,
   { partSize, memory, size }: Plan,
@@ -202,7 +202,7 @@ async function nextPart(
   }
 }
 
-/** @returns `null` when the upload is not there. */
+/** @returns `null` if the upload does not exist. */
 async function listParts(
   client: Client,
   upload: Target & { readonly UploadId: string },
@@ -227,7 +227,7 @@ async function listParts(
   }
 }
 
-/** An upload that is gone is NoSuchUpload, and NoSuchKey with Ceph. */
+/** A missing upload is NoSuchUpload, or NoSuchKey with Ceph. */
 function unlessGone(error: unknown): void {
   if (!StorageError.is(error) || error.code !== 'NOT_FOUND') throw error
 }

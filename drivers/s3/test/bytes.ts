@@ -4,7 +4,7 @@ import type { S3Backend } from '../src/index.ts'
 export const { signal } = new AbortController()
 export const PART_BYTES = 5 << 20
 
-/** So many bytes, no two parts of which are equal. */
+/** This many bytes; no two parts are equal. */
 export function bytesOf(size: number): Buffer {
   const bytes = Buffer.alloc(size, 'StoreD')
   for (let at = 0; at + 4 <= size; at += 4096) bytes.writeUInt32LE(at, at)

@@ -13,10 +13,10 @@ const DENIED = {
 }
 
 /**
- * How the kit reaches a Ceph cluster of its own.
+ * How the kit reaches its own Ceph cluster.
  *
- * @param settings Of the service: which Ceph.
- * @returns Why there is none, where it cannot be had.
+ * @param settings Which Ceph.
+ * @returns Why there is none, if it is not available.
  */
 export async function cephHarness(settings: Readonly<Record<string, string>>): Promise<Harness | string> {
   const service = await offerService('ceph-rgw', settings)

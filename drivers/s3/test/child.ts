@@ -1,4 +1,4 @@
-// Started by the kit as a process of its own; where the bucket is comes through the environment.
+// Started by the kit as a separate process; the location of the bucket is passed through the environment.
 import { runChild } from '@stored/conformance'
 import { S3Backend } from '../src/index.ts'
 

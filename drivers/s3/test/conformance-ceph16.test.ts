@@ -2,7 +2,7 @@ import { conformance, type Profile } from '@stored/conformance'
 import { afterAll, describe, it, vi } from 'vitest'
 import { harness } from './harness-ceph16.ts'
 
-// The kit has time limits of its own.
+// The kit has its own time limits.
 vi.setConfig({ testTimeout: 600_000 })
 
 const made = await harness()

@@ -3,7 +3,7 @@ import { afterAll, describe, it, vi } from 'vitest'
 import { harness } from './harness.ts'
 import { harness as emulator } from './harness-fauxqs.ts'
 
-// The kit has time limits of its own.
+// The kit has its own time limits.
 vi.setConfig({ testTimeout: 600_000 })
 
 const ceph = await harness()

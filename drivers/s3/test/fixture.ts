@@ -6,7 +6,7 @@ import { PART_BYTES, signal } from './bytes.ts'
 import { Gate } from './gate.ts'
 import { Place } from './place.ts'
 
-/** Ceph 20.2, for one file of tests; or why there is none. */
+/** Ceph 20.2 for one test file, or the reason why there is none. */
 export const service = await offerService('ceph-rgw', { CEPH_SUITE: 'forky' })
 if (typeof service !== 'string') afterAll(() => service[Symbol.asyncDispose]())
 const place = typeof service === 'string' ? null : await Place.open(service)
@@ -28,7 +28,7 @@ export interface Opened {
   readonly logged: LogEvent[]
 }
 
-/** A backend below a prefix of its own. */
+/** A backend below its own prefix. */
 export async function openBackend(options: Partial<S3BackendOptions> = {}): Promise<Opened> {
   const { bucket, endpoint, identity } = thePlace()
   const gate = await Gate.start(endpoint)

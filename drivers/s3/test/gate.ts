@@ -9,38 +9,38 @@ import {
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** What the gate says instead of the server. */
+/** What the gate answers instead of the server. */
 export interface Refusal {
   readonly status: number
-  /** The code of S3. */
+  /** The S3 error code. */
   readonly code: string
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** What comes in place of the server, whatever is asked. */
+/** What comes in place of the server, for every request. */
 export interface Page {
   readonly status: number
   readonly html: string
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** A request that comes by. */
+/** A request that passes through. */
 export interface Passing {
   readonly method: string
-  /** With the query. */
+  /** Including the query. */
   readonly path: string
 }
 
-/** A request, but for its body. */
+/** A request without its body. */
 export interface Translated extends Passing {
   readonly headers: IncomingHttpHeaders
 }
 
-/** An HTTP proxy before an S3 server, which may answer in its place. Bodies go by as they are. */
+/** An HTTP proxy in front of an S3 server, which may answer in its place. Bodies pass unchanged. */
 export class Gate implements AsyncDisposable {
-  /** Asked for each request; `null` lets it by. A promise holds it back. */
+  /** Called for each request; `null` lets it pass. A promise holds it back. */
   judge: (passing: Passing) => Refusal | Page | null | Promise<Refusal | Page | null> = () => null
-  /** What is handed on in place of what came; `null` refuses it for its signature. */
+  /** The request to forward instead; `null` refuses it for its signature. */
   translate: (request: Translated) => Translated | null = (request) => request
   readonly passed: Passing[] = []
   readonly #target: URL
@@ -63,14 +63,14 @@ export class Gate implements AsyncDisposable {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** Refuses so many requests as too many, and asks to wait. */
+  /** Refuses this many requests as too many, and asks to wait. */
   refuse(requests: number, retryAfterMs: number): void {
     let left = requests
     const headers = { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) }
     this.judge = () => (left-- > 0 ? { status: 503, code: 'SlowDown', headers } : null)
   }
 
-  /** Answers every request as a server does that is broken. @returns How to mend it. */
+  /** Answers every request like a broken server. @returns A function that repairs it. */
   break(): () => void {
     const { judge } = this
     this.judge = () => ({ status: 500, code: 'InternalError' })

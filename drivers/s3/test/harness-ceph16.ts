@@ -1,7 +1,7 @@
 import type { Harness } from '@stored/conformance'
 import { cephHarness } from './ceph.ts'
 
-/** That of Debian 12, which judges no conditions of uploads in parts. */
+/** Debian 12's Ceph, which does not evaluate conditions of multipart uploads. */
 export function harness(): Promise<Harness | string> {
   return cephHarness({})
 }

@@ -11,7 +11,7 @@ const BUCKET = 'stored'
 const ORDER = 'https://docs.aws.amazon.com/AmazonS3/latest/userguide/ListingKeysUsingAPIs.html'
 const NO_LISTS = 'https://github.com/kibertoad/fauxqs/issues/269'
 
-/** What fauxqs does otherwise than S3. */
+/** How fauxqs differs from S3. */
 const WAIVED: Readonly<Record<string, Waiver>> = {
   'ls.order': {
     reason: 'it sorts keys by the language of the machine, not by their UTF-8 bytes',
@@ -42,7 +42,7 @@ const WAIVED: Readonly<Record<string, Waiver>> = {
   },
 }
 
-/** An emulator, for machines where no Ceph can be had. It knows no users, no policies and no quotas, and forgets when it ends. */
+/** An emulator, for machines without Ceph. It has no users, policies or quotas, and forgets everything when it ends. */
 export async function harness(): Promise<Harness> {
   const fauxqs = await startFauxqs()
   const { hostname: host, port } = new URL(fauxqs.endpoint)

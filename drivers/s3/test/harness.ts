@@ -1,7 +1,7 @@
 import type { Harness } from '@stored/conformance'
 import { cephHarness } from './ceph.ts'
 
-/** The newest Ceph that Debian has: 20.2. */
+/** The newest Ceph in Debian: 20.2. */
 export function harness(): Promise<Harness | string> {
   return cephHarness({ CEPH_SUITE: 'forky' })
 }

@@ -7,7 +7,10 @@ import { PART_BYTES, put, signal } from './bytes.ts'
 import { HostileServer } from './hostile.ts'
 
 const MIB = 1 << 20
-/** What the system, the server and the SDK hold of an answer that nobody reads on: it is in no collected body. */
+/**
+ * What the system, the server and the SDK hold of a response that is not read further; none of it is in a collected
+ * body.
+ */
 const IN_FLIGHT_BYTES = 16 * MIB
 
 const ERROR = '<Error><Code>InternalError</Code><Message>'
@@ -84,7 +87,7 @@ describe('a listing that has no end', () => {
     const backend = await server.backend()
     let pages = 0
     server.answer = (_request: IncomingMessage, response: ServerResponse) => {
-      // Whoever asks so often would ask for ever.
+      // A client that asks this often would ask forever.
       if (pages > 100) response.writeHead(500)
       response.end(nextPage(++pages))
     }
@@ -94,15 +97,15 @@ describe('a listing that has no end', () => {
 
   it.each([
     ['whose token is always the same', () => page('', 'token')],
-    ['whose tokens come round', (turn: number) => page('', `token ${turn % 3}`)],
+    ['whose tokens repeat', (turn: number) => page('', `token ${turn % 3}`)],
     ['whose keys are always the same, under other tokens', (turn: number) => page(key('a') + key('b'), `${turn}`)],
-    ['whose keys come round, under other tokens', (turn: number) => page(key(`a${turn % 3}`), `${turn}`)],
+    ['whose keys repeat, under other tokens', (turn: number) => page(key(`a${turn % 3}`), `${turn}`)],
     ['whose token is a megabyte long', (turn: number) => page(key(`a${turn}`), 'x'.repeat(MIB))],
     [
-      'that goes on, and says not where',
+      'that continues without saying where',
       () => `<ListBucketResult><IsTruncated>true</IsTruncated>${key('a')}</ListBucketResult>`,
     ],
-    ['whose names are not encoded as it says', () => page(`<EncodingType>url</EncodingType>${key('%')}`, '1')],
+    ['whose names are not encoded as declared', () => page(`<EncodingType>url</EncodingType>${key('%')}`, '1')],
   ])('%s is UNAVAILABLE', async (_, nextPage) => {
     const { failure, pages } = await listing(nextPage)
     expect(failure).toMatchObject({ code: 'UNAVAILABLE', detail: expect.stringContaining('the service answers with') })
@@ -128,7 +131,7 @@ describe('a listing that has no end', () => {
           : null
       },
     ],
-  ])('of %s is left', async (_, name, nextPage) => {
+  ])('of %s is abandoned', async (_, name, nextPage) => {
     const server = await HostileServer.start()
     const backend = await server.backend({ partSize: PART_BYTES })
     let asked = 0
@@ -167,14 +170,14 @@ describe('what a service answers with', () => {
   })
 })
 
-describe('a service that says again what it was told', () => {
+describe('a service that echoes what it was told', () => {
   const credentials = {
     accessKeyId: 'AKIDEXAMPLE',
     secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
     sessionToken: 'FwoGZXIvYXdzEBcaDM1u+jz2/8a&b==',
   }
 
-  /** All that came, in whatever it can be said in. */
+  /** The request in every form in which it can be repeated. */
   function everything({ headers, url }: IncomingMessage): string {
     const said = `${JSON.stringify(headers)} ${url} ${JSON.stringify(url)}`
     return `${said} ${encodeURIComponent(said)} ${Buffer.from(said).toString('base64')}`

@@ -4,15 +4,15 @@ import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
 import { S3Backend, type S3BackendOptions } from '../src/index.ts'
 
-/** What nobody should ever have read. */
+/** More than any client should read. */
 const ENOUGH_BYTES = 128 << 20
 
 export type Answering = (request: IncomingMessage, response: ServerResponse) => void
 
-/** A server at the endpoint that means ill. To `open` it is a plain S3 that judges no conditions. */
+/** A malicious server. To `open` it looks like a plain S3 that evaluates no conditions. */
 export class HostileServer {
   answer: Answering = honest
-  /** Bytes of bodies that were taken off it. */
+  /** Bytes of bodies that were read from it. */
   sent = 0
   readonly #server: Server
 
@@ -40,7 +40,7 @@ export class HostileServer {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** A backend that was opened while the server was honest. */
+  /** A backend that was opened while the server behaved. */
   async backend(options: Partial<S3BackendOptions> = {}): Promise<S3Backend> {
     const keys = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' }
     const { endpoint } = this
@@ -50,7 +50,7 @@ export class HostileServer {
     return backend
   }
 
-  /** Sends `head`, then `more` again and again, as long as somebody takes it: that is when a test has failed. */
+  /** Sends `head`, then `more` over and over for as long as it is read; a test that lets this go on has failed. */
   endlessly(response: ServerResponse, status: number, head: string, more: string): void {
     const piece = more.repeat(Math.ceil((64 << 10) / more.length))
     const flow = (): void => {

@@ -7,9 +7,9 @@ import { bytesOf, chunksOf, PART_BYTES, put, read, signal } from './bytes.ts'
 import { Gate, type Page } from './gate.ts'
 
 const HTML = '<!DOCTYPE html><html><head><title>Welcome</title></head><body><p>Please sign in<br></body></html>'
-/** A parser of XML takes it. */
+/** Well-formed XML. */
 const XHTML = '<html><head><title>Welcome</title></head><body><p>Please sign in</p></body></html>'
-/** A web server that sends one file, whatever is asked. */
+/** A web server that sends one file for every request. */
 const AS_A_FILE = { etag: '"65f0c2"', 'last-modified': 'Tue, 12 Mar 2024 21:00:00 GMT', 'accept-ranges': 'bytes' }
 
 const PAGES: Readonly<Record<string, Page>> = {
@@ -19,11 +19,11 @@ const PAGES: Readonly<Record<string, Page>> = {
   'an empty success': { status: 200, html: '', headers: { 'content-type': 'text/plain' } },
   'a success without content': { status: 204, html: '' },
   'a redirection to a login': { status: 302, html: '', headers: { location: 'https://portal.example/?session=1' } },
-  'a redirection for good': { status: 301, html: XHTML, headers: { location: '/login' } },
+  'a permanent redirection': { status: 301, html: XHTML, headers: { location: '/login' } },
   'a filter that forbids everything': { status: 403, html: HTML },
-  'a filter that asks who is there': { status: 401, html: XHTML },
-  'a proxy that asks who is there': { status: 407, html: XHTML },
-  'a network that asks who is there': { status: 511, html: XHTML },
+  'a filter that requires a login': { status: 401, html: XHTML },
+  'a proxy that requires a login': { status: 407, html: XHTML },
+  'a network that requires a login': { status: 511, html: XHTML },
   'a server that has nothing': { status: 404, html: HTML },
   'a server that has nothing any more': { status: 410, html: XHTML },
   'a server that understands nothing': { status: 400, html: XHTML },

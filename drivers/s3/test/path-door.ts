@@ -4,16 +4,16 @@ import type { Identity } from '../src/index.ts'
 
 interface Signed {
   readonly method: string
-  /** With the query. */
+  /** Including the query. */
   readonly path: string
   readonly headers: IncomingHttpHeaders
 }
 
 /**
- * Lets a service that answers at the root stand below `base`, as Supabase's does: what comes has to be signed with the whole path,
- * and goes on signed without `base`. Both are computed here, by nothing but the specification.
+ * Makes a service that answers at the root appear below `base`, like Supabase's: requests must be signed with the whole
+ * path, and are forwarded signed without `base`. Both are computed here, from nothing but the specification.
  *
- * @returns What to hand on; `null` when the signature is another one.
+ * @returns What to forward; `null` if the signature differs.
  * @see https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
  */
 export function throughDoor(request: Signed, base: string, identity: Identity): Signed | null {

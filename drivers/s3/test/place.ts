@@ -14,13 +14,13 @@ import type { Identity } from '../src/index.ts'
 
 const run = promisify(execFile)
 
-/** A bucket of a Ceph cluster, seen by its owner; the driver comes as another user, who may be given less. */
+/** A bucket of a Ceph cluster as its owner sees it; the driver uses another account, which may have fewer rights. */
 export class Place {
   readonly bucket = 'stored'
   readonly endpoint: string
-  /** Of the owner: beside the driver. */
+  /** The owner's client, independent of the driver. */
   readonly plain: S3Client
-  /** What the driver signs with, now. */
+  /** The driver's current credentials. */
   identity: Identity = newIdentity()
   readonly reader: Identity = newIdentity()
   readonly #env: Readonly<Record<string, string>>
@@ -52,7 +52,7 @@ export class Place {
     return place
   }
 
-  /** Of Ceph: `20.2.0`. */
+  /** Ceph's version: `20.2.0`. */
   async version(): Promise<string> {
     return /ceph version (\d+\.\d+\.\d+)/.exec(await this.admin('--version'))?.[1] ?? 'unknown'
   }
@@ -61,7 +61,7 @@ export class Place {
     return (await run(this.#env.S3_ADMIN as string, args)).stdout
   }
 
-  /** Takes actions from the driver; none gives it all of them. */
+  /** Denies actions to the driver; an empty list restores all of them. */
   async deny(actions: readonly string[]): Promise<void> {
     const { bucket } = this
     const Resource = [`arn:aws:s3:::${bucket}`, `arn:aws:s3:::${bucket}/*`]
@@ -89,7 +89,7 @@ export class Place {
     this.identity = identity
   }
 
-  /** Leaves room for so many bytes. @returns How to lift that. */
+  /** Leaves room for this many bytes. @returns A function that lifts the limit. */
   async limit(bytes: number): Promise<() => Promise<void>> {
     const stats = JSON.parse(await this.admin('bucket', 'stats', `--bucket=${this.bucket}`))
     const used = stats.usage?.['rgw.main']?.size_actual ?? 0
@@ -99,7 +99,7 @@ export class Place {
     return async () => void (await this.admin('quota', 'disable', ...scope))
   }
 
-  /** Uploads that were begun and not ended, probes apart. */
+  /** Unfinished uploads, except probes. */
   async uploads(): Promise<string[]> {
     const { Uploads = [] } = await this.plain.send(new ListMultipartUploadsCommand({ Bucket: this.bucket }))
     return Uploads.map(({ Key = '' }) => Key).filter((key) => !key.includes('.stored/'))

@@ -76,14 +76,14 @@ describeHere(`put${why}`, () => {
     expect(await thePlace().uploads()).toEqual([])
   })
 
-  it('whose upload someone has removed rejects with CONFLICT, which may be tried again', async () => {
+  it('whose upload someone has removed rejects with CONFLICT, which may be retried', async () => {
     const { backend, gate } = await openBackend()
     gate.judge = (passing) => (isCompletion(passing) ? { status: 404, code: 'NoSuchUpload' } : null)
     const putting = put(backend, 'blob', bytesOf(2 * PART_BYTES))
     await expect(putting).rejects.toMatchObject({ code: 'CONFLICT', retryable: true })
   })
 
-  it('keeps the upload of a checkpoint, notes what has arrived of it, and sends what is missing', async () => {
+  it('keeps the upload of a checkpoint, records what has arrived of it, and sends what is missing', async () => {
     const { backend, gate } = await openBackend()
     const bytes = bytesOf(4 * PART_BYTES)
     const named = { signal, size: bytes.length, sha256: hash('sha256', bytes) }
@@ -113,14 +113,14 @@ describeHere(`put${why}`, () => {
     expect(gate.passed.filter(({ path }) => path.includes('partNumber='))).toEqual([])
   })
 
-  it('leaves the credentials that it was given as they are', async () => {
+  it('does not change the credentials that it was given', async () => {
     const credentials = Object.freeze({ ...thePlace().identity })
     const { backend } = await openBackend({ credentials })
     await put(backend, 'blob', bytesOf(1))
     expect(Object.getOwnPropertyNames(credentials)).toEqual(['accessKeyId', 'secretAccessKey'])
   })
 
-  it('cut off at every 64 KiB has stored the blob or says that it may be tried again, and never half of it', async () => {
+  it('cut off at every 64 KiB has stored the blob or says that it may be retried, and never half of it', async () => {
     const proxy = await startProxy()
     const { backend } = await openBackend({ endpoint: urlOf(proxy) })
     const bytes = bytesOf(1 << 20)
@@ -143,7 +143,7 @@ describeHere(`put${why}`, () => {
     expect(size).toBe(bytes.length)
   })
 
-  it('tells of nothing that a silent line has not taken', async () => {
+  it('reports nothing that a silent line has not taken', async () => {
     const proxy = await startProxy()
     const { backend } = await openBackend({ endpoint: urlOf(proxy), partSize: 16 << 20 })
     const bytes = bytesOf(16 << 20)
@@ -222,7 +222,7 @@ describeHere(`signedUrl${why}`, () => {
 })
 
 describeHere(`deleteMany${why}`, () => {
-  it('deletes one by one where the service refuses to delete many at once', async () => {
+  it('deletes one by one if the service refuses to delete many at once', async () => {
     const { backend, gate } = await openBackend()
     for (const key of ['a', 'b', 'c']) await put(backend, key, Buffer.from(key))
     gate.judge = ({ path }) => (path.includes('?delete') ? { status: 501, code: 'NotImplemented' } : null)
@@ -274,7 +274,7 @@ describeHere(`a clock${why}`, () => {
 
   afterEach(() => void vi.useRealTimers())
 
-  /** Sets the clock of this process alone: so many minutes ahead of that of the service. */
+  /** Sets only the clock of this process: this many minutes ahead of the service's. */
   function setClock(minutes: number): void {
     vi.useRealTimers()
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + minutes * MINUTE_MS })
@@ -286,7 +286,7 @@ describeHere(`a clock${why}`, () => {
     ['was 20 minutes fast, and is set right', 20, 0],
     ['was 20 minutes slow, and is set right', -20, 0],
     ['was fast, and is slow', 20, -20],
-  ])('that %s: the first request of every kind comes through', async (_, before, after) => {
+  ])('that %s: the first request of every kind succeeds', async (_, before, after) => {
     setClock(before)
     const { backend, gate } = await openBackend()
     await put(backend, 'blob', Buffer.from('hello'))
@@ -318,7 +318,7 @@ describeHere(`a clock${why}`, () => {
     expect(large.equals(await read(await backend.get('large', { signal })))).toBe(true)
   })
 
-  it('that is wrong costs one request more, also where HEAD says nothing of why it was refused', async () => {
+  it('that is wrong costs one more request, even if HEAD does not say why it was refused', async () => {
     const { backend, gate } = await openBackend()
     await put(backend, 'blob', Buffer.from('hello'))
     for (const [methods, operation] of [
@@ -346,7 +346,7 @@ describeHere(`a clock${why}`, () => {
     }
   })
 
-  it('that the service goes on refusing is UNAUTHENTICATED, with a hint', async () => {
+  it('that the service keeps refusing is UNAUTHENTICATED, with a hint', async () => {
     const { backend, gate } = await openBackend()
     gate.judge = () => ({ status: 403, code: 'RequestTimeTooSkewed' })
     const error = await backend.get('blob', { signal }).catch((error) => error)
@@ -360,7 +360,7 @@ function place() {
   return { bucket, endpoint, flavor: 'ceph', credentials: identity } as const
 }
 
-/** What a guard does: aborts once nothing was sent for so long. */
+/** Like a guard: aborts if nothing was sent for this long. */
 function idleAfter(ms: number) {
   const abort = new AbortController()
   let timer: NodeJS.Timeout
@@ -385,7 +385,7 @@ function urlOf({ endpoint: { host, port } }: ChaosProxy): string {
 }
 
 describeHere(`an endpoint below a path${why}`, () => {
-  /** As Supabase's, which signs the whole path. */
+  /** Like Supabase's, which signs the whole path. */
   const BASE = '/storage/v1/s3'
 
   async function openBelow() {
@@ -443,7 +443,7 @@ describeHere(`an endpoint below a path${why}`, () => {
     await expect(put(backend, 'a', Buffer.from('a'))).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
   })
 
-  it('is told with its path', async () => {
+  it('is shown with its path', async () => {
     const { backend, gate } = await openBelow()
     const { bucket } = thePlace()
     expect(backend.address.host).toBe(`s3:${new URL(gate.endpoint).host}${BASE}/${bucket}`)

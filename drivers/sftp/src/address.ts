@@ -4,7 +4,7 @@ import type { SftpBackendOptions } from './options.ts'
 
 const DEFAULT_PORT = 22
 
-/** By host, port and root. A relative root starts where the server puts its user, which may be anywhere. */
+/** Host, port and root. A relative root starts where the server puts its user, which may be anywhere. */
 export function addressOf({ host, port = DEFAULT_PORT, username, root }: SftpBackendOptions): Address {
   const path = posix.normalize(`${root}/`)
   const server = `${host.toLowerCase()}:${port}`

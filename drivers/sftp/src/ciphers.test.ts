@@ -6,7 +6,7 @@ import { prepareKeys } from './ciphers.ts'
 const sftpOf = (protocol: object | undefined) => ({ _protocol: protocol }) as unknown as SFTPWrapper
 
 describe('prepareKeys()', () => {
-  it('puts a KeyObject of the same bytes in the place of each key', () => {
+  it('replaces each key with a KeyObject of the same bytes', () => {
     const [out, back] = [randomBytes(16), randomBytes(16)]
     const protocol = { _cipher: { _encKey: out }, _decipher: { _decipherKey: back } }
     prepareKeys(sftpOf(protocol))
@@ -14,7 +14,7 @@ describe('prepareKeys()', () => {
     expect(createSecretKey(back).equals(protocol._decipher._decipherKey as never)).toBe(true)
   })
 
-  it('leaves ciphers alone that keep no key, or that are not there', () => {
+  it('leaves ciphers alone that keep no key, or that do not exist', () => {
     const protocol = { _cipher: { _cipherInstance: 1 }, _decipher: undefined }
     prepareKeys(sftpOf(protocol))
     prepareKeys(sftpOf(undefined))

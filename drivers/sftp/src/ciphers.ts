@@ -1,7 +1,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { SFTPWrapper } from 'ssh2'
 
-/** What ssh2 keeps and does not tell: the keys of AES-GCM, of which it makes a cipher for each packet of 32 KiB. */
+/** Internals of ssh2: the AES-GCM keys, from which it makes a cipher for each packet of 32 KiB. */
 interface Internals {
   readonly _protocol?: {
     readonly _cipher?: { _encKey?: Buffer | KeyObject }
@@ -10,9 +10,9 @@ interface Internals {
 }
 
 /**
- * Makes ssh2 encrypt and decrypt with KeyObjects in place of bytes. Node.js 24 finds out that bytes are no KeyObject by an exception
- * or two for each cipher, which is a third of the time that a packet takes (measured). Where ssh2 keeps no such keys nothing
- * changes, nor after it was given new ones, which OpenSSH does every 64 GiB.
+ * Makes ssh2 encrypt and decrypt with KeyObjects instead of bytes. Node.js 24 finds out that bytes are not a KeyObject
+ * by one or two exceptions for each cipher, which is a third of the time that a packet takes (measured). Does nothing
+ * if ssh2 keeps no such keys, or after a rekey, which OpenSSH does every 64 GiB.
  */
 export function prepareKeys(sftp: SFTPWrapper): void {
   const { _cipher: cipher, _decipher: decipher } = (sftp as unknown as Internals)._protocol ?? {}

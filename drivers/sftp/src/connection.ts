@@ -8,21 +8,21 @@ import { fingerprintOf, type HostKeys, loadHostKeys } from './host-keys.ts'
 import type { Settings } from './options.ts'
 import { openSocket } from './socket.ts'
 
-/** How long a server may take to let one in, in milliseconds. */
+/** How long a server may take to log in, in milliseconds. */
 const HANDSHAKE_MS = 20_000
 const KEEPALIVE_MS = 15_000
-/** So many unanswered in a row, and the server is taken for dead. */
+/** After this many unanswered in a row the server counts as dead. */
 const KEEPALIVES = 3
-/** What every server takes in one packet, and the most that is worth sending in one, in bytes. */
+/** The packet size that every server accepts, and the most that is worth sending in one, in bytes. */
 const PACKET_BYTES = { least: 31 * 1024, most: 255 * 1024 }
 
 /**
- * The most that is under way for one blob, in bytes: the window that OpenSSH opens, and so do we. What does not fit in it waits in
- * memory, and costs a third more to send, measured.
+ * The most in flight for one blob, in bytes: the window that OpenSSH opens, and we do too. What does not fit in it
+ * waits in memory, and costs a third more to send (measured).
  */
 const WINDOW_BYTES = 2 << 20
 
-/** What a server is asked to let one in with. */
+/** The credentials for a login. */
 export interface Login {
   readonly password?: string
   readonly privateKey?: string
@@ -32,7 +32,7 @@ export interface Login {
 export type Handle = Buffer
 export type { FileEntryWithStats, Stats } from 'ssh2'
 
-/** Free space, as far as anyone needs it. */
+/** The parts of statvfs that are used. */
 export interface FileSystem {
   readonly f_frsize: number
   readonly f_bavail: number
@@ -41,24 +41,24 @@ export interface FileSystem {
   readonly f_flag: number
 }
 
-/** What ssh2 knows and does not tell: the limits that the server named, or else those of the protocol. */
+/** Internals of ssh2: the limits that the server named, or else those of the protocol. */
 interface Limits {
   readonly _maxReadLen?: number
   readonly _maxWriteLen?: number
 }
 
-/** An answer: `null` and `undefined` are no error. */
+/** A callback: `null` and `undefined` mean no error. */
 type Answer<T> = (error?: Error | null, value?: T) => void
 
-/** One connection to a server and its SFTP session, which any number of requests may share. */
+/** One connection to a server with its SFTP session, shared by any number of requests. */
 export class Connection {
-  /** The most to read or write in one request, in bytes. */
+  /** The largest read or write in one request, in bytes. */
   readonly readBytes: number
   readonly writeBytes: number
   readonly #client: SftpClient
   readonly #socket: net.Socket
   readonly #sftp: SFTPWrapper
-  /** Those who wait for an answer. ssh2 does not tell all of them when there will be none. */
+  /** Requests waiting for an answer. ssh2 does not tell all of them if none will come. */
   readonly #waiting = new Set<(error: Error) => void>()
   #lost: Error | undefined
   #users = 0
@@ -85,7 +85,7 @@ export class Connection {
     const socket = await connect(options, signal, at)
     const client = new SftpClient('stored', {})
     let failure: unknown
-    // Before ssh2-sftp-client makes another error of it, which does not say how far it came.
+    // Before ssh2-sftp-client replaces it with another error, which does not say how far it came.
     client.on('error', (error) => {
       failure ??= error
     })
@@ -114,12 +114,12 @@ export class Connection {
     }
   }
 
-  /** How many requests of so many bytes are worth having under way for one blob. */
+  /** How many requests of this many bytes are worth having in flight for one blob. */
   static requestsOf(bytes: number, most: number): number {
     return Math.min(most, Math.ceil(WINDOW_BYTES / bytes))
   }
 
-  /** Whether nothing more will be answered. */
+  /** Whether no more answers will come. */
   get isLost(): boolean {
     return this.#lost !== undefined
   }
@@ -134,15 +134,15 @@ export class Connection {
     if (count === 0 && this.#isRetired) this.close()
   }
 
-  /** Ends it once nobody uses it. */
+  /** Closes it after its last user. */
   retire(): void {
     this.#isRetired = true
     if (this.#users === 0) this.close()
   }
 
-  /** Ends it. Who still waits for an answer gets an error. */
+  /** Closes it. Requests still waiting get an error. */
   close(): void {
-    this.#lose(new Error('the connection was given up'))
+    this.#lose(new Error('the connection was abandoned'))
   }
 
   open(path: string, flags: 'r' | 'wx'): Promise<Handle> {
@@ -191,17 +191,17 @@ export class Connection {
     return this.#request((sftp, answer: Answer<void>) => sftp.unlink(path, answer))
   }
 
-  /** Fails when `to` is taken. */
+  /** Fails if `to` is taken. */
   rename(from: string, to: string): Promise<void> {
     return this.#request((sftp, answer: Answer<void>) => sftp.rename(from, to, answer))
   }
 
-  /** Replaces what is at `to`, in one step. */
+  /** Replaces what is at `to`, atomically. */
   replace(from: string, to: string): Promise<void> {
     return this.#request((sftp, answer: Answer<void>) => sftp.ext_openssh_rename(from, to, answer))
   }
 
-  /** Fails when `to` is taken. */
+  /** Fails if `to` is taken. */
   link(from: string, to: string): Promise<void> {
     return this.#request((sftp, answer: Answer<void>) => sftp.ext_openssh_hardlink(from, to, answer))
   }
@@ -214,9 +214,9 @@ export class Connection {
     return this.#request((sftp, answer: Answer<Handle>) => sftp.opendir(path, answer))
   }
 
-  /** @returns Some entries more; `null` when that were all. */
+  /** @returns Some more entries; `null` at the end. */
   async readdir(handle: Handle): Promise<FileEntryWithStats[] | null> {
-    // By handle it is one request and no more.
+    // By handle it is a single request.
     const send = (sftp: SFTPWrapper, answer: Answer<FileEntryWithStats[]>) => sftp.readdir(handle, answer)
     return this.#request(send).catch((error) => {
       if (error.code === STATUS.EOF) return null
@@ -233,18 +233,18 @@ export class Connection {
         send(this.#sftp, (error, value) => {
           this.#waiting.delete(reject)
           if (!error) resolve(value as T)
-          // Without a status it is no answer.
+          // Without a status it is not an answer.
           else reject(typeof (error as { code?: unknown }).code === 'number' ? error : lostError(error))
         })
       } catch (error) {
-        // ssh2 throws where the server does not offer an extension.
+        // ssh2 throws if the server does not offer an extension.
         this.#waiting.delete(reject)
         reject(Object.assign(error as Error, { code: STATUS.OP_UNSUPPORTED }))
       }
     })
   }
 
-  /** ssh2 writes three pieces for every 32 KiB, and each would be a system call, and a packet, of its own. */
+  /** ssh2 writes three pieces for every 32 KiB, each of which would be a system call and a packet of its own. */
   #gather(): void {
     this.#socket.cork()
     process.nextTick(() => this.#socket.uncork())

@@ -4,15 +4,15 @@ import { STATUS, saysAbsent, statusOf } from './errors.ts'
 import { makeEntry } from './names.ts'
 import { parentOf, type Root } from './root.ts'
 
-/** How often a directory is made again that others remove at the same time. */
+/** How often a directory is recreated while others remove it. */
 const MAX_ATTEMPTS = 10
 
 /**
- * Does something in the directory at `path`, which it makes, with its parents, when it is not there.
+ * Runs `work` in the directory at `path`, which it creates with its parents if it does not exist.
  *
- * @param work Called again after it says that something is not there.
- * @throws {StorageError} KEY_CONFLICT when a blob or a link is in the way · INVALID_KEY when the medium cannot hold
- *   a directory of this name · UNAVAILABLE without the root.
+ * @param work Called again after it reports that something does not exist.
+ * @throws {StorageError} KEY_CONFLICT if a blob or a link is in the way · INVALID_KEY if the medium cannot hold a
+ *   directory of this name · UNAVAILABLE without the root.
  */
 export async function inDirectory<T>(
   connection: Connection,
@@ -24,7 +24,7 @@ export async function inDirectory<T>(
   for (let attempt = 1; ; attempt++) {
     try {
       if (!(await isInPlace(connection, path))) {
-        // What is in the way of the root is in the way of every key: that is no fault of this one.
+        // What blocks the root blocks every key: that is not this key's fault.
         await root.check(connection, at)
         throw linkInTheWay(at)
       }
@@ -38,7 +38,7 @@ export async function inDirectory<T>(
   }
 }
 
-/** Flushes the entries of a directory, where the server can. */
+/** Flushes the entries of a directory, if the server can. */
 export async function flush(connection: Connection, path: string): Promise<void> {
   const handle = await connection.open(path, 'r')
   try {
@@ -48,20 +48,20 @@ export async function flush(connection: Connection, path: string): Promise<void>
   }
 }
 
-/** Removes `path` and its parents, the root apart, as far as they are empty. */
+/** Removes `path` and its parents below the root, as far as they are empty. */
 export async function prune(connection: Connection, root: Root, path: string): Promise<void> {
   for (let empty = path; empty !== root.path; empty = parentOf(empty)) {
     try {
       if (!(await isInPlace(connection, empty))) return
       await connection.rmdir(empty)
     } catch {
-      // Not empty, as a rule. Whatever else forbids it leaves an empty directory, which no listing shows.
+      // Usually it is not empty. Any other failure leaves an empty directory, which no listing shows.
       return
     }
   }
 }
 
-/** Whether `path` leads through no link. @throws NO_SUCH_FILE when it is not there. */
+/** Whether `path` leads through no link. @throws NO_SUCH_FILE if it does not exist. */
 export async function isInPlace(connection: Connection, path: string): Promise<boolean> {
   return (await connection.realpath(path)) === path
 }
@@ -75,7 +75,7 @@ async function make(connection: Connection, root: Root, path: string, at: ErrorL
     if (found.isDirectory()) return
     throw found.isSymbolicLink()
       ? linkInTheWay(at)
-      : new StorageError('KEY_CONFLICT', at, { cause: error, detail: 'a blob is where a directory would be' })
+      : new StorageError('KEY_CONFLICT', at, { cause: error, detail: 'a blob is in the place of a directory' })
   }
 }
 

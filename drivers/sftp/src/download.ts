@@ -5,24 +5,24 @@ import { LinkedSignal } from './signals.ts'
 import { toStat } from './stat.ts'
 
 /**
- * In how many chunks the requests under way are handed out, as far as there are so many. The requests of a chunk go out together:
- * each write to the socket wakes the server, and each chunk whoever reads, which cost more than the bytes (measured). With
- * fewer chunks less is under way while one is waited for.
+ * The number of chunks in which the requests in flight are delivered, if there are that many. The requests of a chunk
+ * go out together: each write to the socket wakes the server, and each chunk wakes the reader, which cost more than the
+ * bytes (measured). With fewer chunks less is in flight while waiting for one.
  */
 const CHUNKS = 4
 
 export interface DownloadContext {
   readonly connection: Connection
   readonly requestsInFlight: number
-  /** The caller's, and that of the backend. */
+  /** The signals of the caller and of the backend. */
   readonly signals: readonly AbortSignal[]
   readonly at: ErrorLocation
 }
 
 /**
- * Opens the blob at `path`, which is that of `key`, for reading.
+ * Opens the blob of `key` at `path` for reading.
  *
- * @throws NO_SUCH_FILE when it is not there · {StorageError} NOT_FOUND when a link led elsewhere.
+ * @throws NO_SUCH_FILE if it does not exist · {StorageError} NOT_FOUND if a link led elsewhere.
  */
 export async function download(
   context: DownloadContext,
@@ -34,7 +34,7 @@ export async function download(
   const handle = await connection.open(path, 'r')
   let body: DownloadBody | undefined
   try {
-    // Again: opening follows links, and one may have come since the path was looked at.
+    // Checked again: opening follows links, and one may have appeared since the path was checked.
     const [stats, place] = await Promise.all([connection.fstat(handle), connection.realpath(path)])
     if (place !== path) throw new StorageError('NOT_FOUND', at, { detail: 'a symbolic link is in the way' })
     const stat = toStat(key, stats)
@@ -47,14 +47,14 @@ export async function download(
 }
 
 /**
- * The bytes from `position` to `end` of an open file, read ahead. It closes the file at the end, on a failure, when the iteration
- * is left, and when a signal aborts, also when nobody reads.
+ * The bytes from `position` to `end` of an open file, read ahead. Closes the file at the end, on a failure, when the
+ * iteration is left, and when a signal aborts, even if nothing is reading.
  */
 class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
   readonly #context: DownloadContext
   readonly #handle: Handle
   readonly #end: number
-  /** What is handed out at a time, and how many of those are asked for ahead. */
+  /** The size of a chunk, and how many are requested ahead. */
   readonly #chunkBytes: number
   readonly #chunks: number
   readonly #linked: LinkedSignal
@@ -62,9 +62,9 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
     this.#release()
     this.#interrupt(this.#linked.signal.reason)
   }
-  /** Ends the waiting for a chunk. Not a listener for each chunk: its closure keeps the garbage collector busy. */
+  /** Ends the wait for a chunk. Not a listener for each chunk: its closure keeps the garbage collector busy. */
   #interrupt: (reason: unknown) => void = () => {}
-  /** Asked for and not yet handed out, in order. */
+  /** Requested and not yet delivered, in order. */
   readonly #ahead: Promise<Uint8Array>[] = []
   /** Where the next request starts. */
   #position: number
@@ -95,7 +95,7 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
 
   next(): Promise<IteratorResult<Uint8Array, void>> {
     const step = this.#last.then(() => this.#step())
-    // The caller of next() gets the failure; this only waits.
+    // The caller of next() gets the error; this only waits.
     this.#last = step.catch(() => {})
     return step
   }
@@ -131,7 +131,7 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
     while (this.#ahead.length < most && this.#position < this.#end) {
       const length = Math.min(this.#chunkBytes, this.#end - this.#position)
       const chunk = this.#readChunk(this.#position, length)
-      // Its consumer gets the failure.
+      // Its consumer gets the error.
       chunk.catch(() => {})
       this.#ahead.push(chunk)
       this.#position += length
@@ -149,12 +149,13 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
     return buffer
   }
 
-  /** @throws {StorageError} CONFLICT when the file ends before. */
+  /** @throws {StorageError} CONFLICT if the file ends earlier. */
   async #fill(buffer: Buffer, from: number, to: number, position: number): Promise<void> {
     const { connection, at } = this.#context
     for (let filled = from; filled < to; ) {
       const count = await connection.read(this.#handle, buffer, filled, to - filled, position + filled)
-      if (count === 0) throw new StorageError('CONFLICT', at, { detail: 'the file was cut short while it was read' })
+      if (count === 0)
+        throw new StorageError('CONFLICT', at, { detail: 'the file was truncated while it was being read' })
       filled += count
     }
   }
@@ -165,7 +166,7 @@ class DownloadBody implements AsyncIterableIterator<Uint8Array, void> {
     this.#linked.signal.removeEventListener('abort', this.#onAbort)
     this.#linked[Symbol.dispose]()
     this.#context.connection.users--
-    // What was read was read: a failure to close a file opened for reading loses nothing.
+    // The bytes have been read: failing to close a file opened for reading loses nothing.
     this.#context.connection.closeHandle(this.#handle).catch(() => {})
   }
 }

@@ -20,12 +20,12 @@ describe('toSftpError()', () => {
     expect(toSftpError(cause, at)).toMatchObject({ code, retryable, at, cause })
   })
 
-  it('leaves a StorageError as it is', () => {
+  it('leaves a StorageError unchanged', () => {
     const error = new StorageError('NO_SPACE', at)
     expect(toSftpError(error, at)).toBe(error)
   })
 
-  it('turns the reason of an abort into ABORTED', () => {
+  it('turns an abort reason into ABORTED', () => {
     const signal = AbortSignal.abort(new Error('enough'))
     expect(toSftpError(signal.reason, at, signal)).toMatchObject({ code: 'ABORTED', cause: signal.reason })
   })

@@ -13,29 +13,29 @@ export const STATUS = {
 } as const
 
 const CODES: Readonly<Record<number, readonly [StorageErrorCode, string]>> = {
-  // Callers that ask whether a blob exists have handled this. The rest are races with other programs.
+  // Callers that check whether a blob exists have handled this. The rest are races with other programs.
   [STATUS.NO_SUCH_FILE]: ['CONFLICT', 'removed by someone else during the call'],
   [STATUS.PERMISSION_DENIED]: ['PERMISSION_DENIED', 'the server refuses'],
-  // Whatever has no code of its own. What can be told apart was, before it came here; a failing disk may be mended.
-  [STATUS.FAILURE]: ['UNAVAILABLE', 'the server failed and does not say why'],
-  // OpenSSH's word for ENAMETOOLONG and EINVAL. Where it was about the name alone, that was found out before it came here.
-  [STATUS.BAD_MESSAGE]: ['INTERNAL', 'the server refuses the request and does not say why'],
+  // Everything without a code of its own. Distinguishable cases were handled earlier; a failing disk may be repaired.
+  [STATUS.FAILURE]: ['UNAVAILABLE', 'the server failed without giving a reason'],
+  // OpenSSH's code for ENAMETOOLONG and EINVAL. If only the name was at fault, that was detected earlier.
+  [STATUS.BAD_MESSAGE]: ['INTERNAL', 'the server refuses the request without giving a reason'],
   [STATUS.NO_CONNECTION]: ['UNAVAILABLE', 'the server has no connection'],
   [STATUS.CONNECTION_LOST]: ['UNAVAILABLE', 'the server lost its connection'],
   [STATUS.OP_UNSUPPORTED]: ['UNSUPPORTED', 'the server does not know the request'],
 }
 
-/** The status that a request was answered with, or `undefined` for any other error. */
+/** The status of a response, or `undefined` for any other error. */
 export function statusOf(error: unknown): number | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined
 }
 
-/** Whether the answer says for certain that nothing is there. OpenSSH says so of what lies below a file, too. */
+/** Whether the answer proves that nothing is there. OpenSSH answers this for paths below a file, too. */
 export function saysAbsent(error: unknown): boolean {
   return statusOf(error) === STATUS.NO_SUCH_FILE
 }
 
-/** Translates what an operation failed with. A StorageError passes as it is. */
+/** Translates the error of an operation. A StorageError passes unchanged. */
 export function toSftpError(error: unknown, at: ErrorLocation, signal?: AbortSignal): StorageError {
   const code = CODES[statusOf(error) ?? 0]
   if (code === undefined || StorageError.is(error)) return toStorageError(error, at, signal)
@@ -45,7 +45,7 @@ export function toSftpError(error: unknown, at: ErrorLocation, signal?: AbortSig
 /**
  * Translates why there is no connection.
  *
- * @param error Of `node:net`, or of ssh2, which says in `level` how far it came.
+ * @param error From `node:net`, or from ssh2, whose `level` tells how far it came.
  */
 export function toDialError(error: unknown, at: ErrorLocation): StorageError {
   if (StorageError.is(error)) return error
@@ -60,7 +60,7 @@ export function toDialError(error: unknown, at: ErrorLocation): StorageError {
   if (level === 'handshake')
     return new StorageError('MISCONFIGURED', at, { cause: error, detail: `no agreement with the server: ${message}` })
   if (/Unable to start subsystem/.test(message))
-    return new StorageError('MISCONFIGURED', at, { cause: error, detail: 'the server has no SFTP for this account' })
+    return new StorageError('MISCONFIGURED', at, { cause: error, detail: 'the server offers no SFTP for this account' })
   if (level === undefined || level === 'client-socket') {
     const mapped = mapErrno(error, at)
     if (mapped.code !== 'INTERNAL') return mapped

@@ -1,12 +1,12 @@
 import { type ErrorLocation, StorageError } from '@stored/core/backend'
 import type { Connection, FileEntryWithStats, Handle } from './connection.ts'
 
-/** At a time, in all directories on the way that a call goes. */
+/** At a time, in all directories on the path of a call. */
 const MOST_NAMES = 1_000_000
 /** All of these together, in characters. */
 const MOST_LENGTH = 64 << 20
 
-/** A name in a directory. What OpenSSH says of it for people is left out. */
+/** A name in a directory, without OpenSSH's text for people. */
 export type Named = Pick<FileEntryWithStats, 'filename' | 'attrs'>
 
 interface Amount {
@@ -14,10 +14,10 @@ interface Amount {
   readonly length: number
 }
 
-/** How many names one call holds: a server may have directories without end. */
+/** Limits how many names one call holds: a server may have endless directories. */
 export class HeldNames {
   readonly #at: ErrorLocation
-  /** What was held before can be set again: directories are left in the reverse order of entering them. */
+  /** Earlier values can be restored: directories are left in the reverse order of entering them. */
   amount: Amount = { count: 0, length: 0 }
 
   constructor(at: ErrorLocation) {
@@ -30,15 +30,15 @@ export class HeldNames {
     const length = names.reduce((sum, { filename }) => sum + filename.length, this.amount.length)
     this.amount = { count, length }
     if (count <= MOST_NAMES && length <= MOST_LENGTH) return
-    const detail = `the server lists more names than can be held: ${count} so far, the last in ${JSON.stringify(path)}`
+    const detail = `the server lists more names than fit in memory: ${count} so far, the last in ${JSON.stringify(path)}`
     throw new StorageError('MISCONFIGURED', this.#at, { detail })
   }
 }
 
 /**
- * Everything in a directory, in no order.
+ * The entries of a directory, in no order.
  *
- * @throws {StorageError} MISCONFIGURED: more than can be held · the reason of `signal`, also where the directory has no end.
+ * @throws {StorageError} MISCONFIGURED: more than the limit · the reason of `signal`, even if the directory is endless.
  */
 export async function readDirectory(
   connection: Connection,
@@ -50,10 +50,11 @@ export async function readDirectory(
 }
 
 /**
- * The same of the directory at `path` itself; `null` when a link on the way leads elsewhere. The protocol has no way to tell where a
- * handle leads: it is looked at before and after, in one go, which leaves next to no time to swap it in between and back.
+ * The same for the directory at `path` itself; `null` if a link on the way leads elsewhere. The protocol cannot tell
+ * where a handle leads, so the path is checked before and after in one batch, which leaves hardly any time to swap it
+ * in between and back.
  *
- * @throws NO_SUCH_FILE when it is not there · what `readDirectory` throws.
+ * @throws NO_SUCH_FILE if it does not exist · what `readDirectory` throws.
  */
 export async function readInPlace(
   connection: Connection,
@@ -95,7 +96,7 @@ async function readAll(
     held.amount = before
     throw error
   } finally {
-    // What was read was read.
+    // The entries have been read.
     connection.closeHandle(handle).catch(() => {})
   }
 }

@@ -49,19 +49,19 @@ describe('knownKeysOf()', () => {
     ['H.EXAMPLE', 'h.example', true],
     ['[h]:22*', '[h]:222', true],
     ['[h]', 'h', false],
-  ])('says of the pattern %s and the host %s: %s', (pattern, host, fits) => {
+  ])('for the pattern %s and the host %s returns %s', (pattern, host, fits) => {
     expect(accepted(`${pattern} ssh-ed25519 ${one}`, host)).toEqual(fits ? ['one'] : [])
   })
 
-  it('passes over a line with a pattern of kilobytes, as OpenSSH does', () => {
+  it('skips a line with a pattern of kilobytes, as OpenSSH does', () => {
     expect(accepted(`h,${'*'.repeat(2_000)} ssh-ed25519 ${one}\nh ssh-ed25519 ${two}`)).toEqual(['two'])
   })
 
-  it('passes over comments, authorities and lines that are cut short', () => {
+  it('skips comments, authorities and truncated lines', () => {
     expect(accepted(`# h ssh-ed25519 ${one}\n@cert-authority h ssh-ed25519 ${one}\nh ssh-ed25519\n\n`)).toEqual([])
   })
 
-  it('tells revoked keys apart', () => {
+  it('separates revoked keys', () => {
     expect(knownKeysOf(`@revoked h ssh-ed25519 ${one}\nh ssh-ed25519 ${two}`, 'h', 22)).toEqual({
       accepted: [TWO],
       revoked: [ONE],
@@ -73,19 +73,19 @@ describe('loadHostKeys()', () => {
   const options = { host: 'h', port: 22 }
   const at = { backend: 'sftp', op: 'connect' }
 
-  it('accepts the keys that are pinned by their fingerprints, and no other', async () => {
+  it('accepts the keys pinned by fingerprint, and no other', async () => {
     const { accepts } = await loadHostKeys({ ...options, hostFingerprint: `${fingerprintOf(ONE)}=` }, at)
     expect([accepts(ONE), accepts(TWO)]).toEqual([true, false])
   })
 
-  it('is MISCONFIGURED with a file that cannot be read, or that does not know the host', async () => {
+  it('is MISCONFIGURED if a file cannot be read, or does not contain the host', async () => {
     const missing = loadHostKeys({ ...options, knownHosts: '/nonexistent/known_hosts' }, at)
     await expect(missing).rejects.toMatchObject({ code: 'MISCONFIGURED' })
     const unknown = loadHostKeys({ ...options, knownHosts: '/dev/null' }, at)
     await expect(unknown).rejects.toThrow('/dev/null has no key of h')
   })
 
-  it('is MISCONFIGURED with a file that has no end, or a pipe that nobody writes to', async () => {
+  it('is MISCONFIGURED for an endless file, or a pipe without a writer', async () => {
     const endless = loadHostKeys({ ...options, knownHosts: '/dev/zero' }, at)
     await expect(endless).rejects.toThrow(/MISCONFIGURED: \/dev\/zero is not a file of host keys/)
     const pipe = join(await testDirectory(), 'pipe')
@@ -93,7 +93,7 @@ describe('loadHostKeys()', () => {
     await expect(loadHostKeys({ ...options, knownHosts: pipe }, at)).rejects.toMatchObject({ code: 'MISCONFIGURED' })
   })
 
-  it('asks for no kind of key that there is not', async () => {
+  it('requests no key type that does not exist', async () => {
     const key = (kind: string) => Buffer.concat([Buffer.from([0, 0, 0, kind.length]), Buffer.from(kind)])
     const file = join(await testDirectory(), 'known_hosts')
     const keys = [Buffer.from('x'), key('ssh-new'), key('ssh-ed25519'), key('ssh-rsa')]

@@ -7,7 +7,7 @@ import type { Settings } from './options.ts'
 /** The host keys that a server may show. */
 export interface HostKeys {
   accepts(key: Buffer): boolean
-  /** Which kinds of keys to ask the server for; `undefined` for any. */
+  /** Which key types to request from the server; `undefined` for any. */
   readonly algorithms?: ServerHostKeyAlgorithm[]
 }
 
@@ -16,14 +16,14 @@ interface KnownKeys {
   readonly revoked: readonly Buffer[]
 }
 
-/** Of a file of host keys: some 40,000 of them. */
+/** The largest file of host keys: some 40,000 of them. */
 const MOST_FILE_BYTES = 4 << 20
-/** OpenSSH looks at no longer one either. @see match_pattern_list() in its match.c */
+/** OpenSSH ignores longer ones too. @see match_pattern_list() in its match.c */
 const MOST_PATTERN_LENGTH = 1_023
 
-/** RSA keys sign in newer ways than the one they are called after. @see RFC 8332 */
+/** RSA keys sign with newer algorithms than the one they are named after. @see RFC 8332 */
 const RSA: readonly ServerHostKeyAlgorithm[] = ['rsa-sha2-512', 'rsa-sha2-256']
-/** Those that are called after their keys. */
+/** Those that are named after their keys. */
 const KINDS: readonly ServerHostKeyAlgorithm[] = [
   'ssh-ed25519',
   'ecdsa-sha2-nistp256',
@@ -31,7 +31,7 @@ const KINDS: readonly ServerHostKeyAlgorithm[] = [
   'ecdsa-sha2-nistp521',
 ]
 
-/** @throws {StorageError} MISCONFIGURED when a file of host keys cannot be read, or knows none of this server. */
+/** @throws {StorageError} MISCONFIGURED if a file of host keys cannot be read, or contains none for this server. */
 export async function loadHostKeys(
   { host, port, hostFingerprint = [], knownHosts }: Pick<Settings, 'host' | 'port' | 'hostFingerprint' | 'knownHosts'>,
   at: ErrorLocation,
@@ -46,7 +46,7 @@ export async function loadHostKeys(
     return accepted.some((each) => each.equals(key)) || fingerprints.includes(fingerprintOf(key))
   }
   const algorithms = [...new Set(accepted.flatMap(algorithmsOf))]
-  // The server has one key of each kind and shows that of the first kind it is asked for.
+  // The server has one key of each type and shows that of the first type requested.
   return fingerprints.length > 0 || algorithms.length === 0 ? { accepts } : { accepts, algorithms }
 }
 
@@ -55,7 +55,10 @@ export function fingerprintOf(key: Buffer): string {
   return `SHA256:${hash('sha256', key, 'base64').replace(/=+$/, '')}`
 }
 
-/** @see sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". Lines that name an authority are left out: no certificates here. */
+/**
+ * @see sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". Lines that name an authority are skipped: certificates are not
+ *   supported.
+ */
 export function knownKeysOf(text: string, host: string, port: number): KnownKeys {
   const accepted: Buffer[] = []
   const revoked: Buffer[] = []
@@ -70,7 +73,7 @@ export function knownKeysOf(text: string, host: string, port: number): KnownKeys
   return { accepted, revoked }
 }
 
-/** How such a file calls a server. */
+/** The name of a server in such a file. */
 function nameOf(host: string, port: number): string {
   return port === 22 ? host : `[${host}]:${port}`
 }
@@ -87,8 +90,8 @@ function matches(patterns: string, name: string): boolean {
 }
 
 /**
- * Whether a pattern with `*` and `?` fits a name. Going back to the last `*` is enough, whatever those before it took: so it takes no
- * more steps than the product of both lengths, where a regular expression may take for ever.
+ * Whether a name matches a pattern with `*` and `?`. Backtracking to the last `*` is enough, whatever the earlier ones
+ * matched, so it takes at most the product of both lengths in steps, where a regular expression may take forever.
  */
 function fits(pattern: string, name: string): boolean {
   let [at, star, from] = [0, -1, 0]
@@ -107,7 +110,7 @@ function fits(pattern: string, name: string): boolean {
   return /^\**$/.test(pattern.slice(at))
 }
 
-/** None of a key that is none, or of a kind that ssh2 does not know: it could not be shown. */
+/** Nothing for an invalid key, or a type that ssh2 does not know: the server could not show it. */
 function algorithmsOf(key: Buffer): readonly ServerHostKeyAlgorithm[] {
   const kind = key.length < 4 ? '' : key.toString('latin1', 4, 4 + key.readUInt32BE(0))
   return kind === 'ssh-rsa' ? RSA : KINDS.filter((known) => known === kind)

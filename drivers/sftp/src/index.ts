@@ -5,7 +5,7 @@ import { SftpBackend } from './sftp-backend.ts'
 export type { SftpBackendOptions } from './options.ts'
 export { SftpBackend } from './sftp-backend.ts'
 
-/** The options that are secret: what prints or stores a configuration leaves their values out. */
+/** The secret options: anything that prints or stores a configuration omits their values. */
 export const secrets: readonly string[] = ['password', 'privateKey', 'passphrase']
 
 /** Finds this driver by its name in a configuration: `{ driver: 'sftp', host: 'files.example.org', … }`. */

@@ -2,7 +2,7 @@ import { Credential, type Secret } from '@stored/core/backend'
 import type { Login } from './connection.ts'
 import type { SftpBackendOptions } from './options.ts'
 
-/** The secrets of the options as one credential: they are refused together, and so are asked for together. */
+/** The secret options as one credential: they are refused together, and so are requested together. */
 export function credentialOf({ password, privateKey, passphrase }: SftpBackendOptions): Credential<Login> {
   const ask = async (): Promise<Login> => ({
     ...(password !== undefined && { password: await reveal(password) }),

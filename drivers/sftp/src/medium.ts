@@ -4,21 +4,21 @@ import { STATUS, saysAbsent, statusOf } from './errors.ts'
 import { join } from './paths.ts'
 import { telltaleName, temporaryName } from './temp-names.ts'
 
-/** What the server, and the file system below the root, can do: found out by trying. */
+/** What the server and the file system below the root can do, found by probing. */
 export interface Medium {
-  /** `posix-rename@openssh.com`: a rename replaces, in one step. */
+  /** `posix-rename@openssh.com`: a rename replaces, atomically. */
   readonly replaces: boolean
-  /** `hardlink@openssh.com`: a link claims a free name, in one step. */
+  /** `hardlink@openssh.com`: a link claims a free name, atomically. */
   readonly hardLinks: boolean
-  /** `fsync@openssh.com`, of files. */
+  /** `fsync@openssh.com` for files. */
   readonly flushesFiles: boolean
-  /** The same, of directories. */
+  /** The same for directories. */
   readonly flushesDirectories: boolean
   readonly caseSensitive: boolean
   readonly normalizes: boolean
 }
 
-/** Of a root where nothing can be tried. */
+/** For a root that cannot be probed. */
 export const UNKNOWN: Medium = {
   replaces: false,
   hardLinks: false,
@@ -28,7 +28,7 @@ export const UNKNOWN: Medium = {
   normalizes: false,
 }
 
-/** Tries in `directory`, and leaves nothing there. */
+/** Probes in `directory`, and leaves nothing there. */
 export async function probe(connection: Connection, directory: string): Promise<Medium> {
   const name = telltaleName()
   const file = join(directory, name)
@@ -39,7 +39,7 @@ export async function probe(connection: Connection, directory: string): Promise<
     const [caseSensitive, normalizes, hardLinks, flushesDirectories] = await Promise.all([
       exists(connection, join(directory, name.replace('aB', 'Ab'))).then((found) => !found),
       exists(connection, join(directory, name.normalize('NFD'))),
-      // Twice: what claims a name that is taken is of no use.
+      // Twice: a link that claims a taken name is useless.
       succeeds(connection.link(file, link)).then(
         async (made) => made && !(await succeeds(connection.link(file, link))),
       ),
@@ -52,7 +52,7 @@ export async function probe(connection: Connection, directory: string): Promise<
   }
 }
 
-/** @returns Whether the file was there to be removed. */
+/** @returns Whether the file existed. */
 export async function unlinkIfThere(connection: Connection, path: string): Promise<boolean> {
   try {
     await connection.unlink(path)

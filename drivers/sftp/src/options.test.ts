@@ -6,7 +6,7 @@ const GOOD = { host: 'example.org', username: 'me', password: 'hush', hostFinger
 const parse = (changes: Record<string, unknown>) => () => parseOptions({ ...GOOD, ...changes })
 
 describe('parseOptions()', () => {
-  it('takes what a connection needs, with secrets as texts or functions', () => {
+  it('accepts what a connection needs, with secrets as texts or functions', () => {
     expect(parseOptions(GOOD)).toEqual({ ...GOOD, port: 22, connections: 4, requestsInFlight: 64, fsync: true })
     expect(parse({ password: undefined, privateKey: () => 'key', passphrase: async () => 'hush' })).not.toThrow()
     expect(parse({ hostFingerprint: [PIN, `${PIN}=`], port: 2222, connections: 1, fsync: false })).not.toThrow()
@@ -25,7 +25,7 @@ describe('parseOptions()', () => {
     [{ requestsInFlight: 0 }, 'option "requestsInFlight"'],
     [{ fsync: 'yes' }, 'option "fsync"'],
     [{ fingerprint: PIN }, 'unknown option "fingerprint"; did you mean "hostFingerprint"?'],
-    [{ password: undefined }, 'one of the options "password", "privateKey" and "agent" is needed'],
+    [{ password: undefined }, 'one of the options "password", "privateKey" and "agent" is required'],
   ])('refuses %j with INVALID_ARGUMENT and the name of the option', (changes, message) => {
     expect(parse(changes)).toThrow(message)
     expect(parse(changes)).toThrow('INVALID_ARGUMENT')

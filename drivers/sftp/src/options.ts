@@ -55,7 +55,7 @@ export interface SftpBackendOptions {
   readonly fsync?: boolean
 }
 
-/** What was checked, with its defaults. */
+/** The checked options, with their defaults. */
 export type Settings = SftpBackendOptions &
   Required<Pick<SftpBackendOptions, 'port' | 'connections' | 'requestsInFlight' | 'fsync'>>
 
@@ -116,7 +116,7 @@ export const OPTIONS = {
 export function parseOptions(options: unknown): Settings {
   const parsed = checkOptions(options as Settings, OPTIONS, AT)
   if (parsed.password === undefined && parsed.privateKey === undefined && parsed.agent === undefined)
-    throw refusal('one of the options "password", "privateKey" and "agent" is needed')
+    throw refusal('one of the options "password", "privateKey" and "agent" is required')
   if (parsed.hostFingerprint === undefined && parsed.knownHosts === undefined) throw refusal(howToPin(parsed))
   return parsed
 }

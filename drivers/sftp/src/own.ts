@@ -6,13 +6,16 @@ import { type Medium, unlinkIfThere } from './medium.ts'
 import { join } from './paths.ts'
 import { temporaryName } from './temp-names.ts'
 
-/** By which a root is known again. */
+/** Identifies a root. */
 export const MARKER = 'root'
-/** What a marker takes, and one byte that tells a longer file, in bytes. */
+/** The length of a marker in bytes, plus one to detect a longer file. */
 const MARKER_BYTES = 38
 const MARK = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** Makes a directory of the driver where none is. @throws {StorageError} MISCONFIGURED: a link or something else has its name. */
+/**
+ * Creates a directory of the driver where none exists. @throws {StorageError} MISCONFIGURED: a link or something else
+ * has its name.
+ */
 export async function makeOwn(connection: Connection, path: string, at: ErrorLocation): Promise<void> {
   const failure: unknown = await connection.mkdir(path).then(
     () => undefined,
@@ -23,24 +26,24 @@ export async function makeOwn(connection: Connection, path: string, at: ErrorLoc
   })
 }
 
-/** @throws {StorageError} MISCONFIGURED: a link or something else has the place of a directory of the driver. */
+/** @throws {StorageError} MISCONFIGURED: a link or something else is in the place of a directory of the driver. */
 async function checkOwn(connection: Connection, path: string, at: ErrorLocation): Promise<void> {
   const [found, place] = await Promise.all([connection.lstat(path), connection.realpath(path)])
   if (!found.isDirectory() || place !== path) throw notOwn(path, at)
 }
 
-/** The error for something foreign where a directory of the driver has to be. */
+/** The error if something foreign is in the place of the driver's own directory. */
 export function notOwn(path: string, at: ErrorLocation): StorageError {
   const detail = `${path} is not the driver's own directory: a link or a file has taken its place`
   return new StorageError('MISCONFIGURED', at, { detail })
 }
 
 /**
- * The mark of a root.
+ * The identity of a root.
  *
  * @param own `.stored`, free of links.
- * @returns `null` when there is none yet.
- * @throws {StorageError} MISCONFIGURED: what lies there was not written by this driver. Nothing of it is told.
+ * @returns `null` if there is none yet.
+ * @throws {StorageError} MISCONFIGURED: the file was not written by this driver. The error shows nothing of it.
  */
 export async function markIn(connection: Connection, own: string, at: ErrorLocation): Promise<string | null> {
   try {
@@ -53,10 +56,13 @@ export async function markIn(connection: Connection, own: string, at: ErrorLocat
   throw new StorageError('MISCONFIGURED', at, { detail: `${join(own, MARKER)} was not written by this driver` })
 }
 
-/** What stands in the marker; nothing when it is no plain file that can be one. @throws NO_SUCH_FILE when it is not there. */
+/**
+ * The content of the marker; empty unless it is a plain file of the right length. @throws NO_SUCH_FILE if it does not
+ * exist.
+ */
 export async function readMarker(connection: Connection, own: string): Promise<string> {
   const path = join(own, MARKER)
-  // Before it is opened: the protocol follows links, and opening a pipe would keep the server waiting.
+  // Before it is opened: the protocol follows links, and opening a pipe would block the server.
   const [found, place] = await Promise.all([connection.lstat(path), connection.realpath(path)])
   if (!found.isFile() || place !== path) return ''
   const handle = await connection.open(path, 'r')
@@ -68,7 +74,7 @@ export async function readMarker(connection: Connection, own: string): Promise<s
   }
 }
 
-/** Of several at once one wins: a name is claimed by a link, or by a rename that does not replace. */
+/** One of several concurrent writers wins: a name is claimed by a link, or by a rename that does not replace. */
 export async function writeMarker(connection: Connection, own: string, tmp: string, medium: Medium): Promise<void> {
   const [temp, marker] = [join(tmp, temporaryName()), join(own, MARKER)]
   const handle = await connection.open(temp, 'wx')
@@ -84,13 +90,13 @@ export async function writeMarker(connection: Connection, own: string, tmp: stri
   }
 }
 
-/** Makes a directory where nothing is. */
+/** Creates a directory if there is none. */
 export async function makeDirectory(connection: Connection, path: string): Promise<void> {
   try {
     await connection.mkdir(path)
   } catch (error) {
     if (saysAbsent(error)) throw error
-    // Others answer "permission denied" to what is there already.
+    // Some servers answer "permission denied" if it exists.
     if (!(await isThere(connection, path))) throw error
   }
 }

@@ -14,19 +14,19 @@ describe('toPath()', () => {
     )
   })
 
-  it('refuses what would climb or is the driver’s own, with INVALID_KEY', () => {
+  it('refuses keys that climb or that are the driver’s own, with INVALID_KEY', () => {
     for (const key of ['../x', 'a/../x', '/x', 'a//b', 'a/', '.', '.stored/x', 'a\0b', ''])
       expect(() => toPath('/root', key, true, at), JSON.stringify(key)).toThrow(StorageError)
   })
 
-  it('refuses the driver’s directory in any case where case does not matter', () => {
+  it('refuses the driver’s directory in any case if the medium ignores case', () => {
     expect(toPath('/root', '.STORED/x', true, at)).toBe('/root/.STORED/x')
     expect(() => toPath('/root', '.STORED/x', false, at)).toThrow(/INVALID_KEY/)
   })
 
-  it('takes segments of 255 bytes and refuses longer ones', () => {
+  it('accepts segments of 255 bytes and refuses longer ones', () => {
     expect(toPath('/', `a/${'x'.repeat(255)}`, true, at)).toBe(`/a/${'x'.repeat(255)}`)
-    expect(() => toPath('/', `a/${'x'.repeat(256)}`, true, at)).toThrow(/256 bytes of 255/)
-    expect(() => toPath('/', '\u{1f600}'.repeat(64), true, at)).toThrow(/256 bytes of 255/)
+    expect(() => toPath('/', `a/${'x'.repeat(256)}`, true, at)).toThrow(/256 bytes; at most 255 are/)
+    expect(() => toPath('/', '\u{1f600}'.repeat(64), true, at)).toThrow(/256 bytes; at most 255 are/)
   })
 })

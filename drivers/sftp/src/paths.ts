@@ -1,27 +1,27 @@
 import { checkKey, type ErrorLocation, keyFault, RESERVED_PREFIX, StorageError } from '@stored/core/backend'
 
-/** The longest name of a file, in UTF-8 bytes: NAME_MAX of most systems. */
+/** The longest file name in UTF-8 bytes: NAME_MAX of most systems. */
 export const MAX_SEGMENT_BYTES = 255
 
 /**
- * The path of `key` below `root`. Nothing is escaped: servers hold names as they are, and so a folder that others fill can be used
- * as it is. One that cannot hold a name says so.
+ * The path of `key` below `root`. Nothing is escaped: servers hold names unchanged, so a folder filled by other
+ * programs can be used directly. A server that cannot hold a name reports it.
  *
  * @param root Absolute and free of links.
  * @throws {StorageError} INVALID_KEY.
  */
 export function toPath(root: string, key: string, caseSensitive: boolean, at: ErrorLocation): string {
   checkKey(key, at)
-  // Where case does not matter, `.STORED/` is the driver's own directory.
+  // If the medium ignores case, `.STORED/` is the driver's own directory.
   if (!caseSensitive && key.toLowerCase().startsWith(RESERVED_PREFIX))
     throw new StorageError('INVALID_KEY', at, { detail: `"${RESERVED_PREFIX}" is reserved` })
   const long = key.split('/').find((segment) => Buffer.byteLength(segment) > MAX_SEGMENT_BYTES)
   if (long === undefined) return join(root, key)
-  const detail = `a segment takes ${Buffer.byteLength(long)} bytes of ${MAX_SEGMENT_BYTES}`
+  const detail = `a segment has ${Buffer.byteLength(long)} bytes; at most ${MAX_SEGMENT_BYTES} are allowed`
   throw new StorageError('INVALID_KEY', at, { detail })
 }
 
-/** `posix.join` of what needs no normalizing. */
+/** `posix.join` for names that need no normalizing. */
 export function join(directory: string, name: string): string {
   return directory === '/' ? `/${name}` : `${directory}/${name}`
 }

@@ -36,13 +36,13 @@ function makeHold() {
 }
 
 describe('use()', () => {
-  it('keeps one connection for calls that follow each other', async () => {
+  it('keeps one connection for consecutive calls', async () => {
     const { pool, dialed } = makePool(4)
     for (let i = 0; i < 3; i++) await pool.use(async () => {})
     expect(dialed.length).toBe(1)
   })
 
-  it('shares as many connections as there may be among calls at the same time', async () => {
+  it('spreads concurrent calls over as many connections as allowed', async () => {
     const { pool, dialed } = makePool(3)
     const { hold, release } = makeHold()
     const calls = Array.from({ length: 9 }, () => pool.use(hold))
@@ -66,7 +66,7 @@ describe('use()', () => {
     expect([calls, dialed.length]).toEqual([2, 2])
   })
 
-  it('is not done again when that must not be, nor over a connection that was new', async () => {
+  it('does not repeat a call that must not be repeated, or one on a new connection', async () => {
     const { pool } = makePool(1)
     const fail = async (connection: Connection) => {
       connection.close()
@@ -77,7 +77,7 @@ describe('use()', () => {
     await expect(pool.use(fail, () => false)).rejects.toBe(lost)
   })
 
-  it('shares a connection when the server has enough of them', async () => {
+  it('shares a connection if the server accepts no more', async () => {
     const { pool, dialed, failures } = makePool(4)
     const { hold, release } = makeHold()
     const first = pool.use(hold)
@@ -89,7 +89,7 @@ describe('use()', () => {
     await first
   })
 
-  it('rejects with what the dialing did, and dials again the next time', async () => {
+  it('rejects with the error of dialing, and dials again the next time', async () => {
     const { pool, failures } = makePool(1)
     failures.push(lost)
     await expect(pool.use(async () => {})).rejects.toBe(lost)
@@ -98,7 +98,7 @@ describe('use()', () => {
 })
 
 describe('renew()', () => {
-  it('retires every connection, has later calls dial, and leaves those under way theirs', async () => {
+  it('retires every connection, makes later calls dial, and leaves calls in progress theirs', async () => {
     const { pool, dialed } = makePool(2)
     const { hold, release } = makeHold()
     const first = pool.use(hold)
@@ -117,7 +117,7 @@ describe('renew()', () => {
 })
 
 describe('close()', () => {
-  it('ends every connection', async () => {
+  it('closes every connection', async () => {
     const { pool, dialed } = makePool(2)
     await pool.use(async () => {})
     pool.close()

@@ -1,12 +1,12 @@
 import { StorageError } from '@stored/core/backend'
 import type { Connection } from './connection.ts'
 
-/** The connections of a backend: dialed when they are needed, shared when there are as many as there may be. */
+/** The connections of a backend: dialed when needed, shared once there are as many as allowed. */
 export class Pool {
   readonly #dial: (signal: AbortSignal) => Promise<Connection>
   readonly #most: number
   readonly #connections = new Set<Connection>()
-  /** No new call uses them. */
+  /** New calls do not use them. */
   readonly #retired = new Set<Connection>()
   readonly #dialing = new Set<Promise<Connection>>()
   readonly #closing = new AbortController()
@@ -17,9 +17,9 @@ export class Pool {
   }
 
   /**
-   * Does something over a connection. When it was kept from before and turns out to be lost, it is done once more over a new one.
+   * Runs `work` over a connection. If a kept connection turns out to be lost, repeats it once over a new one.
    *
-   * @param again Asked before it is done once more.
+   * @param again Asked before it is repeated.
    */
   async use<T>(work: (connection: Connection) => Promise<T>, again: () => boolean = () => true): Promise<T> {
     const kept = [...this.#connections]
@@ -36,7 +36,7 @@ export class Pool {
     return work(fresh).finally(() => fresh.users--)
   }
 
-  /** Has later calls dial; calls under way keep their connection, which ends with them. */
+  /** Makes later calls dial; calls in progress keep their connection, which ends with them. */
   renew(): void {
     for (const connection of this.#connections) {
       this.#connections.delete(connection)
@@ -46,12 +46,12 @@ export class Pool {
     for (const connection of this.#retired) if (connection.isLost) this.#retired.delete(connection)
   }
 
-  /** Ends all connections. */
+  /** Closes all connections. */
   disconnect(): void {
     for (const connection of [...this.#connections, ...this.#retired]) connection.close()
   }
 
-  /** Ends all connections, those to come as well. */
+  /** Closes all connections, including future ones. */
   close(): void {
     this.#closing.abort(new StorageError('CLOSED', { backend: 'sftp', op: 'close' }))
     this.disconnect()
@@ -67,7 +67,7 @@ export class Pool {
     }
   }
 
-  /** A server may have enough of connections before we have. */
+  /** A server may accept fewer connections than we want. */
   #shared(error: unknown): Connection {
     const best = this.#leastUsed()
     const mayShare = StorageError.is(error) && (error.code === 'UNAVAILABLE' || error.code === 'TIMEOUT')

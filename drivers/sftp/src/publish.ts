@@ -6,7 +6,7 @@ import { makeEntry } from './names.ts'
 import { parentOf, type Root } from './root.ts'
 import type { Temp } from './temp.ts'
 
-/** Of `f_flag` in an answer to `statvfs@openssh.com`. */
+/** A bit of `f_flag` in a response to `statvfs@openssh.com`. */
 const READ_ONLY = 1
 
 export interface Publication {
@@ -21,7 +21,7 @@ export interface Publication {
   readonly fsync: boolean
 }
 
-/** Gives the blob its name, durably where the server can. */
+/** Gives the blob its name, durably if the server can. */
 export async function publish(publication: Publication): Promise<void> {
   const { connection, root, at, signal, progress, path } = publication
   await inDirectory(connection, root, parentOf(path), at, async () => {
@@ -30,7 +30,7 @@ export async function publish(publication: Publication): Promise<void> {
     progress.committing = true
     await makeEntry({ connection, root, at, path, source: publication.temp.path }, () => name(publication)).catch(
       (error) => {
-        // An answer, unlike a connection that broke, leaves no doubt.
+        // An answer, unlike a broken connection, leaves no doubt.
         progress.committing = connection.isLost
         throw error
       },
@@ -42,7 +42,10 @@ export async function publish(publication: Publication): Promise<void> {
   throw new StorageError('CONFLICT', at, { ambiguous: true, ...moved })
 }
 
-/** Flushes the directory of the blob. @returns `null` when it is there, or what happened to it: others may remove it, or replace it. */
+/**
+ * Flushes the blob's directory. @returns `null` if the blob is there, or what happened to the directory: others may
+ * remove or replace it.
+ */
 async function whatBecameOf(publication: Publication): Promise<{ detail: string; cause?: unknown } | null> {
   const { connection, path } = publication
   try {
@@ -62,13 +65,13 @@ async function flushDirectory({ connection, root, at, path, fsync }: Publication
   })
 }
 
-/** What is behind the one status that servers have for everything. @returns `error` itself where that remains unknown. */
+/** What is behind the one status that servers have for everything. @returns `error` itself if that remains unknown. */
 export async function explainFailure(
   error: unknown,
   { connection, root, at }: Pick<Publication, 'connection' | 'root' | 'at'>,
 ): Promise<unknown> {
   if (statusOf(error) !== STATUS.FAILURE) return error
-  // Where it cannot be asked for, the first error says all that is known.
+  // If it cannot be queried, the first error is all that is known.
   const space = await connection.statvfs(root.path).catch(() => null)
   if (space === null) return error
   if ((space.f_flag & READ_ONLY) !== 0)
@@ -78,7 +81,7 @@ export async function explainFailure(
 }
 
 async function name({ connection, root, at, temp, path, ifAbsent }: Publication): Promise<void> {
-  // Only a blob is replaced: what is of another kind is not ours.
+  // Only a blob is replaced: anything else is not ours.
   if (!ifAbsent && (await lookUp(connection, path))?.isFile() === false)
     throw new StorageError('KEY_CONFLICT', at, { detail: 'what is there is not a blob' })
   try {
@@ -91,7 +94,7 @@ async function name({ connection, root, at, temp, path, ifAbsent }: Publication)
   }
 }
 
-/** @throws {StorageError} KEY_CONFLICT when a blob lies there under a name that the medium takes for the same. */
+/** @throws {StorageError} KEY_CONFLICT if a blob exists under a name that the medium treats as the same. */
 async function checkAlias({ connection, root, at, path, signal }: Publication): Promise<void> {
   if (root.medium.caseSensitive && !root.medium.normalizes) return
   if ((await lookUp(connection, path)) === null || (await root.isSpelled(connection, path, at, signal))) return
@@ -100,7 +103,7 @@ async function checkAlias({ connection, root, at, path, signal }: Publication): 
 
 async function lookUp(connection: Connection, path: string): Promise<Stats | null> {
   return connection.lstat(path).catch((error) => {
-    // What the medium cannot hold is refused by what makes it.
+    // Creating the blob refuses names that the medium cannot hold.
     if (saysAbsent(error) || statusOf(error) === STATUS.BAD_MESSAGE) return null
     throw error
   })

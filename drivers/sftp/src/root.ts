@@ -6,14 +6,14 @@ import { type Medium, probe, UNKNOWN } from './medium.ts'
 import { isThere, MARKER, makeDirectory, makeOwn, markIn, readMarker, writeMarker } from './own.ts'
 import { join } from './paths.ts'
 
-/** The directory that holds the blobs, and `.stored` in it: `tmp` for blobs on their way in, `root` to know it again by. */
+/** The directory that holds the blobs, with its `.stored`: `tmp` for incoming blobs, `root` to identify it. */
 export class Root {
   /** Absolute and free of links. */
   readonly path: string
   /** On the same file system as the blobs, so that a rename publishes. */
   readonly tmp: string
   readonly medium: Medium
-  /** Written into the marker when the root was made; `undefined` where that was not allowed. */
+  /** Written into the marker when the root was created; `undefined` if that was not allowed. */
   readonly id: string | undefined
   #seen: string | undefined
 
@@ -26,10 +26,11 @@ export class Root {
   }
 
   /**
-   * Opens the root at `path`; makes it and what belongs in it, but not its parents.
+   * Opens the root at `path`; creates it and its own files, but not its parents.
    *
-   * @param known The id of the root that lay there before: nothing is made then.
-   * @throws {StorageError} UNAVAILABLE: the known one is not there · MISCONFIGURED: it is not a directory, and cannot become one.
+   * @param known The id of the root that was there before: then nothing is created.
+   * @throws {StorageError} UNAVAILABLE: the known one is not there · MISCONFIGURED: it is not a directory, and cannot
+   *   become one.
    */
   static async open(
     connection: Connection,
@@ -57,8 +58,8 @@ export class Root {
   }
 
   /**
-   * Asks whether the root is still there. "No such file" means "no such blob" only then: of a disk that is not mounted it says
-   * nothing. Neither does a link that took the place of the root, or of a directory above it.
+   * Checks that the root is still there. Only then does "no such file" mean "no such blob": it proves nothing if the
+   * disk is not mounted, or if a link took the place of the root or of a parent.
    *
    * @throws {StorageError} UNAVAILABLE.
    */
@@ -81,7 +82,7 @@ export class Root {
     throw new StorageError('UNAVAILABLE', at, { detail: `another root is mounted at ${this.path}` })
   }
 
-  /** Whether `path` stands in its directories with this very spelling, where another would be found as well. */
+  /** Whether `path` has exactly this spelling in its directories, on a medium that would also find another. */
   async isSpelled(connection: Connection, path: string, at: ErrorLocation, signal: AbortSignal): Promise<boolean> {
     if (this.medium.caseSensitive && !this.medium.normalizes) return true
     for (let place = path; place !== this.path; place = parentOf(place)) {
@@ -91,7 +92,7 @@ export class Root {
     return true
   }
 
-  /** Looks at what is there before it makes what comes next. */
+  /** Checks what exists before it creates anything. */
   async #prepare(connection: Connection, at: ErrorLocation): Promise<Medium> {
     await makeOwn(connection, this.#own, at)
     const found = await markIn(connection, this.#own, at)
@@ -127,7 +128,7 @@ async function findRoot(
   if (known === undefined) await makeDirectory(connection, path).catch((cause) => refuseRoot(path, cause, at))
   else if (!(await isThere(connection, join(path, '.stored/root'))))
     throw new StorageError('UNAVAILABLE', at, { detail: `the root ${path} is not there` })
-  // A relative one is made absolute, a link to it is followed, once.
+  // A relative path is made absolute, and a link to it is followed once.
   const real = await connection.realpath(path)
   if (!(await connection.lstat(real)).isDirectory()) refuseRoot(path, undefined, at)
   return real
@@ -139,7 +140,7 @@ function refuseRoot(path: string, cause: unknown, at: ErrorLocation): never {
   throw new StorageError('MISCONFIGURED', at, { cause, detail: `${path} is not a directory, and cannot become one` })
 }
 
-/** What changes when something else takes its place. */
+/** Changes when something else takes its place. */
 function identity(stats: Stats): string {
   const { size, mtime, uid, gid } = stats
   return stats.isFile() ? `${size}-${mtime}-${uid}-${gid}` : 'no file'

@@ -34,7 +34,7 @@ import { sweepTemps, Temp } from './temp.ts'
 import { upload } from './upload.ts'
 import { walk } from './walk.ts'
 
-/** What is under way gets so long to clean up after itself. */
+/** How long calls in progress have to clean up. */
 const CLOSE_MS = 3000
 /** Each holds what is in flight: some MiB. */
 const MAX_CONCURRENT = 32
@@ -44,14 +44,14 @@ interface Opened {
   readonly log: (event: LogEvent) => void
 }
 
-/** One call, on the connection that it was given. */
+/** One call and its connection. */
 interface Call {
   readonly connection: Connection
   readonly root: Root
   readonly at: ErrorLocation
-  /** Aborts with the caller's, and when the backend is closed. */
+  /** Aborts with the caller's signal, and when the backend is closed. */
   readonly signal: AbortSignal
-  /** Whether it may have taken effect already. */
+  /** Whether it may already have taken effect. */
   readonly progress: { committing: boolean; started: boolean }
 }
 
@@ -62,7 +62,7 @@ export class SftpBackend extends StorageBackend {
   readonly #pool: Pool
   readonly #closing = new AbortController()
   readonly #running = new Set<Promise<unknown>>()
-  /** Temporary files that could not be removed, since their connection was lost. */
+  /** Temporary files that could not be removed because their connection was lost. */
   readonly #orphans = new Set<string>()
   #capabilities = capabilitiesOf({ ...UNKNOWN, replaces: true, hardLinks: true })
   #opening: Promise<void> | undefined
@@ -110,7 +110,7 @@ export class SftpBackend extends StorageBackend {
         const { fsync, requestsInFlight } = this.#options
         progress.started = true
         const size = await upload(connection, temp.handle, interruptible(body, signal), requestsInFlight)
-        // Before it gets its name: a name must never lead to bytes that a power cut can take.
+        // Before it gets its name: a name must never lead to bytes that a power cut can lose.
         const stats = await temp.finish(size, fsync && root.medium.flushesFiles, at)
         signal.throwIfAborted()
         await publish({ ...call, temp, path, ifAbsent: options.ifAbsent === true, fsync })
@@ -128,7 +128,7 @@ export class SftpBackend extends StorageBackend {
     return this.#run('get', key, options, async (call) => {
       const { connection, at } = call
       const path = this.#pathOf(call, key)
-      // Before it is opened: opening a pipe would keep the server waiting.
+      // Before it is opened: opening a pipe would block the server.
       if ((await this.#find(call, path)) === null) throw new StorageError('NOT_FOUND', at)
       const { requestsInFlight } = this.#options
       const context = { connection, requestsInFlight, signals: [options.signal, this.#closing.signal], at }
@@ -207,17 +207,17 @@ export class SftpBackend extends StorageBackend {
       this.#opened = { root, log }
       for (const message of weaknessesOf(root.medium, this.#options)) log({ level: 'warn', message })
     } catch (error) {
-      // A later open connects again; without one, nothing is left open.
+      // A later open connects again; otherwise nothing stays open.
       this.#pool.disconnect()
       throw toSftpError(error, at, signal)
     }
   }
 
-  /** @returns `null` when no blob is there, for certain. */
+  /** @returns `null` if certainly no blob is there. */
   async #find({ connection, root, at, signal }: Call, path: string) {
     try {
       const look = () => isInPlace(connection, parentOf(path))
-      // Before and after, in one go: a link that is swapped in between leads what is asked elsewhere.
+      // Before and after, in one batch: a link swapped in between would lead the request elsewhere.
       const [before, found, after] = await Promise.all([look(), connection.lstat(path), look()])
       const inPlace = before && after
       if (!inPlace) await root.check(connection, at)
@@ -229,7 +229,7 @@ export class SftpBackend extends StorageBackend {
     }
   }
 
-  /** Removes a temporary file over another connection; if that fails too, the next put does. */
+  /** Removes a temporary file over another connection; if that fails too, the next put removes it. */
   #rescue(orphan: string): void {
     this.#orphans.add(orphan)
     this.#track(this.#pool.use((connection) => this.#removeOrphans(connection))).catch(() => {})
@@ -248,19 +248,19 @@ export class SftpBackend extends StorageBackend {
 
   #ready(at: ErrorLocation, signal: AbortSignal): Opened {
     if (this.#closing.signal.aborted) throw new StorageError('CLOSED', at)
-    if (this.#opened === undefined) throw new StorageError('MISCONFIGURED', at, { detail: 'open() comes first' })
+    if (this.#opened === undefined) throw new StorageError('MISCONFIGURED', at, { detail: 'call open() first' })
     signal.throwIfAborted()
     return this.#opened
   }
 
-  /** Has `close` wait for it. */
+  /** Makes `close` wait for it. */
   #track<T>(running: Promise<T>): Promise<T> {
     this.#running.add(running)
     running.finally(() => this.#running.delete(running)).catch(() => {})
     return running
   }
 
-  /** Rejects as soon as the call is aborted; what it began then goes on to clean up after itself. */
+  /** Rejects as soon as the call is aborted; what it began then continues in order to clean up. */
   async #run<T>(op: string, key: string | undefined, { signal }: Op, work: (call: Call) => Promise<T>): Promise<T> {
     const at = { backend: this.name, op, key }
     const linked = new LinkedSignal([signal, this.#closing.signal])
@@ -285,7 +285,7 @@ function asAmbiguous({ code, at, cause, detail, retryable }: StorageError): Stor
   return new StorageError(code, at, { cause, ...(detail !== undefined && { detail }), retryable, ambiguous: true })
 }
 
-/** What an operator should know of a server that has fewer extensions than OpenSSH. */
+/** What an operator should know about a server with fewer extensions than OpenSSH. */
 function weaknessesOf(medium: Medium, { fsync }: Settings): string[] {
   if (medium === UNKNOWN) return []
   return [

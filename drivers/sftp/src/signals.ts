@@ -1,4 +1,4 @@
-/** A signal that aborts with the first of `signals` that does, until it is let go. */
+/** A signal that aborts with the first of `signals`, until it is disposed. */
 export class LinkedSignal implements Disposable {
   readonly #controller = new AbortController()
   readonly #signals: readonly AbortSignal[]
@@ -6,7 +6,7 @@ export class LinkedSignal implements Disposable {
 
   constructor(signals: readonly AbortSignal[]) {
     this.#signals = signals
-    // Not AbortSignal.any(): a signal that lives long would keep what hangs on each of those.
+    // Not AbortSignal.any(): a long-lived signal would keep references to each of those.
     for (const signal of signals) signal.addEventListener('abort', this.#onAbort)
     if (signals.some(({ aborted }) => aborted)) this.#onAbort()
   }
@@ -20,7 +20,7 @@ export class LinkedSignal implements Disposable {
   }
 }
 
-/** Settles as `promise` does, or rejects with the signal's reason once that aborts. */
+/** Settles like `promise`, or rejects with the signal's reason when that aborts. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason)
@@ -30,14 +30,14 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
   })
 }
 
-/** Yields what `source` does until the signal aborts, also when `source` never answers, and releases it then. */
+/** Yields the chunks of `source` until the signal aborts, even if `source` never answers, and then releases it. */
 export async function* interruptible<T>(
   source: AsyncIterable<T>,
   signal: AbortSignal,
 ): AsyncGenerator<T, void, undefined> {
   const iterator = source[Symbol.asyncIterator]()
   let ended = false
-  // It ends itself when next() throws.
+  // A generator ends itself when next() throws.
   const step = () =>
     Promise.resolve(iterator.next()).catch((error) => {
       ended = true
@@ -51,7 +51,7 @@ export async function* interruptible<T>(
       yield value
     }
   } finally {
-    // Not waited for: a generator that hangs in next() answers only after it. What it throws then changes nothing.
+    // Not awaited: a generator that hangs in next() answers only afterwards, and its error then changes nothing.
     if (!ended) Promise.resolve(iterator.return?.()).catch(() => {})
   }
 }

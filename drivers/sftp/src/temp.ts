@@ -8,10 +8,10 @@ import { join } from './paths.ts'
 import type { Root } from './root.ts'
 import { isTemporary, temporaryName } from './temp-names.ts'
 
-/** The names of the temporary files of this process that are in use, whichever instance they belong to. */
+/** The names of the temporary files of this process that are in use, by any instance. */
 const live = new Set<string>()
 
-/** A blob on its way in. */
+/** An incoming blob. */
 export class Temp {
   readonly path: string
   readonly #connection: Connection
@@ -39,7 +39,7 @@ export class Temp {
     }
   }
 
-  /** Ends the writing. @throws {StorageError} SIZE_MISMATCH when the server has not what it said it wrote. */
+  /** Ends the writing. @throws {StorageError} SIZE_MISMATCH if the server does not hold what it confirmed. */
   async finish(size: number, flush: boolean, at: ErrorLocation): Promise<Stats> {
     const [stats] = await Promise.all([
       this.#connection.fstat(this.handle),
@@ -51,36 +51,36 @@ export class Temp {
     throw new StorageError('SIZE_MISMATCH', at, { detail: `the server holds ${stats.size} bytes of ${size}` })
   }
 
-  /** Replaces what is at `target`: in one step, where the server can. */
+  /** Replaces what is at `target`: atomically, if the server can. */
   async replace(target: string, root: Root): Promise<void> {
     if (root.medium.replaces) await this.#connection.replace(this.path, target)
     else await this.#exchange(target, root)
     this.#published = true
   }
 
-  /** Takes the name `target`, in one step. */
+  /** Takes the name `target`, atomically. */
   async claim(target: string): Promise<void> {
     await this.#connection.link(this.path, target)
-    // What fails here leaves a second name of the blob, for `sweep`.
+    // If this fails, the blob keeps a second name for `sweep` to remove.
     await unlinkIfThere(this.#connection, this.path).catch(() => {})
     this.#published = true
   }
 
-  /** Unpublished, it is gone then. @returns The path of what could not be removed because the connection was lost. */
+  /** Removes it if unpublished. @returns The path of what could not be removed because the connection was lost. */
   async dispose(): Promise<string | null> {
     try {
       if (this.#open) this.#connection.closeHandle(this.handle).catch(() => {})
       if (!this.#published) await unlinkIfThere(this.#connection, this.path)
       return null
     } catch {
-      // A put that failed says why already; a survivor is hidden, and swept later.
+      // A failed put already reports its reason; a leftover is hidden, and swept later.
       return this.#connection.isLost ? this.path : null
     } finally {
       live.delete(this.#name)
     }
   }
 
-  /** Moves the former blob aside for as long as it takes, and back when that fails. */
+  /** Moves the old blob aside for the exchange, and back if that fails. */
   async #exchange(target: string, root: Root): Promise<void> {
     const taken = await this.#connection.rename(this.path, target).then(
       () => null,
@@ -101,8 +101,8 @@ export class Temp {
 }
 
 /**
- * Removes the temporary files that nobody here uses and that are at least so old, by the server's clock: of a process that died, as
- * a rule.
+ * Removes temporary files that are not in use here and are at least this old by the server's clock, usually those of a
+ * dead process.
  *
  * @returns How many.
  * @throws {StorageError} MISCONFIGURED: something else has taken the place of the directory.
@@ -125,7 +125,7 @@ export async function sweepTemps(
       signal.throwIfAborted()
       if (!isTemporary(filename) || live.has(filename) || !isOld(attrs)) continue
       const path = join(root.tmp, filename)
-      // Again, just before: removing goes by the path, and a link may have taken a place on it.
+      // Again, just before: removal goes by path, and a link may have taken a place on it.
       const [again, place] = await Promise.allSettled([connection.lstat(path), connection.realpath(path)])
       if (again.status !== 'fulfilled' || place.status !== 'fulfilled') continue
       if (place.value !== path || !isOld(again.value)) continue
@@ -141,13 +141,13 @@ async function createFile(connection: Connection, root: Root, path: string, at: 
   return openNew(connection, root, path, at).catch(async (error) => {
     if (!saysAbsent(error)) throw error
     await root.check(connection, at)
-    // Not the root itself: taken away in this moment, it must not be made again. A put that overtakes us made it.
+    // Not the root itself: if it is taken away right now, it must not be recreated. Or a concurrent put created it.
     await makeOwn(connection, root.tmp, at)
     return openNew(connection, root, path, at)
   })
 }
 
-/** Before anything is written into it, it is known that no link leads there. Asked together: it is one moment, and one way. */
+/** Proves that no link leads there before anything is written. Sent together, so that it is one moment and one path. */
 async function openNew(connection: Connection, root: Root, path: string, at: ErrorLocation): Promise<Handle> {
   const [opened, place] = await Promise.allSettled([connection.open(path, 'wx'), connection.realpath(root.tmp)])
   if (opened.status === 'rejected') throw opened.reason
@@ -157,7 +157,7 @@ async function openNew(connection: Connection, root: Root, path: string, at: Err
   throw place.status === 'rejected' ? place.reason : await astray(connection, root, at)
 }
 
-/** What is in the way of the root is in the way of all that is in it. @throws {StorageError} UNAVAILABLE */
+/** What blocks the root blocks everything in it. @throws {StorageError} UNAVAILABLE */
 async function astray(connection: Connection, root: Root, at: ErrorLocation): Promise<StorageError> {
   await root.check(connection, at)
   return notOwn(root.tmp, at)

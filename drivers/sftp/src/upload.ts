@@ -23,13 +23,13 @@ export async function upload(
   return position
 }
 
-/** Requests whose answers are still out. After one has failed there is no room for more. */
+/** Unanswered requests. After one has failed there is no room for more. */
 class Flight {
   readonly #most: number
   #count = 0
   #failure: { readonly error: unknown } | undefined
   #waiting: PromiseWithResolvers<void> | undefined
-  /** At how few of them who waits goes on. */
+  /** The number of requests at which the waiter continues. */
   #enough = 0
 
   constructor(most: number) {
@@ -47,12 +47,12 @@ class Flight {
     )
   }
 
-  /** Waits until one more may be sent. @throws What the first request failed with. */
+  /** Waits until one more may be sent. @throws The error of the first failed request. */
   room(): Promise<void> {
     return this.#until(this.#most - 1)
   }
 
-  /** Waits for all answers. @throws What the first request failed with. */
+  /** Waits for all answers. @throws The error of the first failed request. */
   landed(): Promise<void> {
     return this.#until(0)
   }

@@ -7,31 +7,31 @@ import { isKey, join } from './paths.ts'
 import type { Root } from './root.ts'
 import { toStat } from './stat.ts'
 
-/** What stands for bytes that are not UTF-8: the protocol's names come decoded, so that two of them may read the same. */
+/** Replaces bytes that are not UTF-8: names of the protocol arrive decoded, so two of them may look the same. */
 const REPLACEMENT = '\ufffd'
 
 export interface WalkContext {
   readonly root: Root
   readonly at: ErrorLocation
   readonly options: ListOptions
-  /** Lends a connection for the time of a call. */
+  /** Lends a connection for one call. */
   readonly use: <T>(work: (connection: Connection, signal: AbortSignal) => Promise<T>) => Promise<T>
   readonly log: (event: LogEvent) => void
 }
 
-/** A name below the root: of a file, its key; of a directory, what the keys below it start with. */
+/** A name below the root: for a file, its key; for a directory, the prefix of the keys in it. */
 interface Entry {
   readonly name: string
-  /** `null` of a directory. */
+  /** `null` for a directory. */
   readonly stat: Stat | null
 }
 
-/** Lists the blobs in the order of their keys. Of each directory on the way to the current one it holds the names still to come. */
+/** Lists the blobs in the order of their keys. For each directory on the current path it holds the remaining names. */
 export async function* walk(context: WalkContext): AsyncGenerator<Stat, void, void> {
   const { prefix } = context.options
   const base = prefix.slice(0, prefix.lastIndexOf('/') + 1)
   if (base !== '' && !isKey(base.slice(0, -1))) return
-  // An empty mount point reads as "nothing there", also at the end if the root disappeared in between.
+  // An empty mount point looks like "nothing there", also at the end if the root disappeared in between.
   await context.use((connection) => context.root.check(connection, context.at))
   yield* below(context, base, new HeldNames(context.at))
   await context.use((connection) => context.root.check(connection, context.at))
@@ -46,7 +46,7 @@ async function* below(context: WalkContext, base: string, held: HeldNames): Asyn
   held.amount = before
 }
 
-/** What is in a directory; nothing when it is gone or a link has taken its place. */
+/** The entries of a directory; nothing if it is gone or a link has taken its place. */
 async function entriesOf(
   context: WalkContext,
   connection: Connection,
@@ -68,8 +68,8 @@ async function entriesOf(
 }
 
 /**
- * Leaves out names that are not UTF-8. Each reads like a name with U+FFFD in it, which may be there as well: that one is looked at
- * by its name, since which of the entries is its own cannot be seen.
+ * Leaves out names that are not UTF-8. Each looks like a name with U+FFFD, which may exist as well: that one is looked
+ * up by its name, since which of the entries belongs to it is unknown.
  */
 async function readable(
   { root, log }: WalkContext,
@@ -86,13 +86,13 @@ async function readable(
     const attrs = await lstatIfThere(connection, join(root.path, key))
     if (attrs !== null) entries.push({ filename, attrs })
     const foreign = count - (attrs === null ? 0 : 1)
-    const message = `not listed: ${foreign} of this name cannot be read as text`
+    const message = `not listed: ${foreign} of this name is not valid UTF-8`
     if (foreign > 0) log({ level: 'warn', message, key })
   }
   return entries
 }
 
-/** @returns `null` for what cannot be a blob, nor lead to one that is asked for. */
+/** @returns `null` for an entry that neither can be a blob nor leads to a requested one. */
 function toEntry({ options, log }: WalkContext, base: string, { filename, attrs }: Named): Entry | null {
   if (!attrs.isDirectory() && !attrs.isFile()) return null
   const name = base + filename
@@ -107,7 +107,7 @@ function toEntry({ options, log }: WalkContext, base: string, { filename, attrs 
   return wanted ? { name, stat: toStat(name, attrs) } : null
 }
 
-/** Whether keys that start with `base` may be asked for. */
+/** Whether keys that start with `base` may be requested. */
 function leadsTo(base: string, { prefix, startAfter = '' }: ListOptions): boolean {
   if (!base.startsWith(prefix) && !prefix.startsWith(base)) return false
   return compareKeys(base, startAfter) > 0 || startAfter.startsWith(base)

@@ -1,4 +1,4 @@
-// Started by the kit as a process of its own; where the server is comes through the environment.
+// Started by the kit as a separate process; the location of the server is passed through the environment.
 import { runChild } from '@stored/conformance'
 import { SftpBackend, type SftpBackendOptions } from '../src/index.ts'
 

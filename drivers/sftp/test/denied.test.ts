@@ -3,7 +3,7 @@ import { afterAll, describe, it } from 'vitest'
 import { harnessAsNobody } from './harness.ts'
 import { Server } from './server.ts'
 
-/** What the run of `conformance.test.ts` cannot try as root. */
+/** Cases that the run of `conformance.test.ts` cannot test as root. */
 const DENIED = ['sd.stat-denied', 'sd.has-denied', 'au.deny-read', 'au.deny-write', 'au.deny-list', 'ft.no-space']
 
 const server = process.getuid?.() === 0 ? await Server.offer() : 'only root may mount a small disk'

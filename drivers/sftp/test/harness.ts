@@ -9,7 +9,7 @@ import { NOBODY, READ_ONLY, Server, SmallDisk } from './server.ts'
 
 const isRoot = process.getuid?.() === 0
 
-/** How the kit reaches a server of its own. @returns Why there is none, where there is none. */
+/** How the kit reaches its own server. @returns Why there is none, if so. */
 export async function harness(): Promise<Harness | string> {
   const server = await Server.offer()
   if (typeof server === 'string') return server
@@ -29,7 +29,7 @@ async function harnessOf(sshd: Server): Promise<Harness> {
     open: async ({ via, creds = 'good' } = {}) =>
       new SftpBackend({ ...options, ...via, privateKey: () => keys[creds] }),
     endpoint: { host: sshd.host, port: sshd.port },
-    // What OpenSSH answers to a READDIR.
+    // OpenSSH's answer to a READDIR.
     pageSize: 100,
     creds: ['bad', 'readonly'],
     secrets: () => Object.values(keys).flatMap((key) => key.split('\n').filter((line) => line.length > 40)),
@@ -45,7 +45,7 @@ async function harnessOf(sshd: Server): Promise<Harness> {
       const key = await sshd.makeKey('internal-sftp')
       const file = sshd.variable('SFTP_AUTHORIZED_KEYS')
       const lines = (await readFile(file, 'utf8')).trim().split('\n')
-      // The first line is that of the key before.
+      // The first line is that of the previous key.
       await writeFile(file, [lines.at(-1), ...lines.slice(1, -1), ''].join('\n'))
       keys.good = key
       process.env.STORED_TEST_SFTP = JSON.stringify({ ...options, privateKey: key })
@@ -73,7 +73,10 @@ async function harnessOf(sshd: Server): Promise<Harness> {
   }
 }
 
-/** The same for an account without privileges, on a small disk: permissions do not bind root, and only root can mount one. */
+/**
+ * The same for an account without privileges, on a small disk: permissions do not apply to root, and only root can
+ * mount one.
+ */
 export async function harnessAsNobody(sshd: Server): Promise<Harness> {
   const disk = await SmallDisk.mount()
   const root = join(disk.path, 'ab')
@@ -88,13 +91,13 @@ export async function harnessAsNobody(sshd: Server): Promise<Harness> {
   }
 }
 
-/** Takes the permissions off a directory. */
+/** Removes all permissions from a directory. */
 async function denyAll(directory: string): Promise<() => Promise<void>> {
   await chmod(directory, 0)
   return () => chmod(directory, 0o755)
 }
 
-/** What happens to the root when the disk of the server is taken away. */
+/** Does to the root what removing the server's disk does. */
 async function unplug(root: string): Promise<() => Promise<void>> {
   await rename(root, `${root}-unplugged`)
   return () => rename(`${root}-unplugged`, root)

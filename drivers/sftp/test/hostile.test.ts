@@ -4,30 +4,30 @@ import { HostileServer } from './hostile.ts'
 
 const { signal } = new AbortController()
 const KIB = 1 << 10
-/** What fits into a packet. */
+/** As much as fits into a packet. */
 const LONG = 'x'.repeat(200 * KIB)
 
-describe('a directory that has no end', () => {
+describe('an endless directory', () => {
   it('is left when it has said more than can be held, and is MISCONFIGURED', async () => {
     const server = await HostileServer.start()
     const backend = await server.backend()
-    // Each name is another one, so that nothing but their number tells.
+    // Each name is different, so only their number tells.
     server.read = (asked) => (asked > 1_000 ? null : [`${asked}${LONG}`])
     const listing = Array.fromAsync(backend.list({ prefix: '', signal }))
     await expect(listing).rejects.toMatchObject({ code: 'MISCONFIGURED', retryable: false })
     expect(server.asked * LONG.length).toBeLessThan(80 << 20)
   })
 
-  it('of short names is left likewise', async () => {
+  it('of short names is abandoned too', async () => {
     const server = await HostileServer.start()
     const backend = await server.backend()
     const names = Array.from({ length: 4_000 }, (_, i) => `${i}`)
     server.read = (asked) => (asked > 1_000 ? null : names)
-    await expect(Array.fromAsync(backend.list({ prefix: '', signal }))).rejects.toThrow(/more names than can be held/)
+    await expect(Array.fromAsync(backend.list({ prefix: '', signal }))).rejects.toThrow(/more names than fit in memory/)
     expect(server.asked).toBeLessThan(300)
   })
 
-  it('is asked for no more once the call was aborted, as by a timeout', async () => {
+  it('is not read further once the call was aborted, as by a timeout', async () => {
     const server = await HostileServer.start()
     const backend = await server.backend()
     const timeout = new AbortController()
@@ -43,8 +43,8 @@ describe('a directory that has no end', () => {
   })
 })
 
-describe('a server that says again what it was told', () => {
-  it('tells no password in an error', async () => {
+describe('a server that echoes what it was told', () => {
+  it('shows no password in an error', async () => {
     const server = await HostileServer.start()
     const password = 'correct horse/battery staple'
     const backend = await server.backend(password)

@@ -11,13 +11,15 @@ const FILE: Attributes = { ...DIRECTORY, mode: 0o100644, size: 1 }
 const DIRECTORIES: readonly string[] = ['/root', '/root/.stored', '/root/.stored/tmp']
 const MARKER = '00000000-0000-4000-8000-000000000000'
 
-/** An SFTP server that means ill. It has a root that cannot be written to, and what `read` says is in each directory. */
+/**
+ * A malicious SFTP server. It has a root that cannot be written to, and `read` returns the entries of every directory.
+ */
 export class HostileServer {
-  /** The next entries of a directory, given how often it was asked; `null` at the end. */
+  /** The next entries of a directory, given the number of earlier requests; `null` at the end. */
   read: (asked: number) => readonly string[] | null = () => null
-  /** What it says of a failure. */
+  /** Its message for a failure. */
   says = 'no'
-  /** How often it was asked for more of a directory. */
+  /** How often more of a directory was requested. */
   asked = 0
   readonly #server: ssh2.Server
   readonly #fingerprint: string

@@ -19,7 +19,7 @@ const FOREIGN = ['notes.txt', '5f0c1f5e-6c3e-4a4e-9a53-6f3a1f0a9b11', temporaryN
 
 let places = 0
 
-/** A directory with a root to be, and one beside it that is none of the driver's, full of files older than any put. */
+/** A directory with a future root, and one beside it that is not the driver's, full of files older than any put. */
 async function makePlace(names: readonly string[] = FOREIGN) {
   const place = join(dirname(server.root), `place-${places++}`)
   const outside = join(place, 'outside')
@@ -53,7 +53,7 @@ async function swap(path: string, target: string): Promise<void> {
   await symlink(target, path)
 }
 
-/** Does something just before the next `name` of this path gets to the server; looks that are asked for after it come after it. */
+/** Calls `act` just before the next `name` of this path reaches the server; checks requested later run later. */
 function beforeNext(name: 'opendir' | 'open', path: string, act: () => Promise<void>): void {
   const { realpath } = Connection.prototype
   const original = Connection.prototype[name] as (...args: [string, 'r' | 'wx']) => Promise<Buffer>

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { fingerprintOf } from '../src/host-keys.ts'
 import { SftpBackend } from '../src/index.ts'
 
-/** A server that lets in whoever knows the password, and has no SFTP: without PAM, sshd takes none of a test's. */
+/** A server that accepts the password, and has no SFTP: without PAM, sshd accepts no password of a test. */
 async function startServer(password: string) {
   const { private: hostKey } = ssh2.utils.generateKeyPairSync('ed25519')
   const parsed = ssh2.utils.parseKey(hostKey)
@@ -40,7 +40,7 @@ describe('open() with a password', () => {
     expect(await open(new SftpBackend({ ...options, password: 'wrong' }))).toMatchObject({ code: 'UNAUTHENTICATED' })
   })
 
-  it('that is right is let in, and is MISCONFIGURED where the server has no SFTP', async () => {
+  it('that is right is accepted, and is MISCONFIGURED if the server has no SFTP', async () => {
     const passwords = ['expired', 'right']
     const backend = new SftpBackend({ ...(await startServer('right')), password: () => passwords.shift() as string })
     expect(await open(backend)).toMatchObject({ code: 'MISCONFIGURED', detail: expect.stringContaining('no SFTP') })

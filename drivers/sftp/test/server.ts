@@ -5,18 +5,18 @@ import { dirname, join } from 'node:path'
 import { offerService, type Service } from '@stored/services'
 import type { SftpBackendOptions } from '../src/index.ts'
 
-/** What sshd is asked to do for a key that may only read. */
+/** What sshd runs for a key that may only read. */
 export const READ_ONLY = 'internal-sftp -R'
 
-/** And for one that is nobody: with the program that serves SFTP apart from sshd. */
+/** And for the user nobody: the SFTP server as a program separate from sshd. */
 export const NOBODY = 'setpriv --reuid=65534 --regid=65534 --clear-groups /usr/lib/openssh/sftp-server'
 
-/** An OpenSSH server of one's own, whose files are at hand. */
+/** A private OpenSSH server with its files at hand. */
 export class Server implements AsyncDisposable {
   readonly host: string
   readonly port: number
   readonly fingerprint: string
-  /** Where its blobs go, here and there. */
+  /** Where its blobs go, locally and remotely. */
   readonly root: string
   readonly #service: Service
   readonly #keys: string
@@ -30,7 +30,7 @@ export class Server implements AsyncDisposable {
     this.root = join(this.variable('SFTP_ROOT'), 'ab')
   }
 
-  /** @returns Why there is none, where there is none. */
+  /** @returns Why there is none, if so. */
   static async offer(): Promise<Server | string> {
     const service = await offerService('sshd')
     return typeof service === 'string' ? service : new Server(service, await mkdtemp(join(tmpdir(), 'driver-sftp-')))
@@ -42,12 +42,12 @@ export class Server implements AsyncDisposable {
     return value
   }
 
-  /** The text of the key that may do everything. */
+  /** The text of the key with all rights. */
   async key(): Promise<string> {
     return readFile(this.variable('SFTP_PRIVATE_KEY'), 'utf8')
   }
 
-  /** The text of a new key. @param command What it may do; without one it is not let in. */
+  /** The text of a new key. @param command What it may do; without one it is rejected. */
   async makeKey(command?: string, passphrase = ''): Promise<string> {
     const file = join(this.#keys, String(Math.random()).slice(2))
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', passphrase, '-f', file])
@@ -78,7 +78,7 @@ export class Server implements AsyncDisposable {
     return this.#service.start()
   }
 
-  /** Where `key` lies; its directory is made. */
+  /** The path of `key`; creates its directory. */
   async place(key: string): Promise<string> {
     const file = join(this.root, key)
     await mkdir(dirname(file), { recursive: true })
@@ -91,7 +91,7 @@ export class Server implements AsyncDisposable {
   }
 }
 
-/** A file system of a few MiB, in memory, that belongs to nobody. Only root can mount it. */
+/** An in-memory file system of a few MiB that belongs to nobody. Only root can mount it. */
 export class SmallDisk {
   readonly path: string
 
@@ -105,7 +105,7 @@ export class SmallDisk {
     return new SmallDisk(path)
   }
 
-  /** Fills it but for so many bytes. @returns How to lift that. */
+  /** Fills it except for this many bytes. @returns A function that frees them. */
   async leave(bytes: number): Promise<() => Promise<void>> {
     const filler = join(this.path, 'filler')
     const { bavail, bsize } = await statfs(this.path)

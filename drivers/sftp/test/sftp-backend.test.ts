@@ -21,7 +21,7 @@ afterAll(() => (typeof offered === 'string' ? undefined : offered[Symbol.asyncDi
 
 let roots = 0
 
-/** On a root of its own, opened. */
+/** With its own root, opened. */
 async function openBackend(changes: Partial<SftpBackendOptions> = {}) {
   const root = `${server.root}-${roots++}`
   const options = await server.options({ root, ...changes })
@@ -44,7 +44,7 @@ async function openWith(changes: Partial<SftpBackendOptions>): Promise<void> {
   await backend.open({ log: () => {} })
 }
 
-/** What a server that may only do so much is warned of. */
+/** The warnings for a server that may only run this command. */
 async function warningsOf(command: string, changes: Partial<SftpBackendOptions> = {}): Promise<string[]> {
   const privateKey = await server.makeKey(command)
   const backend = new SftpBackend(await server.options({ root: `${server.root}-${roots++}`, privateKey, ...changes }))
@@ -67,7 +67,7 @@ function temps(root: string): Promise<string[]> {
 }
 
 describe.skipIf(reason)(`open()${reason}`, () => {
-  it('of a port where nobody listens is UNAVAILABLE', async () => {
+  it('of a port where nothing listens is UNAVAILABLE', async () => {
     await expect(openWith({ port: 1 })).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true })
   })
 
@@ -75,7 +75,7 @@ describe.skipIf(reason)(`open()${reason}`, () => {
     await expect(openWith({ host: 'nowhere.invalid' })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
   })
 
-  it('of something that speaks no SSH rejects', async () => {
+  it('of something that is not an SSH server rejects', async () => {
     const http = net.createServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'))
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void http.close())
@@ -99,7 +99,7 @@ describe.skipIf(reason)(`open()${reason}`, () => {
     await backend.open({ log: () => {} })
   })
 
-  it('with a key or password that is not let in is UNAUTHENTICATED', async () => {
+  it('with a rejected key or password is UNAUTHENTICATED', async () => {
     const key = await server.makeKey()
     await expect(openWith({ privateKey: key })).rejects.toMatchObject({ code: 'UNAUTHENTICATED', retryable: false })
     const { privateKey: _, ...options } = await server.options({ password: 'not the password' })
@@ -108,13 +108,13 @@ describe.skipIf(reason)(`open()${reason}`, () => {
     await expect(backend.open({ log: () => {} })).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
   })
 
-  it('asks a function once more for a key that is not let in', async () => {
+  it('calls a function once more for a rejected key', async () => {
     const keys = [await server.makeKey(), await server.key()]
     await openWith({ privateKey: () => keys.shift() as string })
     expect(keys).toEqual([])
   })
 
-  it('takes an encrypted key with its passphrase, and is MISCONFIGURED without', async () => {
+  it('accepts an encrypted key with its passphrase, and is MISCONFIGURED without', async () => {
     const privateKey = await server.makeKey('internal-sftp', 'correct horse')
     await openWith({ privateKey, passphrase: async () => 'correct horse' })
     await expect(openWith({ privateKey })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
@@ -127,7 +127,7 @@ describe.skipIf(reason)(`open()${reason}`, () => {
     await expect(openWith({ root: `${server.root}-file` })).rejects.toMatchObject({ code: 'MISCONFIGURED' })
   })
 
-  it('of an account that may only read can read, and says PERMISSION_DENIED to what writes', async () => {
+  it('of a read-only account can read, and answers PERMISSION_DENIED to writes', async () => {
     const { backend, root } = await openBackend()
     await backend.put('key', bodyOf('x'), { signal })
     const reader = (await openBackend({ root, privateKey: await server.makeKey(READ_ONLY) })).backend
@@ -139,7 +139,7 @@ describe.skipIf(reason)(`open()${reason}`, () => {
     expect(String(await read(backend, 'key'))).toBe('x')
   })
 
-  it('that knows the root makes nothing in its place', async () => {
+  it('that knows the root creates nothing in its place', async () => {
     const { backend, root, options } = await openBackend()
     await rename(root, `${root}-away`)
     const again = new SftpBackend(options)
@@ -199,7 +199,7 @@ describe.skipIf(reason)(`a server without extensions${reason}`, () => {
 })
 
 describe.skipIf(reason)(`what the log tells of a server${reason}`, () => {
-  it('is what it cannot do, unless that is not asked for', async () => {
+  it('lists missing features, unless they are not used', async () => {
     const power = 'warn: the server cannot flush files: it may lose what was put when its power fails'
     const gap = expect.stringContaining('cannot replace files in one step')
     expect(await warningsOf('internal-sftp')).toEqual([])
@@ -237,7 +237,7 @@ describe.skipIf(reason)(`a connection that breaks${reason}`, () => {
     else expect(got.equals(bytes)).toBe(true)
   })
 
-  it('between two calls is not noticed, though the server was killed and started again', async () => {
+  it('between two calls goes unnoticed, though the server was killed and restarted', async () => {
     const { backend } = await openBackend()
     await backend.put('key', bodyOf('x'), { signal })
     await server.stop('SIGKILL')
@@ -245,7 +245,7 @@ describe.skipIf(reason)(`a connection that breaks${reason}`, () => {
     expect(String(await read(backend, 'key'))).toBe('x')
   })
 
-  it('since the server was killed makes a put UNAVAILABLE, and nothing stays of it', async () => {
+  it('because the server was killed makes a put UNAVAILABLE, and leaves nothing', async () => {
     const { backend, root } = await openBackend()
     async function* body(): AsyncGenerator<Uint8Array> {
       yield bytes
@@ -316,7 +316,7 @@ describe.skipIf(reason)(`secrets${reason}`, () => {
 })
 
 describe.skipIf(reason)(`a name that the medium cannot hold${reason}`, () => {
-  /** What holds of a backend whose medium takes none of these names, whoever asks for what. */
+  /** What holds for a backend whose medium refuses all of these names, whatever the call. */
   async function expectRefusal(backend: SftpBackend, root: string, names: readonly string[]): Promise<void> {
     await backend.put('dir/before', bodyOf('before'), { signal })
     for (const name of names) {
@@ -339,7 +339,10 @@ describe.skipIf(reason)(`a name that the medium cannot hold${reason}`, () => {
     expect(await temps(root)).toEqual([])
   }
 
-  /** A server whose medium holds no colon: it answers `creating` to who makes such a name, `looking` to who looks for it. */
+  /**
+   * A server whose medium holds no colon: it answers `creating` when such a name is created, `looking` when one is
+   * looked up.
+   */
   function refuseColons(creating: number, looking: number): void {
     const answer = (code: number) => Object.assign(new Error('no'), { code })
     for (const call of ['rename', 'replace', 'link'] as const) {
