@@ -33,7 +33,7 @@ describe('parseByteSize()', () => {
     true,
     null,
     {},
-  ])('%j is none', (given) => {
+  ])('%j is not a size', (given) => {
     expect(parseByteSize(given)).toBeNull()
   })
 })

@@ -12,10 +12,10 @@ const UNITS: Readonly<Record<string, number>> = {
 }
 
 /**
- * A size in bytes: a number, or a text such as `1GB`, `1.5 GiB`, `500`. The units of SI are powers of 1,000, those with an `i`
- * powers of 1,024; upper and lower case are the same.
+ * Parses a size in bytes: a number, or a text such as `1GB`, `1.5 GiB`, `500`. SI units are powers of 1,000, those with
+ * an `i` powers of 1,024; case does not matter.
  *
- * @returns `null` when it is none, or less than a byte.
+ * @returns `null` if it is not a size, or less than a byte.
  */
 export function parseByteSize(size: unknown): number | null {
   const bytes = typeof size === 'string' ? parse(size) : size

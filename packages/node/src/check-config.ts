@@ -7,13 +7,13 @@ import { checkTree } from './configuration/check.ts'
 import { type Branch, branchOf, type Place } from './configuration/tree.ts'
 import { invalid } from './invalid.ts'
 
-/** A program's values have no place that could be named. */
+/** Values from a program have no source position. */
 const GIVEN: Place = { from: 'flag', where: '', base: '' }
 const MODES = { '0700': 0o700, '0770': 0o770 } as const
 const DEFAULT_CACHE_BYTES = 1e9
 
 /**
- * By the same tables as the file and the variables of a configuration. Drivers check their options themselves.
+ * Checks with the same tables as configuration files and variables. Drivers check their own options.
  *
  * @throws {StorageError} INVALID_ARGUMENT, naming the option and the type of its value, never the value.
  */
@@ -27,17 +27,17 @@ function treeOf(config: UntypedConfig): Branch {
   try {
     return branchOf(config, GIVEN)
   } catch (cause) {
-    // A getter or a Proxy threw, or it holds itself.
+    // A getter or a Proxy threw, or it contains itself.
     throw invalid('the configuration cannot be read', cause)
   }
 }
 
-/** Of the directories of a store. */
+/** The mode of a store's directories. */
 export function accessMode(mode: StoreConfig['mode'] = '0700'): AccessMode {
   return MODES[mode]
 }
 
-/** The options of the read cache of a store in `directory`; `null`: it has none. */
+/** The options of the read cache for a store in `directory`; `null`: it has none. */
 export function cacheOptions(
   cache: CacheConfig | false | undefined,
   directory: string,

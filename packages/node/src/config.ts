@@ -1,7 +1,7 @@
 import type { Algorithm, BackendOptions } from '@stored/core'
 import type { StorageBackend } from '@stored/core/backend'
 
-/** A backend by the name of its driver: the driver's options and the store's side by side, as JSON has it. */
+/** A backend given by the name of its driver: the driver's options and the store's options side by side, as in JSON. */
 export interface NamedDriver extends Omit<BackendOptions, 'backend'> {
   /** `fs`, `s3` …, the name of a package, or a path. */
   driver: string
@@ -11,7 +11,7 @@ export interface NamedDriver extends Omit<BackendOptions, 'backend'> {
 /** A backend, a backend with the store's options, or the name of a driver with its options. */
 export type BackendConfig = StorageBackend | BackendOptions | NamedDriver
 
-/** All that makes a store. */
+/** Everything that makes up a store. */
 export interface StoreConfig<Backends extends Readonly<Record<string, BackendConfig>> = Record<string, BackendConfig>> {
   /** Directory of the store, on a local disk: index, queue and staged bytes. It is created if missing. */
   path: string
@@ -58,7 +58,7 @@ export interface StoreConfig<Backends extends Readonly<Record<string, BackendCon
   cache?: CacheConfig | false
 }
 
-/** The read cache, of blobs that lie on backends which are not local. */
+/** The read cache, for blobs on backends that are not local. */
 export interface CacheConfig {
   /**
    * Bytes of the read cache, or a text such as `500 MB`, `1GiB`. A blob above a quarter of it does not enter.
@@ -76,7 +76,7 @@ export interface CacheConfig {
   evictionPolicy?: 'lru' | 'fifo'
 }
 
-/** Bytes that are owed to a backend. */
+/** Bytes that some backend has not received yet. */
 export interface StagingConfig {
   /** Bytes that some backend has not received yet, or a text such as `500 MB`, `1GiB`. @default a quarter of the disk */
   limit?: number | string
@@ -84,7 +84,7 @@ export interface StagingConfig {
   whenFull?: 'wait' | 'refuse'
 }
 
-/** The configuration of a store, whatever its backends are called. */
+/** The configuration of a store with any backend names. */
 export type UntypedConfig = Omit<StoreConfig<Readonly<Record<string, BackendConfig>>>, 'defaultBackends'> & {
   defaultBackends?: readonly string[] | undefined
 }

@@ -2,15 +2,15 @@ import type { Driver, ErrorLocation, StorageBackend } from '@stored/core/backend
 import { nearest, StorageError } from '@stored/core/backend'
 import { findModule, type Lookup } from './find-module.ts'
 
-/** Drivers of this project, for the hint when a name is mistyped. */
+/** Drivers of this project, for the hint about a mistyped name. */
 const OURS = ['fs', 's3', 'azure', 'sftp', 'rclone']
 
 /**
- * Makes a backend by the name of its driver: `@stored/driver-NAME`, then `stored-driver-NAME`, then NAME itself, which may be a
- * package or a path.
+ * Makes a backend by the name of its driver: `@stored/driver-NAME`, then `stored-driver-NAME`, then NAME itself, which
+ * may be a package or a path.
  *
- * @throws {StorageError} MISCONFIGURED: not installed, or not a driver · INVALID_ARGUMENT: an option the driver does not know ·
- *   PERMISSION_DENIED: somebody else could have written it.
+ * @throws {StorageError} MISCONFIGURED: not installed, or not a driver · INVALID_ARGUMENT: an option the driver does
+ *   not know · PERMISSION_DENIED: another user could have written it.
  */
 export async function makeBackend(
   name: string,
@@ -30,13 +30,13 @@ export async function makeBackend(
   return (make as Driver)(options)
 }
 
-/** What the module of a driver says of its options, by their names. @see Driver */
+/** What a driver's module declares about its options. @see Driver */
 export interface Declared {
   readonly secrets: readonly string[]
   readonly paths: readonly string[]
 }
 
-/** Nothing if the driver is not installed or cannot be loaded; making a backend of it reports why. */
+/** Empty if the driver is not installed or cannot be loaded; making a backend with it reports why. */
 export async function declaredBy(driver: string, lookup: Lookup): Promise<Declared> {
   const at = { op: 'config' }
   try {

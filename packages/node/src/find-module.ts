@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import type { ErrorLocation } from '@stored/core/backend'
 import { checkOwners } from './configuration/owners.ts'
 
-/** An ESM-only package has no path for `require`; `import` then has the say. */
+/** An ESM-only package has no path for `require`; then `import` decides. */
 const NOT_FOUND: ReadonlySet<string> = new Set([
   'MODULE_NOT_FOUND',
   'ERR_MODULE_NOT_FOUND',
@@ -17,21 +17,24 @@ const NOT_FOUND: ReadonlySet<string> = new Set([
 export interface Lookup {
   /** Where the application's packages are. */
   readonly directory: string
-  /** Somebody named what says so: whoever wrote it is meant to be obeyed. Else only what nobody else could have written is. */
+  /**
+   * The user named the source, and so trusts it. Otherwise only files that no other user could have written are used.
+   */
   readonly isNamed: boolean
 }
 
 /**
- * The URL of the module that `name` is, a package or a path: looked up from the directory, then from here. `null`: there is none.
+ * The URL of the module `name`, a package or a path, looked up from the directory, then from here; `null` if there is
+ * none.
  *
- * @throws {StorageError} PERMISSION_DENIED: somebody else could have written it.
+ * @throws {StorageError} PERMISSION_DENIED: another user could have written it.
  */
 export async function findModule(
   name: string,
   { directory, isNamed }: Lookup,
   at: ErrorLocation,
 ): Promise<string | null> {
-  // `fs` is also a module of Node.js itself.
+  // `fs` is also a built-in module of Node.js.
   if (isBuiltin(name)) return null
   const require = createRequire(path.join(directory, 'stored.config.json'))
   const file = unlessAbsent(() => require.resolve(name))
@@ -40,19 +43,19 @@ export async function findModule(
   return pathToFileURL(file).href
 }
 
-/** What has a say in which file `name` is: the path itself, or the manifest of the package. */
+/** The files that determine what `name` resolves to: the path itself, or the manifest of the package. */
 function wayTo(name: string, directory: string, require: NodeJS.Require): string[] {
   if (name.startsWith('.') || path.isAbsolute(name)) return [path.resolve(directory, name)]
   const packageName = name
     .split('/')
     .slice(0, name.startsWith('@') ? 2 : 1)
     .join('/')
-  // Node.js takes the package that a directory is in before any that is installed.
+  // Node.js prefers the package that contains a directory to any installed one.
   const own = manifestAbove(directory)
   if (own !== null && nameIn(own) === packageName) return [own]
   const folders = require.resolve.paths(name) ?? []
   const folder = folders.find((each) => existsSync(path.join(each, packageName)))
-  // Without a package it is a file that lies in one of them.
+  // Outside a package it is a file in one of them.
   return folder === undefined ? folders.filter(existsSync) : [path.join(folder, packageName, 'package.json')]
 }
 

@@ -1,6 +1,6 @@
 import { describeType, StorageError } from '@stored/core/backend'
 
-/** @throws {StorageError} INVALID_ARGUMENT, unless `ok`: names the option and the type of its value, never the value. */
+/** @throws {StorageError} INVALID_ARGUMENT unless `ok`: names the option and the type of its value, never the value. */
 export function expectType(option: string, value: unknown, expected: string, ok: boolean): void {
   if (!ok) throw invalid(`${option} must be ${article(expected)} ${expected}, not ${describeType(value)}`)
 }

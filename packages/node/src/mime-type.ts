@@ -5,8 +5,8 @@ import { mayMatch } from './first-bytes.ts'
 const UNKNOWN = 'application/octet-stream'
 
 /**
- * The MIME type by the first bytes, else by the extension of the key, else of the path. Where the bytes fit several types (every
- * Office document is a ZIP archive), the extension chooses among them.
+ * The MIME type from the first bytes, else from the extension of the key, else of the path. If the bytes fit several
+ * types (every Office document is a ZIP archive), the extension decides.
  */
 export function mimeTypeOf(
   head: Uint8Array,

@@ -15,12 +15,13 @@ import { mimeTypeOf } from './mime-type.ts'
 import { openReadCache } from './open-read-cache.ts'
 
 /**
- * Opens a store, making it when it is not there, and goes on with what it still owes.
+ * Opens a store, creating it if it does not exist, and resumes its pending jobs.
  *
- * @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration, before anything is touched · PERMISSION_DENIED,
- *   NO_SPACE: the directory · INCOMPATIBLE: made by a newer version · CONFLICT: open already in this process, or in
- *   another PID namespace · UNSUPPORTED: a Node.js that StoreD does not run on · UNAVAILABLE: another program locks its files ·
- *   CORRUPT: its index is damaged, was lost, or is that of another store; nothing was changed.
+ * @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration, before anything is touched ·
+ *   PERMISSION_DENIED, NO_SPACE: the directory · INCOMPATIBLE: made by a newer version · CONFLICT: already open in this
+ *   process, or in another PID namespace · UNSUPPORTED: a Node.js that StoreD does not support · UNAVAILABLE: another
+ *   program locks its files · CORRUPT: its index is damaged, was lost, or belongs to another store; nothing was
+ *   changed.
  */
 export async function openStore<const Backends extends Readonly<Record<string, BackendConfig>>>(
   config: StoreConfig<Backends>,
@@ -35,7 +36,7 @@ export async function openStore<const Backends extends Readonly<Record<string, B
   })
 }
 
-/** @throws {StorageError} UNSUPPORTED, naming the versions that will do. */
+/** @throws {StorageError} UNSUPPORTED, naming the supported versions. */
 export function requireRuntime(): void {
   const fault = runtimeFault()
   if (fault !== null) throw new StorageError('UNSUPPORTED', { op: 'open' }, { detail: `StoreD ${fault}` })
@@ -56,12 +57,12 @@ export function openLedger({
   })
 }
 
-/** Where the staged files of a store are. */
+/** Where a store keeps its staged files. */
 export function stagingOf({ path: directory }: Pick<UntypedConfig, 'path'>): string {
   return path.join(path.resolve(directory), 'staging')
 }
 
-/** Makes a store of its parts, and closes those there are when one cannot be opened. */
+/** Assembles a store from its parts, and closes those already open if one cannot be opened. */
 export async function assemble<Name extends string>(
   config: UntypedConfig,
   backends: Record<Name, BackendOptions>,
@@ -78,14 +79,14 @@ export async function assemble<Name extends string>(
     const limit = parseByteSize(config.staging?.limit)
     const staging = await openStaging({ ledger, path: stagingOf(config), mode, ...(limit !== null && { limit }) })
     opened.unshift(staging)
-    // A new index that has commits is no longer seen to be new: whose the staged files are is settled first.
+    // A new index with commits no longer looks new: first settle whose the staged files are.
     await index.complete()
     const cached = cacheOptions(config.cache, directory)
     const cache = cached
       ? await openReadCache({ ...cached, mode, hasRoom: roomFor(cached.location, config, ledger) })
       : undefined
     if (cache) opened.unshift(cache)
-    // Before the syncer: it tells other processes which backends it is given, and they are to follow at once.
+    // Before the syncer: it tells other processes which backends it has, and they must be able to follow at once.
     const own = await ownPlaces(config)
     const syncer = await SyncD.open({
       directory,
@@ -101,13 +102,13 @@ export async function assemble<Name extends string>(
     const services = { ledger, index, queue, staging, cache, syncer, checksums, mimeTypeOf }
     return new StoreD({ ...services, backends, defaultBackends, algorithms, prefix, whenFull, own })
   } catch (error) {
-    // Whatever fails now: the ledger must be closed, or it could not be opened again.
+    // Whatever else fails, the ledger must be closed, or it could not be opened again.
     for (const service of opened) await Promise.allSettled([service.close()])
     throw error
   }
 }
 
-/** A cache leaves the reserve of its disk alone. In the directory of the store it leaves what a put leaves. */
+/** A cache leaves the reserve of its disk alone. In the store's directory it leaves as much as a put does. */
 function roomFor(
   location: string,
   { path: directory, reserve }: UntypedConfig,
@@ -119,13 +120,13 @@ function roomFor(
     try {
       if (isWithin) ledger.requireSpace(bytes)
       else {
-        // The directory is there once the cache is open.
+        // The directory exists once the cache is open.
         space ??= new DiskReserve(location, reserve)
         space.require(bytes)
       }
       return true
     } catch (error) {
-      // Somebody removed it: whoever fills it makes it anew, or fails, which costs nothing but the fill.
+      // Someone removed it: the next fill creates it again, or fails, which costs only the fill.
       return !StorageError.is(error)
     }
   }

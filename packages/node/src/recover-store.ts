@@ -12,9 +12,9 @@ import { assemble, openLedger, requireRuntime, stagingOf } from './open-store.ts
 const AT = { op: 'recover' }
 const INDEX = 'index.mdb'
 
-/** What recoverStore() takes. */
+/** Options of recoverStore(). */
 export interface RecoverOptions {
-  /** Ends it; called again, it goes on. */
+  /** Stops it; another call resumes. */
   signal?: AbortSignal
 }
 
@@ -23,22 +23,24 @@ const OPTIONS: RulesOf<RecoverOptions> = { signal: is.signal }
 /** A staged file that is a blob of the store again. */
 export interface Recovered {
   readonly id: BlobId
-  /** Its default key: the one that it had is lost with the index. */
+  /** Its default key: the original one is lost with the index. */
   readonly key: string
   /** In bytes. */
   readonly size: number
 }
 
 /**
- * Makes a store of the files that are staged in its directory, when its index was lost or is that of another store. Each file is hashed,
- * bound under its default key, and owed to the default backends; the next process that syncs the store brings it there. Nothing is
- * removed: an index that is in the way is kept aside, as `index.mdb.stored-kept-<time>`. Blobs of up to 64 KiB are part of the index,
- * and are lost with it. A file that a put had not finished when its process was killed is recovered as what there is of it.
+ * Creates a store from the files staged in its directory, after its index was lost or belongs to another store. Each
+ * file is hashed, bound to its default key, and queued for the default backends; the next process that syncs the store
+ * copies it there. Nothing is removed: an index that is in the way is kept as `index.mdb.stored-kept-<time>`. Blobs of
+ * up to 64 KiB are part of the index, and are lost with it. A file whose put was killed before it finished is recovered
+ * as far as it got.
  *
- * Where it is cut off, the store is CORRUPT until it is called again.
+ * If it is interrupted, the store is CORRUPT until it is called again.
  *
  * @yields Each blob once it is recovered.
- * @throws {StorageError} ALREADY_EXISTS: the store is well · NOT_FOUND: nothing is staged · whatever `openStore` throws.
+ * @throws {StorageError} ALREADY_EXISTS: the store is healthy · NOT_FOUND: nothing is staged · whatever `openStore`
+ *   throws.
  */
 export async function* recoverStore(
   config: StoreConfig,
@@ -68,7 +70,7 @@ export async function* recoverStore(
   await endRecovery({ ledger, path: directory, mode: accessMode(config.mode) })
 }
 
-/** Opens an index that is new, or one of a recovery that was cut off. Any other is kept aside, unless the store is well. */
+/** Opens a new index, or that of an interrupted recovery. Any other is kept aside, unless the store is healthy. */
 async function openNew(config: StoreConfig): Promise<LmdbLedger> {
   const ledger = await openLedger(config).catch((error) => {
     if (StorageError.is(error) && error.code === 'CORRUPT' && error.at.key === INDEX) return null
@@ -79,7 +81,7 @@ async function openNew(config: StoreConfig): Promise<LmdbLedger> {
   return openLedger(config)
 }
 
-/** Closes the index where it is not. */
+/** Closes the index if it is not usable. */
 async function isUsable(claimed: Claimed): Promise<boolean> {
   const standing = await standingOf(claimed).catch(async (error) => {
     await claimed.ledger.close()
@@ -91,7 +93,7 @@ async function isUsable(claimed: Claimed): Promise<boolean> {
   throw new StorageError('ALREADY_EXISTS', AT, { detail: 'the store is healthy: there is nothing to recover' })
 }
 
-/** With its locks: another process may have them open. */
+/** Together with its locks: another process may have them open. */
 async function keepAside(directory: string): Promise<void> {
   const index = path.join(directory, INDEX)
   const aside = `${index}.stored-kept-${new Date().toISOString().replaceAll(':', '-')}`

@@ -6,27 +6,28 @@ import { accessMode } from './check-config.ts'
 import type { StoreConfig } from './config.ts'
 
 /**
- * Names in the directory of a store that are the store's, but for its sockets: whoever reaches them may ask them. Whatever else lies
- * there is somebody's own.
+ * Names in a store's directory that are the store's own, except its sockets: everyone who reaches those may use them.
+ * All other files belong to the user.
  */
 const OURS =
   /^(?:index\.mdb(?:-lock|\.stored-kept-.+)?|(?:opening|committing)\.mdb(?:-lock)?|ballast|staging|cache|verify\.json)$/
 
-/** A file or directory of a store that others may use, or that those who shall may not. */
+/** A file or directory of a store that others can use, or that intended users cannot. */
 export interface WrongMode {
   readonly path: string
-  /** What it has, and what it shall have: bits as of chmod(2). */
+  /** The current and the intended mode: bits as in chmod(2). */
   readonly mode: number
   readonly expected: number
-  /** Whether somebody may use it who shall not. */
+  /** Whether someone can use it who should not. */
   readonly isOpen: boolean
-  /** Why it could not be changed, with `fix`. */
+  /** With `fix`: why it could not be changed. */
   readonly error?: unknown
 }
 
 /**
- * What in a store has another mode than its configuration says; nothing where there is no store, or no modes (Windows). Of the read
- * cache it looks at the directory only: what lies in it is closed with it. What in its directory is not the store's is left alone.
+ * Files of a store whose mode differs from the configuration; none if there is no store, or no modes (Windows). For the
+ * read cache only the directory is checked, which also closes its contents. Files in the directory that are not the
+ * store's are left alone.
  *
  * With `fix` it changes the modes; what could not be changed has an `error`.
  */

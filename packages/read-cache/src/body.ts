@@ -8,15 +8,15 @@ export interface BodyOptions {
   readonly range: { readonly offset: number; readonly end: number } | undefined
   readonly marks: Marks
   readonly signal: AbortSignal
-  /** Called with the size of what is delivered. */
+  /** Called with the number of bytes delivered. */
   readonly onDelivered: (bytes: number) => void
 }
 
 /**
- * The bytes of a body of several blocks. The next block is read while one is used. Those of a range are checked by their marks,
- * those of a whole body by whoever hashes it.
+ * The bytes of a body of several blocks. Reads the next block while one is being used. A range is checked by the marks,
+ * a whole body by the caller that hashes it.
  *
- * @throws {StorageError} CORRUPT, before a damaged byte of a range is delivered, and at the end of a file cut short.
+ * @throws {StorageError} CORRUPT, before a damaged byte of a range is delivered, and at the end of a truncated file.
  */
 export async function* readBlocks(
   handle: FileHandle,
@@ -43,7 +43,7 @@ export async function* readBlocks(
       index++
     }
   } finally {
-    // A reader that leaves early closes the file: not under a read.
+    // A reader that leaves early closes the file: not during a read.
     await Promise.allSettled([next])
   }
 }

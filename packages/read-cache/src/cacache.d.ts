@@ -1,5 +1,5 @@
 declare module 'cacache' {
-  /** What the index says of a key. */
+  /** What the index says about a key. */
   interface Entry {
     readonly key: string
     readonly integrity: string

@@ -2,25 +2,26 @@ import fs from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { promisify } from 'node:util'
 
-/** A call that took longer waited for a disk, in milliseconds. */
+/** A call that took longer than this waited for a disk, in milliseconds. */
 const SLOW_MS = 5
-/** What calls at once may take of one turn of the event loop, in milliseconds. */
+/** How much of one turn of the event loop synchronous calls may take, in milliseconds. */
 const TURN_MS = 2
 /** How long calls go to threads after one that waited, in milliseconds. */
 const PAUSE_MS = 1000
-/** Of file systems of this machine: ext2 to ext4, XFS, Btrfs, F2FS, ZFS, tmpfs, overlayfs. @see statfs(2) */
+/** Local file systems: ext2 to ext4, XFS, Btrfs, F2FS, ZFS, tmpfs, overlayfs. @see statfs(2) */
 const LOCAL: ReadonlySet<number> = new Set([
   0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x2fc12fc1, 0x01021994, 0x794c7630,
 ])
 
-/** Not waiting: what lies there may be a pipe. */
+/** O_NONBLOCK, because it may be a pipe. */
 const READ = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK
 
 const threads = { open: promisify(fs.open), fstat: promisify(fs.fstat), futimes: promisify(fs.futimes) }
 
 /**
- * File calls of a small hit. On a local file system they are made at once, which the page cache answers sooner than a thread is
- * woken; on others, for a second after one that waited, and once a turn of the event loop has had its share, on threads.
+ * File calls for a small hit. On a local file system they run synchronously, because the page cache answers sooner than
+ * a thread wakes. They go to threads on other file systems, for a second after one that waited, and once a turn of the
+ * event loop has used its share.
  */
 export class Calls {
   readonly #isLocal: boolean

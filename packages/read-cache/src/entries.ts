@@ -1,9 +1,9 @@
 import type { BlobId } from '@stored/core'
 
-/** More are forgotten, the oldest first: this bounds the memory of the accounting to about 35 MB. */
+/** Beyond this the oldest are forgotten, which limits the memory for accounting to about 35 MB. */
 export const MAX_ENTRIES = 250_000
 
-/** What a cache is known to hold, in the order in which it is to be evicted. */
+/** The known contents of a cache, in the order of eviction. */
 export class Entries {
   /** In bytes. */
   size = 0
@@ -25,19 +25,19 @@ export class Entries {
     return this.size > this.#maxSize || this.count > this.#maxEntries
   }
 
-  /** Last to be evicted; or where it was when it is known already. */
+  /** Adds an entry at the end of the eviction order; a known one keeps its position. */
   add(id: BlobId, size: number): void {
     this.size += size - (this.#sizes.get(id) ?? 0)
     this.#sizes.set(id, size)
   }
 
-  /** Last to be evicted. */
+  /** Moves an entry to the end of the eviction order. */
   renew(id: BlobId, size: number): void {
     this.remove(id)
     this.add(id, size)
   }
 
-  /** Entries that were there before those known, the oldest first. */
+  /** Inserts entries older than all known ones, the oldest first. */
   addBefore(older: Iterable<readonly [BlobId, number]>): void {
     const newer = this.#sizes
     this.#sizes = new Map()
@@ -69,7 +69,7 @@ export class Entries {
     return this.#sizes.keys().next().value
   }
 
-  /** As they are now. */
+  /** A snapshot. */
   ids(): BlobId[] {
     return [...this.#sizes.keys()]
   }

@@ -5,13 +5,13 @@ import type { BlobId } from '@stored/core'
 import { MarkMaker } from './marks.ts'
 import { contentPath, contentRoot, integrityOf, temporaryRoot } from './paths.ts'
 
-/** A body that is being written beside its reader. */
+/** A body that is written while it is being read. */
 export interface Fill {
-  /** Takes a copy. */
+  /** Copies the chunk. */
   add(chunk: Uint8Array): void
-  /** Makes it an entry. */
+  /** Turns it into an entry. */
   end(): Promise<void>
-  /** Leaves nothing. */
+  /** Leaves nothing behind. */
   discard(): Promise<void>
 }
 
@@ -20,7 +20,7 @@ export interface FillOptions {
   readonly id: BlobId
   /** In bytes. */
   readonly size: number
-  /** Called when bytes need no memory any more. */
+  /** Called when bytes no longer need memory. */
   readonly onFree: (bytes: number) => void
 }
 
@@ -56,8 +56,8 @@ export class SmallFill implements Fill {
 }
 
 /**
- * A body of several blocks: a file among cacache's temporary ones, then part of its content. Not by `cacache.put.stream`: one that
- * is given up half-way keeps its file open.
+ * A body of several blocks: first one of cacache's temporary files, then part of its content. Not with
+ * `cacache.put.stream`, which keeps its file open if it is abandoned half-way.
  */
 export class LargeFill implements Fill {
   readonly #options: FillOptions
@@ -128,7 +128,7 @@ export class LargeFill implements Fill {
   }
 }
 
-/** After what was written before. */
+/** After all earlier writes. */
 async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
   for (let done = 0; done < bytes.length; ) done += (await handle.write(bytes, done)).bytesWritten
 }

@@ -10,7 +10,7 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes
 }
 
-test('settled() waits for what came to its end before, not for what does meanwhile', async () => {
+test('settled() waits for bodies that have already ended, not for those that end in the meantime', async () => {
   const location = await mkdtemp(path.join(tmpdir(), 'stored-filler-'))
   let filled = 0
   let left = 100

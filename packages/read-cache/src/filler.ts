@@ -2,21 +2,23 @@ import type { BlobId } from '@stored/core'
 import { type Fill, type FillOptions, LargeFill, SmallFill } from './fill.ts'
 import { BLOCK } from './marks.ts'
 
-/** What all fills together hold in memory, in bytes. One that needs more is given up: the disk does not keep up. */
+/**
+ * How much memory all fills together may use, in bytes. One that needs more is abandoned: the disk does not keep up.
+ */
 const MAX_PENDING = 32 * 1024 * 1024
-/** Small bodies written at a time: the reads need threads, too. */
+/** Small bodies written concurrently: reads need threads too. */
 const WRITERS = 2
 
 export interface FillerOptions {
   readonly location: string
-  /** Of the bodies that are being written at a time, together, in bytes. */
+  /** The total size of the bodies being written at a time, in bytes. */
   readonly maxSize: number
-  /** Called when a body is there. */
+  /** Called when a body has been stored. */
   readonly onFilled: (id: BlobId, size: number) => void
   readonly onFailed: (error: unknown) => void
 }
 
-/** Writes what passes by, beside its reader and without making it wait. */
+/** Writes passing bodies to the cache without slowing down their readers. */
 export class Filler {
   readonly #options: FillerOptions
   readonly #filling = new Map<BlobId, number>()
@@ -24,19 +26,19 @@ export class Filler {
   readonly #waiting: (() => void)[] = []
   #writers = 0
   #pending = 0
-  /** Of the bodies that are being written. */
+  /** The total size of the bodies being written. */
   #size = 0
 
   constructor(options: FillerOptions) {
     this.#options = options
   }
 
-  /** Whether this process is writing it now. */
+  /** Whether this process is currently writing it. */
   isFilling(id: BlobId): boolean {
     return this.#filling.has(id)
   }
 
-  /** The chunks of `body`, which are kept if it ends, and is `size` bytes then. */
+  /** The chunks of `body`, which are cached if it ends and has `size` bytes. */
   async *tee(id: BlobId, body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array, void, void> {
     let fill = this.#begin(id, size)
     let left = size
@@ -52,12 +54,12 @@ export class Filler {
     }
   }
 
-  /** Resolves when every body that came to its end before is there, or is not going to be. */
+  /** Resolves when every body that has already ended is stored, or will not be. */
   async settled(): Promise<void> {
     await Promise.all(this.#ending)
   }
 
-  /** @returns `undefined` where another reader began to write it sooner, or too much is being written already. */
+  /** @returns `undefined` if another reader started writing it first, or too much is being written. */
   #begin(id: BlobId, size: number): Fill | undefined {
     if (this.isFilling(id) || this.#size + size > this.#options.maxSize) return undefined
     this.#filling.set(id, size)

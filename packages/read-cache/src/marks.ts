@@ -1,19 +1,22 @@
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 
-/** A body is read, and its damage found, in blocks of so many bytes. */
+/** A body is read and checked in blocks of this many bytes. */
 export const BLOCK = 1024 * 1024
 
-/** What is kept of a body of several blocks, to find damage before it is delivered. */
+/** Kept for a body of several blocks, to find damage before it is delivered. */
 export interface Marks {
   readonly size: number
-  /** CRC-32 of each block: for a range. */
+  /** CRC-32 of each block: for ranges. */
   readonly blocks: readonly number[]
-  /** SHA-256, in hex, of the bytes up to the end of each block but the last: for a whole body, which is hashed anyway. */
+  /**
+   * SHA-256, in hex, of the bytes up to the end of each block except the last: for a whole body, which is hashed
+   * anyway.
+   */
   readonly prefixes: readonly string[]
 }
 
-/** Makes the marks of a body that passes by. */
+/** Makes the marks of a passing body. */
 export class MarkMaker {
   readonly #hash = createHash('sha256')
   readonly #blocks: number[] = []

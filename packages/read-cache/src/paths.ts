@@ -3,7 +3,7 @@ import type { BlobId } from '@stored/core'
 
 const PREFIX = 'sha256:'
 
-/** Where cacache 21 keeps bodies, by their SHA-256. A test holds it against what cacache says. */
+/** Where cacache 21 keeps bodies, by SHA-256. A test compares it with cacache. */
 export function contentRoot(location: string): string {
   return path.join(location, 'content-v2', 'sha256')
 }
@@ -13,7 +13,7 @@ export function indexRoot(location: string): string {
   return path.join(location, 'index-v5')
 }
 
-/** Bodies that are being written. */
+/** Bodies being written. */
 export function temporaryRoot(location: string): string {
   return path.join(location, 'tmp')
 }
@@ -24,13 +24,13 @@ export function contentPath(root: string, id: BlobId): string {
   return `${root}/${id.slice(start, start + 2)}/${id.slice(start + 2, start + 4)}/${id.slice(start + 4)}`
 }
 
-/** The id of a body by the names of its file and the two directories above it; `null` when it is none. */
+/** The id of a body from the names of its file and the two directories above it; `null` if it is not one. */
 export function idOfContent(first: string, second: string, rest: string): BlobId | null {
   const id = `${PREFIX}${first}${second}${rest}` as BlobId
   return /^sha256:[0-9a-f]{64}$/.test(id) && first.length === 2 && second.length === 2 ? id : null
 }
 
-/** As cacache names a body: a subresource integrity. */
+/** cacache's name for a body: a subresource integrity. */
 export function integrityOf(id: BlobId): string {
   return `sha256-${Buffer.from(id.slice(PREFIX.length), 'hex').toString('base64')}`
 }

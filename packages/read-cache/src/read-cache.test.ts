@@ -48,7 +48,7 @@ async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(await Array.fromAsync(body))
 }
 
-/** By digest: to compare megabytes one by one takes seconds. */
+/** By digest: comparing megabytes byte by byte takes seconds. */
 function expectBytes(actual: Uint8Array | null, expected: Uint8Array): void {
   expect(actual && idOf(actual)).toBe(idOf(expected))
 }
@@ -71,7 +71,7 @@ async function read(
   return await collect(found.body)
 }
 
-/** Files of cacache, by their paths. */
+/** The paths of cacache's files. */
 async function files(): Promise<string[]> {
   const entries = await readdir(location, { recursive: true, withFileTypes: true })
   return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name))
@@ -110,7 +110,7 @@ describe('open()', () => {
     }
   })
 
-  test('of what is not there is null', async () => {
+  test('of an absent entry is null', async () => {
     expect(await read(idOf(Buffer.from('other')))).toBeNull()
     expect(await cache.stats()).toMatchObject({ hits: 0, misses: 1 })
   })
@@ -129,7 +129,7 @@ describe('open()', () => {
     await found?.[Symbol.asyncDispose]()
   })
 
-  test('that is disposed before its first read leaves no file open', async () => {
+  test('disposed before its first read leaves no file open', async () => {
     const id = await keep(blob(2 * MIB))
     const found = await cache.open(id, { signal: NEVER })
     await found?.[Symbol.asyncDispose]()
@@ -141,7 +141,7 @@ describe('open()', () => {
     await expect(cache.open(id, { signal: AbortSignal.abort('enough') })).rejects.toBe('enough')
   })
 
-  test.runIf(process.platform === 'linux')('that is aborted half-way leaves no file open', async () => {
+  test.runIf(process.platform === 'linux')('aborted half-way leaves no file open', async () => {
     const id = await keep(blob(2 * MIB))
     const abort = new AbortController()
     const opening = cache.open(id, { signal: abort.signal })
@@ -162,7 +162,7 @@ describe('open()', () => {
     expectBytes(await read(id), blob(1000))
   })
 
-  test('that may not note its use delivers all the same', async () => {
+  test('that cannot record its use still delivers', async () => {
     vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     const id = await keep(blob(1000))
     const before = new Date(Date.now() - 7_200_000)
@@ -179,7 +179,7 @@ function openedBelow(directory: string): string[] {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`)
     } catch {
-      return '' // That of the listing itself.
+      return '' // For the listing itself.
     }
   })
   return targets.filter((target) => target.startsWith(directory))
@@ -192,7 +192,7 @@ async function flip(file: string, position: number): Promise<void> {
 }
 
 describe('fill()', () => {
-  test('copies chunks, so that a source may use its buffer again', async () => {
+  test('copies chunks, so that a source may reuse its buffer', async () => {
     const bytes = blob(2 * MIB)
     const buffer = Buffer.alloc(100_000)
     async function* reusing() {
@@ -237,7 +237,7 @@ describe('fill()', () => {
       },
     ],
     [
-      'that nobody begins to read',
+      'that is never read',
       async (bytes) => {
         cache.fill(idOf(bytes), chunked(bytes), bytes.length)
       },
@@ -267,7 +267,7 @@ describe('fill()', () => {
   })
 
   test('from a body faster than the disk delivers all of it and keeps nothing', async () => {
-    // Without a turn of the event loop not one write can end.
+    // Without a turn of the event loop no write can end.
     const wide = await open({ maxSize: 1000 * MIB })
     const bytes = blob(40 * MIB)
     expectBytes(await collect(wide.fill(idOf(bytes), chunked(bytes), bytes.length)), bytes)
@@ -284,7 +284,7 @@ describe('fill()', () => {
     expect(warned).toHaveBeenCalledOnce()
   })
 
-  test('goes on after the directory was removed', async () => {
+  test('continues after the directory was removed', async () => {
     await keep(blob(10))
     await rm(location, { recursive: true })
     expect(await read(idOf(blob(10)))).toBeNull()
@@ -292,7 +292,7 @@ describe('fill()', () => {
     for (const size of [20, 2 * MIB]) expectBytes(await read(await keep(blob(size))), blob(size))
   })
 
-  test.each([1000, 2 * MIB])('of %i bytes by two readers at once writes them once', async (size) => {
+  test.each([1000, 2 * MIB])('of %i bytes by two concurrent readers writes them once', async (size) => {
     const bytes = blob(size)
     const bodies = [1, 2].map(() => cache.fill(idOf(bytes), chunked(bytes), size))
     for (const body of await Promise.all(bodies.map(collect))) expectBytes(body, bytes)
@@ -301,7 +301,7 @@ describe('fill()', () => {
     expect((await readFile(bucket as string, 'utf8')).trim().split('\n')).toHaveLength(1)
   })
 
-  test('many at once writes no more than maxSize at a time', async () => {
+  test('many concurrent ones write no more than maxSize at a time', async () => {
     const small = await open({ maxSize: 8 * MIB })
     const gate = Promise.withResolvers<void>()
     async function* gated(bytes: Buffer) {
@@ -321,7 +321,7 @@ describe('fill()', () => {
     expect(await small.stats()).toMatchObject({ entries: 4, size: 8 * MIB })
   })
 
-  test('many at once keeps all', async () => {
+  test('many concurrent ones keep all', async () => {
     const ids = await Promise.all(Array.from({ length: 50 }, (_, seed) => keep(blob(5000, seed))))
     expect(await cache.stats()).toMatchObject({ entries: 50, size: 250_000 })
     for (const [seed, id] of ids.entries()) expectBytes(await read(id), blob(5000, seed))
@@ -329,7 +329,7 @@ describe('fill()', () => {
 })
 
 describe('eviction', () => {
-  test('by lru removes what was not read for the longest time', async () => {
+  test('by lru removes the entries that were not read for the longest time', async () => {
     const small = await open({ maxSize: 4000 })
     const ids: BlobId[] = []
     for (const seed of [0, 1, 2, 3]) ids.push(await keep(blob(1000, seed), small))
@@ -340,7 +340,7 @@ describe('eviction', () => {
     expect(left.map((bytes) => bytes !== null)).toEqual([true, false, true, true, true])
   })
 
-  test('by fifo removes what was there first', async () => {
+  test('by fifo removes the oldest', async () => {
     const small = await open({ maxSize: 4000, evictionPolicy: 'fifo' })
     const ids: BlobId[] = []
     for (const seed of [0, 1, 2, 3]) ids.push(await keep(blob(1000, seed), small))
@@ -364,7 +364,7 @@ describe('eviction', () => {
     expect(await later.stats()).toMatchObject({ entries: 2 })
   })
 
-  test('counts what is there where temporary files cannot be swept', async () => {
+  test('counts existing entries even if temporary files cannot be swept', async () => {
     vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     await keep(blob(1000))
     const temporary = path.join(location, 'tmp')
@@ -380,7 +380,7 @@ describe('eviction', () => {
     expect(await later.stats()).toMatchObject({ entries: 2, size: 2000 })
   })
 
-  test('by lru remembers for later processes, to the hour, that an entry was read', async () => {
+  test('by lru remembers for later processes, to the hour, when an entry was read', async () => {
     const id = await keep(blob(1000))
     const before = new Date(Date.now() - 7_200_000)
     await utimes(await contentOf(id), before, before)
@@ -396,7 +396,7 @@ describe('eviction', () => {
 })
 
 describe('evict()', () => {
-  test('of oldest removes one entry and tells its size', async () => {
+  test('of oldest removes one entry and returns its size', async () => {
     await keep(blob(1000))
     await keep(blob(2000))
     expect(await cache.evict('oldest')).toEqual({ entries: 1, bytes: 1000 })
@@ -404,7 +404,7 @@ describe('evict()', () => {
     expect(await cache.evict('oldest')).toEqual({ entries: 0, bytes: 0 })
   })
 
-  test('of oversized removes what would not enter any more', async () => {
+  test('of oversized removes entries that would no longer be accepted', async () => {
     await keep(blob(1000))
     await keep(blob(2000))
     const later = await open({ maxSize: 4000 })
@@ -412,7 +412,7 @@ describe('evict()', () => {
     expect(await later.stats()).toMatchObject({ entries: 1, size: 1000 })
   })
 
-  test('by id removes those that are chosen', async () => {
+  test('by id removes the chosen ones', async () => {
     const id = await keep(blob(1000))
     await keep(blob(2000))
     const isMeant = async (one: string) => one === id
@@ -440,7 +440,7 @@ describe('evict()', () => {
   })
 })
 
-test('clear() removes everything, and what is read afterwards is kept', async () => {
+test('clear() removes everything, and later reads are cached', async () => {
   for (const size of [1000, 2 * MIB]) await keep(blob(size))
   await cache.clear()
   expect(await cache.stats()).toMatchObject({ entries: 0, size: 0 })
@@ -456,7 +456,7 @@ describe('a second cache in the same directory', () => {
     expect(await other.stats()).toMatchObject({ entries: 1, size: 1000 })
   })
 
-  test('takes what the first removed for a miss, and can fill it anew', async () => {
+  test('treats what the first removed as a miss, and can fill it again', async () => {
     const other = await open({ maxSize: 100 * MIB })
     for (const size of [1000, 2 * MIB]) {
       const id = await keep(blob(size))
@@ -484,7 +484,7 @@ describe('a second cache in the same directory', () => {
   })
 })
 
-describe('what a process that died was writing', () => {
+describe('what a dead process was writing', () => {
   const before = new Date(Date.now() - 3_700_000)
   const [old, young] = [randomUUID(), randomUUID()]
   const temporary = () => path.join(location, 'tmp')
@@ -501,7 +501,7 @@ describe('what a process that died was writing', () => {
     expect(await readdir(temporary())).toEqual([young])
   })
 
-  test('is told from what others keep in a directory of that name', async () => {
+  test('is distinguished from files of others in a directory of that name', async () => {
     await write('letter.txt', before)
     await mkdir(path.join(temporary(), old))
     await utimes(path.join(temporary(), old), before, before)
@@ -509,7 +509,7 @@ describe('what a process that died was writing', () => {
     expect((await readdir(temporary())).sort()).toEqual(['letter.txt', old].sort())
   })
 
-  test('is not looked for behind a link, which leads to what is not of the cache', async () => {
+  test('is not looked for behind a link, whose target is not part of the cache', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     await write(old, before)
     const elsewhere = path.join(location, 'elsewhere')
@@ -542,7 +542,7 @@ describe('damage', () => {
         await keep(bytes)
         await damage((await files()).sort()[i] as string)
         const found = await cache.open(id, { signal: NEVER })
-        // Whoever verifies finds it: what a whole read delivers is not checked here.
+        // The caller verifies a whole body: it is not checked here.
         const whole = found && (await collect(found.body).catch(() => null))
         await found?.[Symbol.asyncDispose]()
         if (whole === null || !whole.equals(bytes)) await cache.drop(id)

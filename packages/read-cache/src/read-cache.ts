@@ -14,14 +14,17 @@ import { areMarks, BLOCK } from './marks.ts'
 import { contentPath, contentRoot, indexRoot } from './paths.ts'
 import { isGone, saysNothingOfFile, survey, sweepTemporaries } from './survey.ts'
 
-/** A larger entry would push out too much at once: the part of `maxSize` that one may take. */
+/** A larger entry would evict too much at once: the fraction of `maxSize` that one may take. */
 const LARGEST_PART = 4
-/** How much later than its file says an entry may have been used, in milliseconds: noting every hit would write for every read. */
+/**
+ * How much later than its file time an entry may have been used, in milliseconds: recording every hit would write for
+ * every read.
+ */
 const TOUCH_MS = 60 * 60 * 1000
-/** Entries that are chosen among in one turn of the event loop. */
+/** Entries examined in one turn of the event loop. */
 const CHOSEN_IN_A_TURN = 500
 
-/** How a read cache is opened. */
+/** Options for opening a read cache. */
 export interface DiskReadCacheOptions {
   /** Directory of the entries, on a local disk. It is created if missing, and processes may share it. */
   location: string
@@ -72,12 +75,14 @@ interface Wanted {
 }
 
 /**
- * Bodies that can be fetched again, in a directory that is a cacache. Nothing is flushed; whatever is lost or damaged is a miss.
+ * Bodies that can be fetched again, in a directory that is a cacache. Nothing is flushed; anything lost or damaged is a
+ * miss.
  *
- * What is there is counted before anything is evicted, by a walk in the background after the first fill of a process, and kept in
- * memory: at most 250,000 entries, about 35 MB, twice that while counting. In which order they were used is kept by the times of
- * their files, to the hour. A process does not know what others fill after it counted: together they may exceed `maxSize` until
- * one of them opens the cache again. What is being written comes on top, in each process up to `maxSize` again.
+ * The entries are counted before anything is evicted, by a background walk after the first fill of a process, and kept
+ * in memory: at most 250,000 entries, about 35 MB, and twice that while counting. The order of use is kept in the times
+ * of the files, to the hour. A process does not know what others fill after it has counted: together they may exceed
+ * `maxSize` until one of them opens the cache again. Bodies being written come on top, in each process up to `maxSize`
+ * again.
  */
 export class DiskReadCache implements ReadCache {
   readonly #options: Required<DiskReadCacheOptions>
@@ -185,7 +190,7 @@ export class DiskReadCache implements ReadCache {
 
   async close(): Promise<void> {
     await this.#filler.settled()
-    // What this process filled counts: otherwise many short ones would fill the disk.
+    // Includes what this process filled: otherwise many short-lived processes would fill the disk.
     await this.#trimming
     this.#closing.abort()
     await this.#counted
@@ -208,7 +213,7 @@ export class DiskReadCache implements ReadCache {
     return { size, body: once(part), [Symbol.asyncDispose]: nothingToFree }
   }
 
-  /** A file's size, and its bytes when they are one block. */
+  /** A file's size, and its bytes if they are one block. */
   async #read(file: string): Promise<{ size: number; bytes: Buffer | undefined }> {
     const fd = await this.#calls.open(file)
     try {
@@ -227,7 +232,7 @@ export class DiskReadCache implements ReadCache {
       }
       return { size, bytes }
     } finally {
-      // Of a file opened for reading there is nothing to write back: this does not block.
+      // A file opened for reading has nothing to write back: this does not block.
       fs.closeSync(fd)
     }
   }
@@ -259,7 +264,7 @@ export class DiskReadCache implements ReadCache {
     await this.#settle()
     let looked = 0
     for (const id of which === 'oldest' ? this.#oldest() : this.#entries.ids()) {
-      // A choice may wait for nothing, as one by keys does, and there may be a quarter of a million: others have their turns.
+      // A choice may be synchronous, as one by keys is, and there may be a quarter of a million entries, so yield.
       if (++looked % CHOSEN_IN_A_TURN === 0) await setImmediate()
       const size = this.#entries.sizeOf(id)
       if (which === 'oversized' && size <= this.#largest) continue
@@ -271,7 +276,7 @@ export class DiskReadCache implements ReadCache {
     if (this.#options.evictionPolicy === 'lru') this.#entries.renew(id, size)
   }
 
-  /** After a read that found nothing, or nothing to rely on. */
+  /** After a read that found nothing, or nothing reliable. */
   async #forget(id: BlobId, error: unknown): Promise<void> {
     if (isGone(error)) return void this.#entries.remove(id)
     if (!StorageError.is(error)) this.#warn(error)
@@ -294,7 +299,7 @@ export class DiskReadCache implements ReadCache {
     return id === undefined ? [] : [id]
   }
 
-  /** Waits until what came to its end before is there and accounted for. */
+  /** Waits until bodies that have ended are stored and accounted for. */
   async #settle(): Promise<void> {
     await this.#filler.settled()
     await this.#keepWithin()
@@ -326,7 +331,7 @@ export class DiskReadCache implements ReadCache {
     }
   }
 
-  /** A cache that fails only costs time, so it is told once for each kind of failure. */
+  /** A failing cache only costs time, so each kind of failure is reported once. */
   #warn(error: unknown): void {
     const kind = (error as NodeJS.ErrnoException).code ?? String(error)
     if (this.#warned.has(kind)) return
@@ -335,7 +340,7 @@ export class DiskReadCache implements ReadCache {
   }
 }
 
-/** @returns Where the entries go. cacache makes files as the umask says, so that nobody else could add to them. */
+/** @returns Where the entries go. cacache creates files with the umask, so other users could not add to them. */
 async function makeLocation(options: Required<DiskReadCacheOptions>): Promise<string> {
   const { mode } = options
   const location = path.resolve(options.location)

@@ -5,9 +5,11 @@ import { StorageError } from '@stored/core/backend'
 import { MAX_ENTRIES } from './entries.ts'
 import { contentRoot, idOfContent, temporaryRoot } from './paths.ts'
 
-/** Not touched for so long, a body that was being written never will be, in milliseconds. */
+/** A temporary file untouched for this long is abandoned, in milliseconds. */
 const ABANDONED_MS = 60 * 60 * 1000
-/** What cacache 21 and a large fill name it. The directory is the user's choice: others may keep something in a `tmp` there. */
+/**
+ * How cacache 21 and a large fill name it. The directory is the user's choice: others may keep files in a `tmp` there.
+ */
 const TEMPORARY = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 interface Found {
@@ -18,8 +20,8 @@ interface Found {
 }
 
 /**
- * What lies in a cache, the longest unused first, by the times of its files. Files past the most that are accounted for are removed
- * as they are met.
+ * The contents of a cache, the longest unused first, by file times. Files beyond the accounting limit are removed on
+ * the way.
  */
 export async function survey(location: string, signal: AbortSignal): Promise<[BlobId, number][]> {
   const root = contentRoot(location)
@@ -39,9 +41,10 @@ export async function survey(location: string, signal: AbortSignal): Promise<[Bl
 }
 
 /**
- * Removes what a process that is gone was writing.
+ * Removes what a dead process was writing.
  *
- * @throws {StorageError} MISCONFIGURED: a link has the place of the directory. The cache itself may be behind one, but makes none in it.
+ * @throws {StorageError} MISCONFIGURED: a link is in the place of the directory. The cache itself may be behind a link,
+ *   but creates none.
  */
 export async function sweepTemporaries(location: string): Promise<void> {
   const directory = temporaryRoot(location)
@@ -74,7 +77,7 @@ async function namesIn(directory: string): Promise<string[]> {
   return (await readdir(directory).catch(unlessGone)) ?? []
 }
 
-/** @returns `null` when it is not there, or no directory. */
+/** @returns `null` if it does not exist, or is not a directory. */
 function unlessGone(error: unknown): null {
   if (isGone(error)) return null
   throw error
@@ -85,7 +88,7 @@ export function isGone(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR'
 }
 
-/** What this process lacks: the entry may be as good as any. */
+/** Resources that this process lacks: the entry may be fine. */
 const LACKING: ReadonlySet<string | undefined> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EACCES', 'EPERM'])
 
 export function saysNothingOfFile(error: unknown): boolean {

@@ -12,10 +12,13 @@ import {
 } from './options.ts'
 import { type Branch, backendNames, childOption, type Entry, type Fault, isBranch, toValue, typeOf } from './tree.ts'
 
-/** All that is wrong with a configuration, the options of drivers apart: they are the drivers' to know. No message holds a value. */
+/**
+ * All faults of a configuration, except the options of drivers, which check them themselves. No message contains a
+ * value.
+ */
 export function checkTree(tree: Branch): Fault[] {
   const given = checkGroup(tree, STORE_OPTIONS, '', tree)
-  // What is misspelled was said already.
+  // Misspelled options have already been reported.
   const absent = missing(tree, STORE_OPTIONS).filter((name) => !nearest(name, strangers(tree, STORE_OPTIONS)))
   return [...given, ...absent.map((name) => missingFault(tree, STORE_OPTIONS, '', name))]
 }
@@ -81,7 +84,7 @@ function checkBackends(backends: Branch, path: string, tree: Branch): Fault[] {
 }
 
 function checkBackend(backend: Entry, path: string, tree: Branch): Fault[] {
-  // A module can name an object of a driver's class.
+  // A module can export an instance of a driver's class.
   if (isMade(backend)) return []
   if (!isObject(backend)) return [{ where: backend.where, text: `${path} must be an object, not ${typeOf(backend)}` }]
   const isWrapped = isMade(backend.children.get('backend'))
@@ -101,7 +104,7 @@ function isObject(entry: Entry): entry is Branch {
   return isBranch(entry) && !entry.isList
 }
 
-/** `must be a string, not number`, or `null` if all is well. */
+/** `must be a string, not number`, or `null` if it is valid. */
 function faultOf(value: unknown, option: Option): string | null {
   const { expected, type, ok, why } = EXPECTATIONS[option.is](value, option)
   if (ok) return null
@@ -113,7 +116,7 @@ function faultOf(value: unknown, option: Option): string | null {
 interface Expectation {
   /** For people, with its article. */
   readonly expected: string
-  /** A value of one of these is of the right type, and wrong all the same. */
+  /** A value of one of these types has the right type but is still invalid. */
   readonly type: readonly string[]
   readonly ok: boolean
   readonly why?: string | undefined

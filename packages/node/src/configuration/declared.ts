@@ -3,7 +3,7 @@ import { type Declared, declaredBy } from '../drivers.ts'
 import type { Lookup } from '../find-module.ts'
 import { type Branch, backendsOf, hidden, isBranch, toValue } from './tree.ts'
 
-/** The backends that are made by a driver, and what that says of its options. */
+/** The backends that are made by a driver, and what the driver declares about its options. */
 export type Declarations = ReadonlyMap<Branch, Declared>
 
 export async function declarationsOf(tree: Branch, lookup: Lookup): Promise<Declarations> {
@@ -17,12 +17,12 @@ export async function declarationsOf(tree: Branch, lookup: Lookup): Promise<Decl
   return declarations
 }
 
-/** Whether the name of a driver is the path of a module. */
+/** Whether the name of a driver is a module path. */
 export function isModule(driver: unknown): driver is string {
   return typeof driver === 'string' && driver.startsWith('.')
 }
 
-/** Marks what drivers list as secrets: it is not to be shown. */
+/** Marks the options that drivers list as secrets, so that they are not shown. */
 export function hideSecrets(declarations: Declarations): void {
   for (const [{ children }, { secrets }] of declarations)
     for (const name of secrets) {

@@ -17,18 +17,22 @@ import { type Branch, backendsOf } from './tree.ts'
 
 const SCHEMA = './node_modules/@stored/node/stored.schema.json'
 
-/** How a backend is added to a configuration file. */
+/** Options for adding a backend to a configuration file. */
 export interface AddOptions {
-  /** Where relative paths of the new backend start; they are written as seen from the file. @default the directory of the file */
+  /**
+   * Where relative paths of the new backend start; they are written relative to the file. @default the directory of the
+   * file
+   */
   readonly cwd?: string
 }
 
 /**
- * Adds a backend to a configuration file in JSON. Comments and layout stay; a file that holds a secret becomes one that only its
- * owner can read. The file is replaced in one step.
+ * Adds a backend to a JSON configuration file. Comments and layout stay; a file with a secret becomes readable only by
+ * its owner. The file is replaced atomically.
  *
- * @throws {StorageError} ALREADY_EXISTS: it has a backend of that name · INVALID_ARGUMENT: it would not be a configuration ·
- *   UNSUPPORTED: a configuration that is a program · MISCONFIGURED, PERMISSION_DENIED: it cannot be read or written.
+ * @throws {StorageError} ALREADY_EXISTS: it has a backend of that name · INVALID_ARGUMENT: the result would not be a
+ *   valid configuration · UNSUPPORTED: the configuration is a program · MISCONFIGURED, PERMISSION_DENIED: it cannot be
+ *   read or written.
  */
 export async function addBackendToFile(
   file: string,
@@ -51,7 +55,7 @@ export async function addBackendToFile(
   })
 }
 
-/** With every path that is relative to `cwd` as seen from `directory`: those that `loadConfig` resolves. */
+/** Rewrites paths relative to `cwd` as relative to `directory`: those that `loadConfig` resolves. */
 async function rebase(
   config: Readonly<Record<string, unknown>>,
   directory: string,
@@ -75,14 +79,15 @@ function isReferenceToFile(value: unknown): value is { readonly file: string } {
   return 'file' in value && typeof value.file === 'string'
 }
 
-/** With a dot in front: a driver's path needs one, and no other minds. */
+/** With a leading dot: a driver's path needs one, and it does no harm elsewhere. */
 function pathFrom(directory: string, file: string): string {
   const relative = path.relative(directory, file).replaceAll(path.sep, '/')
   return relative.startsWith('.') ? relative : `./${relative}`
 }
 
 /**
- * Takes a backend out of a configuration file in JSON, and out of its `defaultBackends`. Comments stay, those about it too.
+ * Removes a backend from a JSON configuration file, and from its `defaultBackends`. Comments stay, including those
+ * about it.
  *
  * @throws {StorageError} NOT_FOUND: it has no backend of that name · and what `addBackendToFile` throws.
  */
@@ -100,7 +105,7 @@ export function removeBackendFromFile(file: string, name: string): Promise<void>
   })
 }
 
-/** A configuration as a file in JSON, with a comment on each option. @throws {StorageError} INVALID_ARGUMENT. */
+/** The text of a JSON configuration file, with a comment on each option. @throws {StorageError} INVALID_ARGUMENT. */
 export function newConfigText(config: Readonly<Record<string, unknown>>): string {
   const parts = Object.entries(config)
     .filter(([, value]) => value !== undefined)
@@ -116,10 +121,10 @@ export function newConfigText(config: Readonly<Record<string, unknown>>): string
 }
 
 /**
- * Writes a new configuration file, which only its owner can read.
+ * Writes a new configuration file that only its owner can read.
  *
- * @throws {StorageError} ALREADY_EXISTS: there is such a file · INVALID_ARGUMENT · MISCONFIGURED,
- *   PERMISSION_DENIED: it cannot be written.
+ * @throws {StorageError} ALREADY_EXISTS: the file exists · INVALID_ARGUMENT · MISCONFIGURED, PERMISSION_DENIED: it
+ *   cannot be written.
  */
 export async function createConfigFile(file: string, config: Readonly<Record<string, unknown>>): Promise<void> {
   const text = newConfigText(config)
@@ -159,7 +164,7 @@ function requireValid(text: string, shown: string, base = ''): Branch {
   return tree
 }
 
-/** Where a link leads, so that it stays one. */
+/** Writes to the target of a link, so that the link stays one. */
 async function replaceFile(link: string, text: string, hasSecret: boolean): Promise<void> {
   try {
     const file = await realpath(link)

@@ -9,15 +9,15 @@ export const FILE_VARIABLE = 'STORED_CONFIG'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** The variables that are part of a configuration. An empty one is not set. */
+/** The variables that are part of a configuration. Empty ones count as unset. */
 export function configVariables(env: Environment): string[] {
   return Object.keys(env).filter((name) => name.startsWith(PREFIX) && name !== FILE_VARIABLE && env[name])
 }
 
-/** Puts what the environment says over `tree`. */
+/** Applies environment variables on top of `tree`. */
 export function readEnvironment(tree: Branch, env: Environment, base: string): Fault[] {
   const parts = (name: string) => name.slice(PREFIX.length).split('__')
-  // `STORED_CACHE` before `STORED_CACHE__MAX_SIZE`: what is said of a part holds against the whole.
+  // `STORED_CACHE` before `STORED_CACHE__MAX_SIZE`: the value of a part overrides that of the whole.
   const names = configVariables(env).sort((a, b) => parts(a).length - parts(b).length || (a < b ? -1 : 1))
   return names.flatMap((name) => {
     const place = { from: 'environment', where: name, base } as const
@@ -27,7 +27,7 @@ export function readEnvironment(tree: Branch, env: Environment, base: string): F
   })
 }
 
-/** Puts what flags say over `tree`, by dotted path. */
+/** Applies flags on top of `tree`, by dotted path. */
 export function readOverrides(tree: Branch, overrides: Readonly<Record<string, unknown>>, base: string): Fault[] {
   return Object.entries(overrides).flatMap(([dotted, value]) => {
     if (value === undefined) return []
@@ -43,12 +43,12 @@ function giveText(tree: Branch, path: readonly string[], text: string, place: Pl
 
 function give(tree: Branch, path: readonly string[], entry: Entry): Fault[] {
   const inTheWay = setEntry(tree, isReference(path) ? withoutReference(tree, path) : path, entry)
-  // Of one source both cannot be meant; over another source a value may well become an object.
+  // Within one source the two contradict each other; over another source a value may become an object.
   if (inTheWay?.from !== entry.from) return []
   return [{ where: entry.where, text: `contradicts ${inTheWay.where}` }]
 }
 
-/** `{ "env": … }` takes the place of `{ "file": … }`, and the other way round. */
+/** `{ "env": … }` replaces `{ "file": … }`, and vice versa. */
 function withoutReference(tree: Branch, path: readonly string[]): readonly string[] {
   let branch: Entry | undefined = tree
   for (const name of path.slice(0, -1)) branch = isBranch(branch) ? branch.children.get(name) : undefined
@@ -60,7 +60,10 @@ function isReference(path: readonly string[]): boolean {
   return path[0] === 'backends' && path.length > 3 && (path.at(-1) === 'env' || path.at(-1) === 'file')
 }
 
-/** `STORED_BACKENDS__S3_PROD__ACCESS_KEY_ID` → backends, s3-prod, accessKeyId. @returns Why not, when it is a string. */
+/**
+ * `STORED_BACKENDS__S3_PROD__ACCESS_KEY_ID` → backends, s3-prod, accessKeyId. @returns A string with the reason if that
+ * fails.
+ */
 function pathOf([root = '', ...rest]: readonly string[], tree: Branch): readonly string[] | string {
   const first = toCamelCase(root)
   if (first !== 'backends' || rest.length === 0) return [first, ...rest.map(toCamelCase)]
@@ -71,7 +74,7 @@ function pathOf([root = '', ...rest]: readonly string[], tree: Branch): readonly
   return [first, exact ?? (isUpperCase(backend) ? backend.toLowerCase() : backend), ...options.map(toCamelCase)]
 }
 
-/** The name of a backend may hold dots; the options of a driver do not. */
+/** The name of a backend may contain dots; driver options do not. */
 function splitDotted(dotted: string, tree: Branch): readonly string[] {
   const [first = '', ...rest] = dotted.split('.')
   if (first !== 'backends') return [first, ...rest]
@@ -87,7 +90,7 @@ function isUpperCase(part: string): boolean {
   return !/[a-z]/.test(part)
 }
 
-/** `MAX_SIZE` → `maxSize`; what holds a small letter is spelled as it is meant. */
+/** `MAX_SIZE` → `maxSize`; a part with a lower-case letter is taken literally. */
 function toCamelCase(part: string): string {
   return isUpperCase(part) ? part.toLowerCase().replaceAll(/_([a-z0-9])/g, (_, next) => next.toUpperCase()) : part
 }
@@ -103,11 +106,11 @@ export function toVariable(path: readonly string[]): string {
   return PREFIX + path.map(toVariablePart).join('__')
 }
 
-/** A text as the option takes it: JSON where it is some, else the text. What is wrong with it is found with everything else. */
+/** Parses a text: JSON if it parses, otherwise text. Errors in it are reported with all others. */
 function readText(text: string, path: readonly string[]): unknown {
   const option = optionAt(path)
   if (option) return readKnown(text, option)
-  // A password of digits is a text.
+  // A password of digits stays a text.
   const isVerbatim = isReference(path) || (path.slice(2).some(isSecretName) && !text.startsWith('{'))
   return isVerbatim ? text : parseJson(text)
 }
@@ -121,14 +124,15 @@ function readKnown(text: string, { is }: Option): unknown {
 function parseJson(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text)
-    // 12345678901234567890 and 1e3 are names as well as numbers: what would not be written so is a text.
+    // 12345678901234567890 and 1e3 may be names as well as numbers: a text stays a text unless the number prints the
+    // same.
     return typeof value === 'number' && String(value) !== text.trim() ? text : value
   } catch {
     return text
   }
 }
 
-/** What the variable `name` was most likely meant to be. */
+/** The variable that `name` was probably meant to be. */
 export function nearestVariable(name: string, tree: Branch): string {
   const part = name.slice(PREFIX.length)
   const [root = '', ...rest] = part.split('__')

@@ -10,14 +10,14 @@ const NAME = 'stored.config'
 const EXTENSIONS = ['.json', '.ts', '.js', '.mjs']
 
 /**
- * The configuration file of `directory`, or of the nearest directory above that has one; `null`: there is none.
+ * The configuration file of `directory`, or of the nearest directory above that has one; `null` if there is none.
  *
  * @throws {StorageError} MISCONFIGURED: a directory has several.
  */
 export async function findConfigFile(directory: string): Promise<string | null> {
   const names = EXTENSIONS.map((extension) => NAME + extension)
   for (let at = path.resolve(directory); ; at = path.dirname(at)) {
-    // A directory that may be passed through, but not listed, is passed through.
+    // A directory that may be traversed but not listed is skipped.
     const found = (await readdir(at).catch(() => [])).filter((name) => names.includes(name)).sort()
     const [first, second] = found
     if (second) throw configError('MISCONFIGURED', [{ where: at, text: `found ${found.join(' and ')}: keep one` }])
@@ -26,18 +26,21 @@ export async function findConfigFile(directory: string): Promise<string | null> 
   }
 }
 
-/** As a person in `cwd` would name it. */
+/** The name that a user in `cwd` would write. */
 export function fileName(file: string, cwd: string): FileName {
   const relative = path.relative(cwd, file)
   return { shown: relative !== '' && relative.length < file.length ? relative : file, base: path.dirname(file) }
 }
 
-/** Whether a configuration file is data, and not a program. */
+/** Whether a configuration file is data rather than a program. */
 export function isJson(file: string): boolean {
   return ['.json', '.jsonc'].includes(path.extname(file))
 }
 
-/** @throws {StorageError} MISCONFIGURED: it cannot be read, or does not hold a configuration · PERMISSION_DENIED: it may not be read. */
+/**
+ * @throws {StorageError} MISCONFIGURED: it cannot be read, or does not contain a configuration · PERMISSION_DENIED:
+ *   reading it is not permitted.
+ */
 export async function readConfigFile(file: string, name: FileName): Promise<Branch> {
   if (isJson(file)) return parseConfigText(await readText(file, name), name)
   if (!EXTENSIONS.includes(path.extname(file))) {
@@ -47,7 +50,7 @@ export async function readConfigFile(file: string, name: FileName): Promise<Bran
   return importConfig(file, name)
 }
 
-/** @throws {StorageError} MISCONFIGURED: it cannot be read · PERMISSION_DENIED: it may not be read. */
+/** @throws {StorageError} MISCONFIGURED: it cannot be read · PERMISSION_DENIED: reading it is not permitted. */
 export async function readText(file: string, { shown }: Pick<FileName, 'shown'>): Promise<string> {
   try {
     return await readShort(file)
@@ -57,7 +60,7 @@ export async function readText(file: string, { shown }: Pick<FileName, 'shown'>)
 }
 
 async function importConfig(file: string, { shown, base }: FileName): Promise<Branch> {
-  // `import` would also name a missing module, which may be another.
+  // `import` would also report a missing module, which may be another one.
   await stat(file).catch((error) => {
     throw fileError(shown, 'cannot be read', error)
   })

@@ -5,7 +5,7 @@ import type { Node } from 'jsonc-parser'
  * line; what it removes reaches from value to value, with the comments between. Here no edit touches a comment.
  */
 
-/** Adds `name: value` as the last property of `parent`, behind every comment in it. `name` is JSON. */
+/** Adds `name: value` as the last property of `parent`, after every comment in it. `name` is JSON. */
 export function appendChild(text: string, parent: Node, name: string, value: unknown): string {
   const close = parent.offset + parent.length - 1
   const end = text.slice(0, close).trimEnd().length
@@ -23,13 +23,13 @@ export function appendChild(text: string, parent: Node, name: string, value: unk
   return head + added + (isOneLine ? eol + outer : '') + text.slice(isOneLine ? close : end)
 }
 
-/** Takes a property out of its object, or an item out of its list. */
+/** Removes a property from its object, or an item from its list. */
 export function removeChild(text: string, child: Node): string {
   const siblings = child.parent?.children ?? []
   const previous = siblings[siblings.indexOf(child) - 1]
   const comma = commaAfter(text, child)
   const isLast = siblings.at(-1) === child
-  // The comma before the last one parts nothing any more, unless there was one behind it too.
+  // The comma before the last item no longer separates anything, unless there was a trailing comma too.
   const dangling = isLast && comma === null && previous ? commaAfter(text, previous) : null
   if (dangling !== null && /^[ \t]*$/.test(text.slice(dangling + 1, child.offset)))
     return text.slice(0, dangling) + text.slice(endOf(child))
@@ -40,7 +40,7 @@ export function removeChild(text: string, child: Node): string {
   return cuts.reduceRight((left, [from, to]) => left.slice(0, from) + left.slice(to), text)
 }
 
-/** `from` to `to` and the spaces behind it; the whole line where nothing else is on it. */
+/** `from` to `to` and the spaces after it; the whole line if nothing else is on it. */
 function lineOf(text: string, from: number, to: number): readonly [number, number] {
   const spaces = /^[ \t]*/.exec(text.slice(to))?.[0].length ?? 0
   const rest = /^(?:\r?\n|$)/.exec(text.slice(to + spaces))
@@ -52,7 +52,7 @@ function endOf({ offset, length }: Node): number {
   return offset + length
 }
 
-/** Where the comma behind `child` is, comments between them or not; `null`: there is none. */
+/** The position of the comma after `child`, whether or not comments are in between; `null` if there is none. */
 function commaAfter(text: string, child: Node): number | null {
   const between = /^(?:\s|\/\/[^\n]*|\/\*[\s\S]*?\*\/)*/.exec(text.slice(endOf(child)))?.[0].length ?? 0
   const at = endOf(child) + between
@@ -68,7 +68,7 @@ function indentAt(text: string, offset: number): string {
   return /^[ \t]*/.exec(text.slice(start, offset))?.[0] ?? ''
 }
 
-/** What the file indents by: the first indented line tells. */
+/** The file's indentation, taken from its first indented line. */
 function unitOf(text: string): string {
   return /^[ \t]+(?=[^\s*])/m.exec(text)?.[0] ?? '  '
 }

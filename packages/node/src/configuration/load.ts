@@ -25,46 +25,49 @@ import {
   toValue,
 } from './tree.ts'
 
-/** Where a configuration is looked for. */
+/** How to find a configuration. */
 export interface LoadOptions {
-  /** Where to look for a file from, upwards; relative paths of variables and flags start here. @default process.cwd() */
+  /**
+   * Where the upward search for a file starts; relative paths in variables and flags start here too. @default
+   * process.cwd()
+   */
   readonly cwd?: string | undefined
-  /** The configuration file, instead of `STORED_CONFIG`, instead of looking for one. */
+  /** The configuration file. Overrides `STORED_CONFIG` and the search. */
   readonly file?: string | undefined
-  /** `file` was found and not named: it is obeyed only if nobody else could have written it. @default false */
+  /** `file` was found rather than named: it is used only if no other user could have written it. @default false */
   readonly isFound?: boolean
   /** @default process.env */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
-  /** What holds against file and environment: `{ 'cache.maxSize': '2GB' }`. A text is read as one of a variable is. */
+  /** Overrides file and environment: `{ 'cache.maxSize': '2GB' }`. A text is parsed like that of a variable. */
   readonly overrides?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** A configuration, and where it came from. */
 export interface LoadedConfig {
-  /** Checked, all paths absolute, secrets in their places: what `openStore` takes. */
+  /** Validated, with absolute paths and resolved secrets: the input of `openStore`. */
   readonly config: StoreConfig
   /** `null`: everything came from the environment and from flags. */
   readonly file: string | null
   /** Every value, and where it came from. */
   readonly origins: readonly Origin[]
-  /** For people: what works, and should not be so. */
+  /** For people: things that work but should be changed. */
   readonly warnings: readonly string[]
 }
 
 /**
- * The configuration: a file, `STORED_*` variables over it, flags over both. Opens nothing. The modules of drivers that are
- * installed are loaded, for what they say of their options.
+ * Loads the configuration: a file, then `STORED_*` variables, then flags, each overriding the one before. Opens
+ * nothing. Loads the modules of installed drivers for their option lists.
  *
- * @throws {StorageError} PERMISSION_DENIED: it was found, and somebody else could have written it; or its files may not be read ·
- *   MISCONFIGURED: there is none, or what it consists of cannot be read · INVALID_ARGUMENT: unknown options and values of a wrong
- *   type, all of them, a line each. No message holds a value.
+ * @throws {StorageError} PERMISSION_DENIED: the file was found, and another user could have written it; or its files
+ *   may not be read · MISCONFIGURED: there is none, or it cannot be read · INVALID_ARGUMENT: all unknown options and
+ *   values of a wrong type, one per line. No message contains a value.
  */
 export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
   const { env = process.env, overrides = {} } = options
   const cwd = path.resolve(options.cwd ?? '')
   const { file, isNamed } = await sourceOf(options, cwd)
   const tree = file === null ? startEmpty(cwd, env, overrides) : await readConfigFile(file, fileName(file, cwd))
-  // For editors only.
+  // Only for editors.
   tree.children.delete('$schema')
   const misplaced = [...readEnvironment(tree, env, cwd), ...readOverrides(tree, overrides, cwd)]
   refuse('INVALID_ARGUMENT', [...misplaced, ...checkTree(tree)])
@@ -79,8 +82,8 @@ export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfi
 }
 
 /**
- * The names of the backends that a configuration in JSON and the environment have. Runs no code: neither a configuration that is a
- * program, whose backends are left out, nor a driver; and looks at nothing but the names.
+ * The names of the backends in a JSON configuration and in the environment. Runs no code, neither of drivers nor of a
+ * configuration that is a program, whose backends are left out, and reads only the names.
  *
  * @throws {StorageError} As `loadConfig`.
  */
@@ -99,7 +102,7 @@ interface Source {
   readonly isNamed: boolean
 }
 
-/** @throws {StorageError} PERMISSION_DENIED: it was found, and somebody else could have written it. */
+/** @throws {StorageError} PERMISSION_DENIED: it was found, and another user could have written it. */
 async function sourceOf({ file, isFound = false, env = process.env }: LoadOptions, cwd: string): Promise<Source> {
   const named = file ?? (env[FILE_VARIABLE] || undefined)
   const found = named === undefined ? await findConfigFile(cwd) : path.resolve(cwd, named)

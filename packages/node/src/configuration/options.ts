@@ -1,23 +1,26 @@
 import type { Algorithm, BackendOptions } from '@stored/core'
 import type { CacheConfig, StagingConfig, StoreConfig } from '../config.ts'
 
-/** What a configuration can say: checks, variables, explanations and the published JSON Schema all come from these tables. */
+/**
+ * Everything that a configuration can contain: checks, variables, explanations and the published JSON Schema are all
+ * generated from these tables.
+ */
 export interface Option {
   readonly is: 'text' | 'path' | 'prefix' | 'boolean' | 'count' | 'size' | 'choice' | 'list' | 'group' | 'backends'
   /** One line, for people. */
   readonly about: string
   readonly required?: true
-  /** What holds when nothing is given. */
+  /** The value if none is given. */
   readonly default?: boolean | string | number | readonly string[]
-  /** The same in words, where it depends on the machine or on the driver. */
+  /** The default in words, if it depends on the machine or on the driver. */
   readonly otherwise?: string
-  /** Of a `choice`, or of what a `list` holds; a list without any names backends. */
+  /** The values of a `choice`, or of the items of a `list`; a list without them contains backend names. */
   readonly choices?: readonly string[]
-  /** Of a `count`. @default 1 */
+  /** For a `count`. @default 1 */
   readonly least?: number
-  /** Of a `group`. */
+  /** For a `group`. */
   readonly options?: Options
-  /** `false` stands for: none of it. */
+  /** `false` turns the whole group off. */
   readonly orFalse?: true
 }
 
@@ -115,7 +118,7 @@ export const STORE_OPTIONS = {
   },
 } as const satisfies Record<keyof StoreConfig, Option>
 
-/** What the store itself takes of a backend; everything else is its driver's. */
+/** The store's own options of a backend; all others belong to its driver. */
 export const BACKEND_OPTIONS = {
   layout: {
     is: 'choice',
@@ -145,10 +148,10 @@ export const DRIVER_OPTION: Option = {
   required: true,
 }
 
-/** As `checkBackendName` has it. */
+/** The same as in `checkBackendName`. */
 export const BACKEND_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
-/** The option at a path such as `cache`, `maxSize`; `undefined`: none, or a driver's. */
+/** The option at a path such as `cache`, `maxSize`; `undefined` if there is none, or it is a driver's. */
 export function optionAt([first = '', second, ...rest]: readonly string[]): Option | undefined {
   const option = own(STORE_OPTIONS, first)
   if (second === undefined || option === undefined) return option

@@ -13,7 +13,7 @@ export interface Origin {
   readonly where: string
 }
 
-/** Every value, those nobody gave among them. */
+/** Every value, including defaults. */
 export function originsOf(tree: Branch): Origin[] {
   return [...given(tree, '', false), ...defaults(tree, STORE_OPTIONS, ''), ...defaultsOfBackends(tree)]
 }
@@ -21,7 +21,7 @@ export function originsOf(tree: Branch): Origin[] {
 function given(entry: Entry, option: string, isSecret: boolean): Origin[] {
   if (isBranch(entry) && !entry.isList)
     return [...entry.children].flatMap(([name, child]) =>
-      // Only what is a backend's can be a secret: nothing else is hidden.
+      // Only backends have secrets: nothing else is hidden.
       given(
         child,
         childOption(option, name, false),

@@ -10,15 +10,15 @@ import { type ErrorLocation, StorageError } from '@stored/core/backend'
  */
 
 const EVERYBODY_WRITES = 0o002
-/** In a directory that has this bit nobody replaces what belongs to somebody else. */
+/** In a directory with this bit, users cannot replace each other's files. */
 const STICKY = 0o1000
-/** As many as Linux follows. */
+/** The number of links that Linux follows. */
 const MOST_LINKS = 40
 
 /**
- * Refuses files that somebody else could have written. Each of them, the directory that it lies in and every link on the way must
- * belong to the user, to root, or to the owner of StoreD's own files, who has a say already; and must not be for everybody to write.
- * What is not there is left to whoever reads it. Windows has owners that Node.js does not know: there everything passes.
+ * Refuses files that another user could have written. Each file, its directory and every link on the way must belong to
+ * the user, to root, or to the owner of StoreD's own files, who is trusted already; and must not be world-writable.
+ * Missing files are left to the code that reads them. Node.js does not know Windows owners: there everything passes.
  *
  * @throws {StorageError} PERMISSION_DENIED.
  */
@@ -54,7 +54,7 @@ function whyNot({ stats }: Part, owners: ReadonlySet<number>): string | null {
   return `is for everybody to write (mode ${(stats.mode & 0o7777).toString(8).padStart(4, '0')})`
 }
 
-/** The links on the way to `file`, the directory that it lies in, and what it is; as far as they are there. */
+/** The links on the way to `file`, its directory, and the file itself; as far as they exist. */
 async function partsOf(file: string): Promise<Part[]> {
   const links: Part[] = []
   let last: Part[] = []

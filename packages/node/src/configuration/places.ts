@@ -4,18 +4,18 @@ import type { Lookup } from '../find-module.ts'
 export interface BackendPlaces {
   /** Where its driver is looked up. */
   readonly lookup: Lookup
-  /** Of an option, of the backend itself when that was not given: `stored.config.json:12`. */
+  /** Where an option was given, or the backend itself if the option was not: `stored.config.json:12`. */
   whereOf(option?: string): string
 }
 
-/** Beside the configuration, not in it: drivers are strict about what they are given. */
+/** Next to the configuration, not in it: drivers are strict about their options. */
 const PLACES = new WeakMap<object, BackendPlaces>()
 
 export function rememberPlaces(backend: object, places: BackendPlaces): void {
   PLACES.set(backend, places)
 }
 
-/** Where a backend of a loaded configuration was configured; `undefined`: a program made it. */
+/** Where a backend of a loaded configuration was configured; `undefined` if a program made it. */
 export function placesOf(backend: object): BackendPlaces | undefined {
   return PLACES.get(backend)
 }

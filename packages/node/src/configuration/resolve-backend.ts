@@ -11,7 +11,7 @@ import { placesOf } from './places.ts'
 
 const STORE_SIDE = Object.keys(BACKEND_OPTIONS)
 
-/** What the store needs to know of a configured backend. */
+/** What the store needs to know about a configured backend. */
 export async function resolveBackend(name: string, config: BackendConfig): Promise<BackendOptions> {
   expectType(`backends.${name}`, config, 'object', describeType(config) === 'object')
   if (isBackend(config)) return { backend: config }
@@ -35,12 +35,12 @@ export async function resolveBackend(name: string, config: BackendConfig): Promi
   }
 }
 
-/** A program that names a file means it; what it finds from the working directory may be anybody's. */
+/** A program that names a file means it; what it finds from the working directory may be anyone's. */
 function lookupOf(config: NamedDriver): Lookup {
   return placesOf(config)?.lookup ?? { directory: process.cwd(), isNamed: path.isAbsolute(config.driver) }
 }
 
-/** A driver knows neither the name of its backend, nor the options that are the store's, nor where it was configured. */
+/** A driver does not know the name of its backend, the store's options, or where it was configured. */
 function locate(error: unknown, name: string, config: NamedDriver): unknown {
   if (!StorageError.is(error) || error.detail === undefined) return error
   const { code, detail } = error
@@ -56,7 +56,7 @@ function locate(error: unknown, name: string, config: NamedDriver): unknown {
   return new StorageError(code, { op: 'open', backend: name }, { cause: error, detail: located })
 }
 
-/** Not by `instanceof`: a driver may bring its own copy of the contract. */
+/** Not with `instanceof`: a driver may bring its own copy of the contract. */
 function isBackend(config: BackendConfig): config is StorageBackend {
   return 'put' in config && typeof config.put === 'function'
 }

@@ -7,10 +7,10 @@ import type { BackendConfig, UntypedConfig } from '../config.ts'
 import { resolveBackend } from './resolve-backend.ts'
 
 /**
- * The backends of a configuration that was checked, made and not opened.
+ * Constructs the backends of a validated configuration without opening them.
  *
- * @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration; two backends are one place, or one of them lies inside
- *   the other; the store, or its read cache, lies below the root of a backend, or holds it.
+ * @throws {StorageError} INVALID_ARGUMENT, MISCONFIGURED: the configuration is wrong; two backends are the same place,
+ *   or one is inside the other; the store or its read cache is inside the root of a backend, or contains it.
  */
 export async function resolveBackends<Name extends string>(
   config: UntypedConfig & { readonly backends: Readonly<Record<Name, BackendConfig>> },
@@ -22,7 +22,7 @@ export async function resolveBackends<Name extends string>(
   return backends
 }
 
-/** The directories of a store, its own and that of its read cache where that lies elsewhere. */
+/** The directories of a store: its own, and that of its read cache if it is elsewhere. */
 export async function ownPlaces({
   path: directory,
   cache,
@@ -36,7 +36,7 @@ export async function ownPlaces({
 }
 
 async function checkPlaces(backends: Readonly<Record<string, BackendOptions>>, config: UntypedConfig): Promise<void> {
-  // Not before: what completes a command line reads a configuration, and needs no store.
+  // Imported late: shell completion reads a configuration, and needs no store.
   const { checkApart, checkOutside } = await import('@stored/core')
   const own = await ownPlaces(config)
   const before: Addressed[] = []
@@ -49,13 +49,13 @@ async function checkPlaces(backends: Readonly<Record<string, BackendOptions>>, c
   }
 }
 
-/** As the driver `fs` has it: with links followed as far as the directory is there. It is on a local disk. */
+/** The same as the driver `fs` computes: links are followed as far as the directory exists. It is on a local disk. */
 async function addressOf(directory: string): Promise<Address> {
   for (let there = path.resolve(directory), rest = ''; ; ) {
     try {
       return { host: 'file', path: path.join(await realpath(there), rest, path.sep) }
     } catch (error) {
-      // What else ails it the store says when it is opened.
+      // Opening the store reports any other fault.
       if (there === path.dirname(there)) throw error
       rest = path.join(path.basename(there), rest)
       there = path.dirname(there)

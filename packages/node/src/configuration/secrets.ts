@@ -11,7 +11,7 @@ const SECRET_NAME_SAS = /^sas|Sas/
 /** A URL with a password, a connection string, a private key. */
 const SECRET_TEXT = /\/\/[^/\s@]*:[^/\s@]+@|(?:key|secret|password|pwd|token|sig|signature)=|-----BEGIN /i
 
-/** Not every driver lists its secrets: rather one too many is hidden than one shown. */
+/** Not every driver lists its secrets: hiding one too many is better than showing one. */
 export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(name) || SECRET_NAME_SAS.test(name)
 }
@@ -23,13 +23,13 @@ export function isSecretText(value: unknown): boolean {
 /** `{ "env": "NAME" }` or `{ "file": "path" }`. */
 type Reference = readonly ['env' | 'file', Leaf]
 
-/** Variables, as they are when a reference is followed. */
+/** Variables at the time a reference is followed. */
 export type Env = Readonly<Record<string, string | undefined>>
 
 /**
- * Puts what they refer to in the place of all references of a backend.
+ * Replaces all references of a backend with what they refer to.
  *
- * @param secrets Options whose driver asks for them: references become functions that read the secret again.
+ * @param secrets Options that the driver reads on demand: references become functions that read the secret again.
  */
 export async function resolveSecrets(
   backend: Branch,
@@ -49,7 +49,7 @@ export async function resolveSecrets(
   return faults
 }
 
-/** An entry without references, and which of them lead nowhere. */
+/** An entry without references, and the references that lead nowhere. */
 interface Followed {
   readonly entry: Entry
   readonly faults: readonly Fault[]
@@ -78,7 +78,7 @@ function refers(entry: Entry): boolean {
   return isBranch(entry) && (referencesIn(entry) !== null || [...entry.children.values()].some(refers))
 }
 
-/** A function in the place of `entry`, which reads it again on each call. */
+/** Replaces `entry` with a function that reads it again on each call. */
 function asked({ from, base, where }: Entry, readAnew: () => Promise<Followed>): Leaf {
   const value = async (): Promise<unknown> => {
     const { entry, faults } = await readAnew()
@@ -109,7 +109,7 @@ async function resolve(
   if (kind === 'env')
     return env[value] ? { ...secret, value: env[value] } : { text: `names the variable ${value}, which is not set` }
   try {
-    // An editor ends the last line; no secret ends with a line break.
+    // Editors end the last line; no secret ends with a line break.
     const text = (await readShort(path.resolve(base, value))).replace(/\r?\n$/, '')
     return text === '' ? { text: `names the file ${value}, which is empty` } : { ...secret, value: text }
   } catch (error) {
@@ -124,7 +124,7 @@ function found(value: unknown): string {
   return value === '' ? 'an empty one' : describeType(value)
 }
 
-/** Whether a secret of a backend is written out in the file itself. */
+/** Whether a backend's secret is written in the file itself. */
 export function hasInlineSecret(entry: Entry, name = ''): boolean {
   if (!isBranch(entry))
     return isInFile(entry) && (entry.secret === true || isSecretName(name) || isSecretText(entry.value))

@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs'
 
-/** What a person writes by hand has less. */
+/** More than a person writes by hand. */
 const MOST_BYTES = 1 << 20
 
-/** The text of a file that is not long: one in its place may have no end. @throws Also EFBIG. */
+/** The text of a short file: another one in its place may be endless. @throws Also EFBIG. */
 export async function readShort(file: string): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0

@@ -2,14 +2,14 @@ import { type Node, type ParseError, parseTree, printParseErrorCode } from 'json
 import { configError } from './error.ts'
 import { type Branch, type Entry, type Fault, isBranch, typeOf } from './tree.ts'
 
-/** How a file is called in messages, and where its relative paths start. */
+/** The name of a file in messages, and the base of its relative paths. */
 export interface FileName {
   readonly shown: string
   readonly base: string
 }
 
 /**
- * The values of a configuration in JSON, each with its line. Comments and trailing commas are allowed.
+ * The values of a JSON configuration, each with its line. Comments and trailing commas are allowed.
  *
  * @throws {StorageError} MISCONFIGURED: not JSON, not an object, or an option given twice.
  */
@@ -28,7 +28,7 @@ export function parseConfigText(text: string, file: FileName): Branch {
 /** @throws {StorageError} MISCONFIGURED: not JSON. */
 export function parseNodes(text: string, { shown }: Pick<FileName, 'shown'>): Node {
   const errors: ParseError[] = []
-  // A mark of byte order is no part of the text, but counts in offsets.
+  // A byte order mark is not part of the text, but counts in offsets.
   const root = parseTree(text.replace(/^\uFEFF/, ' '), errors, { allowTrailingComma: true })
   const [first] = errors
   if (root && !first) return root
@@ -51,7 +51,7 @@ interface Reading {
   readonly faults: Fault[]
 }
 
-/** @param named What holds the line: a property, or the value itself. */
+/** @param named The node that determines the line: a property, or the value itself. */
 function toEntry(node: Node, reading: Reading, named: Node): Entry {
   const { text, file } = reading
   const place = { from: 'file', where: `${file.shown}:${lineAt(text, named.offset)}`, base: file.base } as const

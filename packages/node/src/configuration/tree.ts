@@ -11,7 +11,7 @@ export interface Place {
 
 export interface Leaf extends Place {
   readonly value: unknown
-  /** Not to be shown: it came through a reference, or its driver lists it. */
+  /** Not to be shown: it came through a reference, or its driver lists it as a secret. */
   readonly secret?: true
 }
 
@@ -20,14 +20,14 @@ export interface Branch extends Place {
   readonly children: Map<string, Entry>
 }
 
-/** A configuration before it is one: every value knows where it was given. */
+/** A configuration before validation: every value knows where it was given. */
 export type Entry = Leaf | Branch
 
 /** What is wrong, and where. */
 export interface Fault {
   readonly where: string
   readonly text: string
-  /** Rights are what is missing. */
+  /** Permissions are missing. */
   readonly isDenial?: boolean
 }
 
@@ -39,12 +39,12 @@ export function emptyBranch(place: Place): Branch {
   return { ...place, isList: false, children: new Map() }
 }
 
-/** The configuration that an object is, whatever its class. */
+/** The configuration in an object, whatever its class. */
 export function branchOf(value: object, place: Place): Branch {
   return { ...place, isList: false, children: childrenOf(value, place) }
 }
 
-/** `value` given at `place`. What is no plain object and no array stays as it is; what is `undefined` was not given. */
+/** `value` given at `place`. Anything but plain objects and arrays stays unchanged; `undefined` counts as not given. */
 export function entryOf(value: unknown, place: Place): Entry {
   if (Array.isArray(value)) return { ...place, isList: true, children: childrenOf(value, place) }
   return isPlainObject(value) ? { ...place, isList: false, children: childrenOf(value, place) } : { ...place, value }
@@ -66,9 +66,9 @@ export function backendNames(tree: Branch): string[] {
 }
 
 /**
- * Puts `entry` at `path`, in place of what was there.
+ * Sets `entry` at `path`, replacing what was there.
  *
- * @returns The leaf that stood in the way of the path, if one did.
+ * @returns The leaf that was in the way of the path, if any.
  */
 export function setEntry(root: Branch, path: readonly string[], entry: Entry): Leaf | undefined {
   let branch = root
@@ -86,7 +86,7 @@ export function setEntry(root: Branch, path: readonly string[], entry: Entry): L
   return inTheWay
 }
 
-/** `entry`, not to be shown. */
+/** `entry`, marked as not to be shown. */
 export function hidden(entry: Entry): Entry {
   if (!isBranch(entry)) return { ...entry, secret: true }
   return { ...entry, children: new Map([...entry.children].map(([name, child]) => [name, hidden(child)])) }
@@ -100,7 +100,7 @@ export function toValue(entry: Entry): unknown {
     : Object.fromEntries(children.map(([name, child]) => [name, toValue(child)]))
 }
 
-/** What is given, for a message: never the value. */
+/** The type of what was given, for a message: never the value. */
 export function typeOf(entry: Entry): string {
   return isBranch(entry) ? (entry.isList ? 'array' : 'object') : describeType(entry.value)
 }
