@@ -6,16 +6,19 @@ import { renderTemplate } from './template.ts'
 
 /** Where a new driver is written. */
 export interface CreateOptions {
-  /** Where the package is written: empty, or not there. @default `stored-driver-NAME` in the current directory */
+  /**
+   * Where the package is written: an empty directory, or one that does not exist. @default `stored-driver-NAME` in the
+   * current directory
+   */
   readonly directory?: string
 }
 
 /**
  * Writes the package of a new driver.
  *
- * @param name What configurations call it: `acme`, or the whole `stored-driver-acme`.
- * @returns The directory, as an absolute path.
- * @throws {Mistake} for a name that cannot be, or a directory that holds something; nothing is written then.
+ * @param name The name for configurations: `acme`, or the full `stored-driver-acme`.
+ * @returns The absolute path of the directory.
+ * @throws {Mistake} The name is invalid, or the directory is not empty; nothing is written.
  */
 export async function createDriver(name: string, options: CreateOptions = {}): Promise<string> {
   const files = await renderTemplate(driverName(name))
@@ -24,7 +27,7 @@ export async function createDriver(name: string, options: CreateOptions = {}): P
   for (const [file, content] of files) {
     const path = join(directory, file)
     await mkdir(dirname(path), { recursive: true })
-    // What came there in the meantime is someone else's.
+    // Files that appeared in the meantime are someone else's.
     await writeFile(path, content, { flag: 'wx' })
   }
   return directory
@@ -36,7 +39,7 @@ async function refuseOccupied(directory: string): Promise<void> {
     if (found.length > 0) throw new Mistake(`${directory} is not empty: it holds ${found.sort()[0]}`)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOTDIR') throw new Mistake(`${directory} is no directory`, { cause: error })
+    if (code === 'ENOTDIR') throw new Mistake(`${directory} is not a directory`, { cause: error })
     if (code !== 'ENOENT') throw error
   }
 }

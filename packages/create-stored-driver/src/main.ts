@@ -13,7 +13,7 @@ Writes the package stored-driver-NAME, a driver for StoreD: the five methods ove
   -h, --help  show this
 `
 
-/** Runs one command line. @returns What the process ends with: 0, or 2 for a mistake in it. */
+/** Runs one command line. @returns The exit code: 0, or 2 for a mistake in the command line. */
 export async function main(argv: readonly string[]): Promise<0 | 2> {
   try {
     process.stdout.write(await perform(argv))

@@ -1,17 +1,17 @@
 import { Mistake } from './mistake.ts'
 
 const PREFIX = 'stored-driver-'
-/** Names that configurations look up as `@stored/driver-NAME` before anything else. */
+/** Names that configurations look up first as `@stored/driver-NAME`. */
 const TAKEN: readonly string[] = ['fs', 's3', 'azure', 'sftp', 'rclone']
-/** Stricter than npm, so that every name is also that of a class and of a file. */
+/** Stricter than npm, so that every name also works for a class and a file. */
 const NAME = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/
 /** @see https://docs.npmjs.com/cli/configuring-npm/package-json#name */
 const MAX_LENGTH = 214
 
 /**
- * The name of a driver, from what was asked for: `acme`, or the whole `stored-driver-acme`.
+ * The name of a driver, from the argument: `acme`, or the full `stored-driver-acme`.
  *
- * @throws {Mistake} saying what is wrong with it.
+ * @throws {Mistake} Says what is wrong with it.
  */
 export function driverName(text: string): string {
   const name = text.startsWith(PREFIX) ? text.slice(PREFIX.length) : text
@@ -20,7 +20,7 @@ export function driverName(text: string): string {
   return name
 }
 
-/** The package of a driver: `acme` → `stored-driver-acme`. @throws {Mistake} */
+/** The package name of a driver: `acme` → `stored-driver-acme`. @throws {Mistake} */
 export function packageName(name: string): string {
   return PREFIX + driverName(name)
 }

@@ -6,7 +6,10 @@ import { className } from './name.ts'
 const DIRECTORY = fileURLToPath(new URL('./template/', import.meta.url))
 const OWN_MANIFEST = new URL('../package.json', import.meta.url)
 
-/** npm leaves a .gitignore out of what it packs; a manifest within a package is taken for a mistake, so the build renames it. */
+/**
+ * npm leaves a .gitignore out of packages, and a manifest inside a package is taken for a mistake, so the build renames
+ * both.
+ */
 const STORED_AS: Readonly<Record<string, string>> = { _gitignore: '.gitignore', '_package.json': 'package.json' }
 
 interface Manifest {
@@ -15,8 +18,8 @@ interface Manifest {
 }
 
 /**
- * The files of the package of a driver, by path. The template is a working driver of the name `acme`, held to the rules of
- * this repository like any other source.
+ * The files of a driver's package, by path. The template is a working driver named `acme`, checked by the rules of this
+ * repository like any other source.
  */
 export async function renderTemplate(name: string): Promise<Map<string, string>> {
   const versions = await ownVersions()
@@ -40,7 +43,7 @@ function rename(text: string, name: string): string {
   return text.replaceAll(/acme/gi, (found) => (found === 'acme' ? name : className(name)))
 }
 
-/** Packing replaces the versions of the workspace by those that are published together with this package. */
+/** Packing replaces the workspace versions with those published together with this package. */
 async function ownVersions(): Promise<Readonly<Record<string, string>>> {
   const { devDependencies = {} } = JSON.parse(await readFile(OWN_MANIFEST, 'utf8')) as Manifest
   return devDependencies
@@ -57,8 +60,8 @@ function withVersions(text: string, versions: Readonly<Record<string, string>>):
 }
 
 /**
- * Which versions a driver works with: it is written for a contract, which lasts until the next major version. npm takes `^0.1.2`
- * for 0.1 alone, and `^0.0.0` for 0.0.0 alone.
+ * The versions that a driver works with: it is written for a contract, which lasts until the next major version. npm
+ * reads `^0.1.2` as 0.1 only, and `^0.0.0` as 0.0.0 only.
  */
 export function peerRange(range: string): string {
   return range.startsWith('^0.') ? `>=${range.slice(1)} <1` : range

@@ -35,7 +35,7 @@ describe('create-stored-driver NAME', () => {
     ])
   })
 
-  it('names package, class and driver by it, everywhere', () => {
+  it('names package, class and driver after it, everywhere', () => {
     create('my-cloud2')
     expect(manifest('stored-driver-my-cloud2')).toMatchObject({
       name: 'stored-driver-my-cloud2',
@@ -68,18 +68,18 @@ describe('create-stored-driver NAME', () => {
     expect(peerRange(published)).toBe(range)
   })
 
-  it('takes the whole name of the package for the same', () => {
+  it('accepts the full package name', () => {
     expect(create('stored-driver-cloud').status).toBe(0)
     expect(files('.')).toContain('stored-driver-cloud/src/cloud-backend.ts')
   })
 
-  it('writes into DIRECTORY, also one that is there and empty', () => {
+  it('writes into DIRECTORY, even if it already exists and is empty', () => {
     mkdirSync(join(directory, 'here'))
     expect(create('cloud', 'here').stdout).toContain('cd here\n')
     expect(files('here')).toContain('src/cloud-backend.ts')
   })
 
-  it('writes into the current directory when that is empty, where there is nothing to cd into', () => {
+  it('writes into the current directory if that is empty, with no directory to cd into', () => {
     const { status, stdout } = create('cloud', '.')
     expect(status).toBe(0)
     expect(stdout).not.toContain('cd ')
@@ -87,7 +87,7 @@ describe('create-stored-driver NAME', () => {
 })
 
 describe('create-stored-driver --help', () => {
-  it.each(['--help', '-h'])('%s says how it is used, and writes nothing', (flag) => {
+  it.each(['--help', '-h'])('%s shows the usage, and writes nothing', (flag) => {
     const { status, stdout } = create(flag)
     expect({ status, usage: stdout.split('\n')[0] }).toEqual({
       status: 0,
@@ -97,17 +97,17 @@ describe('create-stored-driver --help', () => {
   })
 })
 
-describe('a mistake ends with 2, says what it is, and writes nothing:', () => {
+describe('a mistake exits with 2, says what it is, and writes nothing:', () => {
   it.each([
     ['no name', [], 'the name of the driver is missing: npm create stored-driver NAME [DIRECTORY]'],
     ['an empty name', [''], '"" cannot be the name of a driver: it is empty'],
-    ['nothing but the prefix', ['stored-driver-'], '"stored-driver-" cannot be the name of a driver: it is empty'],
+    ['only the prefix', ['stored-driver-'], '"stored-driver-" cannot be the name of a driver: it is empty'],
     ['upper case', ['Cloud'], '"Cloud" cannot be the name of a driver: names of packages are lower case'],
     ['a scope', ['@me/cloud'], 'a driver is found by its name only without a scope'],
     ['a path', ['../cloud'], 'a driver is found by its name only without a scope'],
     ['other characters', ['my_cloud'], 'it is made of letters, digits and single hyphens between them'],
     ['a digit first', ['9p'], 'and begins with a letter'],
-    ['a name of our own', ['s3'], "{ driver: 's3' } means @stored/driver-s3"],
+    ['a reserved name', ['s3'], "{ driver: 's3' } means @stored/driver-s3"],
     ['a name too long for npm', ['a'.repeat(201)], 'npm takes 200 characters'],
     ['too many arguments', ['cloud', 'here', 'there'], 'too much: there'],
     ['an empty directory name', ['cloud', ''], 'the directory is empty'],
@@ -120,7 +120,7 @@ describe('a mistake ends with 2, says what it is, and writes nothing:', () => {
     expect(files('.')).toEqual([])
   })
 
-  it('a directory that holds something', () => {
+  it('a directory that is not empty', () => {
     mkdirSync(join(directory, 'here'))
     writeFileSync(join(directory, 'here', 'mine.txt'), 'mine')
     const { status, stderr } = create('cloud', 'here')
@@ -131,12 +131,12 @@ describe('a mistake ends with 2, says what it is, and writes nothing:', () => {
     expect(files('.')).toEqual(['here/mine.txt'])
   })
 
-  it('a file where the directory would be', () => {
+  it('a file in the place of the directory', () => {
     writeFileSync(join(directory, 'here'), 'mine')
     const { status, stderr } = create('cloud', 'here')
     expect({ status, stderr }).toEqual({
       status: 2,
-      stderr: `create-stored-driver: ${join(directory, 'here')} is no directory\n`,
+      stderr: `create-stored-driver: ${join(directory, 'here')} is not a directory\n`,
     })
     expect(read('here')).toBe('mine')
   })
@@ -146,7 +146,7 @@ function create(...args: string[]) {
   return spawnSync(process.execPath, [BIN, ...args], { cwd: directory, encoding: 'utf8' })
 }
 
-/** Below the current directory of the command, in order, with slashes. */
+/** The files below the command's current directory, in order, with slashes. */
 function files(below: string): string[] {
   const entries = readdirSync(join(directory, below), { recursive: true, withFileTypes: true })
   const root = join(directory, below)

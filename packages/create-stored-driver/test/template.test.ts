@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { AcmeBackend, driver } from '../src/template/src/index.ts'
 import { harness } from '../src/template/test/harness.ts'
 
-describe('the driver that is written', () => {
+describe('the generated driver', () => {
   it('passes every case of profile quick that its harness can run', async () => {
     const { failed, passed, proved } = await runConformance(harness)
     expect(failed.map(({ error }) => error.message)).toEqual([])

@@ -14,9 +14,9 @@ beforeEach(async () => {
 afterEach(() => expect(existsSync(directory)).toBe(true))
 afterAll(() => expect(existsSync(directory)).toBe(false))
 
-it('testDirectory() is there until afterEach() has run', () => writeFile(join(directory, 'file'), ''))
+it('testDirectory() exists until afterEach() has run', () => writeFile(join(directory, 'file'), ''))
 
-it('testDirectory() is removed with what is in it, and another test has another', () => {
+it('testDirectory() is removed with its contents, and another test has another', () => {
   expect(former).not.toBe(directory)
   expect(existsSync(former)).toBe(false)
 })

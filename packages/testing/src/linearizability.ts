@@ -6,9 +6,9 @@ export interface Operation {
   /** When it was called and when it returned, by one clock for all processes. `null`: it never returned, and may or may not have happened. */
   readonly call: number
   readonly return: number | null
-  /** What the register held, or did not hold, by what the operation answered. Absent: it says nothing of that. */
+  /** What the register held, or did not hold, according to the answer. Absent: the answer does not tell. */
   readonly found?: { readonly value: Value } | { readonly not: Value }
-  /** What the register holds afterwards. Absent: what it held before. */
+  /** What the register holds afterwards. Absent: unchanged. */
   readonly becomes?: Value
   /** For people. */
   readonly what: string
@@ -16,15 +16,15 @@ export interface Operation {
 
 export type Verdict = 'linearizable' | 'not linearizable' | 'undecided'
 
-/** Sets of operations and values tried before the search is given up. */
+/** Combinations of operations and values tried before the search is abandoned. */
 const MAX_TRIED = 200_000
 
 /**
- * Whether the operations have an order in which each takes effect at one moment between its call and its return, and finds what
- * the one before it left. The register is empty at first.
+ * Whether the operations have an order in which each takes effect at one moment between its call and its return, and
+ * finds what the one before it left. The register starts empty.
  *
- * @see J. M. Wing, C. Gong: Testing and verifying concurrent objects (1993); the memory of what was tried already is from
- *   G. Lowe: Testing for linearizability (2017).
+ * @see J. M. Wing, C. Gong: Testing and verifying concurrent objects (1993); remembering what was tried is from G.
+ *   Lowe: Testing for linearizability (2017).
  */
 export function check(operations: readonly Operation[]): Verdict {
   const search = new Search(operations)
@@ -33,11 +33,11 @@ export function check(operations: readonly Operation[]): Verdict {
 }
 
 class Search {
-  /** In order of return, those that never returned last: what must be done soonest is tried first. */
+  /** In order of return, with those that never returned last: the most urgent are tried first. */
   readonly #operations: readonly Operation[]
   readonly #returned: bigint
   readonly #failed = new Set<string>()
-  /** Of each value: those that returned and found it, and those after which the register holds it. */
+  /** For each value: the operations that returned and found it, and those after which the register holds it. */
   readonly #finders = new Map<Value, bigint>()
   readonly #bringers = new Map<Value, bigint>()
 
@@ -54,7 +54,7 @@ class Search {
     return this.#failed.size
   }
 
-  /** @param done The operations that have taken effect, a bit for each. */
+  /** @param done The operations that have taken effect, one bit for each. */
   succeeds(done: bigint, value: Value): boolean {
     if ((done & this.#returned) === this.#returned) return true
     const name = `${done.toString(36)} ${value}`
@@ -66,7 +66,8 @@ class Search {
 
   #leadsOn(next: readonly (readonly [bit: bigint, operation: Operation])[], done: bigint, value: Value): boolean {
     const fitting = next.filter(([, operation]) => fits(operation, value))
-    // What can change nothing can always come first: whatever order there is otherwise, there is one with it moved to the front.
+    // An operation that can change nothing can always come first: any valid order stays valid with it moved to the
+    // front.
     const idle = fitting.find(([, operation]) => isIdle(operation))
     if (idle) return this.succeeds(done | idle[0], value)
     return fitting.some(
@@ -75,19 +76,22 @@ class Search {
     )
   }
 
-  /** Whether one that is left must find `value`, which the register holds no longer, and none that is left brings it back. */
+  /**
+   * Whether a remaining operation must find `value`, which the register no longer holds, and no remaining one restores
+   * it.
+   */
   #misses(done: bigint, value: Value): boolean {
     const finders = (this.#finders.get(value) ?? 0n) & ~done
     return finders !== 0n && ((this.#bringers.get(value) ?? 0n) & ~done) === 0n
   }
 
-  /** Those that may come next: called before any that is left returned. */
+  /** Those that may come next: called before any remaining one returned. */
   *#next(done: bigint): Generator<[bit: bigint, operation: Operation]> {
     let earliest = Number.POSITIVE_INFINITY
     for (const [i, operation] of this.#operations.entries()) {
       const bit = 1n << BigInt(i)
       if (done & bit) continue
-      // The first that is left returned first.
+      // The first remaining one returned first.
       earliest = Math.min(earliest, endOf(operation))
       if (operation.call <= earliest) yield [bit, operation]
     }

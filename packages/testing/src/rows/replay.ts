@@ -3,17 +3,17 @@ import { keyOf, type PlaceName, placeName, type StoreRows, type SyncValue } from
 /** What follows from the events alone. */
 export interface Replayed {
   readonly bound: ReadonlyMap<string, string>
-  /** The last that was said of each place. */
+  /** The last statement about each place. */
   readonly told: ReadonlyMap<PlaceName, SyncValue & { readonly type: string }>
   readonly violations: readonly string[]
 }
 
 /**
- * What is bound, by the log alone, and what in the log cannot be. Only of a log that was kept whole.
+ * What is bound according to the log alone, and what in the log is impossible. Only for a log that was kept in full.
  */
 export function replay({ events }: Pick<StoreRows, 'events'>): Replayed {
   const bound = new Map<string, string>()
-  /** Keys that went with a blob of many keys, and were not named yet. */
+  /** Keys of a deleted blob with many keys that were not named yet. */
   const leaving = new Map<string, string>()
   const told = new Map<PlaceName, SyncValue & { readonly type: string }>()
   const violations: string[] = []
@@ -44,7 +44,7 @@ export function replay({ events }: Pick<StoreRows, 'events'>): Replayed {
   return { bound: new Map([...leaving, ...bound]), told, violations }
 }
 
-/** Compares the log with the rows: what it says is what there is. */
+/** Compares the log with the rows: they must agree. */
 export function checkLog(rows: StoreRows): string[] {
   const { bound, told, violations } = replay(rows)
   const differing = [...new Set([...bound.keys(), ...rows.bindings.keys()])].filter(
@@ -63,7 +63,10 @@ export function checkLog(rows: StoreRows): string[] {
   ]
 }
 
-/** Ends of blobs that the log does not tell: a put that takes the last key of another blob says before that this one is gone. */
+/**
+ * Ends of blobs that the log does not record: before a put takes the last key of another blob, the log must say that
+ * this one is gone.
+ */
 export function untoldEnds({ events }: Pick<StoreRows, 'events'>): string[] {
   const bound = new Map<string, string>()
   const untold: string[] = []

@@ -6,15 +6,15 @@ import { type StagedFiles, stagingRules } from './staging-rules.ts'
 
 export interface Checked {
   readonly rows: StoreRows
-  /** What is wrong, with the rule and why it is one. */
+  /** What is wrong, with the rule and its reason. */
   readonly violations: readonly string[]
 }
 
 /**
- * Compares every row of a store with every other. Holds at any moment, also between the steps of calls and jobs: what changes together
- * is written in one commit.
+ * Compares every row of a store with every other. Holds at any moment, also between the steps of calls and jobs:
+ * changes that belong together are written in one commit.
  *
- * @param files What lies in the staging directory. Absent: it is not compared.
+ * @param files The contents of the staging directory. Absent: it is not compared.
  */
 export function checkRows(dump: Dump, files?: StagedFiles): Checked {
   const rows = new StoreRows(dump)

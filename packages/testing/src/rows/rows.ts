@@ -7,7 +7,7 @@ export const TREES = [
 ]
 export type Tree = (typeof TREES)[number]
 export type RawRow = readonly [key: Buffer, value: Buffer]
-/** All rows of a store as of one moment. */
+/** All rows of a store at one moment. */
 export type Dump = Readonly<Record<Tree, readonly RawRow[]>>
 
 /** One copy's place: backend NUL key. */
@@ -26,9 +26,9 @@ export interface LocationRow {
   readonly shared?: boolean
   readonly holds?: { readonly id: string; readonly etag?: string }
   readonly tried?: readonly string[]
-  /** Of its backend, when a copy that is synced was confirmed. */
+  /** The generation of its backend when a synced copy was confirmed. */
   readonly generation?: number
-  /** Its backend was removed since: the row says `synced`, and is read as `unknown`. */
+  /** Its backend has been removed since: the row says `synced`, and is read as `unknown`. */
   readonly isFormer?: boolean
 }
 
@@ -85,21 +85,21 @@ export interface PlaceOfBlob {
   readonly generation: number
 }
 
-/** The rows of a store, by what they say. */
+/** The decoded rows of a store. */
 export class StoreRows {
-  /** Rows that cannot be read, or that nobody knows. */
+  /** Rows that are unreadable or unknown. */
   readonly faults: string[] = []
-  /** The last number that was given to a commit, where it is kept. */
+  /** The last commit number, if it is kept. */
   last: number | undefined
   readonly bindings = new Map<string, string>()
-  /** By key, where it is not 0. */
+  /** By key, if it is not 0. */
   readonly keyGenerations = new Map<string, number>()
   readonly locations = new Map<PlaceName, LocationRow>()
   readonly facts = new Map<string, FactsRow>()
   readonly keysOf: { readonly id: string; readonly generation: number; readonly key: string }[] = []
   readonly placesOf: PlaceOfBlob[] = []
   readonly sharedOf: Pick<PlaceOfBlob, 'id' | 'place'>[] = []
-  /** Blobs whose deletion is at work. */
+  /** Blobs that are being deleted. */
   readonly deletions = new Set<string>()
   readonly waiting = new Map<PlaceName, JobRow>()
   readonly running = new Map<PlaceName, JobRow>()
@@ -116,15 +116,18 @@ export class StoreRows {
   readonly sparsePacks = new Set<number>()
   packedTotal = 0
   readonly files = new Set<string>()
-  /** Files that were removed while their process may live. */
+  /** Files that were removed while their process may be alive. */
   readonly swept = new Set<string>()
   readonly markRows: { readonly at: number; readonly id: string }[] = []
   readonly bad: { readonly place: PlaceName; readonly state: string }[] = []
-  /** How often a backend of a name was removed. Read before the rows of copies, which are read by it. */
+  /** How often a backend of this name was removed. Read before the rows of copies, which depend on it. */
   readonly generations = new Map<string, number>()
-  /** Whether each bad copy has a mark: not in a store of an older version, until it is opened, nor for a moment after a backend was removed. */
+  /**
+   * Whether each bad copy has a mark: not in a store of an older version until it is opened, nor for a moment after a
+   * backend was removed.
+   */
   isBadComplete = false
-  /** Whether each place has all its rows; a store of an older version has not, until it is opened. */
+  /** Whether each place has all its rows; not in a store of an older version until it is opened. */
   isComplete = false
   stagedTotal: readonly number[] = [0, 0]
   readonly events: EventRow[] = []
@@ -220,7 +223,7 @@ export class StoreRows {
     if (generation !== undefined) this.keyGenerations.set(key, generation)
   }
 
-  /** Whether a key goes with a deletion that is at work: readers do not see it. */
+  /** Whether a key belongs to a deletion in progress: readers do not see it. */
   isDeleted(key: string): boolean {
     const { generation = 0, deleting = false } = this.facts.get(`${this.bindings.get(key)}`) ?? {}
     return deleting || (this.keyGenerations.get(key) ?? 0) !== generation
@@ -268,7 +271,7 @@ interface TenureRow {
   readonly generation: number
 }
 
-/** backend NUL key, or, of a later generation, backend 0x02 generation NUL key */
+/** backend NUL key, or, for a later generation, backend 0x02 generation NUL key */
 function placeOfBlob(suffix: string): { place: PlaceName; generation: number } {
   const [backend = '', generation = '0'] = backendOf(suffix).split('\u0002')
   return { place: placeName(backend, keyOf(suffix)), generation: Number(generation) }

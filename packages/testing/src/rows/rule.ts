@@ -1,10 +1,10 @@
 import type { StoreRows } from './rows.ts'
 
-/** What must be so of the rows of every store at every moment. */
+/** An invariant of the rows of every store at every moment. */
 export interface Rule {
   readonly name: string
-  /** What goes wrong where it is not so. */
+  /** What goes wrong if it does not hold. */
   readonly why: string
-  /** @returns What is not so. */
+  /** @returns The violations. */
   check(rows: StoreRows): Iterable<string>
 }

@@ -3,10 +3,10 @@ import { owes } from './index-rules.ts'
 import { keyOf, type LocationRow, type PlaceName, type StoreRows } from './rows.ts'
 import type { Rule } from './rule.ts'
 
-/** What lies in the staging directory: the size of each file, by name. */
+/** The contents of the staging directory: the size of each file, by name. */
 export interface StagedFiles {
   readonly sizes: ReadonlyMap<string, number>
-  /** Whether nobody is receiving anything and all debris was swept: then there is no file that no row names. */
+  /** Whether nothing is being received and all debris was swept: then every file is named by a row. */
   readonly isStill: boolean
 }
 
@@ -83,7 +83,7 @@ const ROWS: readonly Rule[] = [
     name: 'what is owed can be read',
     why: 'its only bytes were dropped: the copy can never be made',
     *check(rows) {
-      // What goes with a deletion is given up by it, and until then may owe what is gone.
+      // A deletion gives up what belongs to it, and until then may owe what is gone.
       for (const [place, location] of rows.locations)
         if (
           owes(location) &&
@@ -151,7 +151,10 @@ function owedIds({ locations }: StoreRows): Set<string> {
   return new Set([...locations.values()].filter(owes).map(({ id }) => id))
 }
 
-/** By a copy that goes with no key that the place outlives. One that was found bad since it was relied upon is no fault of the rows. */
+/**
+ * By a copy that does not go with a key that the place outlives. One found bad after it was relied upon is not the
+ * rows' fault.
+ */
 function isCovered({ locations }: StoreRows, place: PlaceName, { id, shared }: LocationRow): boolean {
   for (const [other, copy] of locations)
     if (copy.id === id && (copy.state === 'synced' || DAMAGED.has(copy.state)))

@@ -28,13 +28,13 @@ interface Blob {
   readonly bytes: Uint8Array
 }
 
-/** Stands in for your service: what lies there outlives an instance, and every instance sees it. */
+/** Stands in for your service: its content outlives an instance, and every instance sees it. */
 const buckets = new Map<string, Map<string, Blob>>()
 let version = 0
 
 const CHUNK_BYTES = 65_536
 
-/** What each option is, its default and its text. An option without a row here does not compile. */
+/** The rule, default and text of each option. An option without an entry does not compile. */
 export const OPTIONS = {
   bucket: needed({
     ...is.text,
@@ -43,7 +43,7 @@ export const OPTIONS = {
   }),
 } as const satisfies OptionRulesOf<AcmeBackendOptions>
 
-/** Called before anything is connected to. @throws {StorageError} INVALID_ARGUMENT, naming the option and what it is. */
+/** Called before connecting to anything. @throws {StorageError} INVALID_ARGUMENT, naming the option and its type. */
 export function parseOptions(options: unknown): AcmeBackendOptions {
   return checkOptions(options as AcmeBackendOptions, OPTIONS, { backend: 'acme', op: 'constructor' })
 }
@@ -51,7 +51,7 @@ export function parseOptions(options: unknown): AcmeBackendOptions {
 /** Blobs in acme. */
 export class AcmeBackend extends StorageBackend {
   readonly name = 'acme'
-  /** Declare what your service does by itself, in one step, and nothing else: the guard refuses or emulates the rest. */
+  /** Declare only what your service itself does, atomically: the guard refuses or emulates the rest. */
   readonly capabilities: Capabilities = Object.freeze({ contract: 1, range: true, order: true, etag: 'strong' })
   readonly #blobs: Map<string, Blob>
   #isClosed = false
@@ -63,13 +63,13 @@ export class AcmeBackend extends StorageBackend {
     buckets.set(bucket, this.#blobs)
   }
 
-  /** Upload to where nobody looks, then publish in one step. Whatever fails before that leaves nothing to be seen. */
+  /** Upload to a hidden place, then publish in one step. A failure before that leaves nothing visible. */
   async put(key: string, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Stat> {
     const at = this.#begin('put', key, options)
     const chunks: Uint8Array[] = []
     for await (const chunk of body) {
       this.#check(at, options)
-      // A copy: the source may use its buffer again.
+      // A copy: the source may reuse its buffer.
       chunks.push(Uint8Array.from(chunk))
     }
     // Aborted or closed at the last moment: not stored.
@@ -80,7 +80,7 @@ export class AcmeBackend extends StorageBackend {
     return stat
   }
 
-  /** Reject with NOT_FOUND here, not in the body. `stat.size` is that of the whole blob, also for a range. */
+  /** Reject with NOT_FOUND here, not in the body. `stat.size` is the size of the whole blob, even for a range. */
   async get(key: string, options: GetOptions): Promise<GetResult> {
     const at = this.#begin('get', key, options)
     const blob = this.#blobs.get(key)
@@ -89,13 +89,13 @@ export class AcmeBackend extends StorageBackend {
     return { stat: blob.stat, body: this.#read(blob.bytes.subarray(offset, offset + length), at, options) }
   }
 
-  /** `null` says that the blob is certainly not there. Whatever leaves a doubt, such as a 403, is an error. */
+  /** `null` means that the blob is certainly absent. Anything uncertain, such as a 403, is an error. */
   async stat(key: string, options: Op): Promise<Stat | null> {
     this.#begin('stat', key, options)
     return this.#blobs.get(key)?.stat ?? null
   }
 
-  /** A blob that is not there is deleted already. */
+  /** Deleting an absent blob succeeds. */
   async delete(key: string, options: DeleteOptions): Promise<void> {
     this.#begin('delete', key, options)
     this.#blobs.delete(key)
@@ -106,7 +106,7 @@ export class AcmeBackend extends StorageBackend {
     const at = this.#begin('list', undefined, options)
     for (const key of [...this.#blobs.keys()].sort(compareKeys)) {
       this.#check(at, options)
-      // One that was deleted meanwhile is left out.
+      // Skip blobs that have since been deleted.
       const blob = this.#blobs.get(key)
       if (blob !== undefined && key.startsWith(prefix)) yield blob.stat
     }
@@ -123,11 +123,11 @@ export class AcmeBackend extends StorageBackend {
     }
   }
 
-  /** What every operation begins with. @returns Where it is, for its errors. */
+  /** Starts every operation. @returns Its location, for errors. */
   #begin(op: string, key: string | undefined, options: Op): ErrorLocation {
     const at = { backend: this.name, op, key }
     this.#check(at, options)
-    // The guard did this already; a driver that is used without one must not be led astray either.
+    // The guard has already checked the key; a driver used without a guard must not be led astray either.
     if (key !== undefined) checkKey(key, at)
     return at
   }

@@ -1,5 +1,5 @@
-// What the driver proves: `npm run report`, or only some groups or cases of it: `npm run report -- rg key.punct`.
-// `--profile full` takes many and large blobs. `--write` writes the capability table of the README as well.
+// Reports what the driver proves: `npm run report`, or only some groups or cases: `npm run report -- rg key.punct`.
+// `--profile full` uses many and large blobs. `--write` also updates the capability table of the README.
 import { readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import {
@@ -23,5 +23,5 @@ const options = { profile, ...showProgress(), ...(only.length > 0 && { only }) }
 const report = await runConformance(harness, options)
 console.log(formatReport(report))
 if (values.write) await writeFile(README, withCapabilities(await readFile(README, 'utf8'), reportJson(report)))
-// At once: what the driver left open would keep the process.
+// Exit at once: anything the driver left open would keep the process alive.
 if (!report.passed) process.exit(1)
