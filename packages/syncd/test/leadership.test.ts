@@ -31,12 +31,12 @@ class Member {
     this.#arrived = Promise.withResolvers()
   }
 
-  /** The first that it says, from now or not asked for before, with this in it. Rejects when it ends without. */
+  /** Its next message that contains this, or one not requested before. Rejects if it ends without. */
   async says(what: string): Promise<unknown> {
     while (true) {
       const at = this.#said.findIndex((said) => what in said)
       if (at >= 0) return this.#said.splice(at, 1)[0]?.[what]
-      if (this.#said.some((said) => 'ended' in said)) throw new Error(`it ended, and did not say "${what}"`)
+      if (this.#said.some((said) => 'ended' in said)) throw new Error(`it ended without saying "${what}"`)
       await this.#arrived.promise
     }
   }
@@ -139,7 +139,7 @@ test('a leader that was stopped is replaced after a ring; when it goes on, its c
   expect(await follower.says('leads')).toBe(true)
   leader.tell('commit')
   leader.signal('SIGCONT')
-  // By the refusal, or by the follower's hanging up, whatever it meets first.
+  // By the refusal, or by the follower hanging up, whichever comes first.
   expect(await leader.says('leads')).toBe(false)
   expect(await leader.says('refused')).toBe('CONFLICT')
   leader.tell('ring')
@@ -148,7 +148,7 @@ test('a leader that was stopped is replaced after a ring; when it goes on, its c
 
 test('every process hears of what another committed', async () => {
   const [leader, follower, listener] = [await startLeader(), await startFollower(), await startFollower('listen')]
-  // Whoever is new is rung once.
+  // A new process is rung once.
   await Promise.all([follower.says('rang'), listener.says('rang')])
   listener.tell('ring')
   await Promise.all([leader.says('rang'), follower.says('rang')])

@@ -1,4 +1,4 @@
-// Opens a store and says what becomes of it: node member.ts DIRECTORY lead|listen. Commands come by line, on stdin.
+// Opens a store and reports its role: node member.ts DIRECTORY lead|listen. Commands are lines on stdin.
 import { createInterface } from 'node:readline'
 import { LmdbLedger } from '@stored/lmdb'
 import { Leadership } from '../src/coordination/leadership.ts'

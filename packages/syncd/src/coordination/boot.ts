@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * Names the time since the machine was started; `undefined` where nothing tells. Read at once: the kernel makes the answer up from
- * memory.
+ * Identifies the current boot of the machine; `undefined` if the system does not tell. Read synchronously: the kernel
+ * answers from memory.
  *
  * @see random(4), boot_id
  */
@@ -10,7 +10,7 @@ export function bootId(): string | undefined {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() || undefined
   } catch {
-    // No Linux, or a container without /proc: each crash then looks like one of the process alone.
+    // Not Linux, or a container without /proc: each crash then looks like one of the process alone.
     return undefined
   }
 }

@@ -15,16 +15,16 @@ export class Doorbell {
 
   /**
    * @param o.onRing Another process committed something, or it is gone and may have.
-   * @param o.mode Of the socket.
+   * @param o.mode The mode of the socket.
    */
   static async listen(path: string, { onRing, mode = 0o600 }: DoorbellOptions): Promise<Doorbell> {
     const doorbell = new Doorbell(onRing)
     const listening = Promise.withResolvers<void>()
     doorbell.#server.once('listening', listening.resolve).once('error', listening.reject)
-    // Exclusive: a worker of node:cluster would have its primary listen, which outlives it.
+    // Exclusive: a worker of node:cluster would otherwise make its primary listen, which outlives it.
     doorbell.#server.listen({ path, exclusive: true })
     await listening.promise
-    doorbell.#server.off('error', listening.reject).on('error', () => {}) // Of one connection that was not accepted.
+    doorbell.#server.off('error', listening.reject).on('error', () => {}) // For a connection that was not accepted.
     if (process.platform !== 'win32') chmodSync(path, mode)
     return doorbell
   }
@@ -34,14 +34,14 @@ export class Doorbell {
     this.#server = createServer((socket) => {
       const link: Link = new Link(socket, {
         onRing: () => this.#pass(link),
-        // Killed between a commit and its ring, it could not say so.
+        // A process killed between a commit and its ring could not ring.
         onEnd: () => {
           this.#links.delete(link)
           this.#pass(link)
         },
       })
       this.#links.add(link)
-      // It was connected before it was accepted, and we may have rung the others in between.
+      // It connected before it was accepted, and we may have rung the others in between.
       link.ring()
     })
     this.#server.unref()
@@ -51,7 +51,7 @@ export class Doorbell {
     for (const link of this.#links) link.ring()
   }
 
-  /** Stops listening before it hangs up: nobody who is cut off may find it listening still. */
+  /** Stops listening before it hangs up, so that nobody who is cut off finds it still listening. */
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     for (const link of this.#links) link.end()

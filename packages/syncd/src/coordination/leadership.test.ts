@@ -10,7 +10,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Leadership } from './leadership.ts'
 
-/** A busy machine may take its time; what never happens fails all the same. */
+/** A busy machine may be slow; what never happens still fails. */
 const PATIENCE = { timeout: 60_000 }
 
 const KEY = Buffer.from('syncer')
@@ -75,7 +75,7 @@ function sockets(): string[] {
   return readdirSync(directory).filter((file) => file.startsWith('syncer-'))
 }
 
-/** A leader that is no Leadership. */
+/** A leader that is not a Leadership. */
 async function lead(onConnection: (socket: Socket) => void): Promise<Server> {
   const socket = 'syncer-00000000000a.sock'
   const server = createServer(onConnection)
@@ -130,7 +130,7 @@ describe('Leadership.open()', () => {
     expect(listener).toMatchObject({ leads: false, attended: true })
   })
 
-  test('with lead: false finds who leads later by itself, and is rung', async () => {
+  test('with lead: false finds a later leader by itself, and is rung', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     const listener = await join({ lead: false })
     await join()
@@ -141,11 +141,11 @@ describe('Leadership.open()', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('with lead: false is taken as rung when somebody led between two looks', async () => {
+  test('with lead: false counts as rung if somebody led between two looks', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     const follower = await join({ lead: false })
     const rung = nextRing(follower)
-    // What a process leaves that led for less than the time between them.
+    // What a process leaves behind that led for less than the interval.
     await name({ socket: 'syncer-00000000000b.sock' })
     await vi.advanceTimersByTimeAsync(1000)
     await rung
@@ -180,7 +180,7 @@ describe('Leadership.open()', () => {
     expect(await join()).toMatchObject({ leads: true })
   })
 
-  test('does not lead when the connection fails without a sign of the leader’s death, and says so', async () => {
+  test('does not lead if the connection fails without a sign of the leader’s death, and says so', async () => {
     const tooLong = 'x'.repeat(200)
     await name({ socket: tooLong })
     expect(await join()).toMatchObject({ leads: false, attended: false })
@@ -197,7 +197,7 @@ describe('ring()', () => {
   test('of a follower is heard by the leader and by all other followers', async () => {
     const leader = await join()
     const first = await join()
-    // Whoever is new is rung once.
+    // A new follower is rung once.
     await nextRing(first)
     const second = await join({ lead: false })
     const echoes = vi.fn()
@@ -215,21 +215,21 @@ describe('ring()', () => {
     await Promise.all(heard)
   })
 
-  test('many times at once is heard as two: one under way, and one for all that came meanwhile', async () => {
+  test('many times at once is heard as two: one in flight, and one for all that came in the meantime', async () => {
     const [leader, follower] = [await join(), await join()]
     const rings = vi.fn()
     leader.onRing(rings)
     for (let i = 0; i < 10_000; i++) follower.ring()
     await nextRing(leader)
     await nextRing(leader)
-    // An answer made after all that was under way.
+    // An answer made after all that was in flight.
     const answer = nextRing(follower)
     leader.ring()
     await answer
     expect(rings).toHaveBeenCalledTimes(2)
   })
 
-  test('is owed while nobody leads, and reaches whoever leads next', async () => {
+  test('is owed while nobody leads, and reaches the next leader', async () => {
     const [leader, heir, listener] = [await join(), await join(), await join({ lead: false })]
     const heard = nextChange(heir).then(() => nextRing(heir))
     const closed = leader.close()
@@ -238,7 +238,7 @@ describe('ring()', () => {
     expect(heir.leads).toBe(true)
   })
 
-  test('is taken as rung when a process ends, which may have committed something last', async () => {
+  test('counts as rung when a process ends, which may have committed something last', async () => {
     const [leader, follower, other] = [await join(), await join(), await join()]
     const heard = [nextRing(leader), nextRing(other)]
     await follower.close()
@@ -279,7 +279,7 @@ describe('close()', () => {
     await heard
   })
 
-  test('of the leader is taken as rung by its heir, whom it may not have told of its last commit', async () => {
+  test('of the leader counts as rung for its successor, which it may not have told of its last commit', async () => {
     const [leader, heir] = [await join(), await join()]
     await nextRing(heir)
     const rings = vi.fn()
@@ -290,7 +290,7 @@ describe('close()', () => {
     expect(rings).toHaveBeenCalled()
   })
 
-  test('of the leader leaves its heir attended, also while it stands', async () => {
+  test('of the leader leaves its successor attended, even while it is a candidate', async () => {
     const standing = Promise.withResolvers<void>()
     const gate = Promise.withResolvers<void>()
     const slow = Object.assign(Object.create(ledger) as TreeLedger, {
@@ -354,7 +354,7 @@ describe('a leader that was replaced', () => {
     server.close()
   })
 
-  test('leads on after stepDown() when it was not replaced', async () => {
+  test('leads on after stepDown() if it was not replaced', async () => {
     const leader = await join()
     await leader.stepDown()
     expect(leader.leads).toBe(true)
@@ -403,7 +403,7 @@ describe('a leader that does not acknowledge', () => {
     await vi.waitFor(() => expect(follower.attended).toBe(true), PATIENCE)
   })
 
-  test('and a follower that was itself stopped for long counts one second of that', async () => {
+  test('and a follower that was itself suspended for long counts one second of that', async () => {
     server = await lead(() => {})
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     const follower = await join()
@@ -435,7 +435,7 @@ test('a follower whose leader hangs up twice as it ends is attended until it lea
   const server = await lead((socket) => connections.push(socket))
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const follower = await join()
-  // The end of a process closes what it has open one by one: its socket may take a last connection.
+  // A dying process closes its files one by one: its socket may accept a last connection.
   for (const count of [1, 2]) {
     await vi.waitFor(() => expect(connections).toHaveLength(count), PATIENCE)
     connections.at(-1)?.destroy()
@@ -461,7 +461,7 @@ test('who is replaced before it hears that it leads stands again', async () => {
 })
 
 describe('a commit that fails', () => {
-  /** Fails its first commits, after having made them or instead of it. */
+  /** Its first commits fail, after having been made or instead. */
   class FailingLedger extends MemoryLedger {
     failures = 0
     commits = false
@@ -488,7 +488,7 @@ describe('a commit that fails', () => {
     expect(errors).toMatchObject([{ code: 'UNAVAILABLE' }, { code: 'UNAVAILABLE' }])
   })
 
-  test('and was made all the same makes the leader', async () => {
+  test('and was still made makes the leader', async () => {
     const failing = new FailingLedger()
     Object.assign(failing, { failures: 1, commits: true })
     const member = await join({ ledger: failing })
@@ -497,7 +497,7 @@ describe('a commit that fails', () => {
   })
 })
 
-test('whoever comes and goes, one leads while somebody may, and every ring reaches everybody', async () => {
+test('whichever processes come and go, one leads while any may, and every ring reaches all of them', async () => {
   const step = fc.oneof(
     fc.constant({ do: 'join', lead: true } as const),
     fc.constant({ do: 'join', lead: false } as const),
@@ -536,18 +536,18 @@ async function act(what: 'close' | 'ring' | 'replace' | 'wait', who: number, pen
   }
 }
 
-/** Takes over, and knocks at every socket, as each new leader does; then dies. */
+/** Takes over, and connects to every socket, as each new leader does; then dies. */
 async function replace(): Promise<void> {
   await name({ socket: 'syncer-00000000000b.sock' })
   for (const socket of sockets()) {
-    const visitor = createConnection(path.join(directory, socket)).on('error', () => {}) // It may be gone by now.
+    const visitor = createConnection(path.join(directory, socket)).on('error', () => {}) // It may be gone already.
     visitor.once('connect', () => visitor.destroy())
     await new Promise((resolve) => visitor.once('close', resolve))
   }
 }
 
 async function checkUnited(open: readonly Leadership[]): Promise<void> {
-  // Those that may not lead need somebody to follow.
+  // Those that may not lead need a leader to follow.
   if (!open.some(({ leads }) => leads)) await join()
   const heard = new Set<Leadership>()
   for (const member of open) member.onRing(() => heard.add(member))
@@ -560,7 +560,7 @@ async function checkUnited(open: readonly Leadership[]): Promise<void> {
     },
     { interval: 1, ...PATIENCE },
   )
-  // One that is alone hears nobody.
+  // A process that is alone hears nobody.
   await vi.waitFor(() => expect(open.length === 1 || heard.size === open.length).toBe(true), {
     interval: 1,
     ...PATIENCE,

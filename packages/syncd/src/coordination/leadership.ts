@@ -9,13 +9,13 @@ import { type Address, type Candidate, Sockets } from './sockets.ts'
 const KEY = Buffer.from('syncer')
 const FIRST_WAIT_MS = 1000
 const MAX_WAIT_MS = 60_000
-/** How often one that may not lead looks whether somebody else does by now. */
+/** How often a process that may not lead checks whether another one does. */
 const LOOK_MS = 1000
 
-/** Names the leader; its number is the fencing number. Without an address: of a store that has one process only. */
+/** Names the leader; its number is the fencing number. Without an address if the store has only one process. */
 type LeaderRow = Row<Partial<Address>>
 
-/** The number of the leader that was named last, dead or alive. */
+/** The number of the most recent leader, dead or alive. */
 export function leaderOf(view: View): number | undefined {
   const number = numberIn(view)
   return number === undefined ? undefined : Number(number)
@@ -23,23 +23,26 @@ export function leaderOf(view: View): number | undefined {
 
 export interface LeadershipOptions {
   ledger: TreeLedger
-  /** Of the store, where the sockets lie. Absent: a store of one process, which leads at once and rings nobody. */
+  /**
+   * The store's directory, which contains the sockets. Absent: a store with one process, which leads at once and rings
+   * nobody.
+   */
   directory?: string | undefined
   /** Who may use the store, and so its sockets. @default 0o700 */
   mode?: AccessMode | undefined
   /** `false`: never leads, only rings and listens. */
   lead: boolean
-  /** Told of what went wrong in the background. The process stays a follower and tries again. */
+  /** Called for errors in the background. The process stays a follower and tries again. */
   onError(error: unknown): void
 }
 
 /*
- * Who syncs a store, of the processes that have it open, and how each hears of what the others commit.
+ * Elects the process that syncs a store among those that have it open, and tells each of what the others commit.
  *
  *              ┌──────────── connected ───────────▶ FOLLOWER ───┐
  *   open() ─▶ SEEK ◀──── the connection is lost, or silent ─────┘
  *              │  ▲
- *        dead, │  └──── outvoted: the row changed meanwhile ◀── CANDIDATE
+ *        dead, │  └──── outvoted: the row changed ◀── CANDIDATE
  *     may lead └──────────────────────────────────────────────▶ listens, then commits its row ──▶ LEADER ── stepDown() ─▶ SEEK
  *
  * (1) The row `syncer` names the leader's socket, and is committed only once that socket listens, under a guard that the row is
@@ -63,7 +66,7 @@ export class Leadership {
   readonly #onError: (error: unknown) => void
   readonly #ringListeners = new Set<() => void>()
   readonly #changeListeners = new Set<(leads: boolean) => void>()
-  /** Ours while we lead. */
+  /** Set while we lead. */
   #number: bigint | null = null
   #doorbell: Doorbell | null = null
   /** To the leader, while we follow. */
@@ -75,11 +78,11 @@ export class Leadership {
   #waitMs = FIRST_WAIT_MS
   /** Rings so far that reached nobody. */
   #undelivered = 0
-  /** The leader found dead last: its socket is not asked again. */
+  /** The last leader found dead: its socket is not tried again. */
   #dead: bigint | null = null
   /** The leader whose connection was lost last. */
   #lost: bigint | null = null
-  /** Whether a leader that hung up is asked again in a moment: it is alive, or this process stands. */
+  /** Whether a leader that hung up will be asked again in a moment: it is alive, or this process is a candidate. */
   #isAskedAgain = false
   #closed: Promise<void> | undefined
 
@@ -109,7 +112,10 @@ export class Leadership {
     return this.#number !== null
   }
 
-  /** Whether anybody syncs: this process, one it is connected to, or whichever of both it turns out to be in a moment. */
+  /**
+   * Whether any process syncs: this one, one it is connected to, or whichever of the two it turns out to be in a
+   * moment.
+   */
   get attended(): boolean {
     return this.#hasPlace || (this.#mayLead && (this.#seeking !== null || this.#isAskedAgain))
   }
@@ -118,7 +124,10 @@ export class Leadership {
     return this.leads || this.#link !== null
   }
 
-  /** A check for plans that only the leader may run: it throws CONFLICT if this process did not lead when it was made, or does not any more. */
+  /**
+   * A check for plans that only the leader may run: throws CONFLICT if this process did not lead when the check was
+   * made, or no longer does.
+   */
   fence(): (view: View) => void {
     const number = this.#number
     return (view) => {
@@ -127,7 +136,7 @@ export class Leadership {
     }
   }
 
-  /** Tells the other processes that something was committed. Cheap, and never throws. */
+  /** Tells the other processes about a commit. Cheap, and never throws. */
   ring(): void {
     if (this.#closed) return
     if (this.leads) this.#doorbell?.ring()
@@ -135,19 +144,21 @@ export class Leadership {
     else this.#owe()
   }
 
-  /** Calls `listener` when another process committed something, or may have. @returns Stops it. */
+  /** Calls `listener` when another process has committed something, or may have. @returns Stops it. */
   onRing(listener: () => void): () => void {
     this.#ringListeners.add(listener)
     return () => void this.#ringListeners.delete(listener)
   }
 
-  /** Calls `listener` when this process becomes the leader, or is it no longer. @returns Stops it. */
+  /** Calls `listener` when this process becomes the leader, or stops being it. @returns Stops it. */
   onChange(listener: (leads: boolean) => void): () => void {
     this.#changeListeners.add(listener)
     return () => void this.#changeListeners.delete(listener)
   }
 
-  /** To be called when a fenced plan was refused: follows the leader of now. Does nothing while that is this process still. */
+  /**
+   * Call it after a fenced plan was refused: follows the current leader. Does nothing while that is still this process.
+   */
   async stepDown(): Promise<void> {
     const number = this.#number
     if (number === null || (await this.#isNamed(number)) || this.#number !== number) return
@@ -159,7 +170,7 @@ export class Leadership {
     await this.#seek()
   }
 
-  /** Hands over to one of the others, at once. Plans that are fenced from now on are refused. */
+  /** Hands over to one of the others, at once. Fenced plans are refused from now on. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -183,7 +194,7 @@ export class Leadership {
     if (!this.#retry) void this.#seek()
   }
 
-  /** Finds its place, unless that is under way. @param silent The number of a leader that does not answer. */
+  /** Finds its role, unless that is in progress. @param silent The number of a leader that does not answer. */
   #seek(silent?: bigint): Promise<void> {
     clearTimeout(this.#retry)
     clearTimeout(this.#look)
@@ -204,7 +215,7 @@ export class Leadership {
       if (row && row.ticket !== silent && (await this.#follow(row))) return
       if (this.#closed) return
       if (this.#mayLead) await this.#stand(row)
-      // Who rang meanwhile may have done so after somebody else became leader.
+      // Rings in the meantime may have come after another process became leader.
       else if (undelivered === this.#undelivered) return this.#lookLater(silent)
     }
   }
@@ -215,7 +226,7 @@ export class Leadership {
     const socket = await this.#sockets?.connect(value)
     if (!socket) {
       this.#dead = number
-      this.#tellRing() // It may have led, and committed something, between two looks of ours.
+      this.#tellRing() // It may have led, and committed something, between our two looks.
       return false
     }
     const link = new Link(socket, {
@@ -240,7 +251,7 @@ export class Leadership {
     this.#undelivered++
     const before = this.#lost
     this.#lost = number
-    // Lost twice and yet alive, it cannot keep our connection now. It would be asked again and again.
+    // Lost twice and yet alive, it cannot keep our connection now, and would be asked over and over.
     this.#isAskedAgain = number === before
     if (this.#isAskedAgain) this.#seekLater()
     else void this.#seek()
@@ -253,7 +264,7 @@ export class Leadership {
     void this.#seek(number)
   }
 
-  /** Stands as a candidate. Returns also when somebody else won. */
+  /** Stands as a candidate. Also returns if another process won. */
   async #stand(row: LeaderRow | undefined): Promise<void> {
     const candidate = await this.#sockets?.listen(() => this.#heard())
     const address = candidate?.address ?? {}
@@ -267,7 +278,7 @@ export class Leadership {
     await candidate?.doorbell.close()
   }
 
-  /** @returns The number, or `null`: the row is no longer what it was. */
+  /** @returns The number, or `null`: the row has changed. */
   async #commit(row: LeaderRow | undefined, address: Partial<Address>): Promise<bigint | null> {
     try {
       const { value: number } = await this.#ledger.transact((tx) => {
@@ -278,7 +289,7 @@ export class Leadership {
       // A process that replaced us before we heard of it found no leader to tell.
       return number !== null && (await this.#read())?.ticket === number ? number : null
     } catch (error) {
-      // Its outcome may be unknown; a name used once tells.
+      // Its outcome may be unknown; a name that is used only once tells.
       const now = await this.#read()
       if (address.socket !== undefined && now?.value.socket === address.socket) return now.ticket
       throw error
@@ -307,7 +318,7 @@ export class Leadership {
   #heard(): void {
     if (this.#closed) return
     this.#tellRing()
-    // A follower that rings, or hangs up, may have taken over.
+    // A follower that rings or hangs up may have taken over.
     void this.stepDown().catch((error) => this.#failed(error))
   }
 
@@ -323,7 +334,10 @@ export class Leadership {
     this.#waitMs = Math.min(2 * this.#waitMs, MAX_WAIT_MS)
   }
 
-  /** One that is silent is left alone for long, unless there is something to ring for: it keeps each connection that is made. */
+  /**
+   * A silent leader is left alone for long, unless there is something to ring for: it keeps each connection that is
+   * made.
+   */
   #lookLater(silent: bigint | undefined): void {
     this.#look = setTimeout(() => void this.#seek(), silent === undefined ? LOOK_MS : MAX_WAIT_MS).unref()
   }

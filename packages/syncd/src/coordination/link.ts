@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 
 const RING = 0x72 // r
 const ACKNOWLEDGEMENT = 0x61 // a
-/** A silence is counted in ticks of our own event loop: of a pause of ours (a debugger, a laptop asleep) one counts. */
+/** Silence is counted in ticks of our own event loop: a pause of ours (a debugger, a laptop asleep) counts as one. */
 const TICK_MS = 1000
 const SILENT_TICKS = 5
 
@@ -11,14 +11,14 @@ export interface LinkHooks {
   onRing(): void
   /** The connection is gone. Not called after `end()`. */
   onEnd(): void
-  /** A ring was not acknowledged for 5 seconds: the other process is there, and its event loop does not turn. */
+  /** A ring was not acknowledged for 5 seconds: the other process exists, but its event loop does not turn. */
   onSilence?(): void
 }
 
 /**
- * One end of the connection between two processes of a store. Both may ring, and acknowledge each other's rings; of each side
- * at most one ring is under way, and all that come meanwhile become one more. So however much is committed, and however slow
- * the other side, at most one byte each way waits to be read.
+ * One end of the connection between two processes of a store. Both may ring, and acknowledge each other's rings. Each
+ * side has at most one ring in flight, and all that come in the meantime become one more. However many commits there
+ * are, and however slow the other side, at most one byte each way waits to be read.
  */
 export class Link {
   readonly #socket: Socket
@@ -31,10 +31,10 @@ export class Link {
   constructor(socket: Socket, hooks: LinkHooks) {
     this.#socket = socket
     this.#hooks = hooks
-    // An open store alone keeps no process running.
+    // An open store alone does not keep a process running.
     socket.unref()
     socket.on('data', (bytes) => this.#hear(bytes))
-    socket.on('error', () => {}) // 'close' follows, and says all there is to know.
+    socket.on('error', () => {}) // 'close' follows, and carries all the information there is.
     socket.once('close', () => this.#close())
   }
 

@@ -38,7 +38,7 @@ async function reaches(sockets: Sockets, address: Parameters<Sockets['connect']>
   return socket !== null
 }
 
-/** Leaves its socket behind, as a process does that is killed. */
+/** Leaves its socket behind, like a killed process. */
 async function die(at: string, name: string): Promise<void> {
   const server = createServer().listen(path.join(at, 'moved'))
   await once(server, 'listening')
@@ -54,14 +54,14 @@ async function makeLong(): Promise<string> {
 }
 
 describe('listen()', () => {
-  test('puts the socket into the directory, which says who may ask it', async () => {
+  test('puts the socket into the directory, which decides who may connect', async () => {
     const { address } = await listen(await open(directory))
     expect(await readdir(directory)).toEqual([address.socket])
     expect((await stat(path.join(directory, address.socket))).mode & 0o777).toBe(0o666)
     expect(address).not.toHaveProperty('under')
   })
 
-  test('takes a name nobody had before', async () => {
+  test('uses a new name', async () => {
     const sockets = await open(directory)
     const names = [await listen(sockets), await listen(sockets)].map(({ address }) => address.socket)
     expect(new Set(names).size).toBe(2)
@@ -74,7 +74,7 @@ describe('listen()', () => {
     expect(await reaches(await open(long), address)).toBe(true)
   })
 
-  test('works there without descriptors as paths: the socket lies in the directory for temporary files', async () => {
+  test('works there without descriptors as paths: the socket is in the directory for temporary files', async () => {
     const long = await makeLong()
     const { address } = await listen(await open(long, { descriptors: directory }))
     expect(address.under).toBe(tmpdir())
@@ -84,7 +84,7 @@ describe('listen()', () => {
 })
 
 describe('connect()', () => {
-  test('to a socket that nobody listens on answers null', async () => {
+  test('to a socket without a listener returns null', async () => {
     const sockets = await open(directory)
     expect(await sockets.connect({ socket: 'syncer-00000000000a.sock' })).toBeNull()
     await die(directory, 'syncer-00000000000b.sock')
@@ -104,7 +104,7 @@ describe('connect()', () => {
     expect(await reaches(await open(copy), address)).toBe(false)
   })
 
-  test('that fails for a reason of ours rejects', async () => {
+  test('that fails for a local reason rejects', async () => {
     const sockets = await open(directory)
     await expect(sockets.connect({ socket: 'x'.repeat(200) })).rejects.toMatchObject({ syscall: 'connect' })
   })
@@ -120,7 +120,7 @@ describe('sweep()', () => {
     expect((await readdir(directory)).sort()).toEqual(['other.sock', address.socket])
   })
 
-  test('leaves its own alone: to be connected to, and left, counts as a ring', async () => {
+  test('leaves its own alone: being connected to and left counts as a ring', async () => {
     const sockets = await open(directory)
     const rings = vi.fn()
     const { address, doorbell } = await sockets.listen(rings)

@@ -11,29 +11,30 @@ const NAME = /^syncer-[0-9a-f]{12}\.sock$/
 const NAME_BYTES = 'syncer-000000000000.sock'.length
 const PIPES = '\\\\.\\pipe'
 
-/** A socket that somebody listens on. */
+/** A socket with a listener. */
 export interface Candidate {
   readonly address: Address
   readonly doorbell: Doorbell
 }
 
-/** Where a socket lies, as processes of the same store understand it. */
+/** Where a socket is, as processes of the same store understand it. */
 export interface Address {
   readonly socket: string
-  /** A directory that is not the store's, for sockets that cannot lie there. */
+  /** A directory outside the store, for sockets that cannot be in it. */
   readonly under?: string
 }
 
 export interface SocketsOptions extends SocketDirectoryOptions {
-  /** Who may use the store, and so its sockets where they cannot lie in its directory. @default 0o700 */
+  /** Who may use the store, and so its sockets if they cannot be in its directory. @default 0o700 */
   mode?: AccessMode
 }
 
 /**
- * The sockets of one store. They lie in its directory, so that whoever can open the store finds them, from whatever container.
+ * The sockets of one store. They are in its directory, so that every process that can open the store finds them, from
+ * whatever container.
  *
- * A path too long for a socket is gone about through a descriptor of the directory (`/proc/self/fd/<n>/<name>`), on Linux.
- * Elsewhere, and on file systems that hold no sockets, they lie in the directory for temporary files (on Windows: they are
+ * On Linux, a path too long for a socket is avoided through a descriptor of the directory (`/proc/self/fd/<n>/<name>`).
+ * Elsewhere, and on file systems without sockets, they are in the directory for temporary files (on Windows: they are
  * named pipes), under a name made of the store directory's identity: a copy of a store does not find the original's.
  */
 export class Sockets {
@@ -57,12 +58,12 @@ export class Sockets {
     this.#mode = mode
   }
 
-  /** The store's directory, by a path short enough; `null`: there is none. */
+  /** The store's directory with a path short enough; `null` if there is none. */
   get #base(): string | null {
     return this.#short?.path ?? null
   }
 
-  /** Listens on a socket with a name nobody had before. */
+  /** Listens on a socket with a new name. */
   async listen(onRing: () => void): Promise<Candidate> {
     const socket = `syncer-${randomBytes(6).toString('hex')}.sock`
     const elsewhere = { socket, under: process.platform === 'win32' ? PIPES : tmpdir() }
@@ -75,7 +76,7 @@ export class Sockets {
     }
   }
 
-  /** @returns `null`: whoever listened there is dead, for good: names are not used twice. @throws What tells neither. */
+  /** @returns `null`: the listener is dead for good, since names are not reused. @throws Errors that tell neither. */
   async connect(address: Address): Promise<Socket | null> {
     try {
       return await connectTo(this.#pathOf(address))
@@ -87,12 +88,12 @@ export class Sockets {
   }
 
   /**
-   * Removes what processes that were killed left behind. Who listens is alive, also one that is about to lead.
+   * Removes what killed processes left behind. A listener is alive, even one that is about to lead.
    *
-   * @param own Left alone: to be connected to, and left, counts as a ring.
+   * @param own Left alone: being connected to and left counts as a ring.
    */
   async sweep(own?: Address, former?: Address): Promise<void> {
-    if (process.platform === 'win32') return // A pipe goes with its process.
+    if (process.platform === 'win32') return // A pipe ends with its process.
     const names = this.#base === null ? [] : await readdir(this.#base)
     const addresses: Address[] = names
       .filter((name) => NAME.test(name) && name !== own?.socket)

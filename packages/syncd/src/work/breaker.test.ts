@@ -71,24 +71,24 @@ describe('a breaker', () => {
     expect(isOpen()).toBe(false)
   })
 
-  test('opens at once when nothing can succeed until somebody changes something', () => {
+  test('opens at once if nothing can succeed until somebody changes something', () => {
     open()
     expect(breaker.cause).toEqual(DENIED)
     expect(breaker.room).toBe(0)
   })
 
-  test.for([1, 30_000, 30 * MINUTE])('opens at once when the backend asks for %i ms of peace, and gives it', (ms) => {
+  test.for([1, 30_000, 30 * MINUTE])('opens at once if the backend asks for a pause of %i ms, and grants it', (ms) => {
     breaker.report(breaker.permit(), 'failed', ERROR, ms)
     expect(isOpen()).toBe(true)
     expect(breaker.waitMs).toBe(Math.max(500, ms))
   })
 
-  test('gives no backend more than an hour of peace, whatever it asks for', () => {
+  test('grants no backend more than an hour of pause, whatever it asks for', () => {
     breaker.report(breaker.permit(), 'failed', ERROR, 365 * 24 * HOUR)
     expect(breaker.waitMs).toBe(HOUR)
   })
 
-  test('does not count tries that say nothing of the backend', () => {
+  test('does not count tries that say nothing about the backend', () => {
     tries('failed', 'nothing', 'failed', 'nothing', 'failed', 'nothing', 'failed')
     expect(isOpen()).toBe(false)
     tries('nothing')
@@ -116,7 +116,7 @@ describe('a breaker', () => {
     }
   })
 
-  test('without a source of chance waits differently each time', () => {
+  test('without an injected random source waits differently each time', () => {
     const waits = Array.from({ length: 50 }, () => {
       const other = new Breaker({ now: () => now })
       other.report(other.permit(), 'unusable', DENIED)
@@ -138,7 +138,7 @@ describe('a breaker', () => {
     expect(breaker.room).toBe(0)
   })
 
-  test('closes with the first good probe, and has forgotten what was before', () => {
+  test('closes with the first good probe, and forgets what was before', () => {
     open()
     breaker.report(probe(), 'answered')
     expect([breaker.cause, breaker.room, breaker.waitMs]).toEqual([null, Number.POSITIVE_INFINITY, 0])
@@ -148,7 +148,7 @@ describe('a breaker', () => {
     expect(breaker.waitMs).toBe(500)
   })
 
-  test('tells the cause it failed with last', () => {
+  test('reports the latest cause', () => {
     open()
     breaker.report(probe(), 'failed', ERROR)
     expect(breaker.cause).toEqual(ERROR)
@@ -162,7 +162,7 @@ describe('a breaker', () => {
   })
 
   test.for<Verdict>(['answered', 'failed', 'unusable', 'nothing'])(
-    'that opened does not care that a try begun before %s',
+    'that has opened ignores that an earlier try %s',
     (verdict) => {
       const before = breaker.permit()
       open()
@@ -218,7 +218,7 @@ describe('a job that has not failed yet', () => {
     expect([breaker.freshRoom, breaker.freshWaitMs]).toEqual([1, 0])
   })
 
-  test.for(['unusable', 'asked'] as const)('waits like all when the backend itself spoke (%s)', (how) => {
+  test.for(['unusable', 'asked'] as const)('waits like all others if the backend itself spoke (%s)', (how) => {
     breaker.report(breaker.permit(), how === 'asked' ? 'failed' : how, ERROR, how === 'asked' ? MINUTE : 0)
     expect(breaker.freshRoom).toBe(0)
     expect(breaker.freshWaitMs).toBe(breaker.waitMs)
@@ -231,7 +231,7 @@ describe('a failure that nobody knows the meaning of', () => {
     expect(isOpen()).toBe(false)
   })
 
-  test('of a probe does not close it, nor is it told as the cause', () => {
+  test('of a probe neither closes it nor becomes its cause', () => {
     open()
     breaker.report(probe(), 'unclear', { code: 'INTERNAL', message: 'what?' })
     expect([breaker.cause, breaker.room]).toEqual([DENIED, 0])
@@ -239,7 +239,7 @@ describe('a failure that nobody knows the meaning of', () => {
 })
 
 describe('doubt()', () => {
-  test('lets one probe through first, and tells no cause before that has failed', () => {
+  test('lets one probe through first, and reports no cause before that has failed', () => {
     breaker.doubt()
     expect([breaker.room, breaker.waitMs, breaker.cause]).toEqual([1, 0, null])
     const probe = breaker.permit()
@@ -256,7 +256,7 @@ describe('doubt()', () => {
 })
 
 describe('retry()', () => {
-  test('lets a probe through at once, and begins anew with short waits', () => {
+  test('lets a probe through at once, and starts again with short waits', () => {
     open()
     for (let i = 0; i < 10; i++) breaker.report(probe(), 'failed', ERROR)
     expect(breaker.waitMs).toBe(MAX_WAIT_MS / 2)
@@ -267,7 +267,7 @@ describe('retry()', () => {
     expect(breaker.waitMs).toBe(500)
   })
 
-  test('while a probe is under way lets none beside it', () => {
+  test('while a probe is in progress lets none beside it', () => {
     open()
     const running = probe()
     breaker.retry()
@@ -284,9 +284,9 @@ describe('retry()', () => {
   })
 })
 
-/** The rules once more, by what can be counted from outside. */
+/** The same rules, by what can be counted from outside. */
 class Rules {
-  /** Since it last closed, the latest last; and how often it opened since, or since `retry`. */
+  /** Since it last closed, the latest last; and how often it has opened since then, or since `retry`. */
   outcomes: boolean[] = []
   opened = 0
   isOpen = false

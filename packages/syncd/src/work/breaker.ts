@@ -4,13 +4,13 @@ import type { Verdict } from './policy.ts'
 
 /** Failures in a row that open it. */
 const IN_A_ROW = 5
-/** The outcomes looked back on, and the share of failures among them that opens it. */
+/** The number of outcomes considered, and the share of failures among them that opens it. */
 const WINDOW = 20
 const SHARE = 0.5
 const FIRST_WAIT_MS = 1000
 const MAX_WAIT_MS = 5 * 60 * 1000
 
-/** Leave to try a job. */
+/** Permission to try a job. */
 export interface Permit {
   /** The one try that finds out whether the backend is back. */
   readonly isProbe: boolean
@@ -22,7 +22,7 @@ export interface Permit {
 export interface BreakerOptions {
   /** From 0 to below 1. @default Math.random */
   readonly random?: () => number
-  /** Milliseconds on a clock that only goes forward. @default performance.now */
+  /** Milliseconds on a monotonic clock. @default performance.now */
   readonly now?: () => number
 }
 
@@ -34,22 +34,22 @@ export interface BreakerOptions {
  *     │                                                                  └───── failed: wait twice as long┤
  *     └─────────────────────────────── answered ──────────────────────────────────────────────────────────┘
  *
- * Waits are 1 s to 5 min, or up to an hour where the backend asks for it, with jitter, so that many clients do not come back together.
+ * Waits are 1 s to 5 min, or up to an hour if the backend asks for it, with jitter, so that many clients do not return together.
  *
- * What failed may be a few jobs with a trouble of their own, such as a closed directory. So one that has not failed yet is tried at
+ * Only a few jobs may have failed, for a reason of their own, such as a closed directory. So one that has not failed yet is tried at
  * once when failures in a row open it. If it fails too, the next one waits; probes by jobs that failed before do not lengthen that.
  */
 export class Breaker {
   readonly #random: () => number
   readonly #now: () => number
-  /** Of the last tries, the latest last. */
+  /** The outcomes of the last tries, the latest last. */
   #outcomes: boolean[] = []
   #waitMs = 0
   #openUntil: number | null = null
   #freshWaitMs = 0
   #freshUntil = 0
   #isProbing = false
-  /** Verdicts on tries begun before it last opened or closed are old news. */
+  /** Verdicts on tries begun before it last opened or closed are outdated. */
   #epoch = 0
   #cause: Failure | null = null
   #failedAt = 0
@@ -59,7 +59,7 @@ export class Breaker {
     this.#now = now
   }
 
-  /** Why it is open; `null` when it is not, or not for anything seen here. */
+  /** Why it is open; `null` if it is not, or not because of anything seen here. */
   get cause(): Failure | null {
     return this.#openUntil === null ? null : this.#cause
   }
@@ -73,17 +73,17 @@ export class Breaker {
     return this.#openUntil !== null
   }
 
-  /** How many more jobs may be begun. */
+  /** How many more jobs may begin. */
   get room(): number {
     return this.#roomAfter(this.waitMs)
   }
 
-  /** How many more of those that have not failed yet. */
+  /** How many more jobs that have not failed yet may begin. */
   get freshRoom(): number {
     return this.#roomAfter(this.freshWaitMs)
   }
 
-  /** Milliseconds until it lets a job through: 0 now, `Infinity` when the end of a probe decides. */
+  /** Milliseconds until it lets a job through: 0 now, `Infinity` if the end of a probe decides. */
   get waitMs(): number {
     if (this.#isProbing) return Number.POSITIVE_INFINITY
     return this.#openUntil === null ? 0 : Math.max(0, this.#openUntil - this.#now())
@@ -97,14 +97,14 @@ export class Breaker {
     )
   }
 
-  /** Takes leave to try one job; there must be room. @param o.isFresh It has not failed yet. */
+  /** Takes permission to try one job; there must be room. @param o.isFresh It has not failed yet. */
   permit({ isFresh = false }: { isFresh?: boolean } = {}): Permit {
     const isProbe = this.#openUntil !== null
     this.#isProbing = isProbe
     return { isProbe, isFresh, epoch: this.#epoch }
   }
 
-  /** @param retryAfterMs What the backend asked for. */
+  /** @param retryAfterMs The pause that the backend asked for. */
   report(permit: Permit, verdict: Verdict, error?: Failure, retryAfterMs = 0): void {
     const { isProbe, epoch } = permit
     if (epoch !== this.#epoch) return
@@ -123,7 +123,9 @@ export class Breaker {
     this.#open(permit, isTold, retryAfterMs)
   }
 
-  /** Before its first try: the backend failed in an earlier process. One probe finds out whether it still does. */
+  /**
+   * Called before the first try: the backend failed in an earlier process. One probe finds out whether it still does.
+   */
   doubt(): void {
     this.#openUntil = this.#now()
     this.#epoch++

@@ -9,13 +9,13 @@ const BYTES = Buffer.from('hello')
 const ID: BlobId = `sha256:${createHash('sha256').update(BYTES).digest('hex')}`
 const NEVER = new AbortController().signal
 
-/** Runs looks and plans over nothing. */
+/** Runs reads and plans over nothing. */
 const LEDGER = {
   look: async (read: (view: unknown) => unknown) => read(null),
   transact: async (plan: (tx: unknown) => unknown) => ({ value: plan(null) }),
 }
 
-/** The synced places of a blob, given in order. */
+/** The synced places of a blob, in the given order. */
 function pagesOf(copies: readonly Location[]): Pick<Index, 'locations'> {
   const orderOf = ({ backend, key }: Place) => `${backend}\0${key}`
   const isBehind = (one: Place, after: Place | undefined) => !after || orderOf(one) > orderOf(after)
@@ -41,7 +41,7 @@ describe('openCopy()', () => {
     expect(Buffer.concat(await Array.fromAsync(opened.body))).toEqual(BYTES)
   })
 
-  test('of bytes that leave staging meanwhile, for a copy that was just confirmed, opens that copy', async () => {
+  test('of bytes that leave staging in the meantime, for a copy that was just confirmed, opens that copy', async () => {
     await using backend = guardBackend(new MemoryBackend(), { name: 'near' })
     await backend.put('a', BYTES)
     let isReleased = false

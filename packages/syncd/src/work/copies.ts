@@ -11,27 +11,27 @@ import { StorageError } from '@stored/core/backend'
 import { placeKey } from '../queue/keys.ts'
 import type { Services } from './services.ts'
 
-/** Copies on each backend, of each standing, that are tried as sources. */
+/** Copies on each backend, of each state, that are tried as sources. */
 const SOME = 100
 
-/** The bytes of a job, and which of those that have them delivers them. */
+/** The bytes of a job, and the source that delivers them. */
 export interface Source extends Opened {
   readonly name: string
   /**
-   * Looks into what a read failed with. That may take as long as reading: to be called once no backend waits for the bytes, or it
-   * would count as stalled.
+   * Investigates a failed read. That may take as long as reading: call it when no backend is waiting for the bytes, or
+   * it would count as stalled.
    *
-   * @returns What the read failed with, as it is known then. Never rejects.
+   * @returns The read's error, as far as it is known then. Never rejects.
    */
   explain?(error: unknown): Promise<unknown>
 }
 
 /**
- * Opens the bytes of a job: what is staged, else a copy that another backend confirmed.
+ * Opens the bytes of a job: the staged bytes, else a confirmed copy on another backend.
  *
- * @param failed What sources failed with while they were read: they are not opened again.
- * @throws {StorageError} NOT_FOUND: there are none · UNAVAILABLE: those there are cannot be opened now · what the first of `failed`
- *   failed with: there is no other.
+ * @param failed Errors of sources that failed while being read: they are not opened again.
+ * @throws {StorageError} NOT_FOUND: there are none · UNAVAILABLE: none of them can be opened now · the first error in
+ *   `failed`: there is no other source.
  */
 export async function openCopy(
   services: Services,
@@ -54,11 +54,11 @@ export async function openCopy(
   if (failures.length === 0 && failed.size > 0) throw [...failed.values()][0]
   if (failures.length === 0)
     throw new StorageError('NOT_FOUND', at, { detail: 'its bytes are neither staged nor on another backend' })
-  // What ails a source must not be taken for what ails the target.
+  // A source's error must not be mistaken for the target's.
   throw new StorageError('UNAVAILABLE', at, { cause: new AggregateError(failures), detail: 'its bytes cannot be read' })
 }
 
-/** Copies are looked up behind what is staged: the one that it was released for is among them. */
+/** Copies are looked up after the staged bytes: the copy for which those were released is among them. */
 async function* sourcesOf(
   services: Services,
   { id, backend }: Claimed,
@@ -68,7 +68,7 @@ async function* sourcesOf(
   yield async () => {
     const toClone = services.backends.get(backend)?.backend.capabilities.usesFile === true
     const staged = await services.staging.open(id, { signal, toClone })
-    // Kept once more, they are other bytes, and may be whole where these were not.
+    // If staged again, they are other bytes, and may be intact where these were not.
     return staged && { name: `staged ${staged.rev}`, ...staged }
   }
   const places = await services.ledger.look((view) =>
@@ -77,7 +77,7 @@ async function* sourcesOf(
     ),
   )
   const others = places.filter((other) => other.backend !== backend)
-  // What was found bad may be whole again, and no wrong byte passes: better tried than given up.
+  // A copy found bad may be intact again, and no wrong byte passes, so try it rather than give up.
   for (const copy of [...others.filter(({ state }) => state === 'synced'), ...others.filter(isDoubtful)]) {
     const name = placeKey(copy).toString()
     if (failed.has(name)) continue
@@ -88,7 +88,7 @@ async function* sourcesOf(
   }
 }
 
-/** A copy that turns out to be damaged or gone is written down as that, as by any other read. */
+/** A copy that turns out to be damaged or gone is recorded as such, as by any other read. */
 async function openOnBackend(
   services: Services,
   id: BlobId,

@@ -3,7 +3,7 @@ import { FailingPaths } from './failing-paths.ts'
 
 const nearness = (paths: FailingPaths, ...keys: string[]) => keys.map((key) => paths.nearness({ key }))
 
-test('a job is the nearer to those that failed the more of its path it shares with one', () => {
+test('a job is nearer to failed ones the more of its path it shares with one', () => {
   const paths = new FailingPaths()
   paths.failed('photos/2020/a')
   expect(nearness(paths, 'docs/x', 'x', 'photos/x', 'photos/2021/x', 'photos/2020/x', 'photos/2020/raw/x')).toEqual([
@@ -21,7 +21,7 @@ test('a job that failed itself is not near but out of the question', () => {
   expect(new FailingPaths().nearness({ key: 'a', error: { code: 'TIMEOUT' } })).toBe(Number.POSITIVE_INFINITY)
 })
 
-test('an answer clears its directory and those above, and no other', () => {
+test('a success clears its directory and those above, and no other', () => {
   const paths = new FailingPaths()
   paths.failed('photos/2020/a')
   paths.answered('photos/2021/b')

@@ -1,16 +1,16 @@
 /** How many are remembered before all are forgotten. */
 const MAX_REMEMBERED = 10_000
 
-/** What a choice among jobs goes by. */
+/** The criteria for choosing among jobs. */
 export interface Candidate {
   readonly key: string
-  /** Of its last try. */
+  /** The error of its last try. */
   readonly error?: unknown
 }
 
 /**
- * Where jobs of a backend fail, so that another one, far from there, can show whether the backend does. A directory whose job
- * failed is remembered with all above it, until a job there is answered.
+ * Remembers where jobs of a backend fail, so that a job far away can show whether the backend works. A failed job's
+ * directory and all those above it are remembered until a job there succeeds.
  */
 export class FailingPaths {
   readonly #paths = new Set<string>()
@@ -24,14 +24,14 @@ export class FailingPaths {
     for (const path of pathsOf(key)) this.#paths.delete(path)
   }
 
-  /** How much a job shares with those that failed: 0 for one that failed nowhere near, `Infinity` for one that failed itself. */
+  /** How much a job shares with failed ones: 0 if none failed near it, `Infinity` if it failed itself. */
   nearness({ key, error }: Candidate): number {
     if (error !== undefined) return Number.POSITIVE_INFINITY
     return pathsOf(key).filter((path) => this.#paths.has(path)).length
   }
 }
 
-/** The directory of a key and all above it; of a key at the top the top itself. */
+/** The directory of a key and all above it; for a key at the top the top itself. */
 function pathsOf(key: string): string[] {
   const segments = key.split('/').slice(0, -1)
   if (segments.length === 0) return ['']

@@ -56,7 +56,7 @@ async function lead(socket: string): Promise<void> {
 }
 
 describe('HealthRecorder', () => {
-  test('writes down how a backend fails, and that it is well again', async () => {
+  test('records how a backend fails, and that it has recovered', async () => {
     now = FAILING
     recorder.note('a', false)
     await vi.advanceTimersByTimeAsync(0)
@@ -69,7 +69,7 @@ describe('HealthRecorder', () => {
     expect(errors).toEqual([])
   })
 
-  test('writes one row a second, the last one also when it stops', async () => {
+  test('writes one row a second, including the last one when it stops', async () => {
     now = FAILING
     for (let i = 0; i < 5; i++) recorder.note('a', false)
     await vi.advanceTimersByTimeAsync(999)
@@ -101,7 +101,7 @@ describe('HealthRecorder', () => {
     expect(commits).toBe(2)
   })
 
-  test('writes what could not be written once that is possible, and tells of each try, ever later', async () => {
+  test('writes rows that failed once that is possible, and reports each try, with growing waits', async () => {
     guard = () => {
       throw new StorageError('UNAVAILABLE', { op: 'commit' })
     }
@@ -117,7 +117,7 @@ describe('HealthRecorder', () => {
     expect(await read('a')).toMatchObject({ health: FAILING })
   })
 
-  test('looks once at a backend that is well, and sets no timer for it later', async () => {
+  test('checks a healthy backend once, and sets no timer for it later', async () => {
     for (let i = 0; i < 3; i++) {
       recorder.note('a', true)
       await vi.advanceTimersByTimeAsync(5000)
@@ -138,7 +138,7 @@ describe('HealthRecorder', () => {
     expect((await read('a')).health).toBeNull()
   })
 
-  test('says nothing of a commit that is refused since somebody else leads; tells of any other', async () => {
+  test('ignores a commit refused because another process leads; reports any other failure', async () => {
     guard = () => {
       throw new StorageError('CONFLICT', { op: 'commit' })
     }
@@ -155,7 +155,7 @@ describe('HealthRecorder', () => {
   })
   test('tells which backends are synced: of another, the leader knows nothing', async () => {
     recorder.noteSynced()
-    // A store that opens adds one after the other, and tells of all at once.
+    // A store that opens adds one after the other, and all are reported at once.
     backends = ['a']
     await recorder.stop()
     expect([await read('a'), await read('b')]).toMatchObject([{ isLeft: false }, { isLeft: true }])

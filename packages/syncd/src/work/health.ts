@@ -4,13 +4,13 @@ import { StorageError } from '@stored/core/backend'
 import { decodeRow, encodeRow, readerOf, type TreeLedger, writerOf } from '@stored/ledger'
 import { leaderOf } from '../coordination/leadership.ts'
 
-/** The least time between two rows of one backend, and the longest before one that could not be written is tried again. */
+/** The least time between two rows of one backend, and the longest before a failed row is tried again. */
 const PACE_MS = 1000
 const MAX_PACE_MS = 60_000
 /** In the tree `meta`. */
 const SYNCED_KEY = Buffer.from('synced')
 
-/** What is known of a backend that fails. */
+/** What is known about a failing backend. */
 export interface Health {
   readonly state: Extract<BackendState['state'], 'failing' | 'unusable'>
   readonly error: Failure
@@ -20,26 +20,26 @@ export interface Health {
   readonly asOf: number
 }
 
-/** A row in the tree `meta`, under `health NUL backend`. A backend without one is well. */
+/** A row in the tree `meta`, under `health NUL backend`. A backend without one is healthy. */
 interface HealthRow {
   readonly health: Health
-  /** The leader that wrote it: what a former one wrote is history. */
+  /** The leader that wrote it: rows of former leaders are history. */
   readonly leader: number | undefined
 }
 
-/** Which backends the leader syncs: those that it is configured with. */
+/** Which backends the leader syncs: those it is configured with. */
 interface SyncedRow {
   readonly backends: readonly string[]
   readonly leader: number | undefined
 }
 
-/** What is recorded of a backend. */
+/** What is recorded about a backend. */
 interface Recorded {
-  /** What was written last. */
+  /** The last value written. */
   readonly health: Health | null
   /** Whether a former leader wrote it. */
   readonly isHistory: boolean
-  /** Whether the leader of now has told which backends it syncs, and this is none of them. */
+  /** Whether the current leader has announced which backends it syncs, and this is none of them. */
   readonly isLeft: boolean
 }
 
@@ -57,33 +57,34 @@ export function readHealth(view: View, backend: string): Recorded {
 
 export interface HealthRecorderOptions {
   readonly ledger: TreeLedger
-  /** A check that refuses the plans of a process that does not lead any more. */
+  /** A check that refuses the plans of a process that no longer leads. */
   readonly fence: () => (view: View) => void
-  /** How a backend fares now; `null`: it is well. */
+  /** The current health of a backend; `null` if it is healthy. */
   readonly look: (backend: string) => Promise<Health | null>
-  /** The backends that are synced now. */
+  /** The backends that are currently synced. */
   readonly backends: () => readonly string[]
-  /** Other processes can read which backends are synced. */
+  /** Called when other processes can read which backends are synced. */
   readonly onTold: () => void
   readonly onError: (error: unknown) => void
 }
 
-/** What a row is about: a backend, or, without one, which of them are synced. */
+/** The subject of a row: a backend, or `null` for the list of synced ones. */
 type Subject = string | null
 
 /**
- * Tells other processes which backends are synced and how they fare, for as long as this one leads. One row of a backend is written at
- * a time, at most one a second, and none while it is well and has none. An idle store sets no timer.
+ * Tells other processes which backends are synced and how they are doing, for as long as this one leads. Rows of one
+ * backend are written one at a time, at most one a second, and none while it is healthy and has none. An idle store
+ * sets no timer.
  */
 export class HealthRecorder {
   readonly #options: HealthRecorderOptions
   /** Backends that have no row, or will have none in a moment. */
   readonly #well = new Set<string>()
-  /** What has changed since its row was begun. */
+  /** Subjects that have changed since their row was started. */
   readonly #changed = new Set<Subject>()
-  /** Rows being written, and the pauses behind them. */
+  /** Rows being written, and the pauses after them. */
   readonly #recording = new Map<Subject, Promise<void>>()
-  /** End the pauses. */
+  /** Functions that end the pauses. */
   readonly #ends = new Map<Subject, () => void>()
   #isStopping = false
 
@@ -91,17 +92,17 @@ export class HealthRecorder {
     this.#options = options
   }
 
-  /** To be called when a job has shown how a backend fares. Cheap while it is well and has no row. */
+  /** Call it when a job has shown a backend's health. Cheap while it is healthy and has no row. */
   note(backend: string, isWell: boolean): void {
     if (!isWell || !this.#well.has(backend)) this.#change(backend)
   }
 
-  /** To be called when other backends are synced than before. */
+  /** Call it when the set of synced backends changes. */
   noteSynced(): void {
     this.#change(null)
   }
 
-  /** Records what is left, and resolves when nothing is written any more. */
+  /** Records what is left, and resolves when nothing is being written. */
   async stop(): Promise<void> {
     this.#isStopping = true
     for (const end of this.#ends.values()) end()
@@ -121,10 +122,10 @@ export class HealthRecorder {
         waitMs = PACE_MS
       } catch (error) {
         this.#well.delete(`${subject}`)
-        // Somebody else leads by now.
+        // Another process leads now.
         if (StorageError.is(error) && error.code === 'CONFLICT') continue
         this.#options.onError(error)
-        // No job may come that shows it once more.
+        // No later job may report it again.
         if (!this.#isStopping) this.#changed.add(subject)
         waitMs = Math.min(2 * waitMs, MAX_PACE_MS)
       }
@@ -143,7 +144,7 @@ export class HealthRecorder {
     })
   }
 
-  /** @returns Whether the next row has to wait. */
+  /** @returns Whether the next row must wait. */
   async #writeHealth(backend: string): Promise<boolean> {
     const fence = this.#options.fence()
     const health = await this.#options.look(backend)
@@ -160,7 +161,7 @@ export class HealthRecorder {
     return value
   }
 
-  /** Seldom, and waited for: at once. */
+  /** Rare, and others wait for it: written at once. */
   async #writeSynced(): Promise<false> {
     const fence = this.#options.fence()
     // A store that opens adds one backend after the other.

@@ -7,12 +7,12 @@ import type { Verdict } from './policy.ts'
 const ERROR: Failure = { code: 'UNAVAILABLE', message: 'no' }
 const HOUR = 60 * 60 * 1000
 
-/** A queue of one backend that is told what it holds, and keeps what it was asked. */
+/** A fake queue of one backend: its contents are set by the test, and its calls are recorded. */
 class FakeQueue {
   readonly claims: { max: number; got: number }[] = []
-  /** What the last tries of jobs failed with. */
+  /** The errors of the last tries of jobs. */
   readonly errors = new Map<string, Failure>()
-  /** Whether what is given back waits again. */
+  /** Whether a returned job waits again. */
   takesBack = false
   chosen = 0
   readonly renewed: string[] = []
@@ -21,10 +21,10 @@ class FakeQueue {
   waiting: string[] = []
   due: number | null = null
   paused = false
-  /** What the job that waits longest notes. */
+  /** The error recorded by the oldest waiting job. */
   noted: Failure | undefined
   onClaim: () => Promise<void> = async () => {}
-  /** Once the jobs are taken. */
+  /** Called once the jobs are taken. */
   onClaimed: () => Promise<void> = async () => {}
   onNextDue: () => Promise<void> = async () => {}
   onRenew: () => Promise<void> = async () => {}
@@ -154,7 +154,7 @@ afterEach(async () => {
   vi.useRealTimers()
 })
 
-/** A lane whose breaker waits the shortest it may. */
+/** A lane whose breaker uses the shortest waits. */
 function start(concurrency: number, bytesInFlight = Number.MAX_SAFE_INTEGER): Lane {
   const options = {
     queue: queue as unknown as Queue,
@@ -169,14 +169,14 @@ function start(concurrency: number, bytesInFlight = Number.MAX_SAFE_INTEGER): La
   return lane
 }
 
-/** Lets all that can happen without the clock happen, and what is due at once. */
+/** Lets everything happen that does not need the clock, and what is due at once. */
 const settle = async () => {
   await vi.advanceTimersByTimeAsync(1)
 }
 const names = (count: number) => Array.from({ length: count }, (_, i) => `k${i}`)
 
 describe('Lane', () => {
-  test('runs what waits when it is made, as many at a time as it may', async () => {
+  test('runs what is waiting when it is made, as many at a time as allowed', async () => {
     queue.waiting = names(9)
     start(3)
     await settle()
@@ -221,7 +221,7 @@ describe('Lane', () => {
   test.for(['CONFLICT', 'TOO_LARGE', 'CLOSED'] as const)(
     'where the oldest job notes %s begins with all',
     async (code) => {
-      queue.noted = { code, message: 'says nothing of the backend' }
+      queue.noted = { code, message: 'says nothing about the backend' }
       queue.waiting = names(9)
       start(3)
       await settle()
@@ -256,7 +256,7 @@ describe('Lane', () => {
     expect(vi.getTimerCount()).toBe(1)
   })
 
-  test('with room for nothing sets no timer for what is due: the end of a job is what wakes', async () => {
+  test('with no room sets no timer for what is due: the end of a job wakes it', async () => {
     queue.waiting = names(6)
     start(2)
     await vi.advanceTimersByTimeAsync(10)
@@ -291,7 +291,7 @@ describe('Lane', () => {
     expect(runner.started).toEqual(['k'])
   })
 
-  test('a queue that fails is reported, and asked again after a second', async () => {
+  test('reports a failing queue, and asks it again after a second', async () => {
     const error = new Error('the ledger')
     queue.onClaim = () => Promise.reject(error)
     start(2)
@@ -303,7 +303,7 @@ describe('Lane', () => {
     expect(runner.started).toEqual(['k'])
   })
 
-  test('renews the leases of what runs, three times in their time, until it ends', async () => {
+  test('renews the leases of running jobs three times per lease, until they end', async () => {
     queue.waiting = ['k']
     start(2)
     await vi.advanceTimersByTimeAsync(60_001)
@@ -337,7 +337,7 @@ describe('Lane', () => {
     expect(runner.started).toEqual(names(5))
   })
 
-  test('puts back claims whose outcome is unknown once their lease has ended, also when the clock was set back', async () => {
+  test('puts back claims whose outcome is unknown once their lease has ended, even if the clock was set back', async () => {
     queue.onClaimed = () => Promise.reject(new Error('the ledger'))
     queue.waiting = ['k']
     start(2)
@@ -353,7 +353,7 @@ describe('Lane', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('that is paused gives back what was claimed ahead, and lets run what runs', async () => {
+  test('that is paused gives back what was claimed ahead, and lets running jobs finish', async () => {
     queue.waiting = names(4)
     const lane = start(2)
     await settle()
@@ -382,7 +382,7 @@ describe('bytesInFlight', () => {
     expect(runner.mostBytes).toBe(80)
   })
 
-  test('is met exactly by those that fit exactly', async () => {
+  test('is met exactly by jobs that fit exactly', async () => {
     queue.waiting = names(3)
     for (const key of names(3)) queue.sizes.set(key, 50)
     start(10, 100)
@@ -390,7 +390,7 @@ describe('bytesInFlight', () => {
     expect(runner.started).toEqual(['k0', 'k1'])
   })
 
-  test('lets a larger one go alone, in its turn', async () => {
+  test('lets a larger one run alone, in its turn', async () => {
     queue.waiting = ['before', 'large', 'after']
     queue.sizes.set('large', 1000)
     start(10, 100)
@@ -405,7 +405,7 @@ describe('bytesInFlight', () => {
     expect(runner.mostBytes).toBe(1000)
   })
 
-  test('counts those with nothing to move as nothing', async () => {
+  test('counts jobs without bytes to move as zero', async () => {
     queue.waiting = ['full', 'a', 'b']
     queue.sizes.set('full', 100).set('a', 0).set('b', 0)
     start(10, 100)
@@ -425,7 +425,7 @@ describe('bytesInFlight', () => {
 })
 
 describe('a backend that fails', () => {
-  /** Has the first five jobs fail, of `count`, and the first of them say that it is no use. */
+  /** Makes the first five of `count` jobs fail, and the first of them report that the backend is unusable. */
   async function fail(count: number): Promise<Lane> {
     queue.waiting = names(count)
     const lane = start(5)
@@ -446,7 +446,7 @@ describe('a backend that fails', () => {
     expect(runner.started).toHaveLength(5)
   })
 
-  test('has what a claim under way brings given back too, and nothing keeps the clock busy', async () => {
+  test('has what a pending claim returns given back too, and sets no timers', async () => {
     queue.waiting = names(5)
     start(5)
     await settle()
@@ -465,7 +465,7 @@ describe('a backend that fails', () => {
     expect(queue.claims.length - claims).toBeLessThanOrEqual(2)
   })
 
-  test('is asked at once by retry()', async () => {
+  test('is tried at once by retry()', async () => {
     const lane = await fail(20)
     lane.retry()
     await settle()
@@ -496,7 +496,7 @@ describe('a backend that fails', () => {
     expect(runner.open.size).toBe(5)
   })
 
-  test('whose probe ends without a word gets another one at once', async () => {
+  test('whose probe ends without a verdict gets another one at once', async () => {
     await fail(20)
     await vi.advanceTimersByTimeAsync(510)
     runner.end('k10')
@@ -515,7 +515,7 @@ describe('a backend that fails', () => {
     expect(runner.probes).toEqual(['k2'])
   })
 
-  test('is not asked before something is due, and not again while nothing is', async () => {
+  test('is not tried before something is due, and not again while nothing is', async () => {
     await fail(5)
     queue.due = Date.now() + 10_000
     lanes[0]?.wake()
@@ -533,7 +533,7 @@ describe('a backend that fails', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('is asked at once after retry() and wake()', async () => {
+  test('is tried at once after retry() and wake()', async () => {
     const lane = await fail(20)
     lane.breaker.retry()
     lane.wake()
@@ -541,7 +541,7 @@ describe('a backend that fails', () => {
     expect(runner.probes).toEqual(['k10'])
   })
 
-  test('for an hour, with ten thousand jobs, is asked sixty times at most', async () => {
+  test('for an hour, with ten thousand jobs, is tried sixty times at most', async () => {
     queue.waiting = names(10_000)
     start(16)
     const end = Date.now() + HOUR
@@ -554,14 +554,14 @@ describe('a backend that fails', () => {
   })
 })
 
-describe('a backend of which a few jobs fail', () => {
+describe('a backend where a few jobs fail', () => {
   const bad = Array.from({ length: 8 }, (_, i) => `closed/${i}`)
 
   beforeEach(() => {
     queue.takesBack = true
   })
 
-  /** Has those jobs fail, of which each goes back to wait with its error. */
+  /** Makes those jobs fail; each goes back to waiting with its error. */
   async function failBad(): Promise<void> {
     for (const key of bad)
       if (runner.open.has(key)) {
@@ -589,7 +589,7 @@ describe('a backend of which a few jobs fail', () => {
     expect(runner.started).toEqual(expect.arrayContaining(names(20)))
   })
 
-  test('has a job tried at once that is put while only those wait, however long they have failed', async () => {
+  test('has a newly put job tried at once if only failed ones are waiting, however long they have failed', async () => {
     queue.waiting = [...bad]
     const lane = start(8)
     const end = Date.now() + HOUR
@@ -616,7 +616,7 @@ describe('a backend of which a few jobs fail', () => {
     expect(runner.probes).toEqual(['d/1'])
   })
 
-  test('of which nothing is known to fail otherwise is not looked through again and again', async () => {
+  test('is not searched again and again for a job that has not failed', async () => {
     queue.waiting = [...bad]
     start(8)
     await settle()
@@ -628,7 +628,7 @@ describe('a backend of which a few jobs fail', () => {
 })
 
 describe('stop()', () => {
-  test('claims nothing more, and resolves when what runs has ended', async () => {
+  test('claims nothing more, and resolves when running jobs have ended', async () => {
     queue.waiting = ['k']
     const lane = start(1)
     await settle()
@@ -647,7 +647,7 @@ describe('stop()', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('aborts what still runs after its grace', async () => {
+  test('aborts what still runs after its grace period', async () => {
     queue.waiting = ['k']
     const lane = start(1)
     await settle()
@@ -660,7 +660,7 @@ describe('stop()', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('gives back at once what was claimed ahead and not begun', async () => {
+  test('gives back at once what was claimed ahead and not started', async () => {
     queue.waiting = names(4)
     const lane = start(2)
     await settle()
@@ -673,7 +673,7 @@ describe('stop()', () => {
     expect(runner.aborted).toEqual(['k2', 'k3'])
   })
 
-  test('while a claim is under way gives back what it brings', async () => {
+  test('during a claim gives back what it returns', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     queue.onClaim = () => promise
     queue.waiting = ['k']

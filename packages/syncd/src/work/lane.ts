@@ -3,28 +3,29 @@ import { Breaker, type Permit } from './breaker.ts'
 import { FailingPaths } from './failing-paths.ts'
 import { speaksOfOutage, type Verdict } from './policy.ts'
 
-/** How long a claim is ours unless it is renewed, in milliseconds. */
+/** How long a claim lasts unless it is renewed, in milliseconds. */
 export const LEASE_MS = 60_000
-/** Jobs claimed and not settled, for each that may occupy the backend: what a slow commit may pile up. */
+/** Claimed and unsettled jobs for each that may occupy the backend: what may pile up behind a slow commit. */
 const UNSETTLED = 4
-/** How long a queue that failed is left alone, in milliseconds. */
+/** How long a failed queue is left alone, in milliseconds. */
 const RETRY_MS = 1000
 const MAX_RETRY_MS = 60_000
 const CLOSING = new Error('the backend is being closed')
 const HELD = new Error('the backend fails')
 const PAUSED = new Error('the backend is paused')
-/** setTimeout() takes no more. */
+/** The maximum of setTimeout(). */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** A job under way, and what its runner tells of it. */
+/** A running job, and what its runner reports. */
 export interface Try {
   readonly signal: AbortSignal
   /** The backend was known to fail: this try finds out whether it still does. */
   readonly isProbe: boolean
   /**
-   * To be called when the backend is done with the job, which then only waits for its commit; otherwise the end of the job says so.
+   * Call it when the backend is done with the job, which then only waits for its commit; otherwise the end of the job
+   * means the same.
    *
-   * @param retryAfterMs What the backend asked for.
+   * @param retryAfterMs The pause that the backend asked for.
    */
   moved(verdict: Verdict, error?: Failure, retryAfterMs?: number): void
 }
@@ -32,11 +33,14 @@ export interface Try {
 export interface LaneOptions {
   readonly queue: Pick<Queue, 'choose' | 'nextDue' | 'renew' | 'recover' | 'isPaused' | 'jobs'>
   readonly target: SyncTarget
-  /** Takes due jobs; with `key`, that one alone. */
+  /** Takes due jobs; with `key`, only that one. */
   claim(max: number, o: { leaseMs: number; key?: string }): Promise<Claimed[]>
-  /** Does a job and settles it, whatever happens; never rejects. A job that is given back, or aborted, comes with its signal aborted. */
+  /**
+   * Runs a job and settles it, whatever happens; never rejects. If a job is given back or aborted, its signal is
+   * aborted.
+   */
   run(job: Claimed, attempt: Try): Promise<void>
-  /** A job has shown how the backend fares. */
+  /** A job has shown the backend's health. */
   onVerdict(isWell: boolean): void
   /** The queue itself failed. */
   onError(error: unknown): void
@@ -47,13 +51,13 @@ interface Running {
   readonly done: Promise<void>
 }
 
-/** The jobs of one backend: claims, runs and waits for the next due, by one timer. */
+/** The jobs of one backend: claims, runs and waits for the next due one, with one timer. */
 export class Lane {
   readonly breaker: Breaker
   readonly #options: LaneOptions
   readonly #ready: Claimed[] = []
   readonly #running = new Map<Claimed, Running>()
-  /** Jobs that occupy the backend. The rest of those running wait for a commit they share. */
+  /** Jobs that occupy the backend. The other running ones wait for a commit they share. */
   #moving = 0
   #movingBytes = 0
   #timer: NodeJS.Timeout | undefined
@@ -61,12 +65,17 @@ export class Lane {
   #claiming: Promise<void> | null = null
   #claimAgain = false
   readonly #failing = new FailingPaths()
-  /** While the breaker is open: what fell due before has failed. A later one is heard before the others may be tried again. */
+  /**
+   * While the breaker is open: everything due before this has failed. A later job is tried before the others are
+   * retried.
+   */
   #noneFreshBefore: number | null = null
   #failures = 0
   #hasRecalled = false
   #stopped = false
-  /** When leases of claims whose outcome is unknown have ended, by `performance.now()`; the jobs are then put back. */
+  /**
+   * When the leases of claims whose outcome is unknown have ended, by `performance.now()`; the jobs are then put back.
+   */
   #suspectUntil: number | undefined
 
   constructor(options: LaneOptions, breaker = new Breaker()) {
@@ -75,24 +84,24 @@ export class Lane {
     this.wake()
   }
 
-  /** Looks for work. Cheap: any number of calls while one look is under way leads to one more. */
+  /** Looks for work. Cheap: any number of calls during one look leads to one more. */
   wake(): void {
     if (this.#stopped) return
     this.#claimAgain = true
     this.#claiming ??= this.#claimLoop().finally(() => {
       this.#claiming = null
-      // Woken behind the last look, while it asked when to look next.
+      // Woken after the last look, while it asked when to look next.
       if (this.#claimAgain) this.wake()
     })
   }
 
-  /** Has a failing backend tried at once. */
+  /** Tries a failing backend at once. */
   retry(): void {
     this.breaker.retry()
     this.wake()
   }
 
-  /** Jobs may be claimed that nobody runs: once their leases have ended, they are put back. */
+  /** Jobs may be claimed that nobody runs: they are put back once their leases have ended. */
   suspect(): void {
     this.#suspectUntil = performance.now() + LEASE_MS
     this.wake()
@@ -127,20 +136,23 @@ export class Lane {
         this.#failures = 0
         this.#ready.push(...jobs)
         if (jobs.length > 0) this.#claimAgain = true
-        // It may have begun to fail meanwhile.
+        // It may have started to fail in the meantime.
         if (this.breaker.isOpen && !isOpen) this.#giveBack(HELD)
         else this.#startReady()
       }
       this.#armTimer(await queue.nextDue(target.backend.name))
     } catch (error) {
       onError(error)
-      // It may have been committed all the same.
+      // It may have been committed nevertheless.
       this.#suspectUntil = performance.now() + LEASE_MS
       this.#wakeAfter(Math.min(RETRY_MS * 2 ** this.#failures++, MAX_RETRY_MS))
     }
   }
 
-  /** A process that ends soon would else find out about an outage anew, and spend attempts on it: see what the oldest job notes. */
+  /**
+   * A short-lived process would otherwise rediscover an outage, and spend attempts on it, so check what the oldest job
+   * recorded.
+   */
   async #recall(): Promise<void> {
     const { queue, target } = this.#options
     for await (const [oldest] of queue.jobs({ backend: target.backend.name, state: 'waiting' })) {
@@ -150,7 +162,7 @@ export class Lane {
     this.#hasRecalled = true
   }
 
-  /** Ahead, so that nobody idles during the commit of the next claim, and not in driblets. */
+  /** Ahead, so that nothing idles during the commit of the next claim, and in batches. */
   async #claimDue(): Promise<Claimed[]> {
     const { target, claim } = this.#options
     this.#noneFreshBefore = null
@@ -158,7 +170,7 @@ export class Lane {
     return room < target.concurrency || this.#isFull() ? [] : claim(room, { leaseMs: LEASE_MS })
   }
 
-  /** The job that shall find out whether the backend is back: far from those that failed, where there is one. */
+  /** The job that finds out whether the backend is back: preferably far from those that failed. */
   async #claimProbe(): Promise<Claimed[]> {
     const { queue, target, claim } = this.#options
     const { room, freshRoom } = this.breaker
@@ -181,13 +193,13 @@ export class Lane {
 
   #untilProbe(): number {
     const { waitMs, freshWaitMs } = this.breaker
-    // Looked for already: what is put later wakes by itself.
+    // Already looked for: later puts wake by themselves.
     return freshWaitMs === 0 && this.#noneFreshBefore !== null ? waitMs : freshWaitMs
   }
 
   #wakeAfter(ms: number): void {
     clearTimeout(this.#timer)
-    // With room for nothing, the end of a job is what wakes.
+    // With no room, the end of a job wakes it.
     if (this.#stopped || this.#isFull() || ms === Number.POSITIVE_INFINITY) return
     this.#timer = setTimeout(() => this.wake(), Math.min(Math.max(Math.ceil(ms), 1), MAX_TIMER_MS))
   }
@@ -219,7 +231,7 @@ export class Lane {
         if (permit) this.breaker.report(permit, verdict, error, retryAfterMs)
         this.#options.onVerdict(this.breaker.cause === null)
         this.#remember(job.key, verdict)
-        // What is not begun does not wait for the backend under a lease.
+        // Jobs that have not started do not wait for the backend under a lease.
         if (this.breaker.room === 0) this.#giveBack(HELD)
       }
       this.#startReady()
@@ -246,7 +258,7 @@ export class Lane {
     else if (verdict === 'failed' || verdict === 'unclear') this.#failing.failed(key)
   }
 
-  /** @returns Frees the place; whether it was still taken. */
+  /** @returns A function that frees the slot, and returns whether it was still taken. */
   #occupy({ size }: Claimed): () => boolean {
     let isTaken = true
     this.#moving++
@@ -272,7 +284,7 @@ export class Lane {
   }
 }
 
-/** It has not failed yet, so its trouble is not known to be its own. */
+/** It has not failed yet, so it is not known to have a problem of its own. */
 function isFresh({ error }: Claimed): boolean {
   return error === undefined
 }

@@ -15,7 +15,7 @@ const BYTES = Buffer.from('hello')
 const ID: BlobId = `sha256:${createHash('sha256').update(BYTES).digest('hex')}`
 const NEVER = new AbortController().signal
 
-/** Keeps no checksums, and reads one byte wrongly as often as it is told. */
+/** Keeps no checksums, and misreads one byte as often as it is told. */
 class MisreadBackend extends MemoryBackend {
   override readonly capabilities = { contract: 1, atomicOverwrite: true, etag: 'strong' } as Capabilities as never
   misreads = 0
@@ -37,7 +37,7 @@ function plain({ checksums: _, ...stat }: Stat): Stat {
 }
 
 describe('removeCopy()', () => {
-  test('of a write that nobody heard the end of, whose bytes are read wrongly at first, removes it', async () => {
+  test('of a write whose outcome is unknown and whose bytes are first misread, removes it', async () => {
     const driver = new MisreadBackend()
     await using backend = guardBackend(driver, { name: 'far' })
     await backend.put('a', BYTES)
@@ -48,7 +48,7 @@ describe('removeCopy()', () => {
     expect(await backend.stat('a')).toBeNull()
   })
 
-  test('of bytes that are read another way each time says that nobody can tell, and leaves them', async () => {
+  test('of bytes that read differently each time says that nobody can tell, and leaves them', async () => {
     const driver = new MisreadBackend()
     await using backend = guardBackend(driver, { name: 'far' })
     await backend.put('a', BYTES)

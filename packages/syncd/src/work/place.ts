@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto'
 import type { BlobId, Claimed, GuardedBackend, Location, SyncTarget } from '@stored/core'
 import { type Stat, StorageError } from '@stored/core/backend'
 
-/** Reads of bytes of the right size before they count as somebody else's, if all find the same. */
+/** Reads of bytes of the right size before they count as someone else's, if all find the same. */
 const MAX_READS = 3
 
-/** A blob that lies at a key. */
+/** The blob at a key. */
 interface Identified {
   readonly stat: Stat
   readonly id: BlobId
-  /** By the backend's own word: nothing was read. */
+  /** Reported by the backend: nothing was read. */
   readonly isNative: boolean
 }
 
@@ -20,18 +20,18 @@ export interface Task {
   readonly signal: AbortSignal
 }
 
-/** Under which a put may write. */
+/** The conditions under which a put may write. */
 export interface Conditions {
   readonly ifAbsent?: true
   readonly ifMatch?: string
 }
 
 /**
- * How a put comes to its place, and never over what is not ours: under which conditions, or not at all, since what lies there is the
- * blob already (`stat`).
+ * How a put may write its place without overwriting what is not ours: the conditions, or `stat` if the blob is already
+ * there.
  *
- * @param taken What the last put failed with: something lies there.
- * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: StoreD did not write what lies there.
+ * @param taken The error of the last put: something is there.
+ * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: StoreD did not write what is there.
  */
 export async function wayTo(
   target: SyncTarget,
@@ -51,16 +51,16 @@ export async function wayTo(
 async function overrule(error: StorageError, backend: GuardedBackend, { job, location, signal }: Task) {
   const found = await identify(backend, job, signal)
   if (!found) return { conditions: backend.capabilities.ifAbsent ? ({ ifAbsent: true } as const) : {} }
-  // Written by a try of ours that crashed before its commit, or copied there by someone: it is the copy that was owed.
+  // Written by an earlier try that crashed before its commit, or copied there by someone: it is the wanted copy.
   if (found.id === job.id) return { stat: found.stat }
   if (!isOurs(found.id, location)) throw error
   return { conditions: unchanged(backend, found.stat) }
 }
 
 /**
- * Removes the copy that a place held. What StoreD did not write there stays.
+ * Removes the copy at a place. What StoreD did not write there stays.
  *
- * @throws {StorageError} PRECONDITION_FAILED: somebody changed what StoreD wrote.
+ * @throws {StorageError} PRECONDITION_FAILED: someone changed what StoreD wrote.
  */
 export async function removeCopy(
   backend: GuardedBackend,
@@ -70,7 +70,7 @@ export async function removeCopy(
 ): Promise<void> {
   const { key, holds } = location
   const stat = await backend.stat(key, { signal }).catch((error: unknown) => {
-    // What the medium never took cannot lie there. What it once confirmed may, behind other options of its driver.
+    // What the medium refuses cannot be there. What it once confirmed may be, under other driver options.
     if (!holds && StorageError.is(error) && error.code === 'INVALID_KEY') return null
     throw error
   })
@@ -83,7 +83,7 @@ export async function removeCopy(
   if (holds) throw changed(backend, 'delete', key)
 }
 
-/** Whether an error says that something else lies at the place. */
+/** Whether an error says that something else is at the place. */
 export function isTaken(error: unknown): error is StorageError {
   return StorageError.is(error) && (error.code === 'ALREADY_EXISTS' || error.code === 'PRECONDITION_FAILED')
 }
@@ -101,7 +101,7 @@ async function conditionsFor(
       throw new StorageError('ALREADY_EXISTS', { backend: backend.name, op: 'put', key })
     return {}
   }
-  // Nothing tells what we left from what somebody else did, but the bytes.
+  // Only the bytes tell our object from someone else's.
   if (holds.etag === undefined) throw changed(backend, 'put', key)
   if (ifMatch) return { ifMatch: holds.etag }
   const stat = await backend.stat(key, { signal })
@@ -109,19 +109,19 @@ async function conditionsFor(
   return {}
 }
 
-/** The condition that a blob is still what was just seen, where the backend can decide that. */
+/** The condition that a blob is still what was just seen, if the backend supports it. */
 function unchanged(backend: GuardedBackend, { etag }: Stat): Conditions {
   return backend.capabilities.ifMatch && etag !== undefined ? { ifMatch: etag } : {}
 }
 
-/** Whether it is a blob that StoreD wrote at this place before, or may have. */
+/** Whether it is a blob that StoreD wrote at this place earlier, or may have. */
 function isOurs(id: BlobId, { holds, tried = [] }: Location): boolean {
   return id === holds?.id || tried.includes(id)
 }
 
 /**
- * Which blob lies at the key of a job. A read may go wrong: what has the size of the job's blob is another one only when three reads,
- * each over a connection of its own, find the same.
+ * Which blob is at the key of a job. A read may go wrong: something with the size of the job's blob counts as another
+ * blob only if three reads, each over a new connection, find the same.
  *
  * @throws {StorageError} UNAVAILABLE: each read found something else.
  */
@@ -133,7 +133,7 @@ async function identify(
   const ids = new Set<BlobId>()
   for (let reads = 1; ; reads++) {
     const found = await look(backend, key, signal)
-    // A delete does not know the size of what it is to remove.
+    // A delete does not know the size of what it removes.
     const isAnother = op === 'put' && found?.stat.size !== size
     if (found === null || found.isNative || found.id === id || isAnother) return found
     ids.add(found.id)
@@ -144,7 +144,7 @@ async function identify(
   throw new StorageError('UNAVAILABLE', { backend: backend.name, op, key }, { detail: 'each read finds other bytes' })
 }
 
-/** Which blob lies at a key: by the backend's own checksum, else by reading it. */
+/** Which blob is at a key: by the backend's own checksum, else by reading it. */
 async function look(backend: GuardedBackend, key: string, signal: AbortSignal): Promise<Identified | null> {
   try {
     const known = await backend.stat(key, { signal })

@@ -62,11 +62,11 @@ describe('backoff()', () => {
     expect(backoff(attempts, most)).toBeCloseTo(ceiling, 3)
   })
 
-  test('has full jitter: it may be nothing at all', () => {
+  test('has full jitter: it may be zero', () => {
     for (const attempts of [1, 5, 25]) expect(backoff(attempts, least)).toBe(0)
   })
 
-  test('is the share of its ceiling that chance says', () => {
+  test('is the random share of its ceiling', () => {
     const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 100 }), random, (attempts, share) => {
@@ -76,7 +76,7 @@ describe('backoff()', () => {
     )
   })
 
-  test('without a source of chance stays within its bounds', () => {
+  test('without an injected random source stays within its bounds', () => {
     const waits = Array.from({ length: 100 }, () => backoff(3))
     for (const wait of waits) expect(wait >= 0 && wait < 4000).toBe(true)
     expect(new Set(waits).size).toBeGreaterThan(1)
@@ -94,7 +94,7 @@ describe('verdictOn()', () => {
     for (const code of codes) expect([code, verdictOn('x', failure(code))]).toEqual([code, verdict])
   })
 
-  test('is nothing for whatever ails another place: the source of the bytes, the store', () => {
+  test('is nothing for errors of another place: the source of the bytes, the store', () => {
     for (const code of [...UNUSABLE, 'TIMEOUT', 'UNAVAILABLE'] as StorageErrorCode[]) {
       expect(verdictOn('y', failure(code))).toBe('nothing')
       expect(verdictOn('y', new StorageError(code, { op: 'put' }))).toBe('nothing')
@@ -103,7 +103,7 @@ describe('verdictOn()', () => {
 })
 
 describe('needsSomebody()', () => {
-  test('is said of credentials, configuration, rights and quota, and of no outage', () => {
+  test('holds for credentials, configuration, permissions and quota, and for no outage', () => {
     for (const code of [...UNUSABLE, 'PERMISSION_DENIED', 'NO_SPACE'] as const) expect(needsSomebody(code)).toBe(true)
     for (const code of ['TIMEOUT', 'UNAVAILABLE', 'RATE_LIMITED', 'INTERNAL'] as const)
       expect(needsSomebody(code)).toBe(false)
@@ -111,7 +111,7 @@ describe('needsSomebody()', () => {
 })
 
 describe('speaksOfOutage()', () => {
-  test('is true of what the next job may well fail with too, and not of what nobody knows', () => {
+  test('is true of what the next job may well fail with too, and not of unknown errors', () => {
     for (const code of ['TIMEOUT', 'UNAVAILABLE', 'NO_SPACE', ...UNUSABLE] as const)
       expect([code, speaksOfOutage(code)]).toEqual([code, true])
     for (const code of [...PERMANENT, 'CONFLICT', 'INTERNAL', 'ABORTED', 'CLOSED'] as const)
@@ -124,7 +124,7 @@ describe('decide()', () => {
   const decideOn = (error: StorageError, attempts: number, { isProbe = false, random = most } = {}) =>
     decide(error, { attempts, verdict: verdictOn('x', error), isProbe }, random)
 
-  test.for(PERMANENT)('of %s parks at the first try, a probe too', (code) => {
+  test.for(PERMANENT)('of %s parks at the first try, even a probe', (code) => {
     for (const isProbe of [false, true]) expect(decideOn(failure(code), 1, { isProbe })).toEqual({ park: true })
   })
 
@@ -136,7 +136,7 @@ describe('decide()', () => {
     'PERMISSION_DENIED',
     'NO_SPACE',
   ]
-  test.for(counted)('of %s tries again, until the attempts are spent', (code) => {
+  test.for(counted)('of %s tries again, until the attempts are used up', (code) => {
     for (let attempts = 1; attempts < MAX_ATTEMPTS; attempts++) {
       const afterMs = backoff(attempts, most)
       expect(decideOn(failure(code), attempts)).toEqual({ park: false, afterMs, free: false })
@@ -166,7 +166,7 @@ describe('decide()', () => {
     },
   )
 
-  test('of a source that cannot be read counts, whatever ails it', () => {
+  test('of a source that cannot be read counts, whatever the cause', () => {
     const error = new StorageError('UNAUTHENTICATED', { op: 'get', backend: 'y', key: 'k' })
     expect(decideOn(error, 1)).toMatchObject({ park: false, free: false })
     expect(decideOn(error, MAX_ATTEMPTS)).toEqual({ park: true })
@@ -179,7 +179,7 @@ describe('decide()', () => {
     expect(after(365 * 24 * 3_600_000)).toMatchObject({ afterMs: MAX_DELAY_MS })
   })
 
-  test('waits longer than the backend asked for when it would anyway', () => {
+  test('waits longer than the backend asked for if it would anyway', () => {
     const error = failure('RATE_LIMITED', { retryAfterMs: 10 })
     expect(decideOn(error, 2, { random: () => 0.5 })).toMatchObject({ park: false, afterMs: 1000 })
   })

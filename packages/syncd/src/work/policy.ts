@@ -2,11 +2,11 @@ import type { StorageError, StorageErrorCode } from '@stored/core/backend'
 import { MAX_DELAY_MS } from '../queue/limits.ts'
 
 /**
- * What a try says of its backend.
+ * What a try says about its backend.
  *
  * - `answered`: it did what was asked, or refused for a reason of the job's own
  * - `failed`: an outage, a stall, too many requests
- * - `unclear`: nobody knows what it failed with; that may well be the job's own
+ * - `unclear`: an unknown error; the cause may well be the job itself
  * - `unusable`: no job can succeed until somebody changes something
  * - `nothing`: the try ended for another reason
  */
@@ -17,7 +17,7 @@ export const MAX_ATTEMPTS = 25
 const BASE_MS = 1000
 const CAP_MS = 15 * 60 * 1000
 
-/** Trying again cannot help: somebody has to change something first. */
+/** Retrying cannot help: somebody must change something first. */
 const PERMANENT: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'NOT_FOUND',
   'ALREADY_EXISTS',
@@ -32,20 +32,22 @@ const PERMANENT: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'CORRUPT',
 ])
 
-/** The try ended before the backend had its say. */
+/** The try ended before the backend could answer. */
 const CUT_OFF: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['ABORTED', 'CLOSED', 'SOURCE_FAILED'])
 
 /** No job of the backend can succeed until somebody changes something. */
 const OF_THE_BACKEND: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>(['UNAUTHENTICATED', 'MISCONFIGURED'])
-/** So it is, if others fail likewise: it may also be one directory that is closed, or one blob that is too large for what is left. */
+/**
+ * The same if others fail alike: it may also be one closed directory, or one blob that is too large for the space left.
+ */
 const PERHAPS_OF_THE_BACKEND: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'PERMISSION_DENIED',
   'NO_SPACE',
 ])
 
 /**
- * What says nothing against going on where a put ended: the way to the backend was barred. Whatever else a put fails with may lie
- * in what arrived, and the next one begins anew.
+ * Errors after which a put may resume where it ended: the backend could not be reached. With any other error the cause
+ * may be in what arrived, and the next put starts over.
  */
 const BARRED: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'ABORTED',
@@ -59,17 +61,20 @@ const BARRED: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'UNAVAILABLE',
 ])
 
-/** Whether the put after one that failed with `error` may go on from its checkpoint. */
+/** Whether the put after one that failed with `error` may resume from its checkpoint. */
 export function mayGoOn({ code }: StorageError): boolean {
   return BARRED.has(code)
 }
 
-/** Whether waiting helps nothing: credentials, configuration, rights or quota. */
+/** Whether waiting cannot help: credentials, configuration, permissions or quota. */
 export function needsSomebody(code: StorageErrorCode): boolean {
   return OF_THE_BACKEND.has(code) || PERHAPS_OF_THE_BACKEND.has(code)
 }
 
-/** What a failed try of a job for `backend` says of that backend. Sources of the bytes may fail too: that is not its fault. */
+/**
+ * What a failed try of a job for `backend` says about that backend. Sources of the bytes may fail too: that is not its
+ * fault.
+ */
 export function verdictOn(backend: string, error: StorageError): Verdict {
   if (error.at.backend !== backend || CUT_OFF.has(error.code)) return 'nothing'
   if (OF_THE_BACKEND.has(error.code)) return 'unusable'
@@ -77,7 +82,7 @@ export function verdictOn(backend: string, error: StorageError): Verdict {
   return speaksOfOutage(error.code) ? 'failed' : 'answered'
 }
 
-/** Whether a failure that a job notes says that the next job may well fail like it. */
+/** Whether a job's recorded failure suggests that the next job will fail alike. */
 export function speaksOfOutage(code: StorageErrorCode): boolean {
   return !PERMANENT.has(code) && !CUT_OFF.has(code) && code !== 'CONFLICT' && code !== 'INTERNAL'
 }
@@ -89,7 +94,7 @@ export type Decision =
 /**
  * What becomes of a job whose try number `attempts` failed.
  *
- * @param isProbe The backend was known to fail: then, and when all its jobs fail alike, the try does not count.
+ * @param isProbe The backend was known to fail: then, and if all its jobs fail alike, the try does not count.
  */
 export function decide(
   error: StorageError,
@@ -103,8 +108,8 @@ export function decide(
 }
 
 /**
- * Milliseconds to wait after try number `attempts`: exponential from 1 s up to 15 min, with full jitter, so that jobs that
- * failed together do not come back together.
+ * Milliseconds to wait after try number `attempts`: exponential from 1 s up to 15 min, with full jitter, so that jobs
+ * that failed together do not return together.
  *
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
  */

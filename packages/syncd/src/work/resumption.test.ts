@@ -21,13 +21,13 @@ const AT = { backend: 'far', key: 'k' }
 const LEASE = { max: 1, leaseMs: 60_000 }
 const { signal } = new AbortController()
 
-/** What became of each put: the checkpoint it was given, and how many bytes of its body had not arrived before. */
+/** For each put: the checkpoint it was given, and how many bytes of its body had not arrived before. */
 interface Put {
   readonly checkpoint: string | undefined
   fresh: number
 }
 
-/** A medium that notes its puts, and whose connection may break after the second chunk. */
+/** A medium that records its puts, and whose connection may break after the second chunk. */
 class BreakingBackend extends MemoryBackend {
   readonly puts: Put[]
   readonly #breaks: boolean
@@ -55,7 +55,7 @@ class BreakingBackend extends MemoryBackend {
   }
 }
 
-/** The same, and it does not go on. */
+/** The same, without resuming. */
 class ForgetfulBackend extends BreakingBackend {
   override readonly capabilities = { ...new MemoryBackend().capabilities, resume: false } as Capabilities as never
 }
@@ -64,7 +64,7 @@ let ledger: MemoryLedger
 let queue: JobQueue
 let place: MemoryPlace
 let puts: Put[]
-/** What is staged, chunk by chunk. */
+/** The staged bytes, in chunks. */
 let staged: readonly Uint8Array[]
 
 beforeEach(async () => {
@@ -128,7 +128,7 @@ function stored(): string | undefined {
 }
 
 describe('the try after one whose connection broke', () => {
-  test('goes on where that one ended', async () => {
+  test('resumes where that one ended', async () => {
     const job = await claim()
     expect(await fail(job)).toMatchObject({ code: 'UNAVAILABLE' })
     expect(stored()).toBeUndefined()
@@ -142,7 +142,7 @@ describe('the try after one whose connection broke', () => {
     expect((await Array.fromAsync(queue.jobs({}))).flat()).toEqual([])
   })
 
-  test('goes on as well when the process of that one died', async () => {
+  test('also resumes if the process of that one died', async () => {
     await fail(await claim())
     await queue.recover()
     await run(await claim())
@@ -150,7 +150,7 @@ describe('the try after one whose connection broke', () => {
     expect(stored()).toBe(String(BYTES))
   })
 
-  test('begins anew where nothing is left of what arrived', async () => {
+  test('starts over if nothing is left of what arrived', async () => {
     const job = await claim()
     await fail(job)
     await putBack(job)
@@ -160,7 +160,7 @@ describe('the try after one whose connection broke', () => {
     expect(stored()).toBe(String(BYTES))
   })
 
-  test('is not given a checkpoint by a driver that does not go on any more', async () => {
+  test('is not given a checkpoint if the driver no longer resumes', async () => {
     const job = await claim()
     await fail(job)
     await putBack(job)

@@ -6,10 +6,10 @@ import { type Ending, settle } from './settle.ts'
 import { transfer } from './transfer.ts'
 
 /**
- * Does one job: moves the bytes and settles job and place in one commit.
+ * Runs one job: moves the bytes, and settles job and place in one commit.
  *
  * @param moved Called when the backend is done with it.
- * @returns The event of the commit, or `null` when nobody wanted the copy any more.
+ * @returns The event of the commit, or `null` if the copy was no longer wanted.
  */
 export async function runJob(
   services: Services,
@@ -22,7 +22,7 @@ export async function runJob(
     await services.ledger.transact((tx) => services.queue.complete(tx, job))
     return null
   }
-  // What the backend can do is certain only once it is open.
+  // A backend's capabilities are final only once it is open.
   await target.backend.open({ signal })
   const ending =
     job.op === 'put' ? await put(services, target, job, location, signal) : await remove(target, job, location, signal)

@@ -26,7 +26,7 @@ export class Targets extends Map<string, SyncTarget> {
     this.#index = index
   }
 
-  /** Whether what this process has open under a name is what has it in the store. */
+  /** Whether the backend that this process has open under a name is the store's current one. */
   isCurrent(view: View, name: string): boolean {
     return isCurrent({ index: this.#index }, view, name, this.get(name)?.generation)
   }

@@ -4,10 +4,10 @@ import type { StorageError } from '@stored/core/backend'
 import { failureOf } from '../queue/job-rows.ts'
 import type { Services } from './services.ts'
 
-/** What a job that ended leaves at its place, given what the place is now; `null`: nothing. */
+/** What a finished job leaves at its place, given the current place; `null`: nothing. */
 export type Ending = (now: Location) => LocationFacts | null
 
-/** Completes `job` with what became of its place, and drops staged bytes that nothing owes any more. */
+/** Completes `job` with the outcome at its place, and drops staged bytes that are no longer needed. */
 export async function settle(
   services: Services,
   target: SyncTarget,
@@ -20,7 +20,7 @@ export async function settle(
     if (isRemoved(services, tx, target, job)) return false
     const now = index.location(tx, job)
     queue.complete(tx, job)
-    // Who removes the backend did not count this copy.
+    // The removal of the backend did not count this copy.
     if (job.op === 'put' && index.tenure(tx, job.backend).leaving) index.setLeaving(tx, job.backend, null)
     const row = now && ending(now)
     if (row) index.locate(tx, row)
@@ -31,21 +31,21 @@ export async function settle(
   })
 }
 
-/** What was done was done at a backend that is gone: the job waits for the one that has its name now. */
+/** The work was done at a backend that is gone: the job waits for the one that has its name now. */
 function isRemoved(services: Services, tx: Transaction, { generation }: SyncTarget, job: Claimed): boolean {
   if (isCurrent(services, tx, job.backend, generation)) return false
   services.queue.retry(tx, job, { afterMs: 0, free: true })
   return true
 }
 
-/** One copy less is owed. */
+/** One copy fewer is needed. */
 function spare({ index, staging }: Services, tx: Transaction, { id }: Claimed, isDone: boolean): void {
   if (!index.hasPlace(tx, { id, standing: 'owing' })) staging.release(tx, id)
   else if (isDone) staging.markReleasable(tx, id)
 }
 
 /**
- * Ends a job that nobody wants any more, or that a newer one will do again: what it failed with does not matter.
+ * Ends a job that is no longer wanted, or that a newer one will redo: its error does not matter.
  *
  * @returns Whether it was one.
  */
@@ -59,9 +59,9 @@ export async function dropIfUnwanted({ index, ledger, queue }: Services, job: Cl
 }
 
 /**
- * Keeps the job with its error, and says so at its place.
+ * Keeps the job with its error, and records that at its place.
  *
- * @returns The event of the commit, or `null` when nobody wanted the job any more: it is gone.
+ * @returns The event of the commit, or `null` if the job was no longer wanted: it is gone.
  */
 export async function parkJob(
   services: Services,
@@ -85,7 +85,7 @@ export async function parkJob(
   })
 }
 
-/** Lets the place of a job that was parked be owed again: it is tried once more. */
+/** Makes the place of a parked job pending again: it is tried once more. */
 export async function oweAgain({ index, ledger }: Services, job: Claimed): Promise<void> {
   await ledger.transact((tx) => {
     const now = index.location(tx, job)
@@ -93,7 +93,7 @@ export async function oweAgain({ index, ledger }: Services, job: Claimed): Promi
   })
 }
 
-/** Runs a plan that says whether its event happened, and records it in the same commit. */
+/** Runs a plan that returns whether its event happened, and records that in the same commit. */
 async function recorded(
   { ledger }: Services,
   event: SyncOutcome,
@@ -107,7 +107,7 @@ async function recorded(
   return value ? { ...event, position, seq } : null
 }
 
-/** What all events of a job tell. */
+/** What all events of a job contain. */
 export function progress({ id, backend, key }: Claimed) {
   return { checksum: id, backend, key, time: Date.now() }
 }

@@ -6,7 +6,7 @@ function jobOf(key: string, crashes?: number, more: Partial<Claimed> = {}): Clai
   return { backend: 'x', op: 'put', key, ...(crashes !== undefined && { crashes }), ...more } as Claimed
 }
 
-/** Work that ends when it is told to, and the order in which it was begun. */
+/** Work that ends when it is told to, and the order in which it started. */
 class FakeWork {
   readonly begun: string[] = []
   readonly #ends = new Map<string, PromiseWithResolvers<void>>()
@@ -33,7 +33,7 @@ const { signal } = new AbortController()
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 
 describe('a job', () => {
-  test('is suspect once it ran when its process died', () => {
+  test('is suspect if it was running when its process died', () => {
     expect([jobOf('k'), jobOf('k', 0), jobOf('k', 1), jobOf('k', 2)].map(isSuspect)).toEqual([false, false, true, true])
   })
 
@@ -58,7 +58,7 @@ describe('a job', () => {
 })
 
 describe('take()', () => {
-  test('begins who is no suspect at once, whatever suspects do', () => {
+  test('starts non-suspects at once, whatever suspects do', () => {
     const [suspects, work] = [new Suspects(), new FakeWork()]
     void suspects.take(jobOf('a', 1), signal, work.of('a'))
     void suspects.take(jobOf('b'), signal, work.of('b'))
@@ -86,7 +86,7 @@ describe('take()', () => {
   test.for<[string, Partial<Claimed>]>([
     ['died with others', { alone: true }],
     ['was parked for its crashes and is tried again', { retrial: true }],
-  ])('begins one that %s once all suspects before it have ended, and none beside it', async ([, more]) => {
+  ])('starts one that %s once all suspects before it have ended, and none beside it', async ([, more]) => {
     vi.useFakeTimers()
     try {
       const [suspects, work] = [new Suspects(), new FakeWork()]
@@ -108,7 +108,7 @@ describe('take()', () => {
     }
   })
 
-  test('begins the next one when one has run for five seconds: it hangs, and kills nothing', async () => {
+  test('starts the next one when one has run for five seconds: it hangs, and kills nothing', async () => {
     vi.useFakeTimers()
     try {
       const [suspects, work] = [new Suspects(), new FakeWork()]
@@ -172,7 +172,7 @@ describe('take()', () => {
     await third
   })
 
-  test('whose work fails tells its caller alone, and the next has its turn', async () => {
+  test('whose work fails tells only its caller, and the next has its turn', async () => {
     const [suspects, work] = [new Suspects(), new FakeWork()]
     const first = suspects.take(jobOf('a', 1), signal, work.of('a'))
     const second = suspects.take(jobOf('b', 1), signal, work.of('b'))

@@ -3,30 +3,30 @@ import { StorageError } from '@stored/core/backend'
 import { INNOCENT_MS } from '../queue/limits.ts'
 import { LEASE_MS } from './lane.ts'
 
-/** Tries that took their process with them before a job is parked. */
+/** Tries that took their process down before a job is parked. */
 const MAX_CRASHES = 3
-/** What has run for so long seldom kills its process any more, and may hang: the next suspect begins. */
+/** A job that has run this long rarely kills its process, and may hang: the next suspect starts. */
 const PATIENCE_MS = 5000
-/** By then a renewal of its lease shows that it ran for that long. */
+/** After this a renewal of its lease shows that it ran that long. */
 const ALONE_MS = INNOCENT_MS + LEASE_MS / 3
 const FIRST_RETRIAL_MS = 60 * 60 * 1000
 const MAX_RETRIAL_MS = 24 * FIRST_RETRIAL_MS
 
 /**
- * Jobs that ran when their process died. One of them may have killed it: they begin one at a time, the next when the one before
- * has ended or has run for a while. Where several were at it when the process died again, each goes on alone: only what dies with
- * nobody beside it collects crashes.
+ * Jobs that were running when their process died. One of them may have killed it, so they start one at a time, the next
+ * when the one before has ended or has run for a while. If several were running when the process died again, each
+ * continues alone: only a job that dies with nothing beside it collects crashes.
  */
 export class Suspects {
-  /** When the next suspect may begin. */
+  /** When the next suspect may start. */
   #next: Promise<unknown> = Promise.resolve()
-  /** When one may begin that has to be alone. */
+  /** When one that must be alone may start. */
   #alone: Promise<unknown> = Promise.resolve()
 
-  /** Runs `work` after that of all suspects before; at once for a job that is none, or that is to end before its turn. */
+  /** Runs `work` after that of all earlier suspects; at once if the job is not one, or is to end before its turn. */
   take(job: Claimed, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     if (!isSuspect(job)) return work()
-    // What was parked for its crashes is tried again alone: it is the one job that is known to kill.
+    // A job parked for its crashes is retried alone: it is the one job that is known to kill.
     const isAlone = job.alone || job.retrial
     const turn = isAlone ? this.#alone : this.#next
     const done = turnOrEnd(turn, signal).then(work)
@@ -37,7 +37,7 @@ export class Suspects {
   }
 }
 
-/** Resolves when it is its turn, or with the signal: what another job does is not waited for then. */
+/** Resolves when it is its turn, or when the signal aborts: other jobs are not waited for then. */
 async function turnOrEnd(turn: Promise<unknown>, signal: AbortSignal): Promise<void> {
   const { promise: end, resolve } = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => resolve(), { once: true })
@@ -57,13 +57,16 @@ export function isSuspect({ crashes = 0 }: Claimed): boolean {
   return crashes > 0
 }
 
-/** Why a job is parked instead of tried once more; `null` when it is not. */
+/** Why a job is parked instead of tried again; `null` if it is not. */
 export function poisonOf({ backend, op, key, crashes = 0, retrial }: Claimed): StorageError | null {
   if (crashes < MAX_CRASHES || retrial) return null
   return new StorageError('INTERNAL', { backend, op, key }, { detail: `started ${crashes} times and never ended` })
 }
 
-/** How long a job is left alone that killed its process so often, in milliseconds: an hour, then twice as long each time, up to a day. */
+/**
+ * How long a job is left alone after this many crashes, in milliseconds: an hour, then twice as long each time, up to a
+ * day.
+ */
 export function retrialAfter({ crashes = 0 }: Claimed): number {
   return Math.min(FIRST_RETRIAL_MS * 2 ** Math.max(0, crashes - MAX_CRASHES), MAX_RETRIAL_MS)
 }

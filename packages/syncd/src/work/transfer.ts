@@ -4,27 +4,28 @@ import { openCopy, type Source } from './copies.ts'
 import { type Conditions, isTaken, type Task, wayTo } from './place.ts'
 import type { Services } from './services.ts'
 
-/** What a put came to, or whose fault it is that it failed. */
+/** The result of a put, or whose fault its failure is. */
 type Outcome =
   | { readonly ok: Stat }
   | { readonly source: unknown }
   | { readonly target: unknown }
   | { readonly ledger: unknown }
 
-/** What one put is given. */
+/** The input of one put. */
 interface Put extends Task {
   readonly conditions: Conditions
-  /** From the put before, on which this one goes on. */
+  /** From the previous put, which this one resumes. */
   readonly checkpoint: string | undefined
-  /** Rejects if it cannot be kept. */
+  /** Rejects if it cannot be saved. */
   keep(checkpoint: string): Promise<void>
 }
 
 /**
- * Brings the bytes of a put job to its place, and never over what is not ours. A source that fails gives way to the next.
+ * Copies the bytes of a put job to its place, and never overwrites what is not ours. A failing source is replaced by
+ * the next.
  *
- * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: something lies there that StoreD did not write · what ails the target ·
- *   what the last source, or the ledger, failed with: such an error does not name the target.
+ * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: something is there that StoreD did not write · errors of
+ *   the target · the error of the last source, or of the ledger: such an error does not name the target.
  */
 export async function transfer(services: Services, target: SyncTarget, task: Task): Promise<Stat> {
   const { job, signal } = task
@@ -50,7 +51,7 @@ export async function transfer(services: Services, target: SyncTarget, task: Tas
     const cause = (await source.explain?.(outcome.source)) ?? outcome.source
     if (signal.aborted) throw blaming(job, cause)
     failed.set(source.name, cause)
-    // What arrived came from a source that is not to be trusted, and the place may have changed while it was read.
+    // What arrived came from an untrustworthy source, and the place may have changed while it was read.
     checkpoint = undefined
     taken = undefined
   }
@@ -62,7 +63,7 @@ async function open(...args: Parameters<typeof openCopy>): Promise<Source> {
   })
 }
 
-/** One put from one source. Here alone it is decided whose fault a failure is. */
+/** One put from one source. Only here it is decided whose fault a failure is. */
 async function putFrom(
   source: Source,
   backend: GuardedBackend,
@@ -87,7 +88,7 @@ async function putFrom(
   }
 }
 
-/** Whether the bytes that were written were found to be wrong, before they were stored. */
+/** Whether the written bytes were found to be wrong before they were stored. */
 function isDamage(error: unknown): boolean {
   if (!StorageError.is(error) || error.ambiguous) return false
   return error.code === 'CHECKSUM_MISMATCH' || error.code === 'SIZE_MISMATCH'
@@ -99,7 +100,7 @@ function blaming({ backend, op, key }: Claimed, cause: unknown, why = 'its bytes
   return new StorageError(code, { op, key }, { cause, detail })
 }
 
-/** The same items; `onError` is told what they fail with, and throws. */
+/** The same items; calls `onError` with their error, which throws. */
 async function* watched<T>(items: AsyncIterable<T>, onError: (error: unknown) => never): AsyncGenerator<T, void, void> {
   try {
     yield* items
