@@ -9,8 +9,8 @@ import { byPlace } from './copies.ts'
 import { recordOf } from './record.ts'
 import { walkPages } from './walk.ts'
 
-/** Rows that are read in one go: a key has a few, and its blob costs two reads more. */
-const PAGE = 300
+/** Rows that are read in one go: a key has a few, and its blob costs two reads more. With 300 of them a turn took 20 ms on a busy machine. */
+const PAGE = 100
 /** The same where few keys are asked for: many rows may come before the first of them. */
 const LEAST = 50
 
