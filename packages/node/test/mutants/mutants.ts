@@ -14,6 +14,10 @@ const QUEUE_TESTS = 'packages/syncd/src/queue/job-queue.test.ts'
 const REPAIR_TESTS = 'packages/node/test/repair.test.ts'
 const VERIFY_TESTS = 'packages/node/test/verify.test.ts'
 const BOUNDED = 'packages/node/test/bounded-staging.test.ts'
+const DELETE_PLANS = 'packages/node/test/plans/delete.test.ts'
+const RELEASE_PLANS = 'packages/node/test/plans/release.test.ts'
+const MANY_KEYS = 'packages/node/test/plans/many-keys.test.ts'
+const LEAVING = 'packages/node/test/leaving.test.ts'
 const LAYOUTS = 'packages/node/test/layouts.test.ts'
 
 type Guard = readonly [what: string, from: string, to: string, test?: string]
@@ -72,6 +76,13 @@ export const MUTANTS: readonly Mutant[] = [
       'given',
       RACES,
     ],
+    [
+      'put: a key that a deletion has not come to keeps its copies',
+      'if (row && !row.facts) «retire(rows, tx, row)»',
+      'undefined',
+      MANY_KEYS,
+    ],
+    ['leaving: a backend that is being removed gets a copy', '«backends.isReliable(tx, name)»', 'true', LEAVING],
   ]),
   ...of(`${CORE}/put/put.ts`, [
     [
@@ -116,9 +127,125 @@ export const MUTANTS: readonly Mutant[] = [
       'false',
     ],
     ['delete: a place where nothing lies keeps its job', '«queue.drop(tx, place)»', 'undefined'],
+    [
+      'delete: a key takes the copies of others along',
+      'places: «objectsOf(rows, view, id, key)»',
+      'rows.index.live(view, id).items',
+    ],
+    [
+      'delete: the last key takes its own copies along, and no others',
+      '«leavingAll(rows, view, id, [key])»',
+      '{ ...leavingAll(rows, view, id, [key]), places: objectsOf(rows, view, id, key) }',
+    ],
+    ['delete: a key is unbound whatever it is bound to by now', '«index.binding(tx, key)?.id === id»', 'true'],
+    ['delete: what is beyond a page stays', 'if («isMore») index.beginDeletion', 'false', MANY_KEYS],
   ]),
   ...of(`${CORE}/delete/remaining.ts`, [
     ['drop: places that owe released bytes need no copy', '«shared.some(isCopy)»', 'true'],
+    [
+      'drop: what goes counts as left',
+      '«isReliable(rows, view)(one) && !isDropped(one)»',
+      'isReliable(rows, view)(one)',
+      DELETE_PLANS,
+    ],
+    [
+      'drop: a copy on a backend that was removed counts',
+      "«one.state === 'synced' && backends.isReliable(view, one.backend)»",
+      "one.state === 'synced'",
+      DELETE_PLANS,
+    ],
+    [
+      'drop: the copy of another key is enough for a place that owes',
+      '«!one.shared && objectsOf(rows, view, id, one.key).some(isCopy)»',
+      'true',
+      DELETE_PLANS,
+    ],
+    [
+      'drop: the object of one key is enough for a place of all keys',
+      '«!one.shared && objectsOf(rows, view, id, one.key).some(isCopy)»',
+      'objectsOf(rows, view, id, one.key).some(isCopy)',
+      DELETE_PLANS,
+    ],
+    ['drop: a key loses its own copy', '«backing.length === 0 || !backing.every(isDropped)»', 'true', DELETE_PLANS],
+    ['drop: keys beyond a page are not looked at', 'if («keys.length > KEYS») return token', 'false', MANY_KEYS],
+    [
+      'drop: what was found of all keys holds whatever changed since',
+      '«token === tokenOf(rows, view, id)»',
+      'token !== undefined',
+      MANY_KEYS,
+    ],
+  ]),
+  ...of(`${CORE}/delete/drop.ts`, [
+    [
+      'drop: a copy of all keys goes as if one key had it',
+      '«places.some(({ shared }) => shared)»',
+      'false',
+      DELETE_PLANS,
+    ],
+    ['drop: a page of keys is not checked', '«checkRemains(services, view, drop, at)»', 'undefined', MANY_KEYS],
+    ['drop: who looked at all keys is not told', '«services.index.keep(tx, facts)»', 'undefined', MANY_KEYS],
+  ]),
+  ...of(`${CORE}/delete/forget.ts`, [
+    ['forget: a job at work is not looked for', '«queue.isRunning(view, at)»', 'false'],
+    ['forget: the last copy goes', "«state === 'deleting'»", 'true'],
+    [
+      'forget: bytes leave that another place owes',
+      "«owes(location) && !index.hasPlace(tx, { id, standing: 'owing' })»",
+      'owes(location)',
+    ],
+    [
+      'forget: bytes stay that no place owes',
+      "«owes(location) && !index.hasPlace(tx, { id, standing: 'owing' })»",
+      'false',
+      DELETE_PLANS,
+    ],
+    ['forget: who looked at all keys is not told', '«index.keep(tx, facts)»', 'undefined', MANY_KEYS],
+  ]),
+  ...of(`${CORE}/delete/deletion.ts`, [
+    [
+      'deletion: a blob that lives again loses its places',
+      '«keys.length === 0 && isGone»',
+      'keys.length === 0',
+      MANY_KEYS,
+    ],
+    [
+      'deletion: it ends before its places are gone',
+      '«keys.length === 0 && rest.next === null»',
+      'keys.length === 0',
+      MANY_KEYS,
+    ],
+    ['deletion: its mark stays', 'if (isLast) «index.endDeletion(tx, id)»', 'undefined', MANY_KEYS],
+  ]),
+  ...of(`${CORE}/backends/remove-backend.ts`, [
+    ['leaving: two calls remove it at once', '«isLeaving(services, tx, name)»', 'false', LEAVING],
+    [
+      'leaving: what happened during the check is not seen',
+      '«token !== null && index.tenure(tx, name).leaving?.token !== token»',
+      'false',
+      LEAVING,
+    ],
+    [
+      'leaving: a forced removal lets a check count on what goes',
+      '«takeMarksBack(services, tx)»',
+      'undefined',
+      LEAVING,
+    ],
+    [
+      'leaving: the mark of another call is taken back',
+      'if («isOurs(tx)») index.setLeaving(tx, name, null)',
+      'true',
+      LEAVING,
+    ],
+  ]),
+  ...of(`${CORE}/backends/tenancy.ts`, [
+    ['leaving: a mark whose time is over holds', "«!('now' in view) || view.now < leaving.until»", 'true', LEAVING],
+    ['leaving: a copy is relied on that is about to go', '«!isLeaving(rows, view, name, tenure)»', 'true', LEAVING],
+    [
+      'leaving: what has the name by now passes for what was opened',
+      '«generation !== undefined && tenure.generation === generation.value»',
+      'true',
+      LEAVING,
+    ],
   ]),
   ...of(`${CORE}/backends/release.ts`, [
     [
@@ -131,10 +258,34 @@ export const MUTANTS: readonly Mutant[] = [
       '«staging.has(tx, id) ? index.facts(tx, id) : null»',
       'index.facts(tx, id)',
     ],
+    [
+      'release: bytes leave without a copy',
+      '«owing.length > 0 && owing.every((place) => hasOwnCopy(index, tx, place, isGood))»',
+      'true',
+      RELEASE_PLANS,
+    ],
+    [
+      'release: a place that outlives the copy is not looked at',
+      '«owing.length > 0 && owing.every((place) => hasOwnCopy(index, tx, place, isGood))»',
+      'owing.some((place) => hasOwnCopy(index, tx, place, isGood))',
+      RELEASE_PLANS,
+    ],
+    [
+      'release: what was found of many places holds whatever changed since',
+      '«version === index.version(tx, id)»',
+      'true',
+      RELEASE_PLANS,
+    ],
   ]),
   ...of(`${CORE}/backends/jobs.ts`, [
     ['retry: the place is not owed again', "«now && (owes(now) || now.state === 'deleting')»", 'false', RACES],
     ['retry: the job stays parked', '«queue.unpark(tx, job)»', 'undefined'],
+    [
+      'retry: a job waits for a backend that is being removed',
+      '«isLeaving({ index }, tx, job.backend)»',
+      'false',
+      LEAVING,
+    ],
   ]),
   ...of(`${CORE}/verify/record-damage.ts`, [
     [
@@ -142,6 +293,12 @@ export const MUTANTS: readonly Mutant[] = [
       '«index.location(tx, location)?.rev !== location.rev»',
       'false',
       VERIFY_TESTS,
+    ],
+    [
+      'verify: a removal counts on a copy that is found damaged',
+      '«takeMarksBack({ index }, tx)»',
+      'undefined',
+      LEAVING,
     ],
   ]),
   ...of(`${CORE}/verify/repair.ts`, [
@@ -189,6 +346,18 @@ export const MUTANTS: readonly Mutant[] = [
       'drop of a job: one that is wanted goes',
       '«isWanted(index.location(tx, job), job) && !queue.isOvertaken(tx, job)»',
       'false',
+    ],
+    [
+      'settle: a copy at a backend that is gone counts',
+      '«isCurrent(services, tx, job.backend, generation)»',
+      'true',
+      LEAVING,
+    ],
+    [
+      'settle: who removes the backend does not hear of the copy',
+      "«job.op === 'put' && index.tenure(tx, job.backend).leaving»",
+      'false',
+      LEAVING,
     ],
   ]),
   ...of(QUEUE, [

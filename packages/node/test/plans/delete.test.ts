@@ -108,6 +108,12 @@ describe('delete({ backends })', () => {
     expect(await drop('k', 's')).toEqual({ deleted: [], pending: ['s'] })
   })
 
+  test('of a blob without keys never drops the last copy', async () => {
+    await world.given(ID_A, [], shared())
+    await expect(drop(ID_A, 's')).rejects.toMatchObject(refused)
+    expect(await world.row('s', SHARED)).toMatchObject({ state: 'synced' })
+  })
+
   test('where there is no copy does nothing, also when there is none elsewhere', async () => {
     await world.given(ID_A, ['k'], copy('y', 'k', 'missing'))
     expect(await drop()).toEqual({ deleted: [], pending: [] })
@@ -146,6 +152,7 @@ describe('delete({ backends })', () => {
     ['a place that owes has a shared copy', copy('y', 'k', 'pending'), shared(), true],
     ['a place that owes has only a copy that goes with another key', copy('y', 'l', 'pending'), copy('y', 'k'), false],
     ['a place of all keys owes, and the copy goes with a key', shared('pending'), copy('y', 'k'), false],
+    ['that place has the name of the key', copy('s', 'k', 'pending', { shared: true }), copy('y', 'k'), false],
   ])('when what is owed was released, and %s', async ([, owing, other, passes]) => {
     await world.given(ID_A, ['k'], copy('x', 'k'), owing, other)
     if (passes) expect(await drop()).toEqual({ deleted: [], pending: ['x'] })
