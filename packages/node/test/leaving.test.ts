@@ -327,6 +327,32 @@ describe('a process that dies while it removes a backend', () => {
     await expect(one.store.removeBackend('a')).rejects.toEqual(refused('PRECONDITION_FAILED'))
     expect(await one.store.get('l')).toEqual(Y)
   })
+
+  test('whose mark somebody took back leaves alone the mark of who removes it next', async () => {
+    const one = await filled('k')
+    const two = await open()
+    const [marked, refusedOne] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    two.ledger.before.push(
+      async () => {},
+      async () => {
+        marked.resolve()
+        await refusedOne.promise
+      },
+    )
+    let next: Promise<void> | undefined
+    one.ledger.before.push(
+      async () => {},
+      async () => {
+        aheadMs = 30_000
+        next = two.store.removeBackend('a')
+        await marked.promise
+      },
+    )
+    await expect(one.store.removeBackend('a')).rejects.toEqual(refused('PRECONDITION_FAILED'))
+    refusedOne.resolve()
+    await next
+    expect(await two.store.listBackends()).toMatchObject([{ name: 'b' }])
+  })
 })
 
 describe('a backend that another process removed', () => {

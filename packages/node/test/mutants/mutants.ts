@@ -416,18 +416,23 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   ]),
   ...of(MOVES, [
-    ['park: the time of the next try stays when its job goes', '«row.rest !== undefined»', 'false', PORTS],
+    [
+      'park: the time of the next try stays when its job goes',
+      "if («row.rest !== undefined») writer.remove('due'",
+      'false',
+      PORTS,
+    ],
   ]),
   ...of(STAGING, [
     [
       'keep: bytes that are kept already stay beside the new ones',
-      '«former && removeBytes(writer, id, former)»',
+      '«former && removeBytes(writer, former)»',
       'undefined',
     ],
     ['keep: bytes that are kept already count once more', '«former ? 0 : 1»', '1'],
     [
       'keep: bytes that are kept already are not replaced',
-      '«former && this.#isSame(former, received, id, writer)»',
+      '«former && this.#isSame(former, received, writer)»',
       'former',
       PORTS,
     ],
