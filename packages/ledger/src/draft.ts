@@ -57,6 +57,8 @@ export class Draft implements Writer {
   readonly discarded: Piece[] = []
   /** As JSON: what cannot be encoded fails its plan, not the group. */
   readonly events: string[] = []
+  /** The same as they were recorded. */
+  readonly recorded: DurableEvent[] = []
   readonly actions: (() => void)[] = []
 
   constructor(base: Reader, { ticket, now, places }: Own) {
@@ -149,6 +151,7 @@ export class Draft implements Writer {
   record(event: DurableEvent): void {
     this.#requireOpen()
     this.events.push(JSON.stringify(event))
+    this.recorded.push(event)
   }
 
   afterwards(action: () => void): void {

@@ -1,4 +1,4 @@
-import type { Committed } from '@stored/core'
+import type { Committed, DurableEvent, Logged } from '@stored/core'
 import { type Added, Draft, type Own, type Plan } from './draft.ts'
 import type { EventLog } from './event-log.ts'
 import { EventRows } from './event-rows.ts'
@@ -60,10 +60,10 @@ export class Group {
     this.callers.push(caller)
     const draft = this.#draft(caller)
     if (!draft) return
-    if (!draft.isEmpty) this.#apply(draft)
+    const events = draft.isEmpty ? [] : this.#apply(draft)
     const seq = this.#seq
     this.tell.push(() => {
-      caller.resolve({ value: draft.value as never, position: String(seq), seq })
+      caller.resolve({ value: draft.value as never, position: String(seq), seq, events })
       for (const action of draft.actions) attempt(action)
     })
   }
@@ -100,7 +100,8 @@ export class Group {
     this.#sink.expect?.(writes.length + sums + packed.rows + this.#events.rowsFor(events), bytes)
   }
 
-  #apply(draft: Draft): void {
+  /** @returns The events, each with its place in the log. */
+  #apply(draft: Draft): Logged<DurableEvent>[] {
     for (const { tree, key, value } of draft.writes) {
       this.#sums.settle(tree, key)
       if (value === null) this.#sink.remove(tree, key)
@@ -111,10 +112,11 @@ export class Group {
     // Packs are numbered as commits are: each number is given once.
     this.#ticket = Math.max(this.#ticket, draft.nextPack - 1)
     this.#seq = this.#ticket
-    for (const [i, event] of draft.events.entries()) {
+    return draft.events.map((json, i) => {
       if (i > 0) this.#seq = ++this.#ticket
-      this.#events.add(this.#seq, event)
-    }
+      this.#events.add(this.#seq, json)
+      return { ...(draft.recorded[i] as DurableEvent), position: String(this.#seq), seq: this.#seq }
+    })
   }
 }
 

@@ -1,7 +1,8 @@
-import type { Committed, DurableEvent, Logged, Position, Transaction, View } from '@stored/core'
+import type { Committed, DurableEvent, LedgerTable, Logged, Position, Transaction, View } from '@stored/core'
 import { StorageError } from '@stored/core/backend'
 import { requireFunction } from './draft.ts'
 import { EventLog, type EventLogOptions } from './event-log.ts'
+import { ExtensionTable } from './extension-table.ts'
 import { Group, type Numbers, type Run } from './group.ts'
 import { nameOf } from './key-name.ts'
 import { type Piece, type Range, TREES, type Tree, type TreeLedger, unknownTree, writerOf } from './ledger.ts'
@@ -54,6 +55,10 @@ export class MemoryLedger implements TreeLedger, Sink {
       this.#numbers = group.numbers
       for (const one of group.tell) one()
     })
+  }
+
+  table<T>(owner: string, name: string): LedgerTable<T> {
+    return new ExtensionTable(this, owner, name)
   }
 
   record(tx: Transaction, event: DurableEvent): void {

@@ -5,6 +5,7 @@ import {
   type DiskUsage,
   type DurableEvent,
   type Failure,
+  type LedgerTable,
   type Logged,
   type Position,
   type Transaction,
@@ -19,6 +20,7 @@ import {
   type Caller,
   EventLog,
   type EventLogOptions,
+  ExtensionTable,
   Group,
   LOG_OPTIONS,
   pieceIn,
@@ -225,6 +227,10 @@ export class LmdbLedger implements TreeLedger {
       this.#waiting.push({ plan, now: Date.now(), resolve, reject })
       if (this.#waiting.length === 1) setImmediate(() => this.#commit())
     })
+  }
+
+  table<T>(owner: string, name: string): LedgerTable<T> {
+    return new ExtensionTable(this, owner, name)
   }
 
   record(tx: Transaction, event: DurableEvent): void {

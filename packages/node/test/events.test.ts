@@ -17,7 +17,8 @@ function announced(store: Awaited<ReturnType<typeof openAt>>): StoreEvent[] {
   return events
 }
 
-const nameOf = (event: Logged<DurableEvent>) => `${event.type} ${'key' in event ? event.key : event.keys}`
+const nameOf = (event: Logged<DurableEvent>) =>
+  `${event.type} ${'key' in event ? event.key : 'keys' in event ? event.keys : ''}`
 
 describe('events()', () => {
   test('yields what was announced, in the order of the commits, of an earlier opening too', async () => {

@@ -3,6 +3,7 @@ import path from 'node:path'
 import { inspect } from 'node:util'
 import type {
   BackendOptions,
+  CommitOptions,
   DeleteOptions,
   EventsOptions,
   ForgetOptions,
@@ -10,6 +11,7 @@ import type {
   JobFilter,
   ListOptions,
   PutOptions,
+  ReceiveOptions,
   StoreD,
   SyncedOptions,
   VerifyOptions,
@@ -29,6 +31,7 @@ const NOT = {
   object: [null, 7, 'x', [], true],
   signal: [null, {}, 'x', 7, new AbortController(), { aborted: true }],
   callback: [null, {}, 'x', 7],
+  choice: [null, {}, 'x', '', 7, true],
 } as const
 
 type Wrong<Options> = Readonly<Record<keyof Options & string, readonly unknown[]>>
@@ -57,8 +60,33 @@ const CALLS: Readonly<Record<string, Call>> = {
       expect: NOT.object,
       signal: NOT.signal,
       onProgress: NOT.callback,
+      whenFull: NOT.choice,
+      also: NOT.callback,
     } satisfies Wrong<PutOptions>,
     make: (store, options) => store.put(Buffer.from('new'), { key: 'new', ...options }),
+  },
+  receive: {
+    options: {
+      checksums: NOT.names,
+      expect: NOT.object,
+      whenFull: NOT.choice,
+      signal: NOT.signal,
+      onProgress: NOT.callback,
+    } satisfies Wrong<ReceiveOptions>,
+    make: (store, options) => store.receive(Buffer.from('new'), options),
+  },
+  commit: {
+    options: {
+      key: [],
+      backends: NOT.names,
+      metadata: NOT.object,
+      mimeType: [...NOT.text, ''],
+      ifAbsent: NOT.boolean,
+      ifMatch: [...NOT.text, 'sha256:12'],
+      also: NOT.callback,
+      signal: NOT.signal,
+    } satisfies Wrong<CommitOptions>,
+    make: (store, options) => store.commit({}, { key: 'new', ...options }),
   },
   'put, expect': {
     options: { checksum: NOT.text, size: [...NOT.whole, '18'] } satisfies Wrong<NonNullable<PutOptions['expect']>>,
@@ -80,7 +108,12 @@ const CALLS: Readonly<Record<string, Call>> = {
     make: (store, range) => store.get('k', { range }),
   },
   delete: {
-    options: { backends: NOT.names, dryRun: NOT.boolean, signal: NOT.signal } satisfies Wrong<DeleteOptions>,
+    options: {
+      backends: NOT.names,
+      dryRun: NOT.boolean,
+      also: NOT.callback,
+      signal: NOT.signal,
+    } satisfies Wrong<DeleteOptions>,
     make: (store, options) => store.delete('k', options),
   },
   list: {

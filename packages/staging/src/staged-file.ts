@@ -5,40 +5,63 @@ import { setMode } from '@stored/core/files'
 
 const CHUNK = 1024 * 1024
 
+/** More pieces than this take more than one system call. @see writev(2), IOV_MAX */
+const MOST_PIECES = 1024
+
+/** How a file is written. */
+interface Writing {
+  /**
+   * Asked before each chunk is taken, with the bytes that are not written yet and with all bytes up to its end; nothing more is read before
+   * it resolves.
+   */
+  require(bytes: number, total: number): Promise<void>
+  readonly signal: AbortSignal
+  /** Of the file, whatever the umask. @default 0o600 */
+  readonly mode?: number
+  /** Chunks stay as they are. @default false: until the next but one is asked for */
+  readonly owned?: boolean
+}
+
 /**
- * Writes a new file and flushes it. A chunk is written while the next one is read and hashed, so at most two are in memory.
+ * Writes a new file and flushes it. Small chunks are gathered to 1 MiB, and that is written while the next ones are read and hashed.
  *
- * @param o.require Asked before each chunk is written, with its size and with all bytes up to its end; nothing more is read
- *   before it resolves.
- * @param o.mode Of the file, whatever the umask. @default 0o600
  * @returns The size in bytes.
  */
-export async function writeFileBody(
-  file: string,
-  body: AsyncIterable<Uint8Array>,
-  o: { require(bytes: number, total: number): Promise<void>; signal: AbortSignal; mode?: number },
-): Promise<number> {
+export async function writeFileBody(file: string, body: AsyncIterable<Uint8Array>, o: Writing): Promise<number> {
   const at = { op: 'put' }
-  const { mode = 0o600 } = o
+  const { mode = 0o600, owned = false } = o
   let size = 0
   let handle: FileHandle | undefined
   let writing: Promise<void> = Promise.resolve()
   try {
-    handle = await open(file, 'wx', 0o600).catch((error) => {
+    const opened = await open(file, 'wx', 0o600).catch((error) => {
       throw mapErrno(error, at)
     })
+    handle = opened
     if (mode !== 0o600) await setMode(file, mode)
-    for await (const chunk of body) {
-      await o.require(chunk.length, size + chunk.length)
+    let pieces: Uint8Array[] = []
+    let gathered = 0
+    const write = async () => {
       await writing
-      o.signal.throwIfAborted()
-      writing = writeAll(handle, chunk, size)
-      // It is awaited with the next chunk; until then a failure is not unhandled.
+      writing = writeAll(opened, pieces, size - gathered)
+      // It is awaited with the next write; until then a failure is not unhandled.
       writing.catch(() => {})
-      size += chunk.length
+      pieces = []
+      gathered = 0
     }
+    for await (const chunk of body) {
+      await o.require(gathered + chunk.length, size + chunk.length)
+      o.signal.throwIfAborted()
+      // One that is written now is not held for longer than it stays as it is.
+      const isHeld = gathered + chunk.length < CHUNK
+      pieces.push(owned || !isHeld ? chunk : Buffer.from(chunk))
+      gathered += chunk.length
+      size += chunk.length
+      if (!isHeld || pieces.length === MOST_PIECES) await write()
+    }
+    await write()
     await writing
-    await handle.datasync().catch((error) => {
+    await opened.datasync().catch((error) => {
       throw mapErrno(error, at)
     })
     return size
@@ -49,13 +72,28 @@ export async function writeFileBody(
   }
 }
 
-async function writeAll(handle: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
+async function writeAll(handle: FileHandle, pieces: readonly Uint8Array[], position: number): Promise<void> {
   try {
-    for (let done = 0; done < chunk.length; )
-      done += (await handle.write(chunk, done, chunk.length - done, position + done)).bytesWritten
+    for (let left = pieces, at = position; left.length > 0; ) {
+      const { bytesWritten } = await handle.writev([...left], at)
+      left = after(left, bytesWritten)
+      at += bytesWritten
+    }
   } catch (error) {
     throw mapErrno(error, { op: 'put' })
   }
+}
+
+/** What is left of pieces without their first `count` bytes. */
+function after(pieces: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  let left = count
+  const next = pieces.findIndex(({ length }) => {
+    if (left < length) return true
+    left -= length
+    return false
+  })
+  if (next === -1) return []
+  return [(pieces[next] as Uint8Array).subarray(left), ...pieces.slice(next + 1)]
 }
 
 export interface FileBody extends AsyncDisposable {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, readdir, rm, stat, truncate, unlink, utimes, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rm, stat, truncate, unlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
@@ -103,7 +103,7 @@ describe('sweep()', () => {
     await sweepUnseen()
     expect(await files()).toEqual([])
     const keeping = ledger.transact((tx) => staging.keep(tx, ID, staged))
-    await expect(keeping).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+    await expect(keeping).rejects.toMatchObject({ code: 'CONFLICT', retryable: true })
     expect(await staging.ledger.look((view) => staging.has(view, ID))).toBe(false)
     expect(staging.usage()).toMatchObject({ count: 0 })
   })
@@ -138,7 +138,7 @@ describe('sweep()', () => {
     await using staged = await receive(FILE)
     vi.setSystemTime(Date.now() + 25 * HOUR_MS)
     const keeping = ledger.transact((tx) => staging.keep(tx, ID, staged))
-    await expect(keeping).rejects.toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+    await expect(keeping).rejects.toMatchObject({ code: 'CONFLICT', retryable: true })
   })
 
   test('that takes a file for abandoned leaves it where it was kept since', async () => {
@@ -159,6 +159,32 @@ describe('sweep()', () => {
     await using _ = await receive(FILE)
     expect(await staging.sweep()).toBe(0)
     expect(await files()).toHaveLength(1)
+  })
+
+  test('leaves what is held for days, also in a process that it cannot see', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    await using staged = await receive(FILE)
+    const [name] = await files()
+    const file = path.join(directory, name as string)
+    const begun = Date.now()
+    for (let quarter = 1; quarter <= 4 * 30; quarter++) {
+      await vi.advanceTimersByTimeAsync(HOUR_MS / 4)
+      const touched = async () => (await stat(file)).mtimeMs
+      await vi.waitFor(async () => expect(await touched()).toBeGreaterThan(begun + (quarter - 0.5) * (HOUR_MS / 4)))
+    }
+    await ledger.transact((tx) => staging.keep(tx, ID, staged))
+    expect(await files()).toHaveLength(1)
+  })
+
+  test('that took a file for abandoned is not undone by who holds it', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    await using staged = await receive(FILE)
+    await sweepUnseen()
+    await vi.advanceTimersByTimeAsync(30 * HOUR_MS)
+    const keeping = ledger.transact((tx) => staging.keep(tx, ID, staged))
+    await expect(keeping).rejects.toMatchObject({ code: 'CONFLICT' })
   })
 
   test('leaves what another staging of this process has received and not yet kept', async () => {
@@ -401,12 +427,46 @@ describe('receive()', () => {
   })
 
   test('asks for the space of every byte before it is written', async () => {
-    let asked = 0
-    ledger.requireSpace = (bytes = 0) => {
-      asked += bytes
-    }
+    const asked: number[] = []
+    ledger.requireSpace = (bytes = 0) => void asked.push(bytes)
     await using _ = await receive(FILE, FILE)
-    expect(asked).toBe(2 * FILE.length)
+    expect(asked).toEqual([FILE.length, 2 * FILE.length])
+  })
+
+  test('copies no small chunk that nobody else writes to', async () => {
+    const chunk = Buffer.from('owned')
+    const options = { signal: NEVER, whenFull: 'wait', owned: true } as const
+    await using received = await staging.receive([chunk], options)
+    expect(received.bytes).toBe(chunk)
+  })
+
+  test.each([false, true])('gathers small chunks to writes of 1 MiB, owned: %s', async (owned) => {
+    await using handle = await open(directory)
+    const writev = vi.spyOn(Object.getPrototypeOf(handle), 'writev')
+    onTestFinished(() => void writev.mockRestore())
+    const bytes = Buffer.from(Array.from({ length: 3 * 1024 * 1024 + 5 }, (_, i) => (i * 7) % 251))
+    const chunks = Array.from({ length: Math.ceil(bytes.length / 65_536) }, (_, i) =>
+      bytes.subarray(i * 65_536, (i + 1) * 65_536),
+    )
+    await using _ = await staging.receive(chunks, { signal: NEVER, whenFull: 'wait', owned })
+    const [name] = await files()
+    expect((await readFile(path.join(directory, name as string))).equals(bytes)).toBe(true)
+    const written = writev.mock.calls.map(([pieces]) => (pieces as Buffer[]).reduce((sum, { length }) => sum + length, 0))
+    expect(written).toEqual([1_048_576, 1_048_576, 1_048_576, 5])
+  })
+
+  test('writes the rest of pieces of which the system wrote only some', async () => {
+    await using handle = await open(directory)
+    const handles = Object.getPrototypeOf(handle) as Pick<typeof handle, 'write' | 'writev'>
+    const writev = vi.spyOn(handles, 'writev').mockImplementation(async function (this: typeof handle, pieces, position) {
+      const first = Buffer.concat(pieces as Buffer[]).subarray(0, 70_001)
+      return { bytesWritten: (await this.write(first, 0, first.length, position)).bytesWritten, buffers: pieces as Buffer[] }
+    })
+    onTestFinished(() => void writev.mockRestore())
+    const chunks = [Buffer.alloc(100_000, 'a'), Buffer.alloc(0), Buffer.alloc(60_000, 'b'), Buffer.alloc(50_000, 'c')]
+    await using _ = await receive(...chunks)
+    const [name] = await files()
+    expect((await readFile(path.join(directory, name as string))).equals(Buffer.concat(chunks))).toBe(true)
   })
 
   test('into a directory that is gone rejects and ends its source', async () => {

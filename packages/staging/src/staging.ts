@@ -1,4 +1,4 @@
-import { readdir, statfs, unlink } from 'node:fs/promises'
+import { readdir, statfs, unlink, utimes } from 'node:fs/promises'
 import path from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { BlobId, Chunks, OpenedStaged, Rev, Staged, Staging, StagingUsage, Transaction, View } from '@stored/core'
@@ -93,18 +93,27 @@ export interface Received extends Staged {
   kept: boolean
   /** Until the file in whose place it came is gone. */
   replacing?: Promise<unknown>
-  readonly bytes?: Buffer
+  readonly bytes?: Uint8Array
   readonly file?: string
-  /** When the file was complete. */
-  readonly at?: number
+  /** When the file was last known to be this process's, in milliseconds. */
+  at?: number
+}
+
+/** How bytes are received. */
+interface Reading {
+  readonly signal: AbortSignal
+  /** Nobody else writes to a chunk any more. */
+  readonly owned?: boolean
 }
 
 type Steps = Iterator<Uint8Array, void, void> | AsyncIterator<Uint8Array, void, void>
 
 /** Names of files that the open stagings of this process receive: none takes those of another for debris. */
 const RECEIVING = new Set<ReadonlySet<string>>()
-/** How long after it was received a file may still be kept, in milliseconds. */
+/** How long a file that nobody renewed may still be kept, in milliseconds. */
 const KEPT_WITHIN_MS = 24 * 60 * 60 * 1000
+/** A sweep takes a file for abandoned an hour after it was last touched. */
+const RENEW_EVERY_MS = 15 * 60 * 1000
 
 /**
  * Bytes owed to a backend, as tables of a ledger and files beside it:
@@ -172,14 +181,14 @@ export class DurableStaging implements Staging {
 
   async receive(
     source: Chunks,
-    o: { signal: AbortSignal; size?: number | undefined; whenFull: 'wait' | 'refuse' },
+    o: { signal: AbortSignal; size?: number | undefined; whenFull: 'wait' | 'refuse'; owned?: boolean },
   ): Promise<Received> {
     const share = this.room.share(o)
     const steps = Symbol.iterator in source ? source[Symbol.iterator]() : source[Symbol.asyncIterator]()
     try {
       const waiting = share.require(o.size ?? 0)
       if (waiting) await waiting
-      const received = await this.#read(steps, share, o.signal)
+      const received = await this.#read(steps, share, o)
       share.trim(received.size)
       return received
     } catch (error) {
@@ -190,8 +199,8 @@ export class DurableStaging implements Staging {
     }
   }
 
-  async #read(steps: Steps, share: Share, signal: AbortSignal): Promise<Received> {
-    const head: Buffer[] = []
+  async #read(steps: Steps, share: Share, { signal, owned = false }: Reading): Promise<Received> {
+    const head: Uint8Array[] = []
     let size = 0
     while (true) {
       const step = steps.next()
@@ -200,12 +209,13 @@ export class DurableStaging implements Staging {
         this.ledger.requireSpace(size)
         return this.#inline(head, size, share)
       }
-      // A copy: the source may use its buffer again.
-      head.push(Buffer.from(next.value))
       size += next.value.length
+      const isSmall = size <= this.#inlineMax
+      // A copy where it is held: the source may use its buffer again.
+      head.push(owned || !isSmall ? next.value : Buffer.from(next.value))
       const waiting = share.require(size)
       if (waiting) await waiting
-      if (size > this.#inlineMax) return this.#toFile(head, steps, share, signal)
+      if (!isSmall) return this.#toFile(head, steps, share, { signal, owned })
     }
   }
 
@@ -454,13 +464,13 @@ export class DurableStaging implements Staging {
     return leaving
   }
 
-  #inline(chunks: readonly Buffer[], size: number, share: Share): Received {
+  #inline(chunks: readonly Uint8Array[], size: number, share: Share): Received {
     const [first] = chunks
     const bytes = first && chunks.length === 1 ? first : Buffer.concat(chunks, size)
     return { size, bytes, share, kept: false, [Symbol.asyncDispose]: async () => share.trim(0) }
   }
 
-  async #toFile(head: Uint8Array[], rest: Steps, share: Share, signal: AbortSignal): Promise<Received> {
+  async #toFile(head: Uint8Array[], rest: Steps, share: Share, o: Reading): Promise<Received> {
     const file = newName()
     this.#receiving.add(file)
     try {
@@ -469,8 +479,8 @@ export class DurableStaging implements Staging {
         this.ledger.requireSpace(bytes)
       }
       const size = await writeFileBody(path.join(this.directory, file), prepend(head, rest), {
+        ...o,
         require,
-        signal,
         mode: this.#fileMode,
       })
       // The name must survive a power cut as well: without it the file may come back under no name at all.
@@ -483,13 +493,15 @@ export class DurableStaging implements Staging {
   }
 
   #received(file: string, size: number, share: Share): Received {
-    const received: Received = {
+    const renewing = setInterval(() => void this.#renew(received, renewing), RENEW_EVERY_MS).unref()
+    const received: Received & { readonly file: string } = {
       size,
       file,
       share,
       at: Date.now(),
       kept: false,
       [Symbol.asyncDispose]: async () => {
+        clearInterval(renewing)
         this.#receiving.delete(file)
         if (!received.kept && (await this.#isNowhere(file))) await this.#discard(file)
         await received.replacing
@@ -499,9 +511,35 @@ export class DurableStaging implements Staging {
     return received
   }
 
+  /**
+   * Shows processes that cannot see this one that a file is still held. One that was given up stays so: its row is there for longer than
+   * a file may go without being renewed.
+   */
+  async #renew(received: Received & { readonly file: string }, renewing: NodeJS.Timeout): Promise<void> {
+    const { file, at = 0 } = received
+    const now = Date.now()
+    try {
+      if (now - at > KEPT_WITHIN_MS) throw swept()
+      await utimes(path.join(this.directory, file), now / 1000, now / 1000)
+      if (await this.ledger.look((view) => has(readerOf(view), sweptKey(file)))) throw swept()
+      received.at = now
+    } catch {
+      // What it is then, the plan that keeps it finds out.
+      clearInterval(renewing)
+    }
+  }
+
   /** Whether a commit that would keep a file is certainly nowhere. When it may have landed, the next sweep decides. */
   async #isNowhere(file: string): Promise<boolean> {
-    return this.ledger.degraded === null && !(await this.#isKept(file))
+    if (this.ledger.degraded !== null) return false
+    return this.#isKept(file).then(
+      (isKept) => !isKept,
+      (error) => {
+        // Of a ledger that was closed nobody can tell: whoever opens it next sweeps.
+        if (StorageError.is(error) && error.code === 'CLOSED') return false
+        throw error
+      },
+    )
   }
 
   async #discard(file: string): Promise<boolean> {
@@ -637,8 +675,9 @@ function has(reader: Reader, key: Buffer): boolean {
   return reader.get('bytes', key, () => true) ?? false
 }
 
-function swept(id: BlobId): StorageError {
-  return new StorageError('UNAVAILABLE', { op: 'put', key: id }, { detail: 'its staged file was removed' })
+function swept(id?: BlobId): StorageError {
+  const detail = 'the received bytes were taken for abandoned and removed: receive them again'
+  return new StorageError('CONFLICT', { op: 'put', ...(id && { key: id }) }, { detail })
 }
 
 function lost(id: BlobId): StorageError {

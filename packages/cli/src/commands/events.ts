@@ -23,7 +23,10 @@ export async function run(context: Context): Promise<Outcome> {
 }
 
 function lineOf(event: Logged<DurableEvent>): string {
-  const head = `${event.position}  ${time(event.time)}  ${event.type.padEnd(13)}  ${shortId(event.checksum)}`
+  const begin = `${event.position}  ${time(event.time)}  ${event.type.padEnd(13)}`
+  // Of an extension: what its data mean, the extension knows.
+  if ('data' in event) return `${begin}  ${JSON.stringify(event.data)}`
+  const head = `${begin}  ${shortId(event.checksum)}`
   if (event.type === 'put') return `${head}  ${event.key}`
   if (event.type === 'delete') return `${head}  ${event.keys.join(' ')}`
   const error = event.type === 'sync:error' ? `  ${event.error.message}` : ''

@@ -48,8 +48,17 @@ export interface DeleteEvent {
   readonly time: number
 }
 
+/** What a package above the store recorded: an event of its own. @see Extension */
+export interface ExtensionEvent {
+  /** The name of the extension, a full stop, and what happened: `objects.created`. */
+  readonly type: `${string}.${string}`
+  /** JSON values. */
+  readonly data: Readonly<Record<string, unknown>>
+  readonly time: number
+}
+
 /** An event in the log, for consumers that were away. */
-export type DurableEvent = PutEvent | DeleteEvent | SyncOutcome
+export type DurableEvent = PutEvent | DeleteEvent | SyncOutcome | ExtensionEvent
 
 /** The place of a commit, or of an event, in the order of all commits. Opaque: it is compared by asking the ledger, never by arithmetic. */
 export type Position = string

@@ -27,6 +27,28 @@ export interface Committed<T> {
   readonly position: Position
   /** The position as a number. @deprecated Use `position`: other ledgers have no number. */
   readonly seq: number
+  /** What it recorded, in order. */
+  readonly events: readonly Logged<DurableEvent>[]
+}
+
+/** Which rows of a table are read. */
+export interface RowsOptions {
+  /** Only keys that start with this. */
+  readonly prefix?: string
+  /** Only keys that sort after this one. */
+  readonly after?: string
+  /** @default 500, which is the most */
+  readonly limit?: number
+}
+
+/** Rows of one kind, by keys of up to 1,024 bytes of UTF-8, in the order of these bytes. They hold JSON values. */
+export interface LedgerTable<T> {
+  /** @returns `null`: there is no such row. */
+  get(view: View, key: string): T | null
+  /** A page of rows, in order. */
+  rows(view: View, o?: RowsOptions): (readonly [key: string, row: T])[]
+  put(tx: Transaction, key: string, row: T): void
+  remove(tx: Transaction, key: string): void
 }
 
 /** The one commit. Index, queue and staging are made on a ledger, and a store refuses those of different ledgers. */
@@ -45,6 +67,12 @@ export interface Ledger {
    *   the outcome is unknown; read before claiming either. Not `retryable` once degraded.
    */
   transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>>
+  /**
+   * A table for a package that the ledger knows nothing of. Every `owner` has rows of its own, and no other package writes to them.
+   *
+   * @throws {StorageError} INVALID_ARGUMENT: the ledger has no room for another owner.
+   */
+  table<T>(owner: string, name: string): LedgerTable<T>
   /** Later reads include everything that any process has committed by now. */
   refresh(): void
   /** Writes an event into the log, behind those that were recorded before it. Its position is known once it is committed. */

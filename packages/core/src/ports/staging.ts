@@ -3,7 +3,10 @@ import type { BlobId } from '../model/blob.ts'
 import type { Rev } from '../model/revision.ts'
 import type { Ledger, Transaction, View } from './ledger.ts'
 
-/** Bytes received but not yet part of a commit. Disposed without `keep`, they are discarded. */
+/**
+ * Bytes received but not yet part of a commit. Disposed without `keep`, they are discarded. While they are held, nothing takes them for
+ * abandoned; once their process is gone, they are.
+ */
 export interface Staged extends AsyncDisposable {
   readonly size: number
 }
@@ -40,18 +43,24 @@ export interface Staging {
   readonly ledger: Ledger
   /**
    * Reads `source` once, to where nobody can see the bytes. They are durable when it resolves, or with the commit that keeps them. A
-   * chunk is valid until the next but one is asked for. It reads no more than there is space for. Receivers wait for space in turn.
+   * chunk is valid until the next but one is asked for, unless `owned`. It reads no more than there is space for. Receivers wait for
+   * space in turn.
    *
    * @param o.size In bytes, if known: the space is then taken before the first read, otherwise as bytes arrive.
    * @param o.whenFull Whether to wait until something else leaves.
+   * @param o.owned Chunks stay as they are for good: they are not copied. @default false
    * @throws {StorageError} STAGING_FULL: there is no space, and it may not wait, or `refuseWaiting` was called · it is larger than all of staging · all space is
    *   taken by receivers of unknown size that wait for each other.
    */
   receive(
     source: Iterable<Uint8Array, void, void> | AsyncIterable<Uint8Array, void, void>,
-    o: Op & { size?: number | undefined; whenFull: 'wait' | 'refuse' },
+    o: Op & { size?: number | undefined; whenFull: 'wait' | 'refuse'; owned?: boolean },
   ): Promise<Staged>
-  /** Keeps received bytes. They replace bytes kept before, because nobody knows whether those can still be read. */
+  /**
+   * Keeps received bytes. They replace bytes kept before, because nobody knows whether those can still be read.
+   *
+   * @throws {StorageError} CONFLICT: they were taken for abandoned, because their process could not be seen and had stopped.
+   */
   keep(tx: Transaction, id: BlobId, staged: Staged): void
   release(tx: Transaction, id: BlobId): void
   /** Marks a blob that may leave above the high-water mark, because a copy of it was verified. Safe to repeat. */

@@ -26,7 +26,7 @@ export function fed(
   feed: Feed,
   signal: AbortSignal | undefined,
   at: ErrorLocation,
-  known: Pick<Source, 'size' | 'path' | 'keepsStill'> = {},
+  known: Pick<Source, 'size' | 'path' | 'keepsStill' | 'owned'> = {},
 ): Source {
   const body = new FedBody(feed, signal, at)
   signal?.throwIfAborted() // The body has released the feed.

@@ -31,11 +31,12 @@ export async function openFile(
   if ('bytes' in small) {
     const { bytes } = small
     signal?.throwIfAborted()
-    return { body: [bytes], size: bytes.byteLength, path, keepsStill: true, release() {} }
+    return { body: [bytes], size: bytes.byteLength, path, owned: true, release() {} }
   }
   const { stats } = small
   const size = mayLie(stats) ? {} : { size: Number(stats.size) }
-  return fed(new FileFeed(path, stats, at, reuse), signal, at, { ...size, path, keepsStill: true })
+  const memory = reuse ? ({ keepsStill: true } as const) : ({ owned: true } as const)
+  return fed(new FileFeed(path, stats, at, reuse), signal, at, { ...size, path, ...memory })
 }
 
 /**

@@ -1,3 +1,5 @@
+import { ReadStream } from 'node:fs'
+import { Socket } from 'node:net'
 import { types } from 'node:util'
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { fed } from './feed.ts'
@@ -32,6 +34,17 @@ function open(
 ): Source | Promise<Source> {
   if (ArrayBuffer.isView(source) || types.isAnyArrayBuffer(source)) return inMemory(source, signal, at)
   if (typeof source === 'string' || source instanceof URL) return openFile(pathOf(source, at), signal, at, reuse)
-  if (source instanceof Blob) return fed(streamFeed(source.stream(), at), signal, at, { size: source.size })
-  return fed(feedOf(source, at), signal, at)
+  if (source instanceof Blob) return fed(streamFeed(source.stream(), at), signal, at, { size: source.size, owned: true })
+  return fed(feedOf(source, at), signal, at, isOfNode(source) ? { owned: true } : {})
+}
+
+/**
+ * Whether it is a stream of Node.js itself, which reads each chunk into memory of its own. Any other stream may fill one buffer again and
+ * again.
+ */
+function isOfNode(source: unknown): boolean {
+  if (source instanceof ReadStream || source instanceof Socket) return true
+  // Not imported: where there is such a message, the module is loaded already.
+  const isMessage = typeof source === 'object' && source !== null && 'httpVersion' in source
+  return isMessage && source instanceof process.getBuiltinModule('node:http').IncomingMessage
 }

@@ -25,8 +25,10 @@ export interface Source {
   readonly size?: number
   /** The file it is read from. */
   readonly path?: string
-  /** Its chunks stay as they are until the source is released: nobody else writes to them. */
+  /** Its chunks stay as they are until the source is released, or as `reuse` says: nobody else writes to them. */
   readonly keepsStill?: true
+  /** Its chunks stay as they are for good: nobody else has them. */
+  readonly owned?: true
   /** Frees what is held, read to the end or not: a stream is destroyed, an iterator's `return` called, once. */
   release(): void
 }

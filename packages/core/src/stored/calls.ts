@@ -1,6 +1,7 @@
 import { type ErrorLocation, StorageError, toStorageError } from '../backend/error.ts'
 import { checkOptions } from '../backend/options.ts'
 import type { RulesOf } from '../backend/rules.ts'
+import { refuseWithin, Thrown } from './also.ts'
 import { Iteration } from './iteration.ts'
 
 export interface CallsOptions {
@@ -10,7 +11,10 @@ export interface CallsOptions {
   known(): Promise<unknown> | null
 }
 
-/** The calls of a store that are under way. Every one of them begins here, and every failure becomes a StorageError. */
+/**
+ * The calls of a store that are under way. Every one of them begins here, and every failure becomes a StorageError, but for what an `also`
+ * throws.
+ */
 export class Calls {
   readonly #options: CallsOptions
   readonly #busy = new Set<Promise<unknown>>()
@@ -42,6 +46,7 @@ export class Calls {
 
   /** Every call starts here. It sees everything that any process acknowledged before. */
   enter(op: string): void {
+    refuseWithin(op)
     if (this.#isClosed) throw new StorageError('CLOSED', { op })
     this.#options.refresh()
   }
@@ -55,11 +60,21 @@ export class Calls {
   }
 
   /** Runs an operation with options. They are checked first, and read once: what is checked is what is used. */
-  async call<Options extends object, T>(
+  call<Options extends object, T>(
+    at: ErrorLocation,
+    options: readonly [Options, RulesOf<Options>],
+    operation: (checked: Options, signal: AbortSignal) => Promise<T>,
+    closeWaits = true,
+  ): Promise<T> {
+    refuseWithin(at.op)
+    return this.#call(at, options, operation, closeWaits)
+  }
+
+  async #call<Options extends object, T>(
     at: ErrorLocation,
     [options, rules]: readonly [Options, RulesOf<Options>],
     operation: (checked: Options, signal: AbortSignal) => Promise<T>,
-    closeWaits = true,
+    closeWaits: boolean,
   ): Promise<T> {
     this.enter(at.op)
     const checked = checkOptions(options, rules, at)
@@ -70,7 +85,12 @@ export class Calls {
   }
 
   /** Runs an operation without options. */
-  async run<T>(at: ErrorLocation, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  run<T>(at: ErrorLocation, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    refuseWithin(at.op)
+    return this.#run(at, operation)
+  }
+
+  async #run<T>(at: ErrorLocation, operation: (signal: AbortSignal) => Promise<T>): Promise<T> {
     this.enter(at.op)
     return this.#supervise(at, undefined, operation, true)
   }
@@ -91,6 +111,7 @@ export class Calls {
     try {
       return await running
     } catch (error) {
+      if (error instanceof Thrown) throw error.error
       if (closing.aborted && !signal?.aborted) throw new StorageError('CLOSED', at, { cause: error })
       throw namingCall(toStorageError(error, at, signal), at)
     } finally {

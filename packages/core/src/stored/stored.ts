@@ -17,6 +17,7 @@ import { removeBackend } from './backends/remove-backend.ts'
 import { Calls } from './calls.ts'
 import { DELETE_OPTIONS, remove } from './delete/delete.ts'
 import { FORGET_OPTIONS, forget } from './delete/forget.ts'
+import { Extension } from './extension.ts'
 import { type Consumer, readAhead, readBuffer, SMALL_BYTES, toReadable } from './get/bodies.ts'
 import { GET_OPTIONS, readBlob } from './get/get.ts'
 import { Changes } from './lookup/changes.ts'
@@ -29,13 +30,15 @@ import { checkAlgorithms, checkName, idKey } from './lookup/names.ts'
 import { locationOf, recordOf } from './lookup/record.ts'
 import { SYNCED_OPTIONS, synced } from './lookup/synced.ts'
 import { OPTIONS } from './options.ts'
-import { PUT_OPTIONS, put } from './put/put.ts'
+import { COMMIT_OPTIONS, commit, PUT_OPTIONS, type PutDone, put } from './put/put.ts'
+import { RECEIVE_OPTIONS, receive } from './put/receive.ts'
 import type { Services } from './services.ts'
 import { cacheStats, evict, evictable } from './store-cache.ts'
 import type {
   BackendInfo,
   BackendOptions,
   BlobRecord,
+  CommitOptions,
   CopiesOptions,
   DeleteOptions,
   DeleteResult,
@@ -47,6 +50,8 @@ import type {
   ListOptions,
   PutOptions,
   PutResult,
+  Received,
+  ReceiveOptions,
   RecordLocation,
   RepairOptions,
   RepairResult,
@@ -73,7 +78,7 @@ const REMOVE_OPTIONS = { force: is.boolean, dryRun: is.boolean }
 /**
  * One store: blobs by id or key, staged durably, copied to their backends in the background.
  *
- * Every method rejects with a {@link StorageError}. `put` never waits for a backend, and never fails because of one.
+ * Every method rejects with a {@link StorageError}, or with what an `also` throws. `put` never waits for a backend, and never fails because of one.
  */
 export class StoreD<Names extends string = string> implements AsyncDisposable {
   readonly #services: Services
@@ -81,6 +86,8 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   readonly #changes = new Changes()
   readonly #unsubscribe: () => void
   readonly #calls: Calls
+  /** Bytes that were received, and neither committed nor let go. */
+  readonly #held = new Set<Received>()
   readonly #upkeep: Upkeep
   #closed: Promise<void> | undefined
 
@@ -152,19 +159,68 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
    *   copy of another blob is where a copy of this one should go · INVALID_ARGUMENT · NOT_FOUND: no such file · SOURCE_CHANGED ·
    *   SOURCE_FAILED: a stream or an iterable broke off; `cause` is what it threw ·
    *   SIZE_MISMATCH, CHECKSUM_MISMATCH: not what `expect` says · ALREADY_EXISTS, PRECONDITION_FAILED: a condition failed · NO_SPACE ·
-   *   STAGING_FULL: it must not wait, or waiting is in vain, or the blob is larger than all of staging.
+   *   STAGING_FULL: it must not wait, or waiting is in vain, or the blob is larger than all of staging · what `also` throws.
    */
   put(source: BlobSource, options: PutOptions<Names> = {}): Promise<PutResult> {
     return this.#calls.call({ op: 'put' }, [options, PUT_OPTIONS], async (checked, signal) => {
-      const { key, isNew, event, ...known } = await traced(
+      const done = await traced(
         'put',
         { key: checked.key },
         () => put(this.#services, source, checked, signal),
-        (done) => done.facts.size,
+        ({ facts }) => facts.size,
       )
-      this.#committed(event)
-      return { ...recordOf(known, this.#isConfigured), key, isNew }
+      return this.#put(done)
     })
+  }
+
+  /**
+   * Reads bytes as `put` does, and holds them where nobody can see them: `commit` makes a blob of them, once. They take space in
+   * staging until they are committed or let go. The process that holds them may stop for an hour, and they are discarded once it is gone.
+   *
+   * @returns To be disposed of with `await using`, which discards what was not committed.
+   * @throws {StorageError} As `put`, up to its commit.
+   */
+  receive(source: BlobSource, options: ReceiveOptions = {}): Promise<Received> {
+    const at = { op: 'receive' }
+    return this.#calls.call(at, [options, RECEIVE_OPTIONS], async (checked, signal) => {
+      const received = await receive(this.#services, source, checked, signal, at)
+      this.#held.add(received)
+      received.onEnd(() => this.#held.delete(received))
+      return received
+    })
+  }
+
+  /**
+   * Makes a blob of bytes that this store received: what `put` does once it has read its source. After a rejection they can be committed
+   * again, unless the error is `ambiguous`.
+   *
+   * @throws {StorageError} As `put`, from its commit on · CONFLICT: the bytes were discarded, because their process had stopped for too
+   *   long, or another call commits them · INVALID_ARGUMENT: they are committed already, or were let go · what `also` throws.
+   */
+  commit(received: Received, options: CommitOptions<Names> = {}): Promise<PutResult> {
+    return this.#calls.call({ op: 'commit' }, [options, COMMIT_OPTIONS], async (checked) =>
+      this.#put(await commit(this.#services, received, checked)),
+    )
+  }
+
+  #put({ key, isNew, events, ...known }: PutDone): PutResult {
+    this.#committed(...events)
+    return { ...recordOf(known, this.#isConfigured), key, isNew }
+  }
+
+  /**
+   * Names a package that keeps rows of its own in the commits of this store, such as the names of its objects. The same name gives the
+   * same tables.
+   *
+   * @param name Lower-case letters, digits and `-`, at most 64.
+   * @throws {StorageError} INVALID_ARGUMENT.
+   */
+  extension(name: string): Extension {
+    this.#calls.enter('extension')
+    const { ledger } = this.#services
+    const extension = new Extension(name, ledger, this.#calls, ({ events }) => this.#committed(...events))
+    this.#events.addExtension(name)
+    return extension
   }
 
   /**
@@ -504,6 +560,7 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     const [staged, syncing] = await Promise.allSettled([staging.close(), syncer.close(), ...this.#calls.busy])
     const ended = [staged, syncing]
     clearTimeout(patience)
+    for (const received of this.#held) await Promise.allSettled([received[Symbol.asyncDispose]()])
     // What still waits, such as synced(), waits for nothing now.
     this.#calls.abort()
     this.#unsubscribe()
@@ -516,10 +573,10 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   }
 
   /** Notifies those that wait, here and in other processes. */
-  readonly #committed = (event?: StoreEvent): void => {
+  readonly #committed = (...events: readonly StoreEvent[]): void => {
     this.#changes.notify()
     this.#services.syncer.ring()
-    if (event) this.#events.emit(event)
+    for (const event of events) this.#events.emit(event)
   }
 
   readonly #isConfigured = (backend: string): boolean => this.#services.backends.has(backend)

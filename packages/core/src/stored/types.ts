@@ -2,12 +2,12 @@ import type { Capabilities, LogEvent, StorageBackend } from '../backend/contract
 import type { OwnPlace } from '../backend/one-medium.ts'
 import type { Algorithm, BlobFacts, BlobId, Digests } from '../model/blob.ts'
 import type { BadState, LocationState, Place } from '../model/copy.ts'
-import type { DeleteEvent, Logged, Position, PutEvent, SyncEvent } from '../model/event.ts'
+import type { DeleteEvent, ExtensionEvent, Logged, Position, PutEvent, SyncEvent } from '../model/event.ts'
 import type { Failure } from '../model/failure.ts'
 import type { JobCounts } from '../model/job.ts'
 import type { Checksums, MimeTypeOf } from '../ports/checksums.ts'
 import type { Index } from '../ports/index.ts'
-import type { DiskUsage, Ledger } from '../ports/ledger.ts'
+import type { DiskUsage, Ledger, Transaction } from '../ports/ledger.ts'
 import type { Queue } from '../ports/queue.ts'
 import type { CacheEntry, CacheStats, ReadCache } from '../ports/read-cache.ts'
 import type { Staging, StagingUsage } from '../ports/staging.ts'
@@ -41,8 +41,45 @@ export interface PutResult extends BlobRecord {
   readonly isNew: boolean
 }
 
-/** Options of `put`. */
-export interface PutOptions<Names extends string = string> {
+/** Bytes that `receive` read: held durably where nobody can see them, until they are committed or let go. */
+export interface Received extends AsyncDisposable {
+  readonly id: BlobId
+  /** In bytes. */
+  readonly size: number
+  /** In lower-case hex: SHA-256 and what the store computes beside it. */
+  readonly digests: Digests
+  /** The first bytes, up to 4,100: enough to tell the MIME type. */
+  readonly head: Uint8Array
+}
+
+/** Options of `receive`. */
+export interface ReceiveOptions {
+  /** What the bytes must be; otherwise nothing is kept. */
+  expect?: { checksum?: BlobId; size?: number }
+  /**
+   * Checksums to compute in the same pass, beside those that the store computes of every blob. They join those that the blob has
+   * already; `expect.checksum` is always its SHA-256.
+   */
+  checksums?: readonly Algorithm[]
+  /** What to do while staging is full: wait for space, in turn, or reject with STAGING_FULL. @default the store's `whenFull` */
+  whenFull?: 'wait' | 'refuse'
+  signal?: AbortSignal
+  /** Bytes read so far, and the total if it is known. */
+  onProgress?: (progress: { bytes: number; total: number | undefined }) => void
+}
+
+/** What a caller may add to a commit. */
+export interface AlsoOptions {
+  /**
+   * Called inside the commit: what it writes into tables of an extension, and records, is committed together with the call, or not at all.
+   * It is a pure and synchronous function of the rows that it reads, may run several times, and only its last run counts. It must not call
+   * a store. If it throws, nothing is committed and the call rejects with exactly that error.
+   */
+  also?: (tx: Transaction) => void
+}
+
+/** Options of `commit`. */
+export interface CommitOptions<Names extends string = string> extends AlsoOptions {
   /** The caller's name for the blob. @default `<prefix>/sha256/ab/cd/<hash>` */
   key?: string
   /** Where copies should go. @default the store's `defaultBackends` */
@@ -51,21 +88,15 @@ export interface PutOptions<Names extends string = string> {
   metadata?: Readonly<Record<string, unknown>>
   /** @default from the first bytes, else from the extension of key or path, else application/octet-stream */
   mimeType?: string
-  /**
-   * Checksums to compute in the same pass, beside those that the store computes of every blob. They join those that the blob has
-   * already; `expect.checksum` is always its SHA-256.
-   */
-  checksums?: readonly Algorithm[]
   /** Reject with ALREADY_EXISTS if the key is bound. */
   ifAbsent?: boolean
   /** Reject with PRECONDITION_FAILED unless the key is bound to this blob. */
   ifMatch?: BlobId
-  /** What the bytes must be; otherwise nothing is stored. */
-  expect?: { checksum?: BlobId; size?: number }
   signal?: AbortSignal
-  /** Bytes read so far, and the total if it is known. */
-  onProgress?: (progress: { bytes: number; total: number | undefined }) => void
 }
+
+/** Options of `put`. */
+export interface PutOptions<Names extends string = string> extends ReceiveOptions, CommitOptions<Names> {}
 
 /** Options of `get`. */
 export interface GetOptions<Names extends string = string> {
@@ -95,7 +126,7 @@ export interface GetOptions<Names extends string = string> {
 }
 
 /** Options of `delete`. */
-export interface DeleteOptions<Names extends string = string> {
+export interface DeleteOptions<Names extends string = string> extends AlsoOptions {
   /** Drop only the copies on these backends. Keys and other copies stay. */
   backends?: readonly Names[]
   /** Change nothing, and reject with what would refuse it. @default false */
@@ -312,10 +343,18 @@ export interface BackendLogEvent extends LogEvent {
 }
 
 /** An event that `on` reports. */
-export type StoreEvent = Logged<PutEvent> | Logged<DeleteEvent> | SyncEvent | DegradedEvent | BackendLogEvent
+export type StoreEvent =
+  | Logged<PutEvent>
+  | Logged<DeleteEvent>
+  | Logged<ExtensionEvent>
+  | SyncEvent
+  | DegradedEvent
+  | BackendLogEvent
 
 /** The event of one type. */
-export type StoreEventOf<Type extends StoreEvent['type']> = Extract<StoreEvent, { type: Type }>
+export type StoreEventOf<Type extends StoreEvent['type']> = Type extends ExtensionEvent['type']
+  ? Logged<ExtensionEvent & { readonly type: Type }>
+  : Extract<StoreEvent, { type: Type }>
 
 /** What `evict` removed. */
 export interface EvictResult {

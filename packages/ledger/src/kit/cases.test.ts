@@ -371,7 +371,7 @@ const mutants: [title: string, killers: string[], harness: LedgerHarness][] = [
       return transacting(async (plan) => {
         const { value } = await ledger.look((view) => new Draft(readerOf(view), { ticket: 1n, now: 0 }).run(plan))
         setImmediate(() => ledger.transact(plan).catch(() => {}))
-        return { value, position: '0', seq: 0 }
+        return { value, position: '0', seq: 0, events: [] }
       }, ledger)
     }),
   ],

@@ -88,7 +88,7 @@ describe('HealthRecorder', () => {
     vi.spyOn(ledger, 'transact').mockImplementation(async () => {
       commits++
       await commit.promise
-      return { value: undefined as never, position: '0' as never, seq: 0 }
+      return { value: undefined as never, position: '0' as never, seq: 0, events: [] }
     })
     now = FAILING
     for (let i = 0; i < 5; i++) {

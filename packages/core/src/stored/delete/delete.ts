@@ -1,8 +1,10 @@
+import { StorageError } from '../../backend/error.ts'
 import { isId } from '../../backend/keys.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import type { BlobId } from '../../model/blob.ts'
-import type { DeleteEvent, Logged } from '../../model/event.ts'
+import type { DeleteEvent, DurableEvent, Logged } from '../../model/event.ts'
 import type { Transaction, View } from '../../ports/ledger.ts'
+import { type Also, transactWith } from '../also.ts'
 import { factsUnder } from '../lookup/copies.ts'
 import { checkName } from '../lookup/names.ts'
 import { walk } from '../lookup/walk.ts'
@@ -12,10 +14,15 @@ import { type DeletedPage, planPage, removePages } from './deletion.ts'
 import { dropCopies } from './drop.ts'
 import { type Leaving, leave, leavingBlob, leavingWith, pendingOn } from './give-up.ts'
 
-export const DELETE_OPTIONS: RulesOf<DeleteOptions> = { backends: is.names, dryRun: is.boolean, signal: is.signal }
+export const DELETE_OPTIONS: RulesOf<DeleteOptions> = {
+  backends: is.names,
+  dryRun: is.boolean,
+  also: is.callback,
+  signal: is.signal,
+}
 
 /** Hears of each commit, at once: of a blob with many keys there are many. */
-export type OnCommit = (event?: Logged<DeleteEvent>) => void
+export type OnCommit = (...events: readonly Logged<DurableEvent>[]) => void
 
 const NOTHING: DeleteResult = { deleted: [], pending: [] }
 
@@ -29,31 +36,38 @@ export async function remove(
 ): Promise<DeleteResult> {
   const at = { op: 'delete', key: idOrKey }
   checkName(idOrKey, at)
-  const { backends, dryRun = false } = options
+  const { backends, dryRun = false, also } = options
+  if (dryRun && also) throw new StorageError('INVALID_ARGUMENT', at, { detail: 'a dryRun commits nothing: leave also out' })
   if (backends !== undefined) {
     services.backends.select(backends, at)
-    return { deleted: [], pending: await dropCopies(services, idOrKey, { backends, dryRun, onCommit, signal }) }
+    return { deleted: [], pending: await dropCopies(services, idOrKey, { backends, dryRun, also, onCommit, signal }) }
   }
-  return dryRun ? preview(services, idOrKey, signal) : removeName(services, idOrKey, onCommit, signal)
+  return dryRun ? preview(services, idOrKey, signal) : removeName(services, idOrKey, also, onCommit, signal)
 }
 
 async function removeName(
   services: Services,
   idOrKey: string,
+  also: Also | undefined,
   onCommit: OnCommit,
   signal: AbortSignal,
 ): Promise<DeleteResult> {
-  const { value, position, seq } = await services.ledger.transact((tx) => planDelete(services, tx, idOrKey))
+  const at = { op: 'delete', key: idOrKey }
+  const { value, events } = await transactWith(services, also, at, (tx, add) => {
+    const planned = planDelete(services, tx, idOrKey)
+    add()
+    return planned
+  })
+  if (value || also) onCommit(...events)
   if (!value) return NOTHING
-  onCommit({ ...value.event, position, seq })
   const { id, isForgotten, keys, pending } = value
   // Bytes that were deleted are kept nowhere.
   if (isForgotten) await services.cache?.drop(id)
   if (value.isLast) return { deleted: keys, pending }
   const pages: DeletedPage[] = [value]
-  for await (const { event, ...page } of removePages(services, id, signal)) {
+  for await (const { events, ...page } of removePages(services, id, signal)) {
     pages.push(page)
-    onCommit(event)
+    onCommit(...events)
   }
   return {
     deleted: pages.flatMap((page) => page.keys),
@@ -64,7 +78,6 @@ async function removeName(
 interface Planned extends DeletedPage {
   readonly id: BlobId
   readonly isForgotten: boolean
-  readonly event: DeleteEvent
 }
 
 /** @returns `null`: nothing has this name. */
@@ -78,7 +91,7 @@ function planDelete(services: Services, tx: Transaction, idOrKey: string): Plann
   const keys = [...leaving.keys, ...page.keys]
   const event: DeleteEvent = { type: 'delete', checksum: id, keys, ...(isMore && { more: true }), time: tx.now }
   services.ledger.record(tx, event)
-  return { id, isForgotten, keys, pending: [...new Set([...pending, ...page.pending])], isLast: !isMore, event }
+  return { id, isForgotten, keys, pending: [...new Set([...pending, ...page.pending])], isLast: !isMore }
 }
 
 /** What a name means: a key its binding, an id all its keys. */

@@ -1,5 +1,5 @@
 import type { BlobId } from '../../model/blob.ts'
-import type { DeleteEvent, Logged } from '../../model/event.ts'
+import type { DeleteEvent, DurableEvent, Logged } from '../../model/event.ts'
 import type { Transaction } from '../../ports/ledger.ts'
 import { objectsOf } from '../lookup/copies.ts'
 import type { Services } from '../services.ts'
@@ -39,38 +39,36 @@ export function planPage(rows: Rows, tx: Transaction, id: BlobId): DeletedPage {
   return { keys, pending, isLast }
 }
 
-/** Pages of a deletion until it has ended, each with the event of its commit. */
+/** Pages of a deletion until it has ended, each with what its commit recorded. */
 export async function* removePages(
   services: Rows,
   id: BlobId,
   signal?: AbortSignal,
-): AsyncGenerator<DeletedPage & { readonly event?: Logged<DeleteEvent> }, void, void> {
+): AsyncGenerator<DeletedPage & { readonly events: readonly Logged<DurableEvent>[] }, void, void> {
   for (let isLast = false; !isLast; ) {
     signal?.throwIfAborted()
-    const { value, position, seq } = await services.ledger.transact((tx) => {
+    const { value, events } = await services.ledger.transact((tx) => {
       const page = planPage(services, tx, id)
-      if (page.keys.length === 0) return page
       const event: DeleteEvent = { type: 'delete', checksum: id, keys: page.keys, time: tx.now }
-      services.ledger.record(tx, event)
-      return { ...page, event }
+      if (page.keys.length > 0) services.ledger.record(tx, event)
+      return page
     })
     isLast = value.isLast
-    const { event, ...page } = value as DeletedPage & { readonly event?: DeleteEvent }
-    yield { ...page, ...(event && { event: { ...event, position, seq } }) }
+    yield { ...value, events }
   }
 }
 
 /** Ends the deletions that are at work: whoever began them may be gone. */
 export async function finishDeletions(
   services: Rows,
-  onPage: (event?: Logged<DeleteEvent>) => void,
+  onPage: (...events: readonly Logged<DurableEvent>[]) => void,
   isClosing: () => boolean,
 ): Promise<void> {
   while (!isClosing()) {
     const [id] = await services.ledger.look((view) => services.index.deletions(view, { limit: 1 }))
     if (id === undefined) return
-    for await (const { event } of removePages(services, id)) {
-      onPage(event)
+    for await (const { events } of removePages(services, id)) {
+      onPage(...events)
       if (isClosing()) return
     }
   }

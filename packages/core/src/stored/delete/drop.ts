@@ -1,15 +1,18 @@
 import { isId } from '../../backend/keys.ts'
 import type { Location, Place } from '../../model/copy.ts'
 import type { Transaction, View } from '../../ports/ledger.ts'
+import { type Also, transactWith } from '../also.ts'
 import { factsUnder, objectsOf, placesUnder } from '../lookup/copies.ts'
 import type { Services } from '../services.ts'
+import type { OnCommit } from './delete.ts'
 import { KEYS, leave, pendingOn } from './give-up.ts'
 import { checkRemains, type Dropped, type Token, Unchecked, whenChecked } from './remaining.ts'
 
 interface DropOptions {
   readonly backends: readonly string[]
   readonly dryRun: boolean
-  readonly onCommit: () => void
+  readonly also: Also | undefined
+  readonly onCommit: OnCommit
   readonly signal: AbortSignal
 }
 
@@ -37,15 +40,17 @@ export async function dropCopies(services: Services, idOrKey: string, o: DropOpt
   }
   const dropped = await whenChecked(services, at, o.signal, async (token) => {
     if (o.dryRun) return services.ledger.look((view) => attempt(token, view))
-    const { value } = await services.ledger.transact((tx) => {
+    const { value, events } = await transactWith(services, o.also, at, (tx, add) => {
       const drop = attempt(token, tx)
-      if (drop && !(drop instanceof Unchecked)) giveUp(services, tx, drop)
+      if (drop instanceof Unchecked) return drop
+      if (drop) giveUp(services, tx, drop)
+      add()
       return drop
     })
+    if (!(value instanceof Unchecked) && (value || o.also)) o.onCommit(...events)
     return value
   })
   if (!dropped) return []
-  if (!o.dryRun) o.onCommit()
   const pending = new Set(dropped.pending)
   if (dropped.isMore) for await (const backend of dropOwn(services, dropped, at, o)) pending.add(backend)
   return [...pending]

@@ -1,10 +1,11 @@
 import { checkOption, unknownName } from '../../backend/options.ts'
 import { is, needed } from '../../backend/rules.ts'
+import type { ExtensionEvent } from '../../model/event.ts'
 import type { StoreEvent, StoreEventOf } from '../types.ts'
 
 const AT = { op: 'on' }
 /** Each of them: one that is missing here does not compile. */
-const TYPES: Readonly<Record<StoreEvent['type'], true>> = {
+const TYPES: Readonly<Record<Exclude<StoreEvent['type'], ExtensionEvent['type']>, true>> = {
   put: true,
   delete: true,
   'sync:start': true,
@@ -22,6 +23,7 @@ type Listener = (event: StoreEvent) => void
 
 /** Calls listeners in the order they came. One that throws becomes a process warning and breaks nothing. */
 export class Events {
+  readonly #extensions = new Set<string>()
   readonly #listeners = new Map<StoreEvent['type'], Set<Listener>>()
   /** For the first who listens to the log; `null` once somebody does. */
   #unheard: StoreEvent[] | null = []
@@ -29,7 +31,8 @@ export class Events {
   /** @throws {StorageError} INVALID_ARGUMENT: no such event, which would never be heard; or no function. */
   on<Type extends StoreEvent['type']>(type: Type, listener: (event: StoreEventOf<Type>) => void): () => void {
     checkOption('type', type, needed(is.text), AT)
-    if (!Object.hasOwn(TYPES, type)) throw unknownName('event', type, Object.keys(TYPES), AT)
+    if (!Object.hasOwn(TYPES, type) && !this.#isOfExtension(type))
+      throw unknownName('event', type, Object.keys(TYPES), AT)
     checkOption('listener', listener, needed(is.callback), AT)
     const listeners = this.#listeners.get(type) ?? new Set()
     this.#listeners.set(type, listeners)
@@ -38,6 +41,17 @@ export class Events {
     // Not before the caller has what this returns.
     if (type === 'log') queueMicrotask(() => this.#catchUp())
     return () => void listeners.delete(entry)
+  }
+
+  /** Events of an extension can be listened for from now on. */
+  addExtension(name: string): void {
+    this.#extensions.add(name)
+  }
+
+  /** Which events it has, only the extension knows. */
+  #isOfExtension(type: string): boolean {
+    const end = type.indexOf('.')
+    return end > 0 && this.#extensions.has(type.slice(0, end))
   }
 
   emit(event: StoreEvent): void {

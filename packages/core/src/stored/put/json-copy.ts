@@ -12,14 +12,15 @@ const MAX_DEPTH = 100
 export function jsonCopy(
   metadata: object,
   refuse: (detail: string, cause?: unknown) => StorageError,
+  what = 'metadata',
 ): Record<string, unknown> {
   let copy: unknown
   try {
     copy = copyOf(metadata, 0)
   } catch (cause) {
-    throw refuse('metadata cannot be read', cause)
+    throw refuse(`${what} cannot be read`, cause)
   }
-  if (copy === undefined) throw refuse('metadata must be JSON values: no dates, functions, undefined or NaN')
+  if (copy === undefined) throw refuse(`${what} must be JSON values: no dates, functions, undefined or NaN`)
   return copy as Record<string, unknown>
 }
 

@@ -128,9 +128,9 @@ function checkOwn({ prefix }: Rows, key: string, id: BlobId, bound: Binding | nu
   if (isAmongIds(prefix, key) && key !== idKey(prefix, id) && bound?.id !== id) throw reserved(key, prefix)
 }
 
-export function reserved(key: string, prefix: string): StorageError {
+export function reserved(key: string, prefix: string, op = 'put'): StorageError {
   const detail = `keys below ${JSON.stringify(`${prefix}/sha256/`)} are for blobs named by their checksum: each blob may use only its own`
-  return new StorageError('INVALID_KEY', { op: 'put', key }, { detail })
+  return new StorageError('INVALID_KEY', { op, key }, { detail })
 }
 
 function checkConditions(key: string, bound: Binding | null, { ifAbsent, ifMatch }: PutInput['options']): void {

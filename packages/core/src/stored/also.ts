@@ -1,0 +1,83 @@
+import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import type { Committed, Transaction } from '../ports/ledger.ts'
+import type { Services } from './services.ts'
+
+/** What a caller adds to the commit of a call. */
+export type Also = (tx: Transaction) => void
+
+/** The `also` that is running, and the call that it made. */
+let running: { called?: string } | undefined
+
+/** What an `also` threw: its caller gets exactly that. */
+export class Thrown {
+  readonly error: unknown
+
+  constructor(error: unknown) {
+    this.error = error
+  }
+}
+
+/** @throws {StorageError} INVALID_ARGUMENT, at once: an `also` may run many times, and is no place for a call. */
+export function refuseWithin(op: string): void {
+  if (running === undefined) return
+  running.called = op
+  throw callWithin({ op })
+}
+
+function callWithin({ op }: ErrorLocation): StorageError {
+  const detail = 'also must not call a store: it runs inside a commit, and reads and writes tables of an extension'
+  return new StorageError('INVALID_ARGUMENT', { op }, { detail })
+}
+
+/**
+ * Runs a plan, and in the same commit what the caller adds to it.
+ *
+ * @param plan Calls `add` once it has done what it does.
+ * @throws {Thrown} What `also` threw, once it is certain that it stands. @throws What the plan, or the ledger, throws.
+ */
+export async function transactWith<T>(
+  { ledger }: Pick<Services, 'ledger'>,
+  also: Also | undefined,
+  at: ErrorLocation,
+  plan: (tx: Transaction, add: () => void) => T,
+): Promise<Committed<T>> {
+  if (!also) return ledger.transact((tx) => plan(tx, () => {}))
+  // Of the last run, which is the one that counts. No run reads it.
+  let thrown: Thrown | undefined
+  try {
+    return await ledger.transact((tx) => {
+      thrown = undefined
+      return plan(tx, () => {
+        try {
+          add(also, tx, at)
+        } catch (error) {
+          thrown = new Thrown(error)
+          throw error
+        }
+      })
+    })
+  } catch (error) {
+    if (thrown && thrown.error === error) throw thrown
+    throw error
+  }
+}
+
+function add(also: Also, tx: Transaction, at: ErrorLocation): void {
+  const here: { called?: string } = {}
+  running = here
+  let isPromise: boolean
+  try {
+    isPromise = isThenable(also(tx))
+  } finally {
+    running = undefined
+  }
+  if (here.called !== undefined) throw callWithin({ op: here.called })
+  if (isPromise) throw new StorageError('INVALID_ARGUMENT', at, { detail: 'also returned a promise: it is synchronous' })
+}
+
+function isThenable(result: unknown): boolean {
+  if (typeof (result as { then?: unknown } | null | undefined)?.then !== 'function') return false
+  // Nobody else hears of its rejection.
+  Promise.resolve(result).catch(() => {})
+  return true
+}
