@@ -72,7 +72,7 @@ export function tracedStream(trace: Trace, open: (count: Count) => Promise<Reada
   })
 }
 
-type Count = (chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>
+export type Count = (chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>
 
 async function* counted(trace: Trace, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
   for await (const chunk of chunks) {

@@ -451,16 +451,25 @@ describe('receive()', () => {
     await using _ = await staging.receive(chunks, { signal: NEVER, whenFull: 'wait', owned })
     const [name] = await files()
     expect((await readFile(path.join(directory, name as string))).equals(bytes)).toBe(true)
-    const written = writev.mock.calls.map(([pieces]) => (pieces as Buffer[]).reduce((sum, { length }) => sum + length, 0))
+    const written = writev.mock.calls.map(([pieces]) =>
+      (pieces as Buffer[]).reduce((sum, { length }) => sum + length, 0),
+    )
     expect(written).toEqual([1_048_576, 1_048_576, 1_048_576, 5])
   })
 
   test('writes the rest of pieces of which the system wrote only some', async () => {
     await using handle = await open(directory)
     const handles = Object.getPrototypeOf(handle) as Pick<typeof handle, 'write' | 'writev'>
-    const writev = vi.spyOn(handles, 'writev').mockImplementation(async function (this: typeof handle, pieces, position) {
+    const writev = vi.spyOn(handles, 'writev').mockImplementation(async function (
+      this: typeof handle,
+      pieces,
+      position,
+    ) {
       const first = Buffer.concat(pieces as Buffer[]).subarray(0, 70_001)
-      return { bytesWritten: (await this.write(first, 0, first.length, position)).bytesWritten, buffers: pieces as Buffer[] }
+      return {
+        bytesWritten: (await this.write(first, 0, first.length, position)).bytesWritten,
+        buffers: pieces as Buffer[],
+      }
     })
     onTestFinished(() => void writev.mockRestore())
     const chunks = [Buffer.alloc(100_000, 'a'), Buffer.alloc(0), Buffer.alloc(60_000, 'b'), Buffer.alloc(50_000, 'c')]

@@ -34,7 +34,8 @@ function open(
 ): Source | Promise<Source> {
   if (ArrayBuffer.isView(source) || types.isAnyArrayBuffer(source)) return inMemory(source, signal, at)
   if (typeof source === 'string' || source instanceof URL) return openFile(pathOf(source, at), signal, at, reuse)
-  if (source instanceof Blob) return fed(streamFeed(source.stream(), at), signal, at, { size: source.size, owned: true })
+  if (source instanceof Blob)
+    return fed(streamFeed(source.stream(), at), signal, at, { size: source.size, owned: true })
   return fed(feedOf(source, at), signal, at, isOfNode(source) ? { owned: true } : {})
 }
 

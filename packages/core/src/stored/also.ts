@@ -25,7 +25,7 @@ export function refuseWithin(op: string): void {
 }
 
 function callWithin({ op }: ErrorLocation): StorageError {
-  const detail = 'also must not call a store: it runs inside a commit, and reads and writes tables of an extension'
+  const detail = 'a store cannot be called from within a commit: read and write tables of an extension there'
   return new StorageError('INVALID_ARGUMENT', { op }, { detail })
 }
 
@@ -63,21 +63,30 @@ export async function transactWith<T>(
 }
 
 function add(also: Also, tx: Transaction, at: ErrorLocation): void {
-  const here: { called?: string } = {}
-  running = here
-  let isPromise: boolean
-  try {
-    isPromise = isThenable(also(tx))
-  } finally {
-    running = undefined
-  }
-  if (here.called !== undefined) throw callWithin({ op: here.called })
-  if (isPromise) throw new StorageError('INVALID_ARGUMENT', at, { detail: 'also returned a promise: it is synchronous' })
+  const result: unknown = within(() => also(tx))
+  if (isThenable(result))
+    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'also returned a promise: it is synchronous' })
 }
 
+/** Runs what a caller adds to a commit. @throws {StorageError} INVALID_ARGUMENT: it called a store. */
+export function within<T>(run: () => T): T {
+  const here: { called?: string } = {}
+  const outer = running
+  running = here
+  let result: T
+  try {
+    result = run()
+  } finally {
+    running = outer
+  }
+  if (here.called === undefined) return result
+  isThenable(result)
+  throw callWithin({ op: here.called })
+}
+
+/** If it is one, nobody else hears of its rejection. */
 function isThenable(result: unknown): boolean {
   if (typeof (result as { then?: unknown } | null | undefined)?.then !== 'function') return false
-  // Nobody else hears of its rejection.
   Promise.resolve(result).catch(() => {})
   return true
 }

@@ -1,7 +1,9 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
 import { describeType } from '../backend/options.ts'
+import { is } from '../backend/rules.ts'
 import type { ExtensionEvent } from '../model/event.ts'
 import type { Committed, Ledger, LedgerTable, Transaction, View } from '../ports/ledger.ts'
+import { within } from './also.ts'
 import type { Calls } from './calls.ts'
 import { jsonCopy } from './put/json-copy.ts'
 
@@ -22,10 +24,12 @@ export class Extension {
     this.#ledger = ledger
     this.#calls = calls
     this.#onCommit = onCommit
+    // Its rows have a place from now on: a commit that is under way cannot make one.
+    ledger.table(name, '')
   }
 
   /**
-   * Rows of one kind: JSON values, by keys of up to 1,024 bytes. To be called once, before the first commit that uses them.
+   * Rows of one kind: JSON values, by keys of up to 1,024 bytes.
    *
    * @param name Lower-case letters, digits and `-`, at most 64.
    * @throws {StorageError} INVALID_ARGUMENT: the name · there are too many extensions.
@@ -45,7 +49,7 @@ export class Extension {
    */
   transact<T>(plan: (tx: Transaction) => T): Promise<Committed<T>> {
     return this.#calls.run({ op: 'transact' }, async () => {
-      const committed = await this.#ledger.transact(plan)
+      const committed = await this.#ledger.transact((tx) => within(() => plan(tx)))
       this.#onCommit(committed)
       return committed
     })
@@ -61,6 +65,7 @@ export class Extension {
   record(tx: Transaction, what: string, data: Readonly<Record<string, unknown>> = {}): void {
     const at = { op: 'record' }
     const refuse = (detail: string, cause?: unknown) => new StorageError('INVALID_ARGUMENT', at, { cause, detail })
+    if (!is.object.holds(data)) throw refuse(`the data of an event are an object, not ${describeType(data)}`)
     const event: ExtensionEvent = {
       type: `${this.name}.${checkExtensionName('event', what, at)}`,
       data: jsonCopy(data, refuse, 'the data of an event'),

@@ -18,8 +18,9 @@ import { Calls } from './calls.ts'
 import { DELETE_OPTIONS, remove } from './delete/delete.ts'
 import { FORGET_OPTIONS, forget } from './delete/forget.ts'
 import { Extension } from './extension.ts'
-import { type Consumer, readAhead, readBuffer, SMALL_BYTES, toReadable } from './get/bodies.ts'
+import { type Consumer, readBuffer, readStream } from './get/bodies.ts'
 import { GET_OPTIONS, readBlob } from './get/get.ts'
+import { OPEN_OPTIONS, openBlob } from './get/open.ts'
 import { Changes } from './lookup/changes.ts'
 import { factsUnder } from './lookup/copies.ts'
 import { checkEventsOptions, readEvents } from './lookup/event-log.ts'
@@ -48,6 +49,8 @@ import type {
   GetOptions,
   ListEntry,
   ListOptions,
+  OpenedBlob,
+  OpenOptions,
   PutOptions,
   PutResult,
   Received,
@@ -245,13 +248,28 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
           (bytes) => (bytes as Buffer).length,
         )
       return tracedStream(trace, (count) =>
-        read({
-          read: async (opened, length) => {
-            const begun = length <= SMALL_BYTES ? await readAhead(opened, SMALL_BYTES) : opened
-            return toReadable({ ...begun, body: count(begun.body) }, at, signal)
-          },
+        read({ read: (opened, length) => readStream(opened, length, { at, signal, count }) }),
+      )
+    })
+  }
+
+  /**
+   * Opens a blob by id or key: its record and its bytes, both of one moment. What is put under the key meanwhile changes neither. The
+   * bytes are verified as by `get` with `stream: true`.
+   *
+   * @throws {StorageError} As `get` · what a function that chooses the range throws.
+   */
+  open(idOrKey: string, options: OpenOptions<Names> = {}): Promise<OpenedBlob> {
+    const at = { op: 'open', key: idOrKey }
+    return this.#calls.call(at, [options, OPEN_OPTIONS], async (checked, signal) => {
+      let opened: Omit<OpenedBlob, 'body'> | undefined
+      const body = await tracedStream({ key: idOrKey }, (count) =>
+        openBlob(this.#services, idOrKey, checked, signal, (bytes, shown) => {
+          opened = shown
+          return readStream(bytes, shown.range.length, { at, signal, count })
         }),
       )
+      return { ...(opened as Omit<OpenedBlob, 'body'>), body }
     })
   }
 

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { Capabilities, LogEvent, StorageBackend } from '../backend/contract.ts'
 import type { OwnPlace } from '../backend/one-medium.ts'
 import type { Algorithm, BlobFacts, BlobId, Digests } from '../model/blob.ts'
@@ -112,7 +113,7 @@ export interface GetOptions<Names extends string = string> {
    */
   backends?: readonly Names[]
   /** Bytes from `offset`, 0-based; not verified. @default the whole blob, verified */
-  range?: { offset?: number; length?: number }
+  range?: BlobRange
   /**
    * Try the other copies if one fails: if it cannot be opened, or if its bytes are wrong or break off before any were delivered.
    * For a Buffer, or a stream of up to 64 KiB, that covers every failure. A longer stream cannot take back what it has delivered: if
@@ -123,6 +124,33 @@ export interface GetOptions<Names extends string = string> {
    */
   fallback?: boolean
   signal?: AbortSignal
+}
+
+/** Bytes from `offset`, 0-based. */
+export interface BlobRange {
+  /** @default 0 */
+  offset?: number
+  /** @default up to the end */
+  length?: number
+}
+
+/** Options of `open`. */
+export interface OpenOptions<Names extends string = string> extends Omit<GetOptions<Names>, 'range'> {
+  /**
+   * Bytes to read; not verified. A function chooses them by the record, such as for the last bytes, or by a condition. It may be called
+   * more than once; if it throws, `open` rejects with exactly that. @default the whole blob, verified
+   */
+  range?: BlobRange | ((record: BlobRecord) => BlobRange | undefined)
+}
+
+/** A blob that was opened. */
+export interface OpenedBlob {
+  /** As `stat` shows it, of the moment that the copy was chosen in. The bytes are those of its id. */
+  readonly record: BlobRecord
+  /** The bytes that `body` delivers, within those of the blob. */
+  readonly range: { readonly offset: number; readonly length: number }
+  /** To be read to its end or destroyed. */
+  readonly body: Readable
 }
 
 /** Options of `delete`. */

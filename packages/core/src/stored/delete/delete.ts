@@ -37,7 +37,8 @@ export async function remove(
   const at = { op: 'delete', key: idOrKey }
   checkName(idOrKey, at)
   const { backends, dryRun = false, also } = options
-  if (dryRun && also) throw new StorageError('INVALID_ARGUMENT', at, { detail: 'a dryRun commits nothing: leave also out' })
+  if (dryRun && also)
+    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'a dryRun commits nothing: leave also out' })
   if (backends !== undefined) {
     services.backends.select(backends, at)
     return { deleted: [], pending: await dropCopies(services, idOrKey, { backends, dryRun, also, onCommit, signal }) }

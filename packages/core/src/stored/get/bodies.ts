@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { type ErrorLocation, StorageError, toStorageError } from '../../backend/error.ts'
 import { bufferOf } from '../../guard/stream.ts'
 import type { Opened } from '../../ports/staging.ts'
+import type { Count } from '../../trace.ts'
 
 /** Up to here a blob is read before any of its bytes is delivered, so that an error comes in time. */
 export const SMALL_BYTES = 64 * 1024
@@ -37,6 +38,21 @@ async function readAll(opened: Opened): Promise<Buffer> {
 }
 
 /**
+ * The body as a stream.
+ *
+ * @param length Of the body, in bytes.
+ * @param o.count Counts its bytes for who traces it.
+ */
+export async function readStream(
+  opened: Opened,
+  length: number,
+  { at, signal, count }: { at: ErrorLocation; signal: AbortSignal; count: Count },
+): Promise<Readable> {
+  const begun = length <= SMALL_BYTES ? await readAhead(opened, SMALL_BYTES) : opened
+  return toReadable({ ...begun, body: count(begun.body) }, at, signal)
+}
+
+/**
  * The same body, of which up to `most` bytes were read: one that ends there was read to its end, whatever its copy says of its size.
  *
  * @throws What the body fails with until then.
@@ -62,7 +78,7 @@ async function* from(chunks: readonly Uint8Array[], rest?: AsyncIterable<Uint8Ar
  * Frees the copy when the stream is read to its end, fails, or is destroyed, also before the first read; one that nobody reads,
  * when `signal` is aborted.
  */
-export function toReadable(opened: Opened, at: ErrorLocation, signal: AbortSignal): Readable {
+function toReadable(opened: Opened, at: ErrorLocation, signal: AbortSignal): Readable {
   const warn = (error: unknown) => process.emitWarning(error instanceof Error ? error : String(error))
   const free = () => void opened[Symbol.asyncDispose]().then(undefined, warn)
   const keep = () => signal.removeEventListener('abort', free)

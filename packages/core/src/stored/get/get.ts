@@ -51,22 +51,61 @@ export async function readBlob<T>(
   const at = { op: 'get', key: idOrKey }
   checkName(idOrKey, at)
   const chosen = chosenBackends(services, options, at)
+  const isNear = !chosen && options.range === undefined
   let near: Readable | undefined
-  if (!chosen && options.range === undefined) {
+  if (isNear) {
     const read = await readNear(services, idOrKey, options, signal, consumer)
     if ('value' in read) return read.value
     near = read.known
   }
-  for (let left = MAX_TRIES; ; left--) {
-    const known = near ?? (await readableUnder(services, idOrKey))
-    near = undefined
+  return readChosen(services, idOrKey, {
+    ...{ at, near, chosen },
+    reading: { options, signal, isCacheAsked: isNear && isCacheFirst(services, options) },
+    look: (view) => readableUnder(services, view, idOrKey),
+    rangeOf: () => options.range,
+    consumerOf: () => consumer,
+  })
+}
+
+/** How a blob is read. */
+interface Reading {
+  readonly options: GetOptions
+  readonly signal: AbortSignal
+  /** Whether the read cache was asked for the whole blob before. */
+  readonly isCacheAsked: boolean
+}
+
+/** A read of a copy that is chosen by what one view shows. */
+interface ChosenRead<Known extends Readable, T> {
+  readonly at: ErrorLocation
+  readonly chosen: readonly Configured[] | null
+  /** What was looked up already. */
+  readonly near?: Known | undefined
+  readonly reading: Reading
+  readonly look: (view: View) => Known | null
+  /** The range that is read of what the view showed; `undefined`: all of it. */
+  readonly rangeOf: (known: Known) => GetOptions['range']
+  readonly consumerOf: (known: Known, range: Range) => Consumer<T>
+}
+
+/** Reads a copy that a view shows; where we ourselves changed it meanwhile, begins again with a new view. */
+export async function readChosen<Known extends Readable, T>(
+  services: Services,
+  idOrKey: string,
+  { at, chosen, near, reading, look, rangeOf, consumerOf }: ChosenRead<Known, T>,
+): Promise<T> {
+  const { options, signal } = reading
+  for (let left = MAX_TRIES, first = near; ; left--, first = undefined) {
+    const known = first ?? (await services.ledger.look(look))
     if (!known) throw new StorageError('NOT_FOUND', at)
-    const range = rangeWithin(options.range, known.facts.size, at)
+    const { size } = known.facts
+    const range = rangeWithin(rangeOf(known), size, at)
     const copies = chosen
       ? copiesAt(services, chosen, idOrKey, known, options, signal, at)
-      : copiesOf(services, known, options, signal)
+      : copiesOf(services, known, reading)
     if (copies.length === 0) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
-    const length = range?.length ?? known.facts.size
+    const length = range?.length ?? size
+    const consumer = consumerOf(known, range ?? { offset: 0, length: size })
     try {
       const mayFallBack = mayFallBackOn(options)
       return await readFirst(copies, range, { mayFallBack, at, signal }, length, consumer)
@@ -81,7 +120,7 @@ export async function readBlob<T>(
  *
  * @throws {StorageError} INVALID_ARGUMENT: one is unknown, or none is named.
  */
-function chosenBackends(services: Services, { backend, backends }: GetOptions, at: ErrorLocation): Configured[] | null {
+export function chosenBackends(services: Services, { backend, backends }: GetOptions, at: ErrorLocation): Configured[] | null {
   if (backend === undefined && backends === undefined) return null
   const fault = backend !== undefined && backends !== undefined ? 'backend and backends exclude each other' : null
   const detail = fault ?? (backends?.length === 0 ? 'backends names none' : null)
@@ -164,15 +203,15 @@ async function readStaged<T>(
 /** Opens what the read cache lost: it was synced, or it would not have been there. */
 async function refetch(services: Services, id: BlobId, signal: AbortSignal): Promise<Opened> {
   const at = { op: 'get', key: id }
-  const known = await readableUnder(services, id)
+  const known = await services.ledger.look((view) => readableUnder(services, view, id))
   if (!known) throw new StorageError('NOT_FOUND', at)
-  const [copy] = copiesOf(services, known, {}, signal)
+  const [copy] = copiesOf(services, known, { options: {}, signal, isCacheAsked: true })
   if (!copy) throw new StorageError('UNAVAILABLE', at, { detail: describeCopies(known) })
   return copy.open(undefined)
 }
 
 /** A blob that is to be read. */
-interface Readable {
+export interface Readable {
   readonly facts: BlobFacts
   readonly isStaged: boolean
   /** Of the name, and some others: the bytes are the same everywhere. */
@@ -180,14 +219,12 @@ interface Readable {
 }
 
 /** All of one moment: what is staged leaves with the commit that confirms its copy. */
-function readableUnder(services: Services, idOrKey: string): Promise<Readable | null> {
-  return services.ledger.look((view) => {
-    const facts = factsUnder(services, view, idOrKey)
-    if (!facts) return null
-    const { id } = facts
-    const isStaged = services.staging.has(view, id)
-    return { facts, isStaged, locations: placesToRead(services, view, id, idOrKey) }
-  })
+export function readableUnder(services: Services, view: View, idOrKey: string): Readable | null {
+  const facts = factsUnder(services, view, idOrKey)
+  if (!facts) return null
+  const { id } = facts
+  const isStaged = services.staging.has(view, id)
+  return { facts, isStaged, locations: placesToRead(services, view, id, idOrKey) }
 }
 
 interface Fallback {
@@ -276,9 +313,9 @@ function bestFirst(locations: readonly Location[], mayFallBack: boolean): Locati
   return synced.length === 0 || mayFallBack ? [...synced, ...locations.filter(isDoubtful)] : synced
 }
 
-function copiesOf(services: Services, known: Readable, options: GetOptions, signal: AbortSignal): Copy[] {
-  const copies = known.isStaged ? [stagedCopy(services, known.facts.id, signal)] : []
-  return [...copies, ...copiesOnBackends(services, known, options, signal, copies.length === 0)]
+function copiesOf(services: Services, known: Readable, reading: Reading): Copy[] {
+  const copies = known.isStaged ? [stagedCopy(services, known.facts.id, reading.signal)] : []
+  return [...copies, ...copiesOnBackends(services, known, reading, copies.length === 0)]
 }
 
 /**
@@ -290,31 +327,24 @@ function copiesOf(services: Services, known: Readable, options: GetOptions, sign
 function copiesOnBackends(
   services: Services,
   known: Readable,
-  options: GetOptions,
-  signal: AbortSignal,
+  reading: Reading,
   isOnly: boolean,
 ): Copy[] {
+  const { options, signal } = reading
   const ordered = services.backends.all().flatMap(({ name }) => known.locations.filter((one) => one.backend === name))
   const mayFallBack = mayFallBackOn(options)
   const tried = bestFirst(ordered, mayFallBack).filter((one) => isOnly || mayFallBack || !isDoubtful(one))
   return tried.map((location, i) => {
     const copy = backendCopy(services, location, known.facts.size, signal)
     const isThrough = i === 0 && !isLocal(services.backends.get(location.backend, { op: 'get' }))
-    return isThrough ? throughCache(services, known.facts, copy, options, signal) : copy
+    return isThrough ? throughCache(services, known.facts, copy, reading) : copy
   })
 }
 
-function throughCache(
-  services: Services,
-  facts: BlobFacts,
-  copy: Copy,
-  options: GetOptions,
-  signal: AbortSignal,
-): Copy {
-  const { cache } = services
+function throughCache({ cache }: Services, facts: BlobFacts, copy: Copy, { signal, isCacheAsked }: Reading): Copy {
   if (!cache) return copy
   const kept = keptFrom(copy, cache, facts)
-  return isCacheFirst(services, options) ? kept : cachedBefore(kept, { cache, signal }, facts)
+  return isCacheAsked ? kept : cachedBefore(kept, { cache, signal }, facts)
 }
 
 function isLocal({ backend }: { readonly backend: GuardedBackend }): boolean {

@@ -23,16 +23,19 @@ export interface Found {
 
 /** What a record shows of an id or a key. Places being cleaned are gone for readers. */
 export function find(services: Pick<Services, 'index' | 'ledger'>, idOrKey: string): Promise<Found | null> {
-  return services.ledger.look((view) => {
-    const facts = factsUnder(services, view, idOrKey)
-    if (!facts) return null
-    if (!isId(idOrKey)) return { facts, locations: placesUnder(services, view, facts.id, idOrKey), more: false }
-    const shared = services.index.shared(view, facts.id)
-    const { items, next } = placesOf(services, view, facts.id, { limit: MOST_SHOWN + shared.length + 1 })
-    const others = items.filter((one) => !one.shared)
-    const locations = [...shared, ...others.slice(0, MOST_SHOWN)].sort(byPlace)
-    return { facts, locations, more: next !== null || others.length > MOST_SHOWN }
-  })
+  return services.ledger.look((view) => found(services, view, idOrKey))
+}
+
+/** The same, of the moment of a view. */
+export function found(services: Rows, view: View, idOrKey: string): Found | null {
+  const facts = factsUnder(services, view, idOrKey)
+  if (!facts) return null
+  if (!isId(idOrKey)) return { facts, locations: placesUnder(services, view, facts.id, idOrKey), more: false }
+  const shared = services.index.shared(view, facts.id)
+  const { items, next } = placesOf(services, view, facts.id, { limit: MOST_SHOWN + shared.length + 1 })
+  const others = items.filter((one) => !one.shared)
+  const locations = [...shared, ...others.slice(0, MOST_SHOWN)].sort(byPlace)
+  return { facts, locations, more: next !== null || others.length > MOST_SHOWN }
 }
 
 /**
