@@ -238,7 +238,7 @@ export class DurableStaging implements Staging {
     tx.afterwards(() => this.#kept(received, replaced))
   }
 
-  #append(writer: Writer, id: BlobId, bytes: Buffer): void {
+  #append(writer: Writer, id: BlobId, bytes: Uint8Array): void {
     const { pack, offset } = writer.append(hashOf(id), bytes)
     this.#rows.putNow(writer, this.#rowKey(id), { size: bytes.length, pack, offset })
   }

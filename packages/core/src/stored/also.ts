@@ -1,9 +1,13 @@
 import { type ErrorLocation, StorageError } from '../backend/error.ts'
+import type { DurableEvent, Logged } from '../model/event.ts'
 import type { Committed, Transaction } from '../ports/ledger.ts'
 import type { Services } from './services.ts'
 
 /** What a caller adds to the commit of a call. */
 export type Also = (tx: Transaction) => void
+
+/** Hears of each commit of a call, at once, and of what it recorded: of a blob with many keys there are many. */
+export type OnCommit = (...events: readonly Logged<DurableEvent>[]) => void
 
 /** The `also` that is running, and the call that it made. */
 let running: { called?: string } | undefined

@@ -1,7 +1,7 @@
 import type { View } from '../ports/ledger.ts'
+import type { OnCommit } from './also.ts'
 import { releaseVerified } from './backends/release.ts'
 import type { Calls } from './calls.ts'
-import type { OnCommit } from './delete/delete.ts'
 import { finishDeletions } from './delete/deletion.ts'
 import { whyNothingLeaves } from './lookup/synced.ts'
 import type { Services } from './services.ts'

@@ -2,9 +2,9 @@ import { StorageError } from '../../backend/error.ts'
 import { isId } from '../../backend/keys.ts'
 import { is, type RulesOf } from '../../backend/rules.ts'
 import type { BlobId } from '../../model/blob.ts'
-import type { DeleteEvent, DurableEvent, Logged } from '../../model/event.ts'
+import type { DeleteEvent } from '../../model/event.ts'
 import type { Transaction, View } from '../../ports/ledger.ts'
-import { type Also, transactWith } from '../also.ts'
+import { type Also, type OnCommit, transactWith } from '../also.ts'
 import { factsUnder } from '../lookup/copies.ts'
 import { checkName } from '../lookup/names.ts'
 import { walk } from '../lookup/walk.ts'
@@ -20,9 +20,6 @@ export const DELETE_OPTIONS: RulesOf<DeleteOptions> = {
   also: is.callback,
   signal: is.signal,
 }
-
-/** Hears of each commit, at once: of a blob with many keys there are many. */
-export type OnCommit = (...events: readonly Logged<DurableEvent>[]) => void
 
 const NOTHING: DeleteResult = { deleted: [], pending: [] }
 

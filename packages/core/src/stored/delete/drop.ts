@@ -1,10 +1,9 @@
 import { isId } from '../../backend/keys.ts'
 import type { Location, Place } from '../../model/copy.ts'
 import type { Transaction, View } from '../../ports/ledger.ts'
-import { type Also, transactWith } from '../also.ts'
+import { type Also, type OnCommit, transactWith } from '../also.ts'
 import { factsUnder, objectsOf, placesUnder } from '../lookup/copies.ts'
 import type { Services } from '../services.ts'
-import type { OnCommit } from './delete.ts'
 import { KEYS, leave, pendingOn } from './give-up.ts'
 import { checkRemains, type Dropped, type Token, Unchecked, whenChecked } from './remaining.ts'
 

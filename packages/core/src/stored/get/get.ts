@@ -120,7 +120,11 @@ export async function readChosen<Known extends Readable, T>(
  *
  * @throws {StorageError} INVALID_ARGUMENT: one is unknown, or none is named.
  */
-export function chosenBackends(services: Services, { backend, backends }: GetOptions, at: ErrorLocation): Configured[] | null {
+export function chosenBackends(
+  services: Services,
+  { backend, backends }: GetOptions,
+  at: ErrorLocation,
+): Configured[] | null {
   if (backend === undefined && backends === undefined) return null
   const fault = backend !== undefined && backends !== undefined ? 'backend and backends exclude each other' : null
   const detail = fault ?? (backends?.length === 0 ? 'backends names none' : null)
@@ -324,12 +328,7 @@ function copiesOf(services: Services, known: Readable, reading: Reading): Copy[]
  * @param isOnly Whether there is nothing else: copies found bad before are then tried too, behind those that are synced. No
  *   wrong byte passes, and they may be whole.
  */
-function copiesOnBackends(
-  services: Services,
-  known: Readable,
-  reading: Reading,
-  isOnly: boolean,
-): Copy[] {
+function copiesOnBackends(services: Services, known: Readable, reading: Reading, isOnly: boolean): Copy[] {
   const { options, signal } = reading
   const ordered = services.backends.all().flatMap(({ name }) => known.locations.filter((one) => one.backend === name))
   const mayFallBack = mayFallBackOn(options)
