@@ -45,6 +45,7 @@ const CALLS: Readonly<Record<string, (store: StoreD, also: (tx: Transaction) => 
     await using received = await store.receive(Buffer.from('new'))
     return await store.commit(received, { key: 'new', also })
   },
+  link: (store, also) => store.link('other', idOf(A), { also }),
   delete: (store, also) => store.delete('k', { also }),
   'delete of an id': (store, also) => store.delete(idOf(A), { also }),
   'delete of a copy': (store, also) => store.delete('k', { backends: ['x'], also }),

@@ -9,6 +9,7 @@ import type {
   ForgetOptions,
   GetOptions,
   JobFilter,
+  LinkOptions,
   ListOptions,
   PutOptions,
   ReceiveOptions,
@@ -87,6 +88,18 @@ const CALLS: Readonly<Record<string, Call>> = {
       signal: NOT.signal,
     } satisfies Wrong<CommitOptions>,
     make: (store, options) => store.commit({}, { key: 'new', ...options }),
+  },
+  link: {
+    options: {
+      backends: NOT.names,
+      metadata: NOT.object,
+      mimeType: [...NOT.text, ''],
+      ifAbsent: NOT.boolean,
+      ifMatch: [...NOT.text, 'sha256:12'],
+      also: NOT.callback,
+      signal: NOT.signal,
+    } satisfies Wrong<LinkOptions>,
+    make: (store, options) => store.link('new', `sha256:${'0'.repeat(64)}`, options),
   },
   'put, expect': {
     options: { checksum: NOT.text, size: [...NOT.whole, '18'] } satisfies Wrong<NonNullable<PutOptions['expect']>>,

@@ -4,6 +4,7 @@ import { checkKey } from '../backend/keys.ts'
 import type { OwnPlace } from '../backend/one-medium.ts'
 import { checkOptions } from '../backend/options.ts'
 import { is, type RulesOf } from '../backend/rules.ts'
+import type { BlobId } from '../model/blob.ts'
 import type { Place } from '../model/copy.ts'
 import type { DurableEvent, Logged } from '../model/event.ts'
 import type { Job, JobFilter } from '../model/job.ts'
@@ -31,6 +32,7 @@ import { checkAlgorithms, checkName, idKey } from './lookup/names.ts'
 import { locationOf, recordOf } from './lookup/record.ts'
 import { SYNCED_OPTIONS, synced } from './lookup/synced.ts'
 import { OPTIONS } from './options.ts'
+import { LINK_OPTIONS, link } from './put/link.ts'
 import { COMMIT_OPTIONS, commit, PUT_OPTIONS, type PutDone, put } from './put/put.ts'
 import { RECEIVE_OPTIONS, receive } from './put/receive.ts'
 import type { Services } from './services.ts'
@@ -47,6 +49,7 @@ import type {
   ForgetOptions,
   ForgottenCopy,
   GetOptions,
+  LinkOptions,
   ListEntry,
   ListOptions,
   OpenedBlob,
@@ -203,6 +206,19 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
   commit(received: Received, options: CommitOptions<Names> = {}): Promise<PutResult> {
     return this.#calls.call({ op: 'commit' }, [options, COMMIT_OPTIONS], async (checked) =>
       this.#put(await commit(this.#services, received, checked)),
+    )
+  }
+
+  /**
+   * Binds a key to a blob that the store has, without its bytes from the caller. The copies that the key owes follow in the background;
+   * where that takes bytes and none are staged, they are first read from another copy.
+   *
+   * @throws {StorageError} NOT_FOUND: there is no such blob · INVALID_KEY · INVALID_ARGUMENT · ALREADY_EXISTS, PRECONDITION_FAILED: a
+   *   condition failed · KEY_CONFLICT, as `put` · STAGING_FULL · the errors of all copies if none can be read · what `also` throws.
+   */
+  link(key: string, id: BlobId, options: LinkOptions<Names> = {}): Promise<PutResult> {
+    return this.#calls.call({ op: 'link', key }, [options, LINK_OPTIONS], async (checked, signal) =>
+      this.#put(await link(this.#services, key, id, checked, signal)),
     )
   }
 

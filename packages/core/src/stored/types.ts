@@ -96,6 +96,9 @@ export interface CommitOptions<Names extends string = string> extends AlsoOption
   signal?: AbortSignal
 }
 
+/** Options of `link`. */
+export interface LinkOptions<Names extends string = string> extends Omit<CommitOptions<Names>, 'key'> {}
+
 /** Options of `put`. */
 export interface PutOptions<Names extends string = string> extends ReceiveOptions, CommitOptions<Names> {}
 

@@ -24,7 +24,8 @@ import type { PutOptions } from '../types.ts'
 export interface PutInput {
   readonly key: string
   readonly facts: BlobFacts
-  readonly staged: Staged
+  /** `null`: those that are staged by now. */
+  readonly staged: Staged | null
   readonly targets: readonly Configured[]
   readonly options: Pick<PutOptions, 'backends' | 'ifAbsent' | 'ifMatch' | 'mimeType'>
 }
@@ -40,6 +41,16 @@ export interface PutOutcome {
   readonly event: PutEvent
 }
 
+/** Copies would be owed of which no bytes are staged: nothing is committed, and the bytes have to be read first. */
+export class BytesWanted extends Error {
+  readonly facts: BlobFacts
+
+  constructor(facts: BlobFacts) {
+    super(`bytes are wanted of ${facts.id}`)
+    this.facts = facts
+  }
+}
+
 type Rows = Pick<Services, 'backends' | 'index' | 'ledger' | 'prefix' | 'queue' | 'staging'>
 
 /**
@@ -47,7 +58,7 @@ type Rows = Pick<Services, 'backends' | 'index' | 'ledger' | 'prefix' | 'queue' 
  *
  * @throws {StorageError} ALREADY_EXISTS, PRECONDITION_FAILED: the caller's condition on the binding does not hold · KEY_CONFLICT: a copy
  *   of another blob lies where one of this blob shall be · INVALID_KEY: the key is for blobs named by their checksum · INVALID_ARGUMENT: a
- *   backend that the caller names is being removed, or was; or there is no other.
+ *   backend that the caller names is being removed, or was; or there is no other. @throws {BytesWanted}
  */
 export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcome {
   const { index, ledger, staging } = rows
@@ -67,8 +78,11 @@ export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcom
   index.keep(tx, facts)
   index.bind(tx, key, id)
   const locations = targets.map((target) => owe(rows, tx, target, facts))
+  if (staged === null) {
+    if (locations.some(owes) && !staging.has(tx, id)) throw new BytesWanted(facts)
+  }
   // Also for a place that owed them before: they may have been released since.
-  if (locations.some(owes) || index.hasPlace(tx, { id, standing: 'owing' })) {
+  else if (locations.some(owes) || index.hasPlace(tx, { id, standing: 'owing' })) {
     staging.keep(tx, id, staged)
     if (known && index.hasPlace(tx, { id, standing: 'synced' })) staging.markReleasable(tx, id)
   }

@@ -87,7 +87,7 @@ async function commitChecked(
   }, at)
 }
 
-function check(options: CommitOptions, at: ErrorLocation): Asked {
+export function check(options: CommitOptions, at: ErrorLocation): Asked {
   const refuse = (detail: string, cause?: unknown) => new StorageError('INVALID_ARGUMENT', at, { cause, detail })
   if (options.key !== undefined) checkStoreKey(options.key, { op: at.op })
   if (options.ifAbsent && options.ifMatch !== undefined) throw refuse('ifAbsent and ifMatch exclude each other')

@@ -102,7 +102,7 @@ async function look(services: Services, location: Location, signal: AbortSignal)
 }
 
 /** Reads the first copy that is whole, wherever it is, into staging. */
-async function receiveGood(
+export async function receiveGood(
   services: Services,
   { id, size }: BlobFacts,
   { onProgress }: RepairOptions,
