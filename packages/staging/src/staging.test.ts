@@ -51,6 +51,19 @@ async function keep(): Promise<string> {
   return path.join(directory, name as string)
 }
 
+test('keep() of bytes that are kept already removes the file of the former ones, and its row', async () => {
+  const former = await keep()
+  const rowsOf = () =>
+    ledger.look((view) => readerOf(view).range('bytes', { from: Buffer.of(0), to: Buffer.of(255) }).length)
+  const before = await rowsOf()
+  {
+    await using staged = await receive(FILE)
+    await ledger.transact((tx) => staging.keep(tx, ID, staged))
+  }
+  await vi.waitFor(() => expect(existsSync(former)).toBe(false))
+  expect([await rowsOf(), (await files()).length]).toEqual([before, 1])
+})
+
 describe('sweep()', () => {
   /** The pid of a process that has ended. */
   const deadPid = () => spawnSync('true').pid

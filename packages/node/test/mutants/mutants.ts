@@ -18,6 +18,7 @@ const DELETE_PLANS = 'packages/node/test/plans/delete.test.ts'
 const RELEASE_PLANS = 'packages/node/test/plans/release.test.ts'
 const MANY_KEYS = 'packages/node/test/plans/many-keys.test.ts'
 const LEAVING = 'packages/node/test/leaving.test.ts'
+const DAMAGED = 'packages/node/test/damaged-staging.test.ts'
 const LAYOUTS = 'packages/node/test/layouts.test.ts'
 
 type Guard = readonly [what: string, from: string, to: string, test?: string]
@@ -274,7 +275,7 @@ export const MUTANTS: readonly Mutant[] = [
       'release: what was found of many places holds whatever changed since',
       '«version === index.version(tx, id)»',
       'true',
-      RELEASE_PLANS,
+      MANY_KEYS,
     ],
   ]),
   ...of(`${CORE}/backends/jobs.ts`, [
@@ -428,13 +429,14 @@ export const MUTANTS: readonly Mutant[] = [
       'keep: bytes that are kept already stay beside the new ones',
       '«former && removeBytes(writer, former)»',
       'undefined',
+      STAGING_TESTS,
     ],
     ['keep: bytes that are kept already count once more', '«former ? 0 : 1»', '1'],
     [
       'keep: bytes that are kept already are not replaced',
       '«former && this.#isSame(former, received, writer)»',
       'former',
-      PORTS,
+      DAMAGED,
     ],
     ['keep: a file that was swept is kept', '«has(writer, sweptKey(file))»', 'false', STAGING_TESTS],
     ['sweep: a file that is kept goes', '«has(writer, fileKey(file))»', 'false', STAGING_TESTS],
