@@ -1,10 +1,10 @@
-import { stat, statfs } from 'node:fs/promises'
+import { copyFile, rm, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { checkOptions, type OptionRulesOf, StorageError } from '@stored/core/backend'
 import type { Reader, Tree } from '@stored/ledger'
 import { pieceIn } from '@stored/ledger/engine'
 import { Environment, INDEX_FILE, mapLmdbError } from './environment.ts'
-import { Gate } from './gate.ts'
+import { Gate, UNSHARED } from './gate.ts'
 import {
   FORMAT,
   FORMER_FORMAT,
@@ -14,8 +14,10 @@ import {
   OPTIONS,
   readRow,
   readRows,
+  requireFormat,
   seqOf,
 } from './lmdb-ledger.ts'
+import { lockFileOf } from './lock-file.ts'
 import { flush, NEW_INDEX_FILE, putInPlace, requireUnkept, sweepNewIndex } from './new-index.ts'
 import { type Occupied, occupy } from './occupy.ts'
 
@@ -112,12 +114,8 @@ export class ExclusiveIndex implements Reader {
   piece: Reader['piece'] = (piece, decode) => pieceIn(this, piece, decode)
 
   /** @throws {StorageError} NO_SPACE: the disk has no room for a second index of this size. */
-  async requireSpace(): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#place.directory)
-    const need = this.size + MARGIN
-    if (bavail * bsize >= need) return
-    const detail = `a new index beside the present one takes up to ${need} bytes, and ${bavail * bsize} are free`
-    throw new StorageError('NO_SPACE', { op: 'open' }, { detail })
+  requireSpace(): Promise<void> {
+    return requireFree(this.#place.directory, this.size)
   }
 
   /**
@@ -168,6 +166,81 @@ export class ExclusiveIndex implements Reader {
     await this.#gate.close()
     await this.#place.leave()
   }
+}
+
+/**
+ * Puts a copy of an index into a directory that has none. Whoever ends it leaves none.
+ *
+ * @param from The file that is copied.
+ * @param change Writes into the copy before it is put in place.
+ * @throws {StorageError} ALREADY_EXISTS: there is an index · INCOMPATIBLE, CORRUPT: the copy cannot be used · NO_SPACE.
+ */
+export async function placeIndex(
+  options: ExclusiveIndexOptions,
+  from: string,
+  change: (ledger: LmdbLedger) => Promise<void>,
+): Promise<void> {
+  const place = await occupy(checkOptions(options as Checked, RULES, { op: 'open' }))
+  const { directory, fileMode: mode } = place
+  let gate: Gate | undefined
+  let letIn: (() => void) | undefined
+  try {
+    gate = await Gate.open(directory, { mode })
+    letIn = await gate.hold()
+    if ((await stat(path.join(directory, INDEX_FILE)).catch(() => null)) !== null)
+      throw new StorageError('ALREADY_EXISTS', { op: 'restore' }, { detail: `there is a store in ${directory}` })
+    await sweepNewIndex(directory)
+    const file = path.join(directory, NEW_INDEX_FILE)
+    try {
+      await requireFree(directory, (await stat(from)).size)
+      await copyFile(from, file)
+      const ledger = await LmdbLedger.change(file, place)
+      try {
+        await change(ledger)
+      } finally {
+        await ledger.close()
+      }
+      await flush(file, mode)
+    } catch (error) {
+      await sweepNewIndex(directory)
+      throw error
+    }
+    await putInPlace(directory, undefined)
+  } catch (error) {
+    throw mapLmdbError(error, { op: 'restore' })
+  } finally {
+    letIn?.()
+    await gate?.close()
+    await place.leave()
+  }
+}
+
+/** Reads an index in a file that nobody else knows, of this format. */
+export async function readIndex<T>(file: string, read: (reader: Reader) => Promise<T>): Promise<T> {
+  const trees = new Set<Tree>()
+  const environment = await Environment.open(file, UNSHARED, { mode: 0o600, trees })
+  try {
+    for (const name of environment.names) trees.add(name)
+    await environment.openTrees()
+    requireFormat(formatOf(environment))
+    const reader: Reader = {
+      get: (tree, key, decode) => readRow(environment.tree(tree), key, decode),
+      range: (tree, range) => readRows(environment.tree(tree), range),
+      piece: (piece, decode) => pieceIn(reader, piece, decode),
+    }
+    return await read(reader)
+  } finally {
+    await environment.close()
+    await rm(lockFileOf(file), { force: true })
+  }
+}
+
+async function requireFree(directory: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(directory)
+  const need = bytes + MARGIN
+  if (bavail * bsize >= need) return
+  const detail = `a new index in ${directory} takes up to ${need} bytes, and ${bavail * bsize} are free`
+  throw new StorageError('NO_SPACE', { op: 'open' }, { detail })
 }
 
 async function requireIndex(directory: string): Promise<void> {

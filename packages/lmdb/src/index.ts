@@ -1,3 +1,9 @@
-export { ExclusiveIndex, type ExclusiveIndexOptions, FORMER_INDEX_FILE } from './exclusive-index.ts'
+export {
+  ExclusiveIndex,
+  type ExclusiveIndexOptions,
+  FORMER_INDEX_FILE,
+  placeIndex,
+  readIndex,
+} from './exclusive-index.ts'
 export { FORMAT, FORMER_FORMAT, LmdbLedger, type LmdbLedgerOptions, requireFormat } from './lmdb-ledger.ts'
 export { DiskReserve } from './reserve.ts'

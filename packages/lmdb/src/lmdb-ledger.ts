@@ -166,29 +166,57 @@ export class LmdbLedger implements TreeLedger {
   }
 
   /**
-   * Makes an index in a file that nobody knows yet, and that is of no use until it is closed: no commit is flushed.
+   * Makes an index in a file that nobody knows yet. It is of no use until it is closed: no commit is flushed.
    *
    * @param place Left alone when the ledger is closed.
    * @param o.seq The number of the last commit, from which it goes on.
    */
-  static async make(file: string, place: Occupied, { seq }: { readonly seq: number }): Promise<LmdbLedger> {
+  static make(file: string, place: Occupied, { seq }: { readonly seq: number }): Promise<LmdbLedger> {
+    return LmdbLedger.#openAlone(file, place, async (ledger) => {
+      await ledger.#environment.commit(() => {
+        ledger.#tail.provide(ledger.#environment.end + PAGES_PER_COMMIT * PAGE)
+        ledger.#tree('meta').putSync(FORMAT_KEY, encodeNumber(FORMAT))
+        ledger.#tree('meta').putSync(SEQ_KEY, encodeNumber(seq))
+      })
+    })
+  }
+
+  /** The same, of one that is there already. @throws {StorageError} INCOMPATIBLE, CORRUPT */
+  static change(file: string, place: Occupied): Promise<LmdbLedger> {
+    return LmdbLedger.#openAlone(file, place, async (ledger) => requireFormat(ledger.#readNumber(FORMAT_KEY) ?? 0))
+  }
+
+  static async #openAlone(
+    file: string,
+    place: Occupied,
+    begin: (ledger: LmdbLedger) => Promise<void>,
+  ): Promise<LmdbLedger> {
     const trees = new Set<Tree>(TREES)
     const environment = await Environment.open(file, UNSHARED, { mode: place.fileMode, trees, isFlushed: false })
+    let ledger: LmdbLedger | undefined
     try {
       await environment.openTrees()
       const files = FilesInPlace.alone(file)
       const shared = { ...place, leave: async () => {}, ballast: undefined }
-      const ledger = new LmdbLedger({ place: shared, gate: UNSHARED, environment, files, trees, log: {} })
-      await environment.commit(() => {
-        ledger.#tail.provide(environment.end + PAGES_PER_COMMIT * PAGE)
-        ledger.#tree('meta').putSync(FORMAT_KEY, encodeNumber(FORMAT))
-        ledger.#tree('meta').putSync(SEQ_KEY, encodeNumber(seq))
-      })
+      ledger = new LmdbLedger({ place: shared, gate: UNSHARED, environment, files, trees, log: {} })
+      await begin(ledger)
       return ledger
     } catch (error) {
       await environment.close()
+      if (ledger) await ledger.#tail.close()
       throw mapLmdbError(error, { op: 'open' })
     }
+  }
+
+  /** Writes the rows as they are at one moment into a new file, while others go on to write. */
+  async copyTo(file: string): Promise<void> {
+    this.#requireFiles(this.#files.failure)
+    await this.#environment.copyTo(file)
+  }
+
+  /** Bytes that the rows take, without free room at the end of the file. */
+  get size(): number {
+    return this.#environment.end
   }
 
   private constructor({ place, gate, environment, files, trees, log }: Parts) {

@@ -1,7 +1,7 @@
 import { rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
+import { checkOptions, is, mapErrno, type RulesOf, StorageError } from '@stored/core/backend'
 import type { AccessMode } from '@stored/core/files'
 import { BlobIndex, rewriterOf as rewriteIndex } from '@stored/index'
 import type { Tree } from '@stored/ledger'
@@ -9,9 +9,8 @@ import { type FormerRow, type Rewrite, type Rewriter, rewriteLog, unreadable } f
 import { ExclusiveIndex, FORMAT, FORMER_FORMAT, FORMER_INDEX_FILE, type LmdbLedger, requireFormat } from '@stored/lmdb'
 import { UpgradedStaging } from '@stored/staging'
 import { bootId, JobQueue, rewriterOf as rewriteJobs } from '@stored/syncd'
-import { accessMode } from './check-config.ts'
-import type { UntypedConfig } from './config.ts'
 import { requireRuntime, stagingOf } from './open-store.ts'
+import { STORE_RULES, type StoreLocation, whereIs } from './store-location.ts'
 
 const AT = { op: 'upgrade' }
 /** In this order: what a row is written by is there before it. */
@@ -31,7 +30,7 @@ export interface UpgradeProgress {
 }
 
 /** What upgradeStore() takes. */
-export interface UpgradeOptions extends Pick<UntypedConfig, 'path' | 'mode' | 'allowNetworkFileSystem'> {
+export interface UpgradeOptions extends StoreLocation {
   /** Only say what would be done. @default false */
   dryRun?: boolean
   /** Ends it. The store is then as it was. */
@@ -40,8 +39,12 @@ export interface UpgradeOptions extends Pick<UntypedConfig, 'path' | 'mode' | 'a
   onProgress?: (progress: UpgradeProgress) => void
 }
 
-const WHERE = { path: needed(is.text), mode: is.oneOf(['0700', '0770']), allowNetworkFileSystem: is.boolean }
-const OPTIONS: RulesOf<UpgradeOptions> = { ...WHERE, dryRun: is.boolean, signal: is.signal, onProgress: is.callback }
+const OPTIONS: RulesOf<UpgradeOptions> = {
+  ...STORE_RULES,
+  dryRun: is.boolean,
+  signal: is.signal,
+  onProgress: is.callback,
+}
 
 /** What an upgrade did, or would do. */
 export interface Upgraded {
@@ -69,13 +72,8 @@ export interface Upgraded {
 export async function upgradeStore(options: UpgradeOptions): Promise<Upgraded> {
   requireRuntime()
   const checked = checkOptions(options, OPTIONS, AT)
-  const { path: directory, allowNetworkFileSystem, dryRun, signal } = checked
-  const mode = accessMode(checked.mode)
-  const where = {
-    path: path.resolve(directory),
-    mode,
-    ...(allowNetworkFileSystem !== undefined && { allowNetworkFileSystem }),
-  }
+  const { dryRun, signal } = checked
+  const where = whereIs(checked)
   requireSignal(signal)
   const index = await ExclusiveIndex.open(where)
   try {
@@ -86,7 +84,7 @@ export async function upgradeStore(options: UpgradeOptions): Promise<Upgraded> {
     const kept = path.join(where.path, FORMER_INDEX_FILE)
     if (dryRun) await index.requireSpace()
     else
-      await index.replace((ledger) => rewrite(index, ledger, { ...checked, mode, total: rows }), {
+      await index.replace((ledger) => rewrite(index, ledger, { ...checked, mode: where.mode, total: rows }), {
         keepAs: FORMER_INDEX_FILE,
       })
     return { from, to: FORMAT, rows, size, kept }

@@ -10,7 +10,7 @@ import type { StoreConfig } from './config.ts'
  * All other files belong to the user.
  */
 const OURS =
-  /^(?:index\.mdb(?:-lock|\.stored-kept-.+)?|(?:opening|committing)\.mdb(?:-lock)?|ballast|staging|cache|verify\.json)$/
+  /^(?:index\.mdb(?:-lock|\.stored-kept-.+)?|index\.new\.mdb(?:-lock)?|index\.v2\.bak|(?:opening|committing)\.mdb(?:-lock)?|ballast|staging|cache|verify\.json)$/
 
 /** A file or directory of a store that others can use, or that intended users cannot. */
 export interface WrongMode {

@@ -1,5 +1,6 @@
 export { UpgradedStaging } from './format-2.ts'
 export { stagedFiles } from './owner.ts'
 export { RecoveredStaging } from './recovered-staging.ts'
+export { lookingAt, RestoredStaging, type StagedFile, stagedFilesOf } from './restored-staging.ts'
 export { DurableStaging, type DurableStagingOptions } from './staging.ts'
 export { beginRecovery, type Claimed, claimStaging, endRecovery, type Standing, standingOf } from './store-identity.ts'

@@ -405,6 +405,36 @@ export const COMMANDS: readonly Command[] = [
     load: () => import('../commands/upgrade.ts'),
   },
   {
+    name: 'compact',
+    args: [],
+    flags: [],
+    help: 'Shrink the index file of the store',
+    details:
+      'The file never gets smaller by itself. Writes a copy without free pages beside it, which takes as much free space as the copy, and puts it in its place. No process may have the store open.',
+    examples: ['stored compact'],
+    load: () => import('../commands/compact.ts'),
+  },
+  {
+    name: 'backup',
+    args: [{ name: 'FILE|DIR', complete: 'file' }],
+    flags: [{ name: 'staged', help: 'Also copy staged files; a directory is made' }],
+    help: 'Copy the index of the store, as it is at one moment',
+    details:
+      'Other processes may go on to use the store. The index holds keys, records, places, jobs, the event log and staged blobs of up to 64 KiB. With --staged, larger staged blobs are copied too. What lies on backends is not copied.',
+    examples: ['stored backup index.backup', 'stored backup /mnt/nightly --staged'],
+    load: () => import('../commands/backup.ts'),
+  },
+  {
+    name: 'restore',
+    args: [{ name: 'FILE|DIR', complete: 'file' }],
+    flags: [],
+    help: 'Make the configured store of a backup',
+    details:
+      'The store directory must hold no store. Blobs whose staged bytes are neither in the backup nor on a backend are named, their copies become `missing`, and the command ends with 3.',
+    examples: ['stored restore /mnt/nightly'],
+    load: () => import('../commands/restore.ts'),
+  },
+  {
     name: 'conformance',
     args: [{ name: 'NAME|MODULE', complete: 'backend' }],
     flags: [

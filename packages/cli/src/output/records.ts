@@ -83,6 +83,8 @@ export type OutputRecord = { readonly v: 1 } & (
       readonly disk: StoreStatus['disk']
     }
   | ({ readonly type: 'cache' } & CacheStats)
+  /** Of a restore: nobody has the bytes of this blob. */
+  | { readonly type: 'missing'; readonly id: string }
   | { readonly type: 'event'; readonly event: Logged<DurableEvent> }
   | {
       readonly type: 'option'

@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import type { StoreConfig } from '@stored/node'
+import type { StoreLocation } from '@stored/node'
 import { Fault } from '../errors/fault.ts'
 import { loadConfiguration } from './configuration.ts'
 import type { Context } from './context.ts'
@@ -15,19 +15,21 @@ export async function isStore(directory: string): Promise<boolean> {
   return (await hasIndex(directory)) || (await stagedIn(directory)).length > 0
 }
 
-/** What finds the store of this call, without its backends. @throws {Fault} NO_STORE. */
-export async function storeOf(
-  context: Context,
-): Promise<Pick<StoreConfig, 'path' | 'mode' | 'allowNetworkFileSystem'>> {
-  const { config } = await loadConfiguration(context)
-  const { path: directory, mode, allowNetworkFileSystem } = config
-  if (!(await hasIndex(directory)))
-    throw new Fault('NO_STORE', `there is no store at ${directory}; stored init makes one`)
+/** What finds the store of this call, without its backends. */
+export async function locationOf(context: Context): Promise<StoreLocation> {
+  const { path: directory, mode, allowNetworkFileSystem } = (await loadConfiguration(context)).config
   return {
     path: directory,
     ...(mode !== undefined && { mode }),
     ...(allowNetworkFileSystem !== undefined && { allowNetworkFileSystem }),
   }
+}
+
+/** The same, of a store that is there. @throws {Fault} NO_STORE. */
+export async function storeOf(context: Context): Promise<StoreLocation> {
+  const location = await locationOf(context)
+  if (await hasIndex(location.path)) return location
+  throw new Fault('NO_STORE', `there is no store at ${location.path}; stored init makes one`)
 }
 
 /** Whether there is an index that is not empty. */

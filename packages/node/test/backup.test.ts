@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto'
+import { readdir, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { MemoryBackend, MemoryPlace } from '@stored/core/backend'
+import { backupStore, compactStore, openStore, restoreStore } from '@stored/node'
+import { expect, test } from 'vitest'
+import { collect, idOf, temp } from './temp.ts'
+
+const LARGE = Buffer.concat([Buffer.from('a large blob '), randomBytes(100_000)])
+
+/** A store whose backend `b` is paused: one blob is whole on `a`, the others are owed to `b` alone. */
+async function owing(directory: string) {
+  const places = { a: new MemoryPlace(), b: new MemoryPlace() }
+  const open = (at: string, sync = true) =>
+    openStore({
+      ...{ path: path.join(directory, at), sync },
+      backends: {
+        a: { backend: new MemoryBackend({ place: places.a }) },
+        b: { backend: new MemoryBackend({ place: places.b }) },
+      },
+    })
+  {
+    await using store = await open('store')
+    await store.pause('b')
+    await store.put(Buffer.concat([LARGE, Buffer.from('twice')]), { key: 'on a' })
+    await store.put(LARGE, { key: 'owed alone', backends: ['b'] })
+    await store.put(Buffer.from('small'), { key: 'small', backends: ['b'] })
+    await store.synced('on a', { backends: ['a'] })
+  }
+  const at = (name: string) => path.join(directory, name)
+  return { at, open, places }
+}
+
+test('a backup with staged bytes becomes a store that knows all, owes all, and brings it to its backends', async () => {
+  await using dir = await temp()
+  const { at, open } = await owing(dir.path)
+  const { files, size } = await backupStore({ path: at('store'), to: at('backup'), staged: true })
+  expect(files).toBe(2)
+  expect(size).toBeGreaterThan(200_000)
+  await rm(at('store'), { recursive: true })
+  expect(await restoreStore({ path: at('store'), from: at('backup') })).toEqual({ files: 2, lacking: 0, missing: [] })
+  await using store = await open('store')
+  expect((await collect(store.list())).map(({ key }) => key)).toEqual(['on a', 'owed alone', 'small'])
+  await store.resume('b')
+  await store.synced()
+  expect((await store.get('owed alone', { backend: 'b' })).equals(LARGE)).toBe(true)
+  expect((await store.get('small', { backend: 'b' })).toString()).toBe('small')
+})
+
+test('without them, what is nowhere else is reported as missing, and what a backend has is copied from there', async () => {
+  await using dir = await temp()
+  const { at, open } = await owing(dir.path)
+  expect(await backupStore({ path: at('store'), to: at('index.backup') })).toMatchObject({ files: 0 })
+  const restored = await restoreStore({ path: at('other'), from: at('index.backup') })
+  expect(restored).toEqual({ files: 0, lacking: 2, missing: [idOf(LARGE)] })
+  await using store = await open('other')
+  expect((await store.getBackend('b')).bad).toEqual({ missing: 1 })
+  await store.resume('b')
+  await store.synced('on a')
+  await store.synced('small')
+  await expect(store.get('owed alone')).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  await store.put(LARGE, { key: 'owed alone', backends: ['b'] })
+  await store.synced()
+  expect((await store.get('owed alone')).equals(LARGE)).toBe(true)
+  expect((await store.getBackend('b')).bad).toEqual({})
+})
+
+test('a store that was restored is another one: the staged files of the first are not debris to it', async () => {
+  await using dir = await temp()
+  const { at, open } = await owing(dir.path)
+  await backupStore({ path: at('store'), to: at('early') })
+  {
+    await using store = await open('store', false)
+    await store.put(Buffer.concat([LARGE, Buffer.from('later')]), { key: 'acknowledged later', backends: ['b'] })
+  }
+  await rm(at('store/index.mdb'))
+  const before = await readdir(at('store/staging'))
+  await expect(restoreStore({ path: at('store'), from: at('early') })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' })
+  expect(await readdir(at('store/staging'))).toEqual(before)
+})
+
+test.each(['backup', 'restore'] as const)('%s never writes over what is there', async (call) => {
+  await using dir = await temp()
+  const { at } = await owing(dir.path)
+  await backupStore({ path: at('store'), to: at('early') })
+  const again =
+    call === 'backup'
+      ? backupStore({ path: at('store'), to: at('early') })
+      : restoreStore({ path: at('store'), from: at('early') })
+  await expect(again).rejects.toMatchObject({ code: 'ALREADY_EXISTS' })
+})
+
+test('compactStore() shrinks the index and keeps all, and refuses while the store is open', async () => {
+  await using dir = await temp()
+  const { at, open } = await owing(dir.path)
+  {
+    await using store = await open('store', false)
+    const keys = Array.from({ length: 60 }, (_, i) => `k/${i}`)
+    await Promise.all(keys.map((key) => store.put(randomBytes(60_000), { key, backends: ['b'] })))
+    await Promise.all(keys.map((key) => store.delete(key)))
+    await expect(compactStore({ path: at('store') })).rejects.toMatchObject({ code: 'CONFLICT' })
+  }
+  const { before, after } = await compactStore({ path: at('store') })
+  expect(after).toBeLessThan(before / 2)
+  expect((await stat(at('store/index.mdb'))).size).toBe(after)
+  await using store = await open('store', false)
+  expect((await collect(store.list())).map(({ key }) => key)).toEqual(['on a', 'owed alone', 'small'])
+  expect((await store.get('owed alone')).equals(LARGE)).toBe(true)
+})
