@@ -27,6 +27,15 @@ function of(file: string, guards: readonly Guard[]): Mutant[] {
   return guards.map(([what, from, to, test]) => ({ what, file, from, to, ...(test !== undefined && { test }) }))
 }
 
+/** The commit of a put, whose plan is given `rows`. */
+function putBy(rows: string): string {
+  return `transactWith(services, options.also, at, (tx, add) => {
+      const outcome = planPut(${rows}, tx, input)
+      add()
+      return outcome
+    })`
+}
+
 /** What plans read before they write, taken away one by one. */
 export const MUTANTS: readonly Mutant[] = [
   ...of(`${CORE}/put/plan-put.ts`, [
@@ -88,16 +97,16 @@ export const MUTANTS: readonly Mutant[] = [
   ...of(`${CORE}/put/put.ts`, [
     [
       'put: the binding is that of before the plan',
-      '«services.ledger.transact((tx) => planPut(services, tx, input))»',
+      `«${putBy('services')}»`,
       `services.ledger.look((view) => services.index.binding(view, input.key)).then((early) => {
         const get = (target, name) => name === 'binding' ? () => early : target[name].bind(target)
         const index = new Proxy(services.index, { get })
-        return services.ledger.transact((tx) => planPut({ ...services, index }, tx, input))
+        return ${putBy('{ ...services, index }')}
       })`,
     ],
     [
       'put: the locations are those of before the plan',
-      '«services.ledger.transact((tx) => planPut(services, tx, input))»',
+      `«${putBy('services')}»`,
       `services.ledger.look((view) => new Map(input.targets.map((one) => {
         const place = services.backends.placeOf(one, input.key, input.facts.id)
         return [place.backend, services.index.location(view, place)]
@@ -105,7 +114,7 @@ export const MUTANTS: readonly Mutant[] = [
         const location = (tx, place) => early.has(place.backend) ? early.get(place.backend) : services.index.location(tx, place)
         const get = (target, name) => name === 'location' ? location : target[name].bind(target)
         const index = new Proxy(services.index, { get })
-        return services.ledger.transact((tx) => planPut({ ...services, index }, tx, input))
+        return ${putBy('{ ...services, index }')}
       })`,
     ],
   ]),
