@@ -4,12 +4,12 @@ import { describe, expect, it } from 'vitest'
 import { root } from '../followers/tarballs.ts'
 
 const page = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
-/** What the page names: code with a slash in it, from the root of the repository. */
+/** The paths that the page names: code with a slash in it, relative to the root of the repository. */
 const named = [...page.matchAll(/`([^`\s]+\/[^`\s]*)`/g)].map(([, path = '']) => path)
 const there = (pattern: string) => globSync(pattern, { cwd: root }).map((path) => path.replaceAll('\\', '/'))
 
 describe('ARCHITECTURE.md', () => {
-  it.each(named)('names what is there: %s', (path) => {
+  it.each(named)('names only existing paths: %s', (path) => {
     expect(there(path)).not.toEqual([])
   })
 
@@ -21,7 +21,7 @@ describe('ARCHITECTURE.md', () => {
       ...there('tooling/*/'),
     ]
       .map((directory) => directory.replace(/\/$/, ''))
-      // Git leaves a directory that moved where something is installed in it.
+      // Git leaves a directory that moved if something is installed in it.
       .filter((directory) => readdirSync(join(root, directory)).some((name) => name !== 'node_modules'))
     expect(rooms.filter((room) => !found.has(room))).toEqual([])
   })

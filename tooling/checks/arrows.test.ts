@@ -66,7 +66,7 @@ const unsound: [string, Tree, string[]][] = [
     ['packages/index/src/index.ts:3: @stored/index may not import @stored/syncd'],
   ],
   [
-    'a room that knows one above it',
+    'a room that imports one above it',
     { 'packages/core/src/model/copy.ts': `import '../backend/error.ts'\nimport type { Put } from '../stored/put.ts'` },
     ['packages/core/src/model/copy.ts:2: packages/core/src/model may not import packages/core/src/stored/put.ts'],
   ],
@@ -96,7 +96,7 @@ const unsound: [string, Tree, string[]][] = [
     ],
   ],
   [
-    'a source that imports what is for tests',
+    'a source that imports something for tests',
     { 'packages/index/src/more.ts': `import '@stored/testing'` },
     [
       'packages/index/src/more.ts:1: @stored/index may not import @stored/testing',
@@ -104,12 +104,12 @@ const unsound: [string, Tree, string[]][] = [
     ],
   ],
   [
-    'a contract that imports what is built on it',
+    'a contract that imports code built on it',
     { 'packages/core/src/backend/error.ts': `import type { Index } from '../ports.ts'` },
     ['packages/core/src/backend/error.ts:1: @stored/core/backend imports nothing else of @stored/core'],
   ],
   [
-    'an entry of the contract that exports what is built on it',
+    'an entry of the contract that exports code built on it',
     { 'packages/core/src/backend.ts': `export * from './ports.ts'` },
     ['packages/core/src/backend.ts:1: @stored/core/backend imports nothing else of @stored/core'],
   ],
@@ -122,7 +122,7 @@ const unsound: [string, Tree, string[]][] = [
     ['packages/core/src/index.ts:1: @stored/core imports no third-party package'],
   ],
   [
-    'lmdb imported by another',
+    'lmdb imported by another package',
     {
       'packages/index/src/index.ts': `import '@stored/ledger'\nimport { open } from 'lmdb'`,
       'packages/index/package.json': exporting('@stored/index', { '@stored/ledger': '*', lmdb: '*' }),
@@ -145,7 +145,7 @@ const unsound: [string, Tree, string[]][] = [
     ],
   ],
   [
-    'an import of a file that is no entry',
+    'an import of a file that is not an entry',
     { 'packages/index/src/more.ts': `import { open } from '@stored/ledger/src/open.ts'` },
     ['packages/index/src/more.ts:1: @stored/ledger/src/open.ts is not an entry of @stored/ledger'],
   ],
@@ -209,7 +209,7 @@ test.each(unsound)('%s is a violation', async (_title, changes, expected) => {
   expect(await violations(changes)).toEqual(expected)
 })
 
-test('words in comments and strings are no imports', async () => {
+test('words in comments and strings are not imports', async () => {
   expect(await violations({ 'packages/index/src/more.ts': `// import 'mime'\nconst text = "import 'mime'"` })).toEqual(
     [],
   )

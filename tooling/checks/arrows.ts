@@ -1,5 +1,5 @@
-// Holds the arrows between packages: who may import whom, and that a package declares what it imports and nothing else. Within a
-// package no files import each other.
+// Checks the arrows between packages: which may import which, and that a package declares exactly what it imports.
+// Within a package no files import each other.
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { dirname, join, posix, relative, resolve, sep } from 'node:path'
@@ -37,9 +37,9 @@ interface Import {
 }
 
 interface Arrows {
-  /** What its source may import of ours, by specifier. */
+  /** What its source may import from us, by specifier. */
   readonly source: readonly string[]
-  /** What its tests may import besides. */
+  /** What its tests may import in addition. */
   readonly tests: readonly string[]
 }
 
@@ -48,7 +48,7 @@ const PRINTABLE = '@stored/core/printable'
 const RUNTIME = '@stored/core/runtime'
 const CORE = ['@stored/core', BACKEND, PRINTABLE, RUNTIME, '@stored/core/files', '@stored/core/processes']
 const LEDGER = '@stored/ledger'
-/** What the rows of the former format say. */
+/** The content of rows of the former format. */
 const FORMER = '@stored/ledger/format-2'
 const SERVICES = [
   '@stored/checksumd',
@@ -61,7 +61,7 @@ const SERVICES = [
   '@stored/watchd',
 ]
 
-// Tests that need several packages live in @stored/node, so those of a service get nothing besides.
+// Tests that need several packages are in @stored/node, so those of a service get nothing in addition.
 const ARROWS: Readonly<Record<string, Arrows>> = {
   '@stored/core': { source: [], tests: [] },
   '@stored/checksumd': { source: CORE, tests: [] },
@@ -71,7 +71,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   // None of these needs a native module.
   '@stored/index': { source: [...CORE, LEDGER, FORMER], tests: [] },
   '@stored/staging': { source: [...CORE, LEDGER, FORMER], tests: [] },
-  // Several processes elect a leader: that takes a ledger that they share.
+  // Several processes elect a leader, which takes a ledger that they share.
   '@stored/syncd': { source: [...CORE, LEDGER, FORMER], tests: ['@stored/lmdb'] },
   '@stored/read-cache': { source: CORE, tests: [] },
   '@stored/conformance': { source: CORE, tests: [] },
@@ -83,12 +83,12 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
     source: [...CORE, '@stored/node', '@stored/node/config'],
     tests: ['@stored/conformance', '@stored/driver-fs'],
   },
-  // The driver that it writes is a package of its own; this one only knows the versions.
+  // The driver that it generates is its own package; this one knows only the versions.
   'create-stored-driver': { source: [], tests: ['@stored/conformance', BACKEND] },
 }
 const DRIVER: Arrows = { source: [BACKEND], tests: ['@stored/conformance', '@stored/services'] }
 
-/** Rooms of a package, and which beside it each may import. One that is not named here may import any. */
+/** The rooms of a package, and which others in it each may import. A room that is not listed may import any. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'packages/core/src/model': ['backend'],
   'packages/core/src/source': ['backend'],
@@ -98,22 +98,25 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'packages/syncd/src/coordination': [],
 }
 
-/** What any test may import; its package may import anything, so sources never do. */
+/** Any test may import it, and it may import anything, so sources never do. */
 const TESTING = '@stored/testing'
 
-/** A configuration names its drivers. Tests outside their packages name any but `fs` to be refused. */
+/** A configuration names its drivers. Tests outside their packages name any except `fs`, to have it refused. */
 const NAMED_BY_TOOLS = /\bdriver: '(fs|s3|sftp)'/g
 const NAMED_BY_TESTS = /\bdriver: '(fs)'/g
 
-/** Manifests of the workspace; those of tools lie in a room. */
+/** The manifests of the workspace; those of tools are in a room. */
 const MEMBERS = '{packages,drivers,apps,tooling,tooling/{followers,proofs}}/*/package.json'
 
-/** Third-party packages that only one of ours may import, by its name. An LMDB environment opened twice in a process breaks its locks. */
+/**
+ * Third-party packages that only one of ours may import, by name. An LMDB environment opened twice in a process breaks
+ * its locks.
+ */
 const RESERVED: Readonly<Record<string, string>> = { lmdb: '@stored/lmdb' }
-/** Ours that import no third-party package. */
+/** Packages of ours that import no third-party package. */
 const BARE = ['@stored/core']
 
-/** Everything in the repository at `root` that breaks a rule. */
+/** Every violation in the repository at `root`. */
 export function findViolations(root: string): Violation[] {
   const monorepo = loadPackage(root, '{*.config.ts,tooling/**/*.{ts,mjs}}', root)
   const members = globSync(MEMBERS, { cwd: root })
@@ -143,7 +146,7 @@ function at({ file, line }: Import, message: string): Violation {
 
 function loadPackage(directory: string, sources: string, root: string): Package {
   const manifest = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as Manifest
-  // A folder that has a manifest of its own is a package of its own.
+  // A folder with its own manifest is its own package.
   const isOurs = (file: string) =>
     !/(^|\/)(node_modules|dist)\//.test(file) && owner(join(directory, file)) === directory
   const pattern = manifest.private && directory !== root ? '**/*.{ts,tsx,mjs}' : sources
@@ -173,7 +176,7 @@ function readImports(path: string, root: string): Import[] {
   }))
 }
 
-/** A tool with a package of its own: its stores are configured by name. */
+/** A tool with its own package: its stores are configured by name. */
 function isTool(path: string, root: string): boolean {
   return isWithin(join(root, 'tooling'), path) && owner(path) !== root
 }
@@ -269,14 +272,14 @@ function unused({ directory, manifest, imports }: Package, root: string): Violat
       .filter((name) => !bySource.has(name))
       .map((name) => complain(name, byTests.has(name) ? 'only tests import it' : 'not imported')),
     ...Object.keys(devDependencies)
-      // A peer is there for others, too: a package manager that is strict passes it on.
+      // A peer may be there for others too: a strict package manager passes it on.
       .filter((name) => !(name in (manifest.peerDependencies ?? {})))
       .filter((name) => ![byTests, bySource].some((imported) => imported.has(name) || imported.has(typedBy(name))))
       .map((name) => complain(name, 'not imported')),
   ]
 }
 
-/** The package whose types `@types/NAME` holds. */
+/** The package whose types are in `@types/NAME`. */
 function typedBy(name: string): string {
   return name.replace(/^@types\//, '')
 }

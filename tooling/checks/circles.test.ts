@@ -28,7 +28,7 @@ test.each([
   ['import type { A }', `import type { A } from './a.ts'`],
   ['export type *', `export type * from './a.ts'`],
   ["import('./a.ts').A", `type B = import('./a.ts').A`],
-])('so are files of which one imports types alone: %s', async (_how, text) => {
+])('so are files of which one imports only types: %s', async (_how, text) => {
   expect(await circles({ 'a.ts': `import './b.ts'`, 'b.ts': text })).toEqual(['b.ts:1: a.ts → b.ts → a.ts'])
 })
 
@@ -41,7 +41,7 @@ test('each circle of a file is found', async () => {
   expect(await circles(files)).toEqual(['b.ts:1: a.ts → b.ts → a.ts', 'c.ts:1: a.ts → c.ts → a.ts'])
 })
 
-test('two ways to one file, and an import() when something runs, are none', async () => {
+test('two ways to one file, and an import() at run time, are not a circle', async () => {
   expect(
     await circles({
       'a.ts': `import './b.ts'\nimport './c.ts'`,

@@ -16,8 +16,8 @@ interface Import {
 }
 
 /**
- * Circles of relative imports among `files`, which are relative to `root`. An import of types alone counts: who reads one file must
- * read the other. An `import()` does not: what it names is loaded when the call is made.
+ * Circles of relative imports among `files`, which are relative to `root`. An import of types counts, because a reader
+ * of one file must read the other. An `import()` does not: it is loaded only when called.
  */
 export function findCircles(root: string, files: readonly string[]): Circle[] {
   const imports = new Map(files.map((file) => [file, importsOf(root, file)]))

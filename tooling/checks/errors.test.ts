@@ -14,13 +14,13 @@ failed, \`cause\` holds the original error, and \`url\` is the page about the co
 Generated from the pages by \`vitest run tooling/checks/errors.test.ts -u\`; the test compares it.
 `
 
-/** Title, sentence, and what is said of trying again. */
+/** The title, the meaning, and what the page says about retrying. */
 function read(code: string): { title: string; meaning: string; retries: string } {
   const [title = '', meaning = '', retries = ''] = readFileSync(`${directory}${code}.md`, 'utf8').split('\n\n')
   return { title, meaning, retries }
 }
 
-/** What a page says of a job that failed with `error` for the first time. */
+/** What a page says about a job that fails with `error` for the first time. */
 function fate(error: StorageError): string {
   const verdict = verdictOn('backend', error)
   const decision = decide(error, { attempts: 1, verdict, isProbe: false })
@@ -36,7 +36,7 @@ function row(code: StorageErrorCode): string {
 }
 
 describe('docs/errors', () => {
-  it('has a page for every code, and none without a code', () => {
+  it('has a page for every code, and no page without a code', () => {
     const pages = readdirSync(directory).filter((file) => file !== 'README.md')
     expect(pages).toEqual(STORAGE_ERROR_CODES.map((code) => `${code}.md`).sort())
   })

@@ -32,7 +32,7 @@ test('an export that no file imports is found, and one that only a test imports'
   ])
 })
 
-test('what its own file uses may be exported for a test, and a type for nobody', async () => {
+test('something its own file uses may be exported for a test, and a type without any importer', async () => {
   expect(
     await unused({
       'packages/a/src/one.ts': 'export const part = 1\nexport interface O { a: 1 }\nexport const used = (_: O) => part',
@@ -42,7 +42,7 @@ test('what its own file uses may be exported for a test, and a type for nobody',
   ).toEqual([])
 })
 
-test('a value of an entry is used by another package or named in the documentation; imports of its own package are none', async () => {
+test('a value of an entry must be used by another package or named in the documentation; imports within its own package do not count', async () => {
   expect(
     await unused({
       'packages/a/src/index.ts': `export { lost, named, used, type T } from './one.ts'`,

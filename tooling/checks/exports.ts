@@ -1,20 +1,20 @@
-// Finds exports that nobody imports: of a source file, and of the entries of a package.
+// Finds exports that nothing imports: of a source file, and of the entries of a package.
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path/posix'
 import ts from 'typescript'
 
 /** Every name of a module, as in `import * as all` and `export *`. */
 const ALL = '*'
-/** Tests, and what serves them: what only these import has no caller. */
+/** Tests and their helpers: what only these import has no caller. */
 const TEST = /\.(test|suite|child)\.tsx?$|\/(test|template)\/|^tooling\/|^packages\/testing\//
 const SOURCE = /^(packages|drivers)\/(?!testing\/)[^/]+\/src\//
 
-/** What is called by another way than an import. */
+/** Called in another way than by an import. */
 const CALLED_OTHERWISE: readonly string[] = [
-  'packages/checksumd/src/file-worker.ts digestFile', // by its name, in a worker
+  'packages/checksumd/src/file-worker.ts digestFile', // by name, in a worker
   'packages/cli/src/help/reference.ts reference', // by the command that writes docs/cli.md
   'packages/core/src/runtime.ts NODE_RANGE', // a test compares the manifests with it
-  'packages/create-stored-driver/src/index.ts Mistake', // what createDriver throws
+  'packages/create-stored-driver/src/index.ts Mistake', // thrown by createDriver
   'packages/ledger/src/draft.ts baseOf', // mutants of the kit look through a draft
 ]
 
@@ -29,10 +29,11 @@ interface Import {
 }
 
 /**
- * Exports of the packages at `root` that have no caller, each as `file:line: why`:
+ * Exports of the packages at `root` without a caller, each as `file:line: why`:
  *
- * - of a source file, what no other file imports; or only tests do, and the file itself does not use it either
- * - of an entry, a value that no other package, no tool and no documentation names
+ * - for a source file: exports that no other file imports, or that only tests import while the file itself does not use
+ *   them
+ * - for an entry: values that no other package, tool or documentation names
  */
 export function findUnused(root: string): string[] {
   const read = (file: string) => readFileSync(join(root, file), 'utf8')
@@ -71,7 +72,7 @@ export function findUnused(root: string): string[] {
   return found
 }
 
-/** The files that packages offer, by specifier. */
+/** The files that packages export, by specifier. */
 function entriesOf(manifests: readonly string[], read: (file: string) => string): Map<string, string> {
   const entries = new Map<string, string>()
   for (const file of manifests) {
@@ -137,7 +138,7 @@ function importedBy({ importClause }: ts.ImportDeclaration): string[] {
   ]
 }
 
-/** `const { a } = await import('b')` names one, whatever else is done with a module may use all of it. */
+/** `const { a } = await import('b')` names one; any other use of a module may use all of it. */
 function awaited(call: ts.Node): string[] {
   const declaration = call.parent.parent
   if (!ts.isVariableDeclaration(declaration) || !ts.isObjectBindingPattern(declaration.name)) return [ALL]

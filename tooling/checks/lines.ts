@@ -1,9 +1,10 @@
-// Prints how many lines of source a few packages have, without tests and the kits that test others: node tooling/run.mjs lines [PACKAGE...]
+// Prints the number of source lines of some packages, without tests and test kits: node tooling/run.mjs lines
+// [PACKAGE...]
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** What keeps a store: neither drivers nor the command nor tools. */
+/** The packages that make up a store: no drivers, command or tools. */
 const OF_A_STORE = ['core', 'ledger', 'lmdb', 'index', 'syncd', 'staging', 'read-cache']
 
 const root = fileURLToPath(new URL('../..', import.meta.url))

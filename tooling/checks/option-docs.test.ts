@@ -74,7 +74,7 @@ describe('what is told of options is what their table says; `vitest -u` writes i
   })
 })
 
-/** The table of a configuration as one of a driver has it; those of its groups with their names before theirs. */
+/** A configuration's table in the form of a driver's; the options of groups are prefixed with the group's name. */
 function described(options: Options, path = ''): Described {
   const entries = Object.entries(options).flatMap(([name, { about, options: inner, ...rest }]) => [
     [`${path}${name}`, { doc: about, ...rest }] as const,

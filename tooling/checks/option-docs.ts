@@ -1,10 +1,10 @@
-// What is told of options outside the tables that describe them: the table in a README, and the docstrings that editors show.
+// Texts about options outside their tables: the table in a README, and the docstrings that editors show.
 import ts from 'typescript'
 import type { OptionRule } from '../../packages/core/src/backend/rules.ts'
 
 export type Described = Readonly<Record<string, Pick<OptionRule, 'doc' | 'default' | 'otherwise'>>>
 
-/** As long as a line of a docstring may be. */
+/** The longest line of a docstring. */
 const COLUMNS = 120
 
 /** `readme` with the table of `options` between its two marks. */
@@ -18,7 +18,7 @@ export function withOptionTable(readme: string, options: Described): string {
   return readme.replace(marked, () => `\n${table}\n`)
 }
 
-/** The source of a module with the docstrings of the interface `name` as `options` have them. */
+/** The source of a module in which the docstrings of the interface `name` match `options`. */
 export function withDocstrings(source: string, name: string, options: Described): string {
   const file = ts.createSourceFile('options.ts', source, ts.ScriptTarget.Latest, true)
   const declared = file.statements.find(

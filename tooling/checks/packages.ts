@@ -1,5 +1,5 @@
-// Packs every public package as it would be published, lints the tarballs, and uses them as a stranger does: installed by npm, outside
-// the workspace. Needs a build.
+// Packs every public package for publishing, lints the tarballs, and uses them as a user would: installed by npm,
+// outside the workspace. Needs a build.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -20,12 +20,12 @@ import {
 
 interface Consumer {
   readonly name: string
-  /** Ours that are named in its `npm install`. */
+  /** Our packages in its `npm install`. */
   readonly packages: readonly string[]
   readonly program: string
 }
 
-/** Combinations that people install. */
+/** Combinations that users install. */
 const CONSUMERS: readonly Consumer[] = [
   {
     name: 'core with a driver',
@@ -159,7 +159,7 @@ const CONSUMER_TSCONFIG = {
   },
 }
 
-/** What a public package lacks, of what all of ours have. */
+/** What a public package lacks of the properties that all ours have. */
 export function manifestFaults(directory: string, manifest: Manifest, engines: object | undefined): string[] {
   const { name } = manifest
   const demands: [boolean, string][] = [
@@ -180,7 +180,7 @@ export function manifestFaults(directory: string, manifest: Manifest, engines: o
   return demands.filter(([met]) => !met).map(([, what]) => `${name} lacks ${what}`)
 }
 
-/** What is published as it lies there: a JSON Schema. */
+/** Files that are published unchanged: a JSON Schema. */
 function dataFiles({ exports = {} }: Manifest): string[] {
   const named = Object.values(exports).filter((file) => file.endsWith('.json'))
   return named.map((file) => file.slice('./'.length)).filter((file) => file !== 'package.json')
@@ -207,7 +207,7 @@ function main(): string[] {
   }
 }
 
-/** Loads all there is, which also compiles every declaration file. */
+/** Loads every entry, which also compiles every declaration file. */
 function everything(packages: readonly Package[]): Consumer {
   const entries = packages.flatMap(entriesOf).map(({ name }) => name)
   return {
@@ -236,7 +236,7 @@ function consume(
   ]
 }
 
-/** `names` and those of ours that they depend on: a registry does not have this version of them yet. */
+/** `names` and our packages that they depend on: a registry does not have this version of them yet. */
 function withOurs(names: readonly string[], tarballs: ReadonlyMap<string, string>): string[] {
   const all = new Set(names)
   for (const name of all) {

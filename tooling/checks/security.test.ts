@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { root } from '../followers/tarballs.ts'
 
-/** `file › title`, as the last column of the table of threats names what holds a line. */
+/** `file › title`, as the last column of the threat table names the tests. */
 const HELD = /`([^`]+\.test\.ts)` › (.+?)(?= · `| \|$)/g
 
 const threats = readFileSync(join(root, 'SECURITY.md'), 'utf8')
@@ -21,7 +21,7 @@ describe('a threat in SECURITY.md is held by a test that is there', () => {
   })
 })
 
-/** A source, with what it writes between quotes as it reads. */
+/** A source with its quoted texts unescaped. */
 function titlesOf(source: string): string {
   return source.replaceAll("\\'", "'")
 }

@@ -7,7 +7,7 @@ export interface Digest {
   readonly size: number
 }
 
-/** The digest of a file, taken with node:crypto alone: what StoreD says is compared with it. */
+/** The digest of a file, computed only with node:crypto, to compare with StoreD's. */
 export function digestFile(path: string): Promise<Digest> {
   return digestOf(createReadStream(path, { highWaterMark: 1024 * 1024 }))
 }

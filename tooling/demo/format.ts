@@ -2,7 +2,7 @@ export function count(value: number): string {
   return value.toLocaleString('en')
 }
 
-/** Decimal units, as disks are sold. */
+/** Decimal units, as disks are labelled. */
 export function bytes(value: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB']
   let unit = 0

@@ -4,30 +4,30 @@ import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { type Service, ServiceUnavailable, startService } from '@stored/services'
 import type { Backend } from './stores.ts'
 
-/** What lies behind a backend, and how it goes away and comes back. */
+/** The medium of a backend, and how it goes away and comes back. */
 export interface Medium extends AsyncDisposable {
   readonly backend: Backend
   /** In a word or two. */
   readonly title: string
-  /** The folder, where it is one: it can be walked. */
+  /** The folder, if it is one and can be walked. */
   readonly folder?: string
-  /** How it goes away and comes back, in words. */
+  /** Describes how it goes away and comes back. */
   readonly outage: string
   goAway(): Promise<void>
   comeBack(): Promise<void>
 }
 
-/** Backends of a run where none are named: folders, one of each layout. */
+/** The backends if none are named: folders, one with each layout. */
 export const FOLDERS = ['folder', 'vault']
-/** Those that can be named. */
+/** The names that can be given. */
 export const NAMES = ['local', 's3', 'sftp']
-/** What needs a server; the others are folders. */
+/** Media that need a server; the others are folders. */
 export const SERVERS: Readonly<Record<string, (name: string) => Promise<Medium>>> = { s3: openBucket, sftp: openSftp }
 
 /**
  * Starts all of them, or none.
  *
- * @throws {ServiceUnavailable} Servers cannot be had here: says which, and how to get them.
+ * @throws {ServiceUnavailable} Servers that are not available here: says which, and how to get them.
  */
 export async function openMedia(names: readonly string[], directory: string): Promise<Medium[]> {
   const opening = names.map((name) => SERVERS[name]?.(name) ?? openFolder(name, directory))
@@ -63,7 +63,7 @@ async function openBucket(name: string): Promise<Medium> {
   const { S3_ENDPOINT = '', S3_REGION = '', S3_ACCESS_KEY_ID = '', S3_SECRET_ACCESS_KEY = '' } = service.env
   const credentials = { accessKeyId: S3_ACCESS_KEY_ID, secretAccessKey: S3_SECRET_ACCESS_KEY }
   const bucket = 'demo'
-  // A copy: the SDK writes into what it is given.
+  // A copy: the SDK writes into its argument.
   const client = new S3Client({
     endpoint: S3_ENDPOINT,
     region: S3_REGION,

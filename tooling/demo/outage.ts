@@ -1,8 +1,8 @@
 import type { Medium } from './media.ts'
 
 /**
- * A backend that goes away in the middle of the run and comes back later. Both moments are chosen by progress, so that the same
- * happens on a fast machine and on a slow one.
+ * A backend that goes away in the middle of the run and comes back later. Progress determines both moments, so that
+ * fast and slow machines do the same.
  */
 export class Outage {
   readonly #medium: Medium
@@ -16,7 +16,7 @@ export class Outage {
   readonly #ended = Promise.withResolvers<void>()
   readonly #onChange: (isAway: boolean) => void
 
-  /** @param puts How many there will be. */
+  /** @param puts The total number of puts. */
   constructor(medium: Medium, puts: number, onChange: (isAway: boolean) => void) {
     this.#medium = medium
     // Before the last put, so that at least one job meets it.
@@ -50,7 +50,7 @@ export class Outage {
     this.#next()
   }
 
-  /** Ends it although nobody noticed, or before it began. */
+  /** Ends it even if it went unnoticed, or before it began. */
   end(): void {
     if (this.#state === 'away') this.#move('over')
     else if (this.#state === 'before') {
@@ -59,15 +59,15 @@ export class Outage {
     }
   }
 
-  /** Resolves when it is back; rejects when it could not be taken away, or brought back. */
+  /** Resolves when it is back; rejects if it could not be taken away or brought back. */
   over(): Promise<void> {
     return this.#ended.promise
   }
 
   #next(): void {
-    // Not before it was there once: a root that was never used is simply made.
+    // Not before its first use: a root that was never used is simply created.
     if (this.#state === 'before' && this.#puts >= this.#takeAt && this.#copies > 0) this.#move('away')
-    // Not before somebody noticed.
+    // Not before a job has noticed.
     else if (this.#state === 'away' && this.#puts >= this.#bringAt && this.#failures > 0) this.#move('over')
   }
 

@@ -2,14 +2,14 @@ import { stderr } from 'node:process'
 import { count } from './format.ts'
 
 const BAR = 28
-/** How often the bar is drawn at most. */
+/** The least time between two redraws of the bar. */
 const FRAME_MS = 50
 
-/** Someone watches: otherwise plain lines, as in a log. */
+/** Whether there is a terminal: otherwise print plain lines, as in a log. */
 const LIVE = stderr.isTTY === true && !process.env.CI
 const COLOR = LIVE && !process.env.NO_COLOR
 
-/** How far one phase is. A bar on a terminal; elsewhere a line for each quarter. */
+/** The progress of one phase: a bar on a terminal, elsewhere a line for each quarter. */
 export class Progress {
   readonly #title: string
   readonly #total: number
@@ -19,7 +19,7 @@ export class Progress {
   #drawn = 0
   #quarter = 0
 
-  /** @param describe Says an amount. */
+  /** @param describe Formats an amount. */
   constructor(title: string, total: number, describe: (amount: number) => string = count) {
     this.#title = title
     this.#total = total
@@ -32,7 +32,7 @@ export class Progress {
     this.#draw(false)
   }
 
-  /** Says something beside the bar, until it says something else. */
+  /** Shows a text next to the bar, until another replaces it. */
   note(text: string): void {
     this.#note = text
     if (LIVE) this.#draw(true)

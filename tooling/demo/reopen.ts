@@ -1,16 +1,16 @@
-// Opens the store of the demo again, in a process of its own, and reads everything back: node reopen.ts DIRECTORY
+// Opens the demo's store again, in a separate process, and reads everything back: node reopen.ts DIRECTORY
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, openDemoStore } from './stores.ts'
 import { type Expected, readBack } from './verify.ts'
 
-/** What it is told, in DIRECTORY/reopen.json. */
+/** Its input, in DIRECTORY/reopen.json. */
 export interface Task {
   readonly config: Config
   readonly expected: readonly Expected[]
 }
 
-/** What it tells. */
+/** Its output. */
 export interface Reopened {
   /** Until the store was open and a first blob was read. */
   readonly milliseconds: number

@@ -8,12 +8,12 @@ import { distinct, type Found, type Verdict } from './verify.ts'
 
 /** How many skipped files and differences are shown. */
 const SHOWN = 10
-/** Of a name, in characters. */
+/** The longest name shown, in characters. */
 const NAME_MAX = 60
 
 export interface Run {
   readonly media: readonly Medium[]
-  /** The one that went away. */
+  /** The backend that went away. */
   readonly failing: Medium
   readonly stored: Stored
   readonly found: Found
@@ -24,7 +24,7 @@ export interface Run {
   readonly skipped: readonly Skipped[]
 }
 
-/** The table at the end, and what needs more than a row. */
+/** The table at the end, and anything that needs more than a row. */
 export function describeRun({ media, failing, stored, found, reopened, verdict, links, skipped }: Run): string {
   const { expected, putMs, syncedMs, retries } = stored
   const size = expected.reduce((sum, file) => sum + file.size, 0)
@@ -40,10 +40,7 @@ export function describeRun({ media, failing, stored, found, reopened, verdict, 
         'saved by dedup',
         `${bytes(size - (found.bytes[name] ?? 0))} in "${name}": ${count(repeated)} files repeat the bytes of others`,
       ]),
-    [
-      `while "${failing.backend.name}" was away`,
-      `${count(retries)} tries failed; their jobs were kept and tried again`,
-    ],
+    [`while "${failing.backend.name}" was away`, `${count(retries)} attempts failed; their jobs were kept and retried`],
     ['time to reopen', `${reopened.milliseconds.toFixed(0)} ms in a new process, until the first blob was read`],
     ...Object.entries(verdict.counts).map(([what, number]): [string, string] => [`verified, ${what}`, count(number)]),
     ['differences', count(verdict.differences.length)],

@@ -19,7 +19,7 @@ import { choose, digestAll, findFiles, type Skipped, type SourceFile, totalSize 
 import { readBack, readMedia, Verdict } from './verify.ts'
 
 const INSTALLED = fileURLToPath(new URL('../../node_modules/.pnpm', import.meta.url))
-/** Of the installed packages; of a folder that was named, everything. Servers take their time. */
+/** The maximum number of installed packages' files; a named folder is stored whole. Servers are slower. */
 const LIMIT = { folders: 5000, servers: 1500 }
 
 const { values, positionals } = parseArgs({
@@ -40,14 +40,14 @@ if (values.help || positionals.length > 1 || !areKnown || new Set(names).size < 
   console.error('usage: npm run demo [-- DIR] [--backends NAMES] [--files N] [--keep] [--temp DIR]\n')
   console.error('  DIR         the folder to store; default: installed packages of this repository')
   console.error(`  --backends  some of ${NAMES.join()}: a folder, Ceph RGW, OpenSSH; default: two folders`)
-  console.error('  --files     so many of the files, spread evenly')
+  console.error('  --files     this many of the files, spread evenly')
   console.error('  --keep      leave store and folders where they are')
-  console.error('  --temp      where they lie meanwhile; takes a little over twice the size of DIR')
+  console.error('  --temp      where to put them in the meantime; takes a little over twice the size of DIR')
   process.exit(values.help ? 0 : 2)
 }
 const source = resolve(positionals[0] ?? INSTALLED)
 if (!(await stat(source).catch(() => null))?.isDirectory()) {
-  console.error(`${source} is no folder`)
+  console.error(`${source} is not a folder`)
   process.exit(2)
 }
 
@@ -63,7 +63,7 @@ try {
   clean()
 }
 
-/** @returns Whether everything is as it should be. */
+/** @returns Whether everything is correct. */
 async function run(): Promise<boolean> {
   const servers = names.filter((name) => Object.hasOwn(SERVERS, name))
   if (servers.length > 0) console.log(`Starting ${servers.map((name) => `"${name}"`).join(' and ')} on this machine …`)
@@ -158,7 +158,7 @@ async function store(
 }
 
 function reopen(task: Task): Promise<Reopened> {
-  // It holds the keys of the servers.
+  // It contains the keys of the servers.
   writeFileSync(join(directory, 'reopen.json'), JSON.stringify(task), { mode: 0o600 })
   const child = fork(fileURLToPath(new URL('reopen.ts', import.meta.url)), [directory])
   return new Promise((resolve, reject) => {

@@ -8,7 +8,7 @@ import type { Backend, Config, DemoStore } from './stores.ts'
 import type { Skipped, SourceFile } from './survey.ts'
 import { type Expected, wantedOn } from './verify.ts'
 
-/** Answers that say: this one is not for storing. Everything else ends the demo. */
+/** Errors that say a file cannot be stored. Any other error ends the demo. */
 const REFUSALS: ReadonlySet<unknown> = new Set(['INVALID_KEY', 'PERMISSION_DENIED', 'NOT_FOUND', 'SOURCE_CHANGED'])
 
 export interface Stored {
@@ -52,7 +52,7 @@ export async function storeAll(
     outage.countPut()
   })
   const putMs = performance.now() - began
-  // Nothing may be owed to it any more: then there is nothing that could fail.
+  // It may have no more jobs: then nothing could fail.
   const nothingOwed = store.synced(undefined, { backends: [name] }).then(() => outage.end())
   await Promise.race([outage.over(), nothingOwed])
   await outage.over()
@@ -63,12 +63,12 @@ export async function storeAll(
   await store.synced()
   const syncedMs = performance.now() - began
   syncing.end()
-  // In the order of the folder, whatever order they were acknowledged in.
+  // In the order of the folder, whatever the order of acknowledgement.
   const inOrder = files.flatMap(({ key }) => expected.get(key) ?? [])
   return { expected: inOrder, skipped, putMs, syncedMs, retries: outage.failures }
 }
 
-/** How many there will be, on all backends together. */
+/** The total number of copies, over all backends. */
 function copiesOf(expected: readonly Expected[], backends: readonly Backend[]): number {
   return backends.reduce((sum, backend) => sum + wantedOn(backend, expected).size, 0)
 }
@@ -88,7 +88,7 @@ async function putOne(
       },
     })
     if (checksums.sha256 === sha256) return { key, sha256, size }
-    // Somebody may have written to the file since its digest was taken; then that of now decides.
+    // The file may have changed since its digest was taken; then the current digest counts.
     return { key, ...(await digestFile(path)) }
   } catch (error) {
     const { code, message } = error as Error & { code: string }

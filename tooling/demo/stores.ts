@@ -7,12 +7,12 @@ import { openStore } from '@stored/node'
 
 const DRIVERS = { fs, s3, sftp }
 
-/** All that makes a backend, in this process or in another. */
+/** Everything needed to make a backend, in this process or in another. */
 export interface Backend {
   readonly name: string
   readonly driver: keyof typeof DRIVERS
   readonly options: Readonly<Record<string, unknown>>
-  /** `key`: it holds every file under its own name · `id`: every blob once, under its digest. */
+  /** `key`: it stores every file under its own name · `id`: every blob once, under its digest. */
   readonly layout: 'key' | 'id'
 }
 
@@ -27,7 +27,7 @@ export function configIn(directory: string, backends: readonly Backend[]): Confi
   return { path: join(directory, 'store'), backends }
 }
 
-/** An instance that knows nothing of others for the same place. */
+/** An instance that shares nothing with others on the same place. */
 export function makeBackend({ driver, options }: Backend): StorageBackend {
   return DRIVERS[driver](options) as StorageBackend
 }
@@ -39,7 +39,7 @@ export function openDemoStore({ path, backends }: Config) {
 
 export type DemoStore = Awaited<ReturnType<typeof openDemoStore>>
 
-/** Where a blob of layout `id` lies, as documented. */
+/** The path of a blob with layout `id`, as documented. */
 export function objectKey(sha256: string): string {
   return `blobs/sha256/${sha256.slice(0, 2)}/${sha256.slice(2, 4)}/${sha256}`
 }

@@ -3,14 +3,14 @@ import { type Digest, digestFile } from './digest.ts'
 import { inFlight } from './in-flight.ts'
 import type { Progress } from './progress.ts'
 
-/** A file of the folder, and what node:crypto says of it. */
+/** A file of the folder, with its digest by node:crypto. */
 export interface SourceFile extends Digest {
   readonly path: string
-  /** Its path below the folder, with slashes: the key it gets. */
+  /** Its path below the folder, with slashes: its key. */
   readonly key: string
 }
 
-/** Something of the folder that is not stored. */
+/** An entry of the folder that is not stored. */
 export interface Skipped {
   readonly name: string
   readonly why: string
@@ -23,7 +23,7 @@ interface Found {
   links: number
 }
 
-/** All regular files below `root`, in the order of their names. No link is followed. */
+/** All regular files below `root`, in the order of their names. Follows no links. */
 export async function findFiles(root: string): Promise<Found> {
   const found: Found = { files: [], skipped: [], links: 0 }
   await walk(root, '', found)
@@ -31,7 +31,7 @@ export async function findFiles(root: string): Promise<Found> {
 }
 
 async function walk(directory: string, prefix: string, found: Found): Promise<void> {
-  // As bytes: a name that is not UTF-8 would otherwise come back as another name.
+  // As bytes: a name that is not UTF-8 would otherwise be decoded to another name.
   const entries = await readdir(directory, { withFileTypes: true, encoding: 'buffer' }).catch((error: Error) => {
     found.skipped.push({ name: prefix || directory, why: error.message })
     return []
@@ -54,7 +54,7 @@ export function choose<T>(files: readonly T[], limit: number): T[] {
   return Array.from({ length: limit }, (_, i) => files[Math.floor((i * files.length) / limit)] as T)
 }
 
-/** Sums up sizes before anything is read. A file that cannot be looked at counts nothing. */
+/** Sums up sizes before anything is read. A file that cannot be examined counts as zero. */
 export async function totalSize(files: readonly { readonly path: string }[]): Promise<number> {
   let total = 0
   await inFlight(16, files, async ({ path }) => {
@@ -64,7 +64,7 @@ export async function totalSize(files: readonly { readonly path: string }[]): Pr
   return total
 }
 
-/** Takes the digest of each file. What cannot be read goes to `skipped`. */
+/** Computes the digest of each file. Unreadable files go to `skipped`. */
 export async function digestAll(found: Pick<Found, 'files' | 'skipped'>, progress: Progress): Promise<SourceFile[]> {
   const digests = new Map<string, Digest>()
   await inFlight(8, found.files, async ({ path, key }) => {

@@ -5,12 +5,12 @@ import { Progress } from './progress.ts'
 import { type Backend, type DemoStore, makeBackend, objectKey } from './stores.ts'
 import { findFiles } from './survey.ts'
 
-/** What was stored: a key, and the digest that node:crypto took of the source. */
+/** What was stored: a key, and the source's digest by node:crypto. */
 export interface Expected extends Digest {
   readonly key: string
 }
 
-/** How many things were compared, by what was done, and what differed. */
+/** How many things were compared, by kind, and what differed. */
 export class Verdict {
   readonly counts: Record<string, number> = {}
   readonly differences: string[] = []
@@ -23,14 +23,14 @@ export class Verdict {
       )
   }
 
-  /** Takes over what another verdict says. */
+  /** Adds the results of another verdict. */
   add({ counts, differences }: Pick<Verdict, 'counts' | 'differences'>, prefix = ''): void {
     for (const [what, count] of Object.entries(counts)) this.counts[prefix + what] = count
     this.differences.push(...differences.map((difference) => prefix + difference))
   }
 }
 
-/** Reads every file back through the store, by key and by id, and from each backend, past staging. */
+/** Reads every file back through the store, by key and by id, and from each backend, bypassing staging. */
 export async function readBack(
   store: DemoStore,
   backends: readonly Backend[],
@@ -60,22 +60,22 @@ export async function readBack(
   return verdict
 }
 
-/** What a look at the backends found that did not go through the store. */
+/** What was found on the backends without going through the store. */
 export interface Found {
   readonly verdict: Verdict
-  /** Of all blobs there, by backend. */
+  /** The size of all blobs there, by backend. */
   readonly bytes: Readonly<Record<string, number>>
   /** Files in folders that a driver was writing when it could no longer remove them. */
   readonly temporary: number
 }
 
-/** An object that lies on a backend. */
+/** An object on a backend. */
 interface Lying {
   readonly key: string
   read(): Promise<Digest>
 }
 
-/** Looks at every object of every backend without the store: folders are walked, servers asked by a driver of its own. */
+/** Checks every object of every backend without the store: walks folders, and asks servers with a separate driver. */
 export async function readMedia(media: readonly Medium[], expected: readonly Expected[]): Promise<Found> {
   const verdict = new Verdict()
   const bytes: Record<string, number> = {}
@@ -105,7 +105,7 @@ export async function readMedia(media: readonly Medium[], expected: readonly Exp
   return { verdict, bytes, temporary }
 }
 
-/** What shall lie on a backend, by the key that it has there. */
+/** The expected objects on a backend, by the key that they have there. */
 export function wantedOn({ layout }: Backend, expected: readonly Expected[]): Map<string, Expected> {
   return new Map(expected.map((file) => [layout === 'id' ? objectKey(file.sha256) : file.key, file]))
 }
@@ -118,7 +118,7 @@ async function walkFolder({ folder = '' }: Medium, onFound: (found: Lying) => Pr
   return files.filter(({ key }) => key.startsWith('.stored/tmp/')).length
 }
 
-/** With an instance of the driver that has seen nothing of what was stored. */
+/** With a fresh instance of the driver. */
 async function askServer({ backend }: Medium, onFound: (found: Lying) => Promise<void>): Promise<number> {
   const { signal } = new AbortController()
   const client = makeBackend(backend)

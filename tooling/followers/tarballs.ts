@@ -1,4 +1,4 @@
-// The public packages as they would be published, and npm installing them as it does for a stranger. Needs a build.
+// The public packages as published, and npm installing them as it does for users. Needs a build.
 import { spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, delimiter, dirname, join } from 'node:path'
@@ -40,14 +40,14 @@ export function publicPackages(): Package[] {
     .filter(({ manifest }) => !manifest.private)
 }
 
-/** What `packages` may be imported as: `@stored/core/backend`, with the file in `src` that this is. */
+/** The import specifiers of `packages`, such as `@stored/core/backend`, each with its file in `src`. */
 export function entriesOf({ directory, manifest }: Package): { readonly name: string; readonly file: string }[] {
   return Object.entries(manifest.exports ?? {})
     .filter(([, file]) => file.endsWith('.ts'))
     .map(([entry, file]) => ({ name: manifest.name + entry.slice(1), file: join(directory, file) }))
 }
 
-/** Tarballs below `destination`, by the names of their packages. */
+/** Tarballs below `destination`, by package name. */
 export function packAll(packages: readonly Package[], destination: string): Map<string, string> {
   return new Map(
     packages.map(({ directory, manifest: { name } }) => [name, pack(directory, join(destination, ...name.split('/')))]),
@@ -62,7 +62,10 @@ function pack(directory: string, destination: string): string {
   return join(destination, tarball)
 }
 
-/** Makes `directory` a project that depends on `dependencies`, and installs them. @returns What went wrong. */
+/**
+ * Makes `directory` a project that depends on `dependencies`, and installs them. @returns The error output, if it
+ * failed.
+ */
 export function install(
   title: string,
   directory: string,
@@ -75,14 +78,14 @@ export function install(
   return run(`install: ${title}`, directory, 'npm', 'install', ...quietly)
 }
 
-/** What the catalog of the workspace says of `name`. */
+/** The version of `name` in the workspace's catalog. */
 export function version(name: string): string {
   const found = catalog.split('\n').find((line) => line.trim().replaceAll(/['"]/g, '').startsWith(`${name}:`))
   if (found === undefined) throw new Error(`${name} is not in the catalog`)
   return found.slice(found.indexOf(':') + 1).trim()
 }
 
-/** Runs a program, also of this workspace, and prints its verdict. @returns What it said, if it failed. */
+/** Runs a program, also of this workspace, and prints its verdict. @returns Its output, if it failed. */
 export function run(title: string, cwd: string, command: string, ...args: string[]): string[] {
   const PATH = [join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter)
   const started = performance.now()

@@ -1,4 +1,4 @@
-// The reference of every public package, as HTML in docs/api. Fails where an export says nothing of itself.
+// The reference of every public package, as HTML in docs/api. Fails if an export has no documentation.
 import { join } from 'node:path'
 import { Application, type DeclarationReflection, type ProjectReflection, ReflectionKind } from 'typedoc'
 import { entriesOf, publicPackages, root } from '../tarballs.ts'
@@ -31,14 +31,14 @@ async function main(): Promise<boolean> {
   return !app.logger.hasErrors() && !app.logger.hasWarnings()
 }
 
-/** By what they are imported as. */
+/** Names modules by their import specifiers. */
 function nameModules(project: ProjectReflection): void {
   const names = new Map(entries.map(({ file, name }) => [file, name]))
   for (const module of project.getChildrenByKind(ReflectionKind.Module))
     module.name = names.get(module.sources?.[0]?.fullFileName ?? '') ?? module.name
 }
 
-/** Exports only: members may say it all by their names. */
+/** Only exports: the names of members may say it all. */
 function undocumented(project: ProjectReflection): string[] {
   const exported = project.getChildrenByKind(ReflectionKind.Module).flatMap(({ children = [] }) => children)
   return exported

@@ -12,14 +12,14 @@ const SESSION = fileURLToPath(new URL('session.sh', import.meta.url))
 
 type Check = () => Promise<Failure[]>
 
-/** What fails of `examples`. @param project A directory with a `node_modules`, outside the repository. */
+/** The failures of `examples`. @param project A directory with a `node_modules`, outside the repository. */
 export async function checkExamples(project: string, examples: readonly Example[]): Promise<Failure[]> {
   const written = examples.map((example) => ({ example, path: write(join(project, example.file), example) }))
   const programs = written.filter(({ example }) => example.language === 'ts')
   const errors = typeErrors(root, project, programs)
   const checks: Check[] = [
     ...Array.from(sessionsOf(examples), (session) => () => checkSession(project, session)),
-    // What does not compile need not run.
+    // A program that does not compile need not run.
     ...programs
       .filter(({ example }) => isAlone(example) && errors.get(example)?.length === 0)
       .map((program) => () => checkProgram(project, program)),
@@ -30,7 +30,7 @@ export async function checkExamples(project: string, examples: readonly Example[
   return [...[...errors.values()].flat(), ...(await all(checks))].sort(byPlace)
 }
 
-/** A file is there for others, who run it. */
+/** A file with a name is run by other examples. */
 function isAlone({ run, name }: Example): boolean {
   return run && name === undefined
 }
@@ -46,7 +46,7 @@ function byPlace(a: Failure, b: Failure): number {
   return a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1
 }
 
-/** A few at a time. */
+/** Runs a few at a time. */
 async function all(checks: readonly Check[]): Promise<Failure[]> {
   const waiting = checks.values()
   const worker = async () => {
@@ -64,13 +64,13 @@ function write(directory: string, example: Example): string {
   return path
 }
 
-/** A program runs in an empty directory of its own. */
+/** A program runs in its own empty directory. */
 async function checkProgram(project: string, { example, path }: Written): Promise<Failure[]> {
   const said = await runProgram(process.execPath, [path], { cwd: emptyDirectory(project) })
   return said === null ? [] : [{ file: example.file, line: lineIn(said, path) ?? example.line, message: said }]
 }
 
-/** The `sh` blocks of a document are one session, as for somebody who types one after the other. */
+/** The `sh` blocks of a document are one session, as if typed one after the other. */
 async function checkSession(project: string, session: readonly Example[]): Promise<Failure[]> {
   const cwd = emptyDirectory(project)
   for (const example of session) if (example.name !== undefined) write(cwd, example)
@@ -88,10 +88,10 @@ function sessionEnvironment(project: string, cwd: string): NodeJS.ProcessEnv {
     PATH: [join(project, 'node_modules', '.bin'), process.env.PATH].join(delimiter),
     BASH_ENV: SESSION,
     EXAMPLES: project,
-    // Whoever writes `~` means a reader's.
+    // `~` in an example means the reader's home.
     HOME: cwd,
     npm_config_update_notifier: 'false',
-    // What is not installed is not fetched.
+    // Packages that are not installed are not fetched.
     npm_config_yes: 'false',
   }
 }
@@ -129,7 +129,7 @@ function emptyDirectory(project: string): string {
   return mkdtempSync(join(project, 'run-'))
 }
 
-/** The line of `path` that a stack, or bash, speaks of. */
+/** The line of `path` that a stack trace, or bash, mentions. */
 function lineIn(said: string, path: string): number | undefined {
   const found = said.split(`${path}:`)[1]?.match(/^(?: line )?(\d+)/)
   return found ? Number(found[1]) : undefined

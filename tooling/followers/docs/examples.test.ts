@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url))
 const fence = '```'
 
 describe('examplesOf()', () => {
-  it('finds what can be checked, indented blocks too, and nothing else', () => {
+  it('finds what can be checked, including indented blocks, and nothing else', () => {
     const markdown = `# title
 ${fence}ts
 const a = 1
@@ -46,7 +46,7 @@ ${fence}
     })
   })
 
-  it.each(['typescript', 'bash', 'ts norun', 'ts no-run maybe'])('refuses %s, which nobody would check', (label) => {
+  it.each(['typescript', 'bash', 'ts norun', 'ts no-run maybe'])('refuses %s, which would go unchecked', (label) => {
     const { examples, failures } = examplesOf('a.md', `\n${fence}${label}\nx\n${fence}\n`)
     expect(examples).toEqual([])
     expect(failures).toMatchObject([{ file: 'a.md', line: 2 }])
@@ -54,7 +54,7 @@ ${fence}
 })
 
 describe('programOf()', () => {
-  it('joins the examples of a module, each at its lines', () => {
+  it('joins the examples of a module, each at its own lines', () => {
     const source = `/**
  * One.
  * ${fence}ts
@@ -81,7 +81,7 @@ export class Shown {
 })
 
 describe('inPlace()', () => {
-  it('leaves each block at its lines', () => {
+  it('leaves each block at its own lines', () => {
     const block = (line: number, code: string) => ({ file: 'a.md', line, language: 'sh', code, run: true }) as const
     expect(inPlace([block(2, 'a\nb\n'), block(5, 'c\n')])).toBe('\na\nb\n\nc\n')
   })
@@ -102,7 +102,7 @@ describe('checkExamples()', () => {
     symlinkSync(realpathSync(join(root, target)), path, 'junction')
   }
 
-  /** What fails of a document that begins with a title. */
+  /** The failures of a document that starts with a title. */
   async function check(...blocks: readonly string[]) {
     const markdown = `# title\n${blocks.map((block) => fence + block + fence).join('\n')}\n`
     const { examples, failures } = examplesOf('docs/a.md', markdown)
@@ -112,7 +112,7 @@ describe('checkExamples()', () => {
 
   const places = (failures: Awaited<ReturnType<typeof check>>) => failures.map(({ file, line }) => `${file}:${line}`)
 
-  it('names the lines of a type error and of what throws', async () => {
+  it('names the lines of a type error and of an exception', async () => {
     const failures = await check(
       `ts\nimport { readFile } from 'node:fs/promises'\nawait readFile(process.execPath)\n`,
       `ts\nconst text: string = 'fine'\nconst size: number = text\n`,
@@ -126,7 +126,7 @@ describe('checkExamples()', () => {
     expect(failures[3]?.message).toContain('status 3')
   })
 
-  it('runs a program in an empty directory of its own', async () => {
+  it('runs a program in its own empty directory', async () => {
     const program = `ts
 import { readdir, writeFile } from 'node:fs/promises'
 if ((await readdir('.')).length > 0) throw new Error('not empty')
@@ -145,7 +145,7 @@ await writeFile('file', '')
     expect(places(failures)).toEqual(['docs/a.md:13'])
   })
 
-  it('names the line of a command that fails, and of a variable that is not set', async () => {
+  it('names the line of a command that fails, and of an unset variable', async () => {
     expect(places(await check('sh\ntrue\n', 'sh\ntrue\ntest -e missing\necho on >reached\n'))).toEqual(['docs/a.md:7'])
     expect(places(await check('sh\ntrue\necho "$unset"\n'))).toEqual(['docs/a.md:4'])
   })
@@ -154,7 +154,7 @@ await writeFile('file', '')
     expect(await check('sh\nsleep 1000 &\n')).toEqual([])
   })
 
-  it('lets npm install what is there, and nothing else', async () => {
+  it('lets npm install packages that are present, and nothing else', async () => {
     const failures = await check('sh\nnpm install --save-dev @stored/node\nnpm install @stored/nothing\n')
     expect(places(failures)).toEqual(['docs/a.md:4'])
     expect(failures[0]?.message).toContain('@stored/nothing')

@@ -1,17 +1,17 @@
-// What a document shows, as what it is.
+// The code blocks of documents, by kind.
 
-/** What is checked. Everything else that a document may show is only looked at. */
+/** Checked languages. Other blocks of a document are ignored. */
 export type Language = 'ts' | 'sh' | 'json'
 
 export interface Example {
   readonly file: string
-  /** Of its first line of code, in `file`; 1-based. */
+  /** The line of its first line of code in `file`; 1-based. */
   readonly line: number
   readonly language: Language
   readonly code: string
-  /** The file that it shows, by its label: `ts file=src/driver.ts`. Other blocks of the document find it there. */
+  /** The file that it shows, from its label: `ts file=src/driver.ts`. Other blocks of the document find it there. */
   readonly name?: string
-  /** Whether it is run; a `ts no-run` block is type-checked all the same. */
+  /** Whether it is run; a `ts no-run` block is still type-checked. */
   readonly run: boolean
 }
 
@@ -25,7 +25,7 @@ const FENCE = /^([ \t]*)(`{3,})([^\n`]*)\n([\s\S]*?)^\1\2[ \t]*$/gm
 const CHECKED: ReadonlySet<string> = new Set<Language>(['ts', 'sh', 'json'])
 const SHOWN = new Set(['', 'text', 'yaml'])
 
-/** The code blocks of a document; a label that nobody knows would be a block that nobody checks. */
+/** The code blocks of a document; an unknown label would leave a block unchecked. */
 export function examplesOf(file: string, markdown: string): { examples: Example[]; failures: Failure[] } {
   const examples: Example[] = []
   const failures: Failure[] = []
@@ -45,7 +45,7 @@ export function examplesOf(file: string, markdown: string): { examples: Example[
   return { examples, failures }
 }
 
-/** The examples in the documentation comments of a module: one program, since each goes on from those before it. */
+/** The examples in the documentation comments of a module: one program, since each continues those before it. */
 export function programOf(file: string, source: string): ReturnType<typeof examplesOf> {
   const comments = source.replaceAll(/^(?! *\*).*$/gm, '').replaceAll(/^( *)\*(?!\/)/gm, '$1 ')
   const { examples, failures } = examplesOf(file, comments)
@@ -60,7 +60,7 @@ function outdent(code: string, indent: string): string {
   return indent === '' ? code : code.replaceAll(new RegExp(`^${indent}`, 'gm'), '')
 }
 
-/** Blocks of one document, in its order, each at its own lines: what is said of a line is true there. */
+/** Blocks of one document in order, each at its own lines, so that line numbers in messages are right. */
 export function inPlace(examples: readonly Example[]): string {
   let text = ''
   let at = 1

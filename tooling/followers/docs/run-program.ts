@@ -8,7 +8,7 @@ export interface ProgramOptions {
   readonly env?: NodeJS.ProcessEnv
 }
 
-/** Runs a program to its end, and ends what it left running. @returns What it said on stderr, or `null` if it did well. */
+/** Runs a program to its end, and ends what it left running. @returns Its stderr, or `null` if it succeeded. */
 export async function runProgram(
   command: string,
   args: readonly string[],
@@ -28,11 +28,11 @@ export async function runProgram(
   return status === 0 ? null : said.trim() || `ended by ${signal ?? `status ${status}`}`
 }
 
-/** The program, and what it began: a server in the background would hold its stderr open for ever. */
+/** Ends the program and its children: a background server would keep its stderr open forever. */
 function endGroup(pid: number | undefined): void {
   try {
     if (pid !== undefined) process.kill(-pid, 'SIGKILL')
   } catch {
-    // Nobody is left of it.
+    // No process of it is left.
   }
 }

@@ -1,5 +1,5 @@
-// Checks every example of the documentation against the packages as they would be published, installed by npm outside the workspace.
-// Arguments: documents, else all. Needs a build.
+// Checks every example of the documentation against the packages as published, installed by npm outside the workspace.
+// Arguments: documents, by default all. Needs a build.
 import { globSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,17 +9,17 @@ import { examplesOf, type Failure, programOf } from './examples.ts'
 
 const CONTRACT = 'packages/core/src/backend/contract.ts'
 const DOCUMENTS = ['README.md', 'docs/**/*.md', '{packages,drivers}/*/README.md', CONTRACT]
-/** What the guides put StoreD into, in the versions of the catalog. */
+/** Packages that the guides combine with StoreD, in the versions of the catalog. */
 const THEIRS = ['@hono/node-server', '@types/express', '@types/node', 'express', 'fastify', 'hono']
 
-/** Programs of their own follow these step by step: here only what stands alone in them is checked. */
+/** Other programs follow these step by step: here only their standalone examples are checked. */
 const FOLLOWED: ReadonlySet<string> = new Set([
   'docs/guides/first-hour.md',
   'docs/guides/writing-a-driver.md',
   'docs/guides/writing-a-driver-for-a-server.md',
 ])
 
-/** What a reader of the documentation has installed. */
+/** Everything that a reader of the documentation has installed. */
 function installAll(project: string): void {
   const tarballs = packAll(publicPackages(), join(project, 'tarballs'))
   const theirs = THEIRS.map((name) => [name, version(name)])

@@ -7,7 +7,7 @@ export interface Written {
   readonly path: string
 }
 
-/** What the compiler says of the `ts` examples in `directory`, as strictly as of this repository itself. */
+/** The compiler's errors for the `ts` examples in `directory`, as strict as for this repository itself. */
 export function typeErrors(root: string, directory: string, written: readonly Written[]): Map<Example, Failure[]> {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
   const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root)

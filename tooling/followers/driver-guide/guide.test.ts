@@ -5,7 +5,7 @@ const FENCE = '```'
 const block = (label: string, text: string) => `${FENCE}${label}\n${text}\n${FENCE}\n`
 
 describe('stepsOf()', () => {
-  it('finds what is to be done, each with its line', () => {
+  it('finds the steps, each with its line', () => {
     const guide = [
       block('ts file=src/a.ts', 'a'),
       block('ts file=src/a.ts edit', 'b'),
@@ -30,7 +30,7 @@ describe('stepsOf()', () => {
 })
 
 describe('missingLine()', () => {
-  it('is null where every line was printed, in this order, with others between', () => {
+  it('is null if every line was printed in this order, with others in between', () => {
     expect(missingLine('a\nc\n', 'a\nb\nc\n')).toBeNull()
   })
 
@@ -38,7 +38,7 @@ describe('missingLine()', () => {
     expect(missingLine('c\na\n', 'a\nc\n')).toBe(1)
   })
 
-  it('takes … for anything within a line, and the rest as it is', () => {
+  it('treats … as anything within a line, and the rest literally', () => {
     expect(missingLine('seed: … }', 'seed: 17 }')).toBeNull()
     expect(missingLine('a.c', 'abc')).toBe(0)
   })

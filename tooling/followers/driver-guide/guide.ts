@@ -1,7 +1,7 @@
-/** Something that the guide says to do, in the words of its fenced blocks. */
+/** A step of the guide, from its fenced blocks. */
 export interface Step {
   readonly kind: StepKind
-  /** Of its first line, in the guide; 1-based. */
+  /** The line of its first line in the guide; 1-based. */
   readonly line: number
   readonly text: string
   /** Relative to the package that is being written. */
@@ -9,15 +9,15 @@ export interface Step {
 }
 
 /**
- * `write`: the file is this text · `edit`: merge it into the file · `remove`: take these declarations out · `run`: commands that
- * succeed · `fails`: commands of which the last fails · `output`: what the commands before printed.
+ * `write`: the file has this text · `edit`: merge it into the file · `remove`: delete these declarations · `run`:
+ * commands that succeed · `fails`: commands of which the last fails · `output`: what the previous commands printed.
  */
 export type StepKind = 'write' | 'edit' | 'remove' | 'run' | 'fails' | 'output'
 
 const FENCE = /^```([^\n]*)\n([\s\S]*?)^```$/gm
 const KINDS: Readonly<Record<string, StepKind>> = { 'sh run': 'run', 'sh fails': 'fails', 'text output': 'output' }
 
-/** The steps of a guide in their order. Blocks of other labels are for the reader alone. */
+/** The steps of a guide in order. Blocks with other labels are only for the reader. */
 export function stepsOf(markdown: string): Step[] {
   return [...markdown.matchAll(FENCE)].flatMap(({ index, 1: label = '', 2: text = '' }) => {
     const line = markdown.slice(0, index).split('\n').length + 1
@@ -33,7 +33,7 @@ function kindOfFile(label: string): StepKind {
 }
 
 /**
- * The first line of `expected` that `printed` does not have after the ones before, as a 0-based index, or `null`. `…` stands
+ * The first line of `expected` that `printed` lacks after the previous ones, as a 0-based index, or `null`. `…` stands
  * for anything within a line.
  */
 export function missingLine(expected: string, printed: string): number | null {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { merge, remove } from './merge.ts'
 
 describe('merge()', () => {
-  it('adds what an import lacks, and keeps what is a type a type', () => {
+  it('adds what an import lacks, and keeps type imports as types', () => {
     expect(merge("import { a } from 'x'\n", "import type { B } from 'x'\nimport { a, c } from 'x'\n")).toBe(
       "import { a, type B, c } from 'x'\n",
     )
@@ -26,7 +26,7 @@ describe('merge()', () => {
     )
   })
 
-  it('replaces members of a class where they are, and leaves the others alone', () => {
+  it('replaces members of a class in place, and leaves the others alone', () => {
     expect(merge('class A {\n  // Old.\n  #x() {}\n\n  y() {}\n}\n', 'class A {\n  #x() { return 1 }\n}\n')).toBe(
       'class A {\n  #x() { return 1 }\n\n  y() {}\n}\n',
     )
@@ -50,16 +50,16 @@ describe('merge()', () => {
 })
 
 describe('remove()', () => {
-  it('takes out declarations and members, with their comments', () => {
+  it('removes declarations and members, with their comments', () => {
     const source = 'const a = 1\n\n/** Gone. */\nconst b = 2\n\nclass C {\n  #x = 1\n  y = 2\n}\n'
     expect(remove(source, ['b', 'C.#x'])).toBe('const a = 1\n\nclass C {\n  y = 2\n}\n')
   })
 
-  it('takes a property out with its comma', () => {
+  it('removes a property with its comma', () => {
     expect(remove('const o = {\n  a: 1,\n  b: 2,\n}\n', ['o.a'])).toBe('const o = {\n  b: 2,\n}\n')
   })
 
-  it('throws for what is not there', () => {
+  it('throws if something does not exist', () => {
     expect(() => remove('class C {}', ['C.x'])).toThrow('C.x is not there')
   })
 })

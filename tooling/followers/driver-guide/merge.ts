@@ -1,5 +1,5 @@
-// Merges a block of the guide into a file as a reader does: imports are added, what has a name that is there replaces it, the
-// rest stays.
+// Merges a block of the guide into a file as a reader would: imports are added, declarations replace those of the same
+// name, the rest stays.
 import ts from 'typescript'
 
 interface Change {
@@ -15,7 +15,9 @@ export function merge(target: string, block: string): string {
   return merged
 }
 
-/** `target` without the declarations of these names; `Class.member` is one of a class. @throws where one is not there. */
+/**
+ * `target` without the declarations of these names; `Class.member` is one of a class. @throws If one does not exist.
+ */
 export function remove(target: string, names: readonly string[]): string {
   return names.reduce((text, name) => apply(text, removal(parse(text), name)), target)
 }
@@ -42,7 +44,7 @@ function mergeStatement(target: string, statement: ts.Statement): string {
   return place(target, source, statement)
 }
 
-/** Functions come after everything, the rest before what is exported, which may use it. */
+/** Functions go after everything, the rest before exports, which may use it. */
 function place(target: string, { statements }: ts.SourceFile, statement: ts.Statement): string {
   const next = ts.isFunctionDeclaration(statement) ? undefined : statements.find(isExported)
   const at = next === undefined ? target.length : startOf(next)
@@ -72,7 +74,9 @@ function specifiersOf({ importClause }: ts.ImportDeclaration): string[] {
   return bindings.elements.map((each) => (isType ? `type ${each.getText()}` : each.getText()))
 }
 
-/** Members keep their place. A new one comes after its like that precedes it in the block; else fields first, the others last. */
+/**
+ * Members keep their place. A new one goes after its predecessor in the block; else fields go first, the others last.
+ */
 function mergeMembers(target: string, owner: string | undefined, statement: ts.Statement): string {
   let merged = target
   let previous: ts.Node | undefined
@@ -123,7 +127,7 @@ function nameOf(node: ts.Node): string | undefined {
   return (node as ts.NamedDeclaration).name?.getText()
 }
 
-/** Comments belong to what follows them. */
+/** Comments belong to the node that follows them. */
 function startOf(node: ts.Node): number {
   const text = node.getSourceFile().text
   const comments = ts.getLeadingCommentRanges(text, node.getFullStart()) ?? []

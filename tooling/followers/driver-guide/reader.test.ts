@@ -14,35 +14,35 @@ beforeEach(async () => {
 })
 
 describe('Reader.follow()', () => {
-  it('rejects a command that fails, at its line', () => {
+  it('rejects a command that fails, with its line', () => {
     expect(broken({ kind: 'run', line: 7, text: 'node -e 0\nnode -e "process.exit(3)"\n' })).toEqual([
       8,
       '`node -e "process.exit(3)"` ends with 3\n',
     ])
   })
 
-  it('rejects a command that was to fail, and does not', () => {
+  it('rejects a command that should fail, and does not', () => {
     expect(broken({ kind: 'fails', line: 7, text: 'node -e 0\n' })).toEqual([
       7,
       '`node -e 0` succeeds, and was to fail\n',
     ])
   })
 
-  it('rejects a line that was to be printed, and was not', () => {
+  it('rejects a line that should be printed, and was not', () => {
     reader.follow({ kind: 'run', line: 1, text: 'node -p 1\n' })
     expect(broken({ kind: 'output', line: 7, text: '1\n2\n' })).toEqual([8, 'this was not printed, but:\n1\n'])
   })
 
-  it('rejects an edit of a file that is not there', () => {
+  it('rejects an edit of a file that does not exist', () => {
     expect(broken({ kind: 'edit', line: 7, text: 'f()', file: 'src/a.ts' })?.[0]).toBe(7)
   })
 
-  it('says what the kit proved', () => {
+  it('reports what the kit proved', () => {
     const text = `node -p "'3/4 proved · 0 failed'"\n`
     expect(reader.follow({ kind: 'run', line: 1, text })).toBe(`${text.trimEnd()}: 3/4 proved · 0 failed`)
   })
 
-  it('has packages come from their tarballs before it runs a command', () => {
+  it('takes packages from their tarballs before it runs a command', () => {
     reader.follow({ kind: 'run', line: 1, text: 'node -e 0\n' })
     expect(JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))).toEqual({
       dependencies: { '@stored/core': 'file:/core.tgz', other: '^1.0.0' },

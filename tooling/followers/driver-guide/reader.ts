@@ -7,7 +7,7 @@ import { merge, remove } from './merge.ts'
 /** Profile full takes minutes. */
 const COMMAND_TIMEOUT_MS = 600_000
 
-/** What the guide says does not hold. */
+/** A statement of the guide does not hold. */
 export class Broken extends Error {
   /** In the guide. */
   readonly line: number
@@ -18,17 +18,17 @@ export class Broken extends Error {
   }
 }
 
-/** Someone at a terminal, with the guide beside it. */
+/** Someone at a terminal who follows the guide. */
 export class Reader {
   readonly #tarballs: ReadonlyMap<string, string>
   readonly #scratch: string
   #directory: string
-  /** By the commands of the latest block. */
+  /** The output of the latest block of commands. */
   #printed = ''
 
   /**
-   * @param scratch For the temporary files of what is run.
-   * @param tarballs By the names of packages that no registry has.
+   * @param scratch For the temporary files of commands.
+   * @param tarballs By package name, for packages that no registry has.
    */
   constructor(directory: string, scratch: string, tarballs: ReadonlyMap<string, string>) {
     this.#directory = directory
@@ -36,7 +36,7 @@ export class Reader {
     this.#tarballs = tarballs
   }
 
-  /** @returns What there is to say of it. @throws {Broken} */
+  /** @returns A summary of the step. @throws {Broken} */
   follow(step: Step): string {
     switch (step.kind) {
       case 'run':

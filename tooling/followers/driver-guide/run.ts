@@ -1,6 +1,5 @@
-// Follows the guides for authors of drivers to the letter, outside the workspace, with the packages as they would be published:
-// generates a driver, writes and edits its files, runs the commands. Needs a build.
-// `driver-guide PATH…` follows some of them.
+// Follows the guides for driver authors literally, outside the workspace, with the packages as published: generates a
+// driver, writes and edits its files, runs the commands. Needs a build. `driver-guide PATH…` follows some of them.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,7 +10,7 @@ import { Broken, Reader } from './reader.ts'
 
 interface Guide {
   readonly path: string
-  /** The program of the server that its driver is for, and the package of Debian that has it. */
+  /** The server program that its driver is for, and its Debian package. */
   readonly server?: { readonly program: string; readonly debian: string }
 }
 
@@ -25,11 +24,11 @@ const GUIDES: readonly Guide[] = [
 const GENERATOR = 'create-stored-driver'
 const PACKAGES: readonly string[] = ['@stored/core', '@stored/conformance', GENERATOR]
 
-/** In memory, where flushes cost nothing: how long they take is not what the guide is about. */
+/** In memory, where flushes cost nothing: their duration is not what the guide is about. */
 const MEMORY = '/dev/shm'
 const MEMORY_BYTES = 1 << 30
 
-/** In a directory where `npm create stored-driver` finds the packed generator, as it would find one that it fetched. */
+/** In a directory where `npm create stored-driver` finds the packed generator as if it had fetched it. */
 function prepare(temp: string, scratch: string): Reader {
   const packages = publicPackages().filter(({ manifest }) => PACKAGES.includes(manifest.name))
   const tarballs = packAll(packages, join(temp, 'tarballs'))
@@ -40,7 +39,7 @@ function prepare(temp: string, scratch: string): Reader {
   return new Reader(directory, scratch, tarballs)
 }
 
-/** Where the driver of the guide keeps its blobs. */
+/** Where the guide's driver keeps its blobs. */
 function fastest(): string {
   if (!existsSync(MEMORY)) return tmpdir()
   const { bavail, bsize } = statfsSync(MEMORY)
@@ -70,7 +69,7 @@ function follow({ path }: Guide): boolean {
   }
 }
 
-/** Where its server is not installed a guide is skipped, but not in CI. */
+/** Whether its server is missing: then a guide is skipped, but not in CI. */
 function isMissing({ path, server }: Guide): boolean {
   if (server === undefined || spawnSync(server.program, ['--version']).status === 0) return false
   if (process.env.REQUIRE_SERVICES === '1') throw new Error(`${path} needs ${server.program}: install ${server.debian}`)

@@ -1,5 +1,5 @@
-// Runs every command of docs/guides/first-hour.md in a terminal, with the packages as they would be published, and compares what it
-// shows with what the guide says. `--write` has the guide say what it shows. Needs a build, and tmux.
+// Runs every command of docs/guides/first-hour.md in a terminal, with the packages as published, and compares the
+// output with the guide. `--write` updates the guide. Needs a build, and tmux.
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,9 +9,9 @@ import { differences, stepsOf, withOutputs } from './transcript.ts'
 
 const GUIDE = 'docs/guides/first-hour.md'
 const NEEDED = ['@stored/cli', '@stored/driver-fs']
-/** How the guide calls the directory that all happens in. */
+/** The directory as the guide calls it. */
 const HOME = '/home/you/first-hour'
-/** What only a terminal gets: bold heads of tables, and a line of progress that is drawn over and over. */
+/** Output that only a terminal gets: bold table headers, and a redrawn progress line. */
 const MARKS = { colours: '\x1b[1m', progress: '\r\x1b[2Ksync ' }
 
 async function main(isWriting: boolean): Promise<string[]> {
@@ -28,7 +28,7 @@ async function main(isWriting: boolean): Promise<string[]> {
   }
 }
 
-/** What has to be installed together: a registry does not have this version of any of them. */
+/** Everything that must be installed together: a registry does not have this version of any of them. */
 function closure(packages: readonly Package[]): Package[] {
   const names = new Set(NEEDED)
   for (const name of names) {

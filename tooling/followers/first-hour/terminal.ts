@@ -13,14 +13,14 @@ export function hasTmux(): boolean {
   return spawnSync('tmux', ['-V']).status === 0
 }
 
-/** A shell in a real terminal, as a person has it: tmux draws what programs write, and is asked what it shows. */
+/** A shell in a real terminal, as a person has it: tmux renders the output and is asked for the screen. */
 export class Terminal implements Disposable {
   readonly #socket: string
   readonly #raw: string
-  /** Of the prompt that is shown; bash counts commands, and not empty lines. */
+  /** The number in the current prompt; bash counts commands, and not empty lines. */
   #number = 1
 
-  /** @param scratch Where the terminal keeps what is its own. @param path Of programs, before those of the system. */
+  /** @param scratch For the terminal's own files. @param path Directories of programs, before those of the system. */
   constructor(directory: string, scratch: string, path: string) {
     this.#socket = join(scratch, 'tmux')
     this.#raw = join(scratch, 'raw')
@@ -31,7 +31,7 @@ export class Terminal implements Disposable {
     this.#tmux('pipe-pane', '-o', `cat >> '${this.#raw}'`)
   }
 
-  /** Types a command, and waits for the next prompt. @returns What the terminal shows between. */
+  /** Types a command, and waits for the next prompt. @returns What the terminal shows in between. */
   async run(command: string): Promise<string[]> {
     await this.#lines()
     this.#tmux('send-keys', '-R')
@@ -39,11 +39,11 @@ export class Terminal implements Disposable {
     this.#tmux('send-keys', '-l', command)
     this.#tmux('send-keys', 'Enter')
     this.#number++
-    // The first is what is left of the prompt that was there, and the command.
+    // The first line is the rest of the previous prompt, and the command.
     return (await this.#lines()).slice(1)
   }
 
-  /** All that was written to the terminal, with what moves its cursor. */
+  /** Everything written to the terminal, including control sequences. */
   get raw(): string {
     return readFileSync(this.#raw, 'utf8')
   }
@@ -52,7 +52,7 @@ export class Terminal implements Disposable {
     spawnSync('tmux', ['-S', this.#socket, 'kill-server'])
   }
 
-  /** What is shown above the prompt, once that is there. */
+  /** What is shown above the prompt, once it has appeared. */
   async #lines(): Promise<string[]> {
     const prompt = `<${this.#number}>`
     const end = performance.now() + PATIENCE_MS

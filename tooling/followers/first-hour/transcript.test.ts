@@ -18,7 +18,7 @@ $ no command
 `
 
 describe('stepsOf()', () => {
-  it('takes the commands of console blocks, and what is written below each', () => {
+  it('finds the commands of console blocks, and the output below each', () => {
     expect(stepsOf(GUIDE)).toEqual([
       { command: 'stored ls', line: 8, output: ['a', 'b'] },
       { command: 'true', line: 11, output: [] },
@@ -27,7 +27,7 @@ describe('stepsOf()', () => {
 })
 
 describe('withOutputs()', () => {
-  it('replaces what is below commands, and nothing else', () => {
+  it('replaces the output below commands, and nothing else', () => {
     const outputs = stepsOf(GUIDE).map(({ output }) => output)
     expect(withOutputs(GUIDE, outputs)).toBe(GUIDE)
     expect(withOutputs(GUIDE, [['c'], []])).toBe(GUIDE.replace('a\nb', 'c'))
@@ -37,7 +37,7 @@ describe('withOutputs()', () => {
 describe('differences()', () => {
   const step = { command: 'stored ls -l', line: 8, output: ['6 B  2026-01-02 03:04:05  a', 'staged: 0 B of 1.0 GB'] }
 
-  it('are none in times, ages and sizes of disks', () => {
+  it('ignore times, ages and disk sizes', () => {
     expect(differences('guide.md', step, ['6 B  2027-06-07 08:09:10  a', 'staged: 0 B of 67.6 GB'])).toEqual([])
     const aged = { ...step, output: ['it is not there, 3 s ago'] }
     expect(differences('guide.md', aged, ['it is not there, 1:02 ago'])).toEqual([])

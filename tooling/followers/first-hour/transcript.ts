@@ -1,7 +1,7 @@
-/** A command of a guide, and what it says. */
+/** A command of a guide, and its output. */
 export interface Step {
   readonly command: string
-  /** Of the command, in the guide; 1-based. */
+  /** The line of the command in the guide; 1-based. */
   readonly line: number
   readonly output: readonly string[]
 }
@@ -10,7 +10,7 @@ const FENCE = '```'
 const LABEL = '```console'
 const PROMPT = '$ '
 
-/** The commands of the `console` blocks of a guide, in their order. */
+/** The commands of the `console` blocks of a guide, in order. */
 export function stepsOf(markdown: string): Step[] {
   const steps: { command: string; line: number; output: string[] }[] = []
   for (const { text, line } of consoleLines(markdown)) {
@@ -33,7 +33,7 @@ export function withOutputs(markdown: string, outputs: readonly (readonly string
     .join('\n')
 }
 
-/** A line without what differs from run to run: times, ages, and sizes of disks. */
+/** A line without what differs between runs: times, ages, and disk sizes. */
 export function normalized(line: string): string {
   return line
     .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, '0000-00-00 00:00:00')
@@ -41,7 +41,7 @@ export function normalized(line: string): string {
     .replaceAll(/ of [\d.]+ [kMGTP]?B$/g, ' of 0 B')
 }
 
-/** What a terminal shows for a step, against what the guide says. Empty when they agree. */
+/** Compares what a terminal shows for a step with the guide. Empty if they agree. */
 export function differences(file: string, { command, line, output }: Step, shown: readonly string[]): string[] {
   const lines = Math.max(output.length, shown.length)
   for (let i = 0; i < lines; i++) {

@@ -2,18 +2,18 @@ import { globSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { ReportJson } from '@stored/conformance'
 
-/** A report that is committed, and the package it is about. */
+/** A committed report, and the package it is about. */
 export interface CommittedReport {
   /** Relative to the root of the repository. */
   readonly file: string
-  /** Of the driver, relative to the root; MemoryBackend is reported by the kit. */
+  /** The driver's directory, relative to the root; the kit reports MemoryBackend. */
   readonly directory: string
-  /** Whether it is the one that the README of the driver shows: that of `test/harness.ts`. */
+  /** Whether it is the one that the driver's README shows: that of `test/harness.ts`. */
   readonly isMain: boolean
   readonly report: ReportJson
 }
 
-/** Where harnesses are: `test/harness.ts`, and `test/harness-SERVER.ts` for each further server that a driver is run against. */
+/** The paths of harnesses: `test/harness.ts`, and `test/harness-SERVER.ts` for each further server. */
 const HARNESSES = '{packages/conformance,drivers/*}/test/harness{,-*}.ts'
 const REPORTS = '{packages/conformance,drivers/*}/reports/*.json'
 
@@ -22,7 +22,7 @@ export function harnessFiles(root: string): string[] {
   return globSync(HARNESSES, { cwd: root }).sort()
 }
 
-/** Where the report of a harness is kept: `reports/NAME.json`, `reports/NAME-SERVER.json`. */
+/** The path of a harness's report: `reports/NAME.json`, `reports/NAME-SERVER.json`. */
 export function reportFile(harnessFile: string, driver: string): string {
   const server = basename(harnessFile, '.ts').replace('harness', '')
   return join(dirname(dirname(harnessFile)), 'reports', `${driver}${server}.json`)
@@ -42,7 +42,7 @@ export function committedReports(root: string): CommittedReport[] {
     })
 }
 
-/** With a line for each case, so that a change of one is a line of a diff. */
+/** One line for each case, so that a changed case is one line of a diff. */
 export function printReport({ cases, ...facts }: ReportJson): string {
   const lines = Object.entries(cases).map(([id, result]) => `    ${JSON.stringify(id)}: ${oneLine(result)}`)
   const head = JSON.stringify(facts, null, 2).replace(/\n}$/, '')

@@ -7,7 +7,7 @@ import { matrix, staleFiles } from './tables.ts'
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 
 describe('what is committed', () => {
-  it('is the tables that the reports give', () => {
+  it('equals the tables made from the reports', () => {
     expect(staleFiles(root).map(({ file }) => file)).toEqual([])
   })
 

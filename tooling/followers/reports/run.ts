@@ -1,11 +1,11 @@
-// Runs the conformance kit on every driver that can be had here, and writes their reports and the tables made from them.
+// Runs the conformance kit on every driver that is available here, and writes their reports and the tables made from them.
 //
 //   node tooling/run.mjs reports                    everything
-//   node tooling/run.mjs reports fs sftp            these drivers; what is said of others stays
+//   node tooling/run.mjs reports fs sftp            these drivers; the reports of others stay
 //   node tooling/run.mjs reports --without s3-fauxqs
 //   node tooling/run.mjs reports --profile soak
-//   node tooling/run.mjs reports --tables           runs nothing: the tables alone
-//   node tooling/run.mjs reports --check            runs and writes nothing; fails when a table is stale
+//   node tooling/run.mjs reports --tables           runs nothing: only the tables
+//   node tooling/run.mjs reports --check            runs and writes nothing; fails if a table is stale
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -31,14 +31,14 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     profile: { type: 'string', default: 'full' },
-    /** A report: what a driver does on one of its servers. */
+    /** A report: a driver on one of its servers. */
     without: { type: 'string', multiple: true, default: [] },
     tables: { type: 'boolean', default: false },
     check: { type: 'boolean', default: false },
   },
 })
 
-/** @returns Whether all went well. */
+/** @returns Whether everything succeeded. */
 async function runAll(profile: Profile): Promise<boolean> {
   let isWell = true
   const lines: string[] = []
@@ -52,7 +52,7 @@ async function runAll(profile: Profile): Promise<boolean> {
     }
     console.log(`${formatReport(report)}\n`)
     lines.push(...summaryOf(report))
-    // A report of failures is for whoever runs it, not to be kept.
+    // A report of failures is only for the current user, not to be committed.
     if (report.passed) write(reportFile(file, report.name), printReport(reportJson(report)))
     else isWell = false
   }
@@ -60,7 +60,7 @@ async function runAll(profile: Profile): Promise<boolean> {
   return isWell
 }
 
-/** One line, and one for each case that is waived. */
+/** One line, and one for each waived case. */
 function summaryOf({ name, server, profile, proved, refused, skipped, waived, failed }: Report): string[] {
   const place = server ? ` on ${server.name} ${server.version}` : ''
   const counts = `${proved.length} proved, ${refused.length} refused, ${skipped.length} skipped, ${waived.length} waived, ${failed.length} failed`
@@ -73,7 +73,7 @@ function summaryOf({ name, server, profile, proved, refused, skipped, waived, fa
   ]
 }
 
-/** @returns `null` for a driver that was not asked for, or cannot be run here. */
+/** @returns `null` for a driver that was not requested, or cannot be run here. */
 async function runOne(file: string, profile: Profile): Promise<Report | null> {
   if (!isMeant(file)) return null
   const harness = await loadHarness(join(root, file))
@@ -96,7 +96,7 @@ function isMeant(file: string): boolean {
 
 function nameOf(harnessFile: string): string {
   const [, directory = ''] = harnessFile.split(/[/\\]/)
-  // MemoryBackend is in no package of its own.
+  // MemoryBackend has no package of its own.
   return directory === 'conformance' ? 'memory' : directory
 }
 

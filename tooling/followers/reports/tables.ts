@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type CaseReport, capabilityEntries, type ReportJson, withCapabilities } from '@stored/conformance'
 import { committedReports } from './files.ts'
 
-/** A file that is made, wholly or in part, from committed reports. */
+/** A file that is generated, in whole or in part, from committed reports. */
 export interface GeneratedFile {
   /** Relative to the root of the repository. */
   readonly file: string
@@ -12,7 +12,7 @@ export interface GeneratedFile {
 
 const MATRIX = 'docs/drivers.md'
 
-/** Every file that tells of reports, as it should be. */
+/** The expected content of every file generated from reports. */
 export function generatedFiles(root: string): GeneratedFile[] {
   const committed = committedReports(root)
   const readmes = committed
@@ -21,7 +21,7 @@ export function generatedFiles(root: string): GeneratedFile[] {
   return [{ file: MATRIX, text: matrix(committed.map(({ report }) => report)) }, ...readmes]
 }
 
-/** Those that differ from what is there. */
+/** Those that differ from the current files. */
 export function staleFiles(root: string): GeneratedFile[] {
   return generatedFiles(root).filter(({ file, text }) => {
     const path = join(root, file)

@@ -6,14 +6,14 @@ import type { Verdict } from './log.ts'
 import type { Part } from './stages.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
-/** What a task says that could not do all or part of what it was asked. @see tooling/followers/reports/run.ts */
+/** Printed by a task that could not do all or part of its work. @see tooling/followers/reports/run.ts */
 const SKIPPED = /^skipped: .*|^\S+: not run: .*/m
 
 /**
- * Runs a part in processes of its own and writes what they say to a file.
+ * Runs a part in separate processes and writes their output to a file.
  *
  * @param signal Ends all of them.
- * @returns How it ended, and why, where there is more to say.
+ * @returns How it ended, and why, if there is more to say.
  */
 export async function execute(
   { args, env, minutes }: Pick<Part, 'args' | 'env' | 'minutes'>,
@@ -22,7 +22,7 @@ export async function execute(
 ): Promise<{ readonly verdict: Verdict; readonly reason?: string }> {
   mkdirSync(dirname(output), { recursive: true })
   const file = openSync(output, 'w')
-  // With a group of its own, so that nothing of it outlives its time.
+  // In its own process group, so that nothing of it outlives its time.
   const child = spawn(process.execPath, ['tooling/run.mjs', ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
@@ -44,7 +44,7 @@ export async function execute(
   return verdictOn(readFileSync(output, 'utf8'))
 }
 
-/** Of a task that ended well. One that left something out has not proved it. */
+/** For a task that succeeded. If it left something out, that is not proved. */
 export function verdictOn(output: string): { readonly verdict: Verdict; readonly reason?: string } {
   const [reason] = SKIPPED.exec(output) ?? []
   return reason === undefined ? { verdict: 'passed' } : { verdict: 'skipped', reason }

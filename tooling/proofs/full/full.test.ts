@@ -17,7 +17,7 @@ beforeEach(async () => {
 })
 
 describe('a log', () => {
-  test('that is opened again has the same seed and the parts that were finished, passed or not', () => {
+  test('that is reopened has the same seed and the finished parts, passed or not', () => {
     const log = Log.open(file, { commit: COMMIT })
     log.add('kill 1/2', 'passed', 61_200, 'node tooling/run.mjs kill 50 --seed 7')
     log.add('kill 2/2', 'failed', 400, 'node tooling/run.mjs kill 50 --seed 8; code 1')
@@ -46,7 +46,7 @@ describe('a log', () => {
     expect(log.end()).toBe('1 passed, 0 failed')
   })
 
-  test('whose last line was cut off has that part to do once more, and keeps the next line apart', () => {
+  test('whose last line was truncated repeats that part, and keeps the next line separate', () => {
     Log.open(file, { commit: COMMIT }).add('kill 1/2', 'passed', 1, 'x')
     appendFileSync(file, 'passed kill 2/')
     const log = Log.open(file, { commit: COMMIT })
@@ -65,7 +65,7 @@ describe('a log', () => {
     expect(readFileSync(file, 'utf8')).toBe(before)
   })
 
-  test('is not made of a file that is something else', () => {
+  test('is not made from a different kind of file', () => {
     writeFileSync(file, 'my thesis')
     expect(() => Log.open(file, { commit: COMMIT })).toThrow('is not a log of test:full')
     expect(readFileSync(file, 'utf8')).toBe('my thesis')
@@ -75,12 +75,12 @@ describe('a log', () => {
 describe('the parts', () => {
   const parts = partsOf(NAMES, 1000)
 
-  test('have names of their own, and commands of their own: no two try the same', () => {
+  test('have distinct names and commands: no two try the same', () => {
     expect(new Set(parts.map(({ name }) => name)).size).toBe(parts.length)
     expect(new Set(parts.map(commandOf)).size).toBe(parts.length)
   })
 
-  test('are the same for the same seed, and others for another one', () => {
+  test('are the same for the same seed, and differ for another one', () => {
     expect(partsOf(['kill'], 7)).toEqual(partsOf(['kill'], 7))
     expect(partsOf(['kill'], 7)).not.toEqual(partsOf(['kill'], 1000))
     expect(partsOf(['model'], 7).map(commandOf)[1]).toBe(
@@ -102,7 +102,7 @@ describe('the parts', () => {
   })
 })
 
-test('a task that ended well, but left something out, is skipped, with the reason', () => {
+test('a task that succeeded but left something out is skipped, with the reason', () => {
   expect(verdictOn('20 power cuts, seed 1\n  violations  0\n')).toEqual({ verdict: 'passed' })
   const reason = 'skipped: only root may mount'
   expect(verdictOn(`${reason}\n`)).toEqual({ verdict: 'skipped', reason })
@@ -113,7 +113,7 @@ test('a task that ended well, but left something out, is skipped, with the reaso
 describe('execute()', () => {
   const signal = new AbortController().signal
 
-  test('of a task that does not exist fails, and keeps what it said', async () => {
+  test('of a task that does not exist fails, and keeps its output', async () => {
     const output = join(directory, 'out/no-such.txt')
     const part = { args: ['no-such-task'], env: {}, minutes: 1 }
     expect(await execute(part, output, signal)).toEqual({ verdict: 'failed', reason: 'code 2' })

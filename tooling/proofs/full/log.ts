@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 
 export type Verdict = 'passed' | 'failed' | 'skipped'
 
-/** What a log is of. One that goes on must be of the same. */
+/** The subject of a log. One that is resumed must have the same. */
 export interface Subject {
   readonly commit: string
   readonly seed: number
@@ -11,17 +11,17 @@ export interface Subject {
 const HEAD = /^test:full of (\S+), seed (\d+)$/
 const LINE = /^(passed|failed|skipped) (\S+ \d+\/\d+) in \d+ s: /
 
-/** A file with a line for each part that was finished, so that what was interrupted goes on behind the last one. */
+/** A file with a line for each finished part, so that an interrupted run resumes after the last one. */
 export class Log {
   readonly file: string
   readonly seed: number
   readonly #finished = new Map<string, Verdict>()
 
   /**
-   * Goes on with a log, or begins one.
+   * Resumes a log, or starts one.
    *
-   * @param seed Of a new log, or of the one that is there.
-   * @throws {Error} The file is no log, or one of another commit or seed.
+   * @param seed Of a new log, or of the existing one.
+   * @throws {Error} The file is not a log, or belongs to another commit or seed.
    */
   static open(file: string, { commit, seed }: { readonly commit: string; readonly seed?: number | undefined }): Log {
     if (!existsSync(file)) {
@@ -41,7 +41,7 @@ export class Log {
       const [, verdict, name] = LINE.exec(line) ?? []
       if (name !== undefined) log.#finished.set(name, verdict as Verdict)
     }
-    // A line that was cut off while it was written must not take the next one along.
+    // A line that was truncated while being written must not swallow the next one.
     if (!text.endsWith('\n')) log.#write('')
     return log
   }
@@ -67,7 +67,7 @@ export class Log {
     return line
   }
 
-  /** The last line, which counts. */
+  /** The last line, with the counts. */
   end(): string {
     const skipped = this.count('skipped')
     const line = `${this.count('passed')} passed, ${this.count('failed')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`

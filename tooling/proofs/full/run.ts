@@ -1,4 +1,4 @@
-// Runs what is too long for CI, in parts, and notes each in a log. With the same log it goes on behind the last one:
+// Runs what is too long for CI, in parts, and records each in a log. With the same log it resumes after the last one:
 // npm run test:full [-- STAGE...] [--log FILE] [--seed N]
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
@@ -65,7 +65,7 @@ function openLog(file: string): Log {
   }
 }
 
-/** Which sources these are. */
+/** The version of these sources. */
 function versionOf(directory: string): string {
   const git = (...args: string[]) => execFileSync('git', args, { cwd: directory, encoding: 'utf8' }).trim()
   const changes = git('status', '--porcelain', '--untracked-files=no')

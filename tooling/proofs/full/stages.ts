@@ -1,18 +1,18 @@
-/** One run of a task of this repository, of a size that a person can wait for. */
+/** One run of a task of this repository, short enough for a person to wait for. */
 export interface Part {
-  /** Of the stage, number of parts of the stage: `kill 3/20`. */
+  /** Number in the stage, and number of parts: `kill 3/20`. */
   readonly name: string
-  /** What `node tooling/run.mjs` is given. */
+  /** The arguments of `node tooling/run.mjs`. */
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
-  /** It fails when it takes longer. */
+  /** It fails if it takes longer. */
   readonly minutes: number
 }
 
 interface Stage {
   readonly parts: number
   readonly minutes: number
-  /** `seed`: a whole number, another one for each part. */
+  /** `seed`: a whole number, different for each part. */
   readonly run: (seed: number, index: number) => Pick<Part, 'args'> & Partial<Pick<Part, 'env'>>
 }
 
@@ -20,7 +20,7 @@ interface Stage {
 const CALLS = ['write', 'pwrite', 'writev', 'fsync', 'fdatasync', 'msync', 'rename', 'link', 'mkdir', 'open', 'unlink']
 const MODEL = 'packages/node/test/model'
 
-/** What is too long for CI, the quickest to find something first. Numbers are of a part. */
+/** Everything too long for CI, ordered by how soon it is likely to find something. Numbers are per part. */
 const STAGES: Readonly<Record<string, Stage>> = {
   model: {
     parts: 20,
@@ -86,7 +86,7 @@ const STAGES: Readonly<Record<string, Stage>> = {
     minutes: 90,
     run: (_, index) => ({ args: ['reports', ['memory', 'fs', 's3', 'sftp'][index] as string] }),
   },
-  // All installed packages; then as many files as servers are given by default.
+  // All installed packages; then the default number of files for servers.
   demo: {
     parts: 2,
     minutes: 60,
@@ -112,7 +112,7 @@ export function partsOf(names: readonly string[], seed: number): Part[] {
   })
 }
 
-/** What repeats a part, typed at the root of the repository. */
+/** The command that repeats a part, to be typed at the root of the repository. */
 export function commandOf({ args, env }: Pick<Part, 'args' | 'env'>): string {
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value} `)
   return `${variables.join('')}node tooling/run.mjs ${args.join(' ')}`

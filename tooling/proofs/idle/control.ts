@@ -1,4 +1,4 @@
-// Node.js alone, with the kinds of handles that a store holds open: node control.ts DIRECTORY
+// Plain Node.js with the kinds of handles that a store holds open: node control.ts DIRECTORY
 import { once } from 'node:events'
 import { createConnection, createServer } from 'node:net'
 import { join } from 'node:path'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { openStore } from '@stored/node'
 
 const BLOBS = 200
-/** A timer that was cleared still wakes Node.js once, when it would have been due: by then nobody counts yet. */
+/** A cleared timer still wakes Node.js once, when it would have been due: nothing is being counted yet then. */
 const idleTimeoutMs = 5000
 
 const [directory] = process.argv.slice(2) as [string]
@@ -22,6 +22,6 @@ await Promise.all(
 )
 await store.synced()
 const { syncing } = await store.status()
-// An open store alone keeps no process running.
+// An open store alone does not keep a process running.
 setInterval(() => {}, 2 ** 31 - 1)
 process.send?.(syncing)

@@ -1,4 +1,4 @@
-// Counts what an open store does while nothing is to be done: npm run test:idle [-- --seconds N] [--dir DIR]
+// Counts what an open store does while idle: npm run test:idle [-- --seconds N] [--dir DIR]
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
@@ -9,18 +9,18 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Activity, Trace, Watch } from './watch.ts'
 
-/** Until V8 has done what it puts off. */
+/** Until V8 has finished its deferred work. */
 const SETTLE_MS = 15_000
 /** Until the threads that strace stopped to attach to are asleep again. */
 const ATTACH_MS = 1000
 const SHOWN = 20
 /**
- * In every process of Node.js, V8 looks at its heap each 8 s, for as long as nothing happens. Without that, nothing wakes an idle
- * process at all, and so nothing may wake one that has a store open.
+ * In every Node.js process, V8 examines its heap every 8 s for as long as nothing happens. Without that, nothing wakes
+ * an idle process at all, so nothing may wake one that has a store open.
  */
 const EXEC_ARGV = ['--no-memory-reducer']
 
-/** What runs, and who syncs the store as it sees it. */
+/** What runs, and who syncs the store from its point of view. */
 const SUBJECTS = [
   { name: 'leading', script: 'member.ts', syncing: 'here' },
   { name: 'following', script: 'member.ts', syncing: 'elsewhere' },

@@ -2,15 +2,15 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** What a process did while it had nothing to do. */
+/** What a process did while idle. */
 export interface Activity {
-  /** Of all its threads, whether they gave the processor up or lost it. */
+  /** Of all its threads, voluntary and involuntary. */
   readonly contextSwitches: number
-  /** Those that ended, as strace prints them; `null` where it cannot look. */
+  /** Completed calls, as strace prints them; `null` if it is not permitted. */
   readonly systemCalls: readonly string[] | null
 }
 
-/** Watches one process, with all its threads. */
+/** Watches one process with all its threads. */
 export class Watch {
   readonly #pid: number
   readonly #trace: Trace | null
@@ -49,7 +49,7 @@ export class Trace {
   readonly #file: string
   readonly #stop: () => Promise<void>
 
-  /** @returns `null`: there is no strace, or it may not look. */
+  /** @returns `null`: strace is not installed, or not permitted. */
   static async attach(pid: number, file: string): Promise<Trace | null> {
     const strace = spawn('strace', ['-f', '-ttt', '-o', file, '-p', String(pid)], {
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -68,7 +68,7 @@ export class Trace {
     this.#stop = stop
   }
 
-  /** @returns What ended between two times, in milliseconds since the epoch. */
+  /** @returns The calls that ended between two times, in milliseconds since the epoch. */
   async end(from: number, until: number): Promise<string[]> {
     await this.#stop()
     const lines = readFileSync(this.#file, 'utf8').split('\n')

@@ -10,7 +10,7 @@ import { bytesOf, openInjectStore, type Store } from './store.ts'
 
 const SYNC_MS = 20_000
 
-/** Looks at a store after faults, without any. @returns What is wrong with it. */
+/** Checks a store after faults, without injecting any. @returns What is wrong with it. */
 export async function inspect(directory: string, outcomes: readonly Outcome[]): Promise<string[]> {
   const violations = await compareRows(directory, 'as the faults left it')
   const store = await openInjectStore(directory)
@@ -28,7 +28,7 @@ export async function inspect(directory: string, outcomes: readonly Outcome[]): 
   return [...violations, ...(await compareRows(directory, 'in the end'))]
 }
 
-/** Every row with every other, and with the log. */
+/** Compares every row with every other, and with the log. */
 async function compareRows(directory: string, when: string): Promise<string[]> {
   const path = join(directory, 'store')
   const ledger = await LmdbLedger.open({ path, reserve: 0 })
@@ -45,7 +45,7 @@ async function bytesIn(store: Store, key: Key | 'before'): Promise<string> {
   }
 }
 
-/** The same puts once more: one blob each, one object each, and nothing left to do. */
+/** Repeats the same puts: one blob each, one object each, and nothing left to do. */
 async function repeat(store: Store, directory: string): Promise<string[]> {
   const violations: string[] = []
   for (const key of KEYS) await store.put(bytesOf(key), { key })

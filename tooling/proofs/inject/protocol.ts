@@ -1,12 +1,12 @@
-/** What is stored: inside a commit, and as a file beside it. Sizes in bytes. */
+/** What is stored: part of a commit, and a separate file. Sizes in bytes. */
 export const CONTENTS = { small: 3_000, 'folder/large': 200_000 } as const
 export type Key = keyof typeof CONTENTS
 export const KEYS = Object.keys(CONTENTS) as Key[]
 
-/** Where the victim writes what it says: a line of JSON each. */
+/** Where the victim writes its messages: one line of JSON each. */
 export const MESSAGES_FD = 3
 
-/** How a call of the store ended; `code` is absent when it was fulfilled, `null` for what is no StorageError. */
+/** How a call of the store ended; `code` is absent if it was fulfilled, `null` if the error is not a StorageError. */
 export interface Outcome {
   readonly call: string
   readonly code?: string | null
@@ -14,12 +14,12 @@ export interface Outcome {
 }
 
 export type Message =
-  /** The store is open: faults may begin, and go on when a line comes on standard input. */
+  /** The store is open: faults may begin once a line arrives on standard input. */
   | { readonly type: 'ready' }
   | { readonly type: 'done'; readonly outcomes: readonly Outcome[] }
   | { readonly type: 'unhandled'; readonly error: string }
 
-/** How each call of the system is named to strace. */
+/** strace's name for each system call. */
 export const CALLS: Readonly<Record<string, string>> = {
   write: 'write',
   pwrite: 'pwrite64,pwritev,pwritev2',

@@ -1,4 +1,5 @@
-// Makes calls of the system fail under a put, one after the other: npm run test:inject [-- --full] [--dir DIR] [--only CALL] [--keep]
+// Makes system calls fail during a put, one after the other: npm run test:inject [-- --full] [--dir DIR] [--only CALL]
+// [--keep]
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -11,7 +12,7 @@ import { type Fault, runVictim } from './trace.ts'
 
 /** Without --full: every n-th call fails with the first error, and each of these with one of the others in turn. */
 const SAMPLE = 8
-/** What a rejection may say. Never that a key is absent, or taken, or that nobody knows. */
+/** What a rejection may say. Never that a key is absent or taken, or that the outcome is unknown. */
 const SENSIBLE = ['UNAVAILABLE', 'NO_SPACE', 'PERMISSION_DENIED', 'TIMEOUT']
 
 interface Point extends Fault {
@@ -67,7 +68,7 @@ function whyNot(): string | null {
   return status === 0 ? null : `strace cannot trace: ${stderr.trim()}`
 }
 
-/** The store that every run begins with a copy of. */
+/** The store that every run starts with a copy of. */
 async function prepare(): Promise<void> {
   const store = await openInjectStore(join(root, 'base'))
   await store.put(bytesOf('before'), { key: 'before' })
@@ -81,7 +82,7 @@ function copyBase(): string {
   return directory
 }
 
-/** What a run without faults calls. */
+/** The calls of a run without faults. */
 async function findPoints(): Promise<Point[]> {
   const directory = copyBase()
   const { ordinals, violations: wrong } = await runVictim(directory, Object.values(CALLS).join())
@@ -106,7 +107,7 @@ async function tryPoint(point: Point): Promise<void> {
   const directory = copyBase()
   const run = await runVictim(directory, point.calls, point)
   const tally = tallyOf(point)
-  // The order of calls is not quite the same each time, and what wakes a thread is a call, too.
+  // The order of calls varies slightly, and waking a thread is a call, too.
   if (run.hitOthers || !run.hit) {
     tally.missed++
     return rmSync(directory, { recursive: true })
@@ -127,7 +128,7 @@ async function tryPoint(point: Point): Promise<void> {
   else rmSync(directory, { recursive: true })
 }
 
-/** What was not stored is not there. */
+/** A blob that was not stored is not there. */
 function isOfRejectedPut({ call, code }: Outcome, outcomes: readonly Outcome[]): boolean {
   if (code !== 'NOT_FOUND' || !call.startsWith('get ')) return false
   return outcomes.some((other) => other.call === call.replace('get ', 'put ') && other.code !== undefined)

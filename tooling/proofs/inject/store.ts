@@ -4,7 +4,7 @@ import { CONTENTS, type Key } from './protocol.ts'
 
 export type Store = Awaited<ReturnType<typeof openInjectStore>>
 
-/** One backend, a folder; all of it below `directory`. */
+/** One backend, a folder; everything is below `directory`. */
 export function openInjectStore(directory: string) {
   return openStore({
     path: join(directory, 'store'),

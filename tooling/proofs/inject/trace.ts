@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url'
 import { MESSAGES_FD, type Message, type Outcome } from './protocol.ts'
 
 const VICTIM = fileURLToPath(new URL('victim.ts', import.meta.url))
-/** Longer than any wait of the victim's. */
+/** Longer than any wait of the victim. */
 const HANG_MS = 20_000
 
-/** The `nth` call of one of `calls`, of each thread, fails with `error`. */
+/** The `nth` call of one of `calls`, in each thread, fails with `error`. */
 export interface Fault {
   readonly calls: string
   readonly error: string
@@ -20,19 +20,22 @@ export interface Fault {
 
 export interface Run {
   readonly outcomes: readonly Outcome[]
-  /** How it ended, other than well. */
+  /** What went wrong with the process itself. */
   readonly violations: readonly string[]
-  /** Of each call of the system, which of a thread's were for files below the directory of the run, counted from 1. */
+  /** For each system call, which of a thread's calls were for files below the directory of the run, counted from 1. */
   readonly ordinals: ReadonlyMap<string, ReadonlySet<number>>
   /** Whether one of those failed. */
   readonly hit: boolean
-  /** Whether the process ended because LMDB could not open its files itself: lmdb-js 3.5.6 then uses what it has freed. */
+  /**
+   * Whether the process ended because LMDB itself could not open its files: lmdb-js 3.5.6 then uses memory that it has
+   * freed.
+   */
   readonly endedInOpen: boolean
-  /** Whether a call failed on something else, such as what wakes a thread, which no program survives. */
+  /** Whether a call failed on something else, such as waking a thread, which no program survives. */
   readonly hitOthers: boolean
 }
 
-/** Runs a victim whose calls are traced, and made to fail, from when its store is open. */
+/** Runs a victim whose calls are traced, and made to fail, once its store is open. */
 export async function runVictim(directory: string, calls: string, fault?: Fault): Promise<Run> {
   const log = join(directory, 'strace')
   const victim = spawn(process.execPath, [VICTIM, directory], {

@@ -1,4 +1,4 @@
-// Puts, gets and reopens while calls of the system fail: node victim.ts DIRECTORY
+// Puts, gets and reopens while system calls fail: node victim.ts DIRECTORY
 import { once } from 'node:events'
 import { writeSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
@@ -6,7 +6,7 @@ import { StorageError } from '@stored/core/backend'
 import { KEYS, MESSAGES_FD, type Message, type Outcome } from './protocol.ts'
 import { bytesOf, openInjectStore, type Store } from './store.ts'
 
-/** How long a job may take to end for the first time. */
+/** How long a job may take until its first end. */
 const JOB_MS = 500
 
 const [directory] = process.argv.slice(2) as [string]

@@ -7,7 +7,10 @@ import { FAR, type Work } from './protocol.ts'
 
 const PIECE = 1 << 20
 
-/** Puts so many blobs of `size` bytes into a new store, which owes them to the backend. @returns What they are, by key. */
+/**
+ * Puts this many blobs of `size` bytes into a new store, which has yet to copy them to the backend. @returns Their
+ * digests, by key.
+ */
 export async function prepare(work: Work, seed: string, count: number, size: number): Promise<Map<string, Content>> {
   await using store = await openStore({
     path: work.store,

@@ -8,16 +8,18 @@ import { Syncer } from './syncers.ts'
 /** What is killed: the process that syncs, or one of the server. */
 export type Target = 'syncer' | Daemon
 
-/** A job that was begun three times and never ended passes for poison and is parked: no more than two kills in a row. */
+/**
+ * A job that was started three times and never ended counts as poison and is parked: no more than two kills in a row.
+ */
 const MOST_KILLS = 2
-/** How long after its byte a kill comes, at most: uploads are completed in that time. */
+/** The most time between its byte and a kill: uploads are completed in that time. */
 const WITHIN_MS = 50
 
-/** A moment to kill at. */
+/** When to kill. */
 export interface Shot {
-  /** So many bytes were sent. */
+  /** After this many bytes were sent. */
   readonly bytes: number
-  /** After that. */
+  /** And then this long. */
   readonly waitMs: number
 }
 
@@ -26,23 +28,23 @@ export interface Fire {
   readonly target: Target
   readonly shots: readonly Shot[]
   readonly work: Work
-  /** Where the work is written down for the process that does it. */
+  /** The file that describes the work for the syncing process. */
   readonly file: string
 }
 
-/** What is told of it meanwhile. */
+/** Told about progress. */
 export interface Watcher {
   onStep(step: string): void
-  /** Begins with this process to sync, which goes on with what the one before was killed over. */
+  /** Starts with this process to sync, which resumes the work of the killed one. */
   onSyncer(syncer: Syncer): void
   onFailed(failed: Failed): void
 }
 
 /** What happened between two kills, or after the last. */
 export interface Stretch {
-  /** In bytes, since the round began: what was sent when it ended. */
+  /** In bytes sent since the round began, at its end. */
   readonly until: number
-  /** Bytes that were sent, and those that were there afterwards and not before. */
+  /** Bytes that were sent, and how many more were stored afterwards. */
   readonly sent: number
   readonly arrived: number
   readonly isCut: boolean
@@ -59,7 +61,7 @@ export function plan(random: Random, total: number, part: number): Shot[] {
 /**
  * Syncs a store, and kills `target` now and then.
  *
- * @throws when the process that syncs fails.
+ * @throws If the syncing process fails.
  */
 export async function syncUnderFire(
   { server, target, shots, work, file }: Fire,

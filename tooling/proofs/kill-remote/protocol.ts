@@ -1,4 +1,4 @@
-/** What the process that is to be killed is started with. */
+/** The input of the process to be killed. */
 export interface Work {
   /** Directory of the store. */
   readonly store: string
@@ -19,19 +19,19 @@ export interface Where {
 /** The name of the backend. */
 export const FAR = 'far'
 
-/** What the process that syncs says. */
+/** The messages of the syncing process. */
 export type Message = Failed | Standing
 
-/** A try of a job failed, and will be made again. */
+/** An attempt at a job failed, and will be repeated. */
 export interface Failed {
   readonly type: 'failed'
   readonly key: string
   readonly error: string
 }
 
-/** How far it is, as it says when it gets a message. */
+/** Its progress, sent in reply to a message. */
 export interface Standing {
   readonly type: 'standing'
-  /** For people: one of the backend, then one of each job. */
+  /** For people: one line for the backend, then one for each job. */
   readonly lines: readonly string[]
 }

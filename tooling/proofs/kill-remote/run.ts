@@ -15,11 +15,11 @@ import { Server } from './server.ts'
 import type { Syncer } from './syncers.ts'
 
 const MIB = 1 << 20
-/** What is killed in a round: every other time the process that syncs. */
+/** What is killed in a round: every other time the syncing process. */
 const TARGETS: readonly Target[] = ['syncer', 'gateway', 'syncer', 'store']
-/** Of the driver: parts under way at a time, of all uploads. */
+/** The driver's parts in flight at a time, over all uploads. */
 const PARTS = 5
-/** Headers, signatures and lists of parts, between two kills: so much of a part. */
+/** Headers, signatures and lists of parts between two kills, as a fraction of a part. */
 const ENVELOPE = 0.1
 
 interface Round {
@@ -30,7 +30,7 @@ interface Round {
   readonly failures: number
 }
 
-/** How far the round under way is. */
+/** The progress of the current round. */
 interface Course {
   step: string
   syncer: Syncer | undefined
@@ -41,7 +41,7 @@ const { wanted, seed, dir, keep, numbers } = parseArguments('test:kill-remote', 
   blobs: 4,
   size: 256,
   part: 8,
-  // Of a round, in seconds.
+  // For a round, in seconds.
   deadline: 300,
 })
 const part = numbers.part * MIB
@@ -50,7 +50,7 @@ const underWay = PARTS * part
 
 const service = await offerService('ceph-rgw', {
   CEPH_SUITE: 'forky',
-  // The other one keeps nothing when it is killed.
+  // The other one loses everything when it is killed.
   CEPH_STORE: 'bluestore',
   CEPH_GB: String(8 + Math.ceil((wanted * total) / 2 ** 30)),
 })
@@ -86,7 +86,7 @@ async function endsInTime(i: number): Promise<boolean> {
   return inTime
 }
 
-/** Tells where everything stands, of a round that takes too long. */
+/** Reports the state of everything if a round takes too long. */
 async function explain(i: number): Promise<void> {
   const { step, syncer, failures } = course
   violations.push(`round ${i}: not over after ${numbers.deadline} s, while ${step}`)
@@ -126,7 +126,7 @@ async function runRound(i: number): Promise<void> {
 }
 
 function judge(i: number, stretches: readonly Stretch[]): void {
-  // A part that arrived when its answer did not is sent again after the kill, for which it was under way.
+  // A part that arrived although its answer did not is sent again after the kill during which it was in flight.
   let spared = 0
   for (const stretch of stretches) {
     const lost = stretch.sent - stretch.arrived
@@ -142,7 +142,7 @@ function boundOf({ isCut }: Stretch): number {
   return (isCut ? underWay : 0) + ENVELOPE * part
 }
 
-/** @returns How many unfinished uploads there were: their process was killed before it had noted that it began them. */
+/** @returns The number of unfinished uploads: their process was killed before it had recorded them. */
 async function sweep(i: number, { backend: where }: Work): Promise<number> {
   const left = await server.unfinished()
   const { signal } = new AbortController()

@@ -25,7 +25,7 @@ describe.skipIf(reason)(`mark()${reason}`, () => {
     await client.send(new UploadPartCommand({ Bucket, Key, UploadId, PartNumber: 1, Body }))
   }
 
-  it('counts an object and the upload that it was completed from once, as who is killed in between leaves both', async () => {
+  it('counts an object and the upload that it was completed from once, because a kill in between leaves both', async () => {
     const before = await server.mark()
     await upload('a', Buffer.alloc(1000))
     expect((await server.mark()).arrived - before.arrived).toBe(1000)
@@ -33,7 +33,7 @@ describe.skipIf(reason)(`mark()${reason}`, () => {
     expect((await server.mark()).arrived - before.arrived).toBe(1000)
   })
 
-  it('finds everything there after a kill of the store', async () => {
+  it('finds everything after a kill of the store', async () => {
     await upload('b', Buffer.alloc(1000))
     const { arrived } = await server.mark()
     expect((await server.kill('store')).arrived).toBe(arrived)

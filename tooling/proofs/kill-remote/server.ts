@@ -20,26 +20,26 @@ import { ChaosProxy } from '@stored/conformance'
 import type { Service } from '@stored/services'
 import type { Where } from './protocol.ts'
 
-/** Its processes: the gateway, which speaks S3 and keeps nothing, and the store behind it. */
+/** Its processes: the gateway, which speaks S3 and stores nothing, and the store behind it. */
 export type Daemon = 'gateway' | 'store'
 
-/** How far everything is. */
+/** The progress of everything. */
 export interface Mark {
-  /** Bytes that came from drivers: bodies, and what goes before them. */
+  /** Bytes from drivers: bodies, and their headers. */
   readonly sent: number
-  /** Bytes that are there: objects, and parts of unfinished uploads. */
+  /** Bytes stored: objects, and parts of unfinished uploads. */
   readonly arrived: number
 }
 
 const BUCKET = 'kill-remote'
-/** Between two looks at what arrived. */
+/** Between two measurements of what arrived. */
 const PAUSE_MS = 50
-/** How long it may take to answer anything, when somebody asks why it takes so long. */
+/** How long it may take to answer when asked why it takes so long. */
 const ANSWER_MS = 5_000
-/** As the service calls them. */
+/** The service's names for them. */
 const PROCESSES: Readonly<Record<Daemon, string>> = { gateway: 'rgw', store: 'osd' }
 
-/** Ceph with one bucket. Drivers reach it through a proxy, which counts; what is looked at afterwards comes straight from it. */
+/** Ceph with one bucket. Drivers reach it through a proxy that counts bytes; later checks go directly to it. */
 export class Server implements AsyncDisposable {
   readonly #service: Service
   readonly #proxy: ChaosProxy
@@ -66,12 +66,12 @@ export class Server implements AsyncDisposable {
     return server
   }
 
-  /** Bytes that came from drivers. */
+  /** Bytes from drivers. */
   get sent(): number {
     return this.#proxy.bytes.up
   }
 
-  /** Waits until the server has done what it was asked for. */
+  /** Waits until the server has finished its requests. */
   async mark(): Promise<Mark> {
     for (let last = Number.NaN; ; await setTimeout(PAUSE_MS)) {
       const { sent } = this
@@ -86,14 +86,14 @@ export class Server implements AsyncDisposable {
     return { endpoint: `http://${host}:${port}`, bucket: BUCKET, flavor: 'ceph', partSize, ...this.#credentials }
   }
 
-  /** Kills one of its processes and starts it again. @returns How far everything is before drivers reach it again. */
+  /** Kills one of its processes and restarts it. @returns The progress before drivers reach it again. */
   async kill(daemon: Daemon): Promise<Mark> {
     await this.#service.stop('SIGKILL', PROCESSES[daemon])
-    // As where nobody listens: the proxy takes, and counts, nothing.
+    // As if nothing were listening: the proxy accepts and counts nothing.
     if (daemon === 'gateway') this.#proxy.refuse()
     try {
       await this.#service.start()
-      // Else there is always more to do.
+      // Otherwise there is always more to do.
       this.#proxy.stall('up')
       return await this.mark()
     } finally {
@@ -101,7 +101,7 @@ export class Server implements AsyncDisposable {
     }
   }
 
-  /** Which of its processes run, and what it answers, for people. */
+  /** Which of its processes are running, and what it answers, for people. */
   async standing(): Promise<readonly string[]> {
     const answer = await fetch(this.#variable('S3_ENDPOINT'), { signal: AbortSignal.timeout(ANSWER_MS) }).then(
       ({ status }) => `HTTP ${status}`,
@@ -111,7 +111,7 @@ export class Server implements AsyncDisposable {
     return [`${processes.join(', ')}; the gateway answers: ${answer}`, `${this.sent} bytes came from drivers`]
   }
 
-  /** @returns SHA-256 of every object, by key. */
+  /** @returns The SHA-256 of every object, by key. */
   async digests(): Promise<Map<string, string>> {
     const digests = new Map<string, string>()
     for (const { Key = '' } of await this.#objects()) digests.set(Key, await this.#digest(Key))
@@ -134,13 +134,13 @@ export class Server implements AsyncDisposable {
     await this.#service[Symbol.asyncDispose]()
   }
 
-  /** Those that the driver keeps for itself left out. */
+  /** Without those that the driver keeps for itself. */
   async #objects(): Promise<readonly _Object[]> {
     const { Contents = [] } = await this.#client.send(new ListObjectsV2Command({ Bucket: BUCKET }))
     return Contents.filter(({ Key = '' }) => !Key.startsWith('.stored/'))
   }
 
-  /** Whoever is killed while it completes an upload leaves the object and the upload: bytes that are there once. */
+  /** A kill during the completion of an upload leaves the object and the upload: bytes that are stored once. */
   async #arrived(): Promise<number> {
     const objects = await this.#objects()
     const keys = new Set(objects.map(({ Key }) => Key))
@@ -149,7 +149,9 @@ export class Server implements AsyncDisposable {
     return [...objects, ...parts.flat()].reduce((sum, { Size = 0 }) => sum + Size, 0)
   }
 
-  /** None of an upload that was completed meanwhile. Of one that is being completed Ceph says that there is no such key. */
+  /**
+   * None for an upload that has since been completed. While one is being completed Ceph says that there is no such key.
+   */
   async #parts({ Key, UploadId }: MultipartUpload): Promise<readonly Part[]> {
     try {
       const { Parts = [] } = await this.#client.send(new ListPartsCommand({ Bucket: BUCKET, Key, UploadId }))
@@ -171,7 +173,7 @@ export class Server implements AsyncDisposable {
     return { accessKeyId: this.#variable('S3_ACCESS_KEY_ID'), secretAccessKey: this.#variable('S3_SECRET_ACCESS_KEY') }
   }
 
-  /** Of one of its processes. Their ids lie in the directory of the service, each beside when it began. */
+  /** The state of one process. Their ids are in the directory of the service, each with its start time. */
   #stateOf(name: string): string {
     try {
       const [id] = readFileSync(join(dirname(this.#variable('S3_ADMIN')), `${name}.pid`), 'utf8').split(' ')

@@ -5,7 +5,7 @@ import { openStore } from '@stored/node'
 import { FAR, type Message, type Work } from './protocol.ts'
 
 const { store: path, backend } = JSON.parse(readFileSync(process.argv[2] as string, 'utf8')) as Work
-// Whoever started it is gone, or has heard enough.
+// Its parent is gone, or needs no more.
 process.on('disconnect', () => process.exit(1))
 const store = await openStore({ path, backends: { [FAR]: new S3Backend(backend) } })
 store.on('sync:retry', ({ key, error }) => tell({ type: 'failed', key, error: error.message }))

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import type { Failed, Message } from './protocol.ts'
 
 const SYNCER = fileURLToPath(new URL('syncer.ts', import.meta.url))
-/** How long it may take to say how far it is. */
+/** How long it may take to report its progress. */
 const ANSWER_MS = 5_000
 
 /** A process that syncs the store. */
@@ -16,7 +16,7 @@ export class Syncer {
   readonly #standing = Promise.withResolvers<readonly string[]>()
   #how: string | undefined
 
-  /** @param file Holds its work. */
+  /** @param file Contains its work. */
   constructor(file: string, onFailed: (failed: Failed) => void) {
     this.#child = fork(SYNCER, [file])
     this.#child.on('message', (message: Message) => {
@@ -35,7 +35,7 @@ export class Syncer {
     return this.#how !== undefined
   }
 
-  /** Resolves when everything is synced. @throws when it ends in another way. */
+  /** Resolves when everything is synced. @throws If it ends in another way. */
   async synced(): Promise<void> {
     const how = await this.#ended
     if (how !== 'code 0') throw new Error(`the process that syncs ended with ${how}`)
@@ -47,7 +47,7 @@ export class Syncer {
     return (await this.#ended) === 'SIGKILL'
   }
 
-  /** How its backend and its jobs are, for people. */
+  /** The state of its backend and its jobs, for people. */
   async standing(): Promise<readonly string[]> {
     if (this.#how !== undefined) return [`the process that syncs ended with ${this.#how}`]
     this.#child.send({})

@@ -2,21 +2,21 @@ import { tmpdir } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
-/** What a program that kills again and again is told. */
+/** The arguments of a program that kills repeatedly. */
 export interface Arguments<Name extends string> {
   /** How often. */
   readonly wanted: number
   readonly seed: string
-  /** Where to work. */
+  /** The working directory. */
   readonly dir: string
   readonly keep: boolean
   readonly numbers: Readonly<Record<Name, number>>
 }
 
 /**
- * Reads `npm run TASK [-- N] [--seed S] [--dir DIR] [--keep]`. Ends the process with a usage when that makes no sense.
+ * Parses `npm run TASK [-- N] [--seed S] [--dir DIR] [--keep]`. Exits with a usage message if that makes no sense.
  *
- * @param fallback N, when it is not given.
+ * @param fallback N, if it is not given.
  * @param numbers Further options, all of them whole numbers from 1, with their defaults.
  */
 export function parseArguments<Name extends string = never>(

@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto'
 import { Random } from './random.ts'
 
-/** The bytes of one blob, by what they are made from. */
+/** The bytes of one blob, described by how to generate them. */
 export interface Content {
   readonly seed: string
   /** In bytes. */
   readonly size: number
-  /** Taken with node:crypto. */
+  /** Computed with node:crypto. */
   readonly sha256: string
 }
 
@@ -17,7 +17,7 @@ export function bytesOf({ seed, size }: Pick<Content, 'seed' | 'size'>): Buffer 
   return new Random(seed).bytes(size)
 }
 
-/** Bytes nobody has stored before: empty, inline in the commit, or staged as a file. */
+/** Bytes that were never stored before: empty, inline in the commit, or staged as a file. */
 export function makeContent(random: Random, seed: string): Content {
   const kind = random.below(20)
   const size =

@@ -19,11 +19,11 @@ test.each([
   ['the first', [put('a', '1')]],
   ['one after it', [put('a', '2')]],
   ['both', [put('a', '1'), put('a', '2')]],
-])('of two calls that were not acknowledged a log may tell %s', (_, told) => {
+])('of two calls that were not acknowledged a log may record %s', (_, told) => {
   expect(faultsOf({ told }, [perhaps(put('a', '1')), perhaps(put('a', '2'))])).toEqual([])
 })
 
-test('a call that was not acknowledged, and the same one again that was, may be told once or twice', () => {
+test('a call that was not acknowledged, followed by the same one acknowledged, may be recorded once or twice', () => {
   const calls = [perhaps(put('a', '1')), done(put('a', '1'))]
   expect(faultsOf({ told: [put('a', '1')] }, calls)).toEqual([])
   expect(faultsOf({ told: [put('a', '1'), put('a', '1')] }, calls)).toEqual([])

@@ -3,7 +3,7 @@ import type { ExpectedLog, Told } from './protocol.ts'
 
 type Store = Awaited<ReturnType<typeof openStore>>
 
-/** What the log of a store says of puts and deletes. */
+/** What a store's log says about puts and deletes. */
 export interface Log {
   readonly told: readonly Told[]
   /** Position of the last event. */
@@ -23,8 +23,9 @@ export async function readLog(store: Store, since: string): Promise<Log> {
 }
 
 /**
- * @param calls Of each key in the order of its calls. What was not acknowledged may have happened all the same.
- * @returns What is wrong with a log: nothing acknowledged is left out, told twice or out of order, and nothing is made up.
+ * @param calls For each key in the order of its calls. Those that were not acknowledged may have happened nevertheless.
+ * @returns What is wrong with a log: nothing acknowledged may be missing, recorded twice or out of order, and nothing
+ *   made up.
  */
 export function faultsOf({ told }: Pick<Log, 'told'>, calls: ExpectedLog['told']): string[] {
   const [found, expected] = [byKey(told), byKey(calls)]
@@ -36,13 +37,13 @@ export function faultsOf({ told }: Pick<Log, 'told'>, calls: ExpectedLog['told']
   })
 }
 
-/** Whether a log is the calls in their order, without some of those that were not acknowledged. */
+/** Whether a log is the calls in order, without some of those that were not acknowledged. */
 function agrees(log: readonly Told[], calls: ExpectedLog['told']): boolean {
   const skip = (from: number) => {
     const next = calls.slice(from).findIndex(({ isAcknowledged }) => isAcknowledged)
     return next < 0 ? calls.length : from + next
   }
-  // How many of the calls may be behind us: each event can be one of several.
+  // How many of the calls may be done: each event can be one of several.
   let behind = new Set([0])
   for (const event of log)
     behind = new Set(

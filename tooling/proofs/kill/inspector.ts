@@ -1,4 +1,4 @@
-// Opens the store after a kill and looks at everything: node inspector.ts DIRECTORY INSPECTION.json
+// Opens the store after a kill and checks everything: node inspector.ts DIRECTORY INSPECTION.json
 import { hash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import { faultsOf, readLog } from './events.ts'
 import type { Bound, Finding, Inspection } from './protocol.ts'
 import { BACKENDS, findDebris, objectKey, openKillStore, placesIn } from './stores.ts'
 
-/** What the sweep of a few files may take. */
+/** How long the sweep of a few files may take. */
 const SWEEP_MS = 2000
 
 type Store = Awaited<ReturnType<typeof openKillStore>>
@@ -48,7 +48,7 @@ await checkLedger()
 await compareRows('in the end')
 process.send?.({ openMs, bindings, lastEvent, checked, violations } satisfies Finding)
 
-/** @returns What the key is bound to: one of the contents that it may be bound to, wholly. */
+/** @returns What the key is bound to: one of the contents that it may be bound to, in full. */
 async function checkKey(
   opened: Store,
   key: string,
@@ -96,7 +96,7 @@ async function checkList(opened: Store): Promise<void> {
   for (const key of Object.keys(bindings)) if (!listed.has(key)) violations.push(`${key} is not listed`)
 }
 
-/** A blob that lost its last key, deleted or bound to other bytes, is gone with all its copies. */
+/** A blob that lost its last key, deleted or rebound, is gone with all its copies. */
 async function checkUnbound(opened: Store): Promise<void> {
   const bound = new Set(Object.values(bindings).map(({ sha256 }) => sha256))
   for (const sha256 of stored) {
@@ -118,7 +118,10 @@ async function checkLog(opened: Store, expected: NonNullable<Inspection['log']>)
   checked += found.told.length
 }
 
-/** A part of a copy is not hashed: only what the index noted of the copy tells that it is still the one that was written. */
+/**
+ * A range of a copy is not hashed: only what the index recorded about the copy shows that it is still the one that was
+ * written.
+ */
 async function checkRanges(opened: Store): Promise<void> {
   for (const [key, content] of Object.entries(bindings))
     for (const backend of content.size > 0 ? BACKENDS : []) {
@@ -131,7 +134,7 @@ async function checkRanges(opened: Store): Promise<void> {
     }
 }
 
-/** Everything is synced, so every copy must be whole. */
+/** Everything is synced, so every copy must be intact. */
 async function checkCopies(opened: Store): Promise<void> {
   for await (const { backend, key, error, ...result } of opened.verify()) {
     const state = result.checked ? result.state : 'unreadable'
@@ -146,7 +149,7 @@ async function awaitSweep(): Promise<void> {
   while (findDebris(places).length > 0 && performance.now() < end) await setTimeout(10)
 }
 
-/** What lies in the folders of the backends, without StoreD: every object once, and nothing else. */
+/** Checks the folders of the backends without StoreD: every object once, and nothing else. */
 function checkFolders(): void {
   for (const backend of BACKENDS) {
     const expected = new Map(
@@ -168,7 +171,7 @@ function checkFolders(): void {
   }
 }
 
-/** With everything synced nothing is staged and nothing queued, and the index holds what is bound and no more. */
+/** With everything synced nothing is staged and nothing queued, and the index contains only what is bound. */
 async function checkLedger(): Promise<void> {
   for (const name of readdirSync(join(places.store, 'staging')))
     if (name !== '.stored-id') violations.push(`staging holds ${name}, and nothing owes it`)
@@ -189,7 +192,7 @@ async function checkLedger(): Promise<void> {
   await ledger.close()
 }
 
-/** Every row with every other, and with the log. */
+/** Compares every row with every other, and with the log. */
 async function compareRows(when: string): Promise<void> {
   const ledger = await LmdbLedger.open({ path: places.store })
   const { rows, violations: wrong } = checkRows(dumpOf(ledger), await filesIn(join(places.store, 'staging'), false))

@@ -1,22 +1,22 @@
 import type { Bindings, Bound, Call, Finding, Inspection, Message, Told } from './protocol.ts'
 
-/** Where a kill may find the process. */
+/** Where a kill may hit the process. */
 export const PHASES = ['put', 'commit', 'sync'] as const
 export type Phase = (typeof PHASES)[number]
 
-/** What the store must hold, by what its process said before and after each call. */
+/** What the store must contain, according to the messages before and after each call. */
 export class Model {
   readonly #bound = new Map<string, Bound>()
   readonly #open = new Map<number, { readonly call: Call; phase: 'put' | 'commit' }>()
   readonly #syncing = new Set<string>()
   readonly #keys = new Set<string>()
   readonly #stored = new Set<string>()
-  /** Since the last look, in their order. */
+  /** Since the last check, in order. */
   #calls: { readonly call: Call; isAcknowledged: boolean }[] = []
   #lastEvent = '0'
   readonly violations: string[] = []
   acknowledged = 0
-  /** Calls that were under way at a kill, by what became of them. */
+  /** Calls that were in progress at a kill, by their outcome. */
   readonly interrupted = { done: 0, undone: 0 }
 
   get bindings(): Bindings {
@@ -42,7 +42,7 @@ export class Model {
         this.#acknowledge(message.n, message.id)
         return
       case 'failed':
-        // It may have happened all the same, so it stays open.
+        // It may have happened nevertheless, so it stays open.
         this.violations.push(`a call was rejected: ${message.error}`)
         return
       case 'parked':
@@ -56,7 +56,7 @@ export class Model {
     }
   }
 
-  /** A phase in which something provably is: the one that was meant, else another. */
+  /** A phase that is provably in progress: preferably the intended one. */
   findPhase(meant: Phase): Phase | undefined {
     return [meant, ...PHASES].find((phase) => this.#isIn(phase))
   }
@@ -75,7 +75,7 @@ export class Model {
     return { allowed, stored: [...this.#stored], log: { since: this.#lastEvent, told } }
   }
 
-  /** Takes over what was found after a kill. */
+  /** Adopts what was found after a kill. */
   settle({ bindings, lastEvent }: Pick<Finding, 'bindings' | 'lastEvent'>): void {
     for (const { call } of this.#open.values())
       this.interrupted[bindings[call.key]?.note === boundBy(call)?.note ? 'done' : 'undone']++

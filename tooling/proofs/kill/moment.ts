@@ -4,13 +4,13 @@ import { Victim, type VictimOptions } from './processes.ts'
 import type { Message, Work } from './protocol.ts'
 import type { Random } from './random.ts'
 
-/** How long after the first sign of a phase the moment comes, at most. A commit takes less than a file. */
+/** The most time between the first sign of a phase and the moment. A commit takes less than a file. */
 const WITHIN_MS: Readonly<Record<Phase, number>> = { put: 30, commit: 3, sync: 10 }
-/** Signs of the phase that are let pass first. */
+/** How many signs of the phase may pass first. */
 const LET_PASS = 60
 const PATIENCE_MS = 60_000
 
-/** The phase of which the fewest moments were found so far. */
+/** The phase with the fewest moments so far. */
 export function rarest(found: Readonly<Record<Phase, number>>): Phase {
   return PHASES.toSorted((a, b) => found[a] - found[b])[0] as Phase
 }

@@ -8,13 +8,13 @@ import { type Finding, type Inspection, MESSAGES_FD, type Message, type Work } f
 
 const VICTIM = fileURLToPath(new URL('victim.ts', import.meta.url))
 const INSPECTOR = fileURLToPath(new URL('inspector.ts', import.meta.url))
-/** Characters of what it writes to stderr, shown when it ends as it should not. */
+/** How many characters of its stderr are shown if it ends unexpectedly. */
 const COMPLAINT = 4000
-/** A job that was lost would be waited for without end. */
+/** A lost job would be waited for forever. */
 const INSPECTION_MS = 180_000
 
 export interface VictimOptions {
-  /** Variables of its environment besides those of this process. */
+  /** Environment variables besides those of this process. */
   readonly env?: Readonly<Record<string, string>>
   /** Signals that may end it before it is killed. */
   readonly mayEndWith?: readonly NodeJS.Signals[]
@@ -47,13 +47,13 @@ export class Victim {
     this.#ended.catch(() => {}) // Reported by kill(), and by ended().
   }
 
-  /** Rejects when the process ends by itself. */
+  /** Rejects if the process ends by itself. */
   async ended(): Promise<never> {
     await this.#ended
     throw new Error('the process ended by itself')
   }
 
-  /** Resolves when it is gone and all that it wrote was heard. @returns What ended it. */
+  /** Resolves when it is gone and all its messages have been read. @returns The signal that ended it. */
   kill(): Promise<NodeJS.Signals> {
     this.#child.kill('SIGKILL')
     return this.#ended
@@ -73,9 +73,9 @@ export class Victim {
 }
 
 /**
- * Looks at everything, in a process of its own.
+ * Checks everything in a separate process.
  *
- * @param isQuiet Whether that process may fail without a word: it may be what is wanted.
+ * @param isQuiet Whether that process may fail silently: that may be the expected result.
  */
 export function inspect(directory: string, inspection: Inspection, isQuiet = false): Promise<Finding> {
   const file = join(directory, 'inspection.json')
@@ -99,12 +99,13 @@ export function inspect(directory: string, inspection: Inspection, isQuiet = fal
   })
 }
 
-/** `null` for a line that the kill cut short. */
+/** `null` for a line that the kill truncated. */
 function parse(line: string): Message | null {
   try {
     return JSON.parse(line) as Message
   } catch {
-    // Half an intent was no intent yet: the call begins when it is written. Half an acknowledgement was never given.
+    // A partial intent does not count yet: the call begins after it is written. A partial acknowledgement was never
+    // given.
     return null
   }
 }

@@ -5,12 +5,12 @@ export type Call =
   | { readonly op: 'put'; readonly key: string; readonly content: Content; readonly note: string }
   | { readonly op: 'delete'; readonly key: string }
 
-/** What the process that is to be killed writes to its parent, synchronously: what was written is not lost with it. */
+/** What the process to be killed writes to its parent, synchronously: its messages are not lost with it. */
 export type Message =
   | { readonly type: 'open' }
   /** Before a call. */
   | { readonly type: 'intent'; readonly n: number; readonly call: Call }
-  /** The source of a put was read to its end; what is left is to make it durable. */
+  /** The source of a put was read to its end; only durability is missing. */
   | { readonly type: 'read'; readonly n: number }
   /** After a call. */
   | { readonly type: 'ack'; readonly n: number; readonly id?: string }
@@ -23,14 +23,14 @@ export const MESSAGES_FD = 3
 
 /** What a key is bound to. */
 export interface Bound extends Content {
-  /** The field of its metadata that is named like the key, as the last put gave it. Without one any will do. */
+  /** The field of its metadata that is named like the key, as set by the last put. Any value is allowed without one. */
   readonly note?: string
 }
 
-/** What each key is bound to; what is not there is not bound. */
+/** What each key is bound to; missing keys are not bound. */
 export type Bindings = Readonly<Record<string, Bound>>
 
-/** An event that the log must hold: of a put or a delete of one key. */
+/** An event that the log must contain: of a put or a delete of one key. */
 export interface Told {
   readonly op: Call['op']
   readonly key: string
@@ -38,27 +38,27 @@ export interface Told {
   readonly sha256?: string
 }
 
-/** What the child is started with. */
+/** The input of the child. */
 export interface Work {
   readonly seed: string
   readonly bindings: Bindings
-  /** 0: only open the store and go on syncing. */
+  /** 0: only open the store and continue syncing. */
   readonly workers: number
 }
 
-/** What the process that looks at the store afterwards is started with. */
+/** The input of the process that inspects the store afterwards. */
 export interface Inspection {
-  /** Each key, and all that it may be bound to: after a kill both what was and what was about to be. */
+  /** Each key, and everything it may be bound to: after a kill both the old and the intended state. */
   readonly allowed: Readonly<Record<string, readonly (Bound | null)[]>>
-  /** SHA-256 of all that may have been stored since the last look. */
+  /** The SHA-256 of everything that may have been stored since the last check. */
   readonly stored: readonly string[]
   readonly log?: ExpectedLog
 }
 
-/** What the log of events must hold, behind the last event that was seen. */
+/** What the log of events must contain, after the last event seen. */
 export interface ExpectedLog {
   readonly since: string
-  /** Of each key in the order of its calls. */
+  /** For each key in the order of its calls. */
   readonly told: readonly (Told & { readonly isAcknowledged: boolean })[]
 }
 
@@ -68,7 +68,7 @@ export interface Finding {
   readonly bindings: Bindings
   /** Position of the last event in the log. */
   readonly lastEvent: string
-  /** Compared with what they should be: reads, objects found on disk, and events. */
+  /** Number of comparisons: reads, objects found on disk, and events. */
   readonly checked: number
   readonly violations: readonly string[]
 }

@@ -1,4 +1,4 @@
-// Kills a working store again and again and looks at what is left: npm run test:kill [-- N] [--seed S] [--dir DIR] [--keep]
+// Kills a working store repeatedly and checks what is left: npm run test:kill [-- N] [--seed S] [--dir DIR] [--keep]
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArguments } from './arguments.ts'
@@ -9,7 +9,7 @@ import { Random } from './random.ts'
 import { ageDebris, placesIn } from './stores.ts'
 
 const WORKERS = 8
-/** What a start may take, whatever is queued. */
+/** How long a start may take, whatever is queued. */
 const READY_MS = 2000
 
 const { wanted, seed, dir, keep } = parseArguments('test:kill', 50)
@@ -32,7 +32,7 @@ if (isClean && !keep) rmSync(directory, { recursive: true })
 else console.log(`kept: ${directory}`)
 process.exitCode = isClean ? 0 : 1
 
-/** So many kills, and a fifth of them in each phase. */
+/** This many kills, and a fifth of them in each phase. */
 function isEnough(): boolean {
   const total = PHASES.reduce((sum, phase) => sum + kills[phase], 0)
   return total >= wanted && PHASES.every((phase) => kills[phase] >= wanted / 5)
@@ -50,7 +50,7 @@ function count(meant: Phase): void {
   if (found) kills[found]++
 }
 
-/** A second kill, before the first one was recovered from. */
+/** A second kill, before recovery from the first one. */
 async function killWhileRecovering(round: number): Promise<void> {
   const victim = await recoverUntil(random, directory, `${seed} ${round} recovery`, (message) => model.hear(message))
   await victim.kill()

@@ -26,7 +26,7 @@ export function openKillStore({ store, folder, vault }: Places) {
   })
 }
 
-/** Where a blob of layout `id` lies, as documented. */
+/** The path of a blob with layout `id`, as documented. */
 export function objectKey(sha256: string): string {
   return `blobs/sha256/${sha256.slice(0, 2)}/${sha256.slice(2, 4)}/${sha256}`
 }
@@ -38,7 +38,7 @@ export function findDebris(places: Places): string[] {
     .flatMap((directory) => readdirSync(directory).map((name) => join(directory, name)))
 }
 
-/** Makes them look as old as debris must be to be swept: a young one may be a put under way. */
+/** Makes them look old enough to be swept: a young one may be a put in progress. */
 export function ageDebris(places: Places): void {
   const yesterday = Date.now() / 1000 - 24 * 60 * 60
   for (const file of findDebris(places)) utimesSync(file, yesterday, yesterday)

@@ -12,7 +12,7 @@ const CHUNK = 32 * 1024
 const [directory, file] = process.argv.slice(2) as [string, string]
 const { seed, bindings, workers } = JSON.parse(readFileSync(file, 'utf8')) as Work
 
-/** What was stored lately, by whomever: the same bytes come again under other keys. */
+/** Recently stored contents: the same bytes come again under other keys. */
 const recent: Content[] = Object.values(bindings).map(contentOf)
 let calls = 0
 
@@ -26,10 +26,10 @@ store.on('sync:error', ({ backend, key, error }) =>
 )
 tell({ type: 'open' })
 await Promise.all(Array.from({ length: workers }, (_, i) => work(i)))
-// With nothing to do it syncs; either way it ends by being killed.
+// Without work it syncs; either way it ends by being killed.
 setInterval(() => {}, 1000)
 
-/** Its keys are its own, so that at most one call for each is under way. */
+/** Keys are not shared, so that at most one call for each is in progress. */
 async function work(worker: number): Promise<void> {
   const random = new Random(`${seed} ${worker}`)
   const bound = new Map(Object.entries(bindings).filter(([key]) => key.startsWith(`worker-${worker}/`)))
@@ -77,7 +77,7 @@ async function run(call: Call, random: Random): Promise<boolean> {
 
 async function put(n: number, { key, content, note }: Extract<Call, { op: 'put' }>, random: Random): Promise<string> {
   const bytes = bytesOf(content)
-  // Half of them from memory, half as a stream that takes its time.
+  // Half of them from memory, half as a slow stream.
   const source = random.below(2) === 0 ? bytes : slowly(bytes)
   const { id } = await store.put(source, {
     key,

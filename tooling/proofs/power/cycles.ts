@@ -1,4 +1,4 @@
-// Started by run.ts, in a namespace of its own: node cycles.ts [N] [--seed S] [--dir DIR] [--keep]
+// Started by run.ts, in its own namespace: node cycles.ts [N] [--seed S] [--dir DIR] [--keep]
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -14,18 +14,18 @@ import { WITHOUT_FLUSHES } from './requirements.ts'
 import { FILE_SYSTEMS, Volume } from './volume.ts'
 
 const WORKERS = 8
-/** A process outlives the disk for so long, at most. What it acknowledges then must be kept, too. */
+/** A process outlives the disk for at most this long. What it acknowledges then must be kept, too. */
 const WITHOUT_DISK_MS = 50
 /**
- * How a process may end before it is killed, once its disk is gone: LMDB reads its file as memory, and what it writes about a page
- * that it could not write overruns a buffer (decision 007).
+ * How a process may end before it is killed, once its disk is gone: LMDB maps its file into memory, and its message
+ * about a page that it could not write overruns a buffer (decision 007).
  */
 const MAY_END_WITH: readonly NodeJS.Signals[] = ['SIGBUS', 'SIGSEGV', 'SIGABRT']
 
 /** Calls that a control acknowledges before its power is cut. */
 const OF_A_CONTROL = 30
 
-/** A store on a file system of its own. */
+/** A store on its own file system. */
 interface Bed {
   readonly volume: Volume
   readonly model: Model
@@ -79,7 +79,7 @@ function openVolumes(): Bed[] {
   return volumes.map((volume) => ({ volume, model: new Model() }))
 }
 
-/** The same process and the same look, but its flushes do nothing: what it acknowledged must be seen to be lost. */
+/** The same process and the same check, but its flushes do nothing: what it acknowledged must be seen to be lost. */
 async function tryControl({ volume }: Bed): Promise<void> {
   const directory = join(volume.directory, 'control')
   mkdirSync(directory)
@@ -119,7 +119,7 @@ async function cutWhileWorking({ volume, model }: Bed, cycle: number, phase: Pha
   volume.recover(random.below(2) === 0)
 }
 
-/** A second cut, before the first one was recovered from. */
+/** A second cut, before recovery from the first one. */
 async function cutWhileRecovering({ volume, model }: Bed, cycle: number): Promise<void> {
   const ear = new Ear(model)
   const seedOf = `${seed} ${cycle} recovery`

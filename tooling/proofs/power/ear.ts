@@ -1,11 +1,11 @@
 import type { Model } from '@stored/kill/model'
 import type { Message } from '@stored/kill/protocol'
 
-/** What a process says goes to the model, apart from its complaints about a disk that is gone. */
+/** Passes the messages of a process to the model, except its complaints about a missing disk. */
 export class Ear {
   /** Set just before the cut. */
   isCut = false
-  /** Calls that were rejected since the cut. They may have happened all the same. */
+  /** Calls rejected since the cut. They may have happened nevertheless. */
   refused = 0
   readonly #model: Model
 

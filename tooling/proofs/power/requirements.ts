@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 /** @see https://www.flamingspork.com/projects/libeatmydata: makes flushes do nothing, in the process it is preloaded into */
 export const WITHOUT_FLUSHES = { LD_PRELOAD: 'libeatmydata.so' } as const
 
-/** Each by a call that does nothing, and the Debian package that has it. */
+/** Each with arguments that do nothing, and its Debian package. */
 const PROGRAMS = [
   ['mkfs.ext4', '-V', 'e2fsprogs'],
   ['mkfs.xfs', '-V', 'xfsprogs'],
@@ -12,7 +12,7 @@ const PROGRAMS = [
   ['mount', '--version', 'mount'],
 ] as const
 
-/** @returns Why power cannot be cut on this machine; `null` when it can, as far as is known without trying. */
+/** @returns Why power cannot be cut on this machine; `null` if it can, as far as is known without trying. */
 export function whyNot(): string | null {
   if (process.platform !== 'linux') return 'FS_IOC_SHUTDOWN is for Linux'
   if (process.getuid?.() !== 0) return 'only root may mount'
@@ -22,6 +22,6 @@ export function whyNot(): string | null {
   if (namespace.status !== 0)
     return `there are no namespaces for mounts: ${namespace.error?.message ?? namespace.stderr.trim()}`
   const { stderr } = spawnSync('true', [], { env: { ...process.env, ...WITHOUT_FLUSHES }, encoding: 'utf8' })
-  // Without a control that loses what it acknowledged, a run that loses nothing says nothing.
+  // Without a control that loses what it acknowledged, a run that loses nothing proves nothing.
   return stderr === '' ? null : 'libeatmydata is not installed (libeatmydata1)'
 }

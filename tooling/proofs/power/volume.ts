@@ -5,18 +5,21 @@ import { join } from 'node:path'
 export const FILE_SYSTEMS = ['ext4', 'xfs'] as const
 export type FileSystem = (typeof FILE_SYSTEMS)[number]
 
-/** In bytes, of which only what is written takes room. What a store keeps free by default fits in, and four times a full staging. */
+/**
+ * In bytes; only what is written takes space. Enough for a store's default reserve, and for four times a full staging
+ * area.
+ */
 const SIZE = 1024 ** 3
 const COMMAND_MS = 60_000
 
-/** A file system in a file of its own, which can lose what was not flushed, as a disk does at a power cut. Needs root. */
+/** A file system in its own file, which can lose what was not flushed, as a disk does at a power cut. Needs root. */
 export class Volume {
   readonly fileSystem: FileSystem
   /** Where it is mounted. */
   readonly directory: string
   readonly #image: string
 
-  /** @throws {Error} What a command said, also where there are no loop devices. */
+  /** @throws {Error} The output of a failed command, also if there are no loop devices. */
   static make(fileSystem: FileSystem, parent: string): Volume {
     const volume = new Volume(fileSystem, parent)
     writeFileSync(volume.#image, '')
@@ -34,8 +37,8 @@ export class Volume {
   }
 
   /**
-   * From now on nothing reaches the disk any more: neither what was written and not flushed, nor the journal that is in memory.
-   * Calls of processes that use it fail with EIO.
+   * From now on nothing reaches the disk: neither unflushed writes, nor the journal in memory. Calls of processes that
+   * use it fail with EIO.
    *
    * @see FS_IOC_SHUTDOWN in include/uapi/linux/fs.h, with FS_SHUTDOWN_FLAGS_NOLOGFLUSH
    */
@@ -44,30 +47,30 @@ export class Volume {
   }
 
   /**
-   * Mounts it anew after a cut, which replays its journal. No process may use it any more.
+   * Remounts it after a cut, which replays its journal. No process may be using it.
    *
    * @param asAnother As another device, as the disk of a machine may be after a restart.
    */
   recover(asAnother: boolean): void {
-    // Attached while the former one still is, it is another one.
+    // Attached while the old one still is, it gets another device.
     const other = asAnother ? attach(this.#image) : null
     run('umount', this.directory)
     this.#mount(other ?? attach(this.#image))
   }
 
-  /** Leaves the file system in its file, `<parent>/<name>.img`, whoever uses it. */
+  /** Keeps the file system in its file, `<parent>/<name>.img`, even if it is in use. */
   unmount(): void {
     spawnSync('umount', ['--lazy', this.directory])
   }
 
   #mount(device: string): void {
     run('mount', '-t', this.fileSystem, device, this.directory)
-    // Once it is no longer mounted, whatever ends that.
+    // Once it is no longer mounted, however that ends.
     run('losetup', '--detach', device)
   }
 }
 
-/** @returns The loop device that a file is now. */
+/** @returns The loop device of a file. */
 function attach(image: string): string {
   return run('losetup', '--find', '--show', image).trim()
 }

@@ -6,7 +6,7 @@ import type { Answer, Call, Message } from './protocol.ts'
 export class History {
   readonly #byKey = new Map<string, Operation[]>()
   readonly #open = new Map<string, { readonly call: Call; readonly at: number }>()
-  /** All that was put, by SHA-256. */
+  /** Everything that was put, by SHA-256. */
   readonly contents = new Map<string, Content>()
   readonly violations: string[] = []
   returned = 0
@@ -17,12 +17,12 @@ export class History {
     return [...this.#byKey.keys()]
   }
 
-  /** The calls for one key, at most. */
+  /** The most calls for one key. */
   get longest(): number {
     return Math.max(0, ...[...this.#byKey.values()].map((operations) => operations.length))
   }
 
-  /** @param member A name for the process, and for no other. */
+  /** @param member A unique name for the process. */
   hear(member: string, message: Message): void {
     if (message.type === 'call') {
       this.#open.set(`${member} ${message.n}`, message)
@@ -31,7 +31,7 @@ export class History {
     else if (message.type === 'failed') this.#fail(`${member} ${message.n}`, message.error)
   }
 
-  /** Counts the calls that are left as ones that may have happened, or not. */
+  /** Counts the remaining calls as ones that may or may not have happened. */
   end(): void {
     for (const { call, at } of this.#open.values()) {
       this.interrupted++
@@ -40,12 +40,12 @@ export class History {
     this.#open.clear()
   }
 
-  /** A read that is made once all is over. */
+  /** A read after all other calls. */
   read(key: string, at: number, end: number, value: string | null): void {
     this.#add([{ key, operation: { call: at, return: end, found: { value }, what: `read ${value} at last` } }])
   }
 
-  /** Looks for an order that explains each key's history. */
+  /** Searches for an order that explains each key's history. */
   check(): void {
     for (const [key, operations] of this.#byKey) {
       const verdict = check(operations)
@@ -61,7 +61,7 @@ export class History {
     this.#add(operationsOf(open.call, open.at, { at, answer }))
   }
 
-  /** It may have happened all the same, so it stays open. */
+  /** It may have happened nevertheless, so it stays open. */
   #fail(name: string, error: string): void {
     const call = this.#open.get(name)?.call
     this.violations.push(`a ${call?.op} was rejected: ${error}`)
@@ -93,7 +93,7 @@ function operationsOf(call: Call, at: number, end: Return | null): Keyed[] {
     return effect ? [{ key: call.key, operation: { ...when, ...effect, what: wordsOf(call, end?.answer) } }] : []
   }
   if (end?.answer.op !== 'list') return []
-  // A listing is no picture of one moment: each of its rows is a read.
+  // A listing is not a snapshot: each of its rows is a read.
   const { values } = end.answer
   return call.keys.map((key) => {
     const value = values[key] ?? null

@@ -4,9 +4,9 @@ interface Entry {
 }
 
 /**
- * The checksum of each key that is listed.
+ * The checksum of each listed key.
  *
- * @throws Where a key comes twice, or is none of `keys`: by its values alone such a listing would look right.
+ * @throws If a key comes twice, or is not in `keys`: by its values alone such a listing would look right.
  */
 export async function valuesOf(
   entries: AsyncIterable<Entry>,

@@ -1,5 +1,5 @@
-// Works on a store that others work on too, until it is killed or its input ends: node member.ts DIRECTORY SEED SLOT
-// The last slot is a visitor's, who opens the store for a few calls, and closes it, again and again.
+// Works on a store together with others, until it is killed or its input ends: node member.ts DIRECTORY SEED SLOT
+// The last slot is a visitor, which repeatedly opens the store for a few calls and closes it.
 import { hash } from 'node:crypto'
 import { writeSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
@@ -14,7 +14,7 @@ const CALLS_PER_VISIT = 5
 const CONTENDED = 3
 /** How long the processes use the same keys: by the clock they share, so that they need not agree. */
 const EPOCH_US = 500_000
-/** Calls of one process for one key, so that a history has at most 200, also when one process is replaced. */
+/** Calls of one process for one key, so that a history has at most 200, even if a process is replaced. */
 const CALLS_PER_KEY = { resident: 32, visitor: 15 } as const
 const SYNC_EVERY_US = 20_000
 const INLINE_MAX = 64 * 1024
@@ -101,7 +101,7 @@ function chooseCondition(random: Random, key: string): Condition {
   return dice === 1 && sha256 !== undefined ? { sha256 } : 'any'
 }
 
-/** Mostly inline, now and then a file of the staging area. */
+/** Mostly inline, sometimes a file of the staging area. */
 function makeContent(random: Random): Content {
   const size = random.below(12) === 0 ? INLINE_MAX + 1 + random.below(INLINE_MAX) : 1 + random.below(2048)
   const source = { seed: `${seed} ${slot} ${calls} ${now()}`, size }

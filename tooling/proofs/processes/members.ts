@@ -34,19 +34,19 @@ export class Member {
     return this.#opened.promise
   }
 
-  /** Rejects when the process ends before it was told to. */
+  /** Rejects if the process ends before it was told to. */
   async ended(): Promise<never> {
     throw new Error(`a process ended by itself, with ${await this.#ended}`)
   }
 
-  /** Resolves when it is gone and all that it wrote was heard. */
+  /** Resolves when it is gone and all its messages have been read. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL')
     const how = await this.#ended
     if (how !== 'SIGKILL') throw new Error(`a process ended with ${how}, before it could be killed`)
   }
 
-  /** Lets it end its calls and close the store. */
+  /** Lets it finish its calls and close the store. */
   async stop(): Promise<void> {
     this.#child.stdin?.end()
     const how = await this.#ended
@@ -64,12 +64,12 @@ export class Member {
   }
 }
 
-/** `null` for a line that the kill cut short. */
+/** `null` for a line that the kill truncated. */
 function parse(line: string): Message | null {
   try {
     return JSON.parse(line) as Message
   } catch {
-    // Half a call was no call yet: it begins when it is written. Half an answer was never given.
+    // A partial call does not count yet: it begins after it is written. A partial answer was never given.
     return null
   }
 }

@@ -6,20 +6,22 @@ export type Call =
   | { readonly op: 'get' | 'stat' | 'delete'; readonly key: string }
   | { readonly op: 'list'; readonly keys: readonly string[] }
 
-/** What a put asks of its key: nothing, that it is free (`ifAbsent`), or what it is bound to (`ifMatch`, a SHA-256). */
+/**
+ * What a put requires of its key: nothing, that it is free (`ifAbsent`), or what it is bound to (`ifMatch`, a SHA-256).
+ */
 export type Condition = 'any' | 'absent' | { readonly sha256: string }
 
-/** What a call answered. `value`: a SHA-256, or `null` for nothing. */
+/** The answer of a call. `value`: a SHA-256, or `null` for nothing. */
 export type Answer =
   | { readonly op: 'put'; readonly done: boolean }
   | { readonly op: 'get' | 'stat'; readonly value: string | null }
   | { readonly op: 'delete'; readonly existed: boolean }
   | { readonly op: 'list'; readonly values: Readonly<Record<string, string>> }
 
-/** What a process writes to its parent, synchronously: what was written is not lost with it. */
+/** What a process writes to its parent, synchronously: its messages are not lost with it. */
 export type Message =
   | { readonly type: 'open' }
-  /** Before a call, and after it. Times are in microseconds, of a clock that all processes of the machine share. */
+  /** Before a call, and after it. Times are in microseconds, on a clock that all processes of the machine share. */
   | { readonly type: 'call'; readonly n: number; readonly at: number; readonly call: Call }
   | { readonly type: 'return'; readonly n: number; readonly at: number; readonly answer: Answer }
   | { readonly type: 'failed'; readonly n: number; readonly error: string }

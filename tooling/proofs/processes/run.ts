@@ -1,5 +1,5 @@
-// Several processes work on one store while one after the other is killed; then looks whether what they saw fits together:
-// npm run test:processes [-- KILLS] [--seed S] [--dir DIR] [--keep]
+// Several processes work on one store while one after the other is killed; then checks whether their observations are
+// consistent: npm run test:processes [-- KILLS] [--seed S] [--dir DIR] [--keep]
 import { hash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,7 +24,7 @@ const history = new History()
 const members: Member[] = []
 const kills = { leader: 0, other: 0 }
 const takeoversMs: number[] = []
-/** Who synced last, and those who wait to hear of it. */
+/** The last process that synced, and those waiting for the next. */
 let leader: number | null = null
 const awaitingSync = new Set<(slot: number, at: number) => void>()
 let started = 0
@@ -63,7 +63,7 @@ async function killOne(): Promise<void> {
   const rest = new AbortController()
   const pause = setTimeout(least + random.below(most - least), undefined, { signal: rest.signal })
   await Promise.race([pause, ...members.map((member) => member.ended())]).finally(() => rest.abort())
-  // Mostly the leader; the others count too.
+  // Usually the leader; the others count too.
   const slot = leader !== null && random.below(3) < 2 ? leader : random.below(SLOTS)
   const isLeader = slot === leader
   const at = now()
@@ -79,7 +79,7 @@ async function measureTakeover(killed: number, at: number): Promise<void> {
   else takeoversMs.push((after - at) / 1000)
 }
 
-/** @returns When one of these next syncs; `null`: not in the time that a takeover may take. */
+/** @returns When one of these next syncs; `null`: not within the time limit of a takeover. */
 async function syncBy(isOne: (slot: number) => boolean, since: number): Promise<number | null> {
   const heard = Promise.withResolvers<number>()
   const listener = (slot: number, at: number) => {
@@ -94,7 +94,7 @@ async function syncBy(isOne: (slot: number) => boolean, since: number): Promise<
   return first
 }
 
-/** What each key is bound to in the end belongs to its history, and all that is left must agree with it. */
+/** What each key is bound to in the end belongs to its history, and everything left must agree with it. */
 async function readAll(): Promise<void> {
   const allowed: Record<string, [Content | null]> = {}
   const store = await openKillStore(placesIn(directory))
