@@ -143,7 +143,7 @@ export class HttpBackend extends StorageBackend {
     return JSON.parse(String(Buffer.concat(chunks)))
   }
 
-  /** One exchange, with the token; one more with another, when it is refused before the body has begun. */
+  /** One exchange with the token; another one with a new token, if it is refused before the body has begun. */
   protected call(exchange: Exchange, upload?: Upload): Promise<IncomingMessage> {
     const send = async (token: string): Promise<IncomingMessage> => {
       const headers = { ...exchange.headers, authorization: `Bearer ${token}` }
@@ -160,12 +160,12 @@ export class HttpBackend extends StorageBackend {
     return this.signedIn(send, () => !upload?.begun)
   }
 
-  /** @param again Whether a call may be made with another token. */
+  /** @param again Whether a call may be repeated with another token. */
   protected signedIn<R>(send: (token: string) => Promise<R>, again: () => boolean): Promise<R> {
     return this.#credential.use(send, { again })
   }
 
-  /** A page in place of the server says nothing of a blob. Of a request that is too large, any server says it. */
+  /** A page in place of the server says nothing about a blob. Any server may say that a request is too large. */
   protected isOurs({ headers, statusCode = 0 }: IncomingMessage): boolean {
     return MARK in headers || [413, 414, 431].includes(statusCode)
   }
@@ -175,7 +175,7 @@ export class HttpBackend extends StorageBackend {
     try {
       return await answerTo(request, upload)
     } catch (error) {
-      // A connection kept from before may have been closed by the server meanwhile: that says nothing of this request.
+      // The server may have closed a pooled connection in the meantime: that says nothing about this request.
       const stale = request.reusedSocket && !upload?.begun && !exchange.signal.aborted && !this.#closed
       if (!stale) throw this.broken(error, exchange, upload)
     }
@@ -193,7 +193,7 @@ export class HttpBackend extends StorageBackend {
     const onAbort = (): void => void dialled.destroy(signal.reason)
     signal.addEventListener('abort', onAbort)
     this.#requests.add(dialled)
-    dialled.on('error', () => {}) // told by whoever waits; this is for one that comes when nobody does
+    dialled.on('error', () => {}) // the waiter reports errors; this is for one without a waiter
     dialled.once('close', () => {
       signal.removeEventListener('abort', onAbort)
       this.#requests.delete(dialled)
@@ -205,7 +205,7 @@ export class HttpBackend extends StorageBackend {
     return new StorageError('CLOSED', { ...at, backend: this.name })
   }
 
-  /** No generator: one that is left before its first step frees nothing. */
+  /** Not a generator: one that is left before its first step frees nothing. */
   protected body(response: IncomingMessage, exchange: Exchange): AsyncIterableIterator<Uint8Array> {
     response.on('error', () => {}) // the iterator reports it
     const chunks = response[Symbol.asyncIterator]() as AsyncIterator<Uint8Array, undefined>
@@ -224,7 +224,7 @@ export class HttpBackend extends StorageBackend {
     }
   }
 
-  /** What a request without an answer fails with. */
+  /** The error of a request without a response. */
   protected broken(error: unknown, { at, method, signal }: Exchange, upload: Upload | undefined): StorageError {
     if (upload?.failed || StorageError.is(error)) return toStorageError(error, at, signal)
     const ambiguous = upload ? upload.sent : method === 'DELETE'
@@ -232,7 +232,7 @@ export class HttpBackend extends StorageBackend {
     return new StorageError('UNAVAILABLE', at, { cause: error, detail: 'the connection broke', ambiguous })
   }
 
-  /** What an answer that is no success means. */
+  /** The error for an unsuccessful response. */
   protected failure({ statusCode = 0, headers }: IncomingMessage, exchange: Exchange): StorageError {
     const { at } = exchange
     const retryAfter = headers['retry-after'] ?? null

@@ -135,7 +135,7 @@ describe('a case', () => {
         return super.put(...args)
       }
       override async stat(...args: Parameters<MemoryBackend['stat']>) {
-        if (performance.now() > this.#end) throw new Error('nothing else went on meanwhile')
+        if (performance.now() > this.#end) throw new Error('nothing else ran in the meantime')
         return super.stat(...args)
       }
       override async get(...args: Parameters<MemoryBackend['get']>) {

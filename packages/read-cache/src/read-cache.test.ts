@@ -530,7 +530,7 @@ describe('damage', () => {
     ['replaced by a directory', (file) => rm(file).then(() => mkdir(file))],
   ]
   describe.each([1000, 2 * MIB + 1])('of an entry of %i bytes', (size) => {
-    test.each(damages)('any file %s: reads reject nothing, and it can be filled anew', async (_, damage) => {
+    test.each(damages)('any file %s: no read rejects, and it can be filled again', async (_, damage) => {
       vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
       const bytes = blob(size)
       const id = await keep(bytes)

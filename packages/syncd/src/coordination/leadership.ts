@@ -47,14 +47,14 @@ export interface LeadershipOptions {
  *
  * (1) The row `syncer` names the leader's socket, and is committed only once that socket listens, under a guard that the row is
  *     as it was read. So a row always names a socket that listened, and of several candidates one wins.
- * (2) A socket that refuses is dead for good, since names are random: whoever may lead becomes a candidate. No pid is looked at, so
+ * (2) A socket that refuses is dead for good, since names are random: a process that may lead becomes a candidate. No pid is used, so
  *     this works across PID namespaces, and the end of a process, however it ends, is heard at once by all who are connected.
  * (3) The number of the row is the ticket of its transaction. Plans that only the leader may run read it: a leader that was stopped,
- *     and was replaced meanwhile, fails its next commit. Being taken for dead by mistake is therefore safe.
+ *     and has been replaced, fails its next commit. Being taken for dead by mistake is therefore safe.
  * (4) Nothing is missed: a ring that could not be delivered is owed, and paid to the next leader; a connection made or lost counts
  *     as a ring, and so does a leader that is found dead; and who becomes leader counts as rung, and looks at the whole queue.
  * (5) No timer runs but while a ring waits for its acknowledgement, after a failure, or where nobody leads and one may not:
- *     whoever leads next does not know of it.
+ *     the next leader does not know of it.
  *
  * A leader that is stopped is found out by the next commit of a process that may lead. Until then the store does not sync, as a
  * store of one stopped process does not.

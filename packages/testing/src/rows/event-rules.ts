@@ -5,7 +5,7 @@ const TYPES: ReadonlySet<string> = new Set(['put', 'delete', 'sync:complete', 's
 export const eventRules: readonly Rule[] = [
   {
     name: 'the number of events is what is there',
-    why: 'old events are dropped by it: all too early, or never',
+    why: 'it decides when old events are dropped: too early, or never',
     *check({ events, eventCount }) {
       if (events.length !== eventCount) yield `${eventCount}, and there are ${events.length}`
     },
@@ -24,7 +24,7 @@ export const eventRules: readonly Rule[] = [
   },
   {
     name: 'what was dropped is older than what is kept',
-    why: 'a consumer that was away is told by it whether it missed something',
+    why: 'it tells a consumer that was away whether it missed something',
     *check({ events, droppedEvent = 0 }) {
       const oldest = events[0]?.position
       if (oldest !== undefined && oldest <= droppedEvent) yield `${droppedEvent} was dropped, and ${oldest} is kept`

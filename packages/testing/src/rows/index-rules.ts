@@ -18,7 +18,7 @@ function tagOf(location: LocationRow): string {
 export const indexRules: readonly Rule[] = [
   {
     name: 'a binding and the key row of its blob',
-    why: 'a blob is deleted with the last key that it finds by these rows',
+    why: 'these rows decide which key is the last one, with which a blob is deleted',
     *check({ bindings, keyGenerations, keysOf }) {
       const found = new Set(keysOf.map(({ id, generation, key }) => `${id} ${generation} ${key}`))
       for (const [key, id] of bindings)
@@ -39,7 +39,7 @@ export const indexRules: readonly Rule[] = [
   },
   {
     name: 'a deletion at work and its marker',
-    why: 'rows that no marker leads to are never removed, and a marker that leads nowhere is found first for good',
+    why: 'rows without a marker are never removed, and a dangling marker is found first forever',
     *check(rows) {
       for (const [id, { deleting }] of rows.facts) if (deleting && !rows.deletions.has(id)) yield `${id} has none`
       for (const id of rows.deletions) if (!rows.facts.has(id)) yield `${id} has no facts`
@@ -49,7 +49,7 @@ export const indexRules: readonly Rule[] = [
   },
   {
     name: 'facts are those of their id',
-    why: 'what a backend returns is verified by them',
+    why: 'they verify what a backend returns',
     *check({ facts }) {
       for (const [id, { checksums }] of facts)
         if (`sha256:${checksums.sha256}` !== id) yield `${id} has the digest ${checksums.sha256}`
@@ -57,7 +57,7 @@ export const indexRules: readonly Rule[] = [
   },
   {
     name: 'a place and its row beside the blob',
-    why: 'by these rows it is decided what is owed, what is synced, and what goes with a blob',
+    why: 'these rows decide what is pending, what is synced, and what goes with a blob',
     *check({ locations, placesOf, isComplete }) {
       const found = new Map<string, string[]>()
       for (const { id, tag, place, generation } of placesOf)
@@ -75,7 +75,7 @@ export const indexRules: readonly Rule[] = [
   },
   {
     name: 'only a synced copy is of a generation, and of none to come',
-    why: 'a copy that a process with a former backend confirmed would count for the one that has its name now',
+    why: 'a copy confirmed by a process with a former backend would count for the current one of that name',
     *check({ locations, generations }) {
       for (const [place, { generation = 0, state, isFormer }] of locations) {
         if (generation > 0 && state !== 'synced' && !isFormer) yield `${place} is ${state} of ${generation}`
@@ -86,7 +86,7 @@ export const indexRules: readonly Rule[] = [
   },
   {
     name: 'a place that all keys share and its row beside the blob',
-    why: 'a copy that is not found by it is missed by readers, and given up with too few others',
+    why: 'readers miss a copy without it, and it is given up while there are too few others',
     *check({ locations, sharedOf, isComplete }) {
       const found = new Set(sharedOf.map(({ id, place }) => `${id} ${place}`))
       for (const [place, { id, shared, state }] of locations)
@@ -96,7 +96,7 @@ export const indexRules: readonly Rule[] = [
   },
   {
     name: 'a live place is one of a blob with facts',
-    why: 'a copy that no record shows can neither be read nor removed',
+    why: 'a copy that no record shows can be neither read nor removed',
     *check({ locations, facts }) {
       for (const [place, { id, state }] of locations)
         if (state !== 'deleting' && !facts.has(id)) yield `${place} is ${state} for ${id}`
@@ -104,7 +104,7 @@ export const indexRules: readonly Rule[] = [
   },
   {
     name: 'a synced place says what it holds',
-    why: 'it is what readers and overwrites rely on',
+    why: 'readers and overwrites rely on it',
     *check({ locations }) {
       for (const [place, { id, state, holds }] of locations)
         if (state === 'synced' && holds?.id !== id) yield `${place} of ${id} holds ${holds?.id}`
@@ -112,7 +112,7 @@ export const indexRules: readonly Rule[] = [
   },
   {
     name: 'a copy of one key is bound',
-    why: 'the object of a key goes with it: one that stays is served to nobody and removed by nobody',
+    why: 'the object of a key goes with it: one that stays is never served and never removed',
     *check(rows) {
       for (const [place, { id, state, shared }] of rows.locations)
         if (state !== 'deleting' && !shared && !isNamed(rows, place, id)) yield `${place} of ${id} is ${state}`
@@ -120,7 +120,7 @@ export const indexRules: readonly Rule[] = [
   },
   {
     name: 'a bad copy and its mark',
-    why: 'status() counts copies that need somebody by these marks',
+    why: 'status() counts the copies that need attention by these marks',
     *check({ locations, bad, isBadComplete }) {
       const marked = new Set(bad.map(({ place, state }) => `${state} ${place}`))
       if (isBadComplete)

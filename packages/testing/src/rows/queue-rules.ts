@@ -7,7 +7,7 @@ const ONLY_RUNNING = ['lease', 'until', 'marked', 'since', 'renewed'] as const
 export const queueRules: readonly Rule[] = [
   {
     name: 'a parked job is the work of its place',
-    why: 'whoever tries it again would write what nobody asked for',
+    why: 'a retry would write something unwanted',
     *check({ parked, locations }) {
       for (const [place, job] of parked)
         if (!isWorkOf(job, locations.get(place)))
@@ -16,7 +16,7 @@ export const queueRules: readonly Rule[] = [
   },
   {
     name: 'a job that waits is the work of its place, or was done by the one before it',
-    why: 'a job for another blob writes the wrong bytes, and one that was given up what nobody asked for',
+    why: 'a job for another blob writes the wrong bytes, and one that was given up writes unwanted ones',
     *check({ waiting, locations }) {
       for (const [place, job] of waiting) {
         const location = locations.get(place)
@@ -27,7 +27,7 @@ export const queueRules: readonly Rule[] = [
   },
   {
     name: 'a place that is owed or being cleaned has a job',
-    why: 'without one the copy is never made, and what is to be removed stays for good',
+    why: 'without one the copy is never made, or the removal never happens',
     *check(rows) {
       for (const [place, location] of rows.locations)
         if (
@@ -39,7 +39,7 @@ export const queueRules: readonly Rule[] = [
   },
   {
     name: 'a place is pending while its job is to be done',
-    why: 'a parked job is tried by nobody: its place has to say so, with the error',
+    why: 'nothing tries a parked job: its place must say so, with the error',
     *check({ parked, locations }) {
       for (const place of parked.keys())
         if (locations.get(place)?.state === 'pending') yield `${place} is pending, and its job is parked`
@@ -47,14 +47,14 @@ export const queueRules: readonly Rule[] = [
   },
   {
     name: 'a job that may be writing has a place',
-    why: 'what it leaves has to be known, or nobody removes it',
+    why: 'what it leaves must be known, or nothing removes it',
     *check({ running, locations }) {
       for (const [place, { op, id }] of running) if (op === 'put' && !locations.has(place)) yield `${place}: of ${id}`
     },
   },
   {
     name: 'a parked job stands alone',
-    why: 'a newer one takes its place: two would both settle one copy',
+    why: 'a newer one replaces it: two would both settle one copy',
     *check({ parked, waiting, running }) {
       for (const place of parked.keys()) {
         if (waiting.has(place)) yield `${place} waits too`
@@ -64,7 +64,7 @@ export const queueRules: readonly Rule[] = [
   },
   {
     name: 'only a running job has a lease, and it has one',
-    why: 'by it a worker that lost its job is told so',
+    why: 'it tells a worker that it has lost its job',
     *check({ running, waiting, parked }) {
       for (const [place, { lease, until }] of running)
         if (lease === undefined || until === undefined) yield `${place} runs without one`
@@ -74,7 +74,7 @@ export const queueRules: readonly Rule[] = [
   },
   {
     name: 'a job that may be claimed, and its row in due',
-    why: 'claim() finds jobs by these rows: without one a job is never done, with one too many it is done twice at a time',
+    why: 'claim() finds jobs by these rows: without one a job never runs, with one too many it runs twice at a time',
     *check({ waiting, running, parked, due }) {
       const found = new Set(due.map(({ place, due: time, seq }) => `${place} ${time} ${seq}`))
       if (found.size !== due.length) yield `${due.length - found.size} rows are there twice`
@@ -88,7 +88,7 @@ export const queueRules: readonly Rule[] = [
   },
   {
     name: 'a job that waits or runs, and its row in owed',
-    why: 'the first of these rows is the oldest job of a backend, and by them jobs() walks',
+    why: 'the first of these rows is the oldest job of a backend, and jobs() walks them',
     *check({ waiting, running, owed }) {
       const expected = new Set(
         [...waiting, ...running].map(([place, { seq, created }]) => `${place} ${seq} ${created}`),
@@ -101,7 +101,7 @@ export const queueRules: readonly Rule[] = [
   },
   {
     name: 'counts are what is there',
-    why: 'removeBackend() is refused by them, and synced() and status() tell them',
+    why: 'removeBackend() depends on them, and synced() and status() report them',
     *check({ counts, waiting, running, parked }) {
       const expected = new Map<string, number[]>()
       for (const [i, jobs] of [waiting, running, parked].entries())
@@ -119,7 +119,7 @@ export const queueRules: readonly Rule[] = [
   },
   {
     name: 'the size of a job is that of its blob',
-    why: 'the bytes that are still to be moved are counted by it',
+    why: 'it counts the bytes that still have to be moved',
     *check({ waiting, running, parked, facts }) {
       for (const [place, { op, id, size }] of [...waiting, ...running, ...parked]) {
         const expected = op === 'delete' ? 0 : facts.get(id)?.size
@@ -129,7 +129,7 @@ export const queueRules: readonly Rule[] = [
   },
   {
     name: 'attempts are counted before they begin',
-    why: 'a job that kills its process each time has to come to an end',
+    why: 'a job that always kills its process must end',
     *check({ running, waiting, parked }) {
       for (const [place, { attempts }] of running)
         if (attempts < 1) yield `${place} runs and has tried ${attempts} times`

@@ -66,7 +66,7 @@ const ROWS: readonly Rule[] = [
   },
   {
     name: 'a file that was swept is not kept',
-    why: 'it is gone, whatever a process that was taken for dead goes on to commit',
+    why: 'it is gone, whatever a process that was taken for dead still commits',
     *check({ files, swept }) {
       for (const file of swept) if (files.has(file)) yield file
     },
@@ -96,7 +96,7 @@ const ROWS: readonly Rule[] = [
   },
   {
     name: 'the size of what is staged is that of its blob',
-    why: 'readers are told it, and staging is bounded by it',
+    why: 'readers see it, and it bounds staging',
     *check({ staged, facts }) {
       for (const [id, { size }] of staged)
         if (facts.has(id) && facts.get(id)?.size !== size) yield `${id}: ${size} of ${facts.get(id)?.size} bytes`
@@ -104,7 +104,7 @@ const ROWS: readonly Rule[] = [
   },
   {
     name: 'a mark and its row by age',
-    why: 'what may leave first is found by these rows; one that leads nowhere stays in front for good',
+    why: 'these rows order what may leave first; a dangling one stays in front forever',
     *check({ marks, markRows }) {
       const found = new Set(markRows.map(({ at, id }) => `${at} ${id}`))
       for (const [id, at] of marks) if (!found.has(`${at} ${id}`)) yield `${id} at ${at} has none`
@@ -113,7 +113,7 @@ const ROWS: readonly Rule[] = [
   },
   {
     name: 'what is marked is owed',
-    why: 'a mark goes with what it is about: others would be looked at again and again',
+    why: 'a mark goes with its subject: others would be examined again and again',
     *check(rows) {
       const owed = owedIds(rows)
       for (const id of rows.marks.keys()) if (!owed.has(id)) yield id
@@ -121,7 +121,7 @@ const ROWS: readonly Rule[] = [
   },
   {
     name: 'the total is what is staged',
-    why: 'puts are admitted and refused by it',
+    why: 'it decides which puts are admitted',
     *check({ staged, stagedTotal, packs, packedTotal }) {
       const inFiles = [...staged.values()].reduce((sum, row) => sum + ('file' in row ? row.size : 0), 0)
       const [told = 0, count = 0] = stagedTotal
@@ -136,7 +136,7 @@ const ROWS: readonly Rule[] = [
 function filesRule({ sizes, isStill }: StagedFiles): Rule {
   return {
     name: 'a staged file and its row',
-    why: 'a file that is gone was the only copy; one that no row names takes the disk’s room',
+    why: 'a missing file was the only copy; one that no row names wastes disk space',
     *check({ staged, files }) {
       for (const [id, row] of staged)
         if ('file' in row && sizes.get(row.file) !== row.size)
