@@ -140,9 +140,9 @@ export function distinct(expected: readonly Expected[]): Map<string, Expected> {
 
 async function checkList(store: DemoStore, expected: readonly Expected[], verdict: Verdict): Promise<void> {
   const byKey = new Map(expected.map((file) => [file.key, file]))
-  for await (const { key, size, checksums } of store.list()) {
+  for await (const { key, size, id } of store.list()) {
     const file = byKey.get(key)
-    if (file) verdict.compare('in the list', key, { size, sha256: checksums.sha256 }, file)
+    if (file) verdict.compare('in the list', key, { size, sha256: id.slice('sha256:'.length) }, file)
     else verdict.differences.push(`in the list: ${key} was never stored`)
     byKey.delete(key)
   }

@@ -6,15 +6,9 @@ import { BlobIndex } from './blob-index.ts'
 
 const ID: BlobId = `sha256:${'a'.repeat(64)}`
 const PLACE = { backend: 'x', key: 'k' }
-const facts = {
-  id: ID,
-  checksums: { sha256: 'a' },
-  size: 1,
-  mimeType: 'text/plain',
-  created: 1,
-  modified: 1,
-  custom: {},
-}
+const facts = { id: ID, checksums: { sha256: 'a' }, size: 1 }
+const ofKey = { id: ID, size: 1, mimeType: 'text/plain', created: 1, modified: 1, custom: {} }
+const bound = { key: 'k', ...ofKey, wanted: { x: 'own' } } as const
 
 let ledger: MemoryLedger
 let index: BlobIndex
@@ -24,7 +18,7 @@ beforeEach(async () => {
   index = new BlobIndex(ledger)
   await ledger.transact((tx) => {
     index.keep(tx, facts)
-    index.bind(tx, 'k', ID)
+    index.bind(tx, bound)
     index.locate(tx, { ...PLACE, id: ID, state: 'synced' })
   })
 })
@@ -69,8 +63,8 @@ describe.each(reads)('%s', (_, read) => {
 test('a write over a damaged row rejects CORRUPT and writes nothing', async () => {
   await spoil('keys', flip)
   const failing = ledger.transact((tx) => {
-    index.bind(tx, 'new', ID)
-    index.bind(tx, 'k', ID)
+    index.bind(tx, { ...bound, key: 'new' })
+    index.bind(tx, bound)
   })
   await expect(failing).rejects.toMatchObject({ code: 'CORRUPT' })
   expect(await look((view) => index.binding(view, 'new'))).toBeNull()
@@ -81,7 +75,7 @@ test('a row says nothing twice: neither id, key nor backend are in the JSON of w
     ledger.get(tree, Buffer.from(key, 'latin1'), (row) => row.toString('utf8', 11))
   const partition = Buffer.alloc(32, 0xaa).toString('latin1')
   expect(json('blobs', `${partition}\0F`)).not.toContain('"id"')
-  expect(json('keys', 'k\0B')).toBe(JSON.stringify({ id: ID }))
+  expect(json('keys', 'k\0B')).toBe(JSON.stringify({ ...ofKey, wanted: { x: 'own' } }))
   expect(json('keys', 'k\0Lx')).toBe(JSON.stringify({ id: ID, state: 'synced' }))
 })
 

@@ -7,9 +7,11 @@ import {
   type Cursor,
   doubted,
   type Index,
+  type KeyGroup,
   type Leaving,
   type Location,
   type LocationFacts,
+  type NewBinding,
   type Page,
   type PageOptions,
   type Place,
@@ -45,6 +47,9 @@ import {
   deletionKey,
   deletionOf,
   generationPrefix,
+  groupName,
+  groupOf,
+  keyIn,
   mediumKey,
   placeOf,
   placeSuffix,
@@ -67,8 +72,7 @@ interface FactsRow extends Omit<BlobFacts, 'id'> {
   readonly deleting?: true
 }
 
-interface BindingRow {
-  readonly id: BlobId
+interface BindingRow extends Omit<NewBinding, 'key'> {
   readonly generation?: number
 }
 
@@ -88,10 +92,10 @@ export type Restored =
 /**
  * The canonical truth, as tables of a ledger:
  *
- * - tree `blobs`, by id: `F` facts · `K` + key: a key bound to the blob; `G` + generation + key: one of a later generation · `L`, `N`,
+ * - tree `blobs`, by id: `F` facts · `K` + group + key: a key bound to the blob, beside those that want the same; `G` + generation + group + key: one of a later generation · `L`, `N`,
  *   `O`, `P`, `Q` + place: a place that owes it, was confirmed (by generations: what is read as `unknown` stands in runs of its own), was
  *   found empty, holds something else, is being cleaned; tags side by side, so that all but the last are one range · `H` + place: a place that all keys share, unless it is being cleaned
- * - tree `keys`, by key: `B` binding · `L` + backend: the row of a place
+ * - tree `keys`, by key: `B` binding, and what belongs to the key · `L` + backend: the row of a place
  * - tree `meta`: the medium and the tenure of each backend · the places whose copy is bad (`BadCopies`) · blobs whose deletion is at work
  *
  * Staging and queue keep rows of their own beside them, under other tags.
@@ -185,25 +189,71 @@ export class BlobIndex implements Index {
 
   keys(view: View, id: BlobId, o: PageOptions<string> = {}): string[] {
     const reader = readerOf(view)
-    const first = this.#keyOfBlob(id, this.#factsRow(id, reader)?.value.generation)
-    const from = o.after === undefined ? first : Buffer.concat([first, Buffer.from(o.after), Buffer.of(0)])
-    const rows = reader.range('blobs', { from, to: after(first), limit: o.limit ?? PAGE })
-    return rows.map(([key]) => key.toString('utf8', first.length))
+    const { limit = PAGE } = o
+    const first = this.#keysOfBlob(id, this.#factsRow(id, reader)?.value.generation)
+    const some = o.after === undefined ? reader.range('blobs', { from: first, to: after(first), limit }) : null
+    const rows = some && some.length < limit ? some : this.#keysByGroup(reader, first, o)
+    const keys = rows.map(([name]) => keyIn(name.subarray(first.length)))
+    return keys.sort(Buffer.compare).slice(0, limit).map(String)
+  }
+
+  /** A page of the keys of each group: the first of all are among them. */
+  #keysByGroup(reader: Reader, first: Buffer, { after: last, limit = PAGE }: PageOptions<string>): [Buffer, Buffer][] {
+    return this.#groups(reader, first).flatMap((group) => {
+      const head = Buffer.concat([first, group, Buffer.of(0)])
+      const from = last === undefined ? head : Buffer.concat([head, Buffer.from(last), Buffer.of(0)])
+      return reader.range('blobs', { from, to: after(head), limit })
+    })
+  }
+
+  keyGroups(view: View, id: BlobId): KeyGroup[] {
+    const reader = readerOf(view)
+    const first = this.#keysOfBlob(id, this.#factsRow(id, reader)?.value.generation)
+    return this.#groups(reader, first).map(groupOf)
+  }
+
+  isShared(view: View, o: { id: BlobId; backend: string; except?: readonly string[] }): boolean {
+    const { id, backend, except = [] } = o
+    const reader = readerOf(view)
+    const first = this.#keysOfBlob(id, this.#factsRow(id, reader)?.value.generation)
+    return this.#groups(reader, first).some((group) => {
+      if (!groupOf(group).shared.includes(backend)) return false
+      const head = Buffer.concat([first, group, Buffer.of(0)])
+      const rows = reader.range('blobs', { from: head, to: after(head), limit: except.length + 1 })
+      return rows.some(([name]) => !except.includes(name.toString('utf8', head.length)))
+    })
+  }
+
+  /** Goes from group to group: each costs a row, however many keys it has. */
+  #groups(reader: Reader, first: Buffer): Buffer[] {
+    const groups: Buffer[] = []
+    const to = after(first)
+    for (let from = first; ; ) {
+      const [head] = reader.range('blobs', { from, to, limit: 1 })
+      if (!head) return groups
+      const name = head[0].subarray(first.length)
+      const group = name.subarray(0, name.indexOf(0))
+      groups.push(group)
+      from = Buffer.concat([first, group, BEHIND])
+    }
   }
 
   bindings(view: View, o: WalkOptions): Page<BoundPlaces> {
     const reader = readerOf(view)
     const { rows, limit } = pageOf(reader, o)
     const generations = generationsOf(reader)
-    const items: (Binding & { locations: Location[] })[] = []
+    const isEachLive = this.deletions(view, { limit: 1 }).length === 0
+    const items: (Omit<Binding, 'facts'> & { locations: Location[] })[] = []
     for (const [rowKey, value] of rows) {
       const end = rowKey.indexOf(0)
       const isBinding = this.#bindings.holds(rowKey, end)
       if (!isBinding && !this.#locations.holds(rowKey, end)) continue
       const key = rowKey.toString('utf8', 0, end)
       const bound = items.at(-1)
-      if (isBinding) items.push({ ...this.#binding(reader, key, this.#bindings.decode(value)), locations: [] })
-      else if (bound?.key === key)
+      if (isBinding) {
+        const row = this.#bindings.decode(value)
+        if (isEachLive || this.#liveFacts(reader, row)) items.push({ ...bindingOf(key, row), locations: [] })
+      } else if (bound?.key === key)
         bound.locations.push(
           locationOf({ backend: rowKey.toString('utf8', end + 2), key }, this.#locations.decode(value), generations),
         )
@@ -252,12 +302,12 @@ export class BlobIndex implements Index {
     const partition = blobPartition(id)
     const first = this.#keysOf.key(partition)
     const rows = reader.range('blobs', { from: first, to: after(first), limit })
-    const keys = rows.map(([key]) => key.toString('utf8', first.length))
+    const keys = rows.map(([name]) => String(keyIn(name.subarray(first.length))))
     if (keys.length === limit) return keys
     const later = this.#laterKeysOf.key(partition, generationPrefix(1))
     const to = this.#laterKeysOf.key(partition, generationPrefix(gone))
     const others = reader.range('blobs', { from: later, to, limit: limit - keys.length })
-    return [...keys, ...others.map(([key]) => key.toString('utf8', later.length))]
+    return [...keys, ...others.map(([name]) => String(keyIn(name.subarray(later.length))))]
   }
 
   tenure(view: View, backend: string): Tenure {
@@ -312,16 +362,23 @@ export class BlobIndex implements Index {
     if (this.#factsRow(id, writer)?.value.deleting) writer.remove('blobs', this.#facts.key(blobPartition(id)))
   }
 
-  bind(tx: Transaction, key: string, id: BlobId): void {
+  bind(tx: Transaction, { key, id, ...given }: NewBinding): void {
     const rowKey = this.#bindings.key(Buffer.from(key))
     const writer = writerOf(tx)
     const former = this.#bindings.get(rowKey, writer)?.value
     const generation = this.#factsRow(id, writer)?.value.generation ?? 0
-    const keyOfBlob = this.#keyOfBlob(id, generation, key)
-    const formerKey = former && this.#keyOfBlob(former.id, former.generation, key)
-    if (formerKey && !formerKey.equals(keyOfBlob)) writer.remove('blobs', formerKey)
-    this.#bindings.putNow(writer, rowKey, { id, ...(generation > 0 && { generation }) })
-    writer.put('blobs', keyOfBlob, NOTHING)
+    // Only these: it may have been read together with what is no part of the row.
+    const { size, mimeType, created, modified, custom, wanted, owner } = given
+    const row: BindingRow = {
+      ...{ id, size, mimeType, created, modified, custom, wanted },
+      ...(owner !== undefined && { owner }),
+      ...(generation > 0 && { generation }),
+    }
+    const name = this.#keyOfBlob(key, row)
+    const formerName = former && this.#keyOfBlob(key, former)
+    if (formerName && !formerName.equals(name)) writer.remove('blobs', formerName)
+    this.#bindings.putNow(writer, rowKey, row)
+    writer.put('blobs', name, NOTHING)
   }
 
   unbind(tx: Transaction, key: string): void {
@@ -330,7 +387,7 @@ export class BlobIndex implements Index {
     const former = this.#bindings.get(rowKey, writer)?.value
     if (!former) return
     writer.remove('keys', rowKey)
-    writer.remove('blobs', this.#keyOfBlob(former.id, former.generation, key))
+    writer.remove('blobs', this.#keyOfBlob(key, former))
   }
 
   locate(tx: Transaction, { backend, key, ...location }: LocationFacts): void {
@@ -389,7 +446,7 @@ export class BlobIndex implements Index {
     else if (restored.type === 'binding') {
       const { key, row } = restored
       this.#bindings.put(tx, this.#bindings.key(Buffer.from(key)), row)
-      writer.put('blobs', this.#keyOfBlob(row.id, row.generation, key), NOTHING)
+      writer.put('blobs', this.#keyOfBlob(key, row), NOTHING)
     } else {
       const { place, row } = restored
       this.#locations.put(tx, this.#locationKey(place), row)
@@ -406,18 +463,26 @@ export class BlobIndex implements Index {
   }
 
   #binding(reader: Reader, key: string, row: Row<BindingRow>): Binding {
-    const { id, generation = 0 } = row.value
-    const facts = this.#factsRow(id, reader)?.value
-    const isLive = (facts?.generation ?? 0) === generation
-    return { key, id, facts: isLive ? factsIn(id, facts) : null, rev: revOf(row) }
+    return { ...bindingOf(key, row), facts: this.#liveFacts(reader, row) }
   }
 
-  /** The row of a key of a blob, or what begins those of all keys of a generation. */
-  #keyOfBlob(id: BlobId, generation = 0, key = ''): Buffer {
+  /** Of the blob of a key; `null`: that was deleted, and the key with it. */
+  #liveFacts(reader: Reader, { value: { id, generation = 0 } }: Row<BindingRow>): BlobFacts | null {
+    const facts = this.#factsRow(id, reader)?.value
+    return (facts?.generation ?? 0) === generation ? factsIn(id, facts) : null
+  }
+
+  /** The row of a key beside its blob. */
+  #keyOfBlob(key: string, { id, generation, ...row }: BindingRow): Buffer {
+    return Buffer.concat([this.#keysOfBlob(id, generation), Buffer.from(`${groupName(row)}\0${key}`)])
+  }
+
+  /** What begins the rows of all keys of a generation. */
+  #keysOfBlob(id: BlobId, generation = 0): Buffer {
     const partition = blobPartition(id)
-    const name = Buffer.from(key)
-    if (generation === 0) return this.#keysOf.key(partition, name)
-    return this.#laterKeysOf.key(partition, Buffer.concat([generationPrefix(generation), name]))
+    return generation === 0
+      ? this.#keysOf.key(partition)
+      : this.#laterKeysOf.key(partition, generationPrefix(generation))
   }
 
   #placeKeys({ id, state, shared, generation = 0 }: LocationRow, place: Place): Buffer[] {
@@ -554,6 +619,11 @@ function suffixesOf(reader: Reader, first: Buffer, o: PageOptions<Buffer | undef
   const from = o.after === undefined ? first : Buffer.concat([first, o.after, Buffer.of(0)])
   const rows = reader.range('blobs', { from, to: after(first), limit: o.limit ?? PAGE })
   return rows.map(([key]) => key.subarray(first.length))
+}
+
+function bindingOf(key: string, row: Row<BindingRow>): Omit<Binding, 'facts'> {
+  const { generation: _, ...binding } = row.value
+  return { key, ...binding, version: revOf(row) }
 }
 
 function factsIn(id: BlobId, row: FactsRow | undefined): BlobFacts | null {

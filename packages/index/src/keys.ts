@@ -1,4 +1,4 @@
-import type { BlobId, Place } from '@stored/core'
+import type { BlobId, KeyGroup, NewBinding, Place } from '@stored/core'
 
 /** The 32 bytes of an id. */
 export function blobPartition(id: BlobId): Buffer {
@@ -53,4 +53,26 @@ export function deletionKey(id: BlobId | ''): Buffer {
 
 export function deletionOf(key: Buffer): BlobId {
   return key.toString('utf8', DELETING.length) as BlobId
+}
+
+/** Neither the name of a package nor that of a backend holds one of these. */
+const OWNER = '@'
+const AND = ','
+
+/** Keys of a blob that want the same lie side by side. */
+export function groupName({ owner, wanted }: Pick<NewBinding, 'owner' | 'wanted'>): string {
+  const shared = Object.keys(wanted).filter((backend) => wanted[backend] === 'shared')
+  return `${owner === undefined ? '' : owner + OWNER}${shared.sort().join(AND)}`
+}
+
+export function groupOf(name: Buffer): KeyGroup {
+  const text = name.toString()
+  const end = text.indexOf(OWNER)
+  const names = text.slice(end + 1)
+  return { ...(end >= 0 && { owner: text.slice(0, end) }), shared: names === '' ? [] : names.split(AND) }
+}
+
+/** The key in the row that names it beside its blob: behind the name of its group, and a NUL. */
+export function keyIn(suffix: Buffer): Buffer {
+  return suffix.subarray(suffix.indexOf(0) + 1)
 }

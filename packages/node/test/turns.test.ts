@@ -35,6 +35,7 @@ async function fill(directory: string): Promise<void> {
   const ledger = await LmdbLedger.open({ path: `${directory}/store` })
   const index = new BlobIndex(ledger)
   const queue = new JobQueue(ledger)
+  const ofKey = { id, size: TEXT.length, mimeType: 'text/plain', created: 1, modified: 1, custom: {}, wanted: {} }
   const commit = (write: (tx: Parameters<typeof index.bind>[0], i: number) => void) =>
     Promise.all(Array.from({ length: MANY }, (_, i) => ledger.transact((tx) => write(tx, i))))
   const jobOf = (key: string) => ({ op: 'put', backend: 'b', key, id, size: TEXT.length }) as const
@@ -49,7 +50,7 @@ async function fill(directory: string): Promise<void> {
     )
   }
   await commit((tx, i) => {
-    index.bind(tx, keyOf(i), id)
+    index.bind(tx, { ...ofKey, key: keyOf(i) })
     queue.enqueue(tx, jobOf(keyOf(i)))
     ledger.record(tx, { type: 'delete', checksum: id, keys: [keyOf(i)], time: 0 })
   })

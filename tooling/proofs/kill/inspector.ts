@@ -88,10 +88,10 @@ async function readsAs(opened: Store, name: string, content: Content | null): Pr
 
 async function checkList(opened: Store): Promise<void> {
   const listed = new Set<string>()
-  for await (const { key, checksums } of opened.list()) {
+  for await (const { key, id } of opened.list()) {
     if (listed.has(key)) violations.push(`${key} is listed twice`)
     listed.add(key)
-    if (bindings[key]?.sha256 !== checksums.sha256) violations.push(`${key} is listed as ${checksums.sha256}`)
+    if (`sha256:${bindings[key]?.sha256}` !== id) violations.push(`${key} is listed as ${id}`)
   }
   for (const key of Object.keys(bindings)) if (!listed.has(key)) violations.push(`${key} is not listed`)
 }

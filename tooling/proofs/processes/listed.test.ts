@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { valuesOf } from './listed.ts'
 
 async function* listing(...keys: string[]) {
-  for (const key of keys) yield { key, checksums: { sha256: `sum of ${key}` } }
+  for (const key of keys) yield { key, id: `sha256:sum of ${key}` }
 }
 
 test('a listing gives the checksums of its keys', async () => {

@@ -1,6 +1,6 @@
 interface Entry {
   readonly key: string
-  readonly checksums: { readonly sha256: string }
+  readonly id: string
 }
 
 /**
@@ -13,10 +13,10 @@ export async function valuesOf(
   keys: readonly string[],
 ): Promise<Readonly<Record<string, string>>> {
   const values: Record<string, string> = {}
-  for await (const { key, checksums } of entries) {
+  for await (const { key, id } of entries) {
     if (key in values) throw new Error(`${key} is listed twice`)
     if (!keys.includes(key)) throw new Error(`${key} is listed, and was never put`)
-    values[key] = checksums.sha256
+    values[key] = id.slice('sha256:'.length)
   }
   return values
 }

@@ -10,15 +10,10 @@ export type Algorithm = (typeof ALGORITHMS)[number]
 /** Digests in lower-case hex, with leading zeros; numbers, as those of a CRC and of XXH3, are big-endian. */
 export type Digests = Readonly<Partial<Record<Algorithm, string>>> & { readonly sha256: string }
 
-/** Facts about a blob that hold wherever it is stored. */
+/** Facts about a blob that hold wherever it is stored, and whatever it is called. */
 export interface BlobFacts {
   readonly id: BlobId
   readonly checksums: Digests
   /** In bytes. */
   readonly size: number
-  readonly mimeType: string
-  /** Milliseconds since the epoch. */
-  readonly created: number
-  readonly modified: number
-  readonly custom: Readonly<Record<string, unknown>>
 }

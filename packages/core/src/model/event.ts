@@ -30,6 +30,8 @@ export interface PutEvent {
   readonly type: 'put'
   readonly checksum: BlobId
   readonly key: string
+  /** Of the key, as `ifMatch` takes it. An earlier version of StoreD recorded none. */
+  readonly version?: string
   /** In bytes. */
   readonly size: number
   /** Whether these bytes were new to the store. */

@@ -1,6 +1,6 @@
 import type { BlobFacts, BlobId } from '../model/blob.ts'
 import type { BadState, Location, LocationFacts, Place, SomePlace, Standing } from '../model/copy.ts'
-import type { Binding } from '../model/key.ts'
+import type { Binding, KeyGroup, NewBinding } from '../model/key.ts'
 import type { Rev } from '../model/revision.ts'
 import type { Leaving, Tenure } from '../model/tenure.ts'
 import type { Ledger, Transaction, View } from './ledger.ts'
@@ -17,7 +17,7 @@ export interface PageOptions<Position> {
 export type Cursor = Uint8Array
 
 /** A binding, and the places of its key, whatever blob they hold. */
-export interface BoundPlaces extends Binding {
+export interface BoundPlaces extends Omit<Binding, 'facts'> {
   readonly locations: readonly Location[]
 }
 
@@ -58,9 +58,16 @@ export interface Index {
   shared(view: View, id: BlobId): Location[]
   /** Whether such a place exists. As cheap for a blob with thousands of places as for one with two. */
   hasPlace(view: View, some: SomePlace): boolean
-  /** A page of the keys bound to `id`, in UTF-8 order. */
+  /** A page of the keys bound to `id`, in UTF-8 order, whomever they belong to. */
   keys(view: View, id: BlobId, o?: PageOptions<string>): string[]
-  /** A page of a walk through the bindings, in UTF-8 order of their keys. */
+  /** Each group of the keys bound to `id` once: as cheap for a blob with thousands of keys as for one with two. */
+  keyGroups(view: View, id: BlobId): KeyGroup[]
+  /** Whether a key wants the shared copy on a backend, but for some. */
+  isShared(
+    view: View,
+    o: { readonly id: BlobId; readonly backend: string; readonly except?: readonly string[] },
+  ): boolean
+  /** A page of a walk through the bindings, in UTF-8 order of their keys, without those whose blob was deleted. Reads the rows of keys alone. */
   bindings(view: View, o: WalkOptions): Page<BoundPlaces>
   /** A page of a walk through the locations on one backend, in UTF-8 order of their keys. */
   located(view: View, o: WalkOptions & { backend: string }): Page<Location>
@@ -78,7 +85,7 @@ export interface Index {
    * @throws The signal's reason, between two pages.
    */
   complete(signal?: AbortSignal): Promise<void>
-  /** Writes the facts. A blob that was deleted lives again, without the keys that it had. */
+  /** Writes the facts of a blob. One that was deleted lives again, without the keys that it had. */
   keep(tx: Transaction, facts: BlobFacts): void
   /** Removes the facts; places have rows of their own. Where keys of a deletion before are left, that one goes on. */
   forget(tx: Transaction, id: BlobId): void
@@ -90,7 +97,8 @@ export interface Index {
   deletions(view: View, o: { limit: number }): BlobId[]
   /** Nothing of it is left. */
   endDeletion(tx: Transaction, id: BlobId): void
-  bind(tx: Transaction, key: string, id: BlobId): void
+  /** Writes the row of a key, whatever it was bound to before. */
+  bind(tx: Transaction, binding: NewBinding): void
   unbind(tx: Transaction, key: string): void
   /** Writes the row of one place, whoever it belonged to before. A copy that is synced is one of the backend's present generation. */
   locate(tx: Transaction, location: LocationFacts): void

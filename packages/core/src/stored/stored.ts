@@ -222,9 +222,9 @@ export class StoreD<Names extends string = string> implements AsyncDisposable {
     )
   }
 
-  #put({ key, isNew, events, ...known }: PutDone): PutResult {
+  #put({ key, isNew, events, binding: named, ...known }: PutDone): PutResult {
     this.#committed(...events)
-    return { ...recordOf(known, this.#isConfigured), key, isNew }
+    return { ...recordOf({ ...known, named }, this.#isConfigured), key, version: named.version, isNew }
   }
 
   /**

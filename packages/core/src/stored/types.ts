@@ -6,6 +6,7 @@ import type { BadState, LocationState, Place } from '../model/copy.ts'
 import type { DeleteEvent, ExtensionEvent, Logged, Position, PutEvent, SyncEvent } from '../model/event.ts'
 import type { Failure } from '../model/failure.ts'
 import type { JobCounts } from '../model/job.ts'
+import type { KeyFacts } from '../model/key.ts'
 import type { Checksums, MimeTypeOf } from '../ports/checksums.ts'
 import type { Index } from '../ports/index.ts'
 import type { DiskUsage, Ledger, Transaction } from '../ports/ledger.ts'
@@ -27,8 +28,17 @@ export interface RecordLocation extends Place {
   readonly error?: Failure
 }
 
-/** Everything known about a blob. */
-export interface BlobRecord extends BlobFacts {
+/**
+ * Everything known about a key and its blob. Checksums and size are the blob's; type, fields and times are the key's, and those of other keys of the
+ * same blob are their own. For an id they are those of the key that the blob has by its id, else of its first key.
+ */
+export interface BlobRecord extends BlobFacts, KeyFacts {
+  /** The key whose facts these are. Absent for an id of which only packages have keys: then the type is application/octet-stream, and `custom` is empty. */
+  readonly key?: string
+  /** Changes with each change of the key, never by syncing: `ifMatch` takes it. Opaque. */
+  readonly version?: string
+  /** The package that the key belongs to. @default none: it is one of the caller's */
+  readonly owner?: string
   /** For a key: its own copies, and those that all keys of the blob share. For an id: those, and up to 100 others. */
   readonly locations: readonly RecordLocation[]
   /** The id has more copies: `copies` lists all of them. */
@@ -38,9 +48,13 @@ export interface BlobRecord extends BlobFacts {
 /** What `put` stored. */
 export interface PutResult extends BlobRecord {
   readonly key: string
+  readonly version: string
   /** Whether these bytes were new to the store. */
   readonly isNew: boolean
 }
+
+/** What a key must be for a change of it: bound to a blob, or unchanged since its record said this version. */
+export type KeyMatch = BlobId | { readonly version: string }
 
 /** Bytes that `receive` read: held durably where nobody can see them, until they are committed or let go. */
 export interface Received extends AsyncDisposable {
@@ -85,14 +99,22 @@ export interface CommitOptions<Names extends string = string> extends AlsoOption
   key?: string
   /** Where copies should go. @default the store's `defaultBackends` */
   backends?: readonly Names[]
-  /** JSON values, merged into the record's `custom`; a later put wins. */
+  /**
+   * JSON values: fields of the key's `custom`. Under a key that has these bytes already they are merged into it, field by field; a field
+   * that is `null` is removed. With other bytes a key begins without fields.
+   */
   metadata?: Readonly<Record<string, unknown>>
-  /** @default from the first bytes, else from the extension of key or path, else application/octet-stream */
+  /** Remove all fields that `metadata` does not name. @default false */
+  replaceMetadata?: boolean
+  /**
+   * @default for a key that has these bytes already, the type that it has; else from the first bytes, else from the extension of key or
+   * path, else application/octet-stream
+   */
   mimeType?: string
   /** Reject with ALREADY_EXISTS if the key is bound. */
   ifAbsent?: boolean
-  /** Reject with PRECONDITION_FAILED unless the key is bound to this blob. */
-  ifMatch?: BlobId
+  /** Reject with PRECONDITION_FAILED unless the key is bound to this blob, or has this `version`. */
+  ifMatch?: KeyMatch
   signal?: AbortSignal
 }
 
@@ -158,8 +180,13 @@ export interface OpenedBlob {
 
 /** Options of `delete`. */
 export interface DeleteOptions<Names extends string = string> extends AlsoOptions {
-  /** Drop only the copies on these backends. Keys and other copies stay. */
+  /**
+   * Drop only the copies on these backends. Keys and other copies stay. A copy that keys share goes once none of them wants it there: for
+   * a key, others may.
+   */
   backends?: readonly Names[]
+  /** Reject with PRECONDITION_FAILED unless the key is bound to this blob, or has this `version`. Only for a key. */
+  ifMatch?: KeyMatch
   /** Change nothing, and reject with what would refuse it. @default false */
   dryRun?: boolean
   signal?: AbortSignal
@@ -231,12 +258,15 @@ export interface ListOptions<Names extends string = string> {
   after?: string
   /** Include keys of blobs whose every copy was found missing; `has` calls these absent. @default false */
   missing?: boolean
+  /** Include keys that belong to packages, each with its `owner`. @default false */
+  internal?: boolean
   signal?: AbortSignal
 }
 
-/** A key and its record, as `list` yields them. */
-export interface ListEntry extends BlobRecord {
+/** A key and its record, as `list` yields them. Its SHA-256 is in `id`; `stat` shows other checksums of the blob. */
+export interface ListEntry extends Omit<BlobRecord, 'checksums' | 'more'> {
   readonly key: string
+  readonly version: string
 }
 
 /** What `synced` waits for. */

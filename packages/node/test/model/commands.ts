@@ -61,7 +61,10 @@ function configured({ world }: Run, names: readonly Name[] | undefined): Name[] 
   return there && there.length > 0 ? there : undefined
 }
 
-type Condition = Pick<PutOptions, 'ifAbsent' | 'ifMatch'>
+interface Condition {
+  readonly ifAbsent?: boolean
+  readonly ifMatch?: BlobId
+}
 
 const put = fc
   .record({
@@ -74,27 +77,31 @@ const put = fc
       { weight: 2, arbitrary: id.map((ifMatch): Condition => ({ ifMatch })) },
     ),
     mimeType: optional(fc.constantFrom('text/x', 'text/y')),
-    metadata: optional(fc.dictionary(fc.constantFrom('m', 'n'), fc.nat(2))),
+    metadata: optional(fc.dictionary(fc.constantFrom('m', 'n'), fc.option(fc.nat(2)))),
+    replaceMetadata: optional(fc.boolean()),
   })
-  .map(({ key, id, backends, condition, mimeType, metadata }) =>
+  .map(({ key, id, backends, condition, mimeType, metadata, replaceMetadata }) =>
     command(
-      `put ${key} ${IDS.indexOf(id)} ${JSON.stringify({ backends, ...condition, mimeType, metadata })}`,
+      `put ${key} ${IDS.indexOf(id)} ${JSON.stringify({ backends, ...condition, mimeType, metadata, replaceMetadata })}`,
       (run) => {
         const there = configured(run, backends)
-        const options: PutOptions<Name> = {
+        const options: Options = {
           ...(key !== undefined && { key }),
           ...(there && { backends: there }),
           ...condition,
           ...(mimeType && { mimeType }),
           ...(metadata && { metadata }),
+          ...(replaceMetadata !== undefined && { replaceMetadata }),
         }
         return putInto(run, id, options)
       },
     ),
   )
 
+type Options = Omit<PutOptions<Name>, 'ifMatch'> & Condition
+
 /** Puts, into the store and into the model, unless there is no room. */
-async function putInto(run: Run, id: BlobId, options: PutOptions<Name>): Promise<void> {
+async function putInto(run: Run, id: BlobId, options: Options): Promise<void> {
   const { world, model } = run
   const bytes = BLOBS.get(id) as Buffer
   const { bytes: used, limit } = world.services.staging.usage()
@@ -103,12 +110,10 @@ async function putInto(run: Run, id: BlobId, options: PutOptions<Name>): Promise
   const key = options.key ?? idKey(id)
   const expected = model.put({ ...options, key, id, bytes, backends: options.backends })
   if (typeof expected === 'string' || typeof outcome === 'string') return equal(outcome, expected, 'a put')
-  const { key: given, isNew, locations: _, ...facts } = outcome
-  equal(
-    { key: given, isNew, facts },
-    { key, isNew: 'isNew' in expected && expected.isNew, facts: model.facts.get(id) },
-    'put',
-  )
+  const { isNew, locations: _, version, ...facts } = outcome
+  demand(version !== '', 'a put without a version')
+  const isExpected = 'isNew' in expected && expected.isNew
+  equal({ isNew, facts }, { isNew: isExpected, facts: { ...model.facts.get(id), ...model.named(key) } }, 'put')
 }
 
 const remove = name.map((name) =>
@@ -220,6 +225,7 @@ const list = fc
       const isThere = (key: string, id: BlobId) =>
         model.placesOf(id).some((place) => place.backend === backend && model.isCopyOf(place, key))
       const expected = [...model.bindings]
+        .map(([key, { id }]): [string, BlobId] => [key, id])
         .filter(([key, id]) => key.startsWith(prefix) && compareKeys(key, after) > 0 && (!backend || isThere(key, id)))
         .sort(([a], [b]) => compareKeys(a, b))
         .slice(0, limit)

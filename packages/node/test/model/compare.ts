@@ -33,7 +33,7 @@ export async function compare(run: Run): Promise<void> {
   const listed = await collect(world.store.list())
   equal(
     listed.map(({ key, id }) => [key, id]),
-    [...model.bindings].sort(([a], [b]) => compareKeys(a, b)),
+    [...model.bindings].sort(([a], [b]) => compareKeys(a, b)).map(([key, { id }]) => [key, id]),
     'bindings, in UTF-8 order',
   )
   for (const id of blobs.keys()) {
@@ -41,8 +41,11 @@ export async function compare(run: Run): Promise<void> {
     demand((record === null) === !model.facts.has(id), `${id} is ${record ? '' : 'not '}known`)
     if (!record) continue
     compareRecord(run, record)
-    for (const { key, ...shown } of listed)
-      if (shown.id === id) equal(shown, { ...record, locations: ownOf(key, record) }, 'the record under a key')
+    for (const { version: _, ...shown } of listed)
+      if (shown.id === id) {
+        const expected = { id, size: record.size, ...model.named(shown.key), locations: ownOf(shown.key, record) }
+        equal(shown, expected, 'the record under a key')
+      }
   }
   await compareStaging(run)
   await compareJobs(run)
@@ -53,8 +56,8 @@ function ownOf(bound: string, { locations }: BlobRecord): BlobRecord['locations'
   return locations.filter(({ key, shared }) => shared || key === bound)
 }
 
-function compareRecord({ model, frozen }: Run, { locations, ...facts }: BlobRecord): void {
-  equal(facts, model.facts.get(facts.id), 'the facts of a blob')
+function compareRecord({ model, frozen }: Run, { locations, version: _, ...facts }: BlobRecord): void {
+  equal(facts, { ...model.facts.get(facts.id), ...model.named(facts.id) }, 'the facts of a blob')
   const places = model.placesOf(facts.id)
   const names = (all: readonly { backend: string; key: string }[]) => all.map((at) => `${at.backend}/${at.key}`).sort()
   equal(names(locations), names(places), `the places of ${facts.id}`)

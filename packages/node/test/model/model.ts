@@ -1,5 +1,5 @@
-import type { BlobFacts, BlobId, LocationState } from '@stored/core'
-import type { StorageErrorCode } from '@stored/core/backend'
+import type { BlobFacts, BlobId, KeyFacts, LocationState } from '@stored/core'
+import { compareKeys, type StorageErrorCode } from '@stored/core/backend'
 import type { Name, Setup } from './world.ts'
 
 /** A copy that is there, or shall be. */
@@ -21,6 +21,7 @@ export interface ModelPut {
   readonly ifMatch?: BlobId | undefined
   readonly mimeType?: string | undefined
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
+  readonly replaceMetadata?: boolean | undefined
 }
 
 /** An entry of the log of what callers did. */
@@ -31,12 +32,18 @@ export type ModelEvent =
 export const OWING: readonly LocationState[] = ['pending', 'failed', 'conflict']
 export const DAMAGED: readonly LocationState[] = ['missing', 'corrupt', 'unknown']
 
+/** A key, and what belongs to it. */
+interface ModelKey extends KeyFacts {
+  readonly id: BlobId
+  readonly wanted: Set<Name>
+}
+
 /**
  * What a store shall show: maps instead of trees, no jobs, no time. What only time decides (which copies are synced, which bytes
  * are still staged) it takes over from what it sees, once that was found to be possible.
  */
 export class Model {
-  readonly bindings = new Map<string, BlobId>()
+  readonly bindings = new Map<string, ModelKey>()
   readonly facts = new Map<BlobId, BlobFacts>()
   readonly events: ModelEvent[] = []
   readonly paused = new Set<Name>()
@@ -56,29 +63,50 @@ export class Model {
   }
 
   /** @returns The code it is to be refused with, or the event. */
-  put({ key, bytes, id, backends, ifAbsent, ifMatch, mimeType, metadata }: ModelPut): StorageErrorCode | ModelEvent {
+  put(input: ModelPut): StorageErrorCode | ModelEvent {
+    const { key, bytes, id, backends, ifAbsent, ifMatch } = input
     const bound = this.bindings.get(key)
     if (ifAbsent && bound) return 'ALREADY_EXISTS'
-    if (ifMatch && bound !== ifMatch) return 'PRECONDITION_FAILED'
-    const known = this.facts.get(id)
-    if (bound && bound !== id) {
-      this.#unbind(key, bound)
+    if (ifMatch && bound?.id !== ifMatch) return 'PRECONDITION_FAILED'
+    const isNew = !this.facts.has(id)
+    const before = bound?.id === id ? bound : undefined
+    if (bound && !before) {
+      this.#unbind(key, bound.id)
       // It lost its last key, and goes.
-      if (!this.facts.has(bound)) this.#log({ type: 'delete', checksum: bound, keys: [] })
+      if (!this.facts.has(bound.id)) this.#log({ type: 'delete', checksum: bound.id, keys: [] })
     }
-    this.bindings.set(key, id)
-    for (const backend of backends ?? this.#setup.names) this.#owe(backend, key, id)
+    const names = backends ?? this.#setup.names
+    this.bindings.set(key, this.#keyAfter(bound, input, names))
+    for (const backend of names) this.#owe(backend, key, id)
+    this.facts.set(id, { id, checksums: { sha256: id.slice('sha256:'.length) }, size: bytes.length })
+    return this.#log({ type: 'put', checksum: id, key, isNew })
+  }
+
+  #keyAfter(
+    bound: ModelKey | undefined,
+    { id, mimeType, metadata, replaceMetadata }: ModelPut,
+    names: readonly Name[],
+  ): ModelKey {
+    const before = bound?.id === id ? bound : undefined
     const now = Date.now()
-    this.facts.set(id, {
+    const fields = { ...(replaceMetadata ? {} : before?.custom), ...metadata }
+    return {
       id,
-      checksums: { sha256: id.slice('sha256:'.length) },
-      size: bytes.length,
-      mimeType: mimeType ?? known?.mimeType ?? 'application/octet-stream',
-      created: known?.created ?? now,
+      mimeType: mimeType ?? before?.mimeType ?? 'application/octet-stream',
+      created: bound?.created ?? now,
       modified: now,
-      custom: { ...known?.custom, ...metadata },
-    })
-    return this.#log({ type: 'put', checksum: id, key, isNew: known === undefined })
+      custom: Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)),
+      wanted: new Set([...(before?.wanted ?? []), ...names]),
+    }
+  }
+
+  /** What a record says of a name, besides the blob. */
+  named(name: string): object {
+    const id = this.idOf(name) as BlobId
+    const keys = this.keysOf(id).sort(compareKeys)
+    const key = name !== id ? name : keys.includes(idKey(id)) ? idKey(id) : (keys[0] as string)
+    const { id: _, wanted: __, ...facts } = this.bindings.get(key) as ModelKey
+    return { key, ...facts }
   }
 
   /** @returns Keys unbound, and places that are lost. */
@@ -96,11 +124,27 @@ export class Model {
   /** @returns The code it is to be refused with, or the places that are lost. */
   drop(name: string, backends: readonly Name[]): StorageErrorCode | ModelPlace[] {
     const id = this.idOf(name)
-    const places = id ? this.placesOf(id) : []
-    const dropped = places.filter((place) => backends.includes(place.backend) && this.isCopyOf(place, name))
+    if (!id || !this.facts.has(id)) return []
+    const keys = name === id ? this.keysOf(id) : [name]
+    const places = this.placesOf(id)
+    const isLost = (place: ModelPlace) => backends.includes(place.backend)
+    const lost = places.filter((place) => isLost(place) && keys.some((key) => this.#lastsAsLongAs(place, key)))
+    const dropped = lost.filter((place) => !this.#isWanted(place, keys))
     const left = places.filter((place) => !dropped.includes(place))
-    if (dropped.length > 0 && id && !this.#suffice(id, places, left)) return 'PRECONDITION_FAILED'
+    if (lost.length > 0 && !this.#suffices(id, left)) return 'PRECONDITION_FAILED'
+    if (
+      keys.some(
+        (key) =>
+          this.#lasts(key, places) &&
+          !this.#lasts(
+            key,
+            places.filter((one) => !isLost(one)),
+          ),
+      )
+    )
+      return 'PRECONDITION_FAILED'
     for (const place of dropped) this.#places.delete(nameOf(place))
+    for (const key of keys) for (const backend of backends) this.bindings.get(key)?.wanted.delete(backend)
     return dropped
   }
 
@@ -110,11 +154,11 @@ export class Model {
   }
 
   idOf(name: string): BlobId | undefined {
-    return name.startsWith('sha256:') ? (name as BlobId) : this.bindings.get(name)
+    return name.startsWith('sha256:') ? (name as BlobId) : this.bindings.get(name)?.id
   }
 
   keysOf(id: BlobId): string[] {
-    return [...this.bindings].filter(([, bound]) => bound === id).map(([key]) => key)
+    return [...this.bindings].filter(([, bound]) => bound.id === id).map(([key]) => key)
   }
 
   placesOf(id: BlobId): ModelPlace[] {
@@ -145,25 +189,39 @@ export class Model {
     return name === id || shared || key === name
   }
 
-  /** Whether every place that owes bytes which are not staged has a synced copy that outlives it. */
+  /** Whether each key that is owed a copy has a synced one that lasts as long as it: then nothing need be staged. */
   isCovered(places: readonly ModelPlace[]): boolean {
     const copies = places.filter(({ state }) => state === 'synced')
-    const outlives = (copy: ModelPlace, { shared, key }: ModelPlace) => copy.shared || (!shared && copy.key === key)
-    return places.every((place) => !OWING.includes(place.state) || copies.some((copy) => outlives(copy, place)))
+    const hasCopy = (key: string) => copies.some((copy) => this.#lastsAsLongAs(copy, key))
+    const owing = places.filter(({ state }) => OWING.includes(state))
+    const keysOf = (place: ModelPlace) => this.keysOf(place.id).filter((key) => this.#lastsAsLongAs(place, key))
+    return owing.every((place) => keysOf(place).every(hasCopy))
   }
 
-  /** Whether bytes remain for readers, for every place that owes them, and for every key that had some of its own. */
-  #suffice(id: BlobId, places: readonly ModelPlace[], left: readonly ModelPlace[]): boolean {
-    const isOwed = this.staged.has(id) && left.some(({ state }) => OWING.includes(state))
-    if (!isOwed && !(left.some(({ state }) => state === 'synced') && this.isCovered(left))) return false
-    return this.keysOf(id).every((key) => !this.#lasts(key, places) || this.#lasts(key, left))
+  /** Whether bytes remain for readers, and for every place that owes them. */
+  #suffices(id: BlobId, left: readonly ModelPlace[]): boolean {
+    const copies = left.filter(({ state }) => state === 'synced')
+    const owing = left.filter(({ state }) => OWING.includes(state))
+    if (this.staged.has(id) && owing.length > 0) return true
+    if (copies.some(({ shared }) => shared)) return true
+    return copies.length > 0 && owing.every(({ key, shared }) => !shared && copies.some((copy) => copy.key === key))
   }
 
   /** Whether a copy, or staged bytes for one, last as long as a key. */
   #lasts(bound: string, places: readonly ModelPlace[]): boolean {
     return places
-      .filter(({ key, shared }) => shared || key === bound)
+      .filter((place) => this.#lastsAsLongAs(place, bound))
       .some(({ id, state }) => state === 'synced' || (this.staged.has(id) && OWING.includes(state)))
+  }
+
+  /** Whether a copy is the object of a key, or one of all keys that it wants. */
+  #lastsAsLongAs({ backend, key, shared }: ModelPlace, bound: string): boolean {
+    return shared ? this.bindings.get(bound)?.wanted.has(backend) === true : key === bound
+  }
+
+  /** Whether a key other than these wants a copy. */
+  #isWanted(place: ModelPlace, except: readonly string[]): boolean {
+    return this.keysOf(place.id).some((key) => !except.includes(key) && this.#lastsAsLongAs(place, key))
   }
 
   #owe(backend: Name, key: string, id: BlobId): void {
@@ -176,8 +234,9 @@ export class Model {
 
   #unbind(key: string, id: BlobId): void {
     this.bindings.delete(key)
-    for (const place of this.placesOf(id)) if (place.key === key && !place.shared) this.#places.delete(nameOf(place))
-    // The last key takes along what all keys share.
+    for (const place of this.placesOf(id))
+      if (place.shared ? !this.#isWanted(place, [key]) : place.key === key) this.#places.delete(nameOf(place))
+    // The last key takes along whatever is left.
     if (this.keysOf(id).length === 0) this.#forget(id)
   }
 

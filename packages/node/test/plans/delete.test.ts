@@ -176,9 +176,25 @@ describe('delete({ backends })', () => {
       },
     )
 
-    test('is refused for a key that only the object of all keys serves', async () => {
+    test('leaves the object of all keys while another key wants it', async () => {
       await world.given(ID_A, ['k', 'l'], shared(), copy('x', 'k'))
-      await expect(drop('k', 's')).rejects.toMatchObject(refused)
+      expect(await drop('k', 's')).toEqual({ deleted: [], pending: [] })
+      expect(await world.row('s', SHARED)).toMatchObject({ state: 'synced' })
+      await expect(drop('l', 's')).rejects.toMatchObject(refused)
+      await expect(drop(ID_A, 's')).rejects.toMatchObject(refused)
+    })
+
+    test('gives up the object of all keys with the last one that wants it', async () => {
+      await world.given(ID_A, ['k', 'l'], shared(), copy('x', 'k'), copy('x', 'l'))
+      expect(await drop('k', 's')).toEqual({ deleted: [], pending: [] })
+      expect(await drop('l', 's')).toEqual({ deleted: [], pending: ['s'] })
+      expect(await world.row('s', SHARED)).toMatchObject({ state: 'deleting' })
+    })
+
+    test('is refused for a key whose only other copy is one that it never asked for', async () => {
+      await world.given(ID_A, ['k'], copy('x', 'k'))
+      await world.store.put(A, { key: 'l', backends: ['s'] })
+      await expect(drop('k')).rejects.toMatchObject(refused)
     })
 
     test('is refused for such a key also where the object lies below a former prefix, behind many other places', async () => {

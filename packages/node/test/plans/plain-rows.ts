@@ -1,18 +1,19 @@
 import type { StagedRow, StoreRows } from '@stored/testing/rows/rows'
 
-/** What rows say, without tickets and etags: these only have to differ from each other. */
+/** What rows say, without times, tickets and etags: these only have to differ from each other. */
 export function plainRows(rows: StoreRows) {
   const { bindings, facts, keysOf, placesOf, parked, due, owed, counts, marks, markRows, bad } = rows
   const untold = ({ lease: _, ...job }: { readonly lease?: string }) => job
   return {
-    ...{ bindings, facts, keysOf, placesOf, parked, due, owed, counts, marks, markRows, bad },
+    ...{ facts, keysOf, placesOf, parked, due, owed, counts, marks, markRows, bad },
+    bindings: mapped(bindings, ({ created: _, modified: __, ...binding }) => binding),
     locations: mapped(rows.locations, ({ holds, ...location }) => ({ ...location, holds: holds?.id })),
     waiting: mapped(rows.waiting, untold),
     running: mapped(rows.running, untold),
     staged: mapped(rows.staged, ({ size }) => size),
     bytes: mapped(rows.staged, (row) => bytesOf(rows, row)),
     stagedTotal: rows.stagedTotal,
-    events: rows.events.map(({ value }) => value),
+    events: rows.events.map(({ value }) => ({ ...value, version: undefined })),
     eventCount: rows.eventCount,
     swept: rows.swept,
   }

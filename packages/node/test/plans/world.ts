@@ -5,6 +5,7 @@ import {
   type Location,
   type LocationFacts,
   type LocationState,
+  type NewBinding,
   StoreD,
   type Transaction,
 } from '@stored/core'
@@ -28,7 +29,20 @@ export function idKeyOf(id: BlobId): string {
 
 export function factsOf(id: BlobId, more: Partial<BlobFacts> = {}): BlobFacts {
   const checksums = { sha256: id.slice('sha256:'.length) }
-  return { id, checksums, size: 1, mimeType: 'text/plain', created: 1, modified: 1, custom: {}, ...more }
+  return { id, checksums, size: 1, ...more }
+}
+
+/** A key of a blob that wants these copies: its own, and those that all keys share. */
+export function bindingOf(
+  key: string,
+  id: BlobId,
+  copies: readonly LocationFacts[] = [],
+  more: Partial<NewBinding> = {},
+): NewBinding {
+  const theirs = copies.filter((copy) => copy.id === id && (copy.shared || copy.key === key))
+  const wanted = theirs.map(({ backend, shared }) => [backend, shared ? ('shared' as const) : ('own' as const)])
+  const facts = { mimeType: 'text/plain', created: 1, modified: 1, custom: {} }
+  return { key, id, size: 1, ...facts, wanted: Object.fromEntries(wanted), ...more }
 }
 
 export function at(
@@ -67,7 +81,7 @@ export async function openWorld() {
   const given = (id: BlobId, keys: readonly string[], ...copies: LocationFacts[]) =>
     commit((tx) => {
       index.keep(tx, factsOf(id))
-      for (const key of keys) index.bind(tx, key, id)
+      for (const key of keys) index.bind(tx, bindingOf(key, id, copies))
       for (const copy of copies) index.locate(tx, copy)
     })
   /** A try of the job of a place was begun, and failed for good. */

@@ -1,6 +1,17 @@
 import type { Claimed } from '@stored/core'
 import { describe, expect, test } from 'vitest'
-import { chunksOf, collect, collectPages, commit, factsOf, idOf, locationOf, NEVER, type Ports } from './subject.ts'
+import {
+  bindingOf,
+  chunksOf,
+  collect,
+  collectPages,
+  commit,
+  factsOf,
+  idOf,
+  locationOf,
+  NEVER,
+  type Ports,
+} from './subject.ts'
 
 const A = idOf('a')
 
@@ -11,7 +22,7 @@ export function durableSuite({ open, reopen }: Ports & Required<Pick<Ports, 'reo
       const before = await open()
       await commit(before, (tx) => {
         before.index.keep(tx, factsOf('a'))
-        before.index.bind(tx, 'k', A)
+        before.index.bind(tx, bindingOf('k', 'a', { wanted: { x: 'own', s: 'shared' }, owner: 'objects' }))
         before.index.locate(tx, locationOf('a', 'x', 'k', { state: 'synced', holds: { id: A, etag: 'e' } }))
       })
       const read = ({ index, ledger }: typeof before) =>

@@ -1,4 +1,5 @@
 import {
+  type Binding,
   type BlobId,
   type Cursor,
   type LocationFacts,
@@ -11,7 +12,7 @@ import {
 import { compareKeys } from '@stored/core/backend'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { type Current, commit, factsOf, idOf, locationOf } from './subject.ts'
+import { bindingOf, type Current, commit, factsOf, idOf, locationOf } from './subject.ts'
 
 const A = idOf('a')
 const B = idOf('b')
@@ -22,7 +23,7 @@ const SORTED = ['a', 'a b', 'a/b', 'a/c', 'ab', 'ä', '～', '😀']
 export function indexSuite(current: Current): void {
   const bind = (...pairs: [key: string, text: string][]) =>
     commit(current(), (tx) => {
-      for (const [key, text] of pairs) current().index.bind(tx, key, idOf(text))
+      for (const [key, text] of pairs) current().index.bind(tx, bindingOf(key, text))
     })
   const unbind = (key: string) => commit(current(), (tx) => current().index.unbind(tx, key))
   const locate = (...all: Parameters<typeof locationOf>[]) =>
@@ -56,7 +57,7 @@ export function indexSuite(current: Current): void {
   describe('bind()', () => {
     test('of a new key: it has this blob, and the blob this key', async () => {
       await bind(['k', 'a'])
-      expect(await binding('k')).toEqual({ key: 'k', id: A, facts: null, rev: expect.any(String) })
+      expect(await binding('k')).toEqual({ ...bindingOf('k', 'a'), facts: null, version: expect.any(String) })
       expect(await keys('a')).toEqual(['k'])
     })
 
@@ -68,14 +69,29 @@ export function indexSuite(current: Current): void {
       expect(await keys('b')).toEqual(['k'])
     })
 
-    test('of a key to the blob it has changes nothing but its revision', async () => {
+    test('of a key to the blob it has changes nothing but its version', async () => {
       await bind(['k', 'a'])
       const before = await binding('k')
       await bind(['k', 'a'])
       const after = await binding('k')
-      expect(after).toMatchObject({ key: 'k', id: A })
-      expect(after?.rev).not.toBe(before?.rev)
+      expect(after).toEqual({ ...before, version: expect.any(String) })
+      expect(after?.version).not.toBe(before?.version)
       expect(await keys('a')).toEqual(['k'])
+    })
+
+    test('keeps what belongs to the key, and to no other one of the blob', async () => {
+      const custom = { nested: { n: [1, null] }, π: '😀' }
+      const given = bindingOf('k', 'a', {
+        custom,
+        mimeType: 'image/png',
+        wanted: { x: 'own', s: 'shared' },
+        owner: 'o',
+      })
+      await bind(['l', 'a'])
+      const other = await binding('l')
+      await commit(current(), (tx) => current().index.bind(tx, given))
+      expect(await binding('k')).toEqual({ ...given, facts: null, version: expect.any(String) })
+      expect(await binding('l')).toEqual(other)
     })
 
     test('of the longest key to a blob on a backend with the longest name', async () => {
@@ -114,13 +130,71 @@ export function indexSuite(current: Current): void {
     })
   })
 
+  describe('keys that want shared copies', () => {
+    const wanting = (...all: [key: string, shared: string[], owner?: string][]) =>
+      commit(current(), (tx) => {
+        for (const [key, shared, owner] of all) {
+          const wanted = { x: 'own' as const, ...Object.fromEntries(shared.map((one) => [one, 'shared' as const])) }
+          current().index.bind(tx, bindingOf(key, 'a', { wanted, ...(owner !== undefined && { owner }) }))
+        }
+      })
+    const groups = () => look((view) => current().index.keyGroups(view, A))
+    const isShared = (backend: string, ...except: string[]) =>
+      look((view) => current().index.isShared(view, { id: A, backend, except }))
+
+    test('are one group if they want the same, and belong to the same package', async () => {
+      await wanting(['a', []], ['b', ['s']], ['c', ['t', 's']], ['d', ['s', 't']], ['e', ['s'], 'o'], ['f', [], 'o'])
+      const found = (await groups()).map((one) => JSON.stringify(one)).sort()
+      const expected = [{ shared: [] }, { shared: ['s'] }, { shared: ['s', 't'] }, { owner: 'o', shared: [] }]
+      expect(found).toEqual([...expected, { owner: 'o', shared: ['s'] }].map((one) => JSON.stringify(one)).sort())
+      expect(await keys('a')).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
+    })
+
+    test('are in no group once they are unbound, bound to another blob, or want something else', async () => {
+      await wanting(['a', ['s']], ['b', ['t']], ['c', ['u']])
+      await unbind('a')
+      await bind(['b', 'b'])
+      await wanting(['c', []])
+      expect(await groups()).toEqual([{ shared: [] }])
+      expect(await isShared('u')).toBe(false)
+    })
+
+    test('isShared() says whether one wants it, but for those that are excepted', async () => {
+      await wanting(['a', ['s']], ['b', ['s', 't']], ['c', []])
+      expect([await isShared('s'), await isShared('s', 'a'), await isShared('s', 'a', 'b')]).toEqual([
+        true,
+        true,
+        false,
+      ])
+      expect([await isShared('t', 'a'), await isShared('t', 'b')]).toEqual([true, false])
+      expect([await isShared('x'), await isShared('none')]).toEqual([false, false])
+    })
+
+    test('keys() come in UTF-8 order a page at a time, whatever they want', async () => {
+      const wants = [[], ['s'], ['t'], ['s', 't']]
+      await wanting(...SORTED.map((key, i): [string, string[]] => [key, wants[i % 4] as string[]]))
+      for (const limit of [1, 2, 3, 7, 8, 9]) {
+        const found: string[] = []
+        for (let page: string[] | undefined; page?.length !== 0; found.push(...page)) {
+          const after = found.at(-1)
+          page = await look((view) => current().index.keys(view, A, { limit, ...(after !== undefined && { after }) }))
+          expect(page.length).toBeLessThanOrEqual(limit)
+        }
+        expect(found).toEqual(SORTED)
+      }
+    })
+  })
+
   describe('bindings()', () => {
-    test('come in UTF-8 order of their keys, each with its blob and revision', async () => {
+    test('come in UTF-8 order of their keys, each with its blob, its facts and its version', async () => {
       await bind(...[...SORTED].reverse().map((key): [string, string] => [key, key]))
       const all = await walk((view, from) => current().index.bindings(view, { limit: 3, from }))
       expect(all.map(({ key }) => key)).toEqual(SORTED)
       expect(SORTED).toEqual([...SORTED].sort(compareKeys))
-      for (const one of all) expect(one).toEqual({ ...(await binding(one.key)), locations: [] })
+      for (const one of all) {
+        const { facts: _, ...bound } = (await binding(one.key)) as Binding
+        expect(one).toEqual({ ...bound, locations: [] })
+      }
     })
 
     test('show the places of their keys, also where a page ends among the rows of a key', async () => {
@@ -172,7 +246,7 @@ export function indexSuite(current: Current): void {
 
   describe('facts()', () => {
     test('of a kept blob are as they were given', async () => {
-      const kept = factsOf('a', { custom: { nested: { n: [1, null] }, π: '😀' }, mimeType: 'image/png' })
+      const kept = factsOf('a', { checksums: { sha256: A.slice('sha256:'.length), md5: 'm' } })
       await commit(current(), (tx) => current().index.keep(tx, kept))
       expect(await facts(A)).toEqual(kept)
     })

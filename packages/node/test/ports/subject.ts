@@ -6,6 +6,7 @@ import type {
   Index,
   Ledger,
   LocationFacts,
+  NewBinding,
   Queue,
   Staging,
   Transaction,
@@ -48,12 +49,15 @@ export function factsOf(text: string, more: Partial<BlobFacts> = {}): BlobFacts 
     id,
     checksums: { sha256: id.slice('sha256:'.length) },
     size: text.length,
-    mimeType: 'text/plain',
-    created: 1_732_844_100_000,
-    modified: 1_732_844_100_000,
-    custom: {},
     ...more,
   }
+}
+
+/** A key bound to the blob with this text. */
+export function bindingOf(key: string, text: string, more: Partial<NewBinding> = {}): NewBinding {
+  const time = 1_732_844_100_000
+  const facts = { mimeType: 'text/plain', created: time, modified: time, custom: {} }
+  return { key, id: idOf(text), size: text.length, ...facts, wanted: {}, ...more }
 }
 
 export function locationOf(

@@ -51,7 +51,7 @@ async function inspect(directory: string): Promise<string[]> {
   await ledger.close()
   wrong.push(...violations, ...checkLog(rows))
   for (const key of KEYS)
-    if (bound.get(key) !== rows.bindings.get(key)) wrong.push(`${key} is listed as ${bound.get(key)}`)
+    if (bound.get(key) !== rows.bindings.get(key)?.id) wrong.push(`${key} is listed as ${bound.get(key)}`)
   const expected = (name: string) =>
     [...rows.locations.keys()].filter((place) => place.startsWith(`${name}\0`)).map((place) => place.slice(2))
   for (const name of ['a', 'b']) {

@@ -1,4 +1,4 @@
-import { keyOf, type LocationRow, type StoreRows } from '@stored/testing/rows/rows'
+import { backendOf, keyOf, type LocationRow, type StoreRows } from '@stored/testing/rows/rows'
 
 const OWING: ReadonlySet<string> = new Set(['pending', 'failed', 'conflict'])
 const DOUBTFUL: ReadonlySet<string> = new Set(['missing', 'corrupt', 'unknown'])
@@ -20,13 +20,14 @@ function* takenOver(before: StoreRows, after: StoreRows): Generator<string> {
 function mayLose(before: StoreRows, after: StoreRows, place: string, { id, shared }: LocationRow): boolean {
   if (!after.facts.has(id)) return true
   const key = keyOf(place)
-  return !shared && before.bindings.get(key) === id && after.bindings.get(key) !== id
+  return !shared && before.bindings.get(key)?.id === id && after.bindings.get(key)?.id !== id
 }
 
 /** A key that has bytes which no other key takes along keeps some. That a copy is found damaged is no fault of a commit. */
 function* bared(before: StoreRows, after: StoreRows): Generator<string> {
-  for (const [key, id] of before.bindings) {
-    if (after.bindings.get(key) !== id || !copiesOf(before, key, id).some(([, one]) => isBacking(before, one))) continue
+  for (const [key, { id }] of before.bindings) {
+    if (after.bindings.get(key)?.id !== id || !copiesOf(before, key, id).some(([, one]) => isBacking(before, one)))
+      continue
     const isFound = ([place, { state }]: Copy) => before.locations.get(place)?.state === 'synced' && DOUBTFUL.has(state)
     if (!copiesOf(after, key, id).some((copy) => isBacking(after, copy[1]) || isFound(copy)))
       yield `${key} lost its last copy of ${id}`
@@ -35,10 +36,11 @@ function* bared(before: StoreRows, after: StoreRows): Generator<string> {
 
 type Copy = readonly [place: string, LocationRow]
 
-function copiesOf({ locations }: StoreRows, key: string, id: string): Copy[] {
-  return [...locations].filter(
-    ([place, one]) => one.id === id && one.state !== 'deleting' && (one.shared || keyOf(place) === key),
-  )
+/** Copies that last as long as a key: its own, and those of all keys that it wants. */
+function copiesOf({ bindings, locations }: StoreRows, key: string, id: string): Copy[] {
+  const isTheirs = ([place, { shared }]: Copy) =>
+    shared ? bindings.get(key)?.wanted[backendOf(place)] === 'shared' : keyOf(place) === key
+  return [...locations].filter((copy) => copy[1].id === id && copy[1].state !== 'deleting' && isTheirs(copy))
 }
 
 function isBacking({ staged }: StoreRows, { id, state }: LocationRow): boolean {

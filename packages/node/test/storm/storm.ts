@@ -242,7 +242,7 @@ async function compare(
     const listed = await Array.fromAsync(store.list({ missing: true }))
     for (const key of keys) {
       const found = listed.find((entry) => entry.key === key)
-      if (found?.id !== rows.bindings.get(key)) wrong.push(`store ${i} lists ${key} as ${found?.id}`)
+      if (found?.id !== rows.bindings.get(key)?.id) wrong.push(`store ${i} lists ${key} as ${found?.id}`)
       if (!found) continue
       const bytes = await store.get(key).catch((error: Error) => error)
       if (bytes instanceof Error) wrong.push(`store ${i} cannot read ${key}: ${bytes.message}`)

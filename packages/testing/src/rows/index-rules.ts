@@ -1,4 +1,4 @@
-import { backendOf, keyOf, type LocationRow, type StoreRows } from './rows.ts'
+import { type BindingRow, backendOf, keyOf, type LocationRow, type StoreRows } from './rows.ts'
 import type { Rule } from './rule.ts'
 
 const OWING: ReadonlySet<string> = new Set(['pending', 'failed', 'conflict'])
@@ -7,6 +7,12 @@ const BAD: ReadonlySet<string> = new Set(['failed', 'conflict', 'missing', 'corr
 /** Whether a place still needs the blob's bytes from the store. */
 export function owes({ state }: Pick<LocationRow, 'state'>): boolean {
   return OWING.has(state)
+}
+
+/** By what the rows of keys lie beside their blob. */
+function groupOf({ owner, wanted }: BindingRow): string {
+  const shared = Object.keys(wanted).filter((backend) => wanted[backend] === 'shared')
+  return `${owner === undefined ? '' : `${owner}@`}${shared.sort().join(',')}`
 }
 
 const TAGS: Readonly<Record<string, string>> = { synced: 'N', missing: 'O', corrupt: 'P', unknown: 'P', deleting: 'Q' }
@@ -19,22 +25,45 @@ export const indexRules: readonly Rule[] = [
   {
     name: 'a binding and the key row of its blob',
     why: 'these rows decide which key is the last one, with which a blob is deleted',
-    *check({ bindings, keyGenerations, keysOf }) {
-      const found = new Set(keysOf.map(({ id, generation, key }) => `${id} ${generation} ${key}`))
-      for (const [key, id] of bindings)
-        if (!found.has(`${id} ${keyGenerations.get(key) ?? 0} ${key}`)) yield `${key} has none`
-      for (const { id, generation, key } of keysOf)
-        if (bindings.get(key) !== id || (keyGenerations.get(key) ?? 0) !== generation)
-          yield `${id} has ${key} of ${generation}, which is bound to ${bindings.get(key)}`
+    *check({ bindings, keysOf }) {
+      const found = new Set(keysOf.map(({ id, generation, group, key }) => `${id} ${generation} ${group} ${key}`))
+      for (const [key, row] of bindings)
+        if (!found.delete(`${row.id} ${row.generation ?? 0} ${groupOf(row)} ${key}`)) yield `${key} has none`
+      for (const one of found) yield `${one} is none`
     },
   },
   {
     name: 'a binding and the facts of its blob',
     why: 'a key whose blob has no facts cannot be read; facts that no key names are never removed',
     *check({ bindings, deletions, facts }) {
-      for (const [key, id] of bindings) if (!facts.has(id)) yield `${key} is bound to ${id}, which has none`
-      const bound = new Set(bindings.values())
+      for (const [key, { id, size }] of bindings) {
+        const known = facts.get(id)
+        if (!known) yield `${key} is bound to ${id}, which has none`
+        else if (known.size !== size) yield `${key} has ${size} bytes, and ${id} ${known.size}`
+      }
+      const bound = new Set([...bindings.values()].map(({ id }) => id))
       for (const id of facts.keys()) if (!bound.has(id) && !deletions.has(id)) yield `no key is bound to ${id}`
+    },
+  },
+  {
+    name: 'a copy and the keys that want it',
+    why: 'a copy that no key wants is removed by nobody; one that goes although a key wants it leaves that key without',
+    *check(rows) {
+      const wanted = new Set<string>()
+      const named = new Set<string>()
+      for (const [key, row] of rows.bindings) {
+        named.add(row.id)
+        if (rows.isDeleted(key)) continue
+        for (const [backend, how] of Object.entries(row.wanted))
+          if (how === 'shared') wanted.add(`${row.id} ${backend}`)
+      }
+      for (const [place, { id, state, shared }] of rows.locations) {
+        if (state === 'deleting' || !named.has(id)) continue
+        const [backend, bound] = [backendOf(place), rows.bindings.get(keyOf(place))]
+        if (shared && !wanted.has(`${id} ${backend}`)) yield `${place} of ${id} is wanted by none`
+        const isOwn = !shared && bound?.id === id && !rows.isDeleted(keyOf(place))
+        if (isOwn && !(backend in bound.wanted)) yield `${place} of ${id} is not wanted by its key`
+      }
     },
   },
   {
@@ -43,7 +72,7 @@ export const indexRules: readonly Rule[] = [
     *check(rows) {
       for (const [id, { deleting }] of rows.facts) if (deleting && !rows.deletions.has(id)) yield `${id} has none`
       for (const id of rows.deletions) if (!rows.facts.has(id)) yield `${id} has no facts`
-      for (const [key, id] of rows.bindings)
+      for (const [key, { id }] of rows.bindings)
         if (rows.isDeleted(key) && !rows.deletions.has(id)) yield `${key} went with ${id}, which has none`
     },
   },
@@ -136,5 +165,5 @@ export const indexRules: readonly Rule[] = [
 /** Whether its key is bound to the blob, or names an object of all its keys, as a former layout left it. */
 function isNamed({ bindings }: StoreRows, place: string, id: string): boolean {
   const key = keyOf(place)
-  return bindings.get(key) === id || key.endsWith(id.slice('sha256:'.length))
+  return bindings.get(key)?.id === id || key.endsWith(id.slice('sha256:'.length))
 }

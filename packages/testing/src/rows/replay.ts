@@ -48,11 +48,11 @@ export function replay({ events }: Pick<StoreRows, 'events'>): Replayed {
 export function checkLog(rows: StoreRows): string[] {
   const { bound, told, violations } = replay(rows)
   const differing = [...new Set([...bound.keys(), ...rows.bindings.keys()])].filter(
-    (key) => bound.get(key) !== rows.bindings.get(key),
+    (key) => bound.get(key) !== rows.bindings.get(key)?.id,
   )
   return [
     ...violations,
-    ...differing.map((key) => `${key} is bound to ${rows.bindings.get(key)}, and by the log to ${bound.get(key)}`),
+    ...differing.map((key) => `${key} is bound to ${rows.bindings.get(key)?.id}, and by the log to ${bound.get(key)}`),
     ...[...rows.locations].flatMap(([place, { id, state }]) => {
       const last = told.get(place)
       const isTold =

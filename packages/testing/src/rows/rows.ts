@@ -20,6 +20,19 @@ export interface FactsRow {
   readonly deleting?: true
 }
 
+export interface BindingRow {
+  readonly id: string
+  readonly size: number
+  readonly mimeType: string
+  readonly created: number
+  readonly modified: number
+  readonly custom: Readonly<Record<string, unknown>>
+  readonly wanted: Readonly<Record<string, 'own' | 'shared'>>
+  readonly owner?: string
+  /** Of its blob, when the key was bound. */
+  readonly generation?: number
+}
+
 export interface LocationRow {
   readonly id: string
   readonly state: string
@@ -77,6 +90,15 @@ export interface Pack {
   readonly pieces: readonly { readonly id: string; readonly offset: number; readonly length: number }[]
 }
 
+/** A key as the rows of its blob name it. */
+export interface KeyOfBlob {
+  readonly id: string
+  readonly generation: number
+  /** What it wants of the copies that keys share, and whom it belongs to. */
+  readonly group: string
+  readonly key: string
+}
+
 /** A place as the rows of its blob name it. */
 export interface PlaceOfBlob {
   readonly id: string
@@ -91,12 +113,10 @@ export class StoreRows {
   readonly faults: string[] = []
   /** The last commit number, if it is kept. */
   last: number | undefined
-  readonly bindings = new Map<string, string>()
-  /** By key, if it is not 0. */
-  readonly keyGenerations = new Map<string, number>()
+  readonly bindings = new Map<string, BindingRow>()
   readonly locations = new Map<PlaceName, LocationRow>()
   readonly facts = new Map<string, FactsRow>()
-  readonly keysOf: { readonly id: string; readonly generation: number; readonly key: string }[] = []
+  readonly keysOf: KeyOfBlob[] = []
   readonly placesOf: PlaceOfBlob[] = []
   readonly sharedOf: Pick<PlaceOfBlob, 'id' | 'place'>[] = []
   /** Blobs that are being deleted. */
@@ -189,8 +209,9 @@ export class StoreRows {
     const tag = String.fromCharCode(key[33] as number)
     const suffix = key.toString('utf8', 34)
     if (tag === 'F') this.facts.set(id, decode(value).value as never)
-    else if (tag === 'K') this.keysOf.push({ id, generation: 0, key: suffix })
-    else if (tag === 'G') this.keysOf.push({ id, generation: key.readUInt32BE(34), key: key.toString('utf8', 38) })
+    else if (tag === 'K') this.keysOf.push({ id, generation: 0, ...keyOfBlob(suffix) })
+    else if (tag === 'G')
+      this.keysOf.push({ id, generation: key.readUInt32BE(34), ...keyOfBlob(key.toString('utf8', 38)) })
     else if (tag === 'H') this.sharedOf.push({ id, place: suffix })
     else if (tag === 'S') this.staged.set(id, decode(value).value as StagedRow)
     else if (tag === 'R') this.marks.set(id, (decode(value).value as { readonly at: number }).at)
@@ -206,7 +227,7 @@ export class StoreRows {
     const place = placeName(row.toString('utf8', end + 2), key)
     const read = decode(value).value
     const tag = String.fromCharCode(row[end + 1] as number)
-    if (tag === 'B') this.#bind(key, read as { id: string; generation?: number })
+    if (tag === 'B') this.bindings.set(key, read as BindingRow)
     else if (tag === 'L') this.locations.set(place, this.#asRead(place, read as LocationRow))
     else if (tag === 'W') this.waiting.set(place, read as JobRow)
     else return false
@@ -218,15 +239,11 @@ export class StoreRows {
     return isFormer ? { ...row, state: 'unknown', isFormer } : row
   }
 
-  #bind(key: string, { id, generation }: { readonly id: string; readonly generation?: number }): void {
-    this.bindings.set(key, id)
-    if (generation !== undefined) this.keyGenerations.set(key, generation)
-  }
-
   /** Whether a key belongs to a deletion in progress: readers do not see it. */
   isDeleted(key: string): boolean {
-    const { generation = 0, deleting = false } = this.facts.get(`${this.bindings.get(key)}`) ?? {}
-    return deleting || (this.keyGenerations.get(key) ?? 0) !== generation
+    const bound = this.bindings.get(key)
+    const { generation = 0, deleting = false } = this.facts.get(`${bound?.id}`) ?? {}
+    return deleting || (bound?.generation ?? 0) !== generation
   }
 
   /** F file · X file · R age (6) id (32) */
@@ -269,6 +286,12 @@ const KNOWN_META: ReadonlySet<string> = new Set([...['store', 'syncer', 'boot', 
 
 interface TenureRow {
   readonly generation: number
+}
+
+/** group NUL key */
+function keyOfBlob(suffix: string): { group: string; key: string } {
+  const end = suffix.indexOf('\0')
+  return { group: suffix.slice(0, end), key: suffix.slice(end + 1) }
 }
 
 /** backend NUL key, or, for a later generation, backend 0x02 generation NUL key */

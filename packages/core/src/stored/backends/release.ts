@@ -4,7 +4,7 @@ import type { Rev } from '../../model/revision.ts'
 import type { Index } from '../../ports/index.ts'
 import type { Ledger, Transaction, View } from '../../ports/ledger.ts'
 import type { Staging } from '../../ports/staging.ts'
-import { objectsOf } from '../lookup/copies.ts'
+import { isServed, objectsOf, sharedFor } from '../lookup/copies.ts'
 
 /** Blobs in one commit: puts wait for it. */
 const BATCH = 64
@@ -94,8 +94,8 @@ function planRelease(
 }
 
 /**
- * Whether nobody needs the staged bytes: whichever key is deleted or bound once more, each place that owes them is outlived by a copy. An
- * object of all keys goes with the last of them, that of one key with it.
+ * Whether nobody needs the staged bytes: whichever key is deleted or bound once more, each place that owes them is outlived by a copy. A
+ * shared one goes with the last key that wants it, that of one key with it.
  *
  * @param o.version What stood for the blob when all of many places were looked at.
  * @returns `undefined`: there are many, and they have to be.
@@ -106,15 +106,24 @@ function isCovered(
   o: { id: BlobId; owing: readonly Location[]; isGood: Test; version: Rev | null | undefined },
 ): boolean | undefined {
   const { id, owing, isGood, version } = o
-  if (index.shared(tx, id).some((one) => isGood(tx, one))) return true
-  if (owing.length <= MOST_OWING)
-    return owing.length > 0 && owing.every((place) => hasOwnCopy(index, tx, place, isGood))
+  const isOutlived = outlivedBy(index, tx, id, isGood)
+  if (isOutlived.all) return true
+  if (owing.length <= MOST_OWING) return owing.length > 0 && owing.every(isOutlived.place)
   // Whoever changed it since confirms a copy, or another one will be confirmed: then it is marked again.
   return version === undefined ? undefined : version === index.version(tx, id)
 }
 
-function hasOwnCopy(index: Index, view: View, { id, key, shared }: Location, isGood: Test): boolean {
-  return !shared && objectsOf({ index }, view, id, key).some((one) => isGood(view, one))
+/** What places of a blob are outlived by: `all`, whatever they are, or a `place` by itself. */
+function outlivedBy(index: Index, view: View, id: BlobId, isGood: Test) {
+  const good = index.shared(view, id).filter((one) => isGood(view, one))
+  const groups = index.keyGroups(view, id)
+  const hasGood = ({ key, backend, shared }: Location) => {
+    if (shared) return groups.every((group) => !group.shared.includes(backend) || isServed(group, good))
+    const bound = index.binding(view, key)
+    const isWanted = bound?.facts?.id === id && sharedFor(bound, good).length > 0
+    return isWanted || objectsOf({ index }, view, id, key).some((one) => isGood(view, one))
+  }
+  return { all: good.length > 0 && groups.every((group) => isServed(group, good)), place: hasGood }
 }
 
 /** Looks at all places that owe a blob, a page at a time. @returns What stood for it all the while; `null`: one has no copy. */
@@ -122,7 +131,7 @@ async function lookAtOwing({ index, ledger }: Services, id: BlobId, isGood: Test
   for (let after: Place | undefined, version: Rev | null | undefined; ; ) {
     const page = await ledger.look((view) => {
       const owing = index.locations(view, id, 'owing', { limit: PAGE, ...(after && { after }) })
-      const isEach = owing.every((place) => hasOwnCopy(index, view, place, isGood))
+      const isEach = owing.every(outlivedBy(index, view, id, isGood).place)
       return { last: owing.at(-1), isEach, version: index.version(view, id) }
     })
     version ??= page.version

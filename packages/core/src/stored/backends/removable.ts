@@ -3,7 +3,7 @@ import type { BlobId } from '../../model/blob.ts'
 import type { Location } from '../../model/copy.ts'
 import type { View } from '../../ports/ledger.ts'
 import { backingOf } from '../delete/remaining.ts'
-import { objectsOf, placesOfEach } from '../lookup/copies.ts'
+import { isServed, objectsOf, placesOfEach, sharedFor } from '../lookup/copies.ts'
 import { walk } from '../lookup/walk.ts'
 import type { Services } from '../services.ts'
 
@@ -36,12 +36,17 @@ function isNeeded(services: Services, view: View, { id, key, state, shared, back
   const { index } = services
   if (state !== 'synced') return false
   // Of a blob without facts only places being cleaned are left; so it is with a key that went with a deletion.
-  if (shared ? !index.facts(view, id) : index.binding(view, key)?.facts?.id !== id) return false
+  if (shared && !index.facts(view, id)) return false
   const isBacking = backingBeside(services, view, id, backend)
-  return ![...index.shared(view, id), ...(shared ? [] : objectsOf(services, view, id, key))].some(isBacking)
+  const others = index.shared(view, id).filter(isBacking)
+  if (shared)
+    return !index.keyGroups(view, id).every((group) => !group.shared.includes(backend) || isServed(group, others))
+  const bound = index.binding(view, key)
+  if (bound?.facts?.id !== id) return false
+  return sharedFor(bound, others).length === 0 && !objectsOf(services, view, id, key).some(isBacking)
 }
 
-/** Whether some key that a copy serves has no other one, one that goes with no other key: each of them is looked at. */
+/** Whether some key that wants a copy has no other one, one that goes with no other key: each of them is looked at. */
 async function isOnlyCopy(
   services: Services,
   { id, shared, backend }: Location,
@@ -56,8 +61,14 @@ async function isOnlyCopy(
     // A blob may have no key.
     const places = (['owing', 'synced'] as const).flatMap((one) => placesOfEach(services, view, id, one, 1))
     const isKeyless = last === undefined && !from && !places.some(isBacking)
+    const others = index.shared(view, id).filter(isBacking)
+    const isBare = (key: string) => {
+      const bound = index.binding(view, key)
+      if (bound?.wanted[backend] !== 'shared' || sharedFor(bound, others).length > 0) return false
+      return !objectsOf(services, view, id, key).some(isBacking)
+    }
     return {
-      items: isKeyless ? [id] : keys.filter((key) => !objectsOf(services, view, id, key).some(isBacking)),
+      items: isKeyless ? [id] : keys.filter(isBare),
       next: last === undefined ? null : Buffer.from(last),
     }
   })

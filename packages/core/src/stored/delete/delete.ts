@@ -5,17 +5,19 @@ import type { BlobId } from '../../model/blob.ts'
 import type { DeleteEvent } from '../../model/event.ts'
 import type { Transaction, View } from '../../ports/ledger.ts'
 import { type Also, type OnCommit, transactWith } from '../also.ts'
-import { factsUnder } from '../lookup/copies.ts'
+import { MATCH } from '../lookup/conditions.ts'
 import { checkName } from '../lookup/names.ts'
 import { walk } from '../lookup/walk.ts'
 import type { Services } from '../services.ts'
 import type { DeleteOptions, DeleteResult } from '../types.ts'
+import { checkOwners, type Doomed, deletable } from './deletable.ts'
 import { type DeletedPage, planPage, removePages } from './deletion.ts'
 import { dropCopies } from './drop.ts'
 import { type Leaving, leave, leavingBlob, leavingWith, pendingOn } from './give-up.ts'
 
 export const DELETE_OPTIONS: RulesOf<DeleteOptions> = {
   backends: is.names,
+  ifMatch: MATCH,
   dryRun: is.boolean,
   also: is.callback,
   signal: is.signal,
@@ -33,26 +35,29 @@ export async function remove(
 ): Promise<DeleteResult> {
   const at = { op: 'delete', key: idOrKey }
   checkName(idOrKey, at)
-  const { backends, dryRun = false, also } = options
+  const { backends, ifMatch, dryRun = false, also } = options
   if (dryRun && also)
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'a dryRun commits nothing: leave also out' })
+  if (ifMatch !== undefined && isId(idOrKey))
+    throw new StorageError('INVALID_ARGUMENT', at, { detail: 'ifMatch says what a key must be: name a key' })
+  const what = { name: idOrKey, ifMatch }
   if (backends !== undefined) {
     services.backends.select(backends, at)
-    return { deleted: [], pending: await dropCopies(services, idOrKey, { backends, dryRun, also, onCommit, signal }) }
+    return { deleted: [], pending: await dropCopies(services, what, { backends, dryRun, also, onCommit, signal }) }
   }
-  return dryRun ? preview(services, idOrKey, signal) : removeName(services, idOrKey, also, onCommit, signal)
+  return dryRun ? preview(services, what, signal) : removeName(services, what, also, onCommit, signal)
 }
 
 async function removeName(
   services: Services,
-  idOrKey: string,
+  what: Doomed,
   also: Also | undefined,
   onCommit: OnCommit,
   signal: AbortSignal,
 ): Promise<DeleteResult> {
-  const at = { op: 'delete', key: idOrKey }
+  const at = { op: 'delete', key: what.name }
   const { value, events } = await transactWith(services, also, at, (tx, add) => {
-    const planned = planDelete(services, tx, idOrKey)
+    const planned = planDelete(services, tx, what)
     add()
     return planned
   })
@@ -79,8 +84,8 @@ interface Planned extends DeletedPage {
 }
 
 /** @returns `null`: nothing has this name. */
-function planDelete(services: Services, tx: Transaction, idOrKey: string): Planned | null {
-  const leaving = leavingUnder(services, tx, idOrKey)
+function planDelete(services: Services, tx: Transaction, what: Doomed): Planned | null {
+  const leaving = leavingUnder(services, tx, what)
   if (!leaving) return null
   const { id, isForgotten, isMore } = leaving
   const pending = pendingOn(services, tx, leaving.places)
@@ -92,18 +97,27 @@ function planDelete(services: Services, tx: Transaction, idOrKey: string): Plann
   return { id, isForgotten, keys, pending: [...new Set([...pending, ...page.pending])], isLast: !isMore }
 }
 
-/** What a name means: a key its binding, an id all its keys. */
-function leavingUnder(services: Services, view: View, idOrKey: string): Leaving | null {
-  const id = factsUnder(services, view, idOrKey)?.id
-  if (id === undefined) return null
-  return isId(idOrKey) ? leavingBlob(services, view, id) : leavingWith(services, view, id, idOrKey)
+/**
+ * What a name means: a key its binding, an id all its keys.
+ *
+ * @throws {StorageError} PRECONDITION_FAILED, INVALID_KEY: it must not go.
+ */
+function leavingUnder(services: Services, view: View, { name, ifMatch }: Doomed): Leaving | null {
+  const at = { op: 'delete', key: name }
+  if (!isId(name)) {
+    const bound = deletable(services, view, { name, ifMatch }, at)
+    return bound && leavingWith(services, view, bound)
+  }
+  if (!services.index.facts(view, name)) return null
+  checkOwners(services, view, name, at)
+  return leavingBlob(services, view, name)
 }
 
 /** What a deletion would do. */
-async function preview(services: Services, idOrKey: string, signal: AbortSignal): Promise<DeleteResult> {
+async function preview(services: Services, what: Doomed, signal: AbortSignal): Promise<DeleteResult> {
   const { index, ledger } = services
   const leaving = await ledger.look((view) => {
-    const found = leavingUnder(services, view, idOrKey)
+    const found = leavingUnder(services, view, what)
     return found && { ...found, pending: pendingOn(services, view, found.places) }
   })
   if (!leaving) return NOTHING

@@ -1,11 +1,14 @@
 import { isId } from '../../backend/keys.ts'
+import type { BlobId } from '../../model/blob.ts'
 import type { Location, Place } from '../../model/copy.ts'
+import type { Binding } from '../../model/key.ts'
 import type { Transaction, View } from '../../ports/ledger.ts'
 import { type Also, type OnCommit, transactWith } from '../also.ts'
-import { factsUnder, objectsOf, placesUnder } from '../lookup/copies.ts'
+import { objectsOf } from '../lookup/copies.ts'
 import type { Services } from '../services.ts'
-import { KEYS, leave, pendingOn } from './give-up.ts'
-import { checkRemains, type Dropped, type Token, Unchecked, whenChecked } from './remaining.ts'
+import { checkOwners, type Doomed, deletable } from './deletable.ts'
+import { KEYS, leave, pendingOn, sharedByNoOther, touch } from './give-up.ts'
+import { checkRemains } from './remaining.ts'
 
 interface DropOptions {
   readonly backends: readonly string[]
@@ -15,101 +18,135 @@ interface DropOptions {
   readonly signal: AbortSignal
 }
 
-/** Copies that go in one commit. */
-interface Drop extends Dropped {
+/** What one commit does. */
+interface Drop {
+  readonly id: BlobId
+  /** Keys that want a copy on these backends no longer. */
+  readonly keys: readonly Binding[]
   readonly places: readonly Location[]
-  /** The copies of single keys follow, a page a commit. */
-  readonly isMore: boolean
+  /** Backends that still hold objects to be removed. */
+  readonly pending: readonly string[]
+  readonly isChange: boolean
 }
 
 /**
- * Gives up copies on some backends, and neither keys nor the blob. Of an id with many keys first what all of them share, once it is known
- * that each key keeps a copy; then, in pages that are decided by themselves, what they have for themselves.
+ * Takes backends out of what a key, or all keys of an id, want, and gives up the copies that nobody wants any more; neither keys nor the blob.
+ * Of an id with many keys each page of them is a commit, decided by itself; before the first one all of them are looked at.
  *
  * @returns Backends that still hold objects to be removed.
- * @throws {StorageError} PRECONDITION_FAILED: too little would remain · CONFLICT: other calls changed the blob again and again.
+ * @throws {StorageError} PRECONDITION_FAILED: too little would remain, or the key is not what `ifMatch` says.
  */
-export async function dropCopies(services: Services, idOrKey: string, o: DropOptions): Promise<string[]> {
-  const at = { op: 'delete', key: idOrKey }
-  const attempt = (token: Token | undefined, view: View) => {
-    const drop = dropOf(services, view, idOrKey, o.backends)
-    if (!drop || (drop.places.length === 0 && !drop.isMore)) return null
-    if (!checkRemains(services, view, drop, at, token)) return new Unchecked(drop)
-    return { ...drop, pending: pendingOn(services, view, drop.places) }
+export async function dropCopies(services: Services, what: Doomed, o: DropOptions): Promise<string[]> {
+  if (isId(what.name) && !o.dryRun) await dropPages(services, what, { ...o, dryRun: true })
+  return dropPages(services, what, o)
+}
+
+async function dropPages(services: Services, what: Doomed, o: DropOptions): Promise<string[]> {
+  const pending = new Set<string>()
+  for (let after: string | undefined, also = o.also; ; also = undefined) {
+    o.signal.throwIfAborted()
+    const drop = await (o.dryRun
+      ? services.ledger.look((view) => dropOf(services, view, what, o, after))
+      : dropPage(services, what, { ...o, also }, after))
+    if (!drop) break
+    for (const backend of drop.pending) pending.add(backend)
+    after = drop.keys.at(-1)?.key
+    if (!isId(what.name)) break
   }
-  const dropped = await whenChecked(services, at, o.signal, async (token) => {
-    if (o.dryRun) return services.ledger.look((view) => attempt(token, view))
-    const { value, events } = await transactWith(services, o.also, at, (tx, add) => {
-      const drop = attempt(token, tx)
-      if (drop instanceof Unchecked) return drop
-      if (drop) giveUp(services, tx, drop)
-      add()
-      return drop
-    })
-    if (!(value instanceof Unchecked) && (value || o.also)) o.onCommit(...events)
-    return value
-  })
-  if (!dropped) return []
-  const pending = new Set(dropped.pending)
-  if (dropped.isMore) for await (const backend of dropOwn(services, dropped, at, o)) pending.add(backend)
   return [...pending]
 }
 
-function dropOf(services: Services, view: View, idOrKey: string, backends: readonly string[]): Drop | null {
-  const { index } = services
-  const id = factsUnder(services, view, idOrKey)?.id
-  if (id === undefined) return null
-  const isThere = ({ backend }: Place) => backends.includes(backend)
-  if (!isId(idOrKey)) {
-    const places = placesUnder(services, view, id, idOrKey).filter(isThere)
-    const keys = places.some(({ shared }) => shared) ? null : [idOrKey]
-    return { id, places, isDropped: among(places), beside: places.length, keys, isMore: false }
-  }
-  const { items, next } = index.live(view, id)
-  const isMore = next !== null || index.keys(view, id, { limit: KEYS + 1 }).length > KEYS
-  const places = (isMore ? index.shared(view, id) : items).filter(isThere)
-  return { id, places, isDropped: isThere, beside: 0, keys: null, isMore }
-}
-
-/** Gives up the copies that single keys of a blob have for themselves, a page of keys a commit. */
-async function* dropOwn(
+async function dropPage(
   services: Services,
-  { id, isDropped }: Dropped,
-  at: { readonly op: string; readonly key: string },
-  { dryRun, onCommit, signal }: DropOptions,
-): AsyncGenerator<string, void, void> {
-  const { index, ledger } = services
-  for (let after: string | undefined; ; ) {
-    signal.throwIfAborted()
-    const decide = (view: View) => {
-      const keys = index.keys(view, id, { limit: KEYS, ...(after !== undefined && { after }) })
-      const places = keys.flatMap((key) => objectsOf(services, view, id, key)).filter(isDropped)
-      const drop = { id, places, isDropped, beside: 0, keys, isMore: true }
-      if (places.length > 0) checkRemains(services, view, drop, at)
-      return { ...drop, pending: pendingOn(services, view, places) }
-    }
-    const { keys, pending } = dryRun
-      ? await ledger.look(decide)
-      : (
-          await ledger.transact((tx) => {
-            const drop = decide(tx)
-            giveUp(services, tx, drop)
-            return drop
-          })
-        ).value
-    yield* pending
-    after = keys.at(-1)
-    if (after === undefined) return
-    if (!dryRun) onCommit()
-  }
+  what: Doomed,
+  o: DropOptions,
+  after: string | undefined,
+): Promise<Drop | null> {
+  const at = { op: 'delete', key: what.name }
+  const { value, events } = await transactWith(services, o.also, at, (tx, add) => {
+    const drop = planDrop(services, tx, dropOf(services, tx, what, o, after), o.backends)
+    add()
+    return drop
+  })
+  if (value?.isChange || o.also) o.onCommit(...events)
+  return value
 }
 
-/** Writes the facts once more, too: who looked at the keys before does not rely on what he found. */
-function giveUp(services: Services, tx: Transaction, { id, places }: Pick<Drop, 'id' | 'places'>): void {
-  const facts = services.index.facts(tx, id)
-  if (places.length === 0 || !facts) return
+/** @returns `null`: no key is left. */
+function dropOf(services: Services, view: View, what: Doomed, o: DropOptions, after: string | undefined): Drop | null {
+  const { name } = what
+  const at = { op: 'delete', key: name }
+  const keys = isId(name) ? keysOf(services, view, name, at, after) : keyOf(services, view, what, at)
+  const id = isId(name) ? name : keys[0]?.id
+  if (id === undefined || !services.index.facts(view, id) || (keys.length === 0 && after !== undefined)) return null
+  const isThere = ({ backend }: Place) => o.backends.includes(backend)
+  const isLast = keys.length < KEYS && after === undefined
+  const places = (
+    isId(name) ? goingWithAll(services, view, id, keys, { ...o, isLast }) : goingWith(services, view, id, keys)
+  ).filter(isThere)
+  const isCounted = ({ backend }: Place) => keys.some(({ wanted }) => wanted[backend] === 'shared')
+  if (places.length > 0 || services.index.shared(view, id).some((one) => isThere(one) && isCounted(one)))
+    checkRemains(services, view, { id, keys: keys.map(({ key }) => key), ...lost(isId(name), isThere, places) }, at)
+  const isChange = places.length > 0 || keys.some(({ wanted }) => o.backends.some((backend) => backend in wanted))
+  return { id, keys, places, pending: pendingOn(services, view, places), isChange }
+}
+
+/** A page of the keys of an id. */
+function keysOf(
+  services: Services,
+  view: View,
+  id: BlobId,
+  at: { readonly op: string; readonly key: string },
+  after: string | undefined,
+): Binding[] {
+  checkOwners(services, view, id, at)
+  const keys = services.index.keys(view, id, { limit: KEYS, ...(after !== undefined && { after }) })
+  return keys.flatMap((key) => services.index.binding(view, key) ?? [])
+}
+
+function keyOf(services: Services, view: View, what: Doomed, at: { readonly op: string }): Binding[] {
+  const bound = deletable(services, view, what, at)
+  return bound ? [bound] : []
+}
+
+/** Copies that nobody wants once these keys do not. */
+function goingWith(services: Services, view: View, id: BlobId, keys: readonly Binding[]): Location[] {
+  const own = keys.flatMap(({ key }) => objectsOf(services, view, id, key))
+  return [...own, ...sharedByNoOther(services, view, id, keys)]
+}
+
+/** The same where all keys of a blob are to want them no longer, a page after the other. */
+function goingWithAll(
+  services: Services,
+  view: View,
+  id: BlobId,
+  keys: readonly Binding[],
+  { dryRun, isLast }: { readonly dryRun: boolean; readonly isLast: boolean },
+): Location[] {
+  const { items, next } = isLast ? services.index.live(view, id) : { items: [], next: undefined }
+  if (next === null) return items
+  const going = goingWith(services, view, id, keys)
+  // The keys of the pages before still want what was only looked at.
+  return dryRun ? [...going.filter(({ shared }) => !shared), ...services.index.shared(view, id)] : going
+}
+
+/** Of an id all copies on a backend go in the end. */
+function lost(isEach: boolean, isThere: (place: Place) => boolean, places: readonly Location[]) {
+  return isEach
+    ? { isDropped: isThere, beside: 0, isLost: isThere }
+    : { isDropped: among(places), beside: places.length, isLost: isThere }
+}
+
+function planDrop(services: Services, tx: Transaction, drop: Drop | null, backends: readonly string[]): Drop | null {
+  if (!drop?.isChange) return drop
+  const { id, keys, places } = drop
+  for (const bound of keys) {
+    const wanted = Object.entries(bound.wanted).filter(([backend]) => !backends.includes(backend))
+    services.index.bind(tx, { ...bound, wanted: Object.fromEntries(wanted) })
+  }
   leave(services, tx, { id, keys: [], places, isForgotten: false, isMore: false })
-  services.index.keep(tx, facts)
+  touch(services, tx, id)
+  return drop
 }
 
 /** Whether a place is one of a few. */

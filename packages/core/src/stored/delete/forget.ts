@@ -7,7 +7,7 @@ import { checkBackendName, checkStoreKey } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { ForgetOptions, ForgottenCopy } from '../types.ts'
 import { among } from './drop.ts'
-import { vacate } from './give-up.ts'
+import { touch, vacate } from './give-up.ts'
 import { checkRemains, type Token, Unchecked, whenChecked } from './remaining.ts'
 
 const PLACE: RulesOf<Place> = {
@@ -60,7 +60,8 @@ function forgettable(
     })
   const { id, key, state, shared } = location
   if (state === 'deleting') return location
-  const dropped = { id, isDropped: among([location]), beside: 1, keys: shared ? null : [key] }
+  const isLost = among([location])
+  const dropped = { id, isDropped: isLost, beside: 1, keys: shared ? null : [key], isLost }
   return checkRemains(services, view, dropped, at, token) ? location : new Unchecked(dropped)
 }
 
@@ -68,8 +69,6 @@ function planForget(services: Services, tx: Transaction, location: Location): vo
   const { index, staging } = services
   const { id } = location
   vacate(services, tx, location)
-  // @see giveUp
-  const facts = index.facts(tx, id)
-  if (facts) index.keep(tx, facts)
+  touch(services, tx, id)
   if (owes(location) && !index.hasPlace(tx, { id, standing: 'owing' })) staging.release(tx, id)
 }

@@ -21,10 +21,24 @@ export interface Leaving {
   readonly isMore: boolean
 }
 
-/** What goes with a key of a blob: its own copies; with the last key all of them, and the blob. */
-export function leavingWith(rows: Pick<Rows, 'index'>, view: View, id: BlobId, key: string): Leaving {
+/** What goes with a key of a blob: its own copies, and shared ones that no other key wants; with the last key all of them, and the blob. */
+export function leavingWith(rows: Pick<Rows, 'index'>, view: View, bound: Binding): Leaving {
+  const { id, key } = bound
   if (rows.index.keys(view, id, { limit: 2 }).every((other) => other === key)) return leavingAll(rows, view, id, [key])
-  return { id, keys: [key], places: objectsOf(rows, view, id, key), isForgotten: false, isMore: false }
+  const places = [...objectsOf(rows, view, id, key), ...sharedByNoOther(rows, view, id, [bound])]
+  return { id, keys: [key], places, isForgotten: false, isMore: false }
+}
+
+/** The shared copies of a blob that no other keys than these want. */
+export function sharedByNoOther(
+  { index }: Pick<Rows, 'index'>,
+  view: View,
+  id: BlobId,
+  bindings: readonly Pick<Binding, 'key' | 'wanted'>[],
+): Location[] {
+  if (!bindings.some(({ wanted }) => Object.values(wanted).includes('shared'))) return []
+  const except = bindings.map(({ key }) => key)
+  return index.shared(view, id).filter(({ backend }) => !index.isShared(view, { id, backend, except }))
 }
 
 /** What goes with a blob; of one with many keys, what all of them share. */
@@ -46,9 +60,16 @@ export function leave(rows: Rows, tx: Transaction, { id, keys, places, isForgott
   const { index, staging } = rows
   for (const key of keys) if (index.binding(tx, key)?.id === id) index.unbind(tx, key)
   for (const place of places) giveUp(rows, tx, place)
+  if (!isForgotten && places.some(({ shared }) => shared)) touch(rows, tx, id)
   if (isMore) index.beginDeletion(tx, id)
   else if (isForgotten) index.forget(tx, id)
   if (!index.hasPlace(tx, { id, standing: 'owing' })) staging.release(tx, id)
+}
+
+/** Writes the facts once more: who looked at the keys and copies before does not rely on what he found. */
+export function touch({ index }: Pick<Rows, 'index'>, tx: Transaction, id: BlobId): void {
+  const facts = index.facts(tx, id)
+  if (facts) index.keep(tx, facts)
 }
 
 /** Removes a key whose blob was deleted, before the deletion comes to it. */

@@ -2,7 +2,7 @@ import { type ErrorLocation, StorageError } from '../../backend/error.ts'
 import type { BlobId } from '../../model/blob.ts'
 import { type Location, owes } from '../../model/copy.ts'
 import type { View } from '../../ports/ledger.ts'
-import { objectsOf, placesOfEach } from '../lookup/copies.ts'
+import { isServed, objectsOf, placesOfEach, sharedFor } from '../lookup/copies.ts'
 import { walk } from '../lookup/walk.ts'
 import type { Services } from '../services.ts'
 import { KEYS } from './give-up.ts'
@@ -21,6 +21,8 @@ export interface Dropped {
   readonly beside: number
   /** Keys that may lose a copy; `null`: all. */
   readonly keys: readonly string[] | null
+  /** Which copies those keys count on no longer, whether they go or other keys want them. */
+  readonly isLost: Test
 }
 
 /** What was found of all keys of a blob, a page at a time, holds while this stays the same. */
@@ -65,9 +67,10 @@ export async function whenChecked<T>(
  */
 export function checkRemains(rows: Rows, view: View, dropped: Dropped, at: ErrorLocation, token?: Token): boolean {
   checkBlobRemains(rows, view, dropped, at)
-  const { id, isDropped } = dropped
-  const isStaying = backingOf(rows, view, id)
-  if (rows.index.shared(view, id).some((one) => !isDropped(one) && isStaying(one))) return true
+  const { id, isLost } = dropped
+  const isBacking = backingOf(rows, view, id)
+  const staying = rows.index.shared(view, id).filter((one) => !isLost(one) && isBacking(one))
+  if (dropped.keys === null && rows.index.keyGroups(view, id).every((group) => isServed(group, staying))) return true
   const keys = dropped.keys ?? rows.index.keys(view, id, { limit: KEYS + 1 })
   if (keys.length > KEYS) return token === tokenOf(rows, view, id)
   checkKeysRemain(rows, view, keys, dropped, at)
@@ -97,15 +100,16 @@ function checkKeysRemain(
   rows: Rows,
   view: View,
   keys: readonly string[],
-  { id, isDropped }: Dropped,
+  { id, isLost }: Dropped,
   at: ErrorLocation,
 ): void {
   const isBacking = backingOf(rows, view, id)
   const shared = rows.index.shared(view, id).filter(isBacking)
   for (const key of keys) {
-    if (rows.index.binding(view, key)?.facts?.id !== id) continue
-    const backing = [...shared, ...objectsOf(rows, view, id, key).filter(isBacking)]
-    if (backing.length === 0 || !backing.every(isDropped)) continue
+    const bound = rows.index.binding(view, key)
+    if (bound?.facts?.id !== id) continue
+    const backing = [...sharedFor(bound, shared), ...objectsOf(rows, view, id, key).filter(isBacking)]
+    if (backing.length === 0 || !backing.every(isLost)) continue
     const detail = `no synced or staged copy of key ${JSON.stringify(key)} itself would remain`
     throw new StorageError('PRECONDITION_FAILED', at, { detail })
   }

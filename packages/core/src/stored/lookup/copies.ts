@@ -1,6 +1,7 @@
 import { compareKeys, isId } from '../../backend/keys.ts'
 import type { BlobFacts, BlobId } from '../../model/blob.ts'
 import { isObjectOf, type Location, type Place, type Standing } from '../../model/copy.ts'
+import type { Binding, KeyGroup } from '../../model/key.ts'
 import type { View } from '../../ports/ledger.ts'
 import type { Services } from '../services.ts'
 
@@ -18,6 +19,16 @@ export function factsUnder({ index }: Rows, view: View, idOrKey: string): BlobFa
 /** The places of a blob that one key has for itself. */
 export function objectsOf({ index }: Rows, view: View, id: BlobId, key: string): Location[] {
   return index.locationsAt(view, key).filter((location) => location.id === id && isObjectOf(location, key))
+}
+
+/** Of the shared copies of a blob those that a key wants: another one goes when its own keys do. */
+export function sharedFor({ wanted }: Pick<Binding, 'wanted'>, shared: readonly Location[]): Location[] {
+  return shared.filter(({ backend }) => wanted[backend] === 'shared')
+}
+
+/** Whether each key of a group wants one of these shared copies. */
+export function isServed(group: KeyGroup, shared: readonly Location[]): boolean {
+  return shared.some(({ backend }) => group.shared.includes(backend))
 }
 
 /**

@@ -6,7 +6,7 @@ import type { View } from '../../ports/ledger.ts'
 import type { Services } from '../services.ts'
 import type { ListEntry, ListOptions } from '../types.ts'
 import { byPlace } from './copies.ts'
-import { recordOf } from './record.ts'
+import { keyFactsOf, locationsOf } from './record.ts'
 import { walkPages } from './walk.ts'
 
 /** Rows that are read in one go: a key has a few, and its blob costs two reads more. With 300 of them a turn took 20 ms on a busy machine. */
@@ -22,6 +22,7 @@ export const LIST_OPTIONS: RulesOf<ListOptions> = {
   limit: LIMIT,
   after: is.keyPart,
   missing: is.boolean,
+  internal: is.boolean,
   signal: is.signal,
 }
 
@@ -51,8 +52,8 @@ export async function* list(
 /** @returns `null`: it is not asked for. */
 function entryOf(services: Services, view: View, bound: BoundPlaces, options: ListOptions): ListEntry | null {
   const { backend, missing = false } = options
-  const { key, id, facts } = bound
-  if (!facts) return null
+  const { key, id, owner, size } = bound
+  if (owner !== undefined && !options.internal) return null
   const own = bound.locations.filter((one) => one.id === id && isObjectOf(one, key))
   const locations = [...own, ...services.index.shared(view, id)].sort(byPlace)
   const there = locations.filter((one) => backend === undefined || one.backend === backend)
@@ -60,7 +61,8 @@ function entryOf(services: Services, view: View, bound: BoundPlaces, options: Li
     there.some(missing ? Boolean : isCopyThere) ||
     (backend === undefined && (missing || isBlobThere(services, view, id)))
   if (!isThere) return null
-  return { ...recordOf({ facts, locations }, (name) => services.backends.has(name)), key }
+  const isConfigured = (name: string) => services.backends.has(name)
+  return { id, size, ...keyFactsOf(bound), locations: locationsOf(locations, isConfigured) }
 }
 
 /** Whether a copy is there, or shall be: of what was only found missing, none is. */

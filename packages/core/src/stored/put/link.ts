@@ -4,6 +4,7 @@ import type { RulesOf } from '../../backend/rules.ts'
 import type { BlobId } from '../../model/blob.ts'
 import type { Staged } from '../../ports/staging.ts'
 import { transactWith } from '../also.ts'
+import { namedBy } from '../lookup/find.ts'
 import { checkStoreKey, ID } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { LinkOptions } from '../types.ts'
@@ -12,6 +13,7 @@ import { BytesWanted, planPut } from './plan-put.ts'
 import { COMMIT_OPTIONS, check, type PutDone, targetsOf } from './put.ts'
 
 const { key: _, ...OPTIONS } = COMMIT_OPTIONS
+const UNTOLD = 'application/octet-stream'
 export const LINK_OPTIONS: RulesOf<LinkOptions> = OPTIONS
 
 /**
@@ -29,14 +31,16 @@ export async function link(
   const at = { op: 'link', key }
   checkStoreKey(key, { op: at.op })
   if (!isId(id)) throw new StorageError('INVALID_ARGUMENT', at, { detail: `the id of a blob is ${ID.expected}` })
-  const { custom } = check(options, at)
+  const { metadata } = check(options, at)
   const targets = targetsOf(services, options, at)
+  const byName = services.mimeTypeOf(new Uint8Array(0), { key, path: undefined })
   const commit = async (staged: Staged | null): Promise<PutDone> => {
     const { value, events } = await transactWith(services, options.also, at, (tx, add) => {
       const known = services.index.facts(tx, id)
       if (!known) throw new StorageError('NOT_FOUND', at, { detail: `no blob is ${id}` })
-      const facts = { ...known, mimeType: options.mimeType ?? known.mimeType, modified: tx.now, custom }
-      const outcome = planPut(services, tx, { key, facts, staged, targets, options })
+      // Its bytes are not read: where the key tells no type, it has the one that the blob has by its id.
+      const mimeType = byName === UNTOLD ? namedBy(services, tx, id).mimeType : byName
+      const outcome = planPut(services, tx, { key, facts: known, mimeType, metadata, staged, targets, options })
       add()
       return outcome
     })

@@ -11,11 +11,12 @@ import {
   sharedByAll,
 } from '../../model/copy.ts'
 import type { PutEvent } from '../../model/event.ts'
-import type { Binding } from '../../model/key.ts'
+import type { Binding, NewBinding, WantedCopies } from '../../model/key.ts'
 import type { Transaction } from '../../ports/ledger.ts'
 import type { Staged } from '../../ports/staging.ts'
 import type { Configured } from '../backends/backends.ts'
 import { leave, leavingWith, retire } from '../delete/give-up.ts'
+import { checkMatch, checkOwner } from '../lookup/conditions.ts'
 import { idKey, isAmongIds } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { PutOptions } from '../types.ts'
@@ -23,15 +24,22 @@ import type { PutOptions } from '../types.ts'
 /** What a put commits: what its source was read to be, and what its caller asked for. */
 export interface PutInput {
   readonly key: string
+  /** The package that puts; its keys are its own. @default none: the caller */
+  readonly owner?: string
   readonly facts: BlobFacts
+  /** Told by the bytes and the name of this key; what the caller said of it is among the options. */
+  readonly mimeType: string
+  /** A field that is `null` is removed. */
+  readonly metadata: Readonly<Record<string, unknown>>
   /** `null`: those that are staged by now. */
   readonly staged: Staged | null
   readonly targets: readonly Configured[]
-  readonly options: Pick<PutOptions, 'backends' | 'ifAbsent' | 'ifMatch' | 'mimeType'>
+  readonly options: Pick<PutOptions, 'backends' | 'ifAbsent' | 'ifMatch' | 'mimeType' | 'replaceMetadata'>
 }
 
 export interface PutOutcome {
   readonly facts: BlobFacts
+  readonly binding: Binding
   /** Whether the store did not know these bytes before. */
   readonly isNew: boolean
   /** The places that were asked for. */
@@ -62,22 +70,22 @@ type Rows = Pick<Services, 'backends' | 'index' | 'ledger' | 'prefix' | 'queue' 
  */
 export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcome {
   const { index, ledger, staging } = rows
-  const { key, facts: given, staged, options } = input
+  const { key, facts: given, staged } = input
   const { id } = given
   const row = index.binding(tx, key)
   // It went with a deletion that has not come to it: first it is removed, as by that.
   if (row && !row.facts) retire(rows, tx, row)
   const bound = row?.facts ? row : null
   checkOwn(rows, key, id, bound)
-  checkConditions(key, bound, options)
-  const former = bound && bound.id !== id ? bound.id : null
+  checkConditions(bound, input)
+  const former = bound && bound.id !== id ? bound : null
   const targets = openTargets(rows, tx, input).map((target) => targetAt(rows, tx, target, input))
-  checkPlaces(rows, tx, key, id, former, targets)
+  checkPlaces(rows, tx, key, id, former?.id ?? null, targets)
   const known = index.facts(tx, id)
-  const facts = known ? merge(known, given, options.mimeType !== undefined) : given
+  const facts = { ...given, checksums: { ...known?.checksums, ...given.checksums } }
   index.keep(tx, facts)
-  index.bind(tx, key, id)
   const locations = targets.map((target) => owe(rows, tx, target, facts))
+  index.bind(tx, bindingAfter(bound, input, locations, tx.now))
   if (staged === null) {
     if (locations.some(owes) && !staging.has(tx, id)) throw new BytesWanted(facts)
   }
@@ -87,14 +95,46 @@ export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcom
     if (known && index.hasPlace(tx, { id, standing: 'synced' })) staging.markReleasable(tx, id)
   }
   // Its places that the new blob takes are no longer among its own.
-  const leaving = former && leavingWith(rows, tx, former, key)
+  const leaving = former && leavingWith(rows, tx, former)
   if (leaving) leave(rows, tx, leaving)
   const forgotten = leaving?.isForgotten ? leaving.id : null
   if (forgotten) ledger.record(tx, { type: 'delete', checksum: forgotten, keys: [], time: tx.now })
   const isNew = known === null
-  const event: PutEvent = { type: 'put', checksum: id, key, size: facts.size, isNew, time: tx.now }
+  const binding = index.binding(tx, key) as Binding
+  const { version } = binding
+  const event: PutEvent = { type: 'put', checksum: id, key, version, size: facts.size, isNew, time: tx.now }
   ledger.record(tx, event)
-  return { facts, isNew, locations, forgotten, event }
+  return { facts, binding, isNew, locations, forgotten, event }
+}
+
+/** What is kept of the key from now on. With other bytes than before all of it is new, but for the time since which the key is bound. */
+function bindingAfter(
+  bound: Binding | null,
+  { key, owner, facts: { id, size }, mimeType, metadata, options }: PutInput,
+  locations: readonly LocationFacts[],
+  now: number,
+): NewBinding {
+  const before = bound?.id === id ? bound : null
+  const fields = { ...(options.replaceMetadata ? {} : before?.custom), ...metadata }
+  return {
+    key,
+    id,
+    size,
+    mimeType: options.mimeType ?? before?.mimeType ?? mimeType,
+    created: bound?.created ?? now,
+    modified: now,
+    custom: Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)),
+    wanted: wantedAfter(before?.wanted ?? {}, locations),
+    ...(owner !== undefined && { owner }),
+  }
+}
+
+function wantedAfter(before: WantedCopies, locations: readonly LocationFacts[]): WantedCopies {
+  const asked = locations.map(({ backend, shared = before[backend] === 'shared' }) => [
+    backend,
+    shared ? ('shared' as const) : ('own' as const),
+  ])
+  return { ...before, ...Object.fromEntries(asked) }
 }
 
 /** Without those that are being removed, or were by another process: by default what remains is enough. */
@@ -125,9 +165,12 @@ function targetAt({ backends, index }: Rows, tx: Transaction, target: Configured
 function owe({ index, queue }: Rows, tx: Transaction, target: Target, { id, size }: BlobFacts): LocationFacts {
   const { place, shared, now } = target
   if (now && isSettled(now, id)) {
+    if (!shared || now.shared) return now
     // A copy that one key had for itself, in a layout that has one object for all: from now on it is theirs.
-    const location = shared && !now.shared ? sharedByAll(now) : now
-    if (location !== now) index.locate(tx, location)
+    const location = sharedByAll(now)
+    index.locate(tx, location)
+    const bound = index.binding(tx, place.key)
+    if (bound?.facts?.id === id) index.bind(tx, { ...bound, wanted: wantedAfter(bound.wanted, [location]) })
     return location
   }
   const begun = leavesTry(now, id) && queue.begun(tx, place)
@@ -147,13 +190,11 @@ export function reserved(key: string, prefix: string, op = 'put'): StorageError 
   return new StorageError('INVALID_KEY', { op, key }, { detail })
 }
 
-function checkConditions(key: string, bound: Binding | null, { ifAbsent, ifMatch }: PutInput['options']): void {
+function checkConditions(bound: Binding | null, { key, owner, options: { ifAbsent, ifMatch } }: PutInput): void {
   const at: ErrorLocation = { op: 'put', key }
+  if (bound) checkOwner(bound, owner, at)
   if (ifAbsent && bound) throw new StorageError('ALREADY_EXISTS', at, { detail: `the key is bound to ${bound.id}` })
-  if (ifMatch !== undefined && bound?.id !== ifMatch)
-    throw new StorageError('PRECONDITION_FAILED', at, {
-      detail: bound ? `the key is bound to ${bound.id}` : 'the key is not bound',
-    })
+  checkMatch(bound, ifMatch, at)
 }
 
 /**
@@ -175,15 +216,5 @@ function checkPlaces(
     throw new StorageError('KEY_CONFLICT', at, {
       detail: `the copy of another blob is at ${JSON.stringify(place.key)}: ${now.id}`,
     })
-  }
-}
-
-function merge(known: BlobFacts, given: BlobFacts, explicitMimeType: boolean): BlobFacts {
-  return {
-    ...known,
-    checksums: { ...known.checksums, ...given.checksums },
-    mimeType: explicitMimeType ? given.mimeType : known.mimeType,
-    modified: given.modified,
-    custom: { ...known.custom, ...given.custom },
   }
 }

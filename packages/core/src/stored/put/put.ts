@@ -5,7 +5,8 @@ import type { DurableEvent, Logged } from '../../model/event.ts'
 import type { BlobSource } from '../../source/source.ts'
 import { transactWith } from '../also.ts'
 import type { Configured } from '../backends/backends.ts'
-import { checkStoreKey, ID, idKey, idOfKey, isAmongIds } from '../lookup/names.ts'
+import { MATCH } from '../lookup/conditions.ts'
+import { checkStoreKey, idKey, idOfKey, isAmongIds } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { CommitOptions, PutOptions } from '../types.ts'
 import { jsonCopy } from './json-copy.ts'
@@ -18,9 +19,10 @@ export const COMMIT_OPTIONS: RulesOf<CommitOptions> = {
   key: { expected: 'a key', holds: () => true },
   backends: is.names,
   metadata: is.object,
+  replaceMetadata: is.boolean,
   mimeType: is.mimeType,
   ifAbsent: is.boolean,
-  ifMatch: ID,
+  ifMatch: MATCH,
   also: is.callback,
   signal: is.signal,
 }
@@ -59,23 +61,25 @@ export async function commit(services: Services, received: unknown, options: Com
 
 interface Asked {
   readonly options: CommitOptions
-  /** The metadata as it will be kept. */
-  readonly custom: Readonly<Record<string, unknown>>
+  /** A copy: what the caller changes later changes nothing here. */
+  readonly metadata: Readonly<Record<string, unknown>>
 }
 
 async function commitChecked(
   services: Services,
   received: ReceivedBytes,
-  { options, custom }: Asked,
+  { options, metadata }: Asked,
   at: ErrorLocation,
 ): Promise<PutDone> {
-  const facts = factsOf(services, received, options, custom)
+  const { id, digests: checksums, size, head, path } = received
+  const facts: BlobFacts = { id, checksums, size }
+  const mimeType = options.mimeType ?? services.mimeTypeOf(head, { key: options.key, path })
   const key = options.key ?? idKey(services.prefix, facts.id)
   const targets = targetsOf(services, options, at)
   const unknown = services.backends.known()
   if (unknown) await unknown
   return received.use(async (staged) => {
-    const input = { key, facts, staged, options, targets }
+    const input = { key, facts, mimeType, metadata, staged, options, targets }
     const { value, events } = await transactWith(services, options.also, at, (tx, add) => {
       const outcome = planPut(services, tx, input)
       add()
@@ -91,7 +95,7 @@ export function check(options: CommitOptions, at: ErrorLocation): Asked {
   const refuse = (detail: string, cause?: unknown) => new StorageError('INVALID_ARGUMENT', at, { cause, detail })
   if (options.key !== undefined) checkStoreKey(options.key, { op: at.op })
   if (options.ifAbsent && options.ifMatch !== undefined) throw refuse('ifAbsent and ifMatch exclude each other')
-  return { options, custom: options.metadata === undefined ? {} : jsonCopy(options.metadata, refuse) }
+  return { options, metadata: options.metadata === undefined ? {} : jsonCopy(options.metadata, refuse) }
 }
 
 /**
@@ -129,22 +133,4 @@ export function targetsOf(
   if (targets.length > 0) return targets
   const detail = all.length === 0 ? 'the store has no backend' : 'none of its default backends is left; name others'
   throw new StorageError('INVALID_ARGUMENT', at, { detail })
-}
-
-function factsOf(
-  { mimeTypeOf }: Services,
-  { id, digests, size, head, path }: ReceivedBytes,
-  { key, mimeType }: CommitOptions,
-  custom: Readonly<Record<string, unknown>>,
-): BlobFacts {
-  const now = Date.now()
-  return {
-    id,
-    checksums: digests,
-    size,
-    mimeType: mimeType ?? mimeTypeOf(head, { key, path }),
-    created: now,
-    modified: now,
-    custom,
-  }
 }
