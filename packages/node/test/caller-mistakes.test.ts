@@ -596,7 +596,18 @@ describe('whatever a call is given', () => {
   const options = fc.oneof(
     junk,
     named('backend', 'prefix', 'limit', 'after', 'missing', 'signal', 'range', 'fallback', 'state', 'key', 'id'),
-    named('key', 'backends', 'metadata', 'mimeType', 'ifAbsent', 'ifMatch', 'expect', 'signal', 'onProgress'),
+    named(
+      'key',
+      'backends',
+      'metadata',
+      'replaceMetadata',
+      'mimeType',
+      'ifAbsent',
+      'ifMatch',
+      'expect',
+      'signal',
+      'onProgress',
+    ),
     named('signal'),
   )
 
