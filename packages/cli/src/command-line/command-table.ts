@@ -130,6 +130,20 @@ export const COMMANDS: readonly Command[] = [
     load: () => import('../commands/has.ts'),
   },
   {
+    name: 'link',
+    args: [{ name: 'KEY' }, NAME],
+    flags: [
+      { ...BACKENDS, help: 'Where copies go; otherwise the default backends' },
+      { name: 'if-absent', help: 'Refuse a key that is taken' },
+      NO_WAIT,
+    ],
+    help: 'Give a blob another key',
+    details:
+      'KEY is bound to the blob of the id or key, with the same type and fields. Its copies are made as those of put; bytes that are not staged are read from another copy.',
+    examples: ['stored link latest.tar backups/2024-11.tar'],
+    load: () => import('../commands/link.ts'),
+  },
+  {
     name: 'rm',
     args: [NAMES],
     flags: [
