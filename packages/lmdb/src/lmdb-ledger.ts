@@ -171,12 +171,12 @@ export class LmdbLedger implements TreeLedger {
    * @param place Left alone when the ledger is closed.
    * @param o.seq The number of the last commit, from which it goes on.
    */
-  static make(file: string, place: Occupied, { seq }: { readonly seq: number }): Promise<LmdbLedger> {
+  static make(file: string, place: Occupied, o: { readonly seq: number }): Promise<LmdbLedger> {
     return LmdbLedger.#openAlone(file, place, async (ledger) => {
       await ledger.#environment.commit(() => {
         ledger.#tail.provide(ledger.#environment.end + PAGES_PER_COMMIT * PAGE)
         ledger.#tree('meta').putSync(FORMAT_KEY, encodeNumber(FORMAT))
-        ledger.#tree('meta').putSync(SEQ_KEY, encodeNumber(seq))
+        ledger.#tree('meta').putSync(SEQ_KEY, encodeNumber(o.seq))
       })
     })
   }
