@@ -39,9 +39,9 @@ function putBy(rows: string): string {
 /** What plans read before they write, taken away one by one. */
 export const MUTANTS: readonly Mutant[] = [
   ...of(`${CORE}/put/plan-put.ts`, [
-    ['put: the former binding is not looked at', '«bound && bound.id !== id ? bound.id : null»', 'null'],
+    ['put: the former binding is not looked at', '«bound && bound.id !== id ? bound : null»', 'null'],
     ['put: ifAbsent is not judged in the plan', '«ifAbsent && bound»', 'false'],
-    ['put: ifMatch is not judged in the plan', '«ifMatch !== undefined && bound?.id !== ifMatch»', 'false'],
+    ['put: ifMatch is not judged in the plan', '«checkMatch(bound, ifMatch, at)»', 'undefined'],
     ['put: the place of another blob is taken', "«!now || now.id === id || now.state === 'deleting'»", 'true'],
     [
       'put: the object of all keys of the former blob is taken, whichever keys are left',
@@ -55,7 +55,7 @@ export const MUTANTS: readonly Mutant[] = [
       LAYOUTS,
     ],
     ['put: the copy of any blob is settled', '«now && isSettled(now, id)»', 'now && isSettled(now, now.id)'],
-    ['put: an object stays one key’s own when all share it', '«shared && !now.shared ? sharedByAll(now) : now»', 'now'],
+    ['put: an object stays one key’s own when all share it', 'if («!shared || now.shared») return now', 'true'],
     ['put: a try that was begun is forgotten', '«leavesTry(now, id) && queue.begun(tx, place)»', 'false'],
     [
       'put: bytes that other places owe are not staged again',
@@ -82,8 +82,8 @@ export const MUTANTS: readonly Mutant[] = [
     ['put: every blob is new', 'const isNew = «known === null»', 'true'],
     [
       'put: what was known of the blob is written over',
-      '«known ? merge(known, given, options.mimeType !== undefined) : given»',
-      'given',
+      '«{ ...known?.checksums, ...given.checksums }»',
+      '{ ...given.checksums }',
       RACES,
     ],
     [
@@ -139,7 +139,7 @@ export const MUTANTS: readonly Mutant[] = [
     ['delete: a place where nothing lies keeps its job', '«queue.drop(tx, place)»', 'undefined'],
     [
       'delete: a key takes the copies of others along',
-      'places: «objectsOf(rows, view, id, key)»',
+      '«[...objectsOf(rows, view, id, key), ...sharedByNoOther(rows, view, id, [bound])]»',
       'rows.index.live(view, id).items',
     ],
     [
@@ -148,6 +148,7 @@ export const MUTANTS: readonly Mutant[] = [
       '{ ...leavingAll(rows, view, id, [key]), places: objectsOf(rows, view, id, key) }',
     ],
     ['delete: a key is unbound whatever it is bound to by now', '«index.binding(tx, key)?.id === id»', 'true'],
+    ['drop: who looked at all keys is not told', 'if (facts) «index.keep(tx, facts)»', 'undefined', MANY_KEYS],
     ['delete: what is beyond a page stays', 'if («isMore») index.beginDeletion', 'false', MANY_KEYS],
   ]),
   ...of(`${CORE}/delete/remaining.ts`, [
@@ -176,7 +177,7 @@ export const MUTANTS: readonly Mutant[] = [
       'objectsOf(rows, view, id, one.key).some(isCopy)',
       DELETE_PLANS,
     ],
-    ['drop: a key loses its own copy', '«backing.length === 0 || !backing.every(isDropped)»', 'true', DELETE_PLANS],
+    ['drop: a key loses its own copy', '«backing.length === 0 || !backing.every(isLost)»', 'true', DELETE_PLANS],
     ['drop: keys beyond a page are not looked at', 'if («keys.length > KEYS») return token', 'false', MANY_KEYS],
     [
       'drop: what was found of all keys holds whatever changed since',
@@ -187,13 +188,11 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   ...of(`${CORE}/delete/drop.ts`, [
     [
-      'drop: a copy of all keys goes as if one key had it',
-      '«places.some(({ shared }) => shared)»',
+      'drop: what would remain is not looked at',
+      'if («places.length > 0 || services.index.shared(view, id).some((one) => isThere(one) && isCounted(one))»)',
       'false',
       DELETE_PLANS,
     ],
-    ['drop: a page of keys is not checked', '«checkRemains(services, view, drop, at)»', 'undefined', MANY_KEYS],
-    ['drop: who looked at all keys is not told', '«services.index.keep(tx, facts)»', 'undefined', MANY_KEYS],
   ]),
   ...of(`${CORE}/delete/forget.ts`, [
     ['forget: a job at work is not looked for', '«queue.isRunning(view, at)»', 'false'],
@@ -209,7 +208,6 @@ export const MUTANTS: readonly Mutant[] = [
       'false',
       DELETE_PLANS,
     ],
-    ['forget: who looked at all keys is not told', '«index.keep(tx, facts)»', 'undefined', MANY_KEYS],
   ]),
   ...of(`${CORE}/delete/deletion.ts`, [
     [
@@ -270,14 +268,14 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     [
       'release: bytes leave without a copy',
-      '«owing.length > 0 && owing.every((place) => hasOwnCopy(index, tx, place, isGood))»',
+      '«owing.length > 0 && owing.every(isOutlived.place)»',
       'true',
       RELEASE_PLANS,
     ],
     [
       'release: a place that outlives the copy is not looked at',
-      '«owing.length > 0 && owing.every((place) => hasOwnCopy(index, tx, place, isGood))»',
-      'owing.some((place) => hasOwnCopy(index, tx, place, isGood))',
+      '«owing.length > 0 && owing.every(isOutlived.place)»',
+      'owing.some(isOutlived.place)',
       RELEASE_PLANS,
     ],
     [
