@@ -4,6 +4,7 @@ import { getS3Large } from './benches/get-s3-large.ts'
 import { getSmall } from './benches/get-small.ts'
 import { isolation } from './benches/isolation.ts'
 import { manyKeys } from './benches/many-keys.ts'
+import { memory } from './benches/memory.ts'
 import { neighbour } from './benches/neighbour.ts'
 import { putEvict } from './benches/put-evict.ts'
 import { putLarge } from './benches/put-large.ts'
@@ -26,6 +27,7 @@ export const benches: Readonly<Record<string, Bench>> = Object.fromEntries(
     neighbour,
     putRelease,
     putEvict,
+    memory,
     putLarge,
     getSmall,
     getLarge,

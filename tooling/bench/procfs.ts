@@ -6,6 +6,12 @@ export function anonymousMemory(pid: number): number | null {
   return kib === null ? null : kib * 1024
 }
 
+/** Memory of a process that is pages of files it maps: the page cache has them, whoever maps them. In bytes; `null` without procfs. */
+export function mappedMemory(pid: number): number | null {
+  const kib = field(`/proc/${pid}/status`, /^RssFile:\s+(\d+) kB$/m)
+  return kib === null ? null : kib * 1024
+}
+
 /** Bytes that a process has read so far, by whatever call, from wherever. `null` without procfs. */
 export function bytesRead(pid: number): number | null {
   return field(`/proc/${pid}/io`, /^rchar:\s+(\d+)$/m)
