@@ -1,6 +1,7 @@
 import { copyFile, rm, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { checkOptions, type OptionRulesOf, StorageError } from '@stored/core/backend'
+import { setMode } from '@stored/core/files'
 import type { Reader, Tree } from '@stored/ledger'
 import { pieceIn } from '@stored/ledger/engine'
 import { Environment, INDEX_FILE, mapLmdbError } from './environment.ts'
@@ -18,7 +19,15 @@ import {
   seqOf,
 } from './lmdb-ledger.ts'
 import { lockFileOf } from './lock-file.ts'
-import { flush, NEW_INDEX_FILE, putInPlace, requireUnkept, sweepNewIndex } from './new-index.ts'
+import {
+  beginRestore,
+  endRestore,
+  flush,
+  NEW_INDEX_FILE,
+  putInPlace,
+  requireUnkept,
+  sweepNewIndex,
+} from './new-index.ts'
 import { type Occupied, occupy } from './occupy.ts'
 
 /** The index of the former format, after an upgrade. */
@@ -168,18 +177,25 @@ export class ExclusiveIndex implements Reader {
   }
 }
 
+/** What becomes an index. */
+export interface NewIndex {
+  /** The file that is copied. */
+  readonly from: string
+  /** Called once nobody else can open the directory, and before the index is there. */
+  prepare(): Promise<void>
+  /** Writes into the copy before it is put in place. */
+  change(ledger: LmdbLedger): Promise<void>
+  /** Takes back what was prepared. */
+  undo(): Promise<void>
+}
+
 /**
- * Puts a copy of an index into a directory that has none. Whoever ends it leaves none.
+ * Puts a copy of an index into a directory that has none. Where it fails, all is as it was. Whoever is killed at it leaves no index, and nobody
+ * opens the directory until it is called again.
  *
- * @param from The file that is copied.
- * @param change Writes into the copy before it is put in place.
  * @throws {StorageError} ALREADY_EXISTS: there is an index · INCOMPATIBLE, CORRUPT: the copy cannot be used · NO_SPACE.
  */
-export async function placeIndex(
-  options: ExclusiveIndexOptions,
-  from: string,
-  change: (ledger: LmdbLedger) => Promise<void>,
-): Promise<void> {
+export async function placeIndex(options: ExclusiveIndexOptions, made: NewIndex): Promise<void> {
   const place = await occupy(checkOptions(options as Checked, RULES, { op: 'open' }))
   const { directory, fileMode: mode } = place
   let gate: Gate | undefined
@@ -190,22 +206,19 @@ export async function placeIndex(
     if ((await stat(path.join(directory, INDEX_FILE)).catch(() => null)) !== null)
       throw new StorageError('ALREADY_EXISTS', { op: 'restore' }, { detail: `there is a store in ${directory}` })
     await sweepNewIndex(directory)
-    const file = path.join(directory, NEW_INDEX_FILE)
+    const isResumed = await beginRestore(directory)
     try {
-      await requireFree(directory, (await stat(from)).size)
-      await copyFile(from, file)
-      const ledger = await LmdbLedger.change(file, place)
-      try {
-        await change(ledger)
-      } finally {
-        await ledger.close()
-      }
-      await flush(file, mode)
+      await made.prepare()
+      await writeCopy(made, path.join(directory, NEW_INDEX_FILE), place)
     } catch (error) {
       await sweepNewIndex(directory)
+      await made.undo()
+      // What was there before is what another one left.
+      if (!isResumed) await endRestore(directory)
       throw error
     }
     await putInPlace(directory, undefined)
+    await endRestore(directory)
   } catch (error) {
     throw mapLmdbError(error, { op: 'restore' })
   } finally {
@@ -213,6 +226,20 @@ export async function placeIndex(
     await gate?.close()
     await place.leave()
   }
+}
+
+async function writeCopy({ from, change }: NewIndex, file: string, place: Occupied): Promise<void> {
+  await requireFree(place.directory, (await stat(from)).size)
+  await copyFile(from, file)
+  // A backup may be one that nobody can write to.
+  await setMode(file, place.fileMode)
+  const ledger = await LmdbLedger.change(file, place)
+  try {
+    await change(ledger)
+  } finally {
+    await ledger.close()
+  }
+  await flush(file, place.fileMode)
 }
 
 /** Reads an index in a file that nobody else knows, of this format. */

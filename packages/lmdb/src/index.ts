@@ -2,6 +2,7 @@ export {
   ExclusiveIndex,
   type ExclusiveIndexOptions,
   FORMER_INDEX_FILE,
+  type NewIndex,
   placeIndex,
   readIndex,
 } from './exclusive-index.ts'

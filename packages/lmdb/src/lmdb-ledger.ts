@@ -33,7 +33,7 @@ import { Environment, INDEX_FILE, isDamage, isPageWrite, isPanic, MAX_TREES, map
 import { FileTail } from './file-tail.ts'
 import { FilesInPlace } from './files-in-place.ts'
 import { Gate, type Turns, UNSHARED } from './gate.ts'
-import { sweepNewIndex } from './new-index.ts'
+import { requireRestored, sweepNewIndex } from './new-index.ts'
 import { type Occupied, occupy } from './occupy.ts'
 
 /** The layout of the trees. A store of another format is refused. */
@@ -143,7 +143,10 @@ export class LmdbLedger implements TreeLedger {
       gate = await Gate.open(directory, { mode })
       const trees = new Set<Tree>(['meta'])
       const file = path.join(directory, INDEX_FILE)
-      await gate.open(() => sweepNewIndex(directory))
+      await gate.open(async () => {
+        await requireRestored(directory)
+        await sweepNewIndex(directory)
+      })
       environment = await Environment.open(file, gate, { mode, trees })
       if (environment.isEmpty) for (const tree of TREES) trees.add(tree)
       await environment.openTrees()

@@ -1,4 +1,4 @@
-import { copyFile, link, open, rename, rm, stat } from 'node:fs/promises'
+import { copyFile, link, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { StorageError } from '@stored/core/backend'
 import { setMode, syncDirectory } from '@stored/core/files'
@@ -12,6 +12,39 @@ export const NEW_INDEX_FILE = 'index.new.mdb'
 export async function sweepNewIndex(directory: string): Promise<void> {
   const file = path.join(directory, NEW_INDEX_FILE)
   for (const one of [file, lockFileOf(file)]) await rm(one, { force: true })
+}
+
+/** There while a restore is at work: staged files are in the directory, and the index that knows them is not. */
+const RESTORING_FILE = 'restoring'
+
+/** @returns Whether one that was cut off has begun before. */
+export async function beginRestore(directory: string): Promise<boolean> {
+  const file = path.join(directory, RESTORING_FILE)
+  if (await isThere(file)) return true
+  await writeFile(file, '')
+  await syncDirectory(directory)
+  return false
+}
+
+export async function endRestore(directory: string): Promise<void> {
+  await rm(path.join(directory, RESTORING_FILE), { force: true })
+}
+
+/**
+ * Behind the gate: nobody may be restoring. An index that is there was put in its place as the last step.
+ *
+ * @throws {StorageError} CORRUPT: a restore was cut off. A new index would not know the staged files.
+ */
+export async function requireRestored(directory: string): Promise<void> {
+  const file = path.join(directory, RESTORING_FILE)
+  if (!(await isThere(file))) return
+  if (await isThere(path.join(directory, INDEX_FILE))) return endRestore(directory)
+  const detail = `a restore into ${directory} was cut off: run \`stored restore\` again, or remove this file to give it up`
+  throw new StorageError('CORRUPT', { op: 'open', key: RESTORING_FILE }, { detail })
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return (await stat(file).catch(() => null)) !== null
 }
 
 /** Makes a new index durable, and says who may use it. */

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
-import { syncDirectory } from '@stored/core/files'
+import { setMode, syncDirectory } from '@stored/core/files'
 import { readIndex } from '@stored/lmdb'
 import { lookingAt, type StagedFile, stagedFilesOf } from '@stored/staging'
 import { openLedger, requireRuntime, stagingOf } from './open-store.ts'
@@ -47,14 +47,17 @@ export async function backupStore(options: BackupOptions): Promise<BackedUp> {
   const to = path.resolve(given)
   if ((await stat(to).catch(() => null)) !== null)
     throw new StorageError('ALREADY_EXISTS', AT, { detail: `${to} exists: name a file or directory that does not` })
-  const part = `${to}.part`
+  const part = `${to}.stored-part`
   try {
     await rm(part, { recursive: true, force: true })
     await mkdir(path.dirname(to), { recursive: true })
-    if (staged) await mkdir(path.join(part, STAGING), { recursive: true, mode: 0o700 })
+    // Small blobs are in the index: who may not read the store may not read its backup, nor while it is written.
+    await mkdir(part, { mode: 0o700 })
+    if (staged) await mkdir(path.join(part, STAGING), { mode: 0o700 })
     const written = await write({ where, part, staged, signal })
-    await rename(part, to)
+    await rename(staged ? part : path.join(part, INDEX), to)
     await syncDirectory(path.dirname(to))
+    await rm(part, { recursive: true, force: true })
     return { to, ...written }
   } catch (error) {
     await rm(part, { recursive: true, force: true })
@@ -70,7 +73,7 @@ interface Work {
 }
 
 async function write({ where, part, staged, signal }: Work): Promise<Omit<BackedUp, 'to'>> {
-  const index = staged ? path.join(part, INDEX) : part
+  const index = path.join(part, INDEX)
   const ledger = await openLedger(where as Parameters<typeof openLedger>[0])
   try {
     for (let tries = 1; ; tries++) {
@@ -78,6 +81,7 @@ async function write({ where, part, staged, signal }: Work): Promise<Omit<Backed
       await requireFree(path.dirname(index), ledger.size)
       await rm(index, { force: true })
       await ledger.copyTo(index)
+      await setMode(index, 0o600)
       await flush(index)
       const { size } = await stat(index)
       if (!staged) return { size, files: 0 }

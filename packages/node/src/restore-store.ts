@@ -1,4 +1,4 @@
-import { copyFile, open, readdir, stat } from 'node:fs/promises'
+import { copyFile, open, readdir, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
@@ -18,9 +18,11 @@ const PAGE = 100
 export interface RestoreOptions extends StoreLocation {
   /** What `backupStore` wrote. */
   from: string
+  /** Ends it, and removes what was written. */
+  signal?: AbortSignal
 }
 
-const OPTIONS: RulesOf<RestoreOptions> = { ...STORE_RULES, from: needed(is.path) }
+const OPTIONS: RulesOf<RestoreOptions> = { ...STORE_RULES, from: needed(is.path), signal: is.signal }
 
 /** What became of a backup. */
 export interface Restored {
@@ -36,29 +38,45 @@ export interface Restored {
  * Makes a store of a backup, in a directory that has none. The store has the staged bytes that the backup has. A copy that is owed, and
  * whose bytes are neither there nor on a backend, becomes `missing`, which `doctor` and `status` report, until the blob is put again.
  *
+ * If it is killed, the directory is CORRUPT until it is called again.
+ *
  * @throws {StorageError} NOT_FOUND: there is no backup · ALREADY_EXISTS: there is a store, or staged files of one · INCOMPATIBLE, CORRUPT:
- *   the backup cannot be used · NO_SPACE.
+ *   the backup cannot be used · NO_SPACE · ABORTED.
  */
 export async function restoreStore(options: RestoreOptions): Promise<Restored> {
   requireRuntime()
-  const { from, ...where } = checkOptions(options, OPTIONS, AT)
+  const { from, signal, ...where } = checkOptions(options, OPTIONS, AT)
   try {
     const { index, staging } = await partsOf(path.resolve(from))
-    const { path: directory, mode } = whereIs(where)
+    const { mode } = whereIs(where)
     const target = stagingOf(where)
-    await makeDirectory(directory, AT, mode)
-    await makeDirectory(target, AT, mode)
     const files = staging === null ? [] : await stagedFiles(staging)
-    await requireNoOther(target, files)
-    for (const file of files) await copyTo(path.join(staging as string, file), path.join(target, file), fileMode(mode))
-    await syncDirectory(target)
+    const copied: string[] = []
     let found = { lacking: 0, missing: [] as BlobId[] }
-    await placeIndex(whereIs(where), index, async (ledger) => {
-      const claimed = { ledger, path: target, mode }
-      // Another store than the one that it is a copy of: neither takes the staged files of the other for debris.
-      await beginRecovery(claimed)
-      found = await giveUpLacking(ledger, await RestoredStaging.open(claimed))
-      await endRecovery(claimed)
+    await placeIndex(whereIs(where), {
+      from: index,
+      prepare: async () => {
+        await makeDirectory(target, AT, mode)
+        const present = await requireNoOther(target, files)
+        for (const file of files) {
+          requireSignal(signal)
+          const to = path.join(target, file)
+          if (!present.has(file)) copied.push(to)
+          await copyTo(path.join(staging as string, file), to, fileMode(mode))
+        }
+        await syncDirectory(target)
+      },
+      change: async (ledger) => {
+        requireSignal(signal)
+        const claimed = { ledger, path: target, mode }
+        // Another store than the one that it is a copy of: neither takes the staged files of the other for debris.
+        await beginRecovery(claimed)
+        found = await giveUpLacking(ledger, await RestoredStaging.open(claimed))
+        await endRecovery(claimed)
+      },
+      undo: async () => {
+        for (const file of copied) await rm(file, { force: true })
+      },
     })
     return { files: files.length, ...found }
   } catch (error) {
@@ -70,13 +88,17 @@ async function partsOf(from: string): Promise<{ index: string; staging: string |
   const found = await stat(from).catch(() => null)
   if (found === null) throw new StorageError('NOT_FOUND', AT, { detail: `there is no backup ${from}` })
   if (found.isFile()) return { index: from, staging: null }
-  return { index: path.join(from, 'index.mdb'), staging: path.join(from, 'staging') }
+  const index = path.join(from, 'index.mdb')
+  if ((await stat(index).catch(() => null)) === null)
+    throw new StorageError('NOT_FOUND', AT, { detail: `${from} is no backup: it has no index.mdb` })
+  return { index, staging: path.join(from, 'staging') }
 }
 
 /** Staged files of a store whose index was lost may be all that is left of a blob. Those of a restore that was cut off are the same. */
-async function requireNoOther(target: string, files: readonly string[]): Promise<void> {
-  const others = (await readdir(target)).filter((name) => !name.startsWith('.stored-id') && !files.includes(name))
-  if (others.length === 0) return
+async function requireNoOther(target: string, files: readonly string[]): Promise<ReadonlySet<string>> {
+  const present = new Set(await readdir(target))
+  const others = present.difference(new Set(files))
+  if ([...others].every((name) => name.startsWith('.stored-id'))) return present
   const detail = `${target} holds files that are not of the backup: restore into a new directory, or see stored init --recover`
   throw new StorageError('ALREADY_EXISTS', AT, { detail })
 }
@@ -130,4 +152,8 @@ async function giveUpPage(
     return owing.length
   })
   return value === PAGE
+}
+
+function requireSignal(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new StorageError('ABORTED', AT, { cause: signal.reason })
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, rm, stat } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { MemoryBackend, MemoryPlace } from '@stored/core/backend'
 import { backupStore, compactStore, openStore, restoreStore } from '@stored/node'
@@ -106,4 +106,88 @@ test('compactStore() shrinks the index and keeps all, and refuses while the stor
   await using store = await open('store', false)
   expect((await collect(store.list())).map(({ key }) => key)).toEqual(['on a', 'owed alone', 'small'])
   expect((await store.get('owed alone')).equals(LARGE)).toBe(true)
+})
+
+test('a restore into a store refuses before it touches the staged files of that store', async () => {
+  await using dir = await temp()
+  const { at } = await owing(dir.path)
+  await backupStore({ path: at('store'), to: at('backup'), staged: true })
+  const [file] = (await readdir(at('backup/staging'))).filter((name) => !name.startsWith('.')) as [string]
+  await writeFile(path.join(at('backup/staging'), file), 'cut off')
+  const before = await readFile(path.join(at('store/staging'), file))
+  await expect(restoreStore({ path: at('store'), from: at('backup') })).rejects.toMatchObject({
+    code: 'ALREADY_EXISTS',
+  })
+  expect((await readFile(path.join(at('store/staging'), file))).equals(before)).toBe(true)
+})
+
+test('a restore that was killed before its index is there: opening says what to do and makes no index, and it goes on', async () => {
+  await using dir = await temp()
+  const { at, open } = await owing(dir.path)
+  await backupStore({ path: at('store'), to: at('backup'), staged: true })
+  await rm(at('store'), { recursive: true })
+  await restoreStore({ path: at('store'), from: at('backup') })
+  // As it is at the last moment before the new index gets its name.
+  await rm(at('store/index.mdb'))
+  await writeFile(at('store/restoring'), '')
+  const refused = { code: 'CORRUPT', message: expect.stringContaining('stored restore') }
+  await expect(open('store')).rejects.toMatchObject(refused)
+  expect(await readdir(at('store'))).not.toContain('index.mdb')
+  expect(await restoreStore({ path: at('store'), from: at('backup') })).toEqual({ files: 2, lacking: 0, missing: [] })
+  expect(await readdir(at('store'))).not.toContain('restoring')
+  await using store = await open('store', false)
+  expect((await store.get('owed alone')).equals(LARGE)).toBe(true)
+})
+
+test('a restore that was killed when its index was there is one that ended', async () => {
+  await using dir = await temp()
+  const { at, open } = await owing(dir.path)
+  await writeFile(at('store/restoring'), '')
+  await using store = await open('store', false)
+  expect((await store.get('owed alone')).equals(LARGE)).toBe(true)
+  expect(await readdir(at('store'))).not.toContain('restoring')
+})
+
+test.each(['an index that is none', 'an ended signal'])('a restore that fails leaves nothing: %s', async (what) => {
+  await using dir = await temp()
+  const { at, open } = await owing(dir.path)
+  await backupStore({ path: at('store'), to: at('backup'), staged: true })
+  const isAborted = what === 'an ended signal'
+  if (!isAborted) await writeFile(at('backup/index.mdb'), 'no index '.repeat(1000))
+  const restored = restoreStore({
+    ...{ path: at('new'), from: at('backup') },
+    ...(isAborted && { signal: AbortSignal.abort() }),
+  })
+  await expect(restored).rejects.toMatchObject({ code: isAborted ? 'ABORTED' : 'CORRUPT' })
+  expect(await readdir(at('new/staging'))).toEqual([])
+  await using store = await open('new', false)
+  expect(await collect(store.list())).toEqual([])
+})
+
+test('a backup that nobody may write to can be restored', async () => {
+  await using dir = await temp()
+  const { at, open } = await owing(dir.path)
+  await backupStore({ path: at('store'), to: at('backup') })
+  await chmod(at('backup'), 0o400)
+  await restoreStore({ path: at('other'), from: at('backup') })
+  expect((await stat(at('other/index.mdb'))).mode & 0o777).toBe(0o600)
+  await using store = await open('other', false)
+  expect((await store.get('small')).toString()).toBe('small')
+})
+
+test.each([false, true])('a backup holds small blobs: only its owner may read it; staged: %s', async (staged) => {
+  await using dir = await temp()
+  const { at } = await owing(dir.path)
+  await backupStore({ path: at('store'), to: at('backup'), staged })
+  expect((await stat(at('backup'))).mode & 0o077).toBe(0)
+  expect((await stat(staged ? at('backup/index.mdb') : at('backup'))).mode & 0o777).toBe(0o600)
+})
+
+test('a backup leaves a file of a similar name alone', async () => {
+  await using dir = await temp()
+  const { at } = await owing(dir.path)
+  await mkdir(at('backup.part'))
+  await writeFile(at('backup.part/mine'), 'mine')
+  await backupStore({ path: at('store'), to: at('backup') })
+  expect(await readFile(at('backup.part/mine'), 'utf8')).toBe('mine')
 })

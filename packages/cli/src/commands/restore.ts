@@ -5,7 +5,7 @@ import type { Outcome } from '../session/outcome.ts'
 import { locationOf } from '../session/store-directory.ts'
 
 export async function run(context: Context): Promise<Outcome> {
-  const { out, input, dryRun } = context
+  const { out, input, signal, dryRun } = context
   const store = await locationOf(context)
   if (dryRun) {
     await out.tell(
@@ -15,7 +15,7 @@ export async function run(context: Context): Promise<Outcome> {
     return { exit: EXIT.ok }
   }
   const { restoreStore } = await import('@stored/node')
-  const { files, lacking, missing } = await restoreStore({ ...store, from: input.first })
+  const { files, lacking, missing } = await restoreStore({ ...store, from: input.first, signal })
   for (const id of missing)
     await out.tell({ type: 'missing', id }, `${id}: its bytes are neither in the backup nor on a backend: put it again`)
   const copied =
