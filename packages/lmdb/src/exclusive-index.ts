@@ -27,6 +27,7 @@ import {
   putInPlace,
   requireUnkept,
   sweepNewIndex,
+  takeOver,
 } from './new-index.ts'
 import { type Occupied, occupy } from './occupy.ts'
 
@@ -151,13 +152,14 @@ export class ExclusiveIndex implements Reader {
   }
 
   async #replace(make: (file: string) => Promise<void>, { keepAs }: { readonly keepAs?: string }): Promise<void> {
-    const { directory, fileMode } = this.#place
+    const { directory } = this.#place
     const file = path.join(directory, NEW_INDEX_FILE)
     if (keepAs !== undefined) await requireUnkept(directory, keepAs)
     try {
       await this.requireSpace()
       await make(file)
-      await flush(file, fileMode)
+      await takeOver(file, this.#environment.file)
+      await flush(file)
     } catch (error) {
       await sweepNewIndex(directory)
       throw error
@@ -239,7 +241,7 @@ async function writeCopy({ from, change }: NewIndex, file: string, place: Occupi
   } finally {
     await ledger.close()
   }
-  await flush(file, place.fileMode)
+  await flush(file)
 }
 
 /** Reads an index in a file that nobody else knows, of this format. */

@@ -1,4 +1,4 @@
-import { copyFile, link, open, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chown, copyFile, link, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { StorageError } from '@stored/core/backend'
 import { setMode, syncDirectory } from '@stored/core/files'
@@ -47,9 +47,18 @@ async function isThere(file: string): Promise<boolean> {
   return (await stat(file).catch(() => null)) !== null
 }
 
-/** Makes a new index durable, and says who may use it. */
-export async function flush(file: string, mode: number): Promise<void> {
-  await setMode(file, mode)
+/** Whoever may use the present index may use the new one, also where root or another user of the group makes it. */
+export async function takeOver(file: string, index: string): Promise<void> {
+  const [{ uid, gid, mode }, made] = [await stat(index), await stat(file)]
+  if (uid !== made.uid || gid !== made.gid)
+    await chown(file, uid, gid).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPERM' && error.code !== 'ENOTSUP') throw error
+    })
+  await setMode(file, mode & 0o777)
+}
+
+/** Makes a new index durable. */
+export async function flush(file: string): Promise<void> {
   await using handle = await open(file, 'r+')
   await handle.sync()
 }

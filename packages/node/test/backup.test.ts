@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { MemoryBackend, MemoryPlace } from '@stored/core/backend'
 import { backupStore, compactStore, openStore, restoreStore } from '@stored/node'
@@ -190,4 +190,20 @@ test('a backup leaves a file of a similar name alone', async () => {
   await writeFile(at('backup.part/mine'), 'mine')
   await backupStore({ path: at('store'), to: at('backup') })
   expect(await readFile(at('backup.part/mine'), 'utf8')).toBe('mine')
+})
+
+test('who could use the index can use the one in its place', async () => {
+  await using dir = await temp()
+  const { at } = await owing(dir.path)
+  await chmod(at('store/index.mdb'), 0o660)
+  await compactStore({ path: at('store') })
+  expect((await stat(at('store/index.mdb'))).mode & 0o777).toBe(0o660)
+})
+
+test.skipIf(process.getuid?.() !== 0)('root compacts the store of another user, who still owns it', async () => {
+  await using dir = await temp()
+  const { at } = await owing(dir.path)
+  await chown(at('store/index.mdb'), 65_534, 65_533)
+  await compactStore({ path: at('store') })
+  expect(await stat(at('store/index.mdb'))).toMatchObject({ uid: 65_534, gid: 65_533 })
 })
