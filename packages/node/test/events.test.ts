@@ -57,10 +57,10 @@ describe('events()', () => {
     await store.put(Buffer.from('one'), { key: 'b' })
     await store.delete(idOf('one'))
     const [time, seq, position] = [expect.any(Number), expect.any(Number), expect.stringMatching(/^\d+$/)]
-    const checksum = idOf('one')
+    const [checksum, version] = [idOf('one'), expect.stringMatching(/^\d+$/)]
     expect(await collect(store.events())).toEqual([
-      { type: 'put', checksum, key: 'a', size: 3, isNew: true, time, seq, position },
-      { type: 'put', checksum, key: 'b', size: 3, isNew: false, time, seq, position },
+      { type: 'put', checksum, key: 'a', version, size: 3, isNew: true, time, seq, position },
+      { type: 'put', checksum, key: 'b', version, size: 3, isNew: false, time, seq, position },
       { type: 'delete', checksum, keys: ['a', 'b'], time, seq, position },
     ])
   })
