@@ -99,6 +99,8 @@ async function openShared() {
     }
     const store = new StoreD<string>({ ...services, backends })
     opened.push(store)
+    // Until it has looked for deletions that were cut off: it would help with those that a test begins.
+    await store.status()
     watched.commits = 0
     /** As a commit of another process would: these share no directory. */
     const ring = () => bells.mock.calls.forEach(([heard]) => void heard())
