@@ -101,6 +101,39 @@ describe('read()', () => {
     await expect(reading).rejects.toMatchObject({ code: 'ABORTED' })
     expect(getEventListeners(controller.signal, 'abort')).toEqual([])
   })
+
+  test('that is aborted between two chunks leaves the body, which may hold a file open', async () => {
+    const controller = new AbortController()
+    let left = 0
+    async function* body() {
+      try {
+        controller.abort(new Error('enough'))
+        yield Buffer.from('abc')
+        yield Buffer.from('defghij')
+      } finally {
+        left++
+      }
+    }
+    const { backend } = spyBackend({ get: async (key) => ({ stat: { key, size: 10 }, body: body() }) })
+    const reading = guardBackend(backend).read('k', { ...WHOLE, signal: controller.signal })
+    await expect(reading).rejects.toMatchObject({ code: 'ABORTED' })
+    expect(left).toBe(1)
+  })
+
+  test('that is aborted as the backend answers leaves the body before its first chunk', async () => {
+    const controller = new AbortController()
+    let left = 0
+    const body = Object.assign(chunks(BLOB), { return: async () => ({ done: true as const, value: left++ }) })
+    const { backend } = spyBackend({
+      async get(key) {
+        controller.abort(new Error('enough'))
+        return { stat: { key, size: 10 }, body }
+      },
+    })
+    const reading = guardBackend(backend).read('k', { ...WHOLE, signal: controller.signal })
+    await expect(reading).rejects.toMatchObject({ code: 'ABORTED' })
+    expect(left).toBe(1)
+  })
 })
 
 describe('of calls that are under way together', () => {

@@ -28,16 +28,21 @@ async function collect(body: AsyncIterable<Uint8Array>, size: number, operation:
   const iterator = body[Symbol.asyncIterator]()
   const chunks: Uint8Array[] = []
   let total = 0
-  for (;;) {
-    operation.throwIfAborted()
-    const step = await operation.settle(iterator.next())
-    if (step.done) break
-    chunks.push(step.value)
-    total += step.value.byteLength
-    if (total <= size) continue
-    // Not read any further: it may have no end.
-    void Promise.resolve(iterator.return?.()).catch(() => {})
-    throw wrongSize(size, `${total} or more`, operation.at)
+  let isOpen = true
+  try {
+    for (;;) {
+      operation.throwIfAborted()
+      isOpen = false // One that failed or did not return has nothing to release.
+      const step = await operation.settle(iterator.next())
+      if (step.done) break
+      isOpen = true
+      chunks.push(step.value)
+      total += step.value.byteLength
+      // Not read any further: it may have no end.
+      if (total > size) throw wrongSize(size, `${total} or more`, operation.at)
+    }
+  } finally {
+    if (isOpen) void Promise.resolve(iterator.return?.()).catch(() => {})
   }
   operation.throwIfAborted()
   if (total < size) throw wrongSize(size, `only ${total}`, operation.at)
