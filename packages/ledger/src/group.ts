@@ -95,7 +95,7 @@ export class Group {
     const packed = this.#packs.sizeOf(appended, discarded)
     let { bytes } = packed
     for (const { value } of writes) bytes += value?.length ?? 0
-    for (const event of events) bytes += event.length
+    for (const event of events) bytes += Buffer.byteLength(event)
     const sums = added.filter((one) => this.#sums.isNew(one)).length
     this.#sink.expect?.(writes.length + sums + packed.rows + this.#events.rowsFor(events), bytes)
   }

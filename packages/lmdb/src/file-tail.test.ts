@@ -68,6 +68,14 @@ describe('a commit', () => {
       { numRuns: 40 },
     )
   })
+
+  test('finds the room for events of letters that take several bytes each', async () => {
+    await using ledger = await LmdbLedger.open({ path: directory, reserve: 0 }).then(closing)
+    const file = path.join(directory, 'index.mdb')
+    const text = '\u6f22'.repeat(3 * MIB)
+    await ledger.transact((tx) => ledger.record(tx, { type: 'x.y', data: { text }, time: 0 }))
+    expect(await endOfPages(file)).toBeLessThan((await stat(file)).size)
+  })
 })
 
 function closing(ledger: LmdbLedger): LmdbLedger & AsyncDisposable {
