@@ -1,10 +1,11 @@
 import { readlinkSync } from 'node:fs'
-import { type FileHandle, open, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { MemoryLedger } from '@stored/ledger'
 import { testDirectory } from '@stored/testing/directory'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { readNamedFile } from './staged-file.ts'
+import { readNamedFile, writeFileBody } from './staged-file.ts'
 import { DurableStaging } from './staging.ts'
 
 let directory: string
@@ -16,7 +17,7 @@ afterEach(async () => {
 })
 
 /** What every FileHandle inherits its methods from. */
-async function fileHandles(): Promise<Pick<FileHandle, 'datasync' | 'sync'>> {
+async function fileHandles(): Promise<Pick<FileHandle, 'datasync' | 'sync' | 'writev'>> {
   await using handle = await open(directory)
   return Object.getPrototypeOf(handle)
 }
@@ -44,6 +45,50 @@ describe('receive() of bytes whose flush fails', () => {
     expect(await readdir(directory)).toHaveLength(1)
     expect(ledger.degraded).toBeNull()
     await staging.close()
+  })
+})
+
+describe('writeFileBody() of chunks that their source uses again', () => {
+  const MIB = 1024 * 1024
+  /** Chunks of these sizes; each is overwritten as soon as the next but one is asked for. */
+  async function* reused(sizes: readonly number[]) {
+    let former: Buffer | undefined
+    for (const [i, size] of sizes.entries()) {
+      const chunk = Buffer.alloc(size, i + 1)
+      yield chunk
+      former?.fill(0xff)
+      former = chunk
+    }
+  }
+  const options = { require: async () => {}, signal: new AbortController().signal }
+
+  test.each([[[MIB, 10, 10, 10]], [[10, MIB, 10, 10]], [[10, 20, 30]], [[MIB, MIB, MIB, 7]]])(
+    'of %j bytes writes each as it was, on a slow disk too',
+    async (sizes) => {
+      const handles = await fileHandles()
+      const { writev } = handles
+      vi.spyOn(handles, 'writev').mockImplementation(async function (this: FileHandle, ...given) {
+        await setTimeout(20)
+        return writev.apply(this, given as never) as never
+      })
+      const file = path.join(directory, 'f')
+      expect(await writeFileBody(file, reused(sizes), options)).toBe(sizes.reduce((sum, size) => sum + size))
+      const expected = Buffer.concat(sizes.map((size, i) => Buffer.alloc(size, i + 1)))
+      expect((await readFile(file)).equals(expected)).toBe(true)
+    },
+  )
+
+  test('copies none that is the only one', async () => {
+    const writev = vi.spyOn(await fileHandles(), 'writev')
+    const chunk = Buffer.alloc(200_000)
+    await writeFileBody(
+      path.join(directory, 'f'),
+      (async function* () {
+        yield chunk
+      })(),
+      options,
+    )
+    expect(writev.mock.calls[0]?.[0][0]).toBe(chunk)
   })
 })
 

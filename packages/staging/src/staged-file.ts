@@ -52,12 +52,16 @@ export async function writeFileBody(file: string, body: AsyncIterable<Uint8Array
     for await (const chunk of body) {
       await o.require(gathered + chunk.length, size + chunk.length)
       o.signal.throwIfAborted()
-      // One that is written now is not held for longer than it stays as it is.
-      const isHeld = gathered + chunk.length < CHUNK
-      pieces.push(owned || !isHeld ? chunk : Buffer.from(chunk))
+      // With the next one the former may change: by then it is written, or was copied.
+      if (!owned) {
+        await writing
+        const former = pieces.pop()
+        if (former) pieces.push(Buffer.from(former))
+      }
+      pieces.push(chunk)
       gathered += chunk.length
       size += chunk.length
-      if (!isHeld || pieces.length === MOST_PIECES) await write()
+      if (gathered >= CHUNK || pieces.length === MOST_PIECES) await write()
     }
     await write()
     await writing
