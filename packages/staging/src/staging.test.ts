@@ -408,6 +408,54 @@ describe('small blobs of one commit', () => {
     expect(await read(ids[7] as BlobId)).toEqual(bytesOf(ids[7] as BlobId))
   })
 
+  test('let in who waits for room once they were moved', async () => {
+    await keepAll()
+    await staging.close()
+    staging = await DurableStaging.open({ ledger, path: directory, limit: 8 * SIZE })
+    const receiving = staging.receive(source(Buffer.alloc(3 * SIZE)), {
+      signal: NEVER,
+      size: 3 * SIZE,
+      whenFull: 'wait',
+    })
+    await release(...ids.slice(0, 7))
+    await using staged = await receiving
+    expect(staged.size).toBe(3 * SIZE)
+  })
+
+  test('are moved where another staging, which has released them, did not come to it, for who waits here', async () => {
+    await keepAll()
+    await using waiting = Object.assign(await DurableStaging.open({ ledger, path: directory, limit: 8 * SIZE }), {
+      [Symbol.asyncDispose]: () => waiting.close(),
+    })
+    await staging.close()
+    await waiting.sweep()
+    const options = { signal: NEVER, size: 3 * SIZE, whenFull: 'wait' } as const
+    const receiving = waiting.receive(source(Buffer.alloc(3 * SIZE)), options)
+    await release(...ids.slice(0, 7))
+    waiting.recheck()
+    await using staged = await receiving
+    expect(staged.size).toBe(3 * SIZE)
+  })
+
+  test('are moved out of every pack but one that is damaged, which fails nobody', async () => {
+    const others = ids.map((id): BlobId => `sha256:${'f'.repeat(63)}${id.at(-1)}`)
+    await keepAll()
+    const [first] = await ledger.look((view) =>
+      readerOf(view).range('packs', { from: Buffer.of(0), to: Buffer.of(0xfe) }),
+    )
+    const [key, value] = first as [Buffer, Buffer]
+    value[value.length - 1] = ~(value.at(-1) as number)
+    await ledger.transact((tx) => writerOf(tx).put('packs', key, value))
+    const all = await Promise.all(others.map(async (id) => ({ id, staged: await receive(bytesOf(id)) })))
+    await ledger.transact((tx) => {
+      for (const { id, staged } of all) staging.keep(tx, id, staged)
+    })
+    await release(...ids.slice(0, 7), ...others.slice(0, 7))
+    await expect.poll(() => staging.usage().bytes).toBe(9 * SIZE)
+    expect(await staging.sweep()).toBe(0)
+    expect(await read(others[7] as BlobId)).toEqual(bytesOf(others[7] as BlobId))
+  })
+
   test('that are put again over a damaged pack are kept anew', async () => {
     await keepAll()
     const range = { from: Buffer.of(0), to: Buffer.of(0xfe) }

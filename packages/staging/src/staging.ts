@@ -284,6 +284,8 @@ export class DurableStaging implements Staging {
 
   recheck(): void {
     this.room.recheck()
+    // Whoever released it may not tell again once what is left was moved.
+    if (this.room.excess > 0) this.#compactSoon()
   }
 
   markReleasable(tx: Transaction, id: BlobId): void {
@@ -406,15 +408,21 @@ export class DurableStaging implements Staging {
       })
   }
 
-  /** Moves what is left in packs that are nearly empty: a plan each. */
+  /** Moves what is left in packs that are nearly empty: a plan each. One that is damaged stays as it is. */
   async #compact(): Promise<void> {
     for (let after = -1; !this.#closed; ) {
       const behind = after
       const [pack] = await this.ledger.look((view) => sparsePacks(readerOf(view), { after: behind, limit: 1 }))
-      if (pack === undefined) return
-      await this.ledger.transact((tx) => this.#rewrite(writerOf(tx), pack))
+      if (pack === undefined) break
+      await this.ledger
+        .transact((tx) => this.#rewrite(writerOf(tx), pack))
+        .catch((error) => {
+          if (!StorageError.is(error) || error.code !== 'CORRUPT' || this.ledger.degraded) throw error
+        })
       after = pack
     }
+    // Here, or by another process meanwhile.
+    this.room.recheck()
   }
 
   #rewrite(writer: Writer, pack: number): void {
