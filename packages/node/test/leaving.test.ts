@@ -246,6 +246,7 @@ describe('before the commit that removes a backend', () => {
     await one.store.resume('a')
     await one.store.synced()
     await two.store.put(X, { key: 'n', backends: ['a'] })
+    await ring(one)
     await one.store.synced()
   })
 
