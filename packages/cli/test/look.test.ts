@@ -28,10 +28,16 @@ describe('ls', () => {
     ])
   })
 
-  it('-l adds size, copies and id; --tree draws a tree', async () => {
-    expect((await at.stored('ls', '-l', 'z')).stdout).toMatch(/^ *size .*\n *3 B .* 2\/2 +sha256:\w{12} +z\n$/)
+  it('-l adds size, copies, type and id; --tree draws a tree', async () => {
+    expect((await at.stored('ls', '-l', 'z')).stdout).toMatch(
+      /^ *size .*\n *3 B .* 2\/2 +application\/octet-stream +sha256:\w{12} +z\n$/,
+    )
     expect((await at.stored('ls', '--tree')).stdout).toBe('new\np/\n  deep/\n    y\n  x\nz\n')
     expect(await at.stored('ls', '-l', '--tree')).toMatchObject({ code: 2 })
+  })
+
+  it('--internal is taken: no key here belongs to a package', async () => {
+    expect((await at.stored('ls', '--internal')).stdout).toBe('new\np/deep/y\np/x\nz\n')
   })
 
   it('--unsynced, --limit and --backend choose', async () => {
@@ -55,6 +61,15 @@ describe('stat', () => {
     const { code, stdout } = await at.stored('stat', 'new', X)
     expect(code).toBe(0)
     for (const part of [/^by +me$/m, /^on b +pending +new$/m, /^size +1 B \(1\)$/m]) expect(stdout).toMatch(part)
+  })
+
+  it('shows the version of a key; by an id, that of the key which it is shown as', async () => {
+    const version = await at.open(async (store) => (await store.stat('p/x'))?.version)
+    const byKey = (await at.stored('stat', 'p/x')).stdout
+    expect(byKey).toMatch(new RegExp(`^version +${version}$`, 'm'))
+    expect(byKey).not.toContain('as of key')
+    const byId = (await at.stored('stat', X)).stdout
+    expect(byId).toMatch(new RegExp(`^as of key +p/x$[^]*^version +${version}$`, 'm'))
   })
 
   it('--json; one of two is not there: 3, none: 4', async () => {

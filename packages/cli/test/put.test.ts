@@ -154,6 +154,32 @@ describe.concurrent('put', () => {
     await at.open(async (store) => expect((await store.get('x')).toString()).toBe('old'))
   })
 
+  it('--meta with an empty value removes a field, --replace-meta all that are not named', async () => {
+    await using at = await place()
+    await at.file('x', 'same')
+    const fields = () => at.open(async (store) => (await store.stat('x'))?.custom)
+    await at.stored('put', 'x', '--meta', 'a=1', '--meta', 'b=2')
+    expect(await fields()).toEqual({ a: '1', b: '2' })
+    expect(await at.stored('put', 'x', '--meta', 'a=', '--meta', 'c=3')).toMatchObject({ code: 0 })
+    expect(await fields()).toEqual({ b: '2', c: '3' })
+    expect(await at.stored('put', 'x', '--replace-meta', '--meta', 'd=4')).toMatchObject({ code: 0 })
+    expect(await fields()).toEqual({ d: '4' })
+    expect(await at.stored('put', 'x', '--replace-meta')).toMatchObject({ code: 0 })
+    expect(await fields()).toEqual({})
+  })
+
+  it('--if-match takes an id or a version, and refuses a key that has another: 7', async () => {
+    await using at = await place()
+    await fill(at, { x: 'old' })
+    const seen = () => at.open((store) => store.stat('x'))
+    const old = await seen()
+    await at.file('x', 'new')
+    expect(await at.stored('put', 'x', '--if-match', String(old?.version))).toMatchObject({ code: 0 })
+    for (const stale of [old?.id, old?.version])
+      expect(await at.stored('put', 'x', '--if-match', String(stale))).toMatchObject({ code: 7 })
+    expect(await at.stored('put', 'x', '--if-match', String((await seen())?.id))).toMatchObject({ code: 0 })
+  })
+
   it('--dry-run says what would be done, and does nothing', async () => {
     await using at = await place()
     await fill(at, { x: 'old' })

@@ -16,7 +16,12 @@ export async function run(context: Context): Promise<Outcome> {
   const print = printerOf(context)
   let entries = 0
   let size = 0
-  const options = { ...(backend !== undefined && { backend }), missing: input.has('missing'), signal }
+  const options = {
+    ...(backend !== undefined && { backend }),
+    missing: input.has('missing'),
+    internal: input.has('internal'),
+    signal,
+  }
   for await (const entry of limit === 0 ? [] : store.list({ prefix: input.args[0] ?? '', ...options })) {
     if (input.has('unsynced') && isSynced(entry)) continue
     await out.record({ type: 'entry', ...entry })
@@ -50,13 +55,14 @@ function printerOf({ input, out }: Context): Printer {
     { title: 'size', align: 'right' },
     { title: 'modified (UTC)' },
     { title: 'copies' },
+    { title: 'type' },
     { title: 'id' },
     { title: 'key' },
   ])
   return {
-    entry: ({ key, id, size, modified, locations }) => {
+    entry: ({ key, id, size, mimeType, modified, locations }) => {
       const synced = locations.filter(({ synced }) => synced).length
-      return table.row(bytes(size), time(modified), `${synced}/${locations.length}`, shortId(id), key)
+      return table.row(bytes(size), time(modified), `${synced}/${locations.length}`, mimeType, shortId(id), key)
     },
     end: () => table.end(),
   }

@@ -1,5 +1,6 @@
 import path from 'node:path'
-import { ALGORITHMS, type Algorithm, type PutResult, type StoreD } from '@stored/core'
+import { ALGORITHMS, type Algorithm, type KeyMatch, type PutResult, type StoreD } from '@stored/core'
+import { isId } from '@stored/core/backend'
 import { tellBackendLog } from '../backends/backend-log.ts'
 import { EXIT, type ExitCode, firstFailure } from '../errors/exit-codes.ts'
 import { describeFault, usage } from '../errors/fault.ts'
@@ -54,17 +55,23 @@ export async function run(context: Context): Promise<Outcome> {
 
 interface Options {
   readonly backends: readonly string[]
-  readonly metadata?: Record<string, string>
+  readonly metadata?: Record<string, string | null>
+  readonly replaceMetadata?: true
+  readonly ifMatch?: KeyMatch
   readonly ifAbsent?: true
   readonly checksums?: readonly Algorithm[]
 }
 
 function optionsOf({ input }: Context, { config }: LoadedConfig): Options {
   const named = input.texts('backend')
-  const metadata = input.fields('meta')
+  const fields = Object.entries(input.fields('meta'))
+  const metadata = Object.fromEntries(fields.map(([name, value]) => [name, value === '' ? null : value]))
+  const match = input.text('if-match')
   return {
     backends: named.length > 0 ? named : (config.defaultBackends ?? Object.keys(config.backends)),
     ...(Object.keys(metadata).length > 0 && { metadata }),
+    ...(input.has('replace-meta') && { replaceMetadata: true }),
+    ...(match !== undefined && { ifMatch: isId(match) ? match : { version: match } }),
     ...(input.has('if-absent') && { ifAbsent: true }),
     checksums: input.texts('checksum').map(checksumOf),
   }

@@ -27,9 +27,11 @@ export async function run(context: Context): Promise<Outcome> {
 }
 
 async function print({ input, out, signal }: Context, store: StoreD, name: string, record: BlobRecord): Promise<void> {
-  const { id, size, mimeType, created, modified, checksums, custom, locations, more = false } = record
+  const { id, key, version, size, mimeType, created, modified, checksums, custom, locations, more = false } = record
   const fields = out.table([{ title: 'name' }, { title: name }])
   await fields.row('id', id)
+  if (key !== undefined && key !== name) await fields.row('as of key', key)
+  if (version !== undefined) await fields.row('version', version)
   await fields.row('size', `${bytes(size)} (${size})`)
   await fields.row('type', mimeType)
   await fields.row('created', `${time(created)} UTC`)
