@@ -5,7 +5,7 @@ import type { BlobId } from '../../model/blob.ts'
 import type { DeleteEvent } from '../../model/event.ts'
 import type { Transaction, View } from '../../ports/ledger.ts'
 import { type Also, type OnCommit, transactWith } from '../also.ts'
-import { MATCH } from '../lookup/conditions.ts'
+import { MATCH, matchOf } from '../lookup/conditions.ts'
 import { checkName } from '../lookup/names.ts'
 import { walk } from '../lookup/walk.ts'
 import type { Services } from '../services.ts'
@@ -40,7 +40,7 @@ export async function remove(
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'a dryRun commits nothing: leave also out' })
   if (ifMatch !== undefined && isId(idOrKey))
     throw new StorageError('INVALID_ARGUMENT', at, { detail: 'ifMatch says what a key must be: name a key' })
-  const what = { name: idOrKey, ifMatch }
+  const what = { name: idOrKey, ifMatch: ifMatch && matchOf(ifMatch) }
   if (backends !== undefined) {
     services.backends.select(backends, at)
     return { deleted: [], pending: await dropCopies(services, what, { backends, dryRun, also, onCommit, signal }) }

@@ -13,6 +13,11 @@ export const MATCH: Rule = {
   shown: 'string',
 }
 
+/** A copy: what the caller changes later changes nothing here. */
+export function matchOf(ifMatch: KeyMatch): KeyMatch {
+  return typeof ifMatch === 'string' ? ifMatch : { version: String(ifMatch.version) }
+}
+
 /** @throws {StorageError} PRECONDITION_FAILED: the key is not what its caller believes it to be. */
 export function checkMatch(bound: Binding | null, ifMatch: KeyMatch | undefined, at: ErrorLocation): void {
   if (ifMatch === undefined) return

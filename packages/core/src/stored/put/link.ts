@@ -31,7 +31,7 @@ export async function link(
   const at = { op: 'link', key }
   checkStoreKey(key, { op: at.op })
   if (!isId(id)) throw new StorageError('INVALID_ARGUMENT', at, { detail: `the id of a blob is ${ID.expected}` })
-  const { metadata } = check(options, at)
+  const { options: asked, metadata } = check(options, at)
   const targets = targetsOf(services, options, at)
   const byName = services.mimeTypeOf(new Uint8Array(0), { key, path: undefined })
   const commit = async (staged: Staged | null): Promise<PutDone> => {
@@ -40,7 +40,7 @@ export async function link(
       if (!known) throw new StorageError('NOT_FOUND', at, { detail: `no blob is ${id}` })
       // Its bytes are not read: where the key tells no type, it has the one that the blob has by its id.
       const mimeType = byName === UNTOLD ? namedBy(services, tx, id).mimeType : byName
-      const outcome = planPut(services, tx, { key, facts: known, mimeType, metadata, staged, targets, options })
+      const outcome = planPut(services, tx, { key, facts: known, mimeType, metadata, staged, targets, options: asked })
       add()
       return outcome
     })

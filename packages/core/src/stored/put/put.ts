@@ -5,7 +5,7 @@ import type { DurableEvent, Logged } from '../../model/event.ts'
 import type { BlobSource } from '../../source/source.ts'
 import { transactWith } from '../also.ts'
 import type { Configured } from '../backends/backends.ts'
-import { MATCH } from '../lookup/conditions.ts'
+import { MATCH, matchOf } from '../lookup/conditions.ts'
 import { checkStoreKey, idKey, idOfKey, isAmongIds } from '../lookup/names.ts'
 import type { Services } from '../services.ts'
 import type { CommitOptions, PutOptions } from '../types.ts'
@@ -61,7 +61,7 @@ export async function commit(services: Services, received: unknown, options: Com
 
 interface Asked {
   readonly options: CommitOptions
-  /** A copy: what the caller changes later changes nothing here. */
+  /** A copy, as is what the key must match: what the caller changes later changes nothing here. */
   readonly metadata: Readonly<Record<string, unknown>>
 }
 
@@ -95,7 +95,11 @@ export function check(options: CommitOptions, at: ErrorLocation): Asked {
   const refuse = (detail: string, cause?: unknown) => new StorageError('INVALID_ARGUMENT', at, { cause, detail })
   if (options.key !== undefined) checkStoreKey(options.key, { op: at.op })
   if (options.ifAbsent && options.ifMatch !== undefined) throw refuse('ifAbsent and ifMatch exclude each other')
-  return { options, metadata: options.metadata === undefined ? {} : jsonCopy(options.metadata, refuse) }
+  const { ifMatch, metadata } = options
+  return {
+    options: ifMatch === undefined ? options : { ...options, ifMatch: matchOf(ifMatch) },
+    metadata: metadata === undefined ? {} : jsonCopy(metadata, refuse),
+  }
 }
 
 /**
