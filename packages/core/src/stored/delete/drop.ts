@@ -51,7 +51,7 @@ async function dropPages(services: Services, what: Doomed, o: DropOptions): Prom
     if (!drop) break
     for (const backend of drop.pending) pending.add(backend)
     after = drop.keys.at(-1)?.key
-    if (!isId(what.name)) break
+    if (!isId(what.name) || after === undefined) break
   }
   return [...pending]
 }
@@ -141,8 +141,10 @@ function planDrop(services: Services, tx: Transaction, drop: Drop | null, backen
   if (!drop?.isChange) return drop
   const { id, keys, places } = drop
   for (const bound of keys) {
-    const wanted = Object.entries(bound.wanted).filter(([backend]) => !backends.includes(backend))
-    services.index.bind(tx, { ...bound, wanted: Object.fromEntries(wanted) })
+    const before = Object.entries(bound.wanted)
+    const wanted = before.filter(([backend]) => !backends.includes(backend))
+    // Of a key that wants none of them nothing changes, nor does its version.
+    if (wanted.length < before.length) services.index.bind(tx, { ...bound, wanted: Object.fromEntries(wanted) })
   }
   leave(services, tx, { id, keys: [], places, isForgotten: false, isMore: false })
   touch(services, tx, id)
