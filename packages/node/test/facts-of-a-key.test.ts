@@ -1,6 +1,8 @@
+import { dumpOf } from '@stored/testing/rows/dump'
+import { checkRows } from '@stored/testing/rows/row-check'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { A, B, ID_A, openWorld } from './plans/world.ts'
+import { A, at, B, ID_A, idKeyOf, openWorld } from './plans/world.ts'
 
 const bytesOf = { a: A, b: B }
 const key = fc.constantFrom('k', 'l', 'm')
@@ -66,6 +68,52 @@ describe('a key', () => {
     await store.delete('l')
     expect(await shared()).toBe(0)
     expect(await store.stat('m')).not.toBeNull()
+  })
+
+  test.each(['synced', 'pending', 'failed', 'conflict', 'missing', 'corrupt', 'unknown'] as const)(
+    'whose own copy, %s, another key came to share keeps it when that key goes',
+    async (state) => {
+      await using world = await openWorld()
+      const { store, ledger } = world
+      const key = idKeyOf(ID_A)
+      // As an earlier layout left it.
+      await world.given(ID_A, [key], at(ID_A, 's', key, state, { holds: { id: ID_A } }))
+      await store.put(A, { key: 'other', backends: ['s'] })
+      const shared = await world.row('s', key)
+      expect(shared).toMatchObject({ shared: true })
+      const violations = checkRows(dumpOf(ledger)).violations.map((one) => JSON.stringify(one))
+      expect(violations.filter((one) => one.includes('wants'))).toEqual([])
+      await store.delete('other')
+      expect(await world.row('s', key)).toEqual(shared)
+    },
+  )
+
+  test('has another version only once something of it changed: not by a deletion of copies that it does not want', async () => {
+    await using world = await openWorld()
+    const { store } = world
+    await store.put(A, { key: 'k', backends: ['x'] })
+    await store.put(A, { key: 'l', backends: ['x', 'y'] })
+    const before = await Promise.all(['k', 'l'].map((key) => store.stat(key)))
+    await store.delete(ID_A, { backends: ['y'] })
+    expect(await store.stat('k')).toEqual(before[0])
+    expect((await store.stat('l'))?.version).not.toBe(before[1]?.version)
+  })
+
+  test('is matched by what ifMatch was when put, link or delete was called', async () => {
+    await using world = await openWorld()
+    const { store } = world
+    const { version } = await store.put(A, { key: 'k' })
+    const calls = [
+      (ifMatch: { version: string }) => store.put(B, { key: 'k', ifMatch }),
+      (ifMatch: { version: string }) => store.link('k', ID_A, { ifMatch }),
+      (ifMatch: { version: string }) => store.delete('k', { ifMatch }),
+    ]
+    for (const call of calls) {
+      const ifMatch = { version: 'former' }
+      const called = call(ifMatch)
+      ifMatch.version = version
+      await expect(called).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+    }
   })
 
   test('loses fields that are null, and with replaceMetadata all that are not named', async () => {

@@ -61,6 +61,8 @@ export const indexRules: readonly Rule[] = [
         if (state === 'deleting' || !named.has(id)) continue
         const [backend, bound] = [backendOf(place), rows.bindings.get(keyOf(place))]
         if (shared && !wanted.has(`${id} ${backend}`)) yield `${place} of ${id} is wanted by none`
+        const isCounted = bound?.id !== id || rows.isDeleted(keyOf(place)) || bound.wanted[backend] !== 'own'
+        if (shared && !isCounted) yield `${place} of ${id} is shared, and its key wants its own`
         const isOwn = !shared && bound?.id === id && !rows.isDeleted(keyOf(place))
         if (isOwn && !(backend in bound.wanted)) yield `${place} of ${id} is not wanted by its key`
       }

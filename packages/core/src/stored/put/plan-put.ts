@@ -84,6 +84,8 @@ export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcom
   const known = index.facts(tx, id)
   const facts = { ...given, checksums: { ...known?.checksums, ...given.checksums } }
   index.keep(tx, facts)
+  // New bytes have no other key.
+  if (known) for (const target of targets) shareOwn(rows, tx, target, id)
   const locations = targets.map((target) => owe(rows, tx, target, facts))
   index.bind(tx, bindingAfter(bound, input, locations, tx.now))
   if (staged === null) {
@@ -161,16 +163,21 @@ function targetAt({ backends, index }: Rows, tx: Transaction, target: Configured
   return { place, shared: target.layout === 'id', now: index.location(tx, place) }
 }
 
+/** Where a key had an object for itself, in a layout that has one for all, whatever became of it: from now on it is theirs, and that key wants it too. */
+function shareOwn({ index }: Rows, tx: Transaction, { place, shared, now }: Target, id: BlobId): void {
+  if (!shared || now?.shared) return
+  const owner = index.binding(tx, place.key)
+  if (owner?.facts?.id !== id || owner.wanted[place.backend] !== 'own') return
+  index.bind(tx, { ...owner, wanted: { ...owner.wanted, [place.backend]: 'shared' } })
+}
+
 /** @returns The copy as it stands from now on. */
 function owe({ index, queue }: Rows, tx: Transaction, target: Target, { id, size }: BlobFacts): LocationFacts {
   const { place, shared, now } = target
   if (now && isSettled(now, id)) {
     if (!shared || now.shared) return now
-    // A copy that one key had for itself, in a layout that has one object for all: from now on it is theirs.
     const location = sharedByAll(now)
     index.locate(tx, location)
-    const bound = index.binding(tx, place.key)
-    if (bound?.facts?.id === id) index.bind(tx, { ...bound, wanted: wantedAfter(bound.wanted, [location]) })
     return location
   }
   const begun = leavesTry(now, id) && queue.begun(tx, place)
