@@ -398,3 +398,47 @@ describe('the promise of transact()', () => {
     }
   })
 })
+
+describe('a group of plans', () => {
+  const sleep = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+  const work = (ms: number) => {
+    const before = process.threadCpuUsage()
+    for (let spent = { user: 0, system: 0 }; spent.user + spent.system < ms * 1000; )
+      spent = process.threadCpuUsage(before)
+  }
+  /** How many commits these plans make, which are handed in at once. */
+  async function groupsOf(...plans: (() => void)[]): Promise<number> {
+    const ledger = await open()
+    await putRow(ledger, 'first')
+    const before = await commits()
+    await Promise.all(
+      plans.map((plan, i) =>
+        ledger.transact((tx) => {
+          plan()
+          writerOf(tx).put('keys', Buffer.from(`row ${i}`), row)
+        }),
+      ),
+    )
+    return (await commits()) - before
+  }
+  const quick = () => {}
+
+  // Node.js 22 tells no processor time of a thread.
+  test.runIf(process.threadCpuUsage)('is not cut because its thread had to wait for a processor', async () => {
+    expect(await groupsOf(() => sleep(10), ...Array.from({ length: 63 }, () => quick))).toBe(1)
+  })
+
+  test.runIf(process.threadCpuUsage)('is cut behind 5 ms of work', async () => {
+    expect(
+      await groupsOf(
+        () => work(6),
+        () => work(6),
+        quick,
+      ),
+    ).toBe(3)
+  })
+
+  test('is cut behind 25 ms, whatever they were spent on', async () => {
+    expect(await groupsOf(() => sleep(30), quick)).toBe(2)
+  })
+})
