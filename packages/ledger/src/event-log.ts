@@ -73,11 +73,12 @@ export class EventLog {
     for (let last = numberOf(o.since); ; await setImmediate()) {
       signal.throwIfAborted()
       const [since, rows] = [last, limit]
-      const page = await this.#ledger.look((view) => this.#page(readerOf(view), since, rows))
+      const read = await this.#ledger.look((view) => this.#page(readerOf(view), since, rows))
+      const page = ofOnePage(read)
       const { events, damage } = decodeEvents(page, since)
       if (events.length > 0) yield events
       if (damage) throw damage
-      if (page.length < limit) return
+      if (page.length === read.length && read.length < limit) return
       last = events.at(-1)?.seq ?? last
       // As many rows as hold a page of events: one may hold one, or those of many plans.
       limit = Math.min(PAGE, 2 * limit, Math.ceil((PAGE * page.length) / events.length))
@@ -130,6 +131,16 @@ export class EventLog {
     const [oldest] = sink.range('events', { ...ALL, limit: 1 })
     return oldest && eventsIn(oldest[0]) <= excess && hasRoom(sink, 1) ? oldest[0] : undefined
   }
+}
+
+/** The first rows, as far as their events are no more than a page: decoding one must not hold everybody else up. */
+function ofOnePage(rows: [key: Buffer, value: Buffer][]): [key: Buffer, value: Buffer][] {
+  let count = 0
+  const end = rows.findIndex(([key]) => {
+    count += eventsIn(key)
+    return count > PAGE
+  })
+  return end === -1 ? rows : rows.slice(0, Math.max(1, end))
 }
 
 /** Writes an event of a former format, with its number. */
