@@ -99,6 +99,16 @@ describe('a key', () => {
     expect((await store.stat('l'))?.version).not.toBe(before[1]?.version)
   })
 
+  test('is none of a blob that an earlier version left without any: copies of that are dropped all the same', async () => {
+    await using world = await openWorld()
+    const copies = ['s', 'x'].map((backend) =>
+      at(ID_A, backend, idKeyOf(ID_A), 'synced', { shared: true, holds: { id: ID_A } }),
+    )
+    await world.given(ID_A, [], ...copies)
+    expect(await world.store.delete(ID_A, { backends: ['x'] })).toEqual({ deleted: [], pending: ['x'] })
+    await expect(world.store.delete(ID_A, { backends: ['s'] })).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' })
+  })
+
   test('is matched by what ifMatch was when put, link or delete was called', async () => {
     await using world = await openWorld()
     const { store } = world
