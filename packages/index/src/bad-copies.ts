@@ -14,7 +14,7 @@ import {
 /** Rows that are looked at, or marked, in one go. */
 const BATCH = 500
 const NOTHING = Buffer.alloc(0)
-/** Says whether all bad places are marked: `null`, or since when not. Without it none were marked by an older version. */
+/** Says since when not all bad places are marked; absent while all are. */
 const COMPLETE = Buffer.from('bad-copies')
 const BAD: ReadonlySet<string> = new Set<BadState>(['failed', 'conflict', 'missing', 'corrupt', 'unknown'])
 
@@ -65,7 +65,7 @@ export class BadCopies {
         await this.#mark(places(), locationOn)
         await this.#ledger.transact((tx) => {
           // If more became bad behind the walk, it begins again.
-          if (sinceWhen(tx) === since) writerOf(tx).put('meta', COMPLETE, encodeRow(null, tx.ticket))
+          if (sinceWhen(tx) === since) writerOf(tx).remove('meta', COMPLETE)
         })
       }
     } catch (error) {
@@ -103,9 +103,9 @@ function stateOf(location: () => Location | null): LocationState | undefined {
   }
 }
 
-/** Since when marks are missing; `undefined`: since ever, `null`: none is. */
-function sinceWhen(view: View): string | null | undefined {
-  return readerOf(view).get('meta', COMPLETE, decodeRow<string | null>)?.value
+/** Since when marks are missing; `null`: none is. */
+function sinceWhen(view: View): string | null {
+  return readerOf(view).get('meta', COMPLETE, decodeRow<string>)?.value ?? null
 }
 
 /** Neither a backend's name nor a state nor a key holds a NUL. */

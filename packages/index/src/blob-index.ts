@@ -39,7 +39,6 @@ import {
   writerOf,
 } from '@stored/ledger'
 import { BadCopies } from './bad-copies.ts'
-import { completeRows } from './complete-rows.ts'
 import {
   blobPartition,
   confirmedOf,
@@ -171,9 +170,7 @@ export class BlobIndex implements Index {
     const partition = blobPartition(id)
     const from = o.from ?? this.#placesOf.owing.key(partition)
     const to = after(this.#placesOf.wrong.key(partition))
-    const { items, next } = this.#located(readerOf(view), { from, to, limit: o.limit })
-    // One that a former version left among the others, until its row is written as of this one.
-    return { items: items.filter(({ state }) => state !== 'deleting'), next }
+    return this.#located(readerOf(view), { from, to, limit: o.limit })
   }
 
   shared(view: View, id: BlobId): Location[] {
@@ -318,16 +315,8 @@ export class BlobIndex implements Index {
     return tenuresOf(readerOf(view)).flatMap(([backend, { value }]) => (value.leaving ? backend : []))
   }
 
-  /** Reads the names of all places, once in the life of a store and after a backend was removed. To be called as a store is opened. */
+  /** Reads the names of all places after a backend was removed. To be called as a store is opened. */
   async complete(signal?: AbortSignal): Promise<void> {
-    await completeRows(
-      this.ledger,
-      (tx, place) => {
-        const row = this.#locations.get(this.#locationKey(place), writerOf(tx))
-        if (row) this.#mark(writerOf(tx), place, undefined, row)
-      },
-      signal,
-    )
     await this.#bad.complete(
       () => this.#unsynced(signal),
       (view, place) => this.location(view, place),

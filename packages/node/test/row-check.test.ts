@@ -18,7 +18,7 @@ let dump: Dump
 let files: StagedFiles
 
 /** Rows that stand for themselves: nothing else says the same. */
-const ALONE = /^(?:format|seq|store|syncer|synced|boot|place-rows|bad-copies|medium|pause|health)(?:\0|$)/
+const ALONE = /^(?:format|seq|store|syncer|synced|boot|bad-copies|medium|pause|health)(?:\0|$)/
 
 beforeAll(async () => {
   directory = await temp()

@@ -79,7 +79,7 @@ export interface Index {
   /** Backends that are being removed. */
   leaving(view: View): string[]
   /**
-   * Makes `bad` complete: copies stand so that were not marked, in a store of an older version or after `endTenure`. Begins again where it was
+   * Makes `bad` complete: copies stand so that were not marked, after `endTenure`. Begins again where it was
    * cut off, also by another process. Without room for it it stops, until the next time.
    *
    * @throws The signal's reason, between two pages.

@@ -89,16 +89,14 @@ export const indexRules: readonly Rule[] = [
   {
     name: 'a place and its row beside the blob',
     why: 'these rows decide what is pending, what is synced, and what goes with a blob',
-    *check({ locations, placesOf, isComplete }) {
+    *check({ locations, placesOf }) {
       const found = new Map<string, string[]>()
       for (const { id, tag, place, generation } of placesOf)
         found.set(place, [...(found.get(place) ?? []), `${tag}${generation} of ${id}`])
       for (const [place, location] of locations) {
         const expected = `${tagOf(location)}${location.generation ?? 0} of ${location.id}`
         const there = found.get(place) ?? []
-        const isFormer = !isComplete && there[0] === `M0 of ${location.id}` && !/[LN]/.test(tagOf(location))
-        if (there.length !== 1 || (there[0] !== expected && !isFormer))
-          yield `${place} is ${expected}, and has ${there.join(', ')}`
+        if (there.length !== 1 || there[0] !== expected) yield `${place} is ${expected}, and has ${there.join(', ')}`
       }
       for (const [place, there] of found)
         if (!locations.has(place)) yield `${place} is none, and has ${there.join(', ')}`
@@ -118,11 +116,11 @@ export const indexRules: readonly Rule[] = [
   {
     name: 'a place that all keys share and its row beside the blob',
     why: 'readers miss a copy without it, and it is given up while there are too few others',
-    *check({ locations, sharedOf, isComplete }) {
+    *check({ locations, sharedOf }) {
       const found = new Set(sharedOf.map(({ id, place }) => `${id} ${place}`))
       for (const [place, { id, shared, state }] of locations)
-        if (isComplete && shared && state !== 'deleting' && !found.delete(`${id} ${place}`)) yield `${place} has none`
-      if (isComplete) for (const one of found) yield `${one} is none`
+        if (shared && state !== 'deleting' && !found.delete(`${id} ${place}`)) yield `${place} has none`
+      for (const one of found) yield `${one} is none`
     },
   },
   {

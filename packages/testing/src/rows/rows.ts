@@ -142,13 +142,8 @@ export class StoreRows {
   readonly bad: { readonly place: PlaceName; readonly state: string }[] = []
   /** How often a backend of this name was removed. Read before the rows of copies, which depend on it. */
   readonly generations = new Map<string, number>()
-  /**
-   * Whether each bad copy has a mark: not in a store of an older version until it is opened, nor for a moment after a
-   * backend was removed.
-   */
-  isBadComplete = false
-  /** Whether each place has all its rows; not in a store of an older version until it is opened. */
-  isComplete = false
+  /** Whether each bad copy has a mark: not for a moment after a backend was removed. */
+  isBadComplete = true
   stagedTotal: readonly number[] = [0, 0]
   readonly events: EventRow[] = []
   eventCount = 0
@@ -194,9 +189,8 @@ export class StoreRows {
       if (kind === 'seq') this.last = value.readUIntBE(0, 6)
     } else if (kind === 'staged') this.stagedTotal = decodeNumbers(value)
     else if (kind === 'bad') this.bad.push({ place: placeName(`${backend}`, `${place}`), state: `${state}` })
-    else if (kind === 'bad-copies') this.isBadComplete = decode(value).value === null
+    else if (kind === 'bad-copies') this.isBadComplete = false
     else if (kind === 'tenure') this.generations.set(`${backend}`, (decode(value).value as TenureRow).generation)
-    else if (kind === 'place-rows') this.isComplete = true
     else if (kind === 'deleting') this.deletions.add(`${backend}`)
     else if (KNOWN_META.has(`${kind}`)) decode(value)
     else return false
@@ -215,7 +209,7 @@ export class StoreRows {
     else if (tag === 'H') this.sharedOf.push({ id, place: suffix })
     else if (tag === 'S') this.staged.set(id, decode(value).value as StagedRow)
     else if (tag === 'R') this.marks.set(id, (decode(value).value as { readonly at: number }).at)
-    else if ('LMNOPQ'.includes(tag)) this.placesOf.push({ id, tag, ...placeOfBlob(suffix) })
+    else if ('LNOPQ'.includes(tag)) this.placesOf.push({ id, tag, ...placeOfBlob(suffix) })
     else return false
     return key[32] === 0
   }
