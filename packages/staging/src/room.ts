@@ -98,6 +98,11 @@ export class Room {
     this.recheck()
   }
 
+  /** Whether somebody waits for space. */
+  get isAwaited(): boolean {
+    return this.#first !== undefined
+  }
+
   /** Lets in who fits by now, and says so when somebody still does not. */
   recheck(): void {
     if (!this.#first) return

@@ -660,6 +660,13 @@ describe('at the limit', () => {
     expect(staged.size).toBe(FILE.length)
   })
 
+  test('recheck() reads nothing while nobody waits: whoever is told of a commit may not be able to', async () => {
+    ledger.get = () => {
+      throw new StorageError('CORRUPT', { op: 'read' })
+    }
+    expect(() => bounded.recheck()).not.toThrow()
+  })
+
   test('isAboveHighWater() above half of it, as was asked for', async () => {
     await fill(B)
     expect(bounded.isAboveHighWater()).toBe(false)

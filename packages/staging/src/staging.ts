@@ -285,7 +285,7 @@ export class DurableStaging implements Staging {
   recheck(): void {
     this.room.recheck()
     // Whoever released it may not tell again once what is left was moved.
-    if (this.room.excess > 0) this.#compactSoon()
+    if (this.room.isAwaited) this.#compactSoon()
   }
 
   markReleasable(tx: Transaction, id: BlobId): void {
