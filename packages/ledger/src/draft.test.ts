@@ -52,3 +52,14 @@ test('get() of a row that was read shows what the plan wrote since', () => {
   draft.remove('keys', KEY)
   expect(draft.get('keys', KEY, decodeText)).toBeUndefined()
 })
+
+test.each<[string, (draft: Draft) => unknown]>([
+  ['get', (draft) => draft.get('keys', KEY, decodeText)],
+  ['range', (draft) => draft.range('keys', { from: Buffer.of(0), to: Buffer.of(0xff) })],
+  ['piece', (draft) => draft.piece({ pack: 1, offset: 0, length: 1 }, decodeText)],
+  ['put', (draft) => draft.put('keys', KEY, Buffer.from('late'))],
+])('%s() behind the end of the plan is INVALID_ARGUMENT: its rows may never have been committed', (_, call) => {
+  const draft = new Draft(countingBase({}).base, NOW)
+  draft.run(() => draft.put('keys', KEY, Buffer.from('own')))
+  expect(() => call(draft)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+})

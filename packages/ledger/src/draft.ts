@@ -88,6 +88,7 @@ export class Draft implements Writer {
   }
 
   get<T>(tree: Tree, key: Uint8Array, decode: (value: Buffer) => T): T | undefined {
+    this.#requireOpen()
     const name = nameOf(key)
     const own = this.#own.get(tree)?.get(name)
     if (own) return own.value === null ? undefined : decode(own.value)
@@ -105,6 +106,7 @@ export class Draft implements Writer {
   }
 
   range(tree: Tree, range: Range): [Buffer, Buffer][] {
+    this.#requireOpen()
     const own = this.#own.get(tree)?.between(range.from, range.to) ?? []
     if (own.length === 0) return this.base.range(tree, range)
     const { from, to, limit = 500 } = range
@@ -114,11 +116,13 @@ export class Draft implements Writer {
   }
 
   piece<T>(piece: Piece, decode: (bytes: Buffer) => T): T | undefined {
+    this.#requireOpen()
     const own = findPiece(this.appended, piece)
     return own ? decode(Buffer.from(own)) : this.base.piece(piece, decode)
   }
 
   hint(tree: Tree, range: Range): [Buffer, Buffer][] {
+    this.#requireOpen()
     return this.base.range(tree, range)
   }
 
@@ -180,7 +184,10 @@ export class Draft implements Writer {
     else this.writes.push(rows.add(name, { tree, key, value }))
   }
 
-  /** Else what a plan writes once it has returned would be lost without a word. */
+  /**
+   * Else what a plan writes once it has returned would be lost without a word, and what it reads would be rows that may never have been
+   * committed.
+   */
   #requireOpen(): void {
     if (this.#hasEnded) throw new StorageError('INVALID_ARGUMENT', AT, { detail: 'the plan has returned already' })
   }
