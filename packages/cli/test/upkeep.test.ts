@@ -36,6 +36,9 @@ describe.concurrent('upgrade', () => {
       { type: 'summary', exit: 0, from: 2, to: 3 },
     ])
     expect((await at.json('upgrade', '--prune')).code).toBe(1)
+    await writeFile(kept, 'of another upgrade')
+    expect((await at.stored('upgrade', '-n')).code).toBe(7)
+    await rm(kept)
     expect((await at.json('upgrade')).records).toMatchObject([{ type: 'summary', exit: 0, from: 2, to: 3, kept }])
     expect((await stat(kept)).size).toBeGreaterThan(0)
     expect((await at.stored('cat', 'owed')).stdout).toBe('owed to b')

@@ -51,6 +51,17 @@ const OPTIONS = {
   eventTurnBatching: false,
 } satisfies RootDatabaseOptions
 
+/** Of one tree. */
+interface PageCounts {
+  readonly pageSize: number
+  readonly treeBranchPageCount: number
+  readonly treeLeafPageCount: number
+  readonly overflowPages: number
+}
+
+/** At the beginning of a file. */
+const META_PAGES = 2
+
 interface Parts {
   readonly file: string
   readonly gate: Turns
@@ -109,6 +120,13 @@ export class Environment {
   get end(): number {
     const { lastPageNumber, pageSize } = this.#root.getStats() as { lastPageNumber: number; pageSize: number }
     return (lastPageNumber + 1) * pageSize
+  }
+
+  /** In bytes, of the pages that hold rows: those of all trees that were opened, without free ones. */
+  get used(): number {
+    const stats = [this.#root, ...this.#trees.values()].map((tree) => tree.getStats() as unknown as PageCounts)
+    const pages = stats.map((one) => one.treeBranchPageCount + one.treeLeafPageCount + one.overflowPages)
+    return pages.reduce((sum, count) => sum + count, META_PAGES) * (stats[0] as PageCounts).pageSize
   }
 
   /** @throws {StorageError} UNAVAILABLE: it is closed, and a read would end the process. */

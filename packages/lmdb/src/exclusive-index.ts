@@ -107,9 +107,9 @@ export class ExclusiveIndex implements Reader {
     this.format = (this.trees.includes('meta') && formatOf(o.environment)) || FORMAT
   }
 
-  /** In bytes, without free room at its end. */
+  /** In bytes, of the pages that hold rows: a copy has no free ones. */
   get size(): number {
-    return this.#environment.end
+    return this.#environment.used
   }
 
   /** Rows of a tree. */
@@ -123,9 +123,13 @@ export class ExclusiveIndex implements Reader {
 
   piece: Reader['piece'] = (piece, decode) => pieceIn(this, piece, decode)
 
-  /** @throws {StorageError} NO_SPACE: the disk has no room for a second index of this size. */
-  requireSpace(): Promise<void> {
-    return requireFree(this.#place.directory, this.size)
+  /**
+   * @param o.keepAs Name that the present index is to keep beside the new one.
+   * @throws {StorageError} NO_SPACE: the disk has no room for a second index of this size · ALREADY_EXISTS: that name is taken.
+   */
+  async requireReplaceable({ keepAs }: { readonly keepAs?: string } = {}): Promise<void> {
+    if (keepAs !== undefined) await requireUnkept(this.#place.directory, keepAs)
+    await requireFree(this.#place.directory, this.size)
   }
 
   /**
@@ -151,12 +155,11 @@ export class ExclusiveIndex implements Reader {
     await this.#replace((file) => this.#environment.copyTo(file), {})
   }
 
-  async #replace(make: (file: string) => Promise<void>, { keepAs }: { readonly keepAs?: string }): Promise<void> {
+  async #replace(make: (file: string) => Promise<void>, o: { readonly keepAs?: string }): Promise<void> {
     const { directory } = this.#place
     const file = path.join(directory, NEW_INDEX_FILE)
-    if (keepAs !== undefined) await requireUnkept(directory, keepAs)
+    await this.requireReplaceable(o)
     try {
-      await this.requireSpace()
       await make(file)
       await takeOver(file, this.#environment.file)
       await flush(file)
@@ -165,7 +168,7 @@ export class ExclusiveIndex implements Reader {
       throw error
     }
     await this.#environment.close()
-    await putInPlace(directory, keepAs)
+    await putInPlace(directory, o.keepAs)
   }
 
   /** Lets others open the store. */

@@ -39,7 +39,7 @@ export async function compactStore(options: CompactOptions): Promise<Compacted> 
   try {
     requireFormat(index.format)
     const { size: before } = await stat(file)
-    if (dryRun) await index.requireSpace()
+    if (dryRun) await index.requireReplaceable()
     else await index.compact()
     return { before, after: dryRun ? null : (await stat(file)).size }
   } finally {

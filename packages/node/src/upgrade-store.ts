@@ -15,6 +15,8 @@ import { STORE_RULES, type StoreLocation, whereIs } from './store-location.ts'
 const AT = { op: 'upgrade' }
 /** In this order: what a row is written by is there before it. */
 const ORDER: readonly Tree[] = ['meta', 'blobs', 'bytes', 'keys', 'running', 'parked', 'events']
+/** Their rows follow from those of the others, and are not read. */
+const FOLLOWING: readonly Tree[] = ['due', 'owed', 'counts']
 /** Of one commit: what everybody else in the process waits for. */
 const PAGE_ROWS = 250
 const PAGE_BYTES = 1024 * 1024
@@ -82,7 +84,7 @@ export async function upgradeStore(options: UpgradeOptions): Promise<Upgraded> {
     if (from === FORMAT) return { from, to: FORMAT, rows, size, kept: null }
     if (from !== FORMER_FORMAT) requireFormat(from)
     const kept = path.join(where.path, FORMER_INDEX_FILE)
-    if (dryRun) await index.requireSpace()
+    if (dryRun) await index.requireReplaceable({ keepAs: FORMER_INDEX_FILE })
     else
       await index.replace((ledger) => rewrite(index, ledger, { ...checked, mode: where.mode, total: rows }), {
         keepAs: FORMER_INDEX_FILE,
@@ -122,6 +124,8 @@ interface Work {
 
 async function rewrite(former: ExclusiveIndex, ledger: LmdbLedger, work: Work): Promise<void> {
   const { total, signal, onProgress } = work
+  const unknown = former.trees.find((tree) => !ORDER.includes(tree) && !FOLLOWING.includes(tree))
+  if (unknown !== undefined) throw unreadable(unknown, FIRST)
   const staging = await UpgradedStaging.open({ ledger, path: stagingOf(work), mode: work.mode })
   const rewriters = [rewriteLog, rewriteIndex(new BlobIndex(ledger)), rewriteJobs(ledger), staging.rewrite]
   let rows = 0

@@ -1,4 +1,5 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { MemoryBackend, type MemoryBlob, MemoryPlace, type PutOptions, type Stat } from '@stored/core/backend'
@@ -292,4 +293,16 @@ describe('a store that the last version of format 2 left, its process killed at 
     const { rows, violations } = checkRows(await rowsOf(at), await filesIn(path.join(at, 'staging'), true))
     expect([...violations, ...checkLog(rows), ...rows.deletions]).toEqual([])
   })
+})
+
+test('a tree that nobody knows ends an upgrade: left out, its rows would be lost without a word', async () => {
+  await using dir = await temp()
+  const { at } = await left(dir.path, { isUpgraded: false })
+  // Not one of this package's own.
+  const { open } = createRequire(import.meta.resolve('@stored/lmdb'))('lmdb')
+  const root = open({ path: path.join(at, 'index.mdb'), keyEncoding: 'binary', encoding: 'binary', maxDbs: 64 })
+  await root.openDB({ name: 'of another package' }).put('key', 'row')
+  await root.close()
+  await expect(upgradeStore({ path: at })).rejects.toMatchObject({ code: 'CORRUPT' })
+  expect(await readdir(at)).not.toContain('index.v2.bak')
 })
