@@ -104,3 +104,18 @@ test('each key keeps a copy that it asked for, whatever is put, linked, dropped,
     { numRuns: 150 },
   )
 }, 60_000)
+
+test('staged bytes stay for a copy whose keys want none of the others: these go with their own keys', async () => {
+  await using dir = await temp()
+  const one = await opened(dir.path)
+  await using store = one.store
+  await store.pause('t')
+  await store.put(A, { key: 'k', backends: ['s'] })
+  await store.put(A, { key: 'l', backends: ['t'] })
+  await store.synced(undefined, { backends: ['s'] })
+  expect((await releaseVerified(one, () => true, Date.now())).blobs).toBe(0)
+  await store.delete('k')
+  await store.resume('t')
+  await store.synced()
+  expect(await store.get('l')).toEqual(A)
+})
