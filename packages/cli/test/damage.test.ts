@@ -20,7 +20,7 @@ describe.concurrent('known damage', () => {
     const { code, stdout } = await at.stored('status')
     expect(code).toBe(0)
     expect(stdout).toMatch(/^b: 2 copies missing; stored repair /m)
-    expect(stdout).toMatch(/^b: 1 copy changed by somebody.*; stored repair /m)
+    expect(stdout).toMatch(/^b: 1 copy changed by someone else.*; stored repair /m)
     const { records } = await at.json('status')
     expect(records).toMatchObject([
       { type: 'status' },
@@ -38,7 +38,7 @@ describe.concurrent('known damage', () => {
     const { code, stdout } = await at.stored('doctor')
     expect(code).toBe(8)
     expect(stdout).toMatch(/^failed +copies on b: 2 copies missing; /m)
-    expect(stdout).toMatch(/^failed +copies on b: 1 copy changed by somebody/m)
+    expect(stdout).toMatch(/^failed +copies on b: 1 copy changed by someone else/m)
     expect(stdout).toMatch(/^warning +too few copies: 3 of 4 keys looked at; stored copies /m)
   })
 
