@@ -39,7 +39,7 @@ describe.concurrent('known damage', () => {
     expect(code).toBe(8)
     expect(stdout).toMatch(/^failed +copies on b: 2 copies missing; /m)
     expect(stdout).toMatch(/^failed +copies on b: 1 copy changed by someone else/m)
-    expect(stdout).toMatch(/^warning +too few copies: 3 of 4 keys looked at; stored copies /m)
+    expect(stdout).toMatch(/^warning +too few copies: 3 of 4 keys checked; stored copies /m)
   })
 
   it('copies lists blobs that have no copy left: 9, and what --fix cannot make', async () => {

@@ -127,7 +127,8 @@ export class ExclusiveIndex implements Reader {
    * @param o.keepAs Name that the present index is to keep beside the new one.
    * @throws {StorageError} NO_SPACE: the disk has no room for a second index of this size · ALREADY_EXISTS: that name is taken.
    */
-  async requireReplaceable({ keepAs }: { readonly keepAs?: string } = {}): Promise<void> {
+  async requireReplaceable(o: { readonly keepAs?: string } = {}): Promise<void> {
+    const { keepAs } = o
     if (keepAs !== undefined) await requireUnkept(this.#place.directory, keepAs)
     await requireFree(this.#place.directory, this.size)
   }
