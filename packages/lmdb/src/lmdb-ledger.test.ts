@@ -156,20 +156,6 @@ describe('LmdbLedger', () => {
     expect(ledger.get('keys', row, String)).toBe('999')
   })
 
-  test('a plan that takes long is the last of its commit', async () => {
-    const ledger = await open()
-    await putRow(ledger, 'first')
-    const before = await commits()
-    const slow = () =>
-      ledger.transact((tx) => {
-        const end = performance.now() + 6
-        while (performance.now() < end);
-        writerOf(tx).put('keys', row, Buffer.from('slow'))
-      })
-    await Promise.all([slow(), slow(), putRow(ledger, 'last')])
-    expect((await commits()) - before).toBe(3)
-  })
-
   test('keeps the tree of a table that it has never heard of, beside those that it had', async () => {
     const former = await open()
     await putRow(former, 'kept')
