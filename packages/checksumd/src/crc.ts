@@ -26,7 +26,7 @@ export type WasmAlgorithm = keyof typeof MAKE
 
 const loaded = new Map<WasmAlgorithm, IHasher>()
 
-export function isWasm(algorithm: string): algorithm is WasmAlgorithm {
+function isWasm(algorithm: string): algorithm is WasmAlgorithm {
   return Object.hasOwn(MAKE, algorithm)
 }
 
