@@ -72,7 +72,7 @@ describe('a success whose body has no end', () => {
     const backend = await server.backend()
     server.answer = (_request, response) => server.endlessly(response, 200, PAGE, ' ')
     await expect(calls.list?.(backend)).rejects.toThrow(
-      /in place of S3 \(HTTP 200, application\/xml, more than 8388608 bytes\)$/,
+      /something other than S3 answers \(HTTP 200, application\/xml, more than 8388608 bytes\)$/,
     )
   })
 })

@@ -76,7 +76,7 @@ export async function occupy({
     return { directory, fileMode: fileMode(mode), space, ballast, leave }
   } catch (error) {
     await Promise.allSettled([leave()])
-    throw error
+    throw await mapFileError(error, directory, at)
   }
 }
 
