@@ -124,7 +124,8 @@ interface Work {
 
 async function rewrite(former: ExclusiveIndex, ledger: LmdbLedger, work: Work): Promise<void> {
   const { total, signal, onProgress } = work
-  const unknown = former.trees.find((tree) => !ORDER.includes(tree) && !FOLLOWING.includes(tree))
+  const isUnknown = (tree: string) => !ORDER.includes(tree) && !FOLLOWING.includes(tree) && former.count(tree) > 0
+  const unknown = former.trees.find(isUnknown)
   if (unknown !== undefined) throw unreadable(unknown, FIRST)
   const staging = await UpgradedStaging.open({ ledger, path: stagingOf(work), mode: work.mode })
   const rewriters = [rewriteLog, rewriteIndex(new BlobIndex(ledger)), rewriteJobs(ledger), staging.rewrite]
