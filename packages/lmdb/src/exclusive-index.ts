@@ -1,7 +1,7 @@
 import { copyFile, rm, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { checkOptions, type OptionRulesOf, StorageError } from '@stored/core/backend'
-import { setMode } from '@stored/core/files'
+import { setMode, statIfThere } from '@stored/core/files'
 import type { Reader, Tree } from '@stored/ledger'
 import { pieceIn } from '@stored/ledger/engine'
 import { Environment, INDEX_FILE, mapLmdbError } from './environment.ts'
@@ -209,7 +209,7 @@ export async function placeIndex(options: ExclusiveIndexOptions, made: NewIndex)
   try {
     gate = await Gate.open(directory, { mode })
     letIn = await gate.hold()
-    if ((await stat(path.join(directory, INDEX_FILE)).catch(() => null)) !== null)
+    if ((await statIfThere(path.join(directory, INDEX_FILE))) !== null)
       throw new StorageError('ALREADY_EXISTS', { op: 'restore' }, { detail: `there is a store in ${directory}` })
     await sweepNewIndex(directory)
     const isResumed = await beginRestore(directory)
@@ -277,7 +277,7 @@ async function requireFree(directory: string, bytes: number): Promise<void> {
 }
 
 async function requireIndex(directory: string): Promise<void> {
-  const found = await stat(path.join(directory, INDEX_FILE)).catch(() => null)
+  const found = await statIfThere(path.join(directory, INDEX_FILE))
   if (found !== null && found.size > 0) return
   throw new StorageError('NOT_FOUND', { op: 'open' }, { detail: `there is no index in ${directory}` })
 }

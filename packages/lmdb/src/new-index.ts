@@ -1,7 +1,7 @@
 import { chown, copyFile, link, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { StorageError } from '@stored/core/backend'
-import { setMode, syncDirectory } from '@stored/core/files'
+import { setMode, statIfThere, syncDirectory } from '@stored/core/files'
 import { INDEX_FILE } from './environment.ts'
 import { lockFileOf } from './lock-file.ts'
 
@@ -44,7 +44,7 @@ export async function requireRestored(directory: string): Promise<void> {
 }
 
 async function isThere(file: string): Promise<boolean> {
-  return (await stat(file).catch(() => null)) !== null
+  return (await statIfThere(file)) !== null
 }
 
 /** Whoever may use the present index may use the new one, also where root or another user of the group makes it. */
@@ -81,7 +81,7 @@ export async function putInPlace(directory: string, keepAs: string | undefined):
 /** @throws {StorageError} ALREADY_EXISTS: the name is taken, by something other than the index itself. */
 export async function requireUnkept(directory: string, keepAs: string): Promise<void> {
   const file = path.join(directory, keepAs)
-  const found = await stat(file).catch(() => null)
+  const found = await statIfThere(file)
   if (found === null || found.ino === (await stat(path.join(directory, INDEX_FILE))).ino) return
   const detail = `${file} exists: move it away, or remove it`
   throw new StorageError('ALREADY_EXISTS', { op: 'open', key: keepAs }, { detail })

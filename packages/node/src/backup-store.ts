@@ -1,7 +1,7 @@
 import { copyFile, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
-import { setMode, syncDirectory } from '@stored/core/files'
+import { setMode, statIfThere, syncDirectory } from '@stored/core/files'
 import { readIndex } from '@stored/lmdb'
 import { lookingAt, type StagedFile, stagedFilesOf } from '@stored/staging'
 import { openLedger, requireRuntime, stagingOf } from './open-store.ts'
@@ -45,7 +45,7 @@ export async function backupStore(options: BackupOptions): Promise<BackedUp> {
   requireRuntime()
   const { to: given, staged = false, signal, ...where } = checkOptions(options, OPTIONS, AT)
   const to = path.resolve(given)
-  if ((await stat(to).catch(() => null)) !== null)
+  if (await isTaken(to))
     throw new StorageError('ALREADY_EXISTS', AT, { detail: `${to} exists: name a file or directory that does not` })
   const part = `${to}.stored-part`
   try {
@@ -127,8 +127,16 @@ async function copyStaged(
   return { files: files.length, bytes }
 }
 
+async function isTaken(to: string): Promise<boolean> {
+  try {
+    return (await statIfThere(to)) !== null
+  } catch (error) {
+    throw mapErrno(error, AT)
+  }
+}
+
 async function sizeOf(file: string): Promise<number | undefined> {
-  return (await stat(file).catch(() => null))?.size
+  return (await statIfThere(file))?.size
 }
 
 async function flush(file: string): Promise<void> {

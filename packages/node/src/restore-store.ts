@@ -1,8 +1,8 @@
-import { copyFile, open, readdir, rm, stat } from 'node:fs/promises'
+import { copyFile, open, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
 import { checkOptions, is, mapErrno, needed, type RulesOf, StorageError } from '@stored/core/backend'
-import { fileMode, makeDirectory, setMode, syncDirectory } from '@stored/core/files'
+import { fileMode, makeDirectory, setMode, statIfThere, syncDirectory } from '@stored/core/files'
 import { BlobIndex } from '@stored/index'
 import { type LmdbLedger, placeIndex } from '@stored/lmdb'
 import { beginRecovery, endRecovery, RestoredStaging, stagedFiles } from '@stored/staging'
@@ -85,11 +85,11 @@ export async function restoreStore(options: RestoreOptions): Promise<Restored> {
 }
 
 async function partsOf(from: string): Promise<{ index: string; staging: string | null }> {
-  const found = await stat(from).catch(() => null)
+  const found = await statIfThere(from)
   if (found === null) throw new StorageError('NOT_FOUND', AT, { detail: `there is no backup ${from}` })
   if (found.isFile()) return { index: from, staging: null }
   const index = path.join(from, 'index.mdb')
-  if ((await stat(index).catch(() => null)) === null)
+  if ((await statIfThere(index)) === null)
     throw new StorageError('NOT_FOUND', AT, { detail: `${from} is no backup: it has no index.mdb` })
   return { index, staging: path.join(from, 'staging') }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { MemoryBackend, MemoryPlace } from '@stored/core/backend'
 import { ExclusiveIndex } from '@stored/lmdb'
@@ -143,6 +143,15 @@ test('a restore that was killed before its index is there: opening says what to 
   expect(await readdir(at('store'))).not.toContain('restoring')
   await using store = await open('store', false)
   expect((await store.get('owed alone')).equals(LARGE)).toBe(true)
+})
+
+test('a store of which nobody can tell whether a restore was cut off is not opened, and no index is made', async () => {
+  await using dir = await temp()
+  await mkdir(path.join(dir.path, 'store'))
+  await symlink('restoring', path.join(dir.path, 'store', 'restoring'))
+  const opening = openStore({ path: path.join(dir.path, 'store'), backends: { a: { backend: new MemoryBackend() } } })
+  await expect(opening).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('restoring') })
+  expect(await readdir(path.join(dir.path, 'store'))).not.toContain('index.mdb')
 })
 
 test('a restore that was killed when its index was there is one that ended', async () => {

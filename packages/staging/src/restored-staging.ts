@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobId } from '@stored/core'
+import { statIfThere } from '@stored/core/files'
 import { decodeRow, END, pages, type Reader, type TreeLedger } from '@stored/ledger'
 import { DurableStaging, type DurableStagingOptions } from './staging.ts'
 
@@ -45,7 +45,7 @@ export class RestoredStaging extends DurableStaging {
   async *lacking(signal?: AbortSignal): AsyncGenerator<BlobId> {
     for await (const page of stagedFilesOf(this.ledger, signal))
       for (const { id, file, size } of page) {
-        const found = await stat(path.join(this.directory, file)).catch(() => null)
+        const found = await statIfThere(path.join(this.directory, file))
         if (found?.size !== size) yield id
       }
   }
