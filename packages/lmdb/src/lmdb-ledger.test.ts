@@ -386,12 +386,22 @@ describe('the promise of transact()', () => {
 })
 
 describe('a group of plans', () => {
-  const sleep = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
-  const work = (ms: number) => {
-    const before = process.threadCpuUsage()
-    for (let spent = { user: 0, system: 0 }; spent.user + spent.system < ms * 1000; )
-      spent = process.threadCpuUsage(before)
+  const clocks = { wallMs: 0, threadMs: 0 }
+  const sleep = (ms: number) => {
+    clocks.wallMs += ms
   }
+  const work = (ms: number) => {
+    clocks.wallMs += ms
+    clocks.threadMs += ms
+  }
+  beforeEach(() => {
+    vi.spyOn(performance, 'now').mockImplementation(() => clocks.wallMs)
+    if (!process.threadCpuUsage) return
+    const spent = (before?: NodeJS.CpuUsage) => ({ user: clocks.threadMs * 1000 - (before?.user ?? 0), system: 0 })
+    vi.spyOn(process, 'threadCpuUsage').mockImplementation(spent)
+  })
+  afterEach(() => void vi.restoreAllMocks())
+
   /** How many commits these plans make, which are handed in at once. */
   async function groupsOf(...plans: (() => void)[]): Promise<number> {
     const ledger = await open()
