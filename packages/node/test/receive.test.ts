@@ -144,7 +144,7 @@ describe('received bytes', () => {
     await store.put(SMALL, { key: 'taken' })
     await using received = await store.receive(LARGE)
     const taken = store.commit(received, { key: 'taken', ifAbsent: true })
-    await expect(taken).rejects.toMatchObject({ code: 'ALREADY_EXISTS', at: { op: 'put', key: 'taken' } })
+    await expect(taken).rejects.toMatchObject({ code: 'ALREADY_EXISTS', at: { op: 'commit', key: 'taken' } })
     await expect(store.commit(received, { key: '' })).rejects.toMatchObject({ code: 'INVALID_KEY' })
     await store.commit(received, { key: 'free' })
     expect(await store.get('free')).toEqual(LARGE)

@@ -83,7 +83,7 @@ export type OutputRecord = { readonly v: 1 } & (
       readonly disk: StoreStatus['disk']
     }
   | ({ readonly type: 'cache' } & CacheStats)
-  /** Of a restore: nobody has the bytes of this blob. */
+  /** After a restore: no backend has the bytes of this blob, and none are staged. */
   | { readonly type: 'missing'; readonly id: string }
   | { readonly type: 'event'; readonly event: Logged<DurableEvent> }
   | {

@@ -56,7 +56,7 @@ export interface GuardedGetOptions extends CallOptions {
 
 /** Which bytes to read at once. */
 export interface GuardedReadOptions extends CallOptions {
-  /** Of the whole blob, in bytes. */
+  /** The size of the whole blob in bytes, also when a range is read. */
   readonly size: number
   /** Hex. The read rejects with CHECKSUM_MISMATCH if the blob has another digest. */
   readonly sha256: string

@@ -30,7 +30,7 @@ export interface PutEvent {
   readonly type: 'put'
   readonly checksum: BlobId
   readonly key: string
-  /** Of the key, as `ifMatch` takes it. An earlier version of StoreD recorded none. */
+  /** The key's version, as `ifMatch` takes it. Absent from events that an earlier version of StoreD recorded. */
   readonly version?: string
   /** In bytes. */
   readonly size: number

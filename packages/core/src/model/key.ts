@@ -21,7 +21,7 @@ export type WantedCopies = Readonly<Record<string, 'own' | 'shared'>>
 export interface NewBinding extends KeyFacts {
   readonly key: string
   readonly id: BlobId
-  /** Of the blob, in bytes: a list reads the rows of keys alone. */
+  /** The size of the blob in bytes, kept here so that a list reads only the rows of keys. */
   readonly size: number
   readonly wanted: WantedCopies
   /** The package that the key belongs to. @default none: it is one of the caller's */

@@ -58,7 +58,7 @@ export interface Index {
   shared(view: View, id: BlobId): Location[]
   /** Whether such a place exists. As cheap for a blob with thousands of places as for one with two. */
   hasPlace(view: View, some: SomePlace): boolean
-  /** A page of the keys bound to `id`, in UTF-8 order, whomever they belong to. */
+  /** A page of the keys bound to `id`, in UTF-8 order, of any owner. */
   keys(view: View, id: BlobId, o?: PageOptions<string>): string[]
   /** Each group of the keys bound to `id` once: as cheap for a blob with thousands of keys as for one with two. */
   keyGroups(view: View, id: BlobId): KeyGroup[]

@@ -13,7 +13,7 @@ export interface Staged extends AsyncDisposable {
 
 /** Bytes that were opened for reading. The caller that opened them disposes of them. */
 export interface Opened extends AsyncDisposable {
-  /** Of the whole blob, in bytes. */
+  /** The size of the whole blob in bytes, also when a range is read. */
   readonly size: number
   readonly body: AsyncIterable<Uint8Array>
   /** The file that `body` reads from start to end. A backend on the same medium may clone it. `body` throws if another file replaced it. */

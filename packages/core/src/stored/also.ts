@@ -6,7 +6,7 @@ import type { Services } from './services.ts'
 /** What a caller adds to the commit of a call. */
 export type Also = (tx: Transaction) => void
 
-/** Hears of each commit of a call, at once, and of what it recorded: of a blob with many keys there are many. */
+/** Called after each commit of a call with the events that it recorded. The deletion of a blob with many keys makes many commits. */
 export type OnCommit = (...events: readonly Logged<DurableEvent>[]) => void
 
 /** The `also` that is running, and the call that it made. */

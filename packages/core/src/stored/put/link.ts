@@ -40,7 +40,10 @@ export async function link(
       if (!known) throw new StorageError('NOT_FOUND', at, { detail: `no blob is ${id}` })
       // Its bytes are not read: where the key tells no type, it has the one that the blob has by its id.
       const mimeType = byName === UNTOLD ? namedBy(services, tx, id).mimeType : byName
-      const outcome = planPut(services, tx, { key, facts: known, mimeType, metadata, staged, targets, options: asked })
+      const outcome = planPut(services, tx, {
+        ...{ op: at.op, key, facts: known, mimeType, metadata, staged, targets },
+        options: asked,
+      })
       add()
       return outcome
     })

@@ -23,6 +23,8 @@ import type { PutOptions } from '../types.ts'
 
 /** What a put commits: what its source was read to be, and what its caller asked for. */
 export interface PutInput {
+  /** The call that is named if it is refused. */
+  readonly op: string
   readonly key: string
   /** The package that puts; its keys are its own. @default none: the caller */
   readonly owner?: string
@@ -76,11 +78,11 @@ export function planPut(rows: Rows, tx: Transaction, input: PutInput): PutOutcom
   // It went with a deletion that has not come to it: first it is removed, as by that.
   if (row && !row.facts) retire(rows, tx, row)
   const bound = row?.facts ? row : null
-  checkOwn(rows, key, id, bound)
+  checkOwn(rows, input, bound)
   checkConditions(bound, input)
   const former = bound && bound.id !== id ? bound : null
   const targets = openTargets(rows, tx, input).map((target) => targetAt(rows, tx, target, input))
-  checkPlaces(rows, tx, key, id, former?.id ?? null, targets)
+  checkPlaces(rows, tx, input, former?.id ?? null, targets)
   const known = index.facts(tx, id)
   const facts = { ...given, checksums: { ...known?.checksums, ...given.checksums } }
   index.keep(tx, facts)
@@ -140,12 +142,12 @@ function wantedAfter(before: WantedCopies, locations: readonly LocationFacts[]):
 }
 
 /** Without those that are being removed, or were by another process: by default what remains is enough. */
-function openTargets({ backends }: Rows, tx: Transaction, { key, targets, options }: PutInput): Configured[] {
+function openTargets({ backends }: Rows, tx: Transaction, { op, key, targets, options }: PutInput): Configured[] {
   const open = targets.filter(({ name }) => backends.isReliable(tx, name))
   const closed = targets.find((target) => !open.includes(target))
   if (closed && (options.backends !== undefined || open.length === 0)) {
     const detail = `backend "${closed.name}" ${backends.isCurrent(tx, closed.name) ? 'is being' : 'was'} removed`
-    throw new StorageError('INVALID_ARGUMENT', { op: 'put', key, backend: closed.name }, { detail })
+    throw new StorageError('INVALID_ARGUMENT', { op, key, backend: closed.name }, { detail })
   }
   return open
 }
@@ -188,17 +190,17 @@ function owe({ index, queue }: Rows, tx: Transaction, target: Target, { id, size
 }
 
 /** Keys below `<prefix>/sha256/` are the blobs' own. One that is bound may be put again with the same bytes: it is older than the prefix. */
-function checkOwn({ prefix }: Rows, key: string, id: BlobId, bound: Binding | null): void {
-  if (isAmongIds(prefix, key) && key !== idKey(prefix, id) && bound?.id !== id) throw reserved(key, prefix)
+function checkOwn({ prefix }: Rows, { op, key, facts: { id } }: PutInput, bound: Binding | null): void {
+  if (isAmongIds(prefix, key) && key !== idKey(prefix, id) && bound?.id !== id) throw reserved(key, prefix, op)
 }
 
-export function reserved(key: string, prefix: string, op = 'put'): StorageError {
+export function reserved(key: string, prefix: string, op: string): StorageError {
   const detail = `keys below ${JSON.stringify(`${prefix}/sha256/`)} are for blobs named by their checksum: each blob may use only its own`
   return new StorageError('INVALID_KEY', { op, key }, { detail })
 }
 
-function checkConditions(bound: Binding | null, { key, owner, options: { ifAbsent, ifMatch } }: PutInput): void {
-  const at: ErrorLocation = { op: 'put', key }
+function checkConditions(bound: Binding | null, { op, key, owner, options: { ifAbsent, ifMatch } }: PutInput): void {
+  const at: ErrorLocation = { op, key }
   if (bound) checkOwner(bound, owner, at)
   if (ifAbsent && bound) throw new StorageError('ALREADY_EXISTS', at, { detail: `the key is bound to ${bound.id}` })
   checkMatch(bound, ifMatch, at)
@@ -211,15 +213,14 @@ function checkConditions(bound: Binding | null, { key, owner, options: { ifAbsen
 function checkPlaces(
   { index }: Rows,
   tx: Transaction,
-  key: string,
-  id: BlobId,
+  { op, key, facts: { id } }: PutInput,
   former: BlobId | null,
   targets: readonly Target[],
 ): void {
   for (const { place, now } of targets) {
     if (!now || now.id === id || now.state === 'deleting') continue
     if (now.id === former && (isObjectOf(now, key) || index.keys(tx, former, { limit: 2 }).length === 1)) continue
-    const at: ErrorLocation = { op: 'put', key, backend: place.backend }
+    const at: ErrorLocation = { op, key, backend: place.backend }
     throw new StorageError('KEY_CONFLICT', at, {
       detail: `the copy of another blob is at ${JSON.stringify(place.key)}: ${now.id}`,
     })

@@ -79,7 +79,7 @@ async function commitChecked(
   const unknown = services.backends.known()
   if (unknown) await unknown
   return received.use(async (staged) => {
-    const input = { key, facts, mimeType, metadata, staged, options, targets }
+    const input = { op: at.op, key, facts, mimeType, metadata, staged, options, targets }
     const { value, events } = await transactWith(services, options.also, at, (tx, add) => {
       const outcome = planPut(services, tx, input)
       add()
